@@ -1,0 +1,162 @@
+"""The five events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
+
+    message          a platform -> Mimamori        one text message to screen
+    label            Mimamori -> a platform        exactly one per screened message
+    review-case      Mimamori -> reviewers         for each message a person must look at
+    review-decision  reviewers -> a platform       what a person decided about a case
+    dead-letter      Mimamori -> ops               a record that could not be screened, and why
+
+Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer.
+Ids of what Mimamori writes are made from topic, partition and offset: a repeated delivery has the
+same id, and an at-least-once consumer can always drop it. Times are UTC, RFC 3339.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+# A platform's own id. Ours are made from a topic's name (up to 249 characters) and need more room.
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+OwnId = Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
+# RFC 3339 with its offset: a time without one could be off by half a day.
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+Verdict = Literal["clear", "at_risk", "uncertain"]
+Reading = Literal["prompted", "pooled"]
+Reason = Literal[
+    "below_lower_threshold",
+    "between_thresholds",
+    "above_upper_threshold",
+    "truncated",
+    "unsupported_language",
+    "unscorable",
+    "quality_sample",
+]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The record an event speaks of."""
+
+    topic: str
+    partition: Count
+    offset: Count
+
+
+class Severity(msgspec.Struct, frozen=True):
+    """The model's guess. It orders the review queue; it never closes a case.
+
+    `level` is the most probable level; `scores` maps every level to its probability.
+    """
+
+    level: str
+    scores: dict[str, Probability]
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """The risk scores the verdict was taken at, and the calibration they come from."""
+
+    lower: Probability
+    upper: Probability
+    calibration: str
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A text message to screen. Only `id` and `text` are required.
+
+    `task` names the one task it is meant for; without it, the task of whichever worker reads the topic.
+    """
+
+    id: Id
+    text: str
+    task: str | None = None
+    conversation_id: str | None = None
+    author_id: str | None = None
+    language: str | None = None
+    sent_at: Time | None = None
+
+
+class Label(msgspec.Struct, frozen=True):
+    """The outcome of a screened message. `bundle` is the fingerprint of the model that read it."""
+
+    id: OwnId
+    message_id: Id
+    origin: Origin
+    task: str
+    verdict: Verdict
+    risk: Probability
+    severity: Severity | None
+    reasons: list[Reason]
+    thresholds: Thresholds
+    reading: Reading
+    bundle: str
+    windows: Count
+    truncated: bool
+    cached: bool
+    screened_at: Time
+
+
+class ReviewCase(msgspec.Struct, frozen=True):
+    """A message a person must look at. The queue is worked from the highest `priority` down.
+
+    `text` is None unless the worker's settings put message text on review cases.
+    """
+
+    id: OwnId
+    label_id: OwnId
+    message_id: Id
+    origin: Origin
+    task: str
+    kind: Literal["escalation", "quality_sample"]
+    verdict: Verdict
+    risk: Probability
+    severity: Severity | None
+    priority: Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
+    reasons: list[Reason]
+    bundle: str
+    conversation_id: str | None
+    text: str | None
+    opened_at: Time
+
+
+class ReviewDecision(msgspec.Struct, frozen=True):
+    """What a person decided. `severity` is a level of the task, where `finding` is at_risk."""
+
+    id: OwnId
+    case_id: OwnId
+    message_id: Id
+    task: str
+    reviewer: Id
+    finding: Literal["at_risk", "not_at_risk", "unsure"]
+    severity: str | None
+    note: str | None
+    decided_at: Time
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that could not be screened. `detail` names the field or rule, never the text.
+
+    `original` holds the record's bytes (base64 in JSON) only where the worker's settings allow it and
+    they fit; `original_size` is always their number, None for a null value.
+    """
+
+    id: OwnId
+    origin: Origin
+    reason: Literal[
+        "null_value",
+        "invalid_utf8",
+        "invalid_json",
+        "schema_mismatch",
+        "empty_text",
+        "text_too_long",
+        "unknown_task",
+    ]
+    detail: str
+    original: bytes | None
+    original_size: Count | None
+    failed_at: Time
+
+
+Event = Message | Label | ReviewCase | ReviewDecision | DeadLetter

@@ -1,0 +1,200 @@
+"""Reads and verifies a model bundle: the folder that holds everything one worker needs to screen.
+
+    model.onnx + model.onnx.data   the broadcast-prefix graph (cut at a layer, once adapted)
+    tokenizer.json                 read by `tokenizers`, without transformers
+    bundle.json                    the Manifest below: source, task, prompt, label tokens, checksums
+    heads.npz, calibration.json    once adapted: the linear heads and the thresholds
+
+The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file: it stands on
+every label and in every cache key. Nothing here imports a device library.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import BundleError
+from worker.task import Task
+
+T = TypeVar("T")
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+MODEL = "model.onnx"
+WEIGHTS = "model.onnx.data"
+TOKENIZER = "tokenizer.json"
+HEADS = "heads.npz"
+CALIBRATION = "calibration.json"
+
+Reading = Literal["prompted", "pooled"]
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The model a bundle was exported from, and the shapes the graph's inputs need."""
+
+    name: str
+    revision: str
+    family: str
+    layers: int
+    hidden_size: int
+    kv_heads: int
+    head_dim: int
+    context: int
+
+
+class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """prefix | message | suffix, chat template applied. Tokenised apart, without special tokens."""
+
+    prefix: str
+    risk_suffix: str
+    severity_suffix: str
+
+
+class LabelToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A label, its token, and (by its place in the list) its column of `label_logits`."""
+
+    stage: Literal["risk", "severity"]
+    name: str
+    token_id: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """bundle.json. `layer` is the last layer of a cut graph, None at full depth.
+
+    `labels` lists the columns of `label_logits`: risk (clear, at_risk), then severity, least first.
+    `parity` holds the export gate's figures; `files` the sha256 of every other file.
+    """
+
+    source: Source
+    task: Task
+    prompt: Prompt
+    labels: tuple[LabelToken, ...]
+    reading: Reading
+    precision: str
+    opset: int
+    parity: dict[str, float]
+    files: dict[str, str]
+    layer: int | None = None
+    format: int = FORMAT
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """calibration.json: where the thresholds come from. `name` goes on every label."""
+
+    name: str
+    lower: float
+    upper: float
+    tolerated_miss_rate: float
+    examples: int
+    positives: int
+
+
+class Heads(msgspec.Struct, frozen=True):
+    """heads.npz: standardise the pooled vector, then two linear heads. H hidden, S severity levels."""
+
+    mean: NDArray[np.float32]  # [H]
+    scale: NDArray[np.float32]  # [H]
+    risk_weight: NDArray[np.float32]  # [H]
+    risk_bias: NDArray[np.float32]  # []
+    severity_weight: NDArray[np.float32]  # [S, H]
+    severity_bias: NDArray[np.float32]  # [S]
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A verified bundle."""
+
+    path: Path
+    manifest: Manifest
+    fingerprint: str
+    heads: Heads | None
+    calibration: Calibration | None
+
+    @classmethod
+    def load(cls, path: Path, progress: Callable[[int], None] | None = None) -> Self:
+        """Read a bundle and check every file against its checksum; `progress` gets bytes read.
+
+        Raises BundleError: missing, altered, of another format, or an adapted bundle without its heads.
+        """
+        manifest, fingerprint = read_manifest(path)
+        for name, expected in manifest.files.items():
+            actual = sha256(path / name, progress)
+            if actual != expected:
+                raise BundleError(
+                    f"{path / name} is not the file the bundle was made with: build the bundle again"
+                )
+        heads = _read_heads(path, manifest) if HEADS in manifest.files else None
+        calibration = _read_json(path / CALIBRATION, Calibration) if CALIBRATION in manifest.files else None
+        if manifest.reading == "pooled" and (heads is None or calibration is None):
+            raise BundleError(
+                f"{path} reads pooled vectors but has no {HEADS} or {CALIBRATION}: run `mimamori adapt`"
+            )
+        return cls(path, manifest, fingerprint, heads, calibration)
+
+
+def read_manifest(path: Path) -> tuple[Manifest, str]:
+    """Read bundle.json without checking the other files. Returns it and the bundle's fingerprint."""
+    manifest = _read_json(path / MANIFEST, Manifest)
+    if manifest.format != FORMAT:
+        raise BundleError(
+            f"{path} has bundle format {manifest.format}, this version reads {FORMAT}: export it again"
+        )
+    return manifest, hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
+
+
+def write_manifest(path: Path, manifest: Manifest) -> str:
+    """Fill in the checksums of every file beside bundle.json, write it, return the fingerprint."""
+    files = {file.name: sha256(file) for file in sorted(path.iterdir()) if file.name != MANIFEST}
+    content = msgspec.json.format(
+        msgspec.json.encode(msgspec.structs.replace(manifest, files=files)), indent=2
+    )
+    (path / MANIFEST).write_bytes(content + b"\n")
+    return hashlib.sha256(content + b"\n").hexdigest()
+
+
+def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """The sha256 of a file, hex, read in pieces of 4 MiB. Raises BundleError where it is missing."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 22):
+                digest.update(piece)
+                if progress is not None:
+                    progress(len(piece))
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}; build or copy the bundle again") from None
+    return digest.hexdigest()
+
+
+def _read_json(path: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise BundleError(
+            f"no bundle: cannot read {path} ({error.strerror}); build one with `mimamori bundle build`"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"{path}: {error}") from None
+
+
+def _read_heads(path: Path, manifest: Manifest) -> Heads:
+    hidden, levels = manifest.source.hidden_size, len(manifest.task.severity.levels)
+    shapes = {
+        "mean": (hidden,),
+        "scale": (hidden,),
+        "risk_weight": (hidden,),
+        "risk_bias": (),
+        "severity_weight": (levels, hidden),
+        "severity_bias": (levels,),
+    }
+    with np.load(path / HEADS, allow_pickle=False) as arrays:
+        for name, shape in shapes.items():
+            if name not in arrays or arrays[name].shape != shape:
+                raise BundleError(
+                    f"{path / HEADS}: {name} must have shape {shape}: run `mimamori adapt` again"
+                )
+        return Heads(**{name: arrays[name].astype(np.float32) for name in shapes})

@@ -1,0 +1,16 @@
+"""What a reading gives: numbers only, safe to cache. The policy turns them into a verdict."""
+
+import msgspec
+
+
+class Scores(msgspec.Struct, frozen=True, array_like=True):
+    """The scores of one message, of its riskiest window where it was read in several.
+
+    `risk` is in [0, 1]. `severity` has one probability per level, least severe first, or is None
+    where the severity stage has not run. `truncated`: some of the message was not read at all.
+    """
+
+    risk: float
+    severity: tuple[float, ...] | None
+    windows: int
+    truncated: bool

@@ -1,0 +1,176 @@
+"""Every setting of the worker, validated once, at start.
+
+Read from the environment (`MIMAMORI_…`) over a YAML file named by `MIMAMORI_SETTINGS`. An unknown or
+misspelt setting in either is an error: a threshold that is silently ignored is a person missed.
+"""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from worker.errors import SettingsError
+
+PREFIX = "MIMAMORI_"
+# Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
+_FOREIGN = {"MIMAMORI_SETTINGS", "MIMAMORI_HOME"}
+_FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_",)
+
+Seconds = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """The worker's settings. Times in seconds unless the name says milliseconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # Kafka
+    bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    group: str = Field("mimamori", description="Consumer group; all workers of one task share it.")
+    topic_prefix: str = Field("mimamori.", description="Prefix of the five topics.")
+    transactional_id: str = Field(
+        "",
+        description="Unique per worker. A stable one (a StatefulSet's pod name) fences a dead predecessor at "
+        "once; the default is unique per process, and a predecessor's open transaction times out.",
+    )
+    kafka: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Further librdkafka client settings, e.g. security.protocol."
+    )
+
+    # The engine
+    bundle: Path = Field(Path("bundle"), description="The model bundle's folder.")
+    device: Literal["auto", "cpu", "openvino", "cuda"] = Field(
+        "auto",
+        description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: the device's default."
+    )
+    threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
+    window_tokens: Positive = Field(
+        256, description="A longer message is read in windows of this many tokens."
+    )
+    window_overlap: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
+    max_windows: Positive = Field(16, description="What exceeds this many windows is marked truncated.")
+    device_tokens: Positive = Field(
+        2048, description="Tokens (rows x padded length) of one run on the device."
+    )
+
+    # Batches
+    max_tokens: Positive = Field(8192, description="A batch closes at about this many tokens to read.")
+    max_records: Positive = Field(2000, description="… or at this many records.")
+    max_wait_ms: Positive = Field(50, description="… or when its first record is this old.")
+    max_batches: Positive = Field(3, description="Batches in flight before polling pauses.")
+    max_text_chars: Positive = Field(100_000, description="A longer text is a dead letter (text_too_long).")
+
+    # Policy
+    lower: float | None = Field(None, ge=0, le=1, description="Overrides the calibration's lower threshold.")
+    upper: float | None = Field(None, ge=0, le=1, description="Overrides the calibration's upper threshold.")
+    quality_sample_share: float | None = Field(None, ge=0, le=1, description="Overrides the task's share.")
+
+    # What may carry message text
+    case_text: bool = Field(True, description="Review cases carry the message's text.")
+    dead_letter_original: bool = Field(False, description="Dead letters carry the record's original bytes.")
+    dead_letter_max_bytes: Positive = Field(2_000_000, description="Originals above this size are left out.")
+
+    # Cache
+    redis_url: SecretStr = Field(
+        SecretStr(""), description="redis:// or rediss://, empty: in-process cache only."
+    )
+    cache_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the cache's HMAC, 16 characters or more; the same for all workers on a Redis.",
+    )
+    cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a score.")
+    cache_entries: int = Field(50_000, ge=0, description="Scores kept in process; 0 switches the cache off.")
+
+    # Living and dying
+    drain_s: Seconds = Field(25.0, description="Deadline after SIGTERM, shared by all stations.")
+    revoke_s: Seconds = Field(20.0, description="How long a rebalance waits for batches in flight.")
+    health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
+    health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("transactional_id")
+    @classmethod
+    def _unique_by_default(cls, value: str) -> str:
+        return value or f"mimamori-{socket.gethostname()}-{secrets.token_hex(4)}"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.window_overlap >= self.window_tokens:
+            raise ValueError("window_overlap must be smaller than window_tokens")
+        if self.device_tokens < self.window_tokens:
+            raise ValueError("device_tokens must be at least window_tokens")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError("lower must not exceed upper")
+        secret = self.cache_secret.get_secret_value()
+        if self.redis_url.get_secret_value() and len(secret) < 16:  # noqa: PLR2004 - said in the field's description
+            raise ValueError(
+                "redis_url needs cache_secret of 16 characters or more: without it keys could be guessed"
+            )
+        owned = {"bootstrap.servers", "group.id", "transactional.id", "enable.auto.commit", "isolation.level"}
+        if taken := owned & self.kafka.keys():
+            raise ValueError(f"kafka must not set {', '.join(sorted(taken))}: the worker owns them")
+        return self
+
+    @property
+    def client_config(self) -> dict[str, Any]:
+        """What every Kafka client of this worker shares: brokers and security."""
+        return {"bootstrap.servers": self.bootstrap, **self.kafka}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file."""
+        del dotenv_settings, file_secret_settings
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if path := os.environ.get("MIMAMORI_SETTINGS"):
+            sources += (YamlConfigSettingsSource(settings_cls, yaml_file=path),)
+        return sources
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and validate the settings; `overrides` are the command line's.
+
+    Raises SettingsError naming each wrong setting, as the environment variable to change.
+    """
+    path = os.environ.get("MIMAMORI_SETTINGS")
+    if path and not Path(path).is_file():
+        raise SettingsError(f"MIMAMORI_SETTINGS names {path}, which is not a file")
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        foreign = name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
+        if name.startswith(PREFIX) and name not in known and not foreign:
+            raise SettingsError(f"{name} is not a setting; `mimamori doctor` lists those that are")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        wrong = "; ".join(_explain(item["loc"], item["msg"]) for item in error.errors())
+        raise SettingsError(f"wrong settings: {wrong}") from None
+    except ValueError as error:  # a YAML file that is not YAML, an environment value that is not JSON
+        raise SettingsError(
+            f"settings cannot be read: {type(error).__name__} in {path or 'the environment'}"
+        ) from None
+
+
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    if not location:
+        return message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(location[0]).upper()}: {message.removeprefix('Value error, ')}"

@@ -1,0 +1,150 @@
+"""A screening task: what to look for, how to ask, and the policy's defaults. One YAML file.
+
+The YAML is closed: an unknown field is an error, so that a misspelt threshold is never ignored.
+Both stages share the instruction, so that the prefix runs once.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from worker.errors import TaskError
+
+MINIMUM_LEVELS = 2
+SHIPPED = Path(__file__).parent / "tasks"
+
+
+class RiskStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The binary question. `clear` and `at_risk` are the answers whose first token is scored."""
+
+    question: str
+    clear: str
+    at_risk: str
+
+
+class SeverityLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One level: its name on labels, the answer whose token is scored, what it means to a reviewer."""
+
+    name: str
+    answer: str
+    meaning: str
+
+
+class SeverityStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The multi-class question. `levels` runs from least to most severe."""
+
+    question: str
+    levels: tuple[SeverityLevel, ...]
+
+
+class PolicyDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Thresholds on the risk score in [0, 1], used until a calibration replaces them."""
+
+    lower: float = 0.3
+    upper: float = 0.7
+    tolerated_miss_rate: float = 0.1
+    quality_sample_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds that could never mean what they say."""
+        if not 0.0 <= self.lower <= self.upper <= 1.0:
+            raise ValueError("policy needs 0 <= lower <= upper <= 1")
+        if not 0.0 < self.tolerated_miss_rate < 1.0:
+            raise ValueError("policy needs 0 < tolerated_miss_rate < 1")
+        if not 0.0 <= self.quality_sample_share <= 1.0:
+            raise ValueError("policy needs 0 <= quality_sample_share <= 1")
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A screening task as its YAML states it."""
+
+    name: str
+    description: str
+    languages: tuple[str, ...]
+    instruction: str
+    message: str
+    risk: RiskStage
+    severity: SeverityStage
+    policy: PolicyDefaults = PolicyDefaults()
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be asked or scored."""
+        if not self.name or not all(c.isalnum() or c == "-" for c in self.name):
+            raise ValueError("name must be letters, digits and dashes")
+        if self.message.count("{message}") != 1:
+            raise ValueError("message needs exactly one {message} slot")
+        if self.risk.clear == self.risk.at_risk:
+            raise ValueError("risk.clear and risk.at_risk must differ")
+        if len(self.severity.levels) < MINIMUM_LEVELS:
+            raise ValueError("severity.levels needs at least two levels")
+        for field in ("name", "answer"):
+            values = [getattr(level, field) for level in self.severity.levels]
+            if len(set(values)) != len(values):
+                raise ValueError(f"severity.levels has the same {field} twice")
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """Severity levels, least severe first."""
+        return tuple(level.name for level in self.severity.levels)
+
+
+class LabelledExample(msgspec.Struct, frozen=True):
+    """One line of a labelled JSONL file. `severity` is a level's name, or null where none applies."""
+
+    text: str
+    at_risk: bool
+    severity: str | None = None
+    language: str | None = None
+    note: str | None = None
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """Read a shipped task by name, or any task by its path.
+
+    Raises TaskError: no such file, not YAML, or a field missing, unknown or out of range.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = SHIPPED / f"{name_or_path}.yaml"
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=Task)
+    except OSError:
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+        raise TaskError(
+            f"no task at {path}: give a YAML file, or one of the shipped tasks ({shipped})"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise TaskError(f"{path}: {error}") from None
+
+
+def shipped_examples(task: Task) -> Path:
+    """Where the labelled examples of a shipped task are."""
+    return SHIPPED / f"{task.name}.examples.jsonl"
+
+
+def read_examples(path: Path, task: Task) -> list[LabelledExample]:
+    """Read a labelled JSONL file, every line checked against the task.
+
+    Raises TaskError naming the line (never its text).
+    """
+    return list(_examples(path, task))
+
+
+def _examples(path: Path, task: Task) -> Iterator[LabelledExample]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise TaskError(f"cannot read labelled examples {path}: {error.strerror}") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            example = msgspec.json.decode(line, type=LabelledExample)
+        except msgspec.MsgspecError as error:
+            raise TaskError(f"{path}:{number}: {error}") from None
+        if not example.text.strip():
+            raise TaskError(f"{path}:{number}: text is empty")
+        if example.severity is not None and example.severity not in task.level_names:
+            raise TaskError(f"{path}:{number}: severity must be null or one of {', '.join(task.level_names)}")
+        yield example
