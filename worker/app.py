@@ -1,0 +1,150 @@
+"""Wires the three stations, and owns living and dying: threads, the drain, health.
+
+    calling thread   intake ──► screener ──► outbox    one queue between neighbours
+                     polls      runs the     commits
+                     Kafka      model        transactions
+
+The first station that fails stops all three; nothing it held was committed. On `stop` the intake reads no
+more, and what is in flight is finished within one deadline that all stations share; what is not finished is
+read again by whoever gets the partitions next.
+"""
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from worker.assignment import Assignment
+from worker.batch import Batch
+from worker.errors import FatalError
+from worker.health import Health
+from worker.intake import Intake
+from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.logs import where
+from worker.metrics import Metrics
+from worker.outbox import Outbox
+from worker.outcome import Outcomes
+from worker.screener import Screener
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+STALLED_S = 60.0  # a polling thread silent for this long is not alive
+JOIN_S = 2.0
+
+Batches = queue.SimpleQueue[Batch | None]  # None: no more will come
+
+
+class App:
+    """One worker. `run` it once; `stop` may be called from any thread or signal handler."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        intake_of: Callable[[Assignment, Batches], Intake],
+        screener: Screener,
+        outcomes: Outcomes,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._outcomes = outcomes
+        self._screener = screener
+        self._assignment = Assignment()
+        self._to_screen: Batches = queue.SimpleQueue()
+        self._to_commit: Batches = queue.SimpleQueue()
+        self._intake = intake_of(self._assignment, self._to_screen)
+        self._failure: BaseException | None = None
+        self._draining = threading.Event()
+        self.ready = self._intake.joined
+
+    def run(self, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer) -> None:
+        """Screen until `stop`. Raises what the first failing station raised."""
+        consumer = consumer_of(self._intake)
+        outbox = Outbox(self._outcomes, consumer, producer, self._assignment, self._metrics)
+        stations = [
+            self._station("screener", self._screener.screen, self._to_screen, self._to_commit),
+            self._station("outbox", outbox.commit, self._to_commit, None),
+        ]
+        where_to_listen = self._settings.health_host, self._settings.health_port
+        with Health(*where_to_listen, self._metrics, self._live, self._ready) as health:
+            log.info("worker_started", health_port=health.port, group=self._settings.group)
+            try:
+                self._intake.run(consumer)
+                self._drain(consumer, stations)
+            except BaseException as error:
+                self._fail("intake", error)
+            finally:
+                self._draining.set()
+                self._intake.drain_until = -math.inf if self._failure else self._intake.drain_until
+                consumer.close()
+                producer.close()
+        if self._failure is not None:
+            raise self._failure
+        log.info("worker_stopped")
+
+    def stop(self) -> None:
+        """Begin the drain. Idempotent."""
+        if not self._draining.is_set():
+            self._intake.drain_until = time.monotonic() + self._settings.drain_s
+            self._draining.set()
+        self._intake.stop()
+
+    def _station(
+        self, name: str, work: Callable[[Batch], None], source: Batches, sink: Batches | None
+    ) -> threading.Thread:
+        def loop() -> None:
+            try:
+                while (batch := source.get()) is not None:
+                    started = time.monotonic()
+                    work(batch)
+                    self._metrics.observe("mimamori_station_seconds", time.monotonic() - started, station=name)
+                    if sink is not None:
+                        sink.put(batch)
+            except BaseException as error:  # noqa: BLE001 - whatever it was, the others must stop
+                self._fail(name, error)
+            finally:
+                if sink is not None:
+                    sink.put(None)
+
+        thread = threading.Thread(target=loop, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _fail(self, station: str, error: BaseException) -> None:
+        """Keep the first failure, void what is in flight, stop reading."""
+        # Not the message of an unexpected error: it could quote a text.
+        detail = str(error) if isinstance(error, FatalError) else where(error)
+        log.error("station_failed", station=station, error=type(error).__name__, detail=detail)
+        self._failure = self._failure or error
+        self._assignment.end_epoch()
+        self._intake.stop()
+
+    def _drain(self, consumer: Consumer, stations: list[threading.Thread]) -> None:
+        """Keep the membership alive until every batch in flight is committed, or the deadline passes."""
+        if self._failure is not None:
+            return
+        deadline = self._intake.drain_until
+
+        def done() -> bool:
+            idle = not any(thread.is_alive() for thread in stations)
+            return idle or self._failure is not None or time.monotonic() >= deadline
+
+        self._intake.keep_membership(consumer, done)
+        if any(thread.is_alive() for thread in stations):
+            log.warning("drain_deadline_passed", in_flight=self._assignment.in_flight)
+            self._assignment.end_epoch()
+            for thread in stations:
+                thread.join(JOIN_S)
+
+    def _live(self) -> str | None:
+        silent = time.monotonic() - self._intake.last_poll
+        return f"polling stopped {silent:.0f} s ago" if silent > STALLED_S else None
+
+    def _ready(self) -> str | None:
+        if self._draining.is_set():
+            return "draining"
+        return None if self._intake.joined.is_set() else "waiting for an assignment"

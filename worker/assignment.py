@@ -1,0 +1,64 @@
+"""Which batches may still commit: the one place where a rebalance and the stations meet.
+
+Every batch is opened under an epoch. When partitions are taken away before their batches are committed,
+or a transaction is aborted, the epoch ends: batches of an ended epoch are dropped wherever they are. The
+intake opens batches under the epoch it last rewound for, never under a newer one: so nothing read past a
+hole can commit before the consumer has gone back to what was committed.
+
+The broker guards the other side: an outbox that has passed `is_current` but reaches the broker only after
+the rebalance carries the membership of the generation before, and is refused (KIP-447).
+"""
+
+import threading
+
+
+class Assignment:
+    """Counts batches in flight under the current epoch. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._epoch = 0
+        self._in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Batches opened and neither committed nor dropped, of any epoch."""
+        with self._changed:
+            return self._in_flight
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches may commit."""
+        with self._changed:
+            return self._epoch
+
+    def open(self) -> None:
+        """Count a new batch in."""
+        with self._changed:
+            self._in_flight += 1
+
+    def close(self) -> None:
+        """Count a batch out, committed or dropped."""
+        with self._changed:
+            self._in_flight -= 1
+            self._changed.notify_all()
+
+    def is_current(self, epoch: int) -> bool:
+        """Whether a batch of `epoch` may still commit."""
+        with self._changed:
+            return epoch == self._epoch
+
+    def end_epoch(self) -> None:
+        """Void every batch in flight. What the intake opens stays void until it has rewound."""
+        with self._changed:
+            self._epoch += 1
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until no batch is in flight. False: the time ran out first."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._in_flight == 0, timeout_s)
+
+    def wait_below(self, batches: int, timeout_s: float) -> bool:
+        """Wait until fewer than `batches` are in flight. False: the time ran out first."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._in_flight < batches, timeout_s)

@@ -1,0 +1,73 @@
+"""The unit that travels through the three stations, and what it is made of.
+
+    intake  fills `entries` (a message or a rejection, perhaps cached scores)
+    screener  gives every message its scores
+    outbox  turns each entry into exactly one outcome, and commits `offsets` with them
+
+Entries stand in the order they were consumed, which per partition is offset order. No station invents
+an offset, drops an entry or adds one.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas.events import Message, Origin
+from worker.errors import RecordError
+from worker.scores import Scores
+
+Headers = list[tuple[str, str | bytes | None]]  # as Kafka clients give and take them
+Partition = tuple[str, int]  # topic, partition number
+Offsets = dict[Partition, int]  # the next offset to read
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One consumed record, bytes untouched. `timestamp_ms` since the epoch, 0 where there is none."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int = 0
+    headers: Headers = []
+
+    @property
+    def origin(self) -> Origin:
+        """Where it came from, as events state it."""
+        return Origin(self.topic, self.partition, self.offset)
+
+
+class Outbound(msgspec.Struct, frozen=True):
+    """One record to produce."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass(slots=True)
+class Entry:
+    """A record on its way to its outcome: exactly one of `message` and `rejection` is set."""
+
+    record: Record
+    message: Message | None = None
+    rejection: RecordError | None = None
+    scores: Scores | None = None
+    cached: bool = False
+
+
+@dataclass(slots=True)
+class Batch:
+    """Entries in consumption order. `epoch` is the assignment they were read under."""
+
+    epoch: int
+    opened_at: float  # monotonic seconds
+    entries: list[Entry] = field(default_factory=list)
+    tokens: int = 0  # estimated tokens still to read; cached and rejected entries cost none
+
+    @property
+    def offsets(self) -> Offsets:
+        """Per partition, the offset after the last entry: what a commit of this batch means."""
+        return {(e.record.topic, e.record.partition): e.record.offset + 1 for e in self.entries}

@@ -1,0 +1,32 @@
+"""bytes → message, or the reason why not. The only way a record becomes a dead letter.
+
+value ──► null_value
+      ──► invalid_utf8 ──► invalid_json ──► schema_mismatch     (schemas.codec)
+      ──► empty_text · text_too_long · unknown_task              (here)
+      ──► Message
+"""
+
+import schemas
+from schemas.events import Message
+from worker.errors import RecordError
+
+
+def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
+    """Decode a record's value into a message for `task`. Raises RecordError with its reason code."""
+    if value is None:
+        raise RecordError("null_value", "the record has no value")
+    try:
+        message = schemas.decode(Message, value)
+    except schemas.InvalidUtf8 as error:
+        raise RecordError("invalid_utf8", str(error)) from None
+    except schemas.InvalidJson as error:
+        raise RecordError("invalid_json", str(error)) from None
+    except schemas.SchemaMismatch as error:
+        raise RecordError("schema_mismatch", str(error)) from None
+    if not message.text.strip():
+        raise RecordError("empty_text", "text is empty or whitespace")
+    if len(message.text) > max_text_chars:
+        raise RecordError("text_too_long", f"text has more than {max_text_chars} characters")
+    if message.task is not None and message.task != task:
+        raise RecordError("unknown_task", f"this worker screens for {task}")
+    return message

@@ -1,0 +1,207 @@
+"""Station 1: poll, decode, look up the cache, fill a Batch.
+
+It owns the polling thread. It never waits for the model or for a commit: when enough batches are in
+flight it pauses fetching and keeps polling, so that the group membership lives however long a batch
+takes. It commits nothing and promises nothing about delivery: that is the outbox's transaction.
+"""
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from worker.assignment import Assignment
+from worker.batch import Batch, Entry, Partition, Record
+from worker.cache import ScoreCache
+from worker.decode import decode
+from worker.errors import RecordError, RetryableError
+from worker.kafka import Consumer
+from worker.metrics import Metrics
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+IDLE_POLL_S = 0.1
+CHUNK = 500  # records per poll: one cache round trip each
+BACKOFF_S = (0.05, 5.0)  # first and longest pause after an aborted transaction
+BYTES_PER_TOKEN = 4  # a budget, not a measurement: the engine counts exactly when it packs rows
+LAG_EVERY_S = 5.0
+
+
+class Intake:
+    """Also the RebalanceListener: rebalances are served inside `poll`, on this thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        task: str,
+        cache: ScoreCache,
+        assignment: Assignment,
+        metrics: Metrics,
+        batches: "queue.SimpleQueue[Batch | None]",
+    ) -> None:
+        # Bounded by what is in flight: at most `max_batches`, and what one poll brings.
+        self._batches = batches
+        self._settings = settings
+        self._task = task
+        self._cache = cache
+        self._assignment = assignment
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._open: Batch | None = None
+        self._epoch = assignment.epoch  # the one last rewound for
+        self._assigned: set[Partition] = set()
+        self._lag_due = 0.0
+        self.joined = threading.Event()
+        self.last_poll = time.monotonic()
+
+    def stop(self) -> None:
+        """Stop reading after the current poll; what is open is handed on."""
+        self._stopping.set()
+
+    def run(self, consumer: Consumer) -> None:
+        """Read until `stop`, handing batches on; ends with one None. Call on the polling thread."""
+        try:
+            while not self._stopping.is_set():
+                self._step(consumer)
+            self._close_batch()
+        finally:
+            self._batches.put(None)
+
+    def keep_membership(self, consumer: Consumer, until: Callable[[], bool]) -> None:
+        """Poll without reading until `until()`: heartbeats and rebalances go on while the stations drain."""
+        consumer.pause()
+        while not until():
+            self._poll(consumer, 1, IDLE_POLL_S)
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """See `worker.kafka.RebalanceListener`."""
+        self._assigned |= set(partitions)
+        self._report_assignment()
+        self.joined.set()
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Finish what is in flight within `revoke_s`; what cannot be finished is voided and read again."""
+        self._close_batch()
+        if not self._assignment.wait_idle(self._settings.revoke_s):
+            log.warning("revoke_deadline_passed", in_flight=self._assignment.in_flight)
+            self._assignment.end_epoch()
+        self._forget(partitions)
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Someone else has them: void everything in flight at once."""
+        log.warning("partitions_lost", count=len(partitions))
+        self._assignment.end_epoch()
+        self._drop_open()
+        self._forget(partitions)
+
+    def _step(self, consumer: Consumer) -> None:
+        if not self._assignment.is_current(self._epoch):
+            self._rewind(consumer)
+        if self._assignment.in_flight >= self._settings.max_batches and self._open is None:
+            consumer.pause()
+            self._assignment.wait_below(self._settings.max_batches, IDLE_POLL_S)
+            records = self._poll(consumer, CHUNK, 0)
+        else:
+            consumer.resume()
+            records = self._poll(consumer, CHUNK, self._patience())
+        if records:
+            self._fill(records)
+        if self._open is not None and self._is_due(self._open):
+            self._close_batch()
+
+    def _poll(self, consumer: Consumer, limit: int, timeout_s: float) -> list[Record]:
+        records = consumer.poll(limit, timeout_s)
+        self.last_poll = time.monotonic()
+        if self.last_poll >= self._lag_due:
+            self._lag_due = self.last_poll + LAG_EVERY_S
+            lag = consumer.lag()
+            if lag is not None:
+                self._metrics.gauge("mimamori_lag_records", lag)
+        return records
+
+    def _patience(self) -> float:
+        if self._open is None:
+            return IDLE_POLL_S
+        age = time.monotonic() - self._open.opened_at
+        return max(0.0, min(IDLE_POLL_S, self._settings.max_wait_ms / 1000 - age))
+
+    def _is_due(self, batch: Batch) -> bool:
+        return (
+            batch.tokens >= self._settings.max_tokens
+            or len(batch.entries) >= self._settings.max_records
+            or time.monotonic() - batch.opened_at >= self._settings.max_wait_ms / 1000
+        )
+
+    def _fill(self, records: Sequence[Record]) -> None:
+        """Decode and look up `records`; add them to the open batch in the order they came."""
+        self._metrics.count("mimamori_records_total", len(records))
+        entries = [self._entry(record) for record in records]
+        readable = [(e, e.message.text) for e in entries if e.message is not None]
+        found = self._cache.lookup([text for _, text in readable])
+        for (entry, _), scores in zip(readable, found, strict=True):
+            entry.scores, entry.cached = scores, scores is not None
+        for entry in entries:
+            batch = self._open or self._open_batch()
+            batch.entries.append(entry)
+            if entry.message is not None and entry.scores is None:
+                batch.tokens += 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN
+            if batch.tokens >= self._settings.max_tokens or len(batch.entries) >= self._settings.max_records:
+                self._close_batch()
+
+    def _entry(self, record: Record) -> Entry:
+        try:
+            return Entry(record, message=decode(record.value, self._task, self._settings.max_text_chars))
+        except RecordError as rejection:
+            return Entry(record, rejection=rejection)
+
+    def _open_batch(self) -> Batch:
+        self._assignment.open()
+        self._open = Batch(self._epoch, time.monotonic())
+        self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
+        return self._open
+
+    def _close_batch(self) -> None:
+        if self._open is not None:
+            self._metrics.observe("mimamori_batch_records", len(self._open.entries))
+            self._batches.put(self._open)
+            self._open = None
+
+    def _drop_open(self) -> None:
+        if self._open is not None:
+            self._open = None
+            self._assignment.close()
+            self._metrics.count("mimamori_voided_batches_total")
+
+    def _rewind(self, consumer: Consumer) -> None:
+        """Drop what is open, go back to what is committed; retry with backoff until that works."""
+        self._drop_open()
+        consumer.pause()
+        attempt = 0
+        while not self._stopping.is_set():
+            first, longest = BACKOFF_S
+            pause = min(longest, first * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
+            attempt += 1
+            resume_at = time.monotonic() + pause
+            while (left := resume_at - time.monotonic()) > 0:
+                self._poll(consumer, 1, min(left, IDLE_POLL_S))
+            epoch = self._assignment.epoch  # before the rewind: one that ends meanwhile needs another
+            try:
+                consumer.rewind()
+            except RetryableError as error:
+                log.warning("rewind_failed", error=str(error))
+            else:
+                self._epoch = epoch
+                log.info("rewound_to_committed")
+                return
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._assigned -= set(partitions)
+        self._report_assignment()
+
+    def _report_assignment(self) -> None:
+        self._metrics.gauge("mimamori_assigned_partitions", len(self._assigned))
+        log.info("assignment_changed", partitions=len(self._assigned))

@@ -1,0 +1,72 @@
+"""Apache Kafka, and the only package that imports confluent_kafka.
+
+The stations know the two protocols below; the tests run one contract suite on them, against Apache Kafka
+and against a small in-memory broker.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from worker.batch import Offsets, Outbound, Partition, Record
+
+# The consumer's place in its group at one generation: opaque, made by a Consumer, read by a Producer.
+Membership = Any
+
+
+class RebalanceListener(Protocol):
+    """Called from inside `Consumer.poll`, on the polling thread."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Partitions were added."""
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Partitions will go when this returns: finish their batches, or end their epoch."""
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Partitions already belong to someone else: nothing of theirs can be committed."""
+
+
+class Consumer(Protocol):
+    """Reads committed records of its assigned partitions, each partition in offset order.
+
+    It commits nothing: offsets are committed by `Producer.commit` alone.
+    """
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """Up to `limit` records, waiting `timeout_s` for the first. Serves rebalances.
+
+        Never returns a record of a partition that is not assigned when it returns.
+        Raises FatalError where the group or topic cannot be read at all.
+        """
+
+    def pause(self) -> None:
+        """Stop fetching; `poll` then only keeps the membership alive. Idempotent."""
+
+    def resume(self) -> None:
+        """Fetch again. Idempotent."""
+
+    def rewind(self) -> None:
+        """Go back to the committed offset of every assigned partition, or its start. RetryableError."""
+
+    def membership(self) -> Membership:
+        """The group membership of this moment, for `Producer.commit`."""
+
+    def lag(self) -> int | None:
+        """Records between the position and the end of the assigned partitions, None before it is known."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Producer(Protocol):
+    """Writes one transaction at a time."""
+
+    def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
+        """Produce every record and commit the offsets, all or nothing.
+
+        Raises RetryableError: aborted, nothing is visible; rewind. FatalError: fenced, or the broker is
+        gone for good; what became of the transaction will be read from the committed offsets at restart.
+        """
+
+    def close(self) -> None:
+        """Release the connection. An open transaction is aborted."""

@@ -1,0 +1,155 @@
+"""The consuming side on Apache Kafka: cooperative rebalancing, read-committed, never commits by itself."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import confluent_kafka as ck
+import structlog
+
+from worker.batch import Headers, Partition, Record
+from worker.errors import BrokerError, RetryableError
+from worker.kafka import Membership, RebalanceListener
+from worker.kafka.client import log_error
+
+log = structlog.get_logger()
+
+OFFSETS_TIMEOUT_S = 10.0
+_GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION}
+
+
+class KafkaConsumer:
+    """A `worker.kafka.Consumer` on Apache Kafka. One thread polls; another may read `membership`."""
+
+    def __init__(self, config: dict[str, Any], group: str, topic: str, listener: RebalanceListener) -> None:
+        self._topic = topic
+        self._listener = listener
+        self._assigned: set[Partition] = set()
+        self._rebalanced = False
+        self._paused = False
+        self._consumer = ck.Consumer(
+            {
+                "group.id": group,
+                "client.id": "mimamori-intake",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 10_000,
+                "heartbeat.interval.ms": 2_000,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 10,  # the default of 500 ms is all of the latency at a trickle
+                "queued.max.messages.kbytes": 65_536,
+                "error_cb": log_error,
+                **config,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+            }
+        )
+        self._consumer.subscribe(
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """See `worker.kafka.Consumer.poll`."""
+        self._rebalanced = False
+        messages = self._consumer.consume(limit, timeout_s)
+        records = [_record(message) for message in messages if not self._is_error(message)]
+        if self._rebalanced:  # records fetched before a revocation that was served in this very call
+            records = [r for r in records if (r.topic, r.partition) in self._assigned]
+        return records
+
+    def pause(self) -> None:
+        """See `worker.kafka.Consumer.pause`."""
+        if not self._paused:
+            self._paused = True
+            self._consumer.pause(self._partitions())
+
+    def resume(self) -> None:
+        """See `worker.kafka.Consumer.resume`."""
+        if self._paused:
+            self._paused = False
+            self._consumer.resume(self._partitions())
+
+    def rewind(self) -> None:
+        """See `worker.kafka.Consumer.rewind`."""
+        partitions = self._partitions()
+        if not partitions:
+            return
+        try:
+            committed = self._consumer.committed(partitions, timeout=OFFSETS_TIMEOUT_S)
+            failed = next((position.error for position in committed if position.error), None)
+            for position in [] if failed else committed:
+                if position.offset < 0:  # nothing committed yet
+                    position.offset = ck.OFFSET_BEGINNING
+                self._consumer.seek(position)
+        except ck.KafkaException as error:
+            failed = error.args[0]
+        if failed:
+            raise RetryableError(f"cannot rewind: {failed.name()}")
+
+    def membership(self) -> Membership:
+        """See `worker.kafka.Consumer.membership`."""
+        return self._consumer.consumer_group_metadata()
+
+    def lag(self) -> int | None:
+        """See `worker.kafka.Consumer.lag`. Read from what fetches brought: no request is made."""
+        total = 0
+        for partition in self._consumer.position(self._partitions()):
+            _, high = self._consumer.get_watermark_offsets(partition, cached=True)
+            if high < 0 or partition.offset < 0:
+                return None
+            total += max(0, high - partition.offset)
+        return total
+
+    def close(self) -> None:
+        """See `worker.kafka.Consumer.close`."""
+        self._consumer.close()
+
+    def _partitions(self) -> list[ck.TopicPartition]:
+        return [ck.TopicPartition(topic, number) for topic, number in sorted(self._assigned)]
+
+    def _is_error(self, message: ck.Message) -> bool:
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() in _GONE:
+            raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
+        if error.fatal() or error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise BrokerError(f"cannot read {self._topic}: {error.str()}")
+        log.warning("poll_error", code=error.name())
+        return True
+
+    def _on_assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._rebalanced = True
+        self._assigned |= _names(partitions)
+        consumer.incremental_assign(partitions)
+        if self._paused:  # a new partition starts unpaused
+            consumer.pause(partitions)
+        self._listener.assigned(sorted(_names(partitions)))
+
+    def _on_revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._rebalanced = True
+        self._listener.revoked(sorted(_names(partitions)))
+        self._assigned -= _names(partitions)
+        consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        self._rebalanced = True
+        self._listener.lost(sorted(_names(partitions)))
+        self._assigned -= _names(partitions)
+        consumer.incremental_unassign(partitions)
+
+
+def _names(partitions: Sequence[ck.TopicPartition]) -> set[Partition]:
+    return {(p.topic, p.partition) for p in partitions}
+
+
+def _record(message: ck.Message) -> Record:
+    kind, timestamp = message.timestamp()
+    # The library's types leave every part optional; a message without an error has them all.
+    return Record(
+        cast("str", message.topic()),
+        cast("int", message.partition()),
+        cast("int", message.offset()),
+        message.key(),
+        message.value(),
+        0 if kind == ck.TIMESTAMP_NOT_AVAILABLE else timestamp,
+        cast("Headers", message.headers() or []),
+    )

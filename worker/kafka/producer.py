@@ -1,0 +1,112 @@
+"""The producing side on Apache Kafka: one transaction carries the outcomes and the consumed offsets."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import confluent_kafka as ck
+import structlog
+
+from worker.batch import Offsets, Outbound
+from worker.errors import BrokerError, RetryableError
+from worker.kafka import Membership
+from worker.kafka.client import log_error
+
+log = structlog.get_logger()
+
+STEP_TIMEOUT_S = 10.0
+COMMIT_DEADLINE_S = 60.0
+
+
+class KafkaProducer:
+    """A `worker.kafka.Producer` on Apache Kafka. Used by one thread.
+
+    `transactional_id` must be unique among running workers: a second one with the same id fences the first.
+    """
+
+    def __init__(self, config: dict[str, Any], transactional_id: str) -> None:
+        self._producer = ck.Producer(
+            {
+                "client.id": "mimamori-outbox",
+                # The worst time a dead worker's open transaction holds back read-committed readers.
+                "transaction.timeout.ms": 15_000,
+                "message.timeout.ms": 15_000,
+                # While the broker still writes the last transaction's markers it answers
+                # CONCURRENT_TRANSACTIONS; the default backoff then costs up to 100 ms a batch.
+                "retry.backoff.ms": 1,
+                "retry.backoff.max.ms": 200,
+                "linger.ms": 2,
+                "compression.type": "lz4",
+                "message.max.bytes": 8 << 20,
+                "queue.buffering.max.messages": 500_000,
+                "error_cb": log_error,
+                **config,
+                "transactional.id": transactional_id,
+            }
+        )
+        _patiently(lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions")
+
+    def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
+        """See `worker.kafka.Producer.commit`."""
+        positions = [ck.TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+        try:
+            self._producer.begin_transaction()
+            for record in outbound:
+                self._produce(record)
+            _patiently(
+                lambda: self._producer.send_offsets_to_transaction(positions, membership, STEP_TIMEOUT_S),
+                "cannot send offsets",
+            )
+            _patiently(lambda: self._producer.commit_transaction(STEP_TIMEOUT_S), "cannot commit")
+        except ck.KafkaException as error:
+            self._abort(error.args[0])
+
+    def close(self) -> None:
+        """See `worker.kafka.Producer.close`."""
+        self._producer.purge()
+        self._producer.flush(0)
+
+    def _produce(self, record: Outbound) -> None:
+        while True:
+            try:
+                self._producer.produce(record.topic, record.value, record.key, headers=list(record.headers))
+            except BufferError:  # the local queue is full: let deliveries make room
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def _abort(self, cause: ck.KafkaError) -> None:
+        """Abort what `cause` broke. Always raises."""
+        if cause.fatal():
+            raise BrokerError(
+                f"this worker was fenced or cannot go on ({cause.name()}): another worker uses its "
+                "transactional id, or it stood still too long; restart it"
+            )
+        log.warning("transaction_aborted", code=cause.name())
+        try:
+            _patiently(lambda: self._producer.abort_transaction(STEP_TIMEOUT_S), "cannot abort")
+        except ck.KafkaException as error:
+            raise BrokerError(
+                f"a transaction could not be aborted ({error.args[0].name()}): restart the worker"
+            ) from None
+        raise RetryableError(f"transaction aborted: {cause.name()}")
+
+
+def _patiently(step: Callable[[], object], complaint: str) -> None:
+    """Repeat a step while Kafka calls its failure retriable, as the transactional API asks.
+
+    Raises BrokerError at the deadline; other KafkaExceptions pass through.
+    """
+    deadline = time.monotonic() + COMMIT_DEADLINE_S
+    while True:
+        try:
+            step()
+        except ck.KafkaException as error:
+            if not error.args[0].retriable():
+                raise
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"{complaint} for {COMMIT_DEADLINE_S:.0f} s ({error.args[0].name()}): is Kafka up?"
+                ) from None
+        else:
+            return

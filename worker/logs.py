@@ -1,0 +1,33 @@
+"""Structured logs on standard error: JSON for machines, colours for people. Never message text."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure_logs(style: Literal["json", "console"], level: int = logging.INFO) -> None:
+    """Set up structlog for this process."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def where(error: BaseException) -> str:
+    """The line an unexpected error was raised at, for logs: its message could quote a message's text."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"

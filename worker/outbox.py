@@ -1,0 +1,80 @@
+"""Station 3: outcomes and consumed offsets, in one transaction per batch.
+
+    1. turn every entry into its outcome                     (outcome.py)
+    2. ask the consumer for its membership, *then* whether the batch's epoch still stands
+    3. one transaction: produce the outcomes, send the offsets under that membership, commit
+
+The order in 2 matters. A membership taken after the check could belong to a generation in which the
+batch's partitions are someone else's; taken before, the broker refuses it.
+"""
+
+import time
+
+import structlog
+
+from schemas.events import DeadLetter, Label, ReviewCase
+from worker.assignment import Assignment
+from worker.batch import Batch
+from worker.errors import RetryableError
+from worker.kafka import Consumer, Producer
+from worker.metrics import Metrics
+from worker.outcome import Outcome, Outcomes
+
+log = structlog.get_logger()
+
+
+class Outbox:
+    """Commits batches one after the other. Used by one thread."""
+
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        consumer: Consumer,
+        producer: Producer,
+        assignment: Assignment,
+        metrics: Metrics,
+    ) -> None:
+        self._outcomes = outcomes
+        self._consumer = consumer
+        self._producer = producer
+        self._assignment = assignment
+        self._metrics = metrics
+
+    def commit(self, batch: Batch) -> None:
+        """Commit a screened batch, or drop it where its epoch has ended. FatalError: see Producer.commit."""
+        try:
+            self._commit(batch)
+        finally:
+            self._assignment.close()
+            self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
+
+    def _commit(self, batch: Batch) -> None:
+        membership = self._consumer.membership()
+        if not self._assignment.is_current(batch.epoch):
+            self._metrics.count("mimamori_voided_batches_total")
+            return
+        outcomes = [outcome for entry in batch.entries for outcome in self._outcomes.of(entry)]
+        try:
+            self._producer.commit([outbound for _, outbound in outcomes], batch.offsets, membership)
+        except RetryableError as error:
+            log.warning("batch_aborted", error=str(error), records=len(batch.entries))
+            self._metrics.count("mimamori_aborts_total")
+            self._assignment.end_epoch()
+            return
+        self._count([event for event, _ in outcomes], batch)
+
+    def _count(self, events: list[Outcome], batch: Batch) -> None:
+        for event in events:
+            match event:
+                case Label(verdict=verdict):
+                    self._metrics.count("mimamori_labels_total", verdict=verdict)
+                case ReviewCase(kind=kind):
+                    self._metrics.count("mimamori_review_cases_total", kind=kind)
+                case DeadLetter(reason=reason):
+                    self._metrics.count("mimamori_dead_letters_total", reason=reason)
+        now = time.time()
+        for entry in batch.entries:
+            if entry.record.timestamp_ms:
+                self._metrics.observe(
+                    "mimamori_latency_seconds", max(0.0, now - entry.record.timestamp_ms / 1000)
+                )

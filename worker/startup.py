@@ -1,0 +1,108 @@
+"""Everything that must be right before the first record is read, in the order a person would check it.
+
+Fails at start, loudly: settings, the bundle and its checksums, the device that really runs, the broker
+and its topics.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from schemas.events import Message, Thresholds
+from schemas.topics import topic_names
+from worker.app import App
+from worker.bundle import Bundle
+from worker.cache import ScoreCache, open_cache
+from worker.engine import Engine, load_engine
+from worker.errors import SettingsError
+from worker.intake import Intake
+from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.producer import KafkaProducer
+from worker.kafka.topics import require_topics
+from worker.metrics import Metrics
+from worker.outcome import Outcomes
+from worker.policy import Policy
+from worker.screener import Screener
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+UNCALIBRATED = "none: the task's default thresholds"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that is ready to join its group."""
+
+    app: App
+    settings: Settings
+    messages_topic: str
+
+    def run(self) -> None:
+        """Join the group and screen until `app.stop`. Raises FatalError."""
+        config = self.settings.client_config
+        producer = KafkaProducer(config, self.settings.transactional_id)
+        self.app.run(
+            lambda listener: KafkaConsumer(config, self.settings.group, self.messages_topic, listener), producer
+        )
+
+
+def start(settings: Settings) -> Worker:
+    """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
+    bundle = Bundle.load(settings.bundle)
+    names = topic_names(settings.topic_prefix)
+    require_topics(settings.client_config, names.values())
+    metrics = Metrics()
+    engine = open_engine(settings, bundle)
+    log.info("engine_ready", engine=engine.describe(), bundle=bundle.fingerprint[:12], task=bundle.manifest.task.name)
+    cache = open_cache(settings, bundle.fingerprint, metrics)
+    return Worker(assemble(settings, bundle, engine, cache, metrics), settings, names[Message])
+
+
+def assemble(settings: Settings, bundle: Bundle, engine: Engine, cache: ScoreCache, metrics: Metrics) -> App:
+    """The three stations of one worker."""
+    policy = policy_of(settings, bundle)
+    manifest = bundle.manifest
+    task = manifest.task
+    outcomes = Outcomes(settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint)
+    return App(
+        settings,
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        Screener(engine, policy, cache),
+        outcomes,
+        metrics,
+    )
+
+
+def policy_of(settings: Settings, bundle: Bundle) -> Policy:
+    """The thresholds in force: the settings' over the calibration's over the task's."""
+    task, calibration = bundle.manifest.task, bundle.calibration
+    lower, upper, name = task.policy.lower, task.policy.upper, UNCALIBRATED
+    if calibration is not None:
+        lower, upper, name = calibration.lower, calibration.upper, calibration.name
+    if settings.lower is not None or settings.upper is not None:
+        name = "settings"
+    lower = lower if settings.lower is None else settings.lower
+    upper = upper if settings.upper is None else settings.upper
+    if lower > upper:
+        raise SettingsError(f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {lower} above upper {upper}")
+    share = task.policy.quality_sample_share
+    return Policy(
+        Thresholds(lower, upper, name),
+        share if settings.quality_sample_share is None else settings.quality_sample_share,
+        frozenset(task.languages),
+    )
+
+
+def open_engine(settings: Settings, bundle: Bundle) -> Engine:
+    """The engine the settings ask for; what really runs is on it. Raises DeviceError or BundleError."""
+    return load_engine(
+        bundle,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+        window_tokens=settings.window_tokens,
+        window_overlap=settings.window_overlap,
+        max_windows=settings.max_windows,
+        device_tokens=settings.device_tokens,
+    )
