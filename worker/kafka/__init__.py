@@ -49,10 +49,10 @@ class Consumer(Protocol):
         """Go back to the committed offset of every assigned partition, or its start. RetryableError."""
 
     def membership(self) -> Membership:
-        """The group membership of this moment, for `Producer.commit`."""
+        """The group membership as of the last poll or rebalance. Any thread may ask."""
 
-    def lag(self) -> int | None:
-        """Records between the position and the end of the assigned partitions, None before it is known."""
+    def lag(self) -> int:
+        """Records between the position and the last known end of the assigned partitions."""
 
     def close(self) -> None:
         """Leave the group."""

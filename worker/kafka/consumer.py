@@ -18,7 +18,7 @@ _GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC, ck.K
 
 
 class KafkaConsumer:
-    """A `worker.kafka.Consumer` on Apache Kafka. One thread polls; another may read `membership`."""
+    """A `worker.kafka.Consumer` on Apache Kafka. One thread uses it; others may ask for `membership`."""
 
     def __init__(self, config: dict[str, Any], group: str, topic: str, listener: RebalanceListener) -> None:
         self._topic = topic
@@ -42,6 +42,7 @@ class KafkaConsumer:
                 "isolation.level": "read_committed",
             }
         )
+        self._membership: Membership = None
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -50,7 +51,8 @@ class KafkaConsumer:
         """See `worker.kafka.Consumer.poll`."""
         self._rebalanced = False
         messages = self._consumer.consume(limit, timeout_s)
-        records = [_record(message) for message in messages if not self._is_error(message)]
+        self._note_membership()
+        records = [to_record(message) for message in messages if not self._is_error(message)]
         if self._rebalanced:  # records fetched before a revocation that was served in this very call
             records = [r for r in records if (r.topic, r.partition) in self._assigned]
         return records
@@ -85,22 +87,31 @@ class KafkaConsumer:
             raise RetryableError(f"cannot rewind: {failed.name()}")
 
     def membership(self) -> Membership:
-        """See `worker.kafka.Consumer.membership`."""
-        return self._consumer.consumer_group_metadata()
+        """See `worker.kafka.Consumer.membership`.
 
-    def lag(self) -> int | None:
-        """See `worker.kafka.Consumer.lag`. Read from what fetches brought: no request is made."""
+        A note from the polling thread: the client lets one thread in at a time, and another one that
+        asks while `poll` waits can be kept waiting for minutes.
+        """
+        return self._membership
+
+    def lag(self) -> int:
+        """See `worker.kafka.Consumer.lag`. Read from what fetches brought: no request is made.
+
+        A partition of which nothing was read yet counts as none: whatever it holds is about to be read.
+        """
         total = 0
         for partition in self._consumer.position(self._partitions()):
             _, high = self._consumer.get_watermark_offsets(partition, cached=True)
-            if high < 0 or partition.offset < 0:
-                return None
-            total += max(0, high - partition.offset)
+            if partition.offset >= 0:
+                total += max(0, high - partition.offset)
         return total
 
     def close(self) -> None:
         """See `worker.kafka.Consumer.close`."""
         self._consumer.close()
+
+    def _note_membership(self) -> None:
+        self._membership = self._consumer.consumer_group_metadata()
 
     def _partitions(self) -> list[ck.TopicPartition]:
         return [ck.TopicPartition(topic, number) for topic, number in sorted(self._assigned)]
@@ -122,10 +133,12 @@ class KafkaConsumer:
         consumer.incremental_assign(partitions)
         if self._paused:  # a new partition starts unpaused
             consumer.pause(partitions)
+        self._note_membership()
         self._listener.assigned(sorted(_names(partitions)))
 
     def _on_revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
+        self._note_membership()  # already of the new generation, while the partitions are still ours
         self._listener.revoked(sorted(_names(partitions)))
         self._assigned -= _names(partitions)
         consumer.incremental_unassign(partitions)
@@ -141,7 +154,8 @@ def _names(partitions: Sequence[ck.TopicPartition]) -> set[Partition]:
     return {(p.topic, p.partition) for p in partitions}
 
 
-def _record(message: ck.Message) -> Record:
+def to_record(message: ck.Message) -> Record:
+    """A fetched message as the stations know it."""
     kind, timestamp = message.timestamp()
     # The library's types leave every part optional; a message without an error has them all.
     return Record(

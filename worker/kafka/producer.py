@@ -36,6 +36,7 @@ class KafkaProducer:
                 "retry.backoff.ms": 1,
                 "retry.backoff.max.ms": 200,
                 "linger.ms": 2,
+                "partitioner": "murmur2_random",  # as Java producers do: a key's partition is the same
                 "compression.type": "lz4",
                 "message.max.bytes": 8 << 20,
                 "queue.buffering.max.messages": 500_000,

@@ -1,0 +1,53 @@
+"""The contract between Mimamori and everyone else: events, topics, and how both may change.
+
+    events.py  kinds.py  ids.py      what is said, how it is named and numbered
+    codec.py  headers.py             how it travels on Kafka
+    topics.py  topics/               where it travels
+    json/  examples/  asyncapi.yaml  the same for people who never read this code
+    history/  evolution.py           what was promised before, and the check that it still holds
+
+It knows nothing of Kafka clients, models or settings, and imports nothing else of Mimamori.
+"""
+
+from schemas.codec import CodecError, InvalidJson, InvalidUtf8, SchemaMismatch, decode, encode
+from schemas.events import (
+    DeadLetter,
+    Event,
+    Label,
+    Message,
+    Origin,
+    ReviewCase,
+    ReviewDecision,
+    Severity,
+    Thresholds,
+)
+from schemas.headers import event_headers, find_traceparent
+from schemas.ids import case_id, dead_letter_id, decision_id, label_id
+from schemas.topics import TopicDefinition, load_topics, topic_names
+
+__all__ = [
+    "CodecError",
+    "DeadLetter",
+    "Event",
+    "InvalidJson",
+    "InvalidUtf8",
+    "Label",
+    "Message",
+    "Origin",
+    "ReviewCase",
+    "ReviewDecision",
+    "SchemaMismatch",
+    "Severity",
+    "Thresholds",
+    "TopicDefinition",
+    "case_id",
+    "dead_letter_id",
+    "decision_id",
+    "decode",
+    "encode",
+    "event_headers",
+    "find_traceparent",
+    "label_id",
+    "load_topics",
+    "topic_names",
+]

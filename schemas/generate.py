@@ -1,0 +1,131 @@
+"""Writes the JSON Schemas from the structs, and freezes each new version: `python -m schemas.generate`.
+
+    schemas/json/<kind>.schema.json                 what the structs say today
+    schemas/history/v<n>/<kind>.schema.json         what version n said; written once, never again
+    schemas/history/v<n>/<kind>.examples.json       the examples of that day
+
+A change to a frozen version is refused: raise the kind's version in `schemas/kinds.py` first. A version
+that breaks the promise of its topic's `compatibility` is refused as well.
+"""
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.evolution import Schema, unreadable
+from schemas.kinds import KINDS, Kind
+from schemas.topics import load_topics
+
+HERE = Path(__file__).parent
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class FrozenSchemaError(Exception):
+    """A released version would change, or a new one would break its readers."""
+
+
+def json_schema(kind: Kind) -> Schema:
+    """The JSON Schema (draft 2020-12) of one kind of event, as one self-contained document."""
+    (root,), named = msgspec.json.schema_components([kind.event], ref_template="#/$defs/{name}")
+    body = named.pop(root["$ref"].removeprefix("#/$defs/"))
+    document = {"$schema": DIALECT, "$id": kind.urn, **body}
+    if named:
+        document["$defs"] = dict(sorted(named.items()))
+    opened: Schema = _open(document)
+    return opened
+
+
+def breaks_of_promise(kind: Kind, older: Schema, newer: Schema) -> list[str]:
+    """What the newer schema breaks of what the kind's topic promises. Empty: nothing.
+
+    Backward: today's consumers read yesterday's events. Full: yesterday's consumers, who are other
+    people's programs, also read today's.
+    """
+    (topic,) = (topic for topic in load_topics() if topic.event == kind.name)
+    broken = unreadable(older, newer)
+    if topic.compatibility == "FULL_TRANSITIVE":
+        broken += [f"for older readers, {line}" for line in unreadable(newer, older)]
+    return broken
+
+
+def generate(folder: Path = HERE) -> list[Path]:
+    """Bring every schema up to date, freeze versions that are new. Returns the files that changed.
+
+    Raises FrozenSchemaError before anything is written for the kind at fault.
+    """
+    changed = []
+    for kind in KINDS:
+        document = json_schema(kind)
+        content = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+        wanted = {folder / "json" / f"{kind.name}.schema.json": content}
+        for version in range(1, kind.version + 1):
+            frozen = folder / "history" / f"v{version}" / f"{kind.name}.schema.json"
+            if not frozen.exists():
+                wanted[frozen] = content
+                wanted[frozen.with_name(f"{kind.name}.examples.json")] = (
+                    folder / "examples" / f"{kind.name}.json"
+                ).read_bytes()
+                continue
+            _check_promise(kind, version, msgspec.json.decode(frozen.read_bytes()), document)
+        changed += [file for file, text in wanted.items() if _write(file, text)]
+    return changed
+
+
+def _check_promise(kind: Kind, version: int, frozen: Schema, today: Schema) -> None:
+    if version == kind.version and _rules(frozen) != _rules(today):
+        raise FrozenSchemaError(
+            f"{kind.name} is no longer what its version {version} was: raise its version in schemas/kinds.py"
+        )
+    if broken := breaks_of_promise(kind, frozen, today):
+        raise FrozenSchemaError(f"{kind.name} breaks version {version}: {'; '.join(broken)}")
+
+
+def _rules(node: Any) -> Any:
+    """A schema without its prose: rewording a docstring is no new version."""
+    if isinstance(node, list):
+        return [_rules(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    prose = {name for name in ("title", "description") if isinstance(node.get(name), str)}
+    return {name: _rules(value) for name, value in node.items() if name not in prose}
+
+
+def _write(file: Path, content: bytes) -> bool:
+    if file.exists() and file.read_bytes() == content:
+        return False
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return True
+
+
+def _open(node: Any) -> Any:
+    """Say out loud that objects take unknown fields, and undo the indentation of docstrings."""
+    if isinstance(node, list):
+        return [_open(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    opened = {name: _open(value) for name, value in node.items()}
+    if isinstance(opened.get("description"), str):
+        opened["description"] = inspect.cleandoc(opened["description"])
+    if opened.get("type") == "object" and "properties" in opened:
+        opened.setdefault("additionalProperties", True)
+    return opened
+
+
+def main() -> int:
+    """Generate; say what changed, or what forbids it."""
+    try:
+        changed = generate()
+    except FrozenSchemaError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for file in changed:
+        sys.stdout.write(f"wrote {file.relative_to(HERE.parent)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

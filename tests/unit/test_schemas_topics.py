@@ -1,0 +1,56 @@
+"""The topic definitions: complete, consistent, and able to carry what the settings allow."""
+
+import pytest
+
+from schemas.events import ReviewCase
+from schemas.kinds import KINDS
+from schemas.topics import TopicDefinition, load_topics, topic_names
+
+TOPICS = {topic.event: topic for topic in load_topics()}
+
+
+def test_there_is_one_topic_per_kind_in_the_order_of_the_flow() -> None:
+    assert [topic.event for topic in load_topics()] == [kind.name for kind in KINDS]
+    assert [topic.name for topic in load_topics()] == [
+        "mimamori.messages",
+        "mimamori.labels",
+        "mimamori.review-cases",
+        "mimamori.review-decisions",
+        "mimamori.dead-letters",
+    ]
+
+
+def test_cases_and_decisions_have_equal_partition_counts() -> None:
+    """The review table is co-partitioned by case id: unequal counts would hide cases from their decisions."""
+    assert TOPICS["review-case"].partitions == TOPICS["review-decision"].partitions
+
+
+def test_a_dead_letter_has_room_for_the_largest_original_as_base64() -> None:
+    largest_original = 2_000_000  # the worker's default for `dead_letter_max_bytes`
+    assert TOPICS["dead-letter"].max_message_bytes > largest_original * 4 / 3 + 10_000
+
+
+def test_topics_that_hold_text_are_not_kept_for_long() -> None:
+    assert TOPICS["message"].retention_hours <= 72
+    assert TOPICS["review-case"].retention_hours <= 720
+
+
+def test_a_prefix_names_another_set_of_topics() -> None:
+    assert load_topics("staging.")[0].name == "staging.messages"
+    assert topic_names("staging.")[ReviewCase] == "staging.review-cases"
+
+
+@pytest.mark.parametrize(
+    "topic", load_topics(replication_factor=1, partitions=4), ids=lambda topic: topic.event
+)
+def test_a_small_cluster_gets_fewer_replicas_and_can_still_write(topic: TopicDefinition) -> None:
+    assert (topic.partitions, topic.replication_factor, topic.min_insync_replicas) == (4, 1, 1)
+
+
+def test_the_settings_are_spelt_as_kafka_spells_them() -> None:
+    assert TOPICS["label"].config == {
+        "cleanup.policy": "delete",
+        "max.message.bytes": "1048576",
+        "min.insync.replicas": "2",
+        "retention.ms": "604800000",
+    }

@@ -1,0 +1,61 @@
+"""Reads topics as any platform would: read-committed, without a group, committing nothing."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import confluent_kafka as ck
+
+from worker.batch import Record
+from worker.errors import BrokerError
+from worker.kafka.client import log_error
+from worker.kafka.consumer import to_record
+
+TIMEOUT_S = 10.0
+
+
+class Reader:
+    """Every partition of some topics, from their beginning or from now. A context manager."""
+
+    def __init__(self, config: dict[str, Any], topics: Iterable[str], *, from_beginning: bool) -> None:
+        self._consumer = ck.Consumer(
+            {
+                "group.id": "mimamori-reader",  # required by the client; nothing is ever committed to it
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 10,
+                "error_cb": log_error,
+                **config,
+                "isolation.level": "read_committed",
+            }
+        )
+        self._consumer.assign(
+            [
+                ck.TopicPartition(topic, number, self._start(topic, number, from_beginning=from_beginning))
+                for topic in topics
+                for number in self._partitions(topic)
+            ]
+        )
+
+    def poll(self, limit: int = 500, timeout_s: float = 0.1) -> list[Record]:
+        """Up to `limit` records; in offset order per partition."""
+        messages = self._consumer.consume(limit, timeout_s)
+        return [to_record(message) for message in messages if message.error() is None]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def _partitions(self, topic: str) -> list[int]:
+        try:
+            metadata = self._consumer.list_topics(topic, TIMEOUT_S).topics[topic]
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot read {topic}: {error.args[0].name()}; is Kafka up?") from None
+        if metadata.error is not None:
+            raise BrokerError(f"topic {topic} is not there: run `mimamori topics apply`")
+        return sorted(metadata.partitions)
+
+    def _start(self, topic: str, number: int, *, from_beginning: bool) -> int:
+        """An offset, not OFFSET_END: "now" is when this is called, not when the first fetch arrives."""
+        low, high = self._consumer.get_watermark_offsets(ck.TopicPartition(topic, number), TIMEOUT_S)
+        return low if from_beginning else high

@@ -1,0 +1,199 @@
+"""Topics on a broker, held against their definitions: creates what is missing, tells what differs.
+
+It never deletes a topic, and never changes one that exists: more partitions move every key to another
+place, a shorter retention deletes records. It says which command would, and a person decides.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import confluent_kafka as ck
+import msgspec
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+    AdminClient,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicMetadata,
+)
+
+from schemas.topics import TopicDefinition
+from worker.errors import BrokerError
+from worker.kafka.client import log_error
+
+TIMEOUT_S = 8.0
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A setting of a topic that is not what its definition says, and the command that would make it so."""
+
+    setting: str
+    expected: str
+    actual: str
+    remedy: str
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """A definition beside what is on the broker. `partitions` is None where the topic is missing."""
+
+    definition: TopicDefinition
+    partitions: int | None = None
+    differences: tuple[Difference, ...] = ()
+    created: bool = False
+
+
+def read_topics(
+    client_config: Mapping[str, Any], definitions: Sequence[TopicDefinition], *, timeout_s: float = TIMEOUT_S
+) -> list[TopicState]:
+    """What the broker has of each definition, in the definitions' order.
+
+    Raises BrokerError: unreachable within `timeout_s`, wrong client settings, or not allowed to look.
+    """
+    return _read(_connect(client_config), definitions, time.monotonic() + timeout_s)
+
+
+def apply_topics(
+    client_config: Mapping[str, Any],
+    definitions: Sequence[TopicDefinition],
+    *,
+    dry_run: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> list[TopicState]:
+    """Create the topics that are missing, and wait until the broker shows them. Idempotent.
+
+    A `dry_run` asks the broker to validate the creation without doing it; what is missing stays so.
+    Raises BrokerError: as `read_topics`, or a topic cannot be created (the others still are).
+    """
+    deadline = time.monotonic() + timeout_s
+    admin = _connect(client_config)
+    before = _read(admin, definitions, deadline)
+    missing = [state.definition for state in before if state.partitions is None]
+    if not missing:
+        return before
+    _create(admin, missing, dry_run, deadline)
+    if dry_run:
+        return before
+    after = _read(admin, definitions, deadline)
+    # The controller has created them; the broker that answers may hear of it some milliseconds later.
+    while any(state.partitions is None for state in after):
+        _remaining(deadline, "the topics were created, but do not show up")
+        time.sleep(0.05)
+        after = _read(admin, definitions, deadline)
+    return [msgspec.structs.replace(state, created=state.definition in missing) for state in after]
+
+
+def _connect(client_config: Mapping[str, Any]) -> AdminClient:
+    try:
+        # With error_cb, librdkafka's own complaints go to the log instead of straight to stderr.
+        config: dict[str, Any] = {"error_cb": log_error, "log_level": 0, **client_config}
+        return AdminClient(config)
+    except ck.KafkaException as error:
+        raise BrokerError(f"the Kafka client settings are wrong: {error.args[0].str()}") from None
+
+
+def _read(admin: AdminClient, definitions: Sequence[TopicDefinition], deadline: float) -> list[TopicState]:
+    try:
+        # Asking for every topic, not for each by name: a cluster may create topics that are asked for.
+        found = admin.list_topics(timeout=_remaining(deadline, "the broker does not answer")).topics
+    except ck.KafkaException as error:
+        raise BrokerError(
+            f"no Kafka broker answers ({error.args[0].name()}): "
+            "start it, or set MIMAMORI_BOOTSTRAP to its host:port"
+        ) from None
+    present = [definition.name for definition in definitions if definition.name in found]
+    configs = _read_configs(admin, present, deadline)
+    return [
+        _state(definition, found[definition.name], configs[definition.name])
+        if definition.name in configs
+        else TopicState(definition)
+        for definition in definitions
+    ]
+
+
+def _read_configs(
+    admin: AdminClient, names: Sequence[str], deadline: float
+) -> dict[str, dict[str, ConfigEntry]]:
+    if not names:
+        return {}
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    timeout = _remaining(deadline, "the broker does not tell its topics' settings")
+    answers: dict[ConfigResource, Future[dict[str, ConfigEntry]]] = admin.describe_configs(
+        asked, request_timeout=timeout
+    )
+    try:
+        return {resource.name: future.result() for resource, future in answers.items()}
+    except ck.KafkaException as error:
+        raise BrokerError(f"the settings of the topics cannot be read: {error.args[0].str()}") from None
+
+
+def _create(admin: AdminClient, missing: Sequence[TopicDefinition], dry_run: bool, deadline: float) -> None:  # noqa: FBT001 - as `apply_topics` was told
+    timeout = _remaining(deadline, "the broker does not answer")
+    creations: dict[str, Future[None]] = admin.create_topics(
+        [_new_topic(definition) for definition in missing],
+        operation_timeout=timeout,
+        request_timeout=timeout,
+        validate_only=dry_run,
+    )
+    refused: dict[str, list[str]] = {}
+    for name, creation in creations.items():
+        try:
+            creation.result()
+        except ck.KafkaException as error:
+            # Someone else was faster: it exists, and is compared with its definition like any other.
+            if error.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS:
+                refused.setdefault(_advice(error.args[0]), []).append(name)
+    if refused:
+        said = "; ".join(f"cannot create {', '.join(names)}: {advice}" for advice, names in refused.items())
+        raise BrokerError(said)
+
+
+def _new_topic(definition: TopicDefinition) -> NewTopic:
+    return NewTopic(
+        definition.name,
+        num_partitions=definition.partitions,
+        replication_factor=definition.replication_factor,
+        config=definition.config,
+    )
+
+
+def _advice(error: ck.KafkaError) -> str:
+    if error.code() == ck.KafkaError.INVALID_REPLICATION_FACTOR:
+        return "the cluster has fewer brokers than replicas, pass --replication-factor"
+    if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        return "not allowed, grant CREATE on the topics or let an administrator apply"
+    return error.str() or error.name()
+
+
+def _state(
+    definition: TopicDefinition, metadata: TopicMetadata, config: Mapping[str, ConfigEntry]
+) -> TopicState:
+    name, differences = definition.name, []
+    partitions = len(metadata.partitions)
+    if partitions != definition.partitions:
+        expected = str(definition.partitions)
+        grow = f"drain the workers, then kafka-topics.sh --alter --topic {name} --partitions {expected}"
+        shrink = f"partitions cannot be taken away: pass --partitions-override {partitions} if that is meant"
+        remedy = grow if partitions < definition.partitions else shrink
+        differences.append(Difference("partitions", expected, str(partitions), remedy))
+    replicas = min((len(partition.replicas) for partition in metadata.partitions.values()), default=0)
+    if replicas != definition.replication_factor:
+        remedy = f"kafka-reassign-partitions.sh, or pass --replication-factor {replicas} if that is meant"
+        expected = str(definition.replication_factor)
+        differences.append(Difference("replication factor", expected, str(replicas), remedy))
+    for setting, expected in definition.config.items():
+        actual = str(config[setting].value)
+        if actual != expected:
+            change = f"--add-config {setting}={expected}"
+            remedy = f"kafka-configs.sh --alter --entity-type topics --entity-name {name} {change}"
+            differences.append(Difference(setting, expected, actual, remedy))
+    return TopicState(definition, partitions, tuple(differences))
+
+
+def _remaining(deadline: float, otherwise: str) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise BrokerError(f"{otherwise} in time: look at the cluster, then run the command again")
+    return left

