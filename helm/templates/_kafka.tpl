@@ -1,0 +1,79 @@
+{{/* How pods reach Kafka: one description in values, three dialects (librdkafka, the review desk, KEDA). */}}
+
+{{- define "mimamori.sasl" -}}{{- if hasPrefix "SASL_" .Values.kafka.security.protocol }}true{{ end -}}{{- end -}}
+{{- define "mimamori.tls" -}}{{- if hasSuffix "SSL" .Values.kafka.security.protocol }}true{{ end -}}{{- end -}}
+
+{{/* The PEM files to mount, as key → path, where the protocol has TLS and keys are named. JSON. */}}
+{{- define "mimamori.pems" -}}
+{{- $security := .Values.kafka.security -}}
+{{- $pems := dict -}}
+{{- if include "mimamori.tls" . -}}
+{{- range $key, $path := dict "caKey" "ca.crt" "certificateKey" "tls.crt" "privateKeyKey" "tls.key" -}}
+{{- with get $security $key -}}{{- $_ := set $pems . $path -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $pems -}}
+{{- end -}}
+
+{{/* Environment of the worker and the topics job. Kubernetes fills in $(KAFKA_…) from the secret when the
+     container starts, so no manifest ever holds a credential. */}}
+{{- define "mimamori.kafkaEnv" -}}
+{{- $security := .Values.kafka.security -}}
+{{- $config := deepCopy .Values.kafka.config -}}
+{{- $_ := set $config "security.protocol" $security.protocol -}}
+{{- if include "mimamori.sasl" . -}}
+{{- $_ := set $config "sasl.mechanism" $security.saslMechanism -}}
+{{- $_ := set $config "sasl.username" "$(KAFKA_USERNAME)" -}}
+{{- $_ := set $config "sasl.password" "$(KAFKA_PASSWORD)" }}
+- name: KAFKA_USERNAME
+  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.usernameKey) | nindent 2 }}
+- name: KAFKA_PASSWORD
+  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.passwordKey) | nindent 2 }}
+{{- end }}
+{{- if include "mimamori.tls" . -}}
+{{- range $key, $option := dict "caKey" "ssl.ca.location" "certificateKey" "ssl.certificate.location" "privateKeyKey" "ssl.key.location" -}}
+{{- with get $security $key -}}
+{{- $_ := set $config $option (printf "/etc/mimamori/kafka/%s" (get (include "mimamori.pems" $ | fromJson) .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+- name: MIMAMORI_BOOTSTRAP
+  value: {{ .Values.kafka.bootstrap | quote }}
+- name: MIMAMORI_TOPIC_PREFIX
+  value: {{ .Values.kafka.topicPrefix | quote }}
+- name: MIMAMORI_KAFKA
+  value: {{ toJson $config | quote }}
+{{- end -}}
+
+{{/* Credentials of the review desk, which has a setting for each. */}}
+{{- define "mimamori.reviewKafkaEnv" -}}
+{{- $security := .Values.kafka.security -}}
+{{- if include "mimamori.sasl" . }}
+- name: MIMAMORI_REVIEW_SASL_USERNAME
+  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.usernameKey) | nindent 2 }}
+- name: MIMAMORI_REVIEW_SASL_PASSWORD
+  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.passwordKey) | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "mimamori.pemVolume" -}}
+{{- with include "mimamori.pems" . | fromJson -}}
+- name: kafka-tls
+  secret:
+    secretName: {{ $.Values.kafka.security.existingSecret }}
+    defaultMode: 0440
+    items:
+      {{- range $key, $path := . }}
+      - key: {{ $key }}
+        path: {{ $path }}
+      {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "mimamori.pemMount" -}}
+{{- if include "mimamori.pems" . | fromJson -}}
+- name: kafka-tls
+  mountPath: /etc/mimamori/kafka
+  readOnly: true
+{{- end -}}
+{{- end -}}

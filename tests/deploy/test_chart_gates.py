@@ -1,0 +1,171 @@
+"""Every profile passes every gate; and each gate is shown to refuse something bad."""
+
+import shutil
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.deploy.chart import CHART, NEWEST, OLDEST, PROFILES, Manifest, Renderer, of_kind
+from tests.deploy.toolbox import Toolbox
+
+CUSTOM = {"ScaledObject", "TriggerAuthentication", "PodMonitor"}
+# What KEDA's Kafka scaler reads from a trigger's metadata. KEDA ignores any other key in silence.
+KAFKA_TRIGGER = {
+    "bootstrapServers",
+    "consumerGroup",
+    "topic",
+    "partitionLimitation",
+    "lagThreshold",
+    "activationLagThreshold",
+    "offsetResetPolicy",
+    "allowIdleConsumers",
+    "excludePersistentLag",
+    "scaleToZeroOnInvalidOffset",
+    "limitToPartitionsWithLag",
+    "ensureEvenDistributionOfPartitions",
+    "version",
+    "tls",
+    "unsafeSsl",
+    "sasl",
+}
+# What it reads from a TriggerAuthentication.
+KAFKA_SECRETS = {"ca", "cert", "key", "keyPassword", "sasl", "tls", "username", "password"}
+
+
+@pytest.fixture(scope="session")
+def definitions(toolbox: Toolbox) -> dict[str, Draft202012Validator]:
+    return {kind: Draft202012Validator(schema) for kind, schema in toolbox.definitions().items()}
+
+
+def custom_faults(manifests: list[Manifest], definitions: dict[str, Draft202012Validator]) -> list[str]:
+    found = []
+    for manifest in manifests:
+        if manifest["kind"] in CUSTOM:
+            found += [error.message for error in definitions[manifest["kind"]].iter_errors(manifest)]
+    return found
+
+
+def unknown_trigger_keys(manifests: list[Manifest]) -> set[str]:
+    found: set[str] = set()
+    for manifest in manifests:
+        if manifest["kind"] == "ScaledObject":
+            for trigger in manifest["spec"]["triggers"]:
+                found |= trigger["metadata"].keys() - KAFKA_TRIGGER
+        if manifest["kind"] == "TriggerAuthentication":
+            found |= {item["parameter"] for item in manifest["spec"]["secretTargetRef"]} - KAFKA_SECRETS
+    return found
+
+
+def native(manifests: list[Manifest]) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] not in CUSTOM]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_passes_lint(toolbox: Toolbox, profile: str) -> None:
+    done = toolbox.helm("lint", "--strict", CHART, "--values", CHART / "ci" / f"{profile}-values.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_lint_refuses_a_chart_that_does_not_render(toolbox: Toolbox, tmp_path: Path) -> None:
+    chart = _broken_chart(tmp_path, "worker.yaml", 'include "mimamori.name"', 'include "mimamori.nome"')
+    done = toolbox.helm("lint", "--strict", chart, "--values", CHART / "ci" / "default-values.yaml")
+    assert done.returncode != 0
+    assert "mimamori.nome" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("kubernetes", [OLDEST, NEWEST])
+def test_every_profile_is_valid_kubernetes(
+    toolbox: Toolbox, render: Renderer, profile: str, kubernetes: str
+) -> None:
+    if profile == "gpu-keda" and kubernetes == OLDEST:
+        kubernetes = "1.33.0"  # the first to have image volumes
+    assert toolbox.kubernetes(native(render(profile, kubernetes=kubernetes)), kubernetes) == []
+
+
+def _misspell(deployment: dict[str, Any]) -> None:
+    deployment["spec"]["template"]["spec"]["terminationGracePeriodSecond"] = 45
+
+
+def _wrong_type(deployment: dict[str, Any]) -> None:
+    deployment["spec"]["replicas"] = "2"
+
+
+def _unknown_kind(deployment: dict[str, Any]) -> None:
+    deployment["kind"] = "Deploymint"
+
+
+@pytest.mark.parametrize("spoil", [_misspell, _wrong_type, _unknown_kind])
+def test_kubernetes_gate_refuses(
+    toolbox: Toolbox, render: Renderer, spoil: Callable[[dict[str, Any]], None]
+) -> None:
+    deployment = deepcopy(of_kind(render("default"), "Deployment", "worker"))
+    assert toolbox.kubernetes([deployment], NEWEST) == []
+    spoil(deployment)
+    assert toolbox.kubernetes([deployment], NEWEST) != []
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_valid_custom_kinds(
+    render: Renderer, definitions: dict[str, Draft202012Validator], profile: str
+) -> None:
+    manifests = render(profile)
+    assert custom_faults(manifests, definitions) == []
+    assert unknown_trigger_keys(manifests) == set()
+
+
+def test_profiles_cover_every_custom_kind(render: Renderer) -> None:
+    kinds = {manifest["kind"] for profile in PROFILES for manifest in render(profile)}
+    assert kinds >= CUSTOM
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("ScaledObject", ("spec", "maxReplicasCount"), 3),
+        ("ScaledObject", ("spec", "fallback", "replica"), 3),
+        ("ScaledObject", ("spec", "triggers", 0, "metadata", "lagThreshold"), 2000),
+        ("TriggerAuthentication", ("spec", "secretTargetRefs"), []),
+    ],
+)
+def test_custom_kind_gate_refuses(
+    render: Renderer,
+    definitions: dict[str, Draft202012Validator],
+    kind: str,
+    path: tuple[str | int, ...],
+    value: object,
+) -> None:
+    manifest = deepcopy(of_kind(render("gpu-keda"), kind))
+    assert custom_faults([manifest], definitions) == []
+    part: Any = manifest
+    for step in path[:-1]:
+        part = part[step]
+    part[path[-1]] = value
+    assert custom_faults([manifest], definitions) != []
+
+
+def test_pod_monitor_gate_refuses(render: Renderer, definitions: dict[str, Draft202012Validator]) -> None:
+    monitor = deepcopy(of_kind(render("cpu"), "PodMonitor"))
+    monitor["spec"]["podMetricsEndpoint"] = monitor["spec"].pop("podMetricsEndpoints")
+    assert custom_faults([monitor], definitions) != []
+
+
+def test_trigger_gate_refuses_a_key_keda_would_ignore(render: Renderer) -> None:
+    scaled = deepcopy(of_kind(render("gpu-keda"), "ScaledObject"))
+    metadata = scaled["spec"]["triggers"][0]["metadata"]
+    metadata["lagTreshold"] = metadata.pop("lagThreshold")
+    assert unknown_trigger_keys([scaled]) == {"lagTreshold"}
+
+
+def _broken_chart(folder: Path, template: str, right: str, wrong: str) -> Path:
+    chart = folder / "chart"
+    shutil.copytree(CHART, chart)
+    file = chart / "templates" / template
+    text = file.read_text()
+    assert right in text
+    file.write_text(text.replace(right, wrong))
+    return chart

@@ -1,0 +1,49 @@
+"""What the chart refuses to render, and the line it says why in."""
+
+import pytest
+
+from tests.deploy.chart import Renderer, RenderError
+
+REFUSED = [
+    ("default", ['kafka.bootstrap=""'], "kafka.bootstrap is empty"),
+    ("default", ['kafka.bootstrap="kafka"'], "bootstrap"),
+    ("default", ["worker.replica=2"], "additional properties 'replica' not allowed"),
+    ("default", ["worker.settings.max_token=8"], "additional properties 'max_token' not allowed"),
+    ("default", ["worker.settings.max_tokens=0"], "max_tokens"),
+    ("default", ["review.settings.keep_marker_days=1"], "not allowed"),
+    ("default", ['worker.settings.redis_url="redis://x"'], "additional properties 'redis_url' not allowed"),
+    ("default", ['cache.password="x"'], "additional properties 'password' not allowed"),
+    ("default", ['image.tag="latest"'], "tag"),
+    ("default", ["worker.replicas=13"], "exceeds kafka.partitions (12)"),
+    ("default", ["worker.drainSeconds=41"], "must exceed worker.drainSeconds (41) by 5"),
+    ("default", ["worker.drainSeconds=40.5"], "must exceed worker.drainSeconds (40.5) by 5"),
+    ("default", ["worker.gpu.enabled=true"], "a GPU and the device cuda go together"),
+    ("default", ['worker.device="cuda"'], "a GPU and the device cuda go together"),
+    ("default", ['bundle.source="claim"'], "bundle.claim.name is empty"),
+    ("default", ['bundle.source="image"'], "bundle.image.reference is empty"),
+    ("default", ['kafka.security.protocol="SASL_SSL"'], "existingSecret is empty"),
+    ("default", ['kafka.config={"sasl.password":"x"}'], "kafka.config must not set sasl.password"),
+    ("default", ['kafka.config={"ssl.key.password":"x"}'], "kafka.config must not set ssl.key.password"),
+    ("gpu-keda", ['kafka.security.certificateKey=""'], "certificateKey and privateKeyKey go together"),
+    ("gpu-keda", ["worker.autoscaling.maxReplicas=33"], "exceeds kafka.partitions (32)"),
+    ("gpu-keda", ["worker.autoscaling.minReplicas=33"], "minReplicas exceeds maxReplicas"),
+    ("gpu-keda", ["worker.autoscaling.fallback.replicas=33"], "fallback.replicas exceeds maxReplicas"),
+    ("gpu-keda", ["worker.rollingUpdate.maxUnavailable=0"], "cannot both be 0"),
+]
+
+
+@pytest.mark.parametrize(("profile", "changed", "said"), REFUSED)
+def test_refuses(render: Renderer, profile: str, changed: list[str], said: str) -> None:
+    with pytest.raises(RenderError) as refusal:
+        render(profile, *changed)
+    assert said in str(refusal.value)
+
+
+def test_refuses_an_image_volume_where_kubernetes_has_none(render: Renderer) -> None:
+    with pytest.raises(RenderError, match=r"needs Kubernetes 1\.33 or later"):
+        render("gpu-keda", kubernetes="1.32.0")
+
+
+def test_the_largest_allowed_renders(render: Renderer) -> None:
+    render("default", "worker.replicas=12", "worker.drainSeconds=40")
+    render("gpu-keda", "worker.autoscaling.maxReplicas=32", "worker.autoscaling.fallback.replicas=32")

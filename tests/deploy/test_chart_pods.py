@@ -1,0 +1,174 @@
+"""What the rendered manifests promise: confinement, drain, bundles, rollout, closed network."""
+
+import re
+
+import pytest
+
+from tests.deploy.chart import (
+    PROFILES,
+    Renderer,
+    all_of_kind,
+    component_of,
+    containers,
+    of_kind,
+    pod_of,
+    pod_specs,
+)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_pod_is_confined(render: Renderer, profile: str) -> None:
+    pods = list(pod_specs(render(profile)))
+    assert {component for component, _ in pods} >= {"worker", "test"}
+    for _, pod in pods:
+        assert pod["automountServiceAccountToken"] is False
+        # A Service named mimamori would else put MIMAMORI_PORT into the environment: the worker refuses it.
+        assert pod["enableServiceLinks"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 10001
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+            assert container["resources"]["requests"]["memory"]
+            assert re.fullmatch(r".+(:(?!latest)[\w.-]+|@sha256:[0-9a-f]{64})", container["image"])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_manifest_holds_a_credential(render: Renderer, profile: str) -> None:
+    manifests = render(profile)
+    assert all_of_kind(manifests, "Secret") == []
+    for _, pod in pod_specs(manifests):
+        for container in containers(pod):
+            for variable in container.get("env", []):
+                if re.search(r"USERNAME|PASSWORD|SECRET|REDIS_URL", variable["name"]):
+                    assert set(variable["valueFrom"]) == {"secretKeyRef"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_mount_has_its_volume(render: Renderer, profile: str) -> None:
+    for _, pod in pod_specs(render(profile)):
+        volumes = [volume["name"] for volume in pod.get("volumes", [])]
+        mounted = [mount for container in containers(pod) for mount in container.get("volumeMounts", [])]
+        assert len(set(volumes)) == len(volumes)
+        assert {mount["name"] for mount in mounted} == set(volumes)
+
+
+def test_probes_ask_the_right_questions(render: Renderer) -> None:
+    for component in ("worker", "review"):
+        (container,) = pod_of(render("default"), component)["containers"]
+        paths = {
+            probe: container[f"{probe}Probe"]["httpGet"]["path"]
+            for probe in ("startup", "readiness", "liveness")
+        }
+        # Readiness may fail for as long as the broker is away; a restart for it would help nobody.
+        assert paths == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
+        assert [port["name"] for port in container["ports"]] == ["http"]
+        startup = container["startupProbe"]
+        assert startup["periodSeconds"] * startup["failureThreshold"] >= 600
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_grace_exceeds_drain(render: Renderer, profile: str) -> None:
+    manifests = render(profile)
+    drain = float(of_kind(manifests, "ConfigMap", "worker")["data"]["MIMAMORI_DRAIN_S"])
+    assert pod_of(manifests, "worker")["terminationGracePeriodSeconds"] >= drain + 5
+
+
+def test_bundle_is_read_only_wherever_it_comes_from(render: Renderer) -> None:
+    kinds = {"default": "emptyDir", "cpu": "persistentVolumeClaim", "gpu-keda": "image"}
+    for profile, kind in kinds.items():
+        pod = pod_of(render(profile), "worker")
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "bundle"]
+        assert kind in volume
+        (container,) = pod["containers"]
+        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "bundle"]
+        assert mount["readOnly"] is True
+        assert "/bundle/current".startswith(mount["mountPath"])
+        assert ("initContainers" in pod) == (profile == "default")
+    (init,) = pod_of(render("default"), "worker")["initContainers"]
+    assert init["args"] == ["bundle", "build", "stress", "--out", "/bundle/current"]
+
+
+def test_a_changed_setting_restarts_only_whom_it_concerns(render: Renderer) -> None:
+    def checksums(*changed: str) -> dict[str, str]:
+        deployments = all_of_kind(render("default", *changed), "Deployment")
+        return {
+            component_of(item): item["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+            for item in deployments
+        }
+
+    before, after = checksums(), checksums("worker.settings.threads=3")
+    assert before["worker"] != after["worker"]
+    assert before["review"] == after["review"]
+
+
+def test_review_desk_is_never_doubled(render: Renderer) -> None:
+    manifests = render("default")
+    desk = of_kind(manifests, "Deployment", "review")["spec"]
+    assert (desk["replicas"], desk["strategy"]) == (1, {"type": "Recreate"})
+    claim = of_kind(manifests, "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    names = [
+        volume.get("persistentVolumeClaim", {}).get("claimName")
+        for volume in desk["template"]["spec"]["volumes"]
+    ]
+    assert claim["metadata"]["name"] in names
+    assert all_of_kind(render("cpu"), "PersistentVolumeClaim") == []
+
+
+def test_topics_are_made_before_the_workers(render: Renderer) -> None:
+    job = of_kind(render("cpu"), "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert "envFrom" not in container  # no ConfigMap of the release exists yet
+    assert container["args"] == ["topics", "apply", "--partitions-override=24", "--replication-factor=3"]
+
+
+def test_switched_off_leaves_nothing_behind(render: Renderer) -> None:
+    manifests = render("worker-only")
+    assert {component_of(item) for item in manifests} == {"worker", "test"}
+    assert all_of_kind(manifests, "PodDisruptionBudget") == []
+
+
+def test_disruption_budget_lets_a_node_be_drained(render: Renderer) -> None:
+    budget = of_kind(render("default"), "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_network_policy_closes_each_component(render: Renderer) -> None:
+    policies = {component_of(item): item["spec"] for item in all_of_kind(render("cpu"), "NetworkPolicy")}
+    assert policies.keys() == {"worker", "review", "topics"}
+    assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies.values())
+    assert policies["topics"]["ingress"] == []
+    ports = {
+        component: {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+        for component, policy in policies.items()
+    }
+    assert ports == {
+        "worker": {53, 9092, 9093, 6379, 4317},
+        "review": {53, 9092, 9093, 4317},
+        "topics": {53, 9092, 9093, 4317},
+    }
+    assert len(policies["review"]["ingress"][0]["from"]) == 3
+    assert len(policies["worker"]["ingress"][0]["from"]) == 2
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_selectors_find_their_pods_and_no_others(render: Renderer, profile: str) -> None:
+    manifests = render(profile)
+    labels = {
+        component_of(item): item["spec"]["template"]["metadata"]["labels"]
+        for item in all_of_kind(manifests, "Deployment")
+    }
+    for item in manifests:
+        selector = item.get("spec", {}).get("selector", {})
+        wanted = selector.get("matchLabels", selector if item["kind"] == "Service" else None)
+        if wanted and item["kind"] != "PodMonitor":
+            found = [name for name, have in labels.items() if wanted.items() <= have.items()]
+            assert found == [component_of(item)]

@@ -1,0 +1,169 @@
+"""What the chart puts into the environment is what the worker and the desk read: by their own settings."""
+
+import json
+import os
+
+import pytest
+
+from review.settings import ReviewSettings
+from review.settings import load_settings as load_review
+from schemas.events import Message
+from schemas.topics import load_topics, topic_names
+from tests.deploy.chart import CHART, PROFILES, Renderer, environment, of_kind, pod_of
+from worker.settings import Settings
+from worker.settings import load_settings as load_worker
+
+SECRETS = {
+    "username": "ana",
+    "password": "correct horse",
+    "redis-url": "rediss://:pw@redis:6379/0",
+    "cache-secret": "0123456789abcdef",
+}
+# Set by the chart from values of its own, or read from secrets: not to be set twice.
+WORKER_OWNED = {
+    "bootstrap",
+    "bundle",
+    "cache_secret",
+    "device",
+    "drain_s",
+    "group",
+    "health_host",
+    "health_port",
+    "kafka",
+    "redis_url",
+    "topic_prefix",
+    "transactional_id",
+}
+REVIEW_OWNED = {
+    "allowed_hosts",
+    "bootstrap",
+    "folder",
+    "host",
+    "port",
+    "replication_factor",
+    "sasl_mechanism",
+    "sasl_password",
+    "sasl_username",
+    "security_protocol",
+    "ssl_ca",
+    "ssl_certificate",
+    "ssl_key",
+    "topic_prefix",
+}
+
+
+def enter(render: Renderer, profile: str, component: str, patch: pytest.MonkeyPatch) -> None:
+    """Give this process the environment that the component's container would have."""
+    manifests = render(profile)
+    (container,) = pod_of(manifests, component)["containers"]
+    for name in [name for name in os.environ if name.startswith("MIMAMORI_")]:
+        patch.delenv(name)
+    for name, value in environment(container, manifests, SECRETS).items():
+        patch.setenv(name, value)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_worker_accepts_every_profile(
+    render: Renderer, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(render, profile, "worker", monkeypatch)
+    settings = load_worker()  # refuses any name that is not a setting
+    assert settings.health_host == "0.0.0.0"  # noqa: S104 - in a pod, for its probes
+    assert settings.health_port == 8080
+    assert settings.transactional_id == "from-the-pod.from-the-pod"
+
+
+@pytest.mark.parametrize("profile", sorted({*PROFILES} - {"worker-only"}))
+def test_topics_job_and_review_desk_accept_every_profile(
+    render: Renderer, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(render, profile, "topics", monkeypatch)
+    load_worker()
+    enter(render, profile, "review", monkeypatch)
+    prefix = "MIMAMORI_REVIEW_"
+    given = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
+    assert given <= ReviewSettings.model_fields.keys()
+    assert load_review().port == 6066
+
+
+def test_settings_keep_their_types(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(render, "cpu", "worker", monkeypatch)
+    settings = load_worker()
+    assert settings.dead_letter_max_bytes == 2_000_000  # a template alone would write 2e+06
+    assert settings.dead_letter_original is True
+    assert settings.quality_sample_share == 0.02
+    assert settings.client_config == {
+        "bootstrap.servers": "broker-0.example.org:9093,broker-1.example.org:9093",
+        "client.rack": "zone-a",
+        "socket.keepalive.enable": True,
+        "fetch.max.bytes": 52_428_800,
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-256",
+        "sasl.username": "ana",
+        "sasl.password": "correct horse",
+        "ssl.ca.location": "/etc/mimamori/kafka/ca.crt",
+    }
+    assert settings.redis_url.get_secret_value() == SECRETS["redis-url"]
+
+
+def test_threads_are_the_reserved_cpus_unless_said(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(render, "default", "worker", monkeypatch)
+    assert load_worker().threads == 2
+    enter(render, "cpu", "worker", monkeypatch)
+    assert load_worker().threads == 4
+
+
+def test_review_desk_gets_the_same_credentials(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(render, "cpu", "review", monkeypatch)
+    settings = load_review()
+    assert settings.security_protocol == "SASL_SSL"
+    assert settings.sasl_mechanism == "SCRAM-SHA-256"
+    assert settings.sasl_password is not None
+    assert settings.sasl_password.get_secret_value() == SECRETS["password"]
+    assert str(settings.ssl_ca) == "/etc/mimamori/kafka/ca.crt"
+    assert settings.allowed_hosts == {"desk.example.org", "localhost"}
+    assert settings.keep_markers_days == 30
+
+
+def test_mounted_pems_are_where_the_settings_say(render: Renderer) -> None:
+    manifests = render("gpu-keda")
+    for component in ("worker", "review", "topics"):
+        pod = pod_of(manifests, component)
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "kafka-tls"]
+        assert {item["key"]: item["path"] for item in volume["secret"]["items"]} == {
+            "ca.crt": "ca.crt",
+            "user.crt": "tls.crt",
+            "user.key": "tls.key",
+        }
+        (container,) = pod["containers"]
+        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "kafka-tls"]
+        assert mount["mountPath"] == "/etc/mimamori/kafka"
+    (worker,) = pod_of(manifests, "worker")["containers"]
+    kafka = json.loads(environment(worker, manifests, SECRETS)["MIMAMORI_KAFKA"])
+    assert kafka["ssl.key.location"] == "/etc/mimamori/kafka/tls.key"
+
+
+@pytest.mark.parametrize(
+    ("component", "fields", "owned"),
+    [
+        ("worker", Settings.model_fields.keys(), WORKER_OWNED),
+        ("review", ReviewSettings.model_fields.keys(), REVIEW_OWNED),
+    ],
+)
+def test_values_schema_offers_every_further_setting(
+    component: str, fields: set[str], owned: set[str]
+) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    offered = schema["properties"][component]["properties"]["settings"]["properties"]
+    assert owned <= set(fields)
+    assert offered.keys() == set(fields) - owned
+    assert all(setting["description"] for setting in offered.values())
+
+
+def test_defaults_agree_with_the_topic_definitions(render: Renderer) -> None:
+    prefix = Settings.model_fields["topic_prefix"].default
+    (job,) = pod_of(render("default"), "topics")["containers"]
+    by_event = {definition.event: definition for definition in load_topics(prefix)}
+    assert f"--partitions-override={by_event['message'].partitions}" in job["args"]
+    scaled = of_kind(render("keda-sasl"), "ScaledObject")
+    assert scaled["spec"]["triggers"][0]["metadata"]["topic"] == topic_names(prefix)[Message]

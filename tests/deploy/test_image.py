@@ -1,0 +1,69 @@
+"""The Dockerfile: hadolint's word, what it may not hold, and that it, chart and package agree."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.toolbox import REPOSITORY, Toolbox
+
+DOCKERFILE = REPOSITORY / "Dockerfile"
+TEXT = DOCKERFILE.read_text()
+
+
+def test_hadolint_has_nothing_to_say(toolbox: Toolbox) -> None:
+    assert toolbox.hadolint(DOCKERFILE) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "rule"),
+    [
+        ("FROM python:latest\n", "DL3007"),
+        ("FROM python:3.11-slim\nRUN apt-get install -y curl\n", "DL3008"),
+        ("FROM python:3.11-slim\nRUN cd /tmp && ls\n", "DL3003"),
+        ("FROM python:3.11-slim\nCMD mimamori run\n", "DL3025"),
+        ("FRM python:3.11-slim\n", "unexpected"),
+    ],
+)
+def test_hadolint_gate_refuses(toolbox: Toolbox, tmp_path: Path, bad: str, rule: str) -> None:
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(bad)
+    assert rule in "\n".join(toolbox.hadolint(dockerfile))
+
+
+def test_never_runs_as_root() -> None:
+    assert re.findall(r"^USER (.+)$", TEXT, re.MULTILINE) == ["10001:10001"]
+
+
+def test_names_no_registry_and_installs_no_torch() -> None:
+    assert not re.search(r"https?://(?!127\.0\.0\.1)", TEXT)
+    assert "--index-url" not in TEXT
+    installed = re.findall(r'"\.\[(.+?)\]"', TEXT)
+    assert installed == ["${EXTRA},adapt,review"]
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = [line for extra in ("cpu", "gpu", "adapt", "review") for line in extras[extra]]
+    assert not [line for line in wanted if line.startswith(("torch", "mimamori[export"))]
+
+
+def test_everything_copied_is_sent_to_the_builder() -> None:
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", TEXT, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    ignore = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    assert copied == {line.removeprefix("!") for line in ignore if line.startswith("!")}
+    packages = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    wheel = packages["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert set(wheel) <= copied
+    assert all((REPOSITORY / source).exists() for source in copied)
+
+
+def test_versions_agree() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((REPOSITORY / "helm" / "Chart.yaml").read_text())
+    assert chart["appVersion"] == version
+    assert f"ARG VERSION={version}" in TEXT
+    assert f"image: mimamori:{version}-cpu" in (REPOSITORY / "docker-compose.yml").read_text()
