@@ -16,6 +16,8 @@ from prometheus_client import make_wsgi_app
 from worker.errors import SettingsError
 from worker.metrics import Metrics
 
+SHUTDOWN_POLL_S = 0.05
+
 Probe = Callable[[], str | None]  # None: well; else what is wrong
 
 
@@ -41,7 +43,9 @@ class Health:
                 f"cannot listen on {host}:{port} ({error.strerror}): set MIMAMORI_HEALTH_PORT to a free port"
             ) from None
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(SHUTDOWN_POLL_S,), name="health", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

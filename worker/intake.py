@@ -5,6 +5,7 @@ flight it pauses fetching and keeps polling, so that the group membership lives 
 takes. It commits nothing and promises nothing about delivery: that is the outbox's transaction.
 """
 
+import math
 import queue
 import random
 import threading
@@ -57,6 +58,7 @@ class Intake:
         self._lag_due = 0.0
         self.joined = threading.Event()
         self.last_poll = time.monotonic()
+        self.drain_until = math.inf  # monotonic seconds; set when the drain begins
 
     def stop(self) -> None:
         """Stop reading after the current poll; what is open is handed on."""
@@ -86,7 +88,8 @@ class Intake:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finish what is in flight within `revoke_s`; what cannot be finished is voided and read again."""
         self._close_batch()
-        if not self._assignment.wait_idle(self._settings.revoke_s):
+        patience = min(self._settings.revoke_s, self.drain_until - time.monotonic())
+        if not self._assignment.wait_idle(max(0.0, patience)):
             log.warning("revoke_deadline_passed", in_flight=self._assignment.in_flight)
             self._assignment.end_epoch()
         self._forget(partitions)
@@ -118,9 +121,7 @@ class Intake:
         self.last_poll = time.monotonic()
         if self.last_poll >= self._lag_due:
             self._lag_due = self.last_poll + LAG_EVERY_S
-            lag = consumer.lag()
-            if lag is not None:
-                self._metrics.gauge("mimamori_lag_records", lag)
+            self._metrics.gauge("mimamori_lag_records", consumer.lag())
         return records
 
     def _patience(self) -> float:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import structlog
 
 from schemas.events import Message, Thresholds
-from schemas.topics import topic_names
+from schemas.topics import load_topics, topic_names
 from worker.app import App
 from worker.bundle import Bundle
 from worker.cache import ScoreCache, open_cache
 from worker.engine import Engine, load_engine
-from worker.errors import SettingsError
+from worker.errors import BrokerError, SettingsError
 from worker.intake import Intake
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
-from worker.kafka.topics import require_topics
+from worker.kafka.topics import read_topics
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
 from worker.policy import Policy
@@ -43,20 +43,39 @@ class Worker:
         config = self.settings.client_config
         producer = KafkaProducer(config, self.settings.transactional_id)
         self.app.run(
-            lambda listener: KafkaConsumer(config, self.settings.group, self.messages_topic, listener), producer
+            lambda listener: KafkaConsumer(config, self.settings.group, self.messages_topic, listener),
+            producer,
         )
 
 
 def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
     bundle = Bundle.load(settings.bundle)
-    names = topic_names(settings.topic_prefix)
-    require_topics(settings.client_config, names.values())
+    require_topics(settings)
     metrics = Metrics()
     engine = open_engine(settings, bundle)
-    log.info("engine_ready", engine=engine.describe(), bundle=bundle.fingerprint[:12], task=bundle.manifest.task.name)
+    log.info(
+        "engine_ready",
+        engine=engine.describe(),
+        bundle=bundle.fingerprint[:12],
+        task=bundle.manifest.task.name,
+    )
     cache = open_cache(settings, bundle.fingerprint, metrics)
-    return Worker(assemble(settings, bundle, engine, cache, metrics), settings, names[Message])
+    return Worker(
+        assemble(settings, bundle, engine, cache, metrics),
+        settings,
+        topic_names(settings.topic_prefix)[Message],
+    )
+
+
+def require_topics(settings: Settings) -> None:
+    """Raise BrokerError where Kafka cannot be reached or one of the five topics is missing."""
+    states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
+    missing = [state.definition.name for state in states if state.partitions is None]
+    if missing:
+        raise BrokerError(
+            f"missing on {settings.bootstrap}: {', '.join(missing)}; run `mimamori topics apply`"
+        )
 
 
 def assemble(settings: Settings, bundle: Bundle, engine: Engine, cache: ScoreCache, metrics: Metrics) -> App:

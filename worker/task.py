@@ -89,11 +89,12 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(level.name for level in self.severity.levels)
 
 
-class LabelledExample(msgspec.Struct, frozen=True):
+class LabelledExample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a labelled JSONL file. `severity` is a level's name, or null where none applies."""
 
     text: str
     at_risk: bool
+    id: str | None = None
     severity: str | None = None
     language: str | None = None
     note: str | None = None

@@ -1,0 +1,33 @@
+"""Fixtures shared by all tests: the servers, started once, and ended even when a test dies."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from worker.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """A real Apache Kafka and a real Redis, one of each for the whole run."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(sandbox: Sandbox) -> str:
+    return sandbox.bootstrap
+
+
+@pytest.fixture(scope="session")
+def redis_url(sandbox: Sandbox) -> str:
+    return sandbox.redis_url
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own MIMAMORI_… variables must not change what a test sees."""
+    for name in os.environ:
+        if name.startswith("MIMAMORI_") and name != "MIMAMORI_HOME":
+            monkeypatch.delenv(name)

@@ -1,0 +1,173 @@
+"""A broker in memory: small, but its transactions and its group behave as Kafka's do where the worker looks.
+
+It passes the same contract tests as Apache Kafka (tests/contract/test_broker_contract.py). It models one
+consumer group with cooperative rebalancing; a member's generation changes whenever its partitions do, and
+a commit under an older generation is refused. Single-threaded use per client; state under one lock.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from worker.batch import Offsets, Outbound, Partition, Record
+from worker.errors import BrokerError, RetryableError
+from worker.kafka import Membership, RebalanceListener
+
+
+@dataclass
+class _Member:
+    number: int
+    listener: RebalanceListener
+    owned: set[Partition] = field(default_factory=set)
+    generation: int = 0
+
+
+class MemoryBroker:
+    """Topics, committed offsets of one group, and who owns a transactional id."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.topics: dict[str, list[list[Record]]] = {}
+        self.committed: Offsets = {}
+        self.members: dict[int, _Member] = {}
+        self.producers: dict[str, int] = {}
+        self.numbers = count(1)
+        self.abort_next = 0  # commits to fail, as a broker that answers with an abortable error
+
+    def create(self, topic: str, partitions: int) -> None:
+        self.topics[topic] = [[] for _ in range(partitions)]
+
+    def append(self, topic: str, key: bytes | None, value: bytes | None, **more: object) -> None:
+        with self.lock:
+            logs = self.topics[topic]
+            number = hash(key) % len(logs)
+            record = Record(topic, number, len(logs[number]), key, value, int(time.time() * 1000), **more)  # type: ignore[arg-type] # headers only
+            logs[number].append(record)
+
+    def read(self, topic: str) -> list[Record]:
+        with self.lock:
+            return [record for log in self.topics[topic] for record in log]
+
+    def target(self, member: _Member, topic: str) -> set[Partition]:
+        """The partitions a member should have: round robin over the members in joining order."""
+        place = sorted(self.members).index(member.number)
+        return {(topic, p) for p in range(len(self.topics[topic])) if p % len(self.members) == place}
+
+
+class MemoryConsumer:
+    """See `worker.kafka.Consumer`."""
+
+    def __init__(self, broker: MemoryBroker, topic: str, listener: RebalanceListener) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._positions: Offsets = {}
+        self._paused = False
+        with broker.lock:
+            self._member = _Member(next(broker.numbers), listener)
+            broker.members[self._member.number] = self._member
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._rebalance()
+            records = [] if self._paused else self._fetch(limit)
+            if records or time.monotonic() >= deadline:
+                return records
+            time.sleep(0.001)
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def rewind(self) -> None:
+        with self._broker.lock:
+            self._positions = {p: self._broker.committed.get(p, 0) for p in self._member.owned}
+
+    def membership(self) -> Membership:
+        with self._broker.lock:
+            return self._member.number, self._member.generation
+
+    def lag(self) -> int:
+        with self._broker.lock:
+            logs = self._broker.topics[self._topic]
+            return sum(len(logs[number]) - at for (_, number), at in self._positions.items())
+
+    def close(self) -> None:
+        if self._member.owned:
+            self._member.listener.revoked(sorted(self._member.owned))
+        with self._broker.lock:
+            self._broker.members.pop(self._member.number, None)
+            self._member.owned.clear()
+
+    def vanish(self) -> None:
+        """Be taken for dead, as after a session timeout: what it owned goes to others, unasked."""
+        with self._broker.lock:
+            self._broker.members.pop(self._member.number, None)
+
+    def _rebalance(self) -> None:
+        member, broker = self._member, self._broker
+        with broker.lock:
+            lost = member.number not in broker.members
+            if lost:
+                broker.members[member.number] = member
+            gone = sorted(member.owned if lost else member.owned - broker.target(member, self._topic))
+        if gone:
+            (member.listener.lost if lost else member.listener.revoked)(gone)
+            with broker.lock:
+                self._own(member.owned - set(gone))
+        with broker.lock:
+            held = {p for other in broker.members.values() if other is not member for p in other.owned}
+            new = sorted(broker.target(member, self._topic) - held - member.owned)
+            if new:
+                self._own(member.owned | set(new))
+                self._positions |= {p: broker.committed.get(p, 0) for p in new}
+        if new:
+            member.listener.assigned(new)
+
+    def _own(self, partitions: set[Partition]) -> None:
+        self._member.owned = partitions
+        self._member.generation += 1
+        self._positions = {p: at for p, at in self._positions.items() if p in partitions}
+
+    def _fetch(self, limit: int) -> list[Record]:
+        records: list[Record] = []
+        with self._broker.lock:
+            for topic, number in sorted(self._positions):
+                at = self._positions[topic, number]
+                found = self._broker.topics[topic][number][at : at + limit - len(records)]
+                self._positions[topic, number] = at + len(found)
+                records += found
+        return records
+
+
+class MemoryProducer:
+    """See `worker.kafka.Producer`."""
+
+    def __init__(self, broker: MemoryBroker, transactional_id: str) -> None:
+        self._broker = broker
+        self._id = transactional_id
+        with broker.lock:
+            self._epoch = broker.producers[transactional_id] = broker.producers.get(transactional_id, 0) + 1
+
+    def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
+        broker = self._broker
+        with broker.lock:
+            if broker.producers[self._id] != self._epoch:
+                raise BrokerError("this worker was fenced: another worker uses its transactional id")
+            if broker.abort_next:
+                broker.abort_next -= 1
+                raise RetryableError("transaction aborted: injected")
+            number, generation = membership
+            member = broker.members.get(number)
+            if member is None or member.generation != generation:
+                raise RetryableError("transaction aborted: ILLEGAL_GENERATION")
+            for record in outbound:
+                broker.append(record.topic, record.key, record.value, headers=list(record.headers))
+            broker.committed |= offsets
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,103 @@
+"""A worker assembled from fakes or real parts, run on a thread, for tests of the stream."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.events import Thresholds
+from worker.app import App
+from worker.cache import NoCache, ScoreCache
+from worker.engine import Engine
+from worker.engine.canned import CannedEngine
+from worker.intake import Intake
+from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.metrics import Metrics
+from worker.outcome import Outcomes
+from worker.policy import Policy
+from worker.screener import Screener
+from worker.settings import Settings
+from worker.task import load_task
+
+POLICY = Policy(Thresholds(0.3, 0.7, "test"), quality_sample_share=0.0)
+
+
+def build_app(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    cache: ScoreCache | None = None,
+    policy: Policy = POLICY,
+    metrics: Metrics | None = None,
+) -> App:
+    """The `stress` task on a canned engine unless told otherwise."""
+    task = load_task("stress")
+    engine = engine or CannedEngine(levels=len(task.level_names))
+    cache = cache or NoCache()
+    metrics = metrics or Metrics()
+    return App(
+        settings,
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        Screener(engine, policy, cache),
+        Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint"),
+        metrics,
+    )
+
+
+class Running:
+    """An app on its thread. `error` is what it ended with."""
+
+    def __init__(
+        self, app: App, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer
+    ) -> None:
+        self.app = app
+        self.error: BaseException | None = None
+
+        def target() -> None:
+            try:
+                app.run(consumer_of, producer)
+            except BaseException as error:  # noqa: BLE001 - handed to the test
+                self.error = error
+
+        self.thread = threading.Thread(target=target, daemon=True)
+        self.thread.start()
+
+    def stop(self, timeout_s: float = 30) -> None:
+        """Drain and wait for the end."""
+        self.app.stop()
+        self.thread.join(timeout_s)
+        assert not self.thread.is_alive(), "the worker did not stop"
+
+
+@contextmanager
+def running(
+    app: App, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer
+) -> Iterator[Running]:
+    """Run an app for the length of a block; its error, if any, is raised at the end."""
+    worker = Running(app, consumer_of, producer)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+    if worker.error is not None:
+        raise worker.error
+
+
+def settings(folder: Path | None = None, **overrides: object) -> Settings:
+    """Settings for a test: a free health port, quick batches."""
+    values: dict[str, object] = {
+        "health_port": 0,
+        "max_wait_ms": 5,
+        "bundle": folder or Path("bundle"),
+        **overrides,
+    }
+    return Settings.model_validate(values)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30, why: str = "condition") -> None:
+    """Poll a condition until it holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {why}"
+        time.sleep(0.005)

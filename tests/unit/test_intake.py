@@ -1,0 +1,157 @@
+"""Station 1 alone, its timing in the test's hands."""
+
+import json
+import queue
+from collections.abc import Callable, Sequence
+
+from tests.fakes.worker_app import settings
+from worker.assignment import Assignment
+from worker.batch import Batch, Record
+from worker.cache import NoCache
+from worker.intake import Intake
+from worker.kafka import Membership
+from worker.metrics import Metrics
+from worker.scores import Scores
+
+Step = Callable[[], Sequence[Record]]
+
+
+def record(offset: int, text: str = "hello") -> Record:
+    value = json.dumps({"id": f"m{offset}", "text": text}).encode()
+    return Record("mimamori.messages", 0, offset, b"k", value)
+
+
+class ScriptedConsumer:
+    """Plays one step per poll, then stops the intake. While paused it plays only if told to."""
+
+    def __init__(self, *steps: Step, while_paused: bool = False) -> None:
+        self.steps = list(steps)
+        self._while_paused = while_paused
+        self.paused = False
+        self.rewinds = 0
+        self.stop: Callable[[], None] = lambda: None
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        del limit, timeout_s
+        if not self.steps:
+            self.stop()
+            return []
+        if self.paused and not self._while_paused:
+            return []
+        return list(self.steps.pop(0)())
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def rewind(self) -> None:
+        self.rewinds += 1
+
+    def membership(self) -> Membership:
+        return None
+
+    def lag(self) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+class Fixture:
+    def __init__(self, cache: NoCache | None = None, **overrides: object) -> None:
+        self.assignment = Assignment()
+        self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self.intake = Intake(
+            settings(**overrides), "stress", cache or NoCache(), self.assignment, Metrics(), self.batches
+        )
+
+    def run(self, *steps: Step) -> ScriptedConsumer:
+        consumer = ScriptedConsumer(*steps)
+        consumer.stop = self.intake.stop
+        self.intake.run(consumer)
+        return consumer
+
+    def taken(self) -> list[Batch]:
+        batches = []
+        while (batch := self.batches.get(timeout=5)) is not None:
+            batches.append(batch)
+        return batches
+
+
+def test_records_read_past_an_abort_are_void_until_the_intake_has_rewound() -> None:
+    fixture = Fixture(max_records=1)
+
+    def poll_while_the_outbox_aborts() -> Sequence[Record]:
+        fixture.assignment.end_epoch()
+        return [record(7)]
+
+    consumer = fixture.run(poll_while_the_outbox_aborts, lambda: [record(3)])
+    void, current = fixture.taken()
+    assert void.offsets == {("mimamori.messages", 0): 8}
+    assert not fixture.assignment.is_current(void.epoch)
+    assert current.offsets == {("mimamori.messages", 0): 4}
+    assert fixture.assignment.is_current(current.epoch)
+    assert consumer.rewinds == 1
+
+
+def test_a_revocation_that_cannot_finish_in_time_voids_what_is_in_flight() -> None:
+    fixture = Fixture(max_records=1, revoke_s=0.01)
+
+    def revoke() -> Sequence[Record]:
+        fixture.intake.revoked([("mimamori.messages", 1)])  # nobody closes the batch in flight
+        return [record(8)]  # of a partition that stays: read past what was just voided
+
+    fixture.run(lambda: [record(7)], revoke)
+    assert all(not fixture.assignment.is_current(batch.epoch) for batch in fixture.taken())
+
+
+def test_lost_partitions_void_even_the_open_batch() -> None:
+    fixture = Fixture(max_wait_ms=60_000)
+
+    def lose() -> Sequence[Record]:
+        fixture.intake.lost([("mimamori.messages", 0)])
+        return []
+
+    fixture.run(lambda: [record(1)], lose)
+    assert fixture.taken() == []
+    assert fixture.assignment.in_flight == 0
+
+
+def test_a_batch_closes_at_its_token_budget() -> None:
+    fixture = Fixture(max_tokens=100, max_wait_ms=60_000)
+    fixture.run(lambda: [record(n, "x" * 200) for n in range(6)])
+    assert [len(batch.entries) for batch in fixture.taken()] == [2, 2, 2]
+
+
+class KnowsAll(NoCache):
+    def lookup(self, texts: Sequence[str]) -> list[Scores | None]:
+        return [Scores(0.1, None, 1, truncated=False)] * len(texts)
+
+
+def test_cached_records_cost_no_tokens_and_ride_in_the_batch() -> None:
+    fixture = Fixture(KnowsAll(), max_tokens=100, max_wait_ms=60_000)
+    fixture.run(lambda: [record(n, "x" * 200) for n in range(6)])
+    (batch,) = fixture.taken()
+    assert all(entry.cached for entry in batch.entries)
+    assert batch.tokens == 0
+
+
+def test_reading_pauses_while_enough_batches_are_in_flight() -> None:
+    fixture = Fixture(max_records=1, max_batches=2)
+    paused: list[bool] = []
+
+    def look() -> Sequence[Record]:
+        paused.append(consumer.paused)
+        return []
+
+    def finish_one() -> Sequence[Record]:
+        fixture.assignment.close()
+        return look()
+
+    consumer = ScriptedConsumer(
+        lambda: [record(0)], lambda: [record(1)], look, finish_one, look, while_paused=True
+    )
+    consumer.stop = fixture.intake.stop
+    fixture.intake.run(consumer)
+    assert paused == [True, True, False]

@@ -1,0 +1,268 @@
+"""The three stations on the in-memory broker: one outcome per record, in order, whatever happens."""
+
+import json
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+import schemas
+from schemas.events import DeadLetter, Label, Message, ReviewCase
+from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
+from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
+from worker.batch import Record
+from worker.engine.canned import CannedEngine
+from worker.errors import BrokerError, DeviceError
+from worker.kafka import Consumer, RebalanceListener
+from worker.scores import Scores
+from worker.settings import Settings
+
+NAMES = schemas.topic_names()
+MESSAGES, LABELS, CASES, DEAD = NAMES[Message], NAMES[Label], NAMES[ReviewCase], NAMES[DeadLetter]
+
+
+def make_broker(partitions: int = 4) -> MemoryBroker:
+    broker = MemoryBroker()
+    for name in NAMES.values():
+        broker.create(name, partitions)
+    return broker
+
+
+def send(broker: MemoryBroker, *values: bytes | None) -> None:
+    for number, value in enumerate(values):
+        broker.append(MESSAGES, str(number % 11).encode(), value)
+
+
+def message(number: int, text: str = "a quiet evening at home") -> bytes:
+    return json.dumps({"id": f"m{number}", "text": f"{text} {number}"}).encode()
+
+
+def start(broker: MemoryBroker, config: Settings, name: str = "a", **parts: object) -> Running:
+    def consumer_of(listener: RebalanceListener) -> Consumer:
+        return MemoryConsumer(broker, MESSAGES, listener)
+
+    return Running(build_app(config, **parts), consumer_of, MemoryProducer(broker, name))  # type: ignore[arg-type] # parts as named there
+
+
+def outcomes(broker: MemoryBroker) -> list[Label | DeadLetter]:
+    labels: list[Label | DeadLetter] = [schemas.decode(Label, r.value or b"") for r in broker.read(LABELS)]
+    return labels + [schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD)]
+
+
+def assert_exactly_once(broker: MemoryBroker) -> None:
+    """Every record has one outcome; per partition the labels and the dead letters stand in offset order."""
+    sent = [(r.partition, r.offset) for r in broker.read(MESSAGES)]
+    found = [(e.origin.partition, e.origin.offset) for e in outcomes(broker)]
+    assert sorted(found) == sorted(sent)
+    for topic, kind in ((LABELS, Label), (DEAD, DeadLetter)):
+        for log in broker.topics[topic]:
+            origins = [schemas.decode(kind, r.value or b"").origin for r in log]
+            for partition in {o.partition for o in origins}:
+                offsets = [o.offset for o in origins if o.partition == partition]
+                assert offsets == sorted(offsets)
+
+
+def drain(broker: MemoryBroker, workers: Sequence[Running]) -> None:
+    wait_for(lambda: len(outcomes(broker)) >= len(broker.read(MESSAGES)), why="all outcomes")
+    for worker in workers:
+        worker.stop()
+        if worker.error is not None:
+            raise worker.error
+
+
+def test_every_message_gets_one_label_and_escalations_get_a_case() -> None:
+    broker = make_broker()
+    send(broker, *(message(n) for n in range(200)))
+    drain(broker, [start(broker, settings())])
+    assert_exactly_once(broker)
+    labels = {r.key: schemas.decode(Label, r.value or b"") for r in broker.read(LABELS)}
+    cases = [schemas.decode(ReviewCase, r.value or b"") for r in broker.read(CASES)]
+    all_labels = [schemas.decode(Label, r.value or b"") for r in broker.read(LABELS)]
+    assert {label.verdict for label in all_labels} == {"clear", "at_risk", "uncertain"}
+    assert sorted(c.label_id for c in cases) == sorted(x.id for x in all_labels if x.verdict != "clear")
+    assert all(case.severity is not None for case in cases)
+    assert len(labels) == 11  # the platform's own keys
+
+
+BAD: dict[str, bytes | None] = {
+    "null_value": None,
+    "invalid_utf8": b'{"id": "1", "text": "\xff\xfe"}',
+    "invalid_json": b'{"id": "1", "text": ',
+    "schema_mismatch": b'{"id": 1, "text": "numbers are not ids"}',
+    "empty_text": b'{"id": "1", "text": " \\n\\t\xe3\x80\x80"}',
+    "text_too_long": json.dumps({"id": "1", "text": "a" * 1_000_000}).encode(),
+    "unknown_task": b'{"id": "1", "text": "hello", "task": "no-such-task"}',
+}
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_bad_input_is_a_dead_letter_with_its_reason(reason: str) -> None:
+    broker = make_broker()
+    value = BAD[reason]
+    send(broker, message(1), value, message(2))
+    drain(broker, [start(broker, settings(dead_letter_original=True))])
+    assert_exactly_once(broker)
+    (letter,) = (schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD))
+    assert letter.reason == reason
+    assert letter.original == value
+    assert letter.original_size == (None if value is None else len(value))
+
+
+def test_originals_are_left_out_by_default_and_above_the_cap() -> None:
+    for config in (settings(), settings(dead_letter_original=True, dead_letter_max_bytes=3)):
+        broker = make_broker()
+        send(broker, b"not json")
+        drain(broker, [start(broker, config)])
+        (letter,) = (schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD))
+        assert letter.original is None
+        assert letter.original_size == 8
+
+
+def test_unknown_fields_are_no_reason_to_refuse() -> None:
+    broker = make_broker()
+    send(broker, b'{"id": "1", "text": "hello there", "mood": {"new": ["field"]}}')
+    drain(broker, [start(broker, settings())])
+    assert [type(e) for e in outcomes(broker)] == [Label]
+
+
+def test_text_is_on_cases_only_where_the_settings_say_so() -> None:
+    secret = "a sentence nobody else may see"  # noqa: S105 - a message's text
+    for case_text in (True, False):
+        broker = make_broker()
+        send(broker, *(message(n, secret) for n in range(30)))
+        drain(broker, [start(broker, settings(case_text=case_text))])
+        cases = broker.read(CASES)
+        assert cases
+        assert all((secret.encode() in (r.value or b"")) == case_text for r in cases)
+        assert not any(secret.encode() in (r.value or b"") for r in broker.read(LABELS))
+
+
+def test_an_aborted_transaction_is_rewound_and_nothing_is_lost_or_repeated() -> None:
+    broker = make_broker()
+    broker.abort_next = 5
+    send(broker, *(message(n) for n in range(500)))
+    drain(broker, [start(broker, settings(max_records=20))])
+    assert broker.abort_next == 0
+    assert_exactly_once(broker)
+
+
+@hypothesis_settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 40), st.integers(0, 4))
+def test_exactly_once_through_joins_leaves_losses_and_aborts(
+    seed: int, workers: int, max_records: int, aborts: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+    broker = make_broker()
+    config = settings(max_records=max_records, revoke_s=chance.choice([0.001, 5.0]))
+    crew: list[Running] = []
+    consumers: list[MemoryConsumer] = []
+
+    def join(name: str) -> None:
+        def consumer_of(listener: RebalanceListener) -> Consumer:
+            consumers.append(MemoryConsumer(broker, MESSAGES, listener))
+            return consumers[-1]
+
+        engine = CannedEngine(levels=3, seconds_per_message=chance.choice([0, 0.0005]))
+        crew.append(Running(build_app(config, engine=engine), consumer_of, MemoryProducer(broker, name)))
+
+    for step in range(8):
+        send(broker, *(chance.choice([message(n), b"bad", None]) for n in range(40)))
+        broker.abort_next += chance.randrange(aborts + 1)
+        if len(crew) < workers:
+            join(f"w{step}")
+        elif chance.random() < 0.4:
+            crew.pop(chance.randrange(len(crew))).stop()
+            join(f"w{step}")
+        elif consumers and chance.random() < 0.5:
+            consumers[-1].vanish()
+    drain(broker, crew)
+    assert_exactly_once(broker)
+
+
+def test_a_fenced_worker_stops_with_a_clear_error() -> None:
+    broker = make_broker()
+    worker = start(broker, settings(), name="same")
+    wait_for(worker.app.ready.is_set)
+    MemoryProducer(broker, "same")
+    send(broker, message(1))
+    worker.thread.join(10)
+    assert isinstance(worker.error, BrokerError)
+    assert outcomes(broker) == []
+
+
+class BrokenEngine(CannedEngine):
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        del texts
+        raise DeviceError("the device has gone")
+
+
+def test_a_failing_model_stops_the_worker_and_commits_nothing() -> None:
+    broker = make_broker()
+    send(broker, message(1))
+    worker = start(broker, settings(), engine=BrokenEngine(levels=3))
+    worker.thread.join(10)
+    assert isinstance(worker.error, DeviceError)
+    assert outcomes(broker) == []
+    assert broker.committed == {}
+
+
+class NotANumber(CannedEngine):
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        return [Scores(float("nan"), None, 1, truncated=False) for _ in texts]
+
+
+def test_a_score_that_is_no_number_goes_to_people() -> None:
+    broker = make_broker()
+    send(broker, message(1))
+    drain(broker, [start(broker, settings(), engine=NotANumber(levels=3))])
+    (case,) = (schemas.decode(ReviewCase, r.value or b"") for r in broker.read(CASES))
+    assert (case.verdict, case.priority, case.reasons) == ("uncertain", 100.0, ["unscorable"])
+
+
+def test_stopping_finishes_what_is_in_flight() -> None:
+    broker = make_broker()
+    engine = CannedEngine(levels=3, seconds_per_message=0.002)
+    send(broker, *(message(n) for n in range(100)))
+    worker = start(broker, settings(max_records=50), engine=engine)
+    wait_for(lambda: bool(outcomes(broker)))
+    worker.stop()
+    assert worker.error is None
+    committed = sum(broker.committed.values())
+    assert len(outcomes(broker)) == committed  # every outcome's offset is committed, and the reverse
+    drain(broker, [start(broker, settings(), name="b")])
+    assert_exactly_once(broker)
+
+
+def test_the_drain_gives_up_at_its_deadline_and_the_rest_is_read_again() -> None:
+    broker = make_broker()
+    engine = CannedEngine(levels=3, seconds_per_message=0.2)
+    send(broker, *(message(n) for n in range(40)))
+    worker = start(broker, settings(max_records=40, drain_s=0.1), engine=engine)
+    wait_for(worker.app.ready.is_set)
+    worker.stop()
+    drain(broker, [start(broker, settings(), name="b")])
+    assert_exactly_once(broker)
+
+
+def test_the_traceparent_of_a_message_is_on_its_outcomes() -> None:
+    broker = make_broker()
+    trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    broker.append(MESSAGES, b"k", message(1), headers=[("traceparent", trace)])
+    drain(broker, [start(broker, settings())])
+    (label,) = broker.read(LABELS)
+    assert ("traceparent", trace) in label.headers
+
+
+def test_a_label_keeps_to_the_running_app_context() -> None:
+    broker = make_broker()
+    app = build_app(settings())
+    with running(
+        app, lambda listener: MemoryConsumer(broker, MESSAGES, listener), MemoryProducer(broker, "a")
+    ):
+        send(broker, message(1))
+        wait_for(lambda: len(outcomes(broker)) == 1)
+    first: Record = broker.read(LABELS)[0]
+    assert first.key == b"0"

@@ -1,0 +1,5 @@
+"""`python -m worker …` is `mimamori …`."""
+
+from worker.cli import main
+
+main()

@@ -1,0 +1,132 @@
+"""`mimamori export` and `mimamori bundle build|verify|show`: a model as a folder that a worker can run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from worker.bundle import Bundle, Manifest, read_manifest
+from worker.errors import ExportError
+from worker.task import load_task
+
+bundles = typer.Typer(name="bundle", help="Model bundles: build, verify, show.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("export", rich_help_panel="Model")(export_command)
+    app.add_typer(bundles, rich_help_panel="Model")
+
+
+def export_command(
+    model: Annotated[str, typer.Option(help="smollm2, a hub id, a folder with safetensors, or a GGUF file.")],
+    task: Annotated[str, typer.Option(help="A shipped task's name, or a task's YAML file.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder; it must not exist yet.")],
+    recipe: Annotated[Path | None, typer.Option(help="The recipe's file [default: OUT.recipe]")] = None,
+) -> None:
+    """Export a language model as a bundle and its recipe; refuse it where it differs from the original."""
+    asked = load_task(task)
+    try:
+        from export.exporter import export_model
+    except ModuleNotFoundError as error:
+        raise ExportError(f"exporting needs {error.name}: pip install 'mimamori[export,cpu]'") from None
+    with _bars() as progress:
+        exported = export_model(model, asked, out, progress, recipe)
+    _print(exported.manifest, exported.fingerprint, exported.bundle)
+    Console().print(
+        f"recipe {exported.recipe} ({exported.recipe.stat().st_size / 1e3:.0f} kB)", soft_wrap=True
+    )
+
+
+@bundles.command("build")
+def build_command(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's file, or a shipped task's name.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    source: Annotated[
+        Path | None, typer.Option(help="Folder of the model's files [default: where the recipe found them]")
+    ] = None,
+) -> None:
+    """Build a bundle from its recipe and the model's own files, bit for bit, without torch."""
+    from export.build import build_bundle
+    from export.recipe import SUFFIX, shipped_recipe
+
+    path = Path(recipe)
+    if path.suffix != SUFFIX and not path.exists():
+        path = shipped_recipe(recipe)
+    with _bars() as progress:
+        bundle = build_bundle(path, out, source, progress)
+    _print(bundle.manifest, bundle.fingerprint, bundle.path)
+
+
+@bundles.command("verify")
+def verify_command(bundle: Folder) -> None:
+    """Check every file of a bundle against its checksum."""
+    manifest, _ = read_manifest(bundle)
+    total = sum((bundle / name).stat().st_size for name in manifest.files if (bundle / name).is_file())
+    done = 0
+    with _bars() as progress:
+
+        def count(size: int) -> None:
+            nonlocal done
+            done += size
+            progress("verify the bundle", done, total)
+
+        verified = Bundle.load(bundle, count)
+    Console().print(
+        f"{bundle}: {len(manifest.files)} files as they were made, {verified.fingerprint}", soft_wrap=True
+    )
+
+
+@bundles.command("show")
+def show_command(bundle: Folder) -> None:
+    """Show what a bundle holds, without checking its files."""
+    manifest, fingerprint = read_manifest(bundle)
+    _print(manifest, fingerprint, bundle)
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """One bar per stage; a stage that cannot tell how much is left shows that it is alive."""
+    columns = (SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        stages: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                for earlier in stages.values():
+                    progress.update(earlier, total=1, completed=1)
+                stages[stage] = progress.add_task(stage, total=None)
+            progress.update(stages[stage], completed=done, total=total or None)
+
+        yield report
+        for stage in stages.values():
+            progress.update(stage, total=1, completed=1)
+
+
+def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
+    source = manifest.source
+    table = Table("bundle", str(path), show_header=True, header_style="bold")
+    depth = f"cut at layer {manifest.layer}" if manifest.layer else f"{source.layers} layers"
+    rows = {
+        "fingerprint": fingerprint,
+        "model": f"{source.name} ({source.revision})",
+        "graph": f"{source.family}, {depth}, {source.hidden_size} wide",
+        "numbers": f"{manifest.precision}, opset {manifest.opset}",
+        "task": f"{manifest.task.name}: {manifest.task.description}",
+        "reading": manifest.reading,
+        "labels": ", ".join(f"{label.stage}/{label.name}={label.token_id}" for label in manifest.labels),
+        "parity": ", ".join(f"{name} {value:g}" for name, value in manifest.parity.items()) or "not measured",
+        "files": "\n".join(f"{digest[:12]}  {name}" for name, digest in manifest.files.items()),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)

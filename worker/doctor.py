@@ -1,0 +1,79 @@
+"""Checks everything a worker needs, one after the other, and says what to do about each fault.
+
+A check that fails never hides the next: all are tried, and what depends on a failed one is skipped.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import msgspec
+
+from worker.bundle import Bundle
+from worker.cache import ping
+from worker.errors import FatalError
+from worker.settings import Settings
+from worker.startup import open_engine, policy_of, require_topics
+
+SAMPLE = "long week, but we are all right"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """The result of one check. `detail` is what was found, or what to do."""
+
+    check: str
+    state: Literal["well", "wrong", "skipped"]
+    detail: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding per check, as they are made."""
+    bundle: Bundle | None = None
+
+    def read_bundle() -> str:
+        nonlocal bundle
+        bundle = Bundle.load(settings.bundle)
+        manifest = bundle.manifest
+        depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
+        what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
+        return f"{what}; every file intact"
+
+    yield _try("bundle", read_bundle)
+    if bundle is None:
+        yield Finding("device", "skipped", "needs a bundle")
+        yield Finding("policy", "skipped", "needs a bundle")
+    else:
+        yield _try("device", lambda: _read_one(settings, bundle))
+        yield _try("policy", lambda: _thresholds(settings, bundle))
+    yield _try("broker", lambda: _broker(settings))
+    url = settings.redis_url.get_secret_value()
+    if url:
+        yield _try("redis", lambda: f"version {ping(url)}")
+    else:
+        yield Finding("redis", "skipped", "MIMAMORI_REDIS_URL is not set: scores are cached in process only")
+
+
+def _try(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, "well", look())
+    except FatalError as error:
+        return Finding(check, "wrong", str(error))
+
+
+def _read_one(settings: Settings, bundle: Bundle) -> str:
+    engine = open_engine(settings, bundle)
+    engine.read([SAMPLE])
+    return f"{engine.describe()}; a message was read"
+
+
+def _thresholds(settings: Settings, bundle: Bundle) -> str:
+    policy = policy_of(settings, bundle)
+    thresholds = policy.thresholds
+    return (
+        f"clear below {thresholds.lower:.3f}, at_risk from {thresholds.upper:.3f} "
+        f"(calibration: {thresholds.calibration}), {policy.quality_sample_share:.1%} quality samples"
+    )
+
+
+def _broker(settings: Settings) -> str:
+    require_topics(settings)
+    return f"{settings.bootstrap} answers, the five topics {settings.topic_prefix}… are there"

@@ -1,0 +1,52 @@
+"""Which device and precision to run, from what is asked and what this machine can do. Fails closed.
+
+    device     precision "auto"          also            needs
+    cpu        fp32                                      the cpu or gpu extra
+    openvino   bf16, where the CPU has   fp32, fp16*     the cpu extra       * where the CPU has it
+    cuda       fp32                                      the gpu extra, a GPU
+    auto       openvino where the CPU has bf16, else cpu
+
+ONNX Runtime runs a graph in the precision it is stored in, and bundles store fp32.
+"""
+
+from typing import NamedTuple
+
+from worker.engine import onnxruntime_device, openvino_device
+from worker.engine.contract import DeviceChoice, DeviceName, Precision, PrecisionChoice
+from worker.errors import DeviceError
+
+
+class Choice(NamedTuple):
+    """What will be asked of a device library."""
+
+    device: DeviceName
+    precision: Precision
+
+
+def choose(device: DeviceChoice, precision: PrecisionChoice) -> Choice:
+    """Resolve `auto`; raise DeviceError, saying what to do, where the wish cannot be had."""
+    if device == "auto":
+        device = "openvino" if "bf16" in openvino_device.precisions() else "cpu"
+    if device == "openvino":
+        return _openvino(precision)
+    if device not in onnxruntime_device.devices():
+        raise DeviceError(
+            f"device {device} is not available: it needs the extra {'gpu' if device == 'cuda' else 'cpu'}"
+            f"{' and an NVIDIA GPU' if device == 'cuda' else ''}; or set device=auto"
+        )
+    if precision not in {"auto", "fp32"}:
+        raise DeviceError(f"device {device} runs fp32 only: set precision=fp32, or device=openvino")
+    return Choice(device, "fp32")
+
+
+def _openvino(precision: PrecisionChoice) -> Choice:
+    able = openvino_device.precisions()
+    if not able:
+        raise DeviceError("device openvino is not available: install the extra cpu, or set device=cpu")
+    wanted: Precision = "bf16" if precision == "auto" else precision
+    if wanted not in able:
+        raise DeviceError(
+            f"this CPU has no {wanted}, OpenVINO can run {', '.join(able)} here: "
+            "set precision=fp32, or device=cpu"
+        )
+    return Choice("openvino", wanted)

@@ -1,0 +1,114 @@
+"""What an engine and a device promise, and what they demand of a bundle's graph. No device library here."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.bundle import MODEL, Bundle, Reading
+from worker.errors import BundleError
+from worker.scores import Scores
+
+DeviceName = Literal["cpu", "openvino", "cuda"]
+DeviceChoice = Literal["auto", "cpu", "openvino", "cuda"]
+Precision = Literal["fp32", "bf16", "fp16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
+Output = Literal["pooled", "label_logits"]
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Reads messages. See the package for the batch law and the threading rule."""
+
+    @property
+    def device(self) -> str:
+        """The device that really runs."""
+
+    @property
+    def precision(self) -> str:
+        """The precision that really runs."""
+
+    @property
+    def reading(self) -> Reading:
+        """The pooled reading gives risk and severity in one pass, the prompted one risk alone."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        """Score messages: one Scores per text, in order. Severity is None in the prompted reading.
+
+        A message of which nothing could be tokenised is `truncated`: none of it was read.
+        """
+
+    def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """The severity stage: per text, one probability per level, least severe first.
+
+        In the pooled reading these are the severities of `read`. In the prompted one a long message
+        is graded by its gravest window (highest mean level).
+        """
+
+    def describe(self) -> str:
+        """What runs, for people: "openvino bf16, 2 threads"."""
+
+
+class Device(Protocol):
+    """A compiled graph with the prefix's keys and values bound, computing one output."""
+
+    @property
+    def name(self) -> DeviceName:
+        """The device that really runs, read back from its library."""
+
+    @property
+    def precision(self) -> Precision:
+        """The precision that really runs, read back where the library tells."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of a CPU device; 0 where the work is done elsewhere."""
+
+    def run(self, input_ids: Ids, lengths: Ids) -> Floats:
+        """One forward pass: `input_ids` [B, L] right-padded, `lengths` [B] in 1..L -> [B, …]."""
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """The part of a bundle's graph that a device must run. `layers`: how many the graph still has."""
+
+    model: Path
+    output: Output
+    layers: int
+    kv_heads: int
+    head_dim: int
+
+    @classmethod
+    def of(cls, bundle: Bundle, output: Output) -> Self:
+        """The graph of `bundle`, to be run for `output`."""
+        source = bundle.manifest.source
+        layers = bundle.manifest.layer or source.layers
+        return cls(bundle.path / MODEL, output, layers, source.kv_heads, source.head_dim)
+
+    @property
+    def past(self) -> list[str]:
+        """The inputs that take the prefix's keys and values."""
+        return [f"past_{kind}.{layer}" for layer in range(self.layers) for kind in ("key", "value")]
+
+    @property
+    def present(self) -> list[str]:
+        """The outputs that give a row's own keys and values, in the order of `past`."""
+        return [name.replace("past", "present", 1) for name in self.past]
+
+    def no_past(self) -> Floats:
+        """The past of a row that has none: [1, kv_heads, 0, head_dim]."""
+        return np.zeros((1, self.kv_heads, 0, self.head_dim), np.float32)
+
+    def verify(self, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+        """Raise BundleError where the manifest promises something that the graph has not."""
+        missing = {"input_ids", "lengths", *self.past} - set(inputs)
+        missing |= {self.output, *self.present} - set(outputs)
+        if missing:
+            names = ", ".join(sorted(missing)[:4])
+            raise BundleError(
+                f"{self.model} has no {names}, which its bundle.json asks for: export or adapt it again"
+            )

@@ -1,0 +1,138 @@
+"""Opens a bundle on a device and proves, before the first message, that it runs as asked."""
+
+import os
+from typing import Final
+
+import numpy as np
+import structlog
+
+from worker.bundle import Bundle
+from worker.engine.choice import Choice, choose
+from worker.engine.contract import Device, DeviceChoice, Engine, Graph, Ids, Output, PrecisionChoice
+from worker.engine.onnxruntime_device import OnnxRuntimeDevice
+from worker.engine.openvino_device import OpenVinoDevice
+from worker.engine.reader import Reader, load_tokenizer, tokenise_prompt
+from worker.engine.reading import PooledEngine, PromptedEngine, Windowing
+from worker.errors import BundleError, DeviceError, SettingsError
+
+DEFAULT: Final = Windowing()
+
+log = structlog.get_logger()
+
+
+def load_engine(
+    bundle: Bundle,
+    *,
+    device: DeviceChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    threads: int = 0,
+    window_tokens: int = DEFAULT.tokens,
+    window_overlap: int = DEFAULT.overlap,
+    max_windows: int = DEFAULT.limit,
+    device_tokens: int = 2048,
+    arena_bytes: int | None = None,
+) -> Engine:
+    """Load the engine of a verified bundle; the prefix runs here, once.
+
+    Args:
+        bundle: What to run; its manifest says in which reading.
+        device: "auto" is OpenVINO where the CPU has bf16, else ONNX Runtime's CPU provider.
+        precision: "auto" is bf16 on openvino, fp32 elsewhere.
+        threads: Threads of a CPU device; 0 is one for each core this process may use.
+        window_tokens: A longer message is read in windows of this many tokens.
+        window_overlap: Tokens that neighbouring windows share.
+        max_windows: What exceeds this many windows is not read, and said so (`Scores.truncated`).
+        device_tokens: Upper bound on rows x padded length of one run.
+        arena_bytes: Cap on the GPU memory that ONNX Runtime may take; None is no cap.
+
+    Raises:
+        DeviceError: the device or precision is not what would really run.
+        BundleError: the graph or tokenizer is not what the manifest says.
+        SettingsError: the windows do not fit into a run or into the model's context.
+    """
+    pooled = bundle.manifest.reading == "pooled"
+    reader = open_reader(
+        bundle,
+        "pooled" if pooled else "label_logits",
+        device=device,
+        precision=precision,
+        threads=threads,
+        device_tokens=device_tokens,
+        arena_bytes=arena_bytes,
+    )
+    prefix, *suffixes = reader.prompt
+    longest = window_tokens + (0 if pooled else max(map(len, suffixes)))
+    room = min(device_tokens, bundle.manifest.source.context - len(prefix))
+    if longest > room:
+        raise SettingsError(
+            f"a window and its suffix take {longest} tokens, {room} fit: lower window_tokens"
+            f"{' or raise device_tokens' if room == device_tokens else ''}"
+        )
+    if not 0 <= window_overlap < window_tokens or max_windows < 1:
+        raise SettingsError("windows need 0 <= window_overlap < window_tokens and max_windows >= 1")
+    windowing = Windowing(window_tokens, window_overlap, max_windows)
+    blank = reader.prompt.blank
+    engine: Engine
+    if not pooled:
+        engine = PromptedEngine(bundle, reader, windowing, blank)
+    elif bundle.heads is not None:
+        engine = PooledEngine(bundle, bundle.heads, reader, windowing, blank)
+    else:
+        raise BundleError(f"{bundle.path} reads pooled vectors but has no heads: run `mimamori adapt`")
+    _warm_up(reader, bundle, longest, blank)
+    log.info(
+        "engine_loaded",
+        runs=engine.describe(),
+        reading=engine.reading,
+        prefix_tokens=len(prefix),
+        bundle=bundle.fingerprint[:12],
+    )
+    return engine
+
+
+def open_reader(
+    bundle: Bundle,
+    output: Output,
+    *,
+    device: DeviceChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    threads: int = 0,
+    device_tokens: int = 2048,
+    arena_bytes: int | None = None,
+) -> Reader:
+    """Open one output of a bundle's graph, the prefix bound. `load_engine` says what the arguments mean."""
+    choice = choose(device, precision)
+    if bundle.manifest.precision != "fp32":
+        raise BundleError(
+            f"{bundle.path} stores {bundle.manifest.precision}, only fp32 can be run: export it again"
+        )
+    tokenizer = load_tokenizer(bundle.path)
+    prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
+    prefix, graph = np.array(prompt.prefix, np.int64), Graph.of(bundle, output)
+    opened = _open(choice, graph, prefix, threads or _cores(), arena_bytes)
+    return Reader(opened, tokenizer, prompt, device_tokens)
+
+
+def _open(choice: Choice, graph: Graph, prefix: Ids, threads: int, arena_bytes: int | None) -> Device:
+    if choice.device == "openvino":
+        return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)
+    return OnnxRuntimeDevice(graph, prefix, device=choice.device, threads=threads, arena_bytes=arena_bytes)
+
+
+def _warm_up(reader: Reader, bundle: Bundle, longest: int, token: int) -> None:
+    """Run a short and the longest row: the output must be finite and of the manifest's width."""
+    output = reader.rows([[token], [token] * longest])
+    manifest = bundle.manifest
+    width = len(manifest.labels) if manifest.reading == "prompted" else manifest.source.hidden_size
+    if output.shape != (2, width):
+        raise BundleError(
+            f"{bundle.path}: the graph gives rows of {output.shape[1:]}, not {width}: export it again"
+        )
+    if not np.isfinite(output).all():
+        ran = f"{reader.device.name} {reader.device.precision}"
+        raise DeviceError(f"{ran} gives no finite numbers on this model: set precision=fp32")
+
+
+def _cores() -> int:
+    """Cores this process may use (a container's CPU set, but not its quota: set `threads` for that)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,119 @@
+"""ONNX Runtime as a device: its CPU provider anywhere, its CUDA provider on a GPU.
+
+Not guaranteed here: the CUDA path keeps the prefix and all intermediate values on the GPU and caps
+the arena, but was written without a GPU to run it on. It runs fp32 with TF32 off.
+
+ONNX Runtime computes outputs that nobody fetches (`only_execute_path_to_fetches` is ignored by its
+inference builds, seen with 1.31). In these graphs that is a sum per layer beside the matrix products.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from worker.engine.contract import DeviceName, Floats, Graph, Ids, Precision
+from worker.errors import BundleError, DeviceError
+
+try:
+    import onnxruntime as ort
+except ImportError:  # neither the cpu nor the gpu extra: choice.py then says which to install
+    ort = None
+
+_PROVIDERS: Final[dict[DeviceName, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def devices() -> list[DeviceName]:
+    """The devices that the installed ONNX Runtime was built for; none where it is not installed."""
+    built_for = ort.get_available_providers() if ort else []
+    return [name for name, provider in _PROVIDERS.items() if provider in built_for]
+
+
+class OnnxRuntimeDevice:
+    """One session with the prefix's keys and values bound as OrtValues where the device can read them."""
+
+    precision: Precision = "fp32"
+
+    def __init__(
+        self, graph: Graph, prefix: Ids, *, device: DeviceName, threads: int, arena_bytes: int | None
+    ) -> None:
+        """Load the graph and run the prefix (int64 [P]) once.
+
+        Raises BundleError: the graph is not what its manifest says. DeviceError: it runs elsewhere.
+        """
+        self.name: DeviceName = device
+        self.threads = threads if device == "cpu" else 0
+        self._session = _open(graph, device, threads, arena_bytes)
+        graph.verify(
+            (value.name for value in self._session.get_inputs()),
+            (value.name for value in self._session.get_outputs()),
+        )
+        self._output = graph.output
+        self._binding = self._session.io_binding()
+        self._bind_prefix(graph, prefix)
+
+    def run(self, input_ids: Ids, lengths: Ids) -> Floats:
+        """See Device.run."""
+        self._binding.bind_cpu_input("input_ids", input_ids)
+        self._binding.bind_cpu_input("lengths", lengths)
+        # Bound anew each time: the output's shape changes with the batch, and memory bound once stays.
+        self._binding.clear_binding_outputs()
+        self._binding.bind_output(self._output, "cpu")
+        self._session.run_with_iobinding(self._binding)
+        output: Floats = self._binding.copy_outputs_to_cpu()[0]
+        return output
+
+    def _bind_prefix(self, graph: Graph, prefix: Ids) -> None:
+        past = [ort.OrtValue.ortvalue_from_numpy(graph.no_past(), self.name)] * len(graph.past)
+        if prefix.size:
+            first = self._session.io_binding()
+            first.bind_cpu_input("input_ids", prefix[np.newaxis])
+            first.bind_cpu_input("lengths", np.array([prefix.size], np.int64))
+            for name, value in zip(graph.past, past, strict=True):
+                first.bind_ortvalue_input(name, value)
+            for name in graph.present:
+                first.bind_output(name, self.name)
+            self._session.run_with_iobinding(first, _shrinking(self.name))
+            past = first.get_outputs()
+        self._past = past  # the binding keeps no reference of its own
+        for name, value in zip(graph.past, past, strict=True):
+            self._binding.bind_ortvalue_input(name, value)
+
+
+def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | None) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Spinning threads would take the cores from the stations between two batches.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    provider: Any = _PROVIDERS[device]
+    if device == "cuda":
+        settings = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
+        if arena_bytes is not None:
+            settings["gpu_mem_limit"] = str(arena_bytes)
+        provider = (provider, settings)
+    try:
+        session = ort.InferenceSession(graph.model, options, providers=[provider])
+    except Exception as error:  # noqa: BLE001 - the library raises bare RuntimeError subclasses of many names
+        raise BundleError(f"ONNX Runtime cannot load {graph.model} on {device}: {_line(error)}") from None
+    session.disable_fallback()
+    if session.get_providers()[0] != _PROVIDERS[device]:
+        raise DeviceError(
+            f"device {device} was asked for, ONNX Runtime took {session.get_providers()[0]}: check the GPU "
+            "driver and the CUDA and cuDNN libraries, or set device=auto"
+        )
+    return session
+
+
+def _shrinking(device: DeviceName) -> Any:
+    """Give the arena's memory back after the prefix, which is longer than any row that follows."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"{_ARENA[device]}:0")
+    return options
+
+
+_ARENA: Final[dict[DeviceName, str]] = {"cpu": "cpu", "cuda": "gpu"}
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]
