@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from export.shipped import shipped_bundle
 from worker.sandbox import Sandbox
 
 
@@ -23,6 +25,18 @@ def kafka_bootstrap(sandbox: Sandbox) -> str:
 @pytest.fixture(scope="session")
 def redis_url(sandbox: Sandbox) -> str:
     return sandbox.redis_url
+
+
+@pytest.fixture(scope="session")
+def mimamori_home() -> Path:
+    """Where downloads and built bundles are kept between runs: the Makefile's place, or the user's cache."""
+    return Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser()
+
+
+@pytest.fixture(scope="session")
+def stress_bundle(mimamori_home: Path) -> Path:
+    """The demo's bundle: the real SLM, adapted on the shipped examples."""
+    return shipped_bundle("stress", mimamori_home / "bundles", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,11 @@ class Record(msgspec.Struct, frozen=True):
     headers: Headers = []
 
     @property
+    def place(self) -> Partition:
+        """The partition it came from."""
+        return self.topic, self.partition
+
+    @property
     def origin(self) -> Origin:
         """Where it came from, as events state it."""
         return Origin(self.topic, self.partition, self.offset)
@@ -70,4 +75,4 @@ class Batch:
     @property
     def offsets(self) -> Offsets:
         """Per partition, the offset after the last entry: what a commit of this batch means."""
-        return {(e.record.topic, e.record.partition): e.record.offset + 1 for e in self.entries}
+        return {e.record.place: e.record.offset + 1 for e in self.entries}

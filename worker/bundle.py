@@ -10,6 +10,7 @@ every label and in every cache key. Nothing here imports a device library.
 """
 
 import hashlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self, TypeVar
@@ -121,6 +122,9 @@ class Bundle(msgspec.Struct, frozen=True):
         Raises BundleError: missing, altered, of another format, or an adapted bundle without its heads.
         """
         manifest, fingerprint = read_manifest(path)
+        for name in (MODEL, TOKENIZER):
+            if name not in manifest.files:
+                raise BundleError(f"{path / MANIFEST} lists no {name}: build the bundle again")
         for name, expected in manifest.files.items():
             actual = sha256(path / name, progress)
             if actual != expected:
@@ -177,8 +181,10 @@ def _read_json(path: Path, kind: type[T]) -> T:
         raise BundleError(
             f"no bundle: cannot read {path} ({error.strerror}); build one with `mimamori bundle build`"
         ) from None
+    except UnicodeDecodeError:
+        raise BundleError(f"{path}: is not UTF-8; build or copy the bundle again") from None
     except msgspec.MsgspecError as error:
-        raise BundleError(f"{path}: {error}") from None
+        raise BundleError(f"{path}: {error}; build or copy the bundle again") from None
 
 
 def _read_heads(path: Path, manifest: Manifest) -> Heads:
@@ -191,10 +197,14 @@ def _read_heads(path: Path, manifest: Manifest) -> Heads:
         "severity_weight": (levels, hidden),
         "severity_bias": (levels,),
     }
-    with np.load(path / HEADS, allow_pickle=False) as arrays:
-        for name, shape in shapes.items():
-            if name not in arrays or arrays[name].shape != shape:
-                raise BundleError(
-                    f"{path / HEADS}: {name} must have shape {shape}: run `mimamori adapt` again"
-                )
-        return Heads(**{name: arrays[name].astype(np.float32) for name in shapes})
+    try:
+        with np.load(path / HEADS, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in shapes if name in archive}
+    except (ValueError, EOFError, zipfile.BadZipFile):  # no archive, or one that holds pickled objects
+        raise BundleError(
+            f"{path / HEADS} is not an archive of number arrays: run `mimamori adapt` again"
+        ) from None
+    for name, shape in shapes.items():
+        if name not in arrays or arrays[name].shape != shape:
+            raise BundleError(f"{path / HEADS}: {name} must have shape {shape}: run `mimamori adapt` again")
+    return Heads(**{name: array.astype(np.float32) for name, array in arrays.items()})

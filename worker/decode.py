@@ -2,9 +2,11 @@
 
 value ──► null_value
       ──► invalid_utf8 ──► invalid_json ──► schema_mismatch     (schemas.codec)
-      ──► empty_text · text_too_long · unknown_task              (here)
+      ──► text_too_long · empty_text · unknown_task              (here)
       ──► Message
 """
+
+import unicodedata
 
 import schemas
 from schemas.events import Message
@@ -23,10 +25,17 @@ def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
         raise RecordError("invalid_json", str(error)) from None
     except schemas.SchemaMismatch as error:
         raise RecordError("schema_mismatch", str(error)) from None
-    if not message.text.strip():
-        raise RecordError("empty_text", "text is empty or whitespace")
     if len(message.text) > max_text_chars:
         raise RecordError("text_too_long", f"text has more than {max_text_chars} characters")
+    if not any(map(_is_visible, message.text)):
+        raise RecordError("empty_text", "text is empty, or nothing but whitespace and invisible characters")
     if message.task is not None and message.task != task:
         raise RecordError("unknown_task", f"this worker screens for {task}")
     return message
+
+
+def _is_visible(character: str) -> bool:
+    """Whether a person could see it. Control and format characters (zero-width space, byte order mark,
+    direction marks) are seen by nobody; emoji that this Python does not know yet are not among them.
+    """
+    return not character.isspace() and unicodedata.category(character) not in {"Cc", "Cf"}

@@ -11,6 +11,7 @@ import msgspec
 from worker.bundle import Bundle
 from worker.cache import ping
 from worker.errors import FatalError
+from worker.logs import where
 from worker.settings import Settings
 from worker.startup import open_engine, policy_of, require_topics
 
@@ -57,6 +58,9 @@ def _try(check: str, look: Callable[[], str]) -> Finding:
         return Finding(check, "well", look())
     except FatalError as error:
         return Finding(check, "wrong", str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it was, the next check must still be made
+        fault = f"{type(error).__name__} at {where(error)}"
+        return Finding(check, "wrong", f"a fault of Mimamori, please report it: {fault}")
 
 
 def _read_one(settings: Settings, bundle: Bundle) -> str:

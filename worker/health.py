@@ -40,7 +40,8 @@ class Health:
             self._server = make_server(host, port, self._answer, _Server, _Quiet)
         except OSError as error:
             raise SettingsError(
-                f"cannot listen on {host}:{port} ({error.strerror}): set MIMAMORI_HEALTH_PORT to a free port"
+                f"cannot listen on {host}:{port} ({error.strerror}): set MIMAMORI_HEALTH_PORT to a free port, "
+                "MIMAMORI_HEALTH_HOST to an address of this machine"
             ) from None
         self.port = self._server.server_port
         self._thread = threading.Thread(
@@ -59,7 +60,8 @@ class Health:
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
-            return self._metrics_app(environ, start_response)
+            page: Iterable[bytes] = self._metrics_app(environ, start_response)
+            return page
         probe = self._probes.get(path)
         wrong = "only /livez, /readyz and /metrics are here" if probe is None else probe()
         status = "404 Not Found" if probe is None else "503 Service Unavailable" if wrong else "200 OK"

@@ -10,6 +10,7 @@ import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -44,8 +45,7 @@ class Intake:
         metrics: Metrics,
         batches: "queue.SimpleQueue[Batch | None]",
     ) -> None:
-        # Bounded by what is in flight: at most `max_batches`, and what one poll brings.
-        self._batches = batches
+        self._batches = batches  # bounded: never more than `max_batches` are in flight
         self._settings = settings
         self._task = task
         self._cache = cache
@@ -53,6 +53,7 @@ class Intake:
         self._metrics = metrics
         self._stopping = threading.Event()
         self._open: Batch | None = None
+        self._waiting: deque[Entry] = deque()  # polled and not yet in flight: at most one poll's worth
         self._epoch = assignment.epoch  # the one last rewound for
         self._assigned: set[Partition] = set()
         self._lag_due = 0.0
@@ -87,6 +88,8 @@ class Intake:
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finish what is in flight within `revoke_s`; what cannot be finished is voided and read again."""
+        gone = set(partitions)
+        self._waiting = deque(e for e in self._waiting if e.record.place not in gone)
         self._close_batch()
         patience = min(self._settings.revoke_s, self.drain_until - time.monotonic())
         if not self._assignment.wait_idle(max(0.0, patience)):
@@ -104,15 +107,14 @@ class Intake:
     def _step(self, consumer: Consumer) -> None:
         if not self._assignment.is_current(self._epoch):
             self._rewind(consumer)
-        if self._assignment.in_flight >= self._settings.max_batches and self._open is None:
+        if self._waiting:  # every batch that may be in flight is
             consumer.pause()
             self._assignment.wait_below(self._settings.max_batches, IDLE_POLL_S)
-            records = self._poll(consumer, CHUNK, 0)
+            self._take_in(self._poll(consumer, CHUNK, 0))
         else:
             consumer.resume()
-            records = self._poll(consumer, CHUNK, self._patience())
-        if records:
-            self._fill(records)
+            self._take_in(self._poll(consumer, CHUNK, self._patience()))
+        self._fill()
         if self._open is not None and self._is_due(self._open):
             self._close_batch()
 
@@ -137,16 +139,23 @@ class Intake:
             or time.monotonic() - batch.opened_at >= self._settings.max_wait_ms / 1000
         )
 
-    def _fill(self, records: Sequence[Record]) -> None:
-        """Decode and look up `records`; add them to the open batch in the order they came."""
+    def _take_in(self, records: Sequence[Record]) -> None:
+        """Decode `records` and look them up; they wait, in the order they came, for room in a batch."""
+        if not records:
+            return
         self._metrics.count("mimamori_records_total", len(records))
         entries = [self._entry(record) for record in records]
         readable = [(e, e.message.text) for e in entries if e.message is not None]
         found = self._cache.lookup([text for _, text in readable])
         for (entry, _), scores in zip(readable, found, strict=True):
             entry.scores, entry.cached = scores, scores is not None
-        for entry in entries:
+        self._waiting += entries
+
+    def _fill(self) -> None:
+        """Move what waits into batches, as many as may be in flight."""
+        while self._waiting and (self._open or self._assignment.in_flight < self._settings.max_batches):
             batch = self._open or self._open_batch()
+            entry = self._waiting.popleft()
             batch.entries.append(entry)
             if entry.message is not None and entry.scores is None:
                 batch.tokens += 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN
@@ -180,6 +189,7 @@ class Intake:
     def _rewind(self, consumer: Consumer) -> None:
         """Drop what is open, go back to what is committed; retry with backoff until that works."""
         self._drop_open()
+        self._waiting.clear()
         consumer.pause()
         attempt = 0
         while not self._stopping.is_set():

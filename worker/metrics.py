@@ -85,7 +85,7 @@ CATALOGUE: Final = (
         "mimamori_latency_seconds",
         Histogram,
         "Seconds from a record's timestamp to its committed outcome.",
-        "High with lag: add workers. High without: raise max_tokens' budget less, or look at the brokers.",
+        "High with lag: add workers. High without: lower max_wait_ms and max_tokens, or look at the brokers.",
         (),
         LATENCY_BUCKETS,
     ),

@@ -4,6 +4,7 @@ Each entry gives exactly one label or exactly one dead letter, in the order of t
 from the record's origin, so that a repeated delivery has the same id.
 """
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -117,7 +118,7 @@ class Outcomes:
         )
 
     def _severity(self, scores: Scores) -> Severity | None:
-        if scores.severity is None:
+        if scores.severity is None or not all(map(math.isfinite, scores.severity)):
             return None
         shares = dict(zip(self._levels, scores.severity, strict=True))
         return Severity(max(shares, key=shares.__getitem__), shares)

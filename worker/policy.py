@@ -35,7 +35,7 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The thresholds and shares in force. `languages` empty means any."""
+    """The thresholds and shares in force. `languages`: as `primary_language` gives them; empty means any."""
 
     thresholds: Thresholds
     quality_sample_share: float
@@ -68,7 +68,7 @@ class Policy(msgspec.Struct, frozen=True):
         doubts: list[Reason] = []
         if scores.truncated:
             doubts.append("truncated")
-        if language and self.languages and language.split("-")[0].lower() not in self.languages:
+        if language and self.languages and primary_language(language) not in self.languages:
             doubts.append("unsupported_language")
         return doubts
 
@@ -96,6 +96,8 @@ def priority(scores: Scores) -> float:
     probabilities: a message that may well be an attempt goes before one that is surely an indicator.
     """
     expected = expected_severity(scores.severity) if scores.severity else 0.0
+    if not math.isfinite(expected):  # a severity that is no number waits in front, not at the end
+        expected = 1.0
     return round(TOP_PRIORITY * (0.5 * scores.risk + 0.5 * expected), 3)
 
 
@@ -103,6 +105,11 @@ def expected_severity(probabilities: Sequence[float]) -> float:
     """The mean level under `probabilities` (least severe first), scaled to [0, 1]."""
     top = len(probabilities) - 1
     return sum(level * share for level, share in enumerate(probabilities)) / top
+
+
+def primary_language(tag: str) -> str:
+    """The language of a tag without script and region: `en` of `en-GB`, `EN` and `en_US`."""
+    return tag.replace("_", "-").split("-")[0].lower()
 
 
 def _draw(record_id: str) -> float:

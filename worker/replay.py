@@ -1,5 +1,6 @@
 """Rows of a JSONL or CSV file as messages. Every row is checked before it is sent."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             continue
         try:
             row = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise TaskError(f"{path}, row {number}: is not JSON in UTF-8") from None
         if not isinstance(row, dict):
             raise TaskError(f"{path}, row {number}: is not a JSON object")
@@ -53,17 +54,24 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
-        text = _read(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
+        text = _read(path).decode()
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: is not UTF-8 at byte {error.start}") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if "text" not in (reader.fieldnames or ()):
-        raise TaskError(f"{path}: its first line must name the columns, among them `text`")
-    yield from enumerate(reader, start=1)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a text may be longer than csv's 128 KiB
+    # Strict: otherwise a quote that is never closed makes one message of the rest of the file.
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    number = 0
+    try:
+        if "text" not in (reader.fieldnames or ()):
+            raise TaskError(f"{path}: its first line must name the columns, among them `text`")
+        for number, row in enumerate(reader, start=1):
+            yield number, row
+    except csv.Error:
+        raise TaskError(f"{path}, row {number + 1}: its quotes do not match") from None
 
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8)  # spreadsheets write a byte order mark
     except OSError as error:
         raise TaskError(f"cannot read {path}: {error.strerror}") from None

@@ -10,6 +10,8 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import pydantic_settings
+import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -24,6 +26,16 @@ PREFIX = "MIMAMORI_"
 # Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
 _FOREIGN = {"MIMAMORI_SETTINGS", "MIMAMORI_HOME"}
 _FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_",)
+
+# Client settings the worker's promises rest on; metadata.broker.list is another name of the first.
+_OWNED = {
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "group.id",
+    "transactional.id",
+    "enable.auto.commit",
+    "isolation.level",
+}
 
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -44,7 +56,9 @@ class Settings(BaseSettings):
         "once; the default is unique per process, and a predecessor's open transaction times out.",
     )
     kafka: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Further librdkafka client settings, e.g. security.protocol."
+        default_factory=dict,
+        repr=False,  # it may hold sasl.password
+        description="Further librdkafka client settings, e.g. security.protocol.",
     )
 
     # The engine
@@ -67,7 +81,7 @@ class Settings(BaseSettings):
     )
 
     # Batches
-    max_tokens: Positive = Field(8192, description="A batch closes at about this many tokens to read.")
+    max_tokens: Positive = Field(2048, description="A batch closes at about this many tokens to read.")
     max_records: Positive = Field(2000, description="… or at this many records.")
     max_wait_ms: Positive = Field(50, description="… or when its first record is this old.")
     max_batches: Positive = Field(3, description="Batches in flight before polling pauses.")
@@ -109,19 +123,19 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.window_overlap >= self.window_tokens:
-            raise ValueError("window_overlap must be smaller than window_tokens")
+            raise ValueError("MIMAMORI_WINDOW_OVERLAP must be smaller than MIMAMORI_WINDOW_TOKENS")
         if self.device_tokens < self.window_tokens:
-            raise ValueError("device_tokens must be at least window_tokens")
+            raise ValueError("MIMAMORI_DEVICE_TOKENS must be at least MIMAMORI_WINDOW_TOKENS")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
-            raise ValueError("lower must not exceed upper")
+            raise ValueError("MIMAMORI_LOWER must not exceed MIMAMORI_UPPER")
         secret = self.cache_secret.get_secret_value()
         if self.redis_url.get_secret_value() and len(secret) < 16:  # noqa: PLR2004 - said in the field's description
             raise ValueError(
-                "redis_url needs cache_secret of 16 characters or more: without it keys could be guessed"
+                "MIMAMORI_REDIS_URL needs a MIMAMORI_CACHE_SECRET of 16 characters or more: "
+                "without it keys could be guessed"
             )
-        owned = {"bootstrap.servers", "group.id", "transactional.id", "enable.auto.commit", "isolation.level"}
-        if taken := owned & self.kafka.keys():
-            raise ValueError(f"kafka must not set {', '.join(sorted(taken))}: the worker owns them")
+        if taken := _OWNED & self.kafka.keys():
+            raise ValueError(f"MIMAMORI_KAFKA must not set {', '.join(sorted(taken))}: the worker owns them")
         return self
 
     @property
@@ -155,22 +169,31 @@ def load_settings(**overrides: Any) -> Settings:
     if path and not Path(path).is_file():
         raise SettingsError(f"MIMAMORI_SETTINGS names {path}, which is not a file")
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for name in os.environ:
+    for given in os.environ:
+        name = given.upper()  # settings are read whatever their case, so a misspelling is one in any case
         foreign = name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
         if name.startswith(PREFIX) and name not in known and not foreign:
-            raise SettingsError(f"{name} is not a setting; `mimamori doctor` lists those that are")
+            raise SettingsError(
+                f"{given} is not a setting; `mimamori doctor --settings` lists those that are"
+            )
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        wrong = "; ".join(_explain(item["loc"], item["msg"]) for item in error.errors())
+        # A kafka value is refused once for each type it could have had: say it once.
+        wrong = "; ".join(dict.fromkeys(_explain(item["loc"], item["msg"]) for item in error.errors()))
         raise SettingsError(f"wrong settings: {wrong}") from None
-    except ValueError as error:  # a YAML file that is not YAML, an environment value that is not JSON
+    except pydantic_settings.SettingsError:  # of all settings only `kafka` is read as JSON
         raise SettingsError(
-            f"settings cannot be read: {type(error).__name__} in {path or 'the environment'}"
+            'wrong settings: MIMAMORI_KAFKA: must be a JSON object, e.g. {"security.protocol": "SSL"}'
+        ) from None
+    except (ValueError, yaml.YAMLError):
+        raise SettingsError(
+            f"MIMAMORI_SETTINGS: {path} is not a YAML file of `setting: value` lines"
         ) from None
 
 
 def _explain(location: tuple[int | str, ...], message: str) -> str:
     if not location:
         return message.removeprefix("Value error, ")
-    return f"{PREFIX}{str(location[0]).upper()}: {message.removeprefix('Value error, ')}"
+    said = "is not a setting" if message.startswith("Extra inputs") else message
+    return f"{PREFIX}{str(location[0]).upper()}: {said.removeprefix('Value error, ')}"

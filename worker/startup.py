@@ -21,7 +21,7 @@ from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import read_topics
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
-from worker.policy import Policy
+from worker.policy import Policy, primary_language
 from worker.screener import Screener
 from worker.settings import Settings
 
@@ -109,7 +109,7 @@ def policy_of(settings: Settings, bundle: Bundle) -> Policy:
     return Policy(
         Thresholds(lower, upper, name),
         share if settings.quality_sample_share is None else settings.quality_sample_share,
-        frozenset(task.languages),
+        frozenset(map(primary_language, task.languages)),
     )
 
 

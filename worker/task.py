@@ -116,7 +116,8 @@ def load_task(name_or_path: str | Path) -> Task:
             f"no task at {path}: give a YAML file, or one of the shipped tasks ({shipped})"
         ) from None
     except msgspec.MsgspecError as error:
-        raise TaskError(f"{path}: {error}") from None
+        one_line = " ".join(str(error).split())  # the YAML parser points at a place in several
+        raise TaskError(f"{path}: {one_line}") from None
 
 
 def shipped_examples(task: Task) -> Path:
@@ -142,6 +143,8 @@ def _examples(path: Path, task: Task) -> Iterator[LabelledExample]:
             continue
         try:
             example = msgspec.json.decode(line, type=LabelledExample)
+        except UnicodeDecodeError:
+            raise TaskError(f"{path}:{number}: is not UTF-8") from None
         except msgspec.MsgspecError as error:
             raise TaskError(f"{path}:{number}: {error}") from None
         if not example.text.strip():

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import confluent_kafka as ck
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its types do not re-export
 
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from worker.batch import Outbound, Partition, Record
@@ -56,7 +56,7 @@ class ApacheKafka:
         name = uuid.uuid4().hex[:8]
         self.topic, self.outcomes, self._group = f"{name}.messages", f"{name}.outcomes", f"{name}.group"
         self._config = {"bootstrap.servers": bootstrap, "session.timeout.ms": 6_000}
-        self._producer_config = {"bootstrap.servers": bootstrap}
+        self._producer_config: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap}
         admin = AdminClient(self._producer_config)
         topics = [NewTopic(self.topic, PARTITIONS, 1), NewTopic(self.outcomes, 1, 1)]
         for future in admin.create_topics(topics).values():

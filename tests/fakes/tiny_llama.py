@@ -41,7 +41,12 @@ LLAMA3_ROPE = {
 
 
 def write_tiny_llama(
-    folder: Path, *, seed: int = 0, chat_template: str | None = CHAT, **overrides: Any
+    folder: Path,
+    *,
+    seed: int = 0,
+    chat_template: str | None = CHAT,
+    shard_size: str = "1GB",
+    **overrides: Any,
 ) -> Path:
     """Write config, weights and tokenizer; `overrides` go to LlamaConfig."""
     config = {
@@ -57,7 +62,7 @@ def write_tiny_llama(
         "initializer_range": 0.2,
     }
     torch.manual_seed(seed)
-    LlamaForCausalLM(LlamaConfig(**(config | overrides))).save_pretrained(folder)
+    LlamaForCausalLM(LlamaConfig(**(config | overrides))).save_pretrained(folder, max_shard_size=shard_size)
     write_byte_tokenizer(folder, chat_template)
     return folder
 

@@ -63,11 +63,16 @@ class Fixture:
         self.assignment = Assignment()
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self.intake = Intake(
-            settings(**overrides), "stress", cache or NoCache(), self.assignment, Metrics(), self.batches
+            settings(None, **overrides),
+            "stress",
+            cache or NoCache(),
+            self.assignment,
+            Metrics(),
+            self.batches,
         )
 
-    def run(self, *steps: Step) -> ScriptedConsumer:
-        consumer = ScriptedConsumer(*steps)
+    def run(self, *steps: Step, while_paused: bool = False) -> ScriptedConsumer:
+        consumer = ScriptedConsumer(*steps, while_paused=while_paused)
         consumer.stop = self.intake.stop
         self.intake.run(consumer)
         return consumer
@@ -124,6 +129,30 @@ def test_a_batch_closes_at_its_token_budget() -> None:
     assert [len(batch.entries) for batch in fixture.taken()] == [2, 2, 2]
 
 
+def test_no_more_batches_are_in_flight_than_allowed_however_much_one_poll_brings() -> None:
+    fixture = Fixture(max_records=1, max_batches=2)
+    fixture.run(lambda: [record(n) for n in range(50)])
+    assert [batch.offsets["mimamori.messages", 0] for batch in fixture.taken()] == [1, 2]
+
+
+def test_what_waits_for_room_goes_with_its_partition() -> None:
+    fixture = Fixture(max_records=1, max_batches=1, revoke_s=0.01)
+
+    def other(offset: int) -> Record:
+        return Record("mimamori.messages", 1, offset, b"k", record(offset).value)
+
+    def revoke() -> Sequence[Record]:
+        fixture.assignment.close()
+        fixture.intake.revoked([("mimamori.messages", 0)])
+        return []
+
+    fixture.run(lambda: [record(0), record(1), other(0)], revoke, while_paused=True)
+    assert [batch.offsets for batch in fixture.taken()] == [
+        {("mimamori.messages", 0): 1},
+        {("mimamori.messages", 1): 1},
+    ]
+
+
 class KnowsAll(NoCache):
     def lookup(self, texts: Sequence[str]) -> list[Scores | None]:
         return [Scores(0.1, None, 1, truncated=False)] * len(texts)
@@ -150,7 +179,7 @@ def test_reading_pauses_while_enough_batches_are_in_flight() -> None:
         return look()
 
     consumer = ScriptedConsumer(
-        lambda: [record(0)], lambda: [record(1)], look, finish_one, look, while_paused=True
+        lambda: [record(0)], lambda: [record(1), record(2)], look, finish_one, look, while_paused=True
     )
     consumer.stop = fixture.intake.stop
     fixture.intake.run(consumer)

@@ -1,17 +1,22 @@
 """`mimamori …`: every command, thin. The work is done in the modules a command names.
 
 An error Mimamori raises on purpose is one clear line on standard error and a non-zero exit; anything else
-is a fault of ours, and its traceback says where.
+is a fault of ours: its kind and the lines it came through are shown, its message is not, since that could
+quote someone's text.
 """
 
+import logging
 import sys
+import traceback
 from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from worker.cli import adapt, demo, doctor, model, replay, review, run, sandbox, topics
 from worker.errors import MimamoriError
+from worker.logs import configure_logs
 
 app = typer.Typer(
     name="mimamori",
@@ -26,9 +31,18 @@ for _area in (demo, run, doctor, replay, topics, sandbox, model, adapt, review):
 
 def main() -> NoReturn:
     """The console script."""
+    configure_logs("console", logging.WARNING)  # to standard error; `run` and `review` set up their own
     try:
         app()
     except MimamoriError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        _say(str(error))
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - not one of ours: whatever prints it must leave out its message
+        sys.stderr.write("".join(traceback.format_tb(error.__traceback__)))
+        _say(f"{type(error).__name__}, which should not happen: please report it with the lines above")
+        sys.exit(1)
     sys.exit(0)
+
+
+def _say(what: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(what)}")

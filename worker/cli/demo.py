@@ -122,8 +122,9 @@ def _line(event: Label | ReviewCase | DeadLetter, texts: dict[str, str]) -> str:
             score = f"[{colour}]{event.verdict:<9} {_bar(event.risk)} {event.risk:.2f}[/]"
             return f"{score} {level:<10} {escape(text)}"
         case ReviewCase():
-            why = "sampled to measure misses" if event.kind == "quality_sample" else "for a person to decide"
-            return f"[dim]          └─ review case, priority {event.priority:.0f}, {why}[/]"
+            why = "sampled" if event.kind == "quality_sample" else "to review"
+            text = _shorten(texts.get(event.message_id, ""))
+            return f"[cyan]{why:<9} priority {event.priority:3.0f}[/]            {escape(text)}"
         case DeadLetter():
             return f"[magenta]dead letter[/] {event.reason}: {escape(event.detail)}"
 

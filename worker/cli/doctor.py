@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from worker.settings import PREFIX, Settings, load_settings
 
-SIGNS = {"well": "[green]well[/]", "wrong": "[bold red]wrong[/]", "skipped": "[dim]skipped[/]"}
+STYLES = {"well": "green", "wrong": "bold red", "skipped": "dim"}
 
 
 def register(app: typer.Typer) -> None:
@@ -30,17 +31,23 @@ def doctor(
     console = Console(soft_wrap=True, highlight=False)
     if settings:
         console.print(_table(loaded))
-    console.print(f"{SIGNS['well']:<24}  settings  no fault found")
+    console.print(_line("well", "settings", "no fault found"))
     wrong = 0
     for finding in examine(loaded):
-        console.print(f"{SIGNS[finding.state]:<24}  {finding.check:<8}  ", end="")
-        console.print(finding.detail, markup=False)
+        console.print(_line(finding.state, finding.check, finding.detail))
         wrong += finding.state == "wrong"
     raise typer.Exit(1 if wrong else 0)
+
+
+def _line(state: str, check: str, detail: str) -> str:
+    return f"[{STYLES[state]}]{state:<7}[/]  {check:<8}  {escape(detail)}"
 
 
 def _table(settings: Settings) -> Table:
     table = Table("setting", "value", "meaning")
     for name, field in Settings.model_fields.items():
-        table.add_row(PREFIX + name.upper(), str(getattr(settings, name)), field.description or "")
+        value = getattr(settings, name)
+        # Client settings by name only: among them may be sasl.password. A SecretStr hides itself.
+        shown = ", ".join(f"{key}=…" for key in value) if name == "kafka" else str(value)
+        table.add_row(PREFIX + name.upper(), escape(shown), escape(field.description or ""))
     return table

@@ -1,16 +1,14 @@
 """`mimamori export` and `mimamori bundle build|verify|show`: a model as a folder that a worker can run."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from worker.bundle import Bundle, Manifest, read_manifest
+from worker.cli.progress import bars
 from worker.errors import ExportError
 from worker.task import load_task
 
@@ -37,9 +35,11 @@ def export_command(
         from export.exporter import export_model
     except ModuleNotFoundError as error:
         raise ExportError(f"exporting needs {error.name}: pip install 'mimamori[export,cpu]'") from None
-    with _bars() as progress:
+    with bars() as progress:
         exported = export_model(model, asked, out, progress, recipe)
     _print(exported.manifest, exported.fingerprint, exported.bundle)
+    for name, difference in exported.parity.differences.items():
+        Console().print(f"{name}: largest difference from the original {difference:.1e}", highlight=False)
     Console().print(
         f"recipe {exported.recipe} ({exported.recipe.stat().st_size / 1e3:.0f} kB)", soft_wrap=True
     )
@@ -62,7 +62,7 @@ def build_command(
     path = Path(recipe)
     if path.suffix != SUFFIX and not path.exists():
         path = shipped_recipe(recipe)
-    with _bars() as progress:
+    with bars() as progress:
         bundle = build_bundle(path, out, source, progress)
     _print(bundle.manifest, bundle.fingerprint, bundle.path)
 
@@ -73,7 +73,7 @@ def verify_command(bundle: Folder) -> None:
     manifest, _ = read_manifest(bundle)
     total = sum((bundle / name).stat().st_size for name in manifest.files if (bundle / name).is_file())
     done = 0
-    with _bars() as progress:
+    with bars() as progress:
 
         def count(size: int) -> None:
             nonlocal done
@@ -93,28 +93,9 @@ def show_command(bundle: Folder) -> None:
     _print(manifest, fingerprint, bundle)
 
 
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """One bar per stage; a stage that cannot tell how much is left shows that it is alive."""
-    columns = (SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        stages: dict[str, TaskID] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                for earlier in stages.values():
-                    progress.update(earlier, total=1, completed=1)
-                stages[stage] = progress.add_task(stage, total=None)
-            progress.update(stages[stage], completed=done, total=total or None)
-
-        yield report
-        for stage in stages.values():
-            progress.update(stage, total=1, completed=1)
-
-
 def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
     source = manifest.source
-    table = Table("bundle", str(path), show_header=True, header_style="bold")
+    table = Table(Column("bundle"), Column(str(path), overflow="fold"))
     depth = f"cut at layer {manifest.layer}" if manifest.layer else f"{source.layers} layers"
     rows = {
         "fingerprint": fingerprint,

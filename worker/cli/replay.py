@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,13 +32,20 @@ def replay(
     """
     from schemas import encode, event_headers
     from schemas.events import Message
-    from schemas.topics import topic_names
+    from schemas.topics import load_topics, topic_names
+    from worker.errors import BrokerError
     from worker.kafka.sender import Sender
+    from worker.kafka.topics import read_topics
     from worker.replay import message_key, read_messages
 
     settings = load_settings(**({"bootstrap": bootstrap} if bootstrap else {}))
     messages = list(read_messages(file))[:limit]
     target = topic or topic_names(settings.topic_prefix)[Message]
+    # A producer would wait 30 s for a broker or a topic that is not there, and then say less.
+    (wanted, *_) = load_topics(settings.topic_prefix)
+    (state,) = read_topics(settings.client_config, [msgspec.structs.replace(wanted, name=target)])
+    if state.partitions is None:
+        raise BrokerError(f"missing on {settings.bootstrap}: {target}; run `mimamori topics apply`")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started = time.monotonic()
     with (

@@ -1,0 +1,164 @@
+"""A language model from anywhere, as a bundle and its recipe. The one entrance to everything with torch.
+
+    find -> load -> prompt and label tokens -> original's answers -> trace -> match -> write -> parity gate
+
+The bundle appears whole or not at all: what fails the gate leaves nothing behind.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from tokenizers import Tokenizer
+
+from export.graph import OPSET, trace
+from export.layout import write_model
+from export.load import Loaded, load_model
+from export.match import match_weights
+from export.original import original_answers
+from export.parity import Parity, check_parity, samples_for
+from export.prompt import Encode, check_context, label_tokens, split_prompt
+from export.recipe import SUFFIX, Recipe, Weight, write_recipe
+from export.shapes import Shapes
+from export.source import ModelFiles, Progress, SourceFile, find_model
+from export.staging import staged
+from export.tensors import Derivation, Floats, Tensors
+from export.tokens import detach
+from worker.bundle import TOKENIZER, Bundle, LabelToken, Manifest, Prompt, Source, write_manifest
+from worker.errors import ExportError
+from worker.task import Task
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote."""
+
+    bundle: Path
+    recipe: Path
+    fingerprint: str
+    manifest: Manifest
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The task in the model's words."""
+
+    prompt: Prompt
+    labels: tuple[LabelToken, ...]
+    encode: Encode
+
+    @property
+    def label_ids(self) -> list[int]:
+        return [label.token_id for label in self.labels]
+
+
+def export_model(
+    model: str, task: Task, out: Path, progress: Progress | None = None, recipe: Path | None = None
+) -> Exported:
+    """Export `model` for `task` into the folder `out`, and write its recipe.
+
+    Args:
+        model: `smollm2`, a hub id, a folder with safetensors, or a GGUF file.
+        task: The screening task; its answers must each be one token of the model.
+        out: The bundle's folder, which must not exist yet.
+        progress: Called with a stage, and how much of it is done.
+        recipe: Where the recipe goes; beside the bundle where None.
+
+    Raises ExportError: see the message; nothing is left behind.
+    """
+    report = progress or _silent
+    if out.exists():
+        raise ExportError(f"{out} exists already: remove it or choose another folder")
+    report("load the model", 0, 0)
+    files = find_model(model)
+    tensors = {path.name: Tensors(path) for path in files.weights}
+    loaded = load_model(files, {name for file in tensors.values() for name in file}, model)
+    shapes = Shapes.of(loaded.model.config)
+    asked = _ask(task, loaded, shapes)
+    prefix, samples = asked.encode(asked.prompt.prefix), samples_for(asked.prompt, asked.encode)
+    expected = []
+    for answer in original_answers(loaded.model, loaded.family, prefix, samples, asked.label_ids):
+        expected.append(answer)
+        report("ask the original model", len(expected), len(samples))
+    report("trace the graph", 0, 0)
+    graph = trace(loaded.model, loaded.family, shapes, asked.label_ids)
+    manifest = Manifest(
+        source=_source(files, loaded, shapes),
+        task=task,
+        prompt=asked.prompt,
+        labels=asked.labels,
+        reading="prompted",
+        precision="fp32",
+        opset=OPSET,
+        parity={},
+        files={},
+    )
+    tokenizer = loaded.tokenizer
+    del loaded  # the gate holds the graph twice; the original need not be there a third time
+    with staged(out) as folder:
+        (folder / TOKENIZER).write_bytes(tokenizer)
+        report("write the recipe", 0, 0)
+        heads = (shapes.heads, shapes.kv_heads) if files.gguf else ()
+        weights = write_model(graph, folder)
+        written = _recipe(files, weights, match_weights(weights, tensors, heads, asked.label_ids))
+        del graph, weights
+        report("check parity", 0, 0)
+        parity = check_parity(Bundle(folder, manifest, "", None, None), samples, expected)
+        manifest = msgspec.structs.replace(manifest, parity=parity.figures)
+        fingerprint = write_manifest(folder, manifest)
+        recipe = recipe or out.with_name(out.name + SUFFIX)
+        skeleton = None if files.tokenizer else detach(tokenizer, tensors[files.weights[0].name])
+        write_recipe(recipe, written, folder, skeleton)
+    return Exported(out, recipe, fingerprint, manifest, parity)
+
+
+def _ask(task: Task, loaded: Loaded, shapes: Shapes) -> _Asked:
+    try:
+        tokenizer = Tokenizer.from_buffer(loaded.tokenizer)
+    except ValueError as error:
+        raise ExportError(f"the model's tokenizer.json cannot be read: {error}") from None
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    prompt = split_prompt(task, loaded.render)
+    labels = label_tokens(task, prompt, encode, loaded.unknown)
+    check_context(task, prompt, shapes.context, encode)
+    return _Asked(prompt, labels, encode)
+
+
+def _recipe(files: ModelFiles, weights: dict[str, Floats], made: dict[str, Derivation]) -> Recipe:
+    # Hubs keep the same weights in several forms: only the files that were used are asked for again.
+    used = {derivation.file for derivation in made.values()}
+    needed = [path for path in files.weights if path.name in used or path == files.gguf]
+    copied = [files.tokenizer] if files.tokenizer else []
+    return Recipe(
+        origin=files.origin,
+        files=tuple(SourceFile.of(path) for path in [*needed, *copied]),
+        weights=tuple(
+            Weight(name, hashlib.sha256(np.ascontiguousarray(weight).data).hexdigest(), made[name])
+            for name, weight in weights.items()
+        ),
+        tokenizer=files.tokenizer.name if files.tokenizer else None,
+    )
+
+
+def _source(files: ModelFiles, loaded: Loaded, shapes: Shapes) -> Source:
+    return Source(
+        name=files.name,
+        revision=f"{files.origin.name} {files.origin.revision}" if files.gguf else files.origin.revision,
+        family=str(loaded.model.config.model_type),
+        layers=shapes.layers,
+        hidden_size=shapes.hidden_size,
+        kv_heads=shapes.kv_heads,
+        head_dim=shapes.head_dim,
+        context=shapes.context,
+    )
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Nobody is watching."""

@@ -1,0 +1,131 @@
+"""The transformers model as one ONNX graph with both readings.
+
+Inputs   input_ids [B, L] int64, right-padded; lengths [B] int64 (own tokens, >= 1);
+         past_key.{i}, past_value.{i} [1, kv_heads, P, head_dim] for each layer, P >= 0
+Outputs  label_logits [B, labels]; pooled [B, layers, hidden];
+         present_key.{i}, present_value.{i} [B, kv_heads, L, head_dim]
+
+Positions are P + arange(L). Everything is float32. The same model, labels and library versions give the
+same bytes; other versions of torch may not.
+"""
+
+import tempfile
+import warnings
+from functools import reduce
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+import torch
+from transformers import PreTrainedModel
+
+from export.attention import NAME, Prefix
+from export.families import Family
+from export.shapes import Shapes
+
+OPSET: Final = 17
+
+
+class BroadcastPrefixGraph(torch.nn.Module):
+    """What is exported: the model without its vocabulary, behind the inputs and outputs above."""
+
+    model: Any  # a PreTrainedModel, whose own annotations are few
+
+    def __init__(self, model: PreTrainedModel, family: Family, shapes: Shapes, label_ids: list[int]) -> None:
+        super().__init__()
+        self.model = model
+        self._groups = shapes.heads // shapes.kv_heads
+        self._norm = _part(model, family.norm)
+        self._blocks = blocks_of(model, family)
+        head = self.model.get_output_embeddings()
+        self.label_weight = torch.nn.Parameter(head.weight[label_ids].detach().clone(), requires_grad=False)
+
+    def forward(
+        self, input_ids: torch.Tensor, lengths: torch.Tensor, *past: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """One pass; `past` alternates key and value, layer by layer."""
+        batch, length = input_ids.shape
+        own = torch.arange(length)
+        prefix = Prefix(list(past[0::2]), list(past[1::2]), length, self._groups)
+        with HiddenStates(self._blocks) as hidden:
+            self.model.get_decoder()(
+                input_ids=input_ids,
+                position_ids=(past[0].shape[2] + own)[None, :],
+                use_cache=False,
+                prefix=prefix,
+            )
+        last = hidden[-1][torch.arange(batch), lengths - 1]
+        label_logits = self._norm(last) @ self.label_weight.T
+        mean = (own[None, :] < lengths[:, None]).to(torch.float32) / lengths[:, None].to(torch.float32)
+        pooled = torch.cat([mean[:, None, :] @ states for states in hidden], dim=1)
+        presents = [each for pair in zip(prefix.own_keys, prefix.own_values, strict=True) for each in pair]
+        return (label_logits, pooled, *presents)
+
+
+class HiddenStates:
+    """Collects the hidden state after each block of a forward pass, `[B, L, hidden]` per block.
+
+    Not `output_hidden_states`: transformers puts the final norm on the last of them.
+    """
+
+    def __init__(self, blocks: torch.nn.ModuleList) -> None:
+        self._blocks = blocks
+
+    def __enter__(self) -> list[torch.Tensor]:
+        states: list[torch.Tensor] = []
+
+        def keep(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+            states.append(output[0] if isinstance(output, tuple) else output)
+
+        self._hooks = [block.register_forward_hook(keep) for block in self._blocks]
+        return states
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def trace(model: PreTrainedModel, family: Family, shapes: Shapes, label_ids: list[int]) -> onnx.ModelProto:
+    """Trace the model with small dummy inputs; returns the graph with its weights inside."""
+    sides = [f"{kind}.{i}" for i in range(shapes.layers) for kind in ("key", "value")]
+    pasts, presents = [f"past_{side}" for side in sides], [f"present_{side}" for side in sides]
+    past = [torch.zeros(1, shapes.kv_heads, 4, shapes.head_dim) for _ in sides]
+    implementation = model.config._attn_implementation  # noqa: SLF001 - the only place it is kept
+    model.set_attn_implementation(NAME)
+    try:
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
+            # The tracer warns of each shape it takes for a constant, and of its own age. The parity
+            # gate runs other shapes than these, and would see one that was wrongly frozen.
+            warnings.simplefilter("ignore")
+            # To a file: above 2 GB the exporter writes the weights beside it.
+            path = Path(folder) / "traced.onnx"
+            torch.onnx.export(
+                BroadcastPrefixGraph(model, family, shapes, label_ids),
+                (torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]), *past),
+                path,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["input_ids", "lengths", *pasts],
+                output_names=["label_logits", "pooled", *presents],
+                dynamic_axes={
+                    "input_ids": {0: "batch", 1: "length"},
+                    "lengths": {0: "batch"},
+                    "label_logits": {0: "batch"},
+                    "pooled": {0: "batch"},
+                    **{name: {2: "prefix"} for name in pasts},
+                    **{name: {0: "batch", 2: "length"} for name in presents},
+                },
+            )
+            return onnx.load(path)
+    finally:
+        model.set_attn_implementation(implementation)
+
+
+def blocks_of(model: PreTrainedModel, family: Family) -> torch.nn.ModuleList:
+    """The model's layers, in order."""
+    blocks: torch.nn.ModuleList = _part(model, family.blocks)
+    return blocks
+
+
+def _part(model: torch.nn.Module, path: str) -> Any:
+    return reduce(getattr, path.split("."), model)

@@ -1,0 +1,115 @@
+"""Loads a model and its tokenizer through transformers, in float32, and refuses what is incomplete."""
+
+import contextlib
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from export.families import Family, family_of
+from export.prompt import Render, plain_template
+from export.source import ModelFiles
+from export.tokens import canonical_text
+from worker.errors import ExportError
+
+# Llama 3's template would otherwise write today's date into the prompt: another bundle every day.
+_DATE = "01 January 2025"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to be traced. `tokenizer` is what tokenizer.json will hold."""
+
+    model: PreTrainedModel
+    family: Family
+    tokenizer: bytes
+    render: Render
+    unknown: int | None
+
+
+def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loaded:
+    """Load the model at `files`, which has these `tensors`; `model` is how the user called it.
+
+    Raises ExportError: not a causal language model, a family not supported, a tensor missing from its
+    files, or a tokenizer that the worker could not read.
+    """
+    where: dict[str, Any] = {"pretrained_model_name_or_path": str(files.folder), "local_files_only": True}
+    if files.gguf is not None:
+        where["gguf_file"] = files.gguf.name
+        if "rope_freqs.weight" in tensors:
+            # transformers ignores it in silence, and then places every token wrongly.
+            raise ExportError(
+                f"{model} scales its rope with a tensor that transformers ignores in a GGUF: "
+                "export the model from its safetensors instead"
+            )
+    models: Any = AutoModelForCausalLM
+    tokenizers: Any = AutoTokenizer
+    with _quiet():
+        try:
+            config = AutoConfig.from_pretrained(**where)
+        except (ValueError, OSError) as error:
+            raise ExportError(f"transformers cannot read {model}: {_line(error)}") from None
+        family = family_of(config, model)
+        try:
+            loaded, report = models.from_pretrained(
+                **where, config=config, dtype=torch.float32, output_loading_info=True
+            )
+            tokenizer = tokenizers.from_pretrained(**where, config=config, use_fast=True)
+        except (ImportError, ValueError, OSError) as error:
+            raise ExportError(f"transformers cannot load {model}: {_line(error)}") from None
+    if report["missing_keys"]:
+        raise ExportError(
+            f"{model} is incomplete: its files have no {min(report['missing_keys'])}; download it again"
+        )
+    if not tokenizer.is_fast:
+        raise ExportError(f"{model} has no tokenizer.json and none can be made from its tokenizer: add one")
+    content = (
+        files.tokenizer.read_bytes()
+        if files.tokenizer
+        else canonical_text(tokenizer.backend_tokenizer.to_str())
+    )
+    return Loaded(loaded.eval(), family, content, _renderer(tokenizer, model), tokenizer.unk_token_id)
+
+
+def _renderer(tokenizer: Any, model: str) -> Render:
+    def plain(instruction: str, request: str) -> str:
+        # What the tokenizer would put in front of a text by itself; tokens are made without that here.
+        first = tokenizer("a")["input_ids"][:1]
+        start = tokenizer.bos_token if first == [tokenizer.bos_token_id] else ""
+        return start + plain_template(instruction, request)
+
+    def chat(instruction: str, request: str) -> str:
+        system = [{"role": "system", "content": instruction}, {"role": "user", "content": request}]
+        # Some templates know no system role.
+        user = [{"role": "user", "content": f"{instruction}\n\n{request}"}]
+        for messages in (system, user):
+            with contextlib.suppress(jinja2.TemplateError):
+                return str(
+                    tokenizer.apply_chat_template(
+                        messages, tokenize=False, add_generation_prompt=True, date_string=_DATE
+                    )
+                )
+        raise ExportError(f"the chat template of {model} accepts neither a system nor a user message")
+
+    return chat if tokenizer.chat_template else plain
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from writing advice and bars of its own over ours; what matters is raised."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

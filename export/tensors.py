@@ -1,0 +1,77 @@
+"""A model's own tensors as float32, read one at a time from GGUF or safetensors with numpy alone."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gguf
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from worker.errors import BundleError
+
+Floats = NDArray[np.float32]
+
+
+class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a weight of the graph is made from a tensor of the model, in this order.
+
+    `unrope` heads: GGUF stores the rows of q and k with the two halves of each rotary pair side by
+    side; this puts the halves apart again. `rows`: only these. `transpose`: [out, in] to [in, out].
+    """
+
+    file: str
+    tensor: str
+    unrope: int = 0
+    rows: tuple[int, ...] = ()
+    transpose: bool = False
+
+    def apply(self, tensor: Floats) -> Floats:
+        """The weight, C-contiguous. Raises ValueError or IndexError where the tensor has other sizes."""
+        if self.unrope:
+            pairs = tensor.reshape(self.unrope, -1, 2, tensor.shape[-1])
+            tensor = pairs.swapaxes(1, 2).reshape(tensor.shape)
+        if self.rows:
+            tensor = tensor[list(self.rows)]
+        return np.ascontiguousarray(tensor.T if self.transpose else tensor)
+
+
+class Tensors(Mapping[str, Floats]):
+    """The tensors of one file, by name; each look-up reads (and dequantises) the tensor anew."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises BundleError: the file is neither GGUF nor safetensors."""
+        self._gguf: gguf.GGUFReader | None = None
+        self._quantised: dict[str, Any] = {}
+        self._safetensors: Any = None
+        try:
+            if path.suffix == ".gguf":
+                self._gguf = gguf.GGUFReader(path)
+                self._quantised = {tensor.name: tensor for tensor in self._gguf.tensors}
+                self._names = list(self._quantised)
+            else:
+                self._safetensors = safe_open(path, framework="numpy")
+                self._names = sorted(self._safetensors.keys())
+        except (OSError, ValueError, SafetensorError) as error:
+            raise BundleError(f"cannot read tensors from {path}: {str(error).splitlines()[0]}") from None
+
+    def __getitem__(self, name: str) -> Floats:
+        if self._safetensors is not None:
+            if name not in self._names:
+                raise KeyError(name)
+            return np.asarray(self._safetensors.get_tensor(name)).astype(np.float32, copy=False)
+        tensor = self._quantised[name]
+        return np.asarray(gguf.dequantize(tensor.data, tensor.tensor_type), np.float32)
+
+    def listed(self, key: str) -> list[str] | None:
+        """A list in the file's metadata; None where it has none. Only a GGUF has metadata."""
+        field = self._gguf.get_field(key) if self._gguf is not None else None
+        return None if field is None else list(field.contents())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

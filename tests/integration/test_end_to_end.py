@@ -1,0 +1,193 @@
+"""The whole path on real servers with the real model: `mimamori run` as a process, watched from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import confluent_kafka as ck
+import pytest
+
+from schemas import load_topics
+from worker.kafka.topics import apply_topics
+from worker.sandbox import Sandbox
+from worker.task import SHIPPED, load_task, read_examples
+
+Events = list[dict[str, object]]
+
+
+class Platform:
+    """A platform's side: its own topics, its own clients, a worker process it can start and kill."""
+
+    def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path) -> None:
+        self.prefix = f"{uuid.uuid4().hex[:8]}."
+        self._bootstrap = sandbox.bootstrap
+        self._log = folder / "worker.log"
+        apply_topics(
+            {"bootstrap.servers": sandbox.bootstrap},
+            load_topics(self.prefix, replication_factor=1, partitions=3),
+        )
+        self._producer = ck.Producer({"bootstrap.servers": sandbox.bootstrap, "message.max.bytes": 4 << 20})
+        self._environment = {
+            **os.environ,
+            "MIMAMORI_BOOTSTRAP": sandbox.bootstrap,
+            "MIMAMORI_TOPIC_PREFIX": self.prefix,
+            "MIMAMORI_GROUP": self.prefix,
+            "MIMAMORI_BUNDLE": str(bundle),
+            "MIMAMORI_REDIS_URL": sandbox.redis_url,
+            "MIMAMORI_CACHE_SECRET": uuid.uuid4().hex,
+            "MIMAMORI_HEALTH_PORT": "0",
+            "MIMAMORI_MAX_TOKENS": "256",
+            "MIMAMORI_TRANSACTIONAL_ID": self.prefix,
+        }
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "worker", "run"], env=self._environment, stdout=log, stderr=log
+            )
+        self.workers.append(worker)
+        return worker
+
+    def send(self, *values: bytes | None) -> None:
+        for number, value in enumerate(values):
+            self._producer.produce(self.prefix + "messages", value, str(number).encode())
+        assert self._producer.flush(20) == 0
+
+    def read(self, name: str) -> Events:
+        """Everything a read-committed reader sees on a topic now."""
+        reader = ck.Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": "platform",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        partitions = reader.list_topics(self.prefix + name, 10).topics[self.prefix + name].partitions
+        reader.assign(
+            [ck.TopicPartition(self.prefix + name, number, ck.OFFSET_BEGINNING) for number in partitions]
+        )
+        events: Events = []
+        open_ends = set(partitions)
+        while open_ends:
+            message = reader.poll(10)
+            assert message is not None, f"{name} cannot be read to its end"
+            error = message.error()
+            if error is not None:
+                assert error.code() == ck.KafkaError._PARTITION_EOF
+                open_ends.discard(message.partition() or 0)
+            else:
+                events.append(json.loads(message.value() or b""))
+        reader.close()
+        return events
+
+    def outcomes(self) -> Counter[tuple[int, int]]:
+        origins = [event["origin"] for name in ("labels", "dead-letters") for event in self.read(name)]
+        return Counter((origin["partition"], origin["offset"]) for origin in origins)  # type: ignore[index] # JSON
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float = 90) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, f"waited too long; the worker's log:\n{self.log()}"
+            assert self.workers[-1].poll() in (None, -signal.SIGKILL), self.log()
+            time.sleep(0.1)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def end(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+
+
+@pytest.fixture
+def platform(sandbox: Sandbox, stress_bundle: Path, tmp_path: Path) -> Iterator[Platform]:
+    platform = Platform(sandbox, stress_bundle, tmp_path)
+    yield platform
+    platform.end()
+
+
+def message(number: int, text: str) -> bytes:
+    return json.dumps({"id": f"m{number}", "text": text}, ensure_ascii=False).encode()
+
+
+def held_out() -> list[tuple[str, bool]]:
+    examples = read_examples(SHIPPED / "stress.heldout.jsonl", load_task("stress"))
+    return [(example.text, example.at_risk) for example in examples]
+
+
+def test_labels_make_sense_and_everything_bad_is_a_dead_letter(platform: Platform) -> None:
+    texts = held_out()
+    bad = [None, b"\xff", b"{", b'{"id": "x"}', message(900, "  "), message(901, "a" * 1_000_000)]
+    platform.start_worker()
+    platform.send(*(message(number, text) for number, (text, _) in enumerate(texts)), *bad)
+    platform.wait(lambda: len(platform.outcomes()) == len(texts) + len(bad))
+
+    assert set(platform.outcomes().values()) == {1}
+    reasons = Counter(event["reason"] for event in platform.read("dead-letters"))
+    assert reasons == Counter(
+        ["null_value", "invalid_utf8", "invalid_json", "schema_mismatch", "empty_text", "text_too_long"]
+    )
+    labels = {str(event["message_id"]): event for event in platform.read("labels")}
+    flagged = {number: labels[f"m{number}"]["verdict"] != "clear" for number in range(len(texts))}
+    at_risk = [flagged[number] for number, (_, truth) in enumerate(texts) if truth]
+    clear = [flagged[number] for number, (_, truth) in enumerate(texts) if not truth]
+    assert sum(at_risk) >= 0.8 * len(at_risk)
+    assert sum(clear) <= 0.6 * len(clear)
+    escalated = {
+        event["label_id"] for event in platform.read("review-cases") if event["kind"] == "escalation"
+    }
+    assert escalated == {event["id"] for event in labels.values() if event["verdict"] != "clear"}
+    assert not any(text in platform.log() for text, _ in texts)
+
+
+def test_a_worker_killed_in_the_middle_leaves_no_gap_and_no_double(platform: Platform) -> None:
+    texts = [text for text, _ in held_out()] * 4
+    platform.send(*(message(number, f"{text} ({number})") for number, text in enumerate(texts)))
+    for kill_at in (10, 90):
+        worker = platform.start_worker()
+        platform.wait(lambda at=kill_at: len(platform.outcomes()) >= at)  # type: ignore[misc] # mypy cannot type a default
+        worker.kill()
+        worker.wait()
+    platform.start_worker()
+    platform.wait(lambda: len(platform.outcomes()) == len(texts))
+    assert set(platform.outcomes().values()) == {1}
+    cases = Counter(event["label_id"] for event in platform.read("review-cases"))
+    assert set(cases.values()) == {1}
+
+
+def test_sigterm_finishes_what_is_in_flight_and_exits_well(platform: Platform) -> None:
+    texts = [text for text, _ in held_out()] * 3
+    platform.send(*(message(number, f"{text} ({number})") for number, text in enumerate(texts)))
+    worker = platform.start_worker()
+    platform.wait(lambda: bool(platform.outcomes()))
+    worker.terminate()
+    assert worker.wait(30) == 0
+    before = platform.outcomes()
+    platform.start_worker()
+    platform.wait(lambda: len(platform.outcomes()) == len(texts))
+    assert set(platform.outcomes().values()) == {1}
+    assert len(before) < len(texts)
+
+
+def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(platform: Platform) -> None:
+    platform.start_worker()
+    text = held_out()[0][0]
+    platform.send(message(1, text))
+    platform.wait(lambda: len(platform.outcomes()) == 1)
+    platform.send(message(2, text))
+    platform.wait(lambda: len(platform.outcomes()) == 2)
+    first, second = sorted(platform.read("labels"), key=lambda event: str(event["message_id"]))
+    assert (first["cached"], second["cached"]) == (False, True)
+    assert first["risk"] == second["risk"]
+    assert first["severity"] == second["severity"]

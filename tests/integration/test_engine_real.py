@@ -1,0 +1,69 @@
+"""The engine on SmolLM2-135M, built from the shipped recipe: what random weights cannot show."""
+
+import numpy as np
+import pytest
+
+from export.adapt import adapt
+from export.build import build_bundle
+from export.evaluate import evaluate
+from export.recipe import shipped_recipe
+from schemas.events import Thresholds
+from worker.bundle import Bundle
+from worker.engine import load_engine, open_reader
+from worker.task import SHIPPED, load_task, read_examples, shipped_examples
+
+TASK = load_task("stress")
+TEXTS = [
+    "ok",
+    "I have not slept for three nights and the deadline is tomorrow, I just can't any more",
+    "lol that movie was killer",
+    "明日までに終わらない。もう無理",
+    "see you at 8? bring the " + "very " * 40 + "big tent",
+    "gm",
+]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return build_bundle(shipped_recipe("stress"), tmp_path_factory.mktemp("real") / "full")
+
+
+@pytest.fixture(scope="module")
+def adapted(full: Bundle) -> Bundle:
+    out = full.path.parent / "adapted"
+    adapt(full.path, read_examples(shipped_examples(TASK), TASK), out, lambda *_: None, device="cpu")
+    return Bundle.load(out)
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+@pytest.mark.parametrize("reading", ["prompted", "pooled"])
+def test_a_batch_reads_like_each_message_alone(
+    request: pytest.FixtureRequest, device: str, reading: str
+) -> None:
+    bundle = request.getfixturevalue("full" if reading == "prompted" else "adapted")
+    engine = load_engine(bundle, device=device, precision="fp32")  # type: ignore[arg-type] # literals above
+    together = [scores.risk for scores in engine.read(TEXTS)]
+    assert together == pytest.approx([engine.read([text])[0].risk for text in TEXTS], abs=1e-4)
+
+
+def test_devices_agree_on_every_layer(full: Bundle) -> None:
+    one = open_reader(full, "pooled", device="cpu")
+    other = open_reader(full, "pooled", device="openvino", precision="fp32")
+    rows = one.tokenise(TEXTS)
+    first, second = one.rows(rows), other.rows(rows)
+    assert first.shape == (len(TEXTS), 30, 576)
+    spread = first.std(axis=(0, 2), keepdims=True)
+    assert np.abs(first - second).max() < 1e-2 * spread.max()
+
+
+def test_adapted_on_the_shipped_examples_it_judges_others(adapted: Bundle) -> None:
+    assert adapted.calibration is not None
+    assert (adapted.path / "model.onnx.data").stat().st_size < 350e6  # the upper layers are gone
+    thresholds = Thresholds(adapted.calibration.lower, adapted.calibration.upper, adapted.calibration.name)
+    held_out = read_examples(SHIPPED / "stress.heldout.jsonl", TASK)
+    report = evaluate(load_engine(adapted, device="cpu"), TASK, thresholds, held_out)
+    assert not report.seen_at_adapt
+    assert report.auc is not None
+    assert report.auc > 0.9
+    assert report.miss_rate is not None
+    assert report.miss_rate <= 0.1

@@ -1,0 +1,183 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+import structlog
+import typer
+from typer.testing import CliRunner
+
+from export.adapt import AdaptReport, adapt
+from export.cut import cut_graph
+from export.evaluate import evaluate
+from schemas.events import Thresholds
+from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
+from worker.bundle import CALIBRATION, MODEL, WEIGHTS, Bundle, Calibration
+from worker.cli import adapt as commands
+from worker.engine import load_engine
+from worker.engine.canned import CannedEngine
+from worker.errors import BundleError, TaskError
+from worker.task import LabelledExample
+
+LEVELS = TASK.level_names
+EXAMPLES = [
+    LabelledExample(text=word * n, at_risk=at_risk, severity=LEVELS[n % 3] if at_risk else None)
+    for n in range(1, 11)
+    for word, at_risk in (("zq", True), ("ab", False))
+]
+HELD_OUT = [
+    LabelledExample(text="zqzqz", at_risk=True, severity="low"),
+    LabelledExample(text="baba", at_risk=False),
+]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "full")
+
+
+def _adapt(full: Bundle, out: Path, examples: list[LabelledExample] = EXAMPLES) -> AdaptReport:
+    return adapt(full.path, examples, out, lambda *_: None, device="cpu")
+
+
+def test_the_adapted_bundle_tells_the_examples_apart(full: Bundle, tmp_path: Path) -> None:
+    report = _adapt(full, tmp_path / "out")
+    bundle = Bundle.load(tmp_path / "out")
+    assert bundle.fingerprint == report.fingerprint
+    assert bundle.manifest.layer == report.layer
+    assert report.auc > 0.9
+    risky, clear = load_engine(bundle, device="cpu").read(["zqzqzq", "ababab"])
+    assert risky.risk > 0.5 > clear.risk
+    assert risky.severity is not None
+    assert len(risky.severity) == len(LEVELS)
+
+
+def test_the_same_examples_give_the_same_bundle(full: Bundle, tmp_path: Path) -> None:
+    assert _adapt(full, tmp_path / "a").fingerprint == _adapt(full, tmp_path / "b").fingerprint
+
+
+def test_the_calibration_says_where_it_comes_from(full: Bundle, tmp_path: Path) -> None:
+    report = _adapt(full, tmp_path / "out")
+    calibration = msgspec.json.decode((tmp_path / "out" / CALIBRATION).read_bytes(), type=Calibration)
+    assert (calibration.examples, calibration.positives) == (20, 10)
+    assert (calibration.lower, calibration.upper) == (report.lower, report.upper)
+    assert calibration.tolerated_miss_rate == TASK.policy.tolerated_miss_rate
+
+
+@pytest.mark.parametrize(
+    "examples", [EXAMPLES[:8], EXAMPLES[::2], EXAMPLES[1::2], [*EXAMPLES[::2], EXAMPLES[1]]]
+)
+def test_too_few_or_one_sided_examples_are_refused(
+    full: Bundle, tmp_path: Path, examples: list[LabelledExample]
+) -> None:
+    with pytest.raises(TaskError, match="10 labelled examples or more"):
+        _adapt(full, tmp_path / "out", examples)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_adapted_bundle_is_not_adapted_again(full: Bundle, tmp_path: Path) -> None:
+    _adapt(full, tmp_path / "out")
+    with pytest.raises(BundleError, match="cut already"):
+        adapt(tmp_path / "out", EXAMPLES, tmp_path / "again", lambda *_: None, device="cpu")
+    with pytest.raises(BundleError, match="exists already"):
+        _adapt(full, tmp_path / "out")
+
+
+@pytest.mark.parametrize("layer", range(1, LAYERS + 1))
+def test_a_cut_graph_keeps_only_what_its_layer_needs(full: Bundle, tmp_path: Path, layer: int) -> None:
+    cut_graph(full.path, layer, tmp_path)
+    graph = onnx.load(tmp_path / MODEL).graph
+    assert {value.name for value in graph.input} == {
+        "input_ids",
+        "lengths",
+        *(f"past_{kind}.{i}" for i in range(layer) for kind in ("key", "value")),
+    }
+    assert len(graph.output) == 1 + 2 * layer
+    weights = {weight.name for weight in graph.initializer}
+    assert "labels" not in weights
+    assert f"wq{layer - 1}" in weights
+    assert f"wq{layer}" not in weights
+    assert (tmp_path / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize("layer", [0, LAYERS + 1])
+def test_a_layer_that_is_not_there_cannot_be_cut_at(full: Bundle, tmp_path: Path, layer: int) -> None:
+    with pytest.raises(BundleError, match="layers 1 to 4"):
+        cut_graph(full.path, layer, tmp_path)
+
+
+def test_a_cut_graph_cannot_be_cut(full: Bundle, tmp_path: Path) -> None:
+    cut_graph(full.path, 2, tmp_path)
+    again = tmp_path / "again"
+    again.mkdir()
+    with pytest.raises(BundleError, match="only a full export"):
+        cut_graph(tmp_path, 1, again)
+
+
+def test_evaluation_counts_what_the_policy_would_do() -> None:
+    engine = CannedEngine(levels=3)
+    texts = [f"message {n}" for n in range(300)]
+    examples = [LabelledExample(text=text, at_risk=n % 3 == 0) for n, text in enumerate(texts)]
+    report = evaluate(engine, TASK, Thresholds(0.3, 0.7, "test"), examples)
+    risks = np.array([scores.risk for scores in engine.read(texts)])
+    at_risk = np.arange(300) % 3 == 0
+    assert report.confusion[1][0] == int((risks[at_risk] < 0.3).sum())
+    assert report.confusion[0][2] == int((risks[~at_risk] >= 0.7).sum())
+    assert sum(map(sum, report.confusion)) == 300
+    assert report.miss_rate == pytest.approx(report.confusion[1][0] / 100)
+    assert report.severity is None
+
+
+def test_evaluation_of_severity(full: Bundle) -> None:
+    report = evaluate(load_engine(full, device="cpu"), TASK, Thresholds(0.3, 0.7, "test"), EXAMPLES)
+    assert report.severity is not None
+    assert report.severity.examples == 10
+    assert sum(map(sum, report.severity.confusion)) == 10
+
+
+def test_evaluation_on_the_examples_of_adapt_says_so(full: Bundle, tmp_path: Path) -> None:
+    _adapt(full, tmp_path / "out")
+    bundle = Bundle.load(tmp_path / "out")
+    assert bundle.calibration is not None
+    thresholds = Thresholds(bundle.calibration.lower, bundle.calibration.upper, bundle.calibration.name)
+    engine = load_engine(bundle, device="cpu")
+    assert evaluate(engine, TASK, thresholds, EXAMPLES[::-1]).seen_at_adapt
+    assert not evaluate(engine, TASK, thresholds, HELD_OUT).seen_at_adapt
+
+
+def test_evaluation_of_one_class_only_has_no_auc() -> None:
+    report = evaluate(CannedEngine(), TASK, Thresholds(0.3, 0.7, "test"), HELD_OUT[:1])
+    assert report.auc is None
+    assert report.alarm_rate is None
+
+
+def test_evaluation_of_nothing_is_refused() -> None:
+    with pytest.raises(TaskError, match="no labelled examples"):
+        evaluate(CannedEngine(), TASK, Thresholds(0.3, 0.7, "test"), [])
+
+
+@pytest.fixture
+def _logs_as_before() -> Iterator[None]:
+    """The commands set up logs for their process, on a stream that ends with the test."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_logs_as_before")
+def test_the_commands_adapt_and_evaluate(full: Bundle, tmp_path: Path) -> None:
+    app = typer.Typer()
+    commands.register(app)
+    examples = tmp_path / "examples.jsonl"
+    examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
+    out = tmp_path / "out"
+    device = ["--device", "cpu", "--examples", str(examples)]
+    adapted = CliRunner().invoke(app, ["adapt", str(full.path), "--out", str(out), *device])
+    assert adapted.exit_code == 0, adapted.output
+    assert "clear below" in adapted.output
+    shown = CliRunner().invoke(app, ["evaluate", str(out), *device])
+    assert "adapted on these very examples" in shown.output
+    printed = CliRunner().invoke(app, ["evaluate", str(out), "--json", *device])
+    assert json.loads(printed.stdout)["examples"] == 20

@@ -1,0 +1,68 @@
+from typing import get_args
+
+import pytest
+
+from worker.engine import openvino_device
+from worker.engine.choice import choose
+from worker.engine.contract import DeviceChoice, Precision, PrecisionChoice
+from worker.errors import DeviceError
+
+PLAIN: list[Precision] = ["fp32"]
+WITH_BF16: list[Precision] = ["fp32", "bf16"]
+
+
+def _cpu_has(monkeypatch: pytest.MonkeyPatch, precisions: list[Precision]) -> None:
+    monkeypatch.setattr(openvino_device, "precisions", lambda: precisions)
+
+
+@pytest.mark.parametrize(
+    ("able", "asked", "chosen"),
+    [
+        (WITH_BF16, ("auto", "auto"), ("openvino", "bf16")),
+        (WITH_BF16, ("auto", "fp32"), ("openvino", "fp32")),
+        (WITH_BF16, ("openvino", "auto"), ("openvino", "bf16")),
+        (WITH_BF16, ("cpu", "auto"), ("cpu", "fp32")),
+        (PLAIN, ("auto", "auto"), ("cpu", "fp32")),
+        (PLAIN, ("openvino", "fp32"), ("openvino", "fp32")),
+        ([], ("auto", "auto"), ("cpu", "fp32")),
+    ],
+)
+def test_what_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    able: list[Precision],
+    asked: tuple[DeviceChoice, PrecisionChoice],
+    chosen: tuple[str, str],
+) -> None:
+    _cpu_has(monkeypatch, able)
+    assert choose(*asked) == chosen
+
+
+@pytest.mark.parametrize(
+    ("able", "asked", "advice"),
+    [
+        (PLAIN, ("openvino", "bf16"), "no bf16.*set precision=fp32"),
+        (PLAIN, ("openvino", "auto"), "no bf16.*set precision=fp32"),  # asked for bf16 by default
+        (PLAIN, ("auto", "bf16"), "fp32 only"),
+        (PLAIN, ("cpu", "bf16"), "fp32 only"),
+        (WITH_BF16, ("openvino", "fp16"), "no fp16"),
+        ([], ("openvino", "fp32"), "install the extra cpu"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_advice(
+    monkeypatch: pytest.MonkeyPatch,
+    able: list[Precision],
+    asked: tuple[DeviceChoice, PrecisionChoice],
+    advice: str,
+) -> None:
+    _cpu_has(monkeypatch, able)
+    with pytest.raises(DeviceError, match=advice):
+        choose(*asked)
+
+
+@pytest.mark.parametrize("precision", get_args(PrecisionChoice))
+def test_cuda_without_a_gpu_build_never_becomes_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, precision: PrecisionChoice
+) -> None:
+    monkeypatch.setattr("worker.engine.onnxruntime_device.devices", lambda: ["cpu"])
+    with pytest.raises(DeviceError, match="extra gpu and an NVIDIA GPU"):
+        choose("cuda", precision)

@@ -1,0 +1,51 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.engine.packing import pack, windows
+
+LENGTHS = st.lists(st.integers(1, 300), max_size=80)
+
+
+@given(LENGTHS, st.integers(1, 2048))
+def test_every_row_travels_exactly_once(lengths: list[int], budget: int) -> None:
+    assert sorted(index for group in pack(lengths, budget) for index in group) == list(range(len(lengths)))
+
+
+@given(LENGTHS, st.integers(1, 2048))
+def test_a_group_keeps_the_budget_unless_it_is_one_long_row(lengths: list[int], budget: int) -> None:
+    for group in pack(lengths, budget):
+        assert len(group) == 1 or len(group) * max(lengths[index] for index in group) <= budget
+
+
+@given(LENGTHS, st.integers(1, 2048))
+def test_groups_hold_rows_of_similar_length(lengths: list[int], budget: int) -> None:
+    order = [lengths[index] for group in pack(lengths, budget) for index in group]
+    assert order == sorted(lengths)
+
+
+@given(st.integers(0, 3000), st.integers(1, 300), st.data())
+def test_windows_cover_the_message_in_order(count: int, size: int, data: st.DataObject) -> None:
+    overlap = data.draw(st.integers(0, size - 1))
+    limit = data.draw(st.integers(1, 20))
+    tokens = list(range(count))
+    cut = windows(tokens, size, overlap, limit)
+    assert len(cut.tokens) <= limit
+    assert all(0 < len(window) <= size for window in cut.tokens)
+    read = {token for window in cut.tokens for token in window}
+    assert cut.truncated == (read != set(tokens))
+    assert read == set(range(len(read)))  # what is left out is the end, and nothing else
+    for before, after in zip(cut.tokens, cut.tokens[1:], strict=False):
+        assert after[0] <= before[-1] + 1 - overlap
+        assert after[0] > before[0]
+
+
+def test_a_message_that_fits_is_read_whole() -> None:
+    assert windows([1, 2, 3], 3, 1, 5) == ([[1, 2, 3]], False)
+
+
+def test_the_last_window_is_not_a_scrap() -> None:
+    assert windows([1, 2, 3, 4], 3, 0, 5) == ([[1, 2, 3], [2, 3, 4]], False)
+
+
+def test_an_empty_message_has_no_window() -> None:
+    assert windows([], 3, 1, 5) == ([], False)

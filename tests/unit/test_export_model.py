@@ -1,0 +1,252 @@
+"""An exported graph answers as the original model does, and what cannot be exported is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import AutoModelForCausalLM, BertConfig, GPT2Config, T5Config
+
+from export import attention, exporter
+from export.exporter import export_model
+from export.graph import trace
+from tests.fakes.tiny_llama import LLAMA3_ROPE, TASK, write_tiny_llama
+from worker.bundle import MODEL, Bundle
+from worker.errors import ExportError
+from worker.task import Task
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost more than these models do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "grouped queries, tied": {},
+    "untied": {"tie_word_embeddings": False},
+    "one key head, biases": {"num_key_value_heads": 1, "attention_bias": True, "mlp_bias": True},
+    "no groups": {"num_key_value_heads": 6},
+    "head_dim of its own": {"head_dim": 16},
+    "llama3 rope": {"rope_scaling": LLAMA3_ROPE, "rope_theta": 500000.0},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_graph_answers_as_the_original(shape: str, tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model", **SHAPES[shape])
+    export_model(str(model), TASK, tmp_path / "out")
+    bundle = Bundle.load(tmp_path / "out")
+    original: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(tmp_path / "out" / MODEL, options)
+    labels = [label.token_id for label in bundle.manifest.labels]
+    tokens = np.random.default_rng(1)
+    rows = [list(tokens.integers(1, 257, length)) for length in (1, 7, 40, 2, 19)]
+    for prefix_length in (0, 1, 33):
+        prefix = list(tokens.integers(1, 257, prefix_length))
+        past = _past(session, bundle, prefix)
+        answers = _run(session, rows, past)
+        for row, logits, pooled in zip(rows, answers["label_logits"], answers["pooled"], strict=True):
+            expected_logits, expected_pooled = _original(original, prefix, row)
+            np.testing.assert_allclose(logits, expected_logits[labels], atol=1e-4, rtol=0)
+            np.testing.assert_allclose(pooled, expected_pooled, atol=1e-4, rtol=0)
+            alone = _run(session, [row], past)
+            np.testing.assert_allclose(alone["label_logits"][0], logits, atol=1e-4, rtol=0)
+            np.testing.assert_allclose(alone["pooled"][0], pooled, atol=1e-4, rtol=0)
+
+
+def test_the_manifest_says_what_was_exported(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model", head_dim=16)
+    stages: list[str] = []
+    exported = export_model(
+        str(model), TASK, tmp_path / "out", lambda stage, _done, _total: stages.append(stage)
+    )
+    manifest = Bundle.load(tmp_path / "out").manifest
+    source = manifest.source
+    assert (source.layers, source.hidden_size, source.kv_heads, source.head_dim) == (3, 48, 2, 16)
+    assert [(label.stage, label.name) for label in manifest.labels] == [
+        ("risk", "clear"),
+        ("risk", "at_risk"),
+        ("severity", "low"),
+        ("severity", "high"),
+    ]
+    assert manifest.prompt.prefix == "<|system|>\nRead the message.\n<|user|>\nMessage: "
+    assert manifest.prompt.risk_suffix == "\nRisk? y or n\n<|assistant|>\n"
+    assert manifest.parity["label_agreement"] == 1.0
+    assert manifest.parity["label_logits_below"] == 1e-4
+    assert exported.parity.differences["label_logits"] < 1e-4
+    assert exported.fingerprint == Bundle.load(tmp_path / "out").fingerprint
+    assert stages[0] == "load the model"
+    assert "check parity" in stages
+
+
+def test_two_exports_are_byte_identical(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    for name in ("first", "second"):
+        export_model(str(model), TASK, tmp_path / name)
+    first, second = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("first", "second"))
+    assert first == second
+    assert (tmp_path / "first.recipe").read_bytes() == (tmp_path / "second.recipe").read_bytes()
+
+
+def test_without_a_chat_template_the_prompt_is_plain(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model", chat_template=None)
+    prompt = export_model(str(model), TASK, tmp_path / "out").manifest.prompt
+    assert prompt.prefix == "Read the message.\n\nMessage: "
+    assert prompt.risk_suffix == "\nRisk? y or n\nAnswer:"
+
+
+def test_a_template_without_a_system_role_gets_the_instruction_in_the_users_words(tmp_path: Path) -> None:
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    template = refusing + "{{ messages[0]['content'] }}\n"
+    model = write_tiny_llama(tmp_path / "model", chat_template=template)
+    assert export_model(str(model), TASK, tmp_path / "out").manifest.prompt.prefix.startswith(
+        "Read the message.\n\n"
+    )
+
+
+def _no_causality(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "BLOCKED", 0.0)
+
+
+def _labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "trace", lambda m, f, s, ids: trace(m, f, s, ids[::-1]))
+
+
+def _prefix_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positions start at 0 whatever the prefix."""
+
+    def from_zero(*arguments: Any) -> onnx.ModelProto:
+        model = trace(*arguments)
+        own = {node.output[0] for node in model.graph.node if node.op_type == "Range"}
+        shift = next(node for node in model.graph.node if node.op_type == "Add" and own & set(node.input))
+        unshifted = next(name for name in shift.input if name in own)
+        shift.CopyFrom(onnx.helper.make_node("Identity", [unshifted], list(shift.output)))
+        return model
+
+    monkeypatch.setattr(exporter, "trace", from_zero)
+
+
+@pytest.mark.parametrize("breakage", [_no_causality, _labels_swapped, _prefix_not_counted])
+def test_a_graph_that_answers_differently_fails_the_gate_and_leaves_nothing(
+    breakage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    breakage(monkeypatch)
+    with pytest.raises(ExportError, match="is not the original model"):
+        export_model(str(model), TASK, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (BertConfig(architectures=["BertForMaskedLM"]), "not a causal language model"),
+        (T5Config(architectures=["T5ForConditionalGeneration"]), "not a causal language model"),
+        (GPT2Config(architectures=["GPT2LMHeadModel"]), "family gpt2"),
+    ],
+)
+def test_other_models_are_refused_before_they_are_loaded(config: Any, message: str, tmp_path: Path) -> None:
+    config.save_pretrained(tmp_path / "model")
+    save_file({"x": np.zeros(1, np.float32)}, tmp_path / "model" / "model.safetensors")
+    _refused(str(tmp_path / "model"), TASK, message, tmp_path)
+
+
+def test_a_rope_that_changes_with_length_is_refused(tmp_path: Path) -> None:
+    scaling = {"rope_type": "dynamic", "factor": 2.0}
+    model = write_tiny_llama(tmp_path / "model", rope_scaling=scaling)
+    _refused(str(model), TASK, "rope type dynamic", tmp_path)
+
+
+def test_an_incomplete_model_is_refused(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    weights = load_file(model / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    _refused(str(model), TASK, "incomplete", tmp_path)
+
+
+def test_a_context_shorter_than_the_prompt_is_refused(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model", max_position_embeddings=64)
+    _refused(str(model), TASK, "reads 64: shorten the instruction", tmp_path)
+
+
+def test_an_answer_of_two_tokens_is_named(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    risk = type(TASK.risk)(TASK.risk.question, clear="no", at_risk="y")
+    task = Task(**{**{f: getattr(TASK, f) for f in TASK.__struct_fields__}, "risk": risk})
+    _refused(str(model), task, "risk answer 'no' is not one token for this model but 2", tmp_path)
+
+
+@pytest.mark.parametrize("model", ["./nowhere", "/nowhere/model.gguf", "nowhere"])
+def test_a_model_that_is_not_there_is_refused(model: str, tmp_path: Path) -> None:
+    _refused(model, TASK, "no model at", tmp_path)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    _refused("nobody/no-such-model", TASK, "cannot get nobody/no-such-model from the hub", tmp_path)
+
+
+def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    (model / "model.safetensors").unlink()
+    _refused(str(model), TASK, "no .safetensors", tmp_path)
+
+
+def test_a_taken_folder_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ExportError, match="exists already"):
+        export_model("smollm2", TASK, tmp_path / "out")
+
+
+def _refused(model: str, task: Task, message: str, folder: Path) -> None:
+    with pytest.raises(ExportError, match=message) as refusal:
+        export_model(model, task, folder / "out")
+    assert "\n" not in str(refusal.value)
+    assert not (folder / "out").exists()
+
+
+def _past(session: ort.InferenceSession, bundle: Bundle, prefix: list[int]) -> dict[str, Any]:
+    source = bundle.manifest.source
+    empty = np.zeros((1, source.kv_heads, 0, source.head_dim), np.float32)
+    names = [value.name for value in session.get_inputs() if value.name.startswith("past_")]
+    past = dict.fromkeys(names, empty)
+    if prefix:
+        answers = _run(session, [prefix], past)
+        past = {name: answers[name.replace("past", "present")] for name in names}
+    return past
+
+
+def _run(session: ort.InferenceSession, rows: list[list[int]], past: dict[str, Any]) -> dict[str, Any]:
+    lengths = np.array([len(row) for row in rows], np.int64)
+    # Padding of any token must not matter.
+    ids = np.full((len(rows), lengths.max()), 5, np.int64)
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = row
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"input_ids": ids, "lengths": lengths, **past}), strict=True))
+
+
+def _original(model: Any, prefix: list[int], row: list[int]) -> tuple[Any, Any]:
+    states: list[torch.Tensor] = []
+    hooks = [
+        layer.register_forward_hook(lambda _m, _i, out: states.append(out)) for layer in model.model.layers
+    ]
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([prefix + row])).logits[0, -1]
+    for hook in hooks:
+        hook.remove()
+    return logits.numpy(), np.stack([state[0, len(prefix) :].mean(0).numpy() for state in states])
