@@ -26,7 +26,16 @@ from export.source import ModelFiles, Progress, SourceFile, find_model
 from export.staging import staged
 from export.tensors import Derivation, Floats, Tensors
 from export.tokens import detach
-from worker.bundle import TOKENIZER, Bundle, LabelToken, Manifest, Prompt, Source, write_manifest
+from worker.bundle import (
+    TOKENIZER,
+    Bundle,
+    LabelToken,
+    Manifest,
+    Prompt,
+    Source,
+    read_manifest,
+    write_manifest,
+)
 from worker.errors import ExportError
 from worker.task import Task
 
@@ -107,11 +116,11 @@ def export_model(
         del graph, weights
         report("check parity", 0, 0)
         parity = check_parity(Bundle(folder, manifest, "", None, None), samples, expected)
-        manifest = msgspec.structs.replace(manifest, parity=parity.figures)
-        fingerprint = write_manifest(folder, manifest)
+        write_manifest(folder, msgspec.structs.replace(manifest, parity=parity.figures))
         recipe = recipe or out.with_name(out.name + SUFFIX)
         skeleton = None if files.tokenizer else detach(tokenizer, tensors[files.weights[0].name])
         write_recipe(recipe, written, folder, skeleton)
+    manifest, fingerprint = read_manifest(out)
     return Exported(out, recipe, fingerprint, manifest, parity)
 
 

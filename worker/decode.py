@@ -35,7 +35,9 @@ def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
 
 
 def _is_visible(character: str) -> bool:
-    """Whether a person could see it. Control and format characters (zero-width space, byte order mark,
-    direction marks) are seen by nobody; emoji that this Python does not know yet are not among them.
+    """Whether a person could see it.
+
+    Control and format characters (zero-width space, byte order mark, direction marks) are seen by nobody.
+    What this Python's Unicode does not know yet, such as a new emoji, counts as visible.
     """
     return not character.isspace() and unicodedata.category(character) not in {"Cc", "Cf"}

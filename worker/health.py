@@ -40,8 +40,8 @@ class Health:
             self._server = make_server(host, port, self._answer, _Server, _Quiet)
         except OSError as error:
             raise SettingsError(
-                f"cannot listen on {host}:{port} ({error.strerror}): set MIMAMORI_HEALTH_PORT to a free port, "
-                "MIMAMORI_HEALTH_HOST to an address of this machine"
+                f"cannot listen on {host}:{port} ({error.strerror}): set MIMAMORI_HEALTH_PORT to a free port "
+                "and MIMAMORI_HEALTH_HOST to an address of this machine"
             ) from None
         self.port = self._server.server_port
         self._thread = threading.Thread(

@@ -179,8 +179,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        # A kafka value is refused once for each type it could have had: say it once.
-        wrong = "; ".join(dict.fromkeys(_explain(item["loc"], item["msg"]) for item in error.errors()))
+        wrong = "; ".join(_explain(item["loc"], item["msg"]) for item in error.errors())
         raise SettingsError(f"wrong settings: {wrong}") from None
     except pydantic_settings.SettingsError:  # of all settings only `kafka` is read as JSON
         raise SettingsError(

@@ -72,6 +72,7 @@ def test_the_manifest_says_what_was_exported(tmp_path: Path) -> None:
         str(model), TASK, tmp_path / "out", lambda stage, _done, _total: stages.append(stage)
     )
     manifest = Bundle.load(tmp_path / "out").manifest
+    assert exported.manifest == manifest
     source = manifest.source
     assert (source.layers, source.hidden_size, source.kv_heads, source.head_dim) == (3, 48, 2, 16)
     assert [(label.stage, label.name) for label in manifest.labels] == [

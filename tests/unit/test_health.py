@@ -1,0 +1,186 @@
+"""The health endpoints over real HTTP: what a probe and Prometheus see."""
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+import schemas
+from schemas.events import Message
+from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
+from tests.fakes.worker_app import Running, build_app, settings, wait_for
+from worker.app import STALLED_S, App
+from worker.errors import SettingsError
+from worker.health import Health
+from worker.kafka import Consumer, RebalanceListener
+from worker.metrics import CATALOGUE, Metrics
+
+
+class State:
+    """What the two probes answer."""
+
+    live: str | None = None
+    ready: str | None = None
+
+
+@pytest.fixture
+def state() -> State:
+    return State()
+
+
+@pytest.fixture
+def health(state: State) -> Iterator[Health]:
+    with Health("127.0.0.1", 0, Metrics(), lambda: state.live, lambda: state.ready) as server:
+        yield server
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_a_well_worker_answers_ok(health: Health) -> None:
+    assert [get(health.port, path) for path in ("/livez", "/readyz")] == [(200, "ok\n")] * 2
+
+
+def test_each_probe_says_what_is_wrong_with_it_alone(health: Health, state: State) -> None:
+    state.ready = "waiting for an assignment"
+    assert get(health.port, "/readyz") == (503, "waiting for an assignment\n")
+    assert get(health.port, "/livez")[0] == 200
+    state.live, state.ready = "polling stopped 61 s ago", None
+    assert get(health.port, "/livez") == (503, "polling stopped 61 s ago\n")
+    assert get(health.port, "/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/livez/", "/healthz", "/metrics/x", "/../livez"])
+def test_an_unknown_path_is_not_found(health: Health, path: str) -> None:
+    code, body = get(health.port, path)
+    assert code == 404
+    assert "/livez, /readyz and /metrics" in body
+
+
+def test_metrics_show_every_name_of_the_catalogue_before_anything_happened(health: Health) -> None:
+    code, body = get(health.port, "/metrics")
+    assert code == 200
+    for metric in CATALOGUE:
+        assert f"# HELP {metric.name} {metric.meaning}" in body
+
+
+def test_probes_are_answered_side_by_side(state: State) -> None:
+    """A scrape that hangs must not make Kubernetes kill the worker."""
+    held = threading.Event()
+
+    def slow() -> str | None:
+        held.wait(10)
+        return None
+
+    with Health("127.0.0.1", 0, Metrics(), lambda: state.live, slow) as server:
+        first = threading.Thread(target=get, args=(server.port, "/readyz"))
+        first.start()
+        assert get(server.port, "/livez")[0] == 200
+        held.set()
+        first.join(10)
+
+
+def test_a_taken_port_is_one_clear_line(health: Health) -> None:
+    with pytest.raises(SettingsError, match="MIMAMORI_HEALTH_PORT") as refusal:
+        Health("127.0.0.1", health.port, Metrics(), lambda: None, lambda: None)
+    assert f"127.0.0.1:{health.port}" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_address_that_is_not_here_is_one_clear_line() -> None:
+    with pytest.raises(SettingsError, match="MIMAMORI_HEALTH_HOST"):
+        Health("192.0.2.1", 0, Metrics(), lambda: None, lambda: None)
+
+
+def test_the_port_is_free_again_afterwards() -> None:
+    with Health("127.0.0.1", 0, Metrics(), lambda: None, lambda: None) as first:
+        port = first.port
+    with Health("127.0.0.1", port, Metrics(), lambda: None, lambda: None) as second:
+        assert get(second.port, "/livez")[0] == 200
+
+
+class StuckConsumer(MemoryConsumer):
+    """A consumer whose poll does not return until told, as a client library that hangs."""
+
+    def __init__(self, broker: MemoryBroker, topic: str, listener: RebalanceListener) -> None:
+        super().__init__(broker, topic, listener)
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def poll(self, limit: int, timeout_s: float) -> list[object]:  # type: ignore[override] # passes them through
+        self.go_on.wait(30)
+        return list(super().poll(limit, timeout_s))
+
+
+class Worker:
+    """A running app on the in-memory broker, and its health port."""
+
+    def __init__(self, port: int) -> None:
+        self.broker = MemoryBroker()
+        for name in schemas.topic_names().values():
+            self.broker.create(name, 1)
+        self.consumer: StuckConsumer | None = None
+        self.port = port
+        self.app: App = build_app(settings(health_port=port, drain_s=20))
+        self.running = Running(self.app, self._consumer_of, MemoryProducer(self.broker, "a"))
+
+    def _consumer_of(self, listener: RebalanceListener) -> Consumer:
+        self.consumer = StuckConsumer(self.broker, schemas.topic_names()[Message], listener)
+        self.consumer.go_on.clear()
+        return self.consumer
+
+    def go_on(self) -> None:
+        assert self.consumer is not None
+        self.consumer.go_on.set()
+
+
+@pytest.fixture
+def worker(health: Health) -> Iterator[Worker]:
+    port = health.port + 1 if health.port < 65_535 else health.port - 1
+    running = Worker(port)
+    wait_for(lambda: running.consumer is not None)
+    yield running
+    running.go_on()
+    running.running.stop()
+
+
+def answers(port: int, path: str) -> tuple[int, str]:
+    """The answer, once the server is up."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return get(port, path)
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_worker_is_ready_from_its_assignment_until_its_drain(worker: Worker) -> None:
+    assert answers(worker.port, "/readyz") == (503, "waiting for an assignment\n")
+    worker.go_on()
+    wait_for(lambda: get(worker.port, "/readyz")[0] == 200)
+    assert worker.consumer is not None
+    worker.consumer.go_on.clear()
+    worker.app.stop()
+    assert get(worker.port, "/readyz") == (503, "draining\n")
+    assert get(worker.port, "/livez")[0] == 200
+
+
+def test_a_worker_is_alive_only_while_its_polling_thread_turns(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert answers(worker.port, "/livez")[0] == 200
+    now = time.monotonic
+    monkeypatch.setattr("worker.app.time.monotonic", lambda: now() + STALLED_S + 1)
+    code, body = get(worker.port, "/livez")
+    assert code == 503
+    assert body.startswith("polling stopped 6")
