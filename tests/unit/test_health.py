@@ -1,18 +1,18 @@
 """The health endpoints over real HTTP: what a probe and Prometheus see."""
 
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 import schemas
 from schemas.events import Message
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, settings, wait_for
-from worker.app import STALLED_S, App
+from worker.batch import Record
 from worker.errors import SettingsError
 from worker.health import Health
 from worker.kafka import Consumer, RebalanceListener
@@ -114,63 +114,48 @@ class StuckConsumer(MemoryConsumer):
     def __init__(self, broker: MemoryBroker, topic: str, listener: RebalanceListener) -> None:
         super().__init__(broker, topic, listener)
         self.go_on = threading.Event()
-        self.go_on.set()
 
-    def poll(self, limit: int, timeout_s: float) -> list[object]:  # type: ignore[override] # passes them through
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
         self.go_on.wait(30)
-        return list(super().poll(limit, timeout_s))
+        return super().poll(limit, timeout_s)
 
 
 class Worker:
-    """A running app on the in-memory broker, and its health port."""
+    """A running app on the in-memory broker; its consumer is stuck until told otherwise."""
 
-    def __init__(self, port: int) -> None:
-        self.broker = MemoryBroker()
+    def __init__(self) -> None:
+        broker = MemoryBroker()
         for name in schemas.topic_names().values():
-            self.broker.create(name, 1)
-        self.consumer: StuckConsumer | None = None
-        self.port = port
-        self.app: App = build_app(settings(health_port=port, drain_s=20))
-        self.running = Running(self.app, self._consumer_of, MemoryProducer(self.broker, "a"))
+            broker.create(name, 1)
+        consumers: list[StuckConsumer] = []
 
-    def _consumer_of(self, listener: RebalanceListener) -> Consumer:
-        self.consumer = StuckConsumer(self.broker, schemas.topic_names()[Message], listener)
-        self.consumer.go_on.clear()
-        return self.consumer
+        def consumer_of(listener: RebalanceListener) -> Consumer:
+            consumers.append(StuckConsumer(broker, schemas.topic_names()[Message], listener))
+            return consumers[0]
 
-    def go_on(self) -> None:
-        assert self.consumer is not None
-        self.consumer.go_on.set()
+        with structlog.testing.capture_logs() as lines:
+            self.running = Running(
+                build_app(settings(health_port=0)), consumer_of, MemoryProducer(broker, "a")
+            )
+            wait_for(lambda: any(line["event"] == "worker_started" for line in lines))
+        (self.port,) = (line["health_port"] for line in lines if line["event"] == "worker_started")
+        self.go_on = consumers[0].go_on
 
 
 @pytest.fixture
-def worker(health: Health) -> Iterator[Worker]:
-    port = health.port + 1 if health.port < 65_535 else health.port - 1
-    running = Worker(port)
-    wait_for(lambda: running.consumer is not None)
-    yield running
-    running.go_on()
-    running.running.stop()
-
-
-def answers(port: int, path: str) -> tuple[int, str]:
-    """The answer, once the server is up."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return get(port, path)
-        except urllib.error.URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+def worker() -> Iterator[Worker]:
+    started = Worker()
+    yield started
+    started.go_on.set()
+    started.running.stop()
 
 
 def test_a_worker_is_ready_from_its_assignment_until_its_drain(worker: Worker) -> None:
-    assert answers(worker.port, "/readyz") == (503, "waiting for an assignment\n")
-    worker.go_on()
+    assert get(worker.port, "/readyz") == (503, "waiting for an assignment\n")
+    worker.go_on.set()
     wait_for(lambda: get(worker.port, "/readyz")[0] == 200)
-    assert worker.consumer is not None
-    worker.consumer.go_on.clear()
-    worker.app.stop()
+    worker.go_on.clear()
+    worker.running.app.stop()
     assert get(worker.port, "/readyz") == (503, "draining\n")
     assert get(worker.port, "/livez")[0] == 200
 
@@ -178,9 +163,9 @@ def test_a_worker_is_ready_from_its_assignment_until_its_drain(worker: Worker) -
 def test_a_worker_is_alive_only_while_its_polling_thread_turns(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert answers(worker.port, "/livez")[0] == 200
-    now = time.monotonic
-    monkeypatch.setattr("worker.app.time.monotonic", lambda: now() + STALLED_S + 1)
-    code, body = get(worker.port, "/livez")
-    assert code == 503
-    assert body.startswith("polling stopped 6")
+    assert get(worker.port, "/livez")[0] == 200
+    monkeypatch.setattr("worker.app.STALLED_S", 0.5)
+    wait_for(lambda: get(worker.port, "/livez")[0] == 503)
+    assert get(worker.port, "/livez")[1].startswith("polling stopped")
+    worker.go_on.set()
+    wait_for(lambda: get(worker.port, "/livez")[0] == 200)

@@ -1,0 +1,118 @@
+"""JSONL and CSV rows as messages: every row is checked, and a wrong one is named, never quoted."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events import Message
+from worker.errors import TaskError
+from worker.replay import message_key, read_messages
+
+SECRET = "nobody else may read this"  # noqa: S105 - a message's text
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_jsonl_rows_keep_their_fields_and_drop_those_that_messages_do_not_have(tmp_path: Path) -> None:
+    row = {"id": "m1", "text": "x", "conversation_id": "c", "sent_at": "2026-01-01T00:00:00Z", "label": 1}
+    (message,) = read_messages(write(tmp_path, "a.jsonl", json.dumps(row)))
+    assert message == Message("m1", "x", conversation_id="c", sent_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_rows_without_an_id_get_one_that_is_the_same_next_time(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "talk.jsonl", '{"text": "a"}\n\n{"text": "b", "id": ""}\r\n{"text": "c", "id": "own"}'
+    )
+    assert [m.id for m in read_messages(path)] == ["talk-1", "talk-3", "own"]
+    assert list(read_messages(path)) == list(read_messages(path))
+
+
+def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    content = '\ufeffid,text,mood\r\n1,"two\r\nlines, a comma and a ""quote""",x\r\n,plain 見守り,\r\n'
+    first, second = read_messages(write(tmp_path, "Chat.CSV", content))
+    assert (first.id, first.text) == ("1", 'two\r\nlines, a comma and a "quote"')
+    assert (second.id, second.text) == ("Chat-2", "plain 見守り")
+
+
+def test_csv_values_stay_text_and_empty_cells_are_absent(tmp_path: Path) -> None:
+    content = "text,id,language,sent_at\nnull,007,,2026-01-01T00:00:00Z\ntrue,1e3,en,\n"
+    first, second = read_messages(write(tmp_path, "a.csv", content))
+    assert (first.text, first.id, first.language) == ("null", "007", None)
+    assert first.sent_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert (second.text, second.id, second.sent_at) == ("true", "1e3", None)
+
+
+def test_a_text_longer_than_the_csv_module_allows_is_read(tmp_path: Path) -> None:
+    (message,) = read_messages(write(tmp_path, "a.csv", "text\n" + "x" * 1_000_000 + "\n"))
+    assert len(message.text) == 1_000_000
+
+
+def test_a_byte_order_mark_before_jsonl_is_no_fault(tmp_path: Path) -> None:
+    assert [m.text for m in read_messages(write(tmp_path, "a.jsonl", '\ufeff{"text": "x"}\n'))] == ["x"]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.jsonl", ""), ("a.jsonl", "\n \n"), ("a.csv", "text\n")])
+def test_a_file_without_rows_gives_no_messages(tmp_path: Path, name: str, content: str) -> None:
+    assert list(read_messages(write(tmp_path, name, content))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.jsonl", f'{{"text": "x"}}\n{{"text": "{SECRET}', "row 2: is not JSON"),
+        ("a.jsonl", f'{{"text": "x"}}\n{SECRET}', "row 2: is not JSON"),
+        ("a.jsonl", f'["{SECRET}"]', "row 1: is not a JSON object"),
+        ("a.jsonl", f'{{"text": ["{SECRET}"]}}', "row 1: needs"),
+        ("a.jsonl", f'{{"id": "{SECRET}"}}', "row 1: needs"),
+        ("a.jsonl", f'{{"text": "x", "sent_at": "{SECRET}"}}', "row 1: needs"),
+        ("a.jsonl", '{"text": "x", "id": 5}', "row 1: needs"),
+        ("a.jsonl", '{"text": "' + SECRET + '", "more": ' + "[" * 100_000, "row 1: is not JSON"),
+        ("a.jsonl", b'{"text": "' + SECRET.encode() + b'\xff"}', "row 1: is not JSON"),
+        ("a.csv", f"id,text\n1,x\n{SECRET}", "row 2: needs"),
+        ("a.csv", f"text,sent_at\nx,{SECRET}", "row 1: needs"),
+        ("a.csv", f'text\nx\n"{SECRET}\ny\n', "row 2: its quotes"),
+        ("a.csv", f'text\n"{SECRET}" more\n', "row 1: its quotes"),
+        ("a.csv", f"{SECRET}\nx\n", "its first line must name the columns"),
+        ("a.csv", "id;text\n1;x\n", "its first line must name the columns"),
+        ("a.csv", "", "its first line must name the columns"),
+        ("a.csv", b"text\n" + SECRET.encode() + b"\xff\n", "is not UTF-8 at byte"),
+        ("a.csv", f'"{SECRET}', "row 1: its quotes"),
+    ],
+)
+def test_a_wrong_row_is_named_and_never_quoted(
+    tmp_path: Path, name: str, content: str | bytes, place: str
+) -> None:
+    path = write(tmp_path, name, content)
+    with pytest.raises(TaskError) as refusal:
+        list(read_messages(path))
+    assert place in str(refusal.value)
+    assert str(path) in str(refusal.value)
+    assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "missing.csv", "."])
+def test_what_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TaskError, match="cannot read"):
+        list(read_messages(tmp_path / name))
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=8))
+def test_any_texts_come_back_from_jsonl_in_order(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    assert [m.text for m in read_messages(path)] == texts
+
+
+def test_a_conversation_stays_in_one_partition() -> None:
+    assert message_key(Message("m1", "x", conversation_id="c")) == b"c"
+    assert message_key(Message("m1", "x")) == b"m1"
