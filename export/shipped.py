@@ -1,29 +1,43 @@
-"""The bundle of a shipped task, adapted on its shipped examples: what the demo runs. Built once, kept."""
+"""Bundles adapted on the examples that ship with a task: what the demo and a trial run. Built once, kept."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from export.adapt import adapt, examples_digest
 from export.build import build_bundle
-from export.recipe import shipped_recipe
-from worker.bundle import MANIFEST, sha256
+from export.recipe import read_recipe, shipped_recipe
+from worker.bundle import MANIFEST, Bundle, sha256
 from worker.task import load_task, read_examples, shipped_examples
 
+Progress = Callable[[str, int, int], None]
 
-def shipped_bundle(task_name: str, home: Path, progress: Callable[[str, int, int], None]) -> Path:
+
+def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
     """Build and adapt the bundle of a shipped task below `home`, or find it there from an earlier run.
 
-    The folders' names hold what they were made from: another recipe or other examples give others.
+    The folder's name holds what it was made from: another recipe or other examples give another one.
     Raises BundleError or TaskError.
     """
     task = load_task(task_name)
     recipe = shipped_recipe(task.name)
-    examples = read_examples(shipped_examples(task), task)
-    made_from = f"{task.name}-{sha256(recipe)[:12]}"
-    adapted = home / f"{made_from}-{examples_digest(examples)[:12]}"
-    if (adapted / MANIFEST).is_file():
-        return adapted
-    full = home / made_from
-    build_bundle(recipe, full, progress=progress)
-    adapt(full, examples, adapted, progress)
-    return adapted
+    examples = examples_digest(read_examples(shipped_examples(task), task))
+    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}"
+    if not (out / MANIFEST).is_file():
+        build_adapted(recipe, out, None, progress)
+    return out
+
+
+def build_adapted(recipe: Path, out: Path, source: Path | None, progress: Progress) -> Bundle:
+    """Fill a recipe and adapt it on its task's shipped examples; one that is already there is only verified.
+
+    Raises BundleError: as `build_bundle`. TaskError: the task ships no examples.
+    """
+    if not (out / MANIFEST).is_file():
+        task = read_recipe(recipe).manifest.task
+        examples = read_examples(shipped_examples(task), task)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".full-", dir=out.parent) as folder:
+            full = build_bundle(recipe, Path(folder) / "bundle", source, progress)
+            adapt(full.path, examples, out, progress)
+    return Bundle.load(out)

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.events import Thresholds
 from worker.errors import BundleError
 from worker.task import Task
 
@@ -114,6 +115,14 @@ class Bundle(msgspec.Struct, frozen=True):
     fingerprint: str
     heads: Heads | None
     calibration: Calibration | None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The calibration's, or the task's defaults where there is none."""
+        if self.calibration is not None:
+            return Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
+        policy = self.manifest.task.policy
+        return Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
 
     @classmethod
     def load(cls, path: Path, progress: Callable[[int], None] | None = None) -> Self:

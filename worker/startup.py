@@ -27,8 +27,6 @@ from worker.settings import Settings
 
 log = structlog.get_logger()
 
-UNCALIBRATED = "none: the task's default thresholds"
-
 
 @dataclass(frozen=True)
 class Worker:
@@ -95,19 +93,15 @@ def assemble(settings: Settings, bundle: Bundle, engine: Engine, cache: ScoreCac
 
 def policy_of(settings: Settings, bundle: Bundle) -> Policy:
     """The thresholds in force: the settings' over the calibration's over the task's."""
-    task, calibration = bundle.manifest.task, bundle.calibration
-    lower, upper, name = task.policy.lower, task.policy.upper, UNCALIBRATED
-    if calibration is not None:
-        lower, upper, name = calibration.lower, calibration.upper, calibration.name
-    if settings.lower is not None or settings.upper is not None:
-        name = "settings"
-    lower = lower if settings.lower is None else settings.lower
-    upper = upper if settings.upper is None else settings.upper
+    task, fitted = bundle.manifest.task, bundle.thresholds
+    lower = fitted.lower if settings.lower is None else settings.lower
+    upper = fitted.upper if settings.upper is None else settings.upper
     if lower > upper:
         raise SettingsError(f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {lower} above upper {upper}")
+    overridden = (lower, upper) != (fitted.lower, fitted.upper)
     share = task.policy.quality_sample_share
     return Policy(
-        Thresholds(lower, upper, name),
+        Thresholds(lower, upper, "settings" if overridden else fitted.calibration),
         share if settings.quality_sample_share is None else settings.quality_sample_share,
         frozenset(map(primary_language, task.languages)),
     )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from schemas.events import Thresholds
 from worker.bundle import Bundle, read_manifest
+from worker.cli.progress import bars
 from worker.errors import SettingsError
 from worker.logs import configure_logs
 from worker.task import read_examples
@@ -56,7 +54,7 @@ def adapt_command(
         raise _without(error) from None
     manifest, _ = read_manifest(bundle)
     labelled = read_examples(examples, manifest.task)
-    with _bars() as progress:
+    with bars() as progress:
         report = adapt(bundle, labelled, out, progress, device=device, precision=precision, threads=threads)
     _print(report, _show_adapted, as_json=as_json)
 
@@ -78,15 +76,16 @@ def evaluate_command(
 
     configure_logs("console", logging.WARNING)  # the report says what runs
     loaded = Bundle.load(bundle)
-    task, fitted = loaded.manifest.task, loaded.calibration
+    task = loaded.manifest.task
     labelled = read_examples(examples, task)
     engine = load_engine(loaded, device=device, precision=precision, threads=threads)
-    thresholds = Thresholds(task.policy.lower, task.policy.upper, "none: the task's default thresholds")
-    if fitted is not None:
-        thresholds = Thresholds(fitted.lower, fitted.upper, fitted.name)
-    with _bars() as progress:
+    with bars() as progress:
         report = evaluate(
-            engine, task, thresholds, labelled, lambda done, total: progress("read the examples", done, total)
+            engine,
+            task,
+            loaded.thresholds,
+            labelled,
+            lambda done, total: progress("read the examples", done, total),
         )
     _print(report, lambda made: _show_evaluated(made, task.level_names), as_json=as_json)
 
@@ -181,18 +180,3 @@ def _table(name: str, value: str) -> Table:
 
 def _figure(value: float | None) -> str:
     return "no such examples" if value is None else f"{value:.3f}"
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """One bar per stage, on standard error so that --json stays clean."""
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        stages: dict[str, TaskID] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = progress.add_task(stage)
-            progress.update(stages[stage], completed=done, total=total)
-
-        yield report

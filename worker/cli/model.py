@@ -54,16 +54,21 @@ def build_command(
     source: Annotated[
         Path | None, typer.Option(help="Folder of the model's files [default: where the recipe found them]")
     ] = None,
+    adapted: Annotated[
+        bool,
+        typer.Option("--adapted", help="Then adapt it on the task's shipped examples, as the demo does."),
+    ] = False,
 ) -> None:
     """Build a bundle from its recipe and the model's own files, bit for bit, without torch."""
     from export.build import build_bundle
     from export.recipe import SUFFIX, shipped_recipe
+    from export.shipped import build_adapted
 
     path = Path(recipe)
     if path.suffix != SUFFIX and not path.exists():
         path = shipped_recipe(recipe)
     with bars() as progress:
-        bundle = build_bundle(path, out, source, progress)
+        bundle = (build_adapted if adapted else build_bundle)(path, out, source, progress)
     _print(bundle.manifest, bundle.fingerprint, bundle.path)
 
 
