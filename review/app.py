@@ -1,0 +1,122 @@
+"""Wires the desk: Faust app, table, agents, and what the web side needs to know of them.
+
+Faust keeps the stateful side (table, changelog, recovery); its own web server and topic creation for
+foreign topics stay off. At-least-once on purpose: Faust's exactly-once fences by group id only, and
+leaves topics it only produces to outside the transaction.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+from yarl import URL
+
+from review.agents import Agents
+from review.cluster import Cluster
+from review.desk import Desk
+from review.metrics import DeskMetrics
+from review.settings import ReviewSettings
+from review.table import MAX_RECORD, CaseTable
+from review.transport import ReadCommittedTransport
+from schemas.codec import encode
+from schemas.events import ReviewDecision
+from schemas.headers import event_headers
+
+
+class ReviewApp:
+    """One desk: everything between Kafka and the web server."""
+
+    def __init__(self, settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> None:
+        self.settings = settings
+        self.cluster = cluster
+        self.metrics = DeskMetrics()
+        self.faust = _faust_app(settings, cluster, loop)
+        self.table = CaseTable(
+            self.faust,
+            partitions=cluster.partitions,
+            compaction_hours=settings.changelog_compaction_hours,
+            rocksdb=settings.store == "rocksdict",
+        )
+        cases = _raw_topic(self.faust, settings.cases_topic)
+        decisions = _raw_topic(self.faust, settings.decisions_topic)
+        self.desk = Desk(self.table, _producer(decisions), confirm_seconds=settings.confirm_seconds)
+        agents = Agents(self.table, self.desk, self.metrics, keep_days=settings.keep_markers_days)
+        self.faust.agent(cases, name="cases")(agents.cases)
+        self.faust.agent(decisions, name="decisions")(agents.decisions)
+
+    @property
+    def held_partitions(self) -> int:
+        """How many partitions of cases this desk holds now; another desk has the others."""
+        if not self.faust.consumer.started:
+            return 0
+        return sum(tp.topic == self.settings.cases_topic for tp in self.faust.consumer.assignment())
+
+    @property
+    def ready(self) -> bool:
+        """Whether the table is recovered and some of the queue is here."""
+        tables = self.faust.tables
+        return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
+
+
+def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:
+    brokers = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
+    app = faust.App(
+        settings.app_id,
+        broker=brokers,
+        broker_credentials=_credentials(settings),
+        # A killed desk's partitions are free again after this, not after Faust's 60 s.
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.0,
+        store="rocksdb://" if settings.store == "rocksdict" else "memory://",
+        datadir=settings.folder,
+        topic_replication_factor=cluster.replication_factor,
+        topic_disable_leader=True,
+        producer_acks=-1,
+        producer_max_request_size=MAX_RECORD,
+        consumer_max_fetch_size=MAX_RECORD,
+        # An event whose agent was cancelled or failed is delivered again, not taken as done.
+        stream_ack_cancelled_tasks=False,
+        stream_ack_exceptions=False,
+        web_enabled=False,
+        autodiscover=False,
+        loop=loop,
+    )
+    app.transport = ReadCommittedTransport(brokers, app, loop=loop)
+    return app
+
+
+def _credentials(settings: ReviewSettings) -> SASLCredentials | SSLCredentials | None:
+    context = settings.ssl_context()
+    if settings.security_protocol.startswith("SASL"):
+        password = settings.sasl_password
+        return SASLCredentials(
+            username=settings.sasl_username,
+            password=password.get_secret_value() if password else None,
+            mechanism=settings.sasl_mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else SSLCredentials(context)
+
+
+def _raw_topic(app: faust.App, name: str) -> Any:
+    # Bytes in, bytes out, null values included: `schemas.codec` decides what is readable.
+    return app.topic(
+        name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
+    )
+
+
+def _producer(topic: Any) -> Callable[[ReviewDecision, int], Awaitable[object]]:
+    async def produce(decision: ReviewDecision, partition: int) -> object:
+        sent = await topic.send(
+            key=decision.case_id.encode(),
+            value=encode(decision),
+            headers=event_headers(decision),
+            # Not by hash of the key: whatever partitioner the worker's producer used, the decision must
+            # arrive where its case is.
+            partition=partition,
+        )
+        return await sent
+
+    return produce

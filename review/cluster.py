@@ -1,0 +1,80 @@
+"""Looks at the Kafka cluster before Faust starts: reachable, topics there, partitions equal.
+
+Faust would retry an unreachable broker for ever, wait in silence for a missing topic, and stop with a
+traceback on unequal partitions. It does not guarantee that the cluster stays as it was found.
+"""
+
+import asyncio
+import logging
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # ships no types
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
+
+from review.errors import DeskError
+from review.settings import ReviewSettings
+
+WANTED_REPLICAS = 3
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """What the desk needs to know of the cluster. `partitions` is the same for both topics."""
+
+    brokers: int
+    partitions: int
+    replication_factor: int
+
+
+async def inspect(settings: ReviewSettings) -> Cluster:
+    """Ask the cluster.
+
+    Raises DeskError: out of reach, a topic missing, partitions unequal, too few brokers.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below says it, once
+    password = settings.sasl_password
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.bootstrap,
+        client_id=settings.app_id,
+        security_protocol=settings.security_protocol,
+        ssl_context=settings.ssl_context(),
+        sasl_mechanism=settings.sasl_mechanism,
+        sasl_plain_username=settings.sasl_username,
+        sasl_plain_password=password.get_secret_value() if password else None,
+    )
+    try:
+        async with asyncio.timeout(settings.connect_seconds):
+            await admin.start()
+            topics = [settings.cases_topic, settings.decisions_topic]
+            described = await admin.describe_topics(topics)
+            brokers = len((await admin.describe_cluster())["brokers"])
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise DeskError(
+            f"cannot reach Kafka at {settings.bootstrap} within {settings.connect_seconds:g} s "
+            f"({type(error).__name__}): check MIMAMORI_REVIEW_BOOTSTRAP and the security settings"
+        ) from None
+    finally:
+        await admin.close()
+        logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    partitions = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+    return _checked(settings, partitions, brokers)
+
+
+def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
+    topics = [settings.cases_topic, settings.decisions_topic]
+    if missing := [topic for topic in topics if topic not in partitions]:
+        raise DeskError(
+            f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"
+        )
+    counts = [partitions[topic] for topic in topics]
+    if len(set(counts)) != 1:
+        raise DeskError(
+            f"{topics[0]} has {counts[0]} partitions and {topics[1]} has {counts[1]}: they need as many, "
+            "so that a decision meets its case"
+        )
+    replicas = settings.replication_factor or min(WANTED_REPLICAS, brokers)
+    if replicas > brokers:
+        raise DeskError(
+            f"the changelog topic cannot have {replicas} replicas on {brokers} brokers: "
+            "lower MIMAMORI_REVIEW_REPLICATION_FACTOR"
+        )
+    return Cluster(brokers, counts[0], replicas)

@@ -1,0 +1,51 @@
+"""What can go wrong at the review desk, in two kinds.
+
+    DeskError            the app cannot start or go on: one clear line, non-zero exit
+    DecisionRefusedError one decision was not taken; the reviewer is told why
+    ├── UnknownCaseError     no such case here                                -> 404
+    ├── AlreadyDecidedError  someone was first, or is being served now        -> 409
+    ├── InvalidFormError     a field is missing or wrong                      -> 422
+    └── NotConfirmedError    Kafka has not confirmed; the outcome is unknown  -> 503
+
+Kept apart from the worker's tree: the desk never imports the worker. No message carries text.
+"""
+
+from typing import ClassVar
+
+
+class DeskError(Exception):
+    """The desk cannot start or go on. The message says what is wrong and what to do."""
+
+
+class DecisionRefusedError(Exception):
+    """A decision was not taken."""
+
+    status: ClassVar[int]
+
+
+class UnknownCaseError(DecisionRefusedError):
+    """No open case has this id."""
+
+    status = 404
+
+
+class AlreadyDecidedError(DecisionRefusedError):
+    """The case has a decision, or one is on its way."""
+
+    status = 409
+
+
+class NotConfirmedError(DecisionRefusedError):
+    """Kafka did not confirm in time. The case stays locked until the outcome is known."""
+
+    status = 503
+
+
+class InvalidFormError(DecisionRefusedError):
+    """A field is missing or wrong. `fields` maps each field to what is wrong with it."""
+
+    status = 422
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__("some fields are wrong: " + ", ".join(sorted(fields)))
+        self.fields = fields

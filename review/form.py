@@ -1,0 +1,87 @@
+"""What a reviewer sends, checked field by field, and the decision it becomes. Pure.
+
+bytes ──JSON, types──► Form ──rules of this case──► ReviewDecision
+        InvalidForm          InvalidForm
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, get_args
+
+import msgspec
+
+from review.errors import InvalidFormError
+from schemas.events import ReviewCase, ReviewDecision
+from schemas.ids import decision_id
+
+Finding = Literal["at_risk", "not_at_risk", "unsure"]
+
+MAX_NOTE = 4000
+MAX_REVIEWER = 120
+MAX_SEVERITY = 120
+
+
+class Form(msgspec.Struct, frozen=True):
+    """A decision as the browser, or another program, sends it. Blank strings count as absent."""
+
+    finding: Finding
+    reviewer: str
+    severity: str | None = None
+    note: str | None = None
+
+
+def parse_form(body: bytes) -> Form:
+    """Read a form. Raises InvalidFormError with every field that is wrong, not only the first."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidFormError({"body": "must be one JSON object"}) from None
+    faults: dict[str, str] = {}
+    if fields.get("finding") not in get_args(Finding):
+        faults["finding"] = f"must be one of {', '.join(get_args(Finding))}"
+    texts = {
+        name: _text(fields.get(name), name, limit, faults)
+        for name, limit in (("reviewer", MAX_REVIEWER), ("severity", MAX_SEVERITY), ("note", MAX_NOTE))
+    }
+    if texts["reviewer"] is None:
+        faults.setdefault("reviewer", "must not be empty")
+    if faults:
+        raise InvalidFormError(faults)
+    return msgspec.convert({"finding": fields["finding"], **texts}, Form)
+
+
+def _text(value: object, name: str, limit: int, faults: dict[str, str]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        faults[name] = "must be a string"
+        return None
+    if len(value) > limit:
+        faults[name] = f"must be at most {limit} characters"
+    elif not value.isprintable() and name != "note":
+        faults[name] = "must not hold control characters"
+    elif any("\ud800" <= character <= "\udfff" for character in value):
+        faults[name] = "must be valid Unicode"
+    return value.strip() or None
+
+
+def to_decision(form: Form, case: ReviewCase, levels: Sequence[str], now: datetime) -> ReviewDecision:
+    """The event this form becomes. `levels` are the task's, empty where unknown (then any word goes).
+
+    Raises InvalidFormError: a severity without risk, or one the task does not have.
+    """
+    if form.severity is not None and form.finding != "at_risk":
+        raise InvalidFormError({"severity": "only goes with the finding at_risk"})
+    if form.severity is not None and levels and form.severity not in levels:
+        raise InvalidFormError({"severity": f"must be one of {', '.join(levels)}"})
+    return ReviewDecision(
+        id=decision_id(case.id, form.reviewer, 0),
+        case_id=case.id,
+        message_id=case.message_id,
+        task=case.task,
+        reviewer=form.reviewer,
+        finding=form.finding,
+        severity=form.severity,
+        note=form.note,
+        decided_at=now,
+    )

@@ -1,0 +1,60 @@
+"""The queue as HTML. Jinja escapes everything; the page carries no script or style of its own."""
+
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from review.desk import Overview
+from review.queue import Filter
+
+REASONS = {
+    "below_lower_threshold": "below the lower threshold",
+    "between_thresholds": "the model is unsure",
+    "above_upper_threshold": "above the upper threshold",
+    "truncated": "too long to be read in full",
+    "unsupported_language": "language not supported",
+    "unscorable": "the model gave no usable score",
+    "quality_sample": "random quality sample",
+}
+KINDS = {"escalation": "Escalation", "quality_sample": "Quality sample"}
+
+
+def age(opened_at: datetime, now: datetime) -> str:
+    """How long ago, in its largest sensible unit: 45 s, 12 min, 5 h, 3 d."""
+    if opened_at.tzinfo is None:
+        opened_at = opened_at.replace(tzinfo=UTC)
+    seconds = max(0, int((now - opened_at).total_seconds()))
+    for unit, size, until in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 48 * 3600)):
+        if seconds < until:
+            return f"{seconds // size} {unit}"
+    return f"{seconds // 86400} d"
+
+
+def words(name: str) -> str:
+    """An identifier as people read it."""
+    return name.replace("_", " ").replace("-", " ")
+
+
+def link(wanted: Filter, offset: int) -> str:
+    """The address of another part of the same queue."""
+    fields = {"task": wanted.task, "kind": wanted.kind, "offset": offset or None}
+    return "/?" + urlencode({name: value for name, value in fields.items() if value is not None})
+
+
+_environment = Environment(
+    loader=PackageLoader("review"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters["words"] = words
+_environment.globals.update(reasons=REASONS, kinds=KINDS, link=link, age=age)
+
+
+def render_queue(overview: Overview | None, wanted: Filter, held: int, partitions: int) -> str:
+    """The page. `overview` is None while the table is being recovered."""
+    return _environment.get_template("queue.html").render(
+        overview=overview, wanted=wanted, held=held, partitions=partitions, now=datetime.now(UTC)
+    )

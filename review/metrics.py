@@ -1,0 +1,59 @@
+"""What the desk counts. Names once, with what they mean and what to do; no label holds text or an id."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from review.table import CaseTable
+
+
+class DeskMetrics:
+    """One registry per desk, so that two desks in one test never share counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.events = Counter(
+            "mimamori_review_events",
+            "Events consumed, by kind and what they did. Any `unreadable`: the log has the place.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self.decisions = Counter(
+            "mimamori_review_decisions",
+            "Decisions taken at this desk, by finding, or `refused` with the status given.",
+            ["finding"],
+            registry=self.registry,
+        )
+        self.confirm_seconds = Histogram(
+            "mimamori_review_confirm_seconds",
+            "From a reviewer's click to the decision standing in the table. Slow: look at the brokers.",
+            registry=self.registry,
+        )
+        self._open = Gauge(
+            "mimamori_review_open_cases",
+            "Cases waiting for a person. Growing: more reviewers, or a higher threshold.",
+            ["task", "kind"],
+            registry=self.registry,
+        )
+        self._oldest = Gauge(
+            "mimamori_review_oldest_case_age_seconds",
+            "Age of the oldest open case, 0 without one.",
+            registry=self.registry,
+        )
+        self._ready = Gauge(
+            "mimamori_review_ready",
+            "1 once the table is recovered and partitions are held.",
+            registry=self.registry,
+        )
+
+    def expose(self, table: CaseTable, *, ready: bool) -> bytes:
+        """The metrics page; gauges are read from the table now."""
+        self._open.clear()
+        oldest = now = time.time()
+        self._ready.set(ready)
+        if ready:
+            for entry in table.open_cases():
+                self._open.labels(entry.case.task, entry.case.kind).inc()
+                oldest = min(oldest, entry.case.opened_at.timestamp())
+        self._oldest.set(now - oldest)
+        return generate_latest(self.registry)

@@ -1,0 +1,53 @@
+"""The order in which people see cases, and which of them a page shows. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from review.entries import Open
+from schemas.events import ReviewCase
+
+MAX_PAGE = 200
+
+
+class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which cases to show. An absent field does not filter."""
+
+    task: str | None = None
+    kind: str | None = None
+
+    def admits(self, case: ReviewCase) -> bool:
+        """Whether this case is to be shown."""
+        return self.task in {None, case.task} and self.kind in {None, case.kind}
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A slice of the queue. `total` counts every case the filter admits."""
+
+    cases: list[ReviewCase]
+    total: int
+    offset: int
+    limit: int
+
+
+def urgency(case: ReviewCase) -> tuple[float, float, str]:
+    """Sort key: highest priority first, oldest first among equals, then by id so that it is total."""
+    return (-case.priority, case.opened_at.timestamp(), case.id)
+
+
+def page(entries: Iterable[Open], wanted: Filter, *, offset: int, limit: int) -> Page:
+    """The cases at `offset` … `offset + limit` of the filtered queue."""
+    cases = sorted((entry.case for entry in entries if wanted.admits(entry.case)), key=urgency)
+    return Page(cases[offset : offset + limit], len(cases), offset, limit)
+
+
+def severity_levels(case: ReviewCase, peers: Iterable[ReviewCase]) -> Sequence[str]:
+    """The levels a reviewer may choose, least severe first as the worker lists them.
+
+    A quality sample carries no severity; its levels are then those of any other case of its task.
+    Empty where nobody knows them.
+    """
+    for candidate in (case, *(peer for peer in peers if peer.task == case.task)):
+        if candidate.severity is not None and candidate.severity.scores:
+            return tuple(candidate.severity.scores)
+    return ()

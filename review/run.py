@@ -1,0 +1,117 @@
+"""Runs the desk until a signal or a fault: `run(settings)` is the whole of `mimamori review`.
+
+Faust does not stop while it is stuck joining its group, so SIGTERM starts a clock of its own: at the
+deadline the process ends, whatever the event loop does. Nothing is lost, what was not committed is
+delivered again.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import threading
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+
+import faust
+import structlog
+
+from review.app import ReviewApp
+from review.cluster import inspect
+from review.errors import DeskError
+from review.logs import capture_library_logs
+from review.settings import ReviewSettings
+from review.web import DeskServer
+
+log = structlog.get_logger()
+
+
+class DeskWorker(faust.Worker):
+    """Faust's worker, quiet, with a deadline."""
+
+    def __init__(self, review: ReviewApp, server: DeskServer, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            review.faust, server, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False
+        )
+        self.spinner = None
+        self._review = review
+        self._server = server
+        self._deadline: threading.Timer | None = None
+
+    @property
+    def told_to_stop(self) -> bool:
+        """Whether a signal has come."""
+        return self._deadline is not None
+
+    def _install_signal_handlers_unix(self) -> None:
+        # signal.signal, not loop.add_signal_handler: this one also runs when the loop does not.
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._deadline is None:
+            self._deadline = threading.Timer(self._review.settings.shutdown_seconds, _give_up)
+            self._deadline.daemon = True
+            self._deadline.start()
+            self.loop.call_soon_threadsafe(self._schedule_shutdown, signal.Signals(number))
+
+    async def on_startup_finished(self) -> None:
+        """Say where the desk is."""
+        host = self._review.settings.host
+        log.info(
+            "desk_open", url=f"http://{host}:{self._server.port}/", partitions=self._review.held_partitions
+        )
+
+    def run(self) -> None:
+        """Run until stopped. Raises whatever made the app crash."""
+        self._starting_fut = asyncio.ensure_future(self.start(), loop=self.loop)
+        try:
+            self.loop.run_until_complete(self._starting_fut)
+        except asyncio.CancelledError:
+            pass  # a signal, while starting
+        finally:
+            self.stop_and_shutdown()
+
+
+def _give_up() -> None:
+    log.warning("shutdown_deadline_passed", hint="what was not committed will be delivered again")
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def run(settings: ReviewSettings) -> None:
+    """Serve the desk. Raises DeskError: one line saying why it could not start, or go on."""
+    capture_library_logs()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    cluster = loop.run_until_complete(inspect(settings))
+    with _sole_user_of(settings.folder):
+        review = ReviewApp(settings, cluster, loop)
+        worker = DeskWorker(review, DeskServer(review), loop)
+        try:
+            worker.run()
+        except DeskError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever Faust stops with becomes one line
+            if worker.told_to_stop:  # Faust trips over its own feet when stopped while it starts
+                log.warning("shutdown_incomplete", error=type(error).__name__)
+                return
+            raise DeskError(f"the desk stopped: {type(error).__name__}: {error}") from None
+    log.info("desk_closed")
+
+
+def _sole_user_of(folder: Path) -> TextIOWrapper:
+    # RocksDB has its own lock; Faust would wait 30 s for it, in silence, and then crash.
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise DeskError(f"cannot keep the table in {folder}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise DeskError(f"another desk keeps its table in {folder}: set MIMAMORI_REVIEW_FOLDER") from None
+    return lock

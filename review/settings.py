@@ -1,0 +1,119 @@
+"""The desk's settings: environment variables starting with MIMAMORI_REVIEW_, checked once, at start.
+
+They do not guarantee that the cluster agrees: `review.cluster` looks at that.
+"""
+
+import os
+import ssl
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from review.errors import DeskError
+
+ENV_PREFIX = "MIMAMORI_REVIEW_"
+
+
+class ReviewSettings(BaseSettings):
+    """Everything the desk can be told. Durations are in the unit their name ends with."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    bootstrap: str = Field(default="127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, …")
+    topic_prefix: str = Field(default="mimamori.", description="Stands before every topic and the group")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; the desk has no login yet")
+    port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
+    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        default="localhost,127.0.0.1,[::1]",
+        validate_default=True,
+        description="Host names browsers may call the desk by, comma separated; * for any",
+    )
+
+    folder: Path = Field(default=Path("review-data"), description="Where the table is kept between runs")
+    store: Literal["rocksdict", "memory"] = Field(default="rocksdict", description="How the table is kept")
+    replication_factor: int | None = Field(
+        default=None,
+        ge=1,
+        description="Replicas of the table's changelog topic; 3, or all brokers, unless set",
+    )
+    keep_markers_days: float = Field(default=90, gt=0, description="How long a decided case is remembered")
+    changelog_compaction_hours: float = Field(
+        default=24, gt=0, description="Longest time a decided case's text stays in the changelog topic"
+    )
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca: Path | None = Field(default=None, description="PEM of the authorities that signed the brokers")
+    ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
+    ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
+
+    connect_seconds: float = Field(default=10, gt=0, description="How long to try to reach Kafka at start")
+    confirm_seconds: float = Field(default=10, gt=0, description="How long a decision waits for Kafka")
+    log_format: Literal["json", "console"] = "json"
+    shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _security_is_whole(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs sasl_username and sasl_password"
+            )
+        if (self.ssl_certificate is None) != (self.ssl_key is None):
+            raise ValueError("ssl_certificate and ssl_key go together")
+        return self
+
+    @property
+    def cases_topic(self) -> str:
+        """Where review cases come from."""
+        return f"{self.topic_prefix}review-cases"
+
+    @property
+    def decisions_topic(self) -> str:
+        """Where decisions go, and come back from."""
+        return f"{self.topic_prefix}review-decisions"
+
+    @property
+    def app_id(self) -> str:
+        """The consumer group, and the first part of the changelog topic's name."""
+        return f"{self.topic_prefix}review"
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The TLS settings, None where the protocol has no TLS. Raises DeskError: unreadable files."""
+        if "SSL" not in self.security_protocol.split("_"):
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_ca)
+            if self.ssl_certificate is not None:
+                context.load_cert_chain(self.ssl_certificate, self.ssl_key)
+        except OSError as error:  # ssl.SSLError is an OSError
+            raise DeskError(f"TLS to Kafka: cannot read the PEM files ({error.strerror or error})") from None
+        return context
+
+
+def load_settings() -> ReviewSettings:
+    """Read the environment. Raises DeskError naming each wrong or unknown variable, never its value."""
+    known = {ENV_PREFIX + name.upper() for name in ReviewSettings.model_fields}
+    if unknown := sorted(
+        name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+    ):
+        raise DeskError(f"no such setting: {', '.join(unknown)}; see docs/review.md")
+    try:
+        return ReviewSettings()
+    except ValidationError as error:
+        faults = (
+            f"{ENV_PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise DeskError("; ".join(faults)) from None

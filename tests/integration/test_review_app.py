@@ -1,0 +1,415 @@
+"""The review desk on a real Apache Kafka: a process of its own, killed and restarted as in life.
+
+The desk runs as its users run it, from the command line, and is asked over HTTP; what it writes is read
+by an independent read-committed consumer.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+    AdminClient,
+    NewTopic,
+)
+
+from schemas.codec import decode, encode
+from schemas.events import Origin, ReviewCase, ReviewDecision, Severity
+from worker.sandbox import Sandbox
+
+STARTED = datetime.now(UTC)
+PATIENCE = 30.0
+TEXT = "since the move I only speak to the cat, and I have stopped answering my sister"
+
+
+def until(wanted: Callable[[], Any], what: str) -> Any:
+    """Poll a condition that another process brings about."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := wanted():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+
+
+def a_case(number: int, priority: float = 50.0, text: str | None = TEXT) -> ReviewCase:
+    return ReviewCase(
+        id=f"case:messages:0:{number}",
+        label_id=f"label:messages:0:{number}",
+        message_id=f"m-{number}",
+        origin=Origin("messages", 0, number),
+        task="stress",
+        kind="escalation",
+        verdict="at_risk",
+        risk=0.9,
+        severity=Severity("high", {"low": 0.2, "high": 0.8}),
+        priority=priority,
+        reasons=["above_upper_threshold"],
+        bundle="0" * 64,
+        conversation_id=None,
+        text=text,
+        opened_at=STARTED - timedelta(minutes=number),
+    )
+
+
+def a_decision(case: ReviewCase, reviewer: str = "Ben") -> ReviewDecision:
+    return ReviewDecision(
+        f"decision:{case.id}:{reviewer}",
+        case.id,
+        case.message_id,
+        case.task,
+        reviewer,
+        "unsure",
+        None,
+        None,
+        STARTED,
+    )
+
+
+class Cluster:
+    """The test's own topics, written and read without the desk."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self.prefix = f"review-{secrets.token_hex(4)}."
+        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions")]
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        for made in self._admin.create_topics([NewTopic(topic, 2, 1) for topic in self.topics]).values():
+            made.result()
+        self._producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
+
+    def send(self, *events: ReviewCase | ReviewDecision) -> None:
+        for event in events:
+            if isinstance(event, ReviewCase):
+                self._producer.produce(self.topics[0], encode(event), key=event.id)
+            else:
+                self._producer.produce(self.topics[1], encode(event), key=event.case_id)
+        assert self._producer.flush(10) == 0
+
+    def send_raw(self, topic: int, *values: bytes | None) -> None:
+        for value in values:
+            self._producer.produce(self.topics[topic], value, key="k")
+        assert self._producer.flush(10) == 0
+
+    def send_aborted(self, event: ReviewCase) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.prefix}t"})
+        producer.init_transactions(10)
+        producer.begin_transaction()
+        producer.produce(self.topics[0], encode(event), key=event.id)
+        producer.flush(10)
+        producer.abort_transaction(10)
+
+    def read(self, topic: str) -> list[tuple[bytes | None, bytes | None]]:
+        """Everything committed on a topic, oldest first per partition."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": self.prefix + "reader",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        records: list[tuple[bytes | None, bytes | None]] = []
+        try:
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in range(2)])
+            ended = 0
+            while ended < 2:
+                record = consumer.poll(PATIENCE)
+                assert record is not None
+                if record.error():
+                    ended += 1
+                else:
+                    records.append((record.key(), record.value()))
+        finally:
+            consumer.close()
+        return records
+
+    def decisions(self) -> list[ReviewDecision]:
+        return [decode(ReviewDecision, value) for _, value in self.read(self.topics[1]) if value is not None]
+
+    def close(self) -> None:
+        mine = [name for name in self._admin.list_topics(timeout=10).topics if name.startswith(self.prefix)]
+        for deletion in self._admin.delete_topics(mine).values():
+            deletion.result()
+        del self._admin, self._producer  # or they would complain when the broker ends
+
+
+class DeskProcess:
+    """`mimamori review` as a process, and a browserless reviewer."""
+
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        given = {
+            "BOOTSTRAP": bootstrap,
+            "TOPIC_PREFIX": prefix,
+            "PORT": str(self.port),
+            "FOLDER": str(folder),
+        }
+        self._environment = os.environ | {f"MIMAMORI_REVIEW_{k}": v for k, v in (given | settings).items()}
+        self._log = folder.with_suffix(".log")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "review"], env=self._environment, stdout=log, stderr=log
+            )
+        return self
+
+    def ready(self) -> Self:
+        until(self._is_ready, f"the desk; its log: {self.log()}")
+        return self
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log()
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def stop(self, number: signal.Signals, seconds: float = PATIENCE) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(seconds)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def ask(self, request: Request) -> tuple[int, bytes]:
+        try:
+            with urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - always http, always this machine
+                return response.status, response.read()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
+
+    def decide(self, case: ReviewCase, **fields: str) -> tuple[int, Any]:
+        request = Request(
+            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/decision",
+            msgspec.json.encode({"finding": "unsure", "reviewer": "Aoi"} | fields),
+            {"Content-Type": "application/json"},
+        )
+        status, body = self.ask(request)
+        return status, msgspec.json.decode(body)
+
+    def queue(self) -> list[str]:
+        status, body = self.get("/api/cases?limit=200")
+        return [case["id"] for case in msgspec.json.decode(body)["cases"]] if status == 200 else []
+
+    def counted(self, sample: str) -> float:
+        lines = [line for line in self.get("/metrics")[1].decode().splitlines() if line.startswith(sample)]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def outcomes(self, kind: str, outcome: str) -> float:
+        return self.counted(f'mimamori_review_events_total{{kind="{kind}",outcome="{outcome}"}}')
+
+
+@pytest.fixture
+def cluster(kafka_bootstrap: str) -> Iterator[Cluster]:
+    made = Cluster(kafka_bootstrap)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def desk(cluster: Cluster, tmp_path: Path) -> Iterator[DeskProcess]:
+    process = DeskProcess(cluster.bootstrap, cluster.prefix, tmp_path / "table").start().ready()
+    yield process
+    process.stop(signal.SIGKILL)
+
+
+def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) -> None:
+    urgent, other = a_case(1, 90), a_case(2, 20)
+    cluster.send(other, urgent)
+    assert until(lambda: len(desk.queue()) == 2 and desk.queue(), "both cases") == [urgent.id, other.id]
+    assert TEXT in desk.get("/")[1].decode()
+
+    status, answer = desk.decide(urgent, finding="at_risk", severity="high", note="call the sister")
+    assert status == 201
+    assert desk.queue() == [other.id]  # at once: 201 means that the decision stands
+
+    [decision] = cluster.decisions()
+    assert msgspec.to_builtins(decision) == answer
+    assert (decision.case_id, decision.finding, decision.severity) == (urgent.id, "at_risk", "high")
+    assert cluster.read(cluster.topics[1])[0][0] == urgent.id.encode()
+
+    assert desk.decide(urgent, finding="not_at_risk")[0] == 409
+    assert desk.decide(other, finding="maybe") == (
+        422,
+        {
+            "error": "some fields are wrong: finding",
+            "fields": {"finding": "must be one of at_risk, not_at_risk, unsure"},
+        },
+    )
+    assert desk.decide(a_case(99))[0] == 404
+    assert len(cluster.decisions()) == 1
+    assert msgspec.json.decode(desk.get(f"/api/cases/{urgent.id}")[1])["state"] == "decided"
+    assert TEXT not in desk.log()
+
+
+def test_two_clicks_at_once_are_one_decision(cluster: Cluster, desk: DeskProcess) -> None:
+    case = a_case(3)
+    cluster.send(case)
+    until(desk.queue, "the case")
+    with ThreadPoolExecutor(8) as clicks:
+        statuses = sorted(status for status, _ in clicks.map(lambda _: desk.decide(case), range(8)))
+    assert statuses == [201] + [409] * 7
+    assert len(cluster.decisions()) == 1
+
+
+def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
+    cluster: Cluster, desk: DeskProcess, tmp_path: Path
+) -> None:
+    cases = [a_case(number, priority=number) for number in range(1, 11)]
+    cluster.send(*cases)
+    until(lambda: len(desk.queue()) == 10, "ten cases")
+    assert desk.decide(cases[0])[0] == 201
+    expected = [case.id for case in reversed(cases[1:])]
+
+    desk.stop(signal.SIGKILL)
+    desk.start().ready()
+    assert until(lambda: len(desk.queue()) == 9 and desk.queue(), "the table") == expected
+    assert desk.decide(cases[0])[0] == 409
+
+    assert desk.stop(signal.SIGTERM) == 0
+    elsewhere = (
+        DeskProcess(cluster.bootstrap, cluster.prefix, tmp_path / "empty", STORE="memory").start().ready()
+    )
+    try:
+        assert elsewhere.queue() == expected
+        assert elsewhere.decide(cases[0])[0] == 409
+    finally:
+        elsewhere.stop(signal.SIGKILL)
+
+    # The text of the decided case is gone from the newest changelog record of its key.
+    newest = dict(cluster.read(f"{cluster.prefix}review-cases-changelog"))
+    assert TEXT.encode() not in (newest[f"case:{cases[0].id}".encode()] or b"")
+
+
+def test_redelivery_changes_nothing_and_an_early_decision_is_remembered(
+    cluster: Cluster, desk: DeskProcess
+) -> None:
+    early, late = a_case(4), a_case(5)
+    cluster.send(a_decision(early))
+    until(lambda: desk.outcomes("review-decision", "early"), "the early decision")
+    cluster.send(early, late, late, early)
+    until(lambda: desk.outcomes("review-case", "already_decided") == 2, "the decided case, twice")
+    until(lambda: desk.outcomes("review-case", "repeated") == 1, "the open case again")
+    assert desk.queue() == [late.id]
+
+    cluster.send(a_decision(late, "Ben"), a_decision(late, "Chi"))
+    until(lambda: desk.outcomes("review-decision", "repeated") == 1, "the second decision")
+    cluster.send(late)
+    until(lambda: desk.outcomes("review-case", "already_decided") == 3, "the case after its decision")
+    assert desk.queue() == []
+    assert msgspec.json.decode(desk.get(f"/api/cases/{late.id}")[1])["decision"]["reviewer"] == "Ben"
+
+
+def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster, desk: DeskProcess) -> None:
+    secret = b"do not print me"
+    cluster.send_raw(0, b'{"id": "' + secret, b'{"text": "' + secret + b'"}', b"\xff" + secret, None)
+    cluster.send_raw(1, b"[]")
+    case = a_case(6)
+    cluster.send(case)
+    until(desk.queue, "the good case")
+    until(lambda: desk.outcomes("review-decision", "unreadable") == 1, "the bad decision")
+    until(lambda: desk.outcomes("review-case", "unreadable") == 4, "the bad cases")
+    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert secret.decode() not in desk.log()
+    assert secret.decode() not in desk.get("/")[1].decode()
+
+    desk.stop(signal.SIGKILL)
+    desk.start().ready()
+    assert "5 records could not be read" in desk.get("/")[1].decode()
+
+
+def test_cases_of_aborted_transactions_are_not_shown(cluster: Cluster, desk: DeskProcess) -> None:
+    cluster.send_aborted(a_case(7))
+    cluster.send(*(a_case(number) for number in range(10, 20)))  # both partitions get some
+    until(lambda: len(desk.queue()) == 10, "the committed cases")
+    assert desk.outcomes("review-case", "opened") == 10
+
+
+def test_a_large_case_fits_the_changelog(cluster: Cluster, desk: DeskProcess) -> None:
+    large = a_case(8, text="é" * 450_000)
+    cluster.send(large)
+    assert until(desk.queue, "the large case") == [large.id]
+    assert desk.decide(large)[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            {"BOOTSTRAP": "127.0.0.1:1", "CONNECT_SECONDS": "2"},
+            "cannot reach Kafka at 127.0.0.1:1 within 2 s",
+        ),
+        ({"TOPIC_PREFIX": "nobody-made-these."}, "no topic nobody-made-these.review-cases"),
+        ({"REPLICATION_FACTOR": "9"}, "cannot have 9 replicas"),
+        ({"COLOUR": "blue"}, "no such setting: MIMAMORI_REVIEW_COLOUR"),
+    ],
+)
+def test_a_desk_that_cannot_start_says_why_in_one_line(
+    cluster: Cluster, tmp_path: Path, settings: dict[str, str], says: str
+) -> None:
+    desk = DeskProcess(cluster.bootstrap, cluster.prefix, tmp_path / "table", **settings).start()
+    assert desk.stop(signal.SIGCONT) == 1  # SIGCONT does nothing: it ends by itself
+    assert says in desk.log()
+    assert len(desk.log().splitlines()) == 1
+
+
+def test_a_second_desk_on_the_same_folder_or_port_says_so(
+    cluster: Cluster, desk: DeskProcess, tmp_path: Path
+) -> None:
+    twin = DeskProcess(cluster.bootstrap, cluster.prefix, tmp_path / "table").start()
+    assert twin.stop(signal.SIGCONT) == 1
+    assert "another desk keeps its table in" in twin.log()
+    neighbour = DeskProcess(
+        cluster.bootstrap, cluster.prefix, tmp_path / "other", PORT=str(desk.port)
+    ).start()
+    assert neighbour.stop(signal.SIGCONT) == 1
+    assert f"cannot listen on 127.0.0.1:{desk.port}" in neighbour.log()
+
+
+def test_without_a_broker_sigterm_still_ends_it_and_no_decision_is_claimed(tmp_path: Path) -> None:
+    with Sandbox(redis=False) as sandbox:
+        if "KAFKA_BOOTSTRAP" in os.environ:
+            pytest.skip("the broker is somebody else's: it cannot be killed")
+        cluster = Cluster(sandbox.bootstrap)
+        desk = DeskProcess(
+            sandbox.bootstrap, cluster.prefix, tmp_path / "table", CONFIRM_SECONDS="1", SHUTDOWN_SECONDS="3"
+        )
+        desk.start().ready()
+        try:
+            case = a_case(9)
+            cluster.send(case)
+            until(desk.queue, "the case")
+            sandbox.kill_kafka()
+            assert desk.decide(case)[0] == 503
+            started = time.monotonic()
+            assert desk.stop(signal.SIGTERM) == 0
+            assert time.monotonic() - started < 8
+        finally:
+            if desk._process is not None and desk._process.poll() is None:
+                desk.stop(signal.SIGKILL)
