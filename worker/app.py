@@ -57,20 +57,20 @@ class App:
         self._to_screen: Batches = queue.SimpleQueue()
         self._to_commit: Batches = queue.SimpleQueue()
         self._intake = intake_of(self._assignment, self._to_screen)
-        self._failure: BaseException | None = None
+        self._failure: FatalError | None = None
         self._draining = threading.Event()
         self.ready = self._intake.joined
 
     def run(self, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer) -> None:
-        """Screen until `stop`. Raises what the first failing station raised."""
-        consumer = consumer_of(self._intake)
-        outbox = Outbox(self._outcomes, consumer, producer, self._assignment, self._metrics)
-        stations = [
-            self._station("screener", self._screener.screen, self._to_screen, self._to_commit),
-            self._station("outbox", outbox.commit, self._to_commit, None),
-        ]
-        where_to_listen = self._settings.health_host, self._settings.health_port
-        with Health(*where_to_listen, self._metrics, self._live, self._ready) as health:
+        """Screen until `stop`. Raises FatalError: what the first failing station said."""
+        listen = self._settings.health_host, self._settings.health_port
+        with Health(*listen, self._metrics, self._live, self._ready) as health:
+            consumer = consumer_of(self._intake)
+            outbox = Outbox(self._outcomes, consumer, producer, self._assignment, self._metrics)
+            stations = [
+                self._station("screener", self._screener.screen, self._to_screen, self._to_commit),
+                self._station("outbox", outbox.commit, self._to_commit, None),
+            ]
             log.info("worker_started", health_port=health.port, group=self._settings.group)
             try:
                 self._intake.run(consumer)
@@ -118,9 +118,13 @@ class App:
 
     def _fail(self, station: str, error: BaseException) -> None:
         """Keep the first failure, void what is in flight, stop reading."""
-        # Not the message of an unexpected error: it could quote a text.
-        detail = str(error) if isinstance(error, FatalError) else where(error)
-        log.error("station_failed", station=station, error=type(error).__name__, detail=detail)
+        if not isinstance(error, FatalError):
+            # Not its own message, nor its traceback: they could quote a text.
+            error = FatalError(
+                f"the {station} failed unexpectedly, {type(error).__name__} at {where(error)}: a fault of "
+                "ours; nothing it held was committed, and it will be read again"
+            )
+        log.error("station_failed", station=station, error=str(error))
         self._failure = self._failure or error
         self._assignment.end_epoch()
         self._intake.stop()
