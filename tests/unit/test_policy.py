@@ -142,7 +142,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_thresholds_come_from_settings_over_calibration_over_task(bundle: Bundle) -> None:
     fitted = Calibration("fitted on 50", 0.1, 0.6, 0.1, 50, 25)
     adapted = Bundle(bundle.path, bundle.manifest, bundle.fingerprint, None, fitted)
-    assert policy_of(settings(), bundle).thresholds == Thresholds(0.3, 0.7, "none: the task's default thresholds")
+    assert policy_of(settings(), bundle).thresholds == Thresholds(
+        0.3, 0.7, "none: the task's default thresholds"
+    )
     assert policy_of(settings(), adapted).thresholds == Thresholds(0.1, 0.6, "fitted on 50")
     assert policy_of(settings(lower=0.05), adapted).thresholds == Thresholds(0.05, 0.6, "settings")
     assert (
