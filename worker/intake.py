@@ -133,8 +133,10 @@ class Intake:
         return max(0.0, min(IDLE_POLL_S, self._settings.max_wait_ms / 1000 - age))
 
     def _is_due(self, batch: Batch) -> bool:
+        idle = self._assignment.in_flight == 1  # nothing but this one: waiting would only cost time
         return (
-            batch.tokens >= self._settings.max_tokens
+            idle
+            or batch.tokens >= self._settings.max_tokens
             or len(batch.entries) >= self._settings.max_records
             or time.monotonic() - batch.opened_at >= self._settings.max_wait_ms / 1000
         )

@@ -83,7 +83,9 @@ class Settings(BaseSettings):
     # Batches
     max_tokens: Positive = Field(2048, description="A batch closes at about this many tokens to read.")
     max_records: Positive = Field(2000, description="… or at this many records.")
-    max_wait_ms: Positive = Field(50, description="… or when its first record is this old.")
+    max_wait_ms: Positive = Field(
+        50, description="… or when its first record is this old; at once while nothing is in flight."
+    )
     max_batches: Positive = Field(3, description="Batches in flight before polling pauses.")
     max_text_chars: Positive = Field(100_000, description="A longer text is a dead letter (text_too_long).")
 

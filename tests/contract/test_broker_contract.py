@@ -167,6 +167,17 @@ def test_each_partition_is_read_in_offset_order(broker: Broker, consumer: Consum
         assert offsets == list(range(len(offsets)))
 
 
+def test_a_poll_waits_for_the_first_record_not_for_as_many_as_it_may_bring(
+    broker: Broker, consumer: Consumer
+) -> None:
+    broker.send(b"k", b"0")
+    take(consumer, 1)
+    broker.send(b"k", b"1")
+    started = time.monotonic()
+    assert [r.value for r in consumer.poll(100, 60.0)] == [b"1"]
+    assert time.monotonic() - started < 30
+
+
 def test_null_keys_and_values_arrive_as_none(broker: Broker, consumer: Consumer) -> None:
     broker.send(None, None)
     (record,) = take(consumer, 1)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,9 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import confluent_kafka as ck
 import pytest
@@ -55,6 +59,41 @@ class Platform:
             )
         self.workers.append(worker)
         return worker
+
+    def start_desk(self, folder: Path) -> str:
+        """`mimamori review` as a process; returns its address once its table is there."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = {
+            "MIMAMORI_REVIEW_BOOTSTRAP": self._bootstrap,
+            "MIMAMORI_REVIEW_TOPIC_PREFIX": self.prefix,
+            "MIMAMORI_REVIEW_PORT": str(port),
+            "MIMAMORI_REVIEW_FOLDER": str(folder / "desk"),
+        }
+        with (folder / "desk.log").open("wb") as log:
+            desk = subprocess.Popen(
+                [sys.executable, "-m", "worker", "review"], env=os.environ | settings, stdout=log, stderr=log
+            )
+        self.workers.insert(0, desk)
+        address = f"http://127.0.0.1:{port}"
+
+        def ready() -> bool:
+            assert desk.poll() is None, (folder / "desk.log").read_text()
+            try:
+                return bool(urlopen(f"{address}/readyz", timeout=5).status == 200)
+            except (HTTPError, URLError, ConnectionError):
+                return False
+
+        self.wait(ready)
+        return address
+
+    def ask(self, address: str, path: str, body: object = None) -> Any:
+        """GET, or POST where there is a body; JSON both ways."""
+        headers = {"Content-Type": "application/json"}
+        request = Request(address + path, json.dumps(body).encode() if body else None, headers)
+        with urlopen(request, timeout=20) as answer:
+            return json.load(answer)
 
     def send(self, *values: bytes | None) -> None:
         for number, value in enumerate(values):
@@ -191,3 +230,21 @@ def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(platform: 
     assert (first["cached"], second["cached"]) == (False, True)
     assert first["risk"] == second["risk"]
     assert first["severity"] == second["severity"]
+
+
+def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: Path) -> None:
+    platform.start_worker()
+    texts = [text for text, truth in held_out() if truth]
+    platform.send(*(message(number, text) for number, text in enumerate(texts)))
+    desk = platform.start_desk(tmp_path)
+    platform.wait(lambda: len(platform.outcomes()) == len(texts))
+    platform.wait(lambda: 0 < len(platform.read("review-cases")) == platform.ask(desk, "/api/cases")["total"])
+
+    queue = platform.ask(desk, "/api/cases?limit=50")["cases"]
+    assert [case["priority"] for case in queue] == sorted((case["priority"] for case in queue), reverse=True)
+    first = queue[0]
+    decision = {"finding": "at_risk", "reviewer": "kim", "severity": "high"}
+    platform.ask(desk, f"/api/cases/{first['id']}/decision", decision)
+    (event,) = platform.read("review-decisions")
+    assert (event["case_id"], event["message_id"]) == (first["id"], first["message_id"])
+    assert platform.ask(desk, "/api/cases")["total"] == len(queue) - 1

@@ -195,7 +195,7 @@ class DeskProcess:
 
     def ask(self, request: Request) -> tuple[int, bytes]:
         try:
-            with urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - always http, always this machine
+            with urlopen(request, timeout=PATIENCE) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:

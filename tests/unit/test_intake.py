@@ -118,9 +118,16 @@ def test_lost_partitions_void_even_the_open_batch() -> None:
         fixture.intake.lost([("mimamori.messages", 0)])
         return []
 
-    fixture.run(lambda: [record(1)], lose)
-    assert fixture.taken() == []
-    assert fixture.assignment.in_flight == 0
+    fixture.run(lambda: [record(1)], lambda: [record(2)], lose)
+    (first,) = fixture.taken()  # the second was still open
+    assert not fixture.assignment.is_current(first.epoch)
+    assert fixture.assignment.in_flight == 1
+
+
+def test_a_batch_waits_for_company_only_while_another_is_in_flight() -> None:
+    fixture = Fixture(max_wait_ms=60_000)
+    fixture.run(lambda: [record(1)], lambda: [record(2)], lambda: [record(3)])
+    assert [len(batch.entries) for batch in fixture.taken()] == [1, 2]
 
 
 def test_a_batch_closes_at_its_token_budget() -> None:

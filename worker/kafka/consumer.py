@@ -50,7 +50,7 @@ class KafkaConsumer:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """See `worker.kafka.Consumer.poll`."""
         self._rebalanced = False
-        messages = self._consumer.consume(limit, timeout_s)
+        messages = consume(self._consumer, limit, timeout_s)
         self._note_membership()
         records = [to_record(message) for message in messages if not self._is_error(message)]
         if self._rebalanced:  # records fetched before a revocation that was served in this very call
@@ -148,6 +148,12 @@ class KafkaConsumer:
         self._listener.lost(sorted(_names(partitions)))
         self._assigned -= _names(partitions)
         consumer.incremental_unassign(partitions)
+
+
+def consume(consumer: ck.Consumer, limit: int, timeout_s: float) -> list[ck.Message]:
+    """Up to `limit` messages, waiting only for the first: the client's own `consume` waits for them all."""
+    first = consumer.consume(1, timeout_s)
+    return first + consumer.consume(limit - 1, 0) if first and limit > 1 else first
 
 
 def _names(partitions: Sequence[ck.TopicPartition]) -> set[Partition]:

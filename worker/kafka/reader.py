@@ -8,7 +8,7 @@ import confluent_kafka as ck
 from worker.batch import Record
 from worker.errors import BrokerError
 from worker.kafka.client import log_error
-from worker.kafka.consumer import to_record
+from worker.kafka.consumer import consume, to_record
 
 TIMEOUT_S = 10.0
 
@@ -37,7 +37,7 @@ class Reader:
 
     def poll(self, limit: int = 500, timeout_s: float = 0.1) -> list[Record]:
         """Up to `limit` records; in offset order per partition."""
-        messages = self._consumer.consume(limit, timeout_s)
+        messages = consume(self._consumer, limit, timeout_s)
         return [to_record(message) for message in messages if message.error() is None]
 
     def __enter__(self) -> Self:
