@@ -5,6 +5,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -80,7 +81,7 @@ def demo(
                 burst_s = time.monotonic() - started
             _summary(console, tally, again, len(records), len(burst), burst_s)
             if keep:
-                _keep(console, sandbox.bootstrap, home, metrics)
+                _keep(console, sandbox.bootstrap, home / "demo-review.log", metrics)
     _next(console, bundle, fingerprint, log)
 
 
@@ -183,14 +184,15 @@ def _engine(log: Path) -> str:
     return "an engine its log does not name"
 
 
-def _keep(console: Console, bootstrap: str, home: Path, metrics: str) -> None:
+def _keep(console: Console, bootstrap: str, log: Path, metrics: str) -> None:
     """Run the review desk beside the worker until Ctrl-C."""
-    settings = {"MIMAMORI_REVIEW_BOOTSTRAP": bootstrap, "MIMAMORI_REVIEW_FOLDER": str(home / "demo-review")}
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_REVIEW_")}
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with (home / "demo-review.log").open("wb") as output:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_REVIEW_")}
+    # A table of its own each time: it belongs to a Kafka that ends with the demo.
+    with tempfile.TemporaryDirectory() as folder, log.open("wb") as output:
+        settings = {"MIMAMORI_REVIEW_BOOTSTRAP": bootstrap, "MIMAMORI_REVIEW_FOLDER": folder}
         desk = subprocess.Popen(
             [sys.executable, "-m", "worker", "review"], env=outside | settings, stdout=output, stderr=output
         )
@@ -201,7 +203,7 @@ def _keep(console: Console, bootstrap: str, home: Path, metrics: str) -> None:
         while not stopping.wait(0.5) and desk.poll() is None:
             pass
         if desk.poll() is not None:
-            console.print(f"[bold red]the review desk ended by itself: see {home / 'demo-review.log'}[/]")
+            console.print(f"[bold red]the review desk ended by itself, its log says why: {log}[/]")
         desk.terminate()
         desk.wait(30)
 
