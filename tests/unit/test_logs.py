@@ -12,7 +12,7 @@ from schemas.events import Message
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, settings, wait_for
 from worker.engine.canned import CannedEngine
-from worker.errors import DeviceError, MimamoriError
+from worker.errors import DeviceError, FatalError
 from worker.kafka import Consumer, RebalanceListener
 from worker.logs import configure_logs, where
 from worker.scores import Scores
@@ -102,12 +102,13 @@ def test_no_log_line_quotes_a_text_even_where_an_error_does(kind: type[Exception
         wait_for(lambda: not worker.thread.is_alive())
     assert worker.error is not None
     (failed,) = (line for line in lines if line["event"] == "station_failed")
-    assert (failed["station"], failed["error"]) == ("screener", kind.__name__)
-    assert "test_logs.py:" in failed["detail"]  # enough to find it
+    assert failed["station"] == "screener"
+    assert f"{kind.__name__} at " in failed["error"]
+    assert "test_logs.py:" in failed["error"]  # enough to find it
     assert SECRET not in repr(lines)
-    assert not isinstance(
-        worker.error, MimamoriError
-    )  # the command line prints such an error without its message
+    # Nor is it in what the command line prints, or in any traceback it could print.
+    assert isinstance(worker.error, FatalError)
+    assert SECRET not in str(worker.error)
 
 
 def test_an_error_raised_on_purpose_is_logged_in_full() -> None:
@@ -128,5 +129,5 @@ def test_an_error_raised_on_purpose_is_logged_in_full() -> None:
             MemoryProducer(broker, "a"),
         )
         wait_for(lambda: not worker.thread.is_alive())
-    assert any(line.get("detail") == "the GPU has gone: restart the worker" for line in lines)
+    assert any(line.get("error") == "the GPU has gone: restart the worker" for line in lines)
     assert SECRET not in repr(lines)
