@@ -18,6 +18,7 @@ import msgspec
 
 # A platform's own id. Ours are made from a topic's name (up to 249 characters) and need more room.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Short = Annotated[str, msgspec.Meta(max_length=256)]
 OwnId = Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
 # RFC 3339 with its offset: a time without one could be off by half a day.
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -71,10 +72,10 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
     id: Id
     text: str
-    task: str | None = None
-    conversation_id: str | None = None
-    author_id: str | None = None
-    language: str | None = None
+    task: Short | None = None
+    conversation_id: Short | None = None
+    author_id: Short | None = None
+    language: Short | None = None
     sent_at: Time | None = None
 
 
@@ -116,7 +117,7 @@ class ReviewCase(msgspec.Struct, frozen=True):
     priority: Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
     reasons: list[Reason]
     bundle: str
-    conversation_id: str | None
+    conversation_id: Short | None
     text: str | None
     opened_at: Time
 

@@ -107,13 +107,13 @@ class Intake:
     def _step(self, consumer: Consumer) -> None:
         if not self._assignment.is_current(self._epoch):
             self._rewind(consumer)
-        if self._waiting:  # every batch that may be in flight is
-            consumer.pause()
-            self._assignment.wait_below(self._settings.max_batches, IDLE_POLL_S)
-            self._take_in(self._poll(consumer, CHUNK, 0))
-        else:
+        if not self._waiting:
             consumer.resume()
             self._take_in(self._poll(consumer, CHUNK, self._patience()))
+        elif not self._assignment.wait_below(self._settings.max_batches, IDLE_POLL_S):
+            # Not at once: pausing throws away what the client has fetched ahead.
+            consumer.pause()
+            self._take_in(self._poll(consumer, CHUNK, 0))
         self._fill()
         if self._open is not None and self._is_due(self._open):
             self._close_batch()

@@ -5,6 +5,7 @@ from the record's origin, so that a repeated delivery has the same id.
 """
 
 import math
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -17,6 +18,8 @@ from worker.scores import Scores
 from worker.settings import Settings
 
 Outcome = Label | ReviewCase | DeadLetter
+
+LONGEST_KEY = 4096  # bytes
 
 
 class Outcomes:
@@ -129,5 +132,10 @@ class Outcomes:
 
 
 def _partition_key(record: Record, fallback: str) -> bytes:
-    """The platform's own key, so that what belongs together stays in one partition, in order."""
-    return record.key if record.key is not None else fallback.encode()
+    """The platform's own key, so that what belongs together stays in one partition, in order.
+
+    A key so long that no outcome topic would take it is replaced by its digest, the same each time.
+    """
+    if record.key is None:
+        return fallback.encode()
+    return record.key if len(record.key) <= LONGEST_KEY else hashlib.sha256(record.key).digest()

@@ -272,3 +272,13 @@ def test_a_label_keeps_to_the_running_app_context() -> None:
         wait_for(lambda: len(outcomes(broker)) == 1)
     first: Record = broker.read(LABELS)[0]
     assert first.key == b"0"
+
+
+def test_a_key_too_long_for_any_outcome_topic_is_replaced_by_its_digest() -> None:
+    broker = make_broker()
+    broker.append(MESSAGES, b"k" * 1_000_000, message(1))
+    broker.append(MESSAGES, b"k" * 1_000_000, b"not json")
+    drain(broker, [start(broker, settings())])
+    keys = {record.key for topic in (LABELS, DEAD) for record in broker.read(topic)}
+    assert len(keys) == 1
+    assert len(keys.pop() or b"") == 32
