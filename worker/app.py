@@ -58,7 +58,7 @@ class App:
         self._to_commit: Batches = queue.SimpleQueue()
         self._intake = intake_of(self._assignment, self._to_screen)
         self._failure: FatalError | None = None
-        self._draining = threading.Event()
+        self._draining = False  # a plain flag, as the intake's: set by a signal handler
         self.ready = self._intake.joined
 
     def run(self, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer) -> None:
@@ -78,7 +78,7 @@ class App:
             except BaseException as error:  # noqa: BLE001 - whatever it was, the others must stop
                 self._fail("intake", error)
             finally:
-                self._draining.set()
+                self._draining = True
                 self._intake.drain_until = -math.inf if self._failure else self._intake.drain_until
                 consumer.close()
                 producer.close()
@@ -88,9 +88,9 @@ class App:
 
     def stop(self) -> None:
         """Begin the drain. Idempotent."""
-        if not self._draining.is_set():
+        if not self._draining:
             self._intake.drain_until = time.monotonic() + self._settings.drain_s
-            self._draining.set()
+            self._draining = True
         self._intake.stop()
 
     def _station(
@@ -150,6 +150,6 @@ class App:
         return f"polling stopped {silent:.0f} s ago" if silent > STALLED_S else None
 
     def _ready(self) -> str | None:
-        if self._draining.is_set():
+        if self._draining:
             return "draining"
         return None if self._intake.joined.is_set() else "waiting for an assignment"

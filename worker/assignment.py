@@ -52,11 +52,14 @@ class Assignment:
         """Void every batch in flight. What the intake opens stays void until it has rewound."""
         with self._changed:
             self._epoch += 1
+            self._changed.notify_all()
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Wait until no batch is in flight. False: the time ran out first."""
+        """Wait until no batch is in flight. False: the time ran out, or the epoch ended, first."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._in_flight == 0, timeout_s)
+            epoch = self._epoch
+            self._changed.wait_for(lambda: self._in_flight == 0 or self._epoch != epoch, timeout_s)
+            return self._in_flight == 0
 
     def wait_below(self, batches: int, timeout_s: float) -> bool:
         """Wait until fewer than `batches` are in flight. False: the time ran out first."""

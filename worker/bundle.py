@@ -95,6 +95,11 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     examples: int
     positives: int
 
+    def __post_init__(self) -> None:
+        """Refuse thresholds that would clear, or escalate, everything by mistake."""
+        if not 0.0 <= self.lower <= self.upper <= 1.0:
+            raise ValueError("a calibration needs 0 <= lower <= upper <= 1")
+
 
 class Heads(msgspec.Struct, frozen=True):
     """heads.npz: standardise the pooled vector, then two linear heads. H hidden, S severity levels."""
@@ -216,4 +221,6 @@ def _read_heads(path: Path, manifest: Manifest) -> Heads:
     for name, shape in shapes.items():
         if name not in arrays or arrays[name].shape != shape:
             raise BundleError(f"{path / HEADS}: {name} must have shape {shape}: run `mimamori adapt` again")
+    if not all(np.isfinite(array).all() for array in arrays.values()) or not (arrays["scale"] > 0).all():
+        raise BundleError(f"{path / HEADS} holds numbers that no fit gives: run `mimamori adapt` again")
     return Heads(**{name: array.astype(np.float32) for name, array in arrays.items()})

@@ -201,8 +201,7 @@ class RedisCache:
 def open_cache(settings: Settings, fingerprint: str, metrics: Metrics) -> ScoreCache:
     """The cache the settings ask for. Asks nothing of Redis yet. Raises SettingsError: redis_url is no URL.
 
-    Keys hold the bundle's fingerprint and how long texts are cut into windows. Device and precision are
-    left out on purpose: their difference is within the bundle's parity gate, and CPU and GPU workers share.
+    `fingerprint` names everything that changes scores but the windows, which are added here.
     """
     if not settings.cache_entries:
         return NoCache()
@@ -241,7 +240,7 @@ def _client(url: str) -> redis.Redis:
             protocol=2,  # no HELLO and CLIENT SETINFO round trips inside the connect's timeouts
             driver_info=None,
         )
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: an option in the URL that redis-py does not know
         raise SettingsError(
             "MIMAMORI_REDIS_URL is no Redis URL: use redis://, rediss:// or unix://"
         ) from None

@@ -85,14 +85,14 @@ def sample_records(suffix: str = "") -> list[tuple[bytes, bytes, Message | None]
     return records
 
 
-def arrivals(reader: Reader, feed: Feed, expected: int) -> Iterator[Arrival]:
-    """What comes back, until `expected` records have their outcome.
+def arrivals(reader: Reader, feed: Feed, prefix: str, expected: int) -> Iterator[Arrival]:
+    """What comes back, until `expected` records have their outcome and every case of theirs is here.
 
     Raises FatalError where nothing comes for SILENCE_S.
     """
-    names = schemas.topic_names()
-    outcomes, heard = 0, time.monotonic()
-    while outcomes < expected:
+    names = schemas.topic_names(prefix)
+    outcomes, due, heard = 0, 0, time.monotonic()  # due: cases announced by a label and not here yet
+    while outcomes < expected or due:
         records = reader.poll()
         now = time.monotonic()
         if records:
@@ -104,6 +104,9 @@ def arrivals(reader: Reader, feed: Feed, expected: int) -> Iterator[Arrival]:
         for record in records:
             event = _decode(record, names)
             outcomes += not isinstance(event, ReviewCase)
+            if isinstance(event, Label):
+                due += event.verdict != "clear" or "quality_sample" in event.reasons
+            due -= isinstance(event, ReviewCase)
             sent = None if isinstance(event, DeadLetter) else feed.sent_at.get(event.message_id)
             yield Arrival(event, None if sent is None else now - sent)
 
@@ -118,7 +121,7 @@ def _decode(record: Record, names: dict[type[Event], str]) -> Label | ReviewCase
 
 
 @contextmanager
-def worker_process(sandbox: Sandbox, bundle: Path, log: Path) -> Iterator[str]:
+def worker_process(sandbox: Sandbox, prefix: str, bundle: Path, log: Path) -> Iterator[str]:
     """`mimamori run` as its own process against the sandbox, until the block ends.
 
     Yields the address of its /metrics. Raises FatalError where it does not become ready.
@@ -127,7 +130,8 @@ def worker_process(sandbox: Sandbox, bundle: Path, log: Path) -> Iterator[str]:
     settings = {
         "MIMAMORI_BOOTSTRAP": sandbox.bootstrap,
         "MIMAMORI_BUNDLE": str(bundle),
-        "MIMAMORI_GROUP": "mimamori-demo",
+        "MIMAMORI_GROUP": f"{prefix}demo",
+        "MIMAMORI_TOPIC_PREFIX": prefix,
         "MIMAMORI_HEALTH_PORT": str(port),
     }
     if sandbox.redis_url:

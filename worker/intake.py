@@ -51,7 +51,7 @@ class Intake:
         self._cache = cache
         self._assignment = assignment
         self._metrics = metrics
-        self._stopping = threading.Event()
+        self._stopping = False  # a plain flag: a signal handler sets it, and must not take a lock
         self._open: Batch | None = None
         self._waiting: deque[Entry] = deque()  # polled and not yet in flight: at most one poll's worth
         self._epoch = assignment.epoch  # the one last rewound for
@@ -63,12 +63,12 @@ class Intake:
 
     def stop(self) -> None:
         """Stop reading after the current poll; what is open is handed on."""
-        self._stopping.set()
+        self._stopping = True
 
     def run(self, consumer: Consumer) -> None:
         """Read until `stop`, handing batches on; ends with one None. Call on the polling thread."""
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 self._step(consumer)
             self._close_batch()
         finally:
@@ -194,7 +194,7 @@ class Intake:
         self._waiting.clear()
         consumer.pause()
         attempt = 0
-        while not self._stopping.is_set():
+        while not self._stopping:
             first, longest = BACKOFF_S
             pause = min(longest, first * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
             attempt += 1

@@ -4,8 +4,8 @@ Each entry gives exactly one label or exactly one dead letter, in the order of t
 from the record's origin, so that a repeated delivery has the same id.
 """
 
-import math
 import hashlib
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 

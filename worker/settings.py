@@ -35,6 +35,15 @@ _OWNED = {
     "transactional.id",
     "enable.auto.commit",
     "isolation.level",
+    "auto.offset.reset",
+    "partition.assignment.strategy",
+    "group.protocol",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "acks",
+    "partitioner",
+    "on_delivery",
+    "logger",
 }
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -97,7 +106,9 @@ class Settings(BaseSettings):
     # What may carry message text
     case_text: bool = Field(True, description="Review cases carry the message's text.")
     dead_letter_original: bool = Field(False, description="Dead letters carry the record's original bytes.")
-    dead_letter_max_bytes: Positive = Field(2_000_000, description="Originals above this size are left out.")
+    dead_letter_max_bytes: Positive = Field(
+        2_000_000, le=3_000_000, description="Originals above this size are left out."
+    )
 
     # Cache
     redis_url: SecretStr = Field(
@@ -112,7 +123,9 @@ class Settings(BaseSettings):
 
     # Living and dying
     drain_s: Seconds = Field(25.0, description="Deadline after SIGTERM, shared by all stations.")
-    revoke_s: Seconds = Field(20.0, description="How long a rebalance waits for batches in flight.")
+    revoke_s: Seconds = Field(
+        20.0, le=50, description="How long a rebalance waits for batches in flight; /livez allows 60."
+    )
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
     log_format: Literal["json", "console"] = "json"

@@ -1,7 +1,7 @@
 """Everything that must be right before the first record is read, in the order a person would check it.
 
-Fails at start, loudly: settings, the bundle and its checksums, the device that really runs, the broker
-and its topics.
+Fails at start, loudly: settings, the bundle and its checksums, the broker and its topics, the device that
+really runs, the transactional id.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from worker.cache import ScoreCache, open_cache
 from worker.engine import Engine, load_engine
 from worker.errors import BrokerError, SettingsError
 from worker.intake import Intake
+from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import read_topics
@@ -34,16 +35,17 @@ class Worker:
 
     app: App
     settings: Settings
-    messages_topic: str
+    producer: Producer
 
     def run(self) -> None:
         """Join the group and screen until `app.stop`. Raises FatalError."""
-        config = self.settings.client_config
-        producer = KafkaProducer(config, self.settings.transactional_id)
-        self.app.run(
-            lambda listener: KafkaConsumer(config, self.settings.group, self.messages_topic, listener),
-            producer,
-        )
+        settings = self.settings
+        topic = topic_names(settings.topic_prefix)[Message]
+
+        def join(listener: RebalanceListener) -> Consumer:
+            return KafkaConsumer(settings.client_config, settings.group, topic, listener)
+
+        self.app.run(join, self.producer)
 
 
 def start(settings: Settings) -> Worker:
@@ -58,12 +60,9 @@ def start(settings: Settings) -> Worker:
         bundle=bundle.fingerprint[:12],
         task=bundle.manifest.task.name,
     )
-    cache = open_cache(settings, bundle.fingerprint, metrics)
-    return Worker(
-        assemble(settings, bundle, engine, cache, metrics),
-        settings,
-        topic_names(settings.topic_prefix)[Message],
-    )
+    cache = open_cache(settings, f"{bundle.fingerprint}/{engine.precision}", metrics)
+    app = assemble(settings, bundle, engine, cache, metrics)
+    return Worker(app, settings, KafkaProducer(settings.client_config, settings.transactional_id))
 
 
 def require_topics(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """What the stations rely on, run on the in-memory broker and on Apache Kafka alike."""
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,7 @@ import confluent_kafka as ck
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its types do not re-export
 
-from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
+from tests.fakes.memory_broker import LARGEST, MemoryBroker, MemoryConsumer, MemoryProducer
 from worker.batch import Outbound, Partition, Record
 from worker.errors import FatalError, RetryableError
 from worker.kafka import Consumer, Producer, RebalanceListener
@@ -58,7 +59,10 @@ class ApacheKafka:
         self._config = {"bootstrap.servers": bootstrap, "session.timeout.ms": 6_000}
         self._producer_config: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap}
         admin = AdminClient(self._producer_config)
-        topics = [NewTopic(self.topic, PARTITIONS, 1), NewTopic(self.outcomes, 1, 1)]
+        topics = [
+            NewTopic(self.topic, PARTITIONS, 1),
+            NewTopic(self.outcomes, 1, 1, config={"max.message.bytes": str(LARGEST)}),
+        ]
         for future in admin.create_topics(topics).values():
             future.result(10)
         self._sender = ck.Producer(self._producer_config)
@@ -237,6 +241,25 @@ def test_nothing_arrives_while_paused(broker: Broker, consumer: Consumer) -> Non
     assert [r.value for r in take(consumer, 1)] == [b"1"]
 
 
+def test_a_partition_that_left_while_paused_is_read_again_when_it_comes_back(broker: Broker) -> None:
+    broker.send(b"k", b"0")
+    listener = Listener()
+    first = broker.consumer(listener)
+    take(first, 1)
+    first.pause()
+    second = broker.consumer(Listener())
+    poll_until(first, lambda _: 0 < len(listener.owned) < PARTITIONS, [second])
+    first.resume()
+    first.poll(1, 0.1)
+    second.close()
+    poll_until(first, lambda _: len(listener.owned) == PARTITIONS)
+    for number in range(40):
+        broker.send(str(number).encode(), str(number).encode())
+    wanted = {str(number).encode() for number in range(40)}
+    poll_until(first, lambda records: {r.value for r in records} >= wanted)
+    first.close()
+
+
 def test_lag_counts_what_is_still_to_be_read(broker: Broker, consumer: Consumer) -> None:
     broker.send(b"k", b"0")
     take(consumer, 1)
@@ -244,6 +267,17 @@ def test_lag_counts_what_is_still_to_be_read(broker: Broker, consumer: Consumer)
     while consumer.lag() != 0:
         assert time.monotonic() < deadline
         consumer.poll(1, 0.05)
+
+
+def test_what_the_broker_will_never_take_stops_the_worker_with_its_name(
+    broker: Broker, consumer: Consumer
+) -> None:
+    broker.send(b"k", b"0")
+    records = take(consumer, 1)
+    producer = broker.producer("a")
+    with pytest.raises(FatalError, match=r"outcomes|SIZE"):
+        producer.commit([outcome(broker, os.urandom(3_000_000))], offsets_of(records), consumer.membership())
+    assert broker.read_outcomes() == []
 
 
 def test_a_second_producer_with_the_same_id_fences_the_first(broker: Broker, consumer: Consumer) -> None:

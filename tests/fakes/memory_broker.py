@@ -15,6 +15,8 @@ from worker.batch import Offsets, Outbound, Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 
+LARGEST = 2 << 20  # bytes of a value that a topic takes
+
 
 @dataclass
 class _Member:
@@ -158,6 +160,8 @@ class MemoryProducer:
         with broker.lock:
             if broker.producers[self._id] != self._epoch:
                 raise BrokerError("this worker was fenced: another worker uses its transactional id")
+            if any(len(record.value) > LARGEST for record in outbound):
+                raise BrokerError("Kafka refuses what this worker writes to outcomes (MSG_SIZE_TOO_LARGE)")
             if broker.abort_next:
                 broker.abort_next -= 1
                 raise RetryableError("transaction aborted: injected")

@@ -70,7 +70,7 @@ def adapted(path: Path, **arrays: np.ndarray) -> None:
         "severity_weight": (3, HIDDEN),
         "severity_bias": (3,),
     }
-    np.savez(path / HEADS, **{name: np.zeros(shape, np.float32) for name, shape in shapes.items()} | arrays)
+    np.savez(path / HEADS, **{name: np.ones(shape, np.float32) for name, shape in shapes.items()} | arrays)
     calibration = {"name": "test", "lower": 0.2, "upper": 0.8, "tolerated_miss_rate": 0.1}
     (path / CALIBRATION).write_text(json.dumps(calibration | {"examples": 10, "positives": 5}))
     manifest, _ = read_manifest(path)
@@ -88,6 +88,13 @@ def test_an_adapted_bundle_brings_its_heads_and_thresholds(path: Path) -> None:
 def test_heads_of_another_shape_are_refused(path: Path) -> None:
     adapted(path, risk_weight=np.zeros(HIDDEN + 1, np.float32))
     with pytest.raises(BundleError, match="risk_weight"):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
+def test_heads_that_would_clear_everything_are_refused(path: Path, scale: float) -> None:
+    adapted(path, scale=np.full(HIDDEN, scale, np.float32))
+    with pytest.raises(BundleError, match="no fit gives"):
         Bundle.load(path)
 
 

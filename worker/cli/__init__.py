@@ -37,7 +37,9 @@ def main() -> NoReturn:
     except MimamoriError as error:
         _say(str(error))
         sys.exit(error.exit_code)
-    except Exception as error:  # noqa: BLE001 - not one of ours: whatever prints it must leave out its message
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - not one of ours: whatever prints it must leave out its message
         sys.stderr.write("".join(traceback.format_tb(error.__traceback__)))
         _say(f"{type(error).__name__}, which should not happen: please report it with the lines above")
         sys.exit(1)

@@ -1,6 +1,7 @@
 """`mimamori demo`: the main job on this machine, from nothing, with sample conversations."""
 
 import os
+import secrets
 import signal
 import statistics
 import subprocess
@@ -47,6 +48,7 @@ def demo(
     from worker.kafka.topics import apply_topics
     from worker.sandbox import Sandbox
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     console = Console(highlight=False, soft_wrap=True)
     home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser()
     with bars() as progress:
@@ -54,34 +56,38 @@ def demo(
     manifest, fingerprint = read_manifest(bundle)
     log = home / "demo-worker.log"
     with Sandbox(echo=console.print) as sandbox:
-        names = schemas.topic_names()
+        # On a Kafka of someone else's, topics of this run's own.
+        foreign = "KAFKA_BOOTSTRAP" in os.environ
+        prefix = f"mimamori-demo-{secrets.token_hex(3)}." if foreign else "mimamori."
+        names = schemas.topic_names(prefix)
         apply_topics(
-            {"bootstrap.servers": sandbox.bootstrap}, schemas.load_topics(replication_factor=1, partitions=4)
+            {"bootstrap.servers": sandbox.bootstrap},
+            schemas.load_topics(prefix, replication_factor=1, partitions=4),
         )
         console.print(f"Apache Kafka on {sandbox.bootstrap}, Redis on {sandbox.redis_url}")
-        with stage.worker_process(sandbox, bundle, log) as metrics:
+        with stage.worker_process(sandbox, prefix, bundle, log) as metrics:
             console.print(
                 f"worker reads with {_engine(log)}; {manifest.source.name}, task {manifest.task.name}\n"
             )
             outcomes = [names[kind] for kind in (Label, ReviewCase, DeadLetter)]
-            with Reader({"bootstrap.servers": sandbox.bootstrap}, outcomes, from_beginning=True) as reader:
+            with Reader({"bootstrap.servers": sandbox.bootstrap}, outcomes, from_beginning=False) as reader:
                 feed = stage.Feed(sandbox.bootstrap, names[schemas.Message])
                 tally = Tally()
                 records = stage.sample_records()
                 stage.sending(feed, records, rate)
-                for arrival in stage.arrivals(reader, feed, len(records)):
+                for arrival in stage.arrivals(reader, feed, prefix, len(records)):
                     tally.count(arrival.event, arrival.seconds)
                     console.print(_line(arrival.event, feed.texts))
                 again = Tally()
                 burst = stage.sample_records("-again")
                 started = time.monotonic()
                 stage.sending(feed, burst, 0)
-                for arrival in stage.arrivals(reader, feed, len(burst)):
+                for arrival in stage.arrivals(reader, feed, prefix, len(burst)):
                     again.count(arrival.event, arrival.seconds)
                 burst_s = time.monotonic() - started
             _summary(console, tally, again, len(records), len(burst), burst_s)
             if keep:
-                _keep(console, sandbox.bootstrap, home / "demo-review.log", metrics)
+                _keep(console, sandbox.bootstrap, prefix, home / "demo-review.log", metrics)
     _next(console, bundle, fingerprint, log)
 
 
@@ -156,7 +162,7 @@ def _summary(
     table.add_row("review cases", ", ".join(f"{name} {n}" for name, n in first.kinds.most_common()) or "none")
     table.add_row("dead letters", ", ".join(f"{name} {n}" for name, n in first.reasons.most_common()))
     table.add_row(
-        "latency", f"p50 {_ms(first.seconds, 50)}, p99 {_ms(first.seconds, 99)}, send to label, at a trickle"
+        "latency", f"p50 {_ms(first.seconds, 50)}, p99 {_ms(first.seconds, 99)}, send to label, first time"
     )
     table.add_row(
         "all again, at once", f"{sent_again / burst_s:.0f} records/s, {again.cached} labels from the cache"
@@ -184,7 +190,7 @@ def _engine(log: Path) -> str:
     return "an engine its log does not name"
 
 
-def _keep(console: Console, bootstrap: str, log: Path, metrics: str) -> None:
+def _keep(console: Console, bootstrap: str, prefix: str, log: Path, metrics: str) -> None:
     """Run the review desk beside the worker until Ctrl-C."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -192,7 +198,11 @@ def _keep(console: Console, bootstrap: str, log: Path, metrics: str) -> None:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_REVIEW_")}
     # A table of its own each time: it belongs to a Kafka that ends with the demo.
     with tempfile.TemporaryDirectory() as folder, log.open("wb") as output:
-        settings = {"MIMAMORI_REVIEW_BOOTSTRAP": bootstrap, "MIMAMORI_REVIEW_FOLDER": folder}
+        settings = {
+            "MIMAMORI_REVIEW_BOOTSTRAP": bootstrap,
+            "MIMAMORI_REVIEW_TOPIC_PREFIX": prefix,
+            "MIMAMORI_REVIEW_FOLDER": folder,
+        }
         desk = subprocess.Popen(
             [sys.executable, "-m", "worker", "review"], env=outside | settings, stdout=output, stderr=output
         )

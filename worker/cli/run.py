@@ -1,6 +1,7 @@
 """`mimamori run`: the worker, against a real cluster."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,9 @@ def run(
     given = {"bundle": bundle, "bootstrap": bootstrap, "group": group, "device": device}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logs(settings.log_format)
+    # From the first moment: as a container's first process it would not hear a signal it has not asked for.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     worker = start(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.app.stop())

@@ -1,7 +1,15 @@
-"""What every Kafka client here shares: how librdkafka's own troubles are logged."""
+"""What every Kafka client here shares: how it is made, and how librdkafka's own troubles are logged."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import confluent_kafka as ck
 import structlog
+
+from worker.errors import BrokerError
+
+Client = TypeVar("Client")
 
 log = structlog.get_logger()
 
@@ -13,3 +21,28 @@ def log_error(error: ck.KafkaError) -> None:
     """For `error_cb`: connection troubles at info, anything else as a warning."""
     level = log.info if error.code() in _PASSING else log.warning
     level("kafka_client_error", code=error.name(), fatal=error.fatal())
+
+
+class _ToStructlog(logging.Handler):
+    """librdkafka's log lines, among them offsets that retention has taken, in the worker's own format."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = log.warning if record.levelno >= logging.WARNING else log.info
+        level("kafka_client_says", line=record.getMessage())
+
+
+def make(client: Callable[..., Client], config: dict[str, Any]) -> Client:
+    """Make a consumer or producer. Raises BrokerError: the client settings are wrong."""
+    try:
+        return client(config, logger=_logger())
+    except ck.KafkaException as error:
+        raise BrokerError(f"the Kafka client settings are wrong: {error.args[0].str()}") from None
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("mimamori.kafka")
+    if not logger.handlers:
+        logger.addHandler(_ToStructlog())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return logger

@@ -9,11 +9,18 @@ import structlog
 from worker.batch import Headers, Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
-from worker.kafka.client import log_error
+from worker.kafka.client import log_error, make
 
 log = structlog.get_logger()
 
 OFFSETS_TIMEOUT_S = 10.0
+_REFUSED = {
+    ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    ck.KafkaError.GROUP_AUTHORIZATION_FAILED,
+    ck.KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    ck.KafkaError.INVALID_SESSION_TIMEOUT,
+    ck.KafkaError._AUTHENTICATION,
+}
 _GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION}
 
 
@@ -26,7 +33,8 @@ class KafkaConsumer:
         self._assigned: set[Partition] = set()
         self._rebalanced = False
         self._paused = False
-        self._consumer = ck.Consumer(
+        self._consumer = make(
+            ck.Consumer,
             {
                 "group.id": group,
                 "client.id": "mimamori-intake",
@@ -40,7 +48,7 @@ class KafkaConsumer:
                 **config,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
-            }
+            },
         )
         self._membership: Membership = None
         self._consumer.subscribe(
@@ -111,7 +119,12 @@ class KafkaConsumer:
         self._consumer.close()
 
     def _note_membership(self) -> None:
-        self._membership = self._consumer.consumer_group_metadata()
+        # Kafka takes offsets from "no member" unchecked, and the client forgets its member id on a thread of
+        # its own: only a note that was whole before and after counts.
+        member = self._consumer.memberid()
+        note = self._consumer.consumer_group_metadata()
+        if member and member == self._consumer.memberid():
+            self._membership = note
 
     def _partitions(self) -> list[ck.TopicPartition]:
         return [ck.TopicPartition(topic, number) for topic, number in sorted(self._assigned)]
@@ -122,7 +135,7 @@ class KafkaConsumer:
             return False
         if error.code() in _GONE:
             raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
-        if error.fatal() or error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        if error.fatal() or error.code() in _REFUSED:
             raise BrokerError(f"cannot read {self._topic}: {error.str()}")
         log.warning("poll_error", code=error.name())
         return True
@@ -131,8 +144,9 @@ class KafkaConsumer:
         self._rebalanced = True
         self._assigned |= _names(partitions)
         consumer.incremental_assign(partitions)
-        if self._paused:  # a new partition starts unpaused
-            consumer.pause(partitions)
+        # librdkafka remembers a pause through unassign and assign: a partition that comes back to a worker
+        # that was paused when it left would stay paused for ever.
+        (consumer.pause if self._paused else consumer.resume)(partitions)
         self._note_membership()
         self._listener.assigned(sorted(_names(partitions)))
 

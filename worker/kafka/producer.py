@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka as ck
@@ -10,12 +11,24 @@ import structlog
 from worker.batch import Offsets, Outbound
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership
-from worker.kafka.client import log_error
+from worker.kafka.client import log_error, make
 
 log = structlog.get_logger()
 
 STEP_TIMEOUT_S = 10.0
 COMMIT_DEADLINE_S = 60.0
+CLOSE_TIMEOUT_S = 2.0
+
+# The same batch would be refused again, however often it is tried.
+_PERMANENT = {
+    ck.KafkaError.MSG_SIZE_TOO_LARGE,
+    ck.KafkaError.RECORD_LIST_TOO_LARGE,
+    ck.KafkaError.INVALID_RECORD,
+    ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    ck.KafkaError.UNKNOWN_TOPIC_OR_PART,
+    ck.KafkaError._UNKNOWN_TOPIC,
+    ck.KafkaError._UNKNOWN_PARTITION,
+}
 
 
 class KafkaProducer:
@@ -25,7 +38,9 @@ class KafkaProducer:
     """
 
     def __init__(self, config: dict[str, Any], transactional_id: str) -> None:
-        self._producer = ck.Producer(
+        self._refused: tuple[str | None, ck.KafkaError] | None = None
+        self._producer = make(
+            ck.Producer,
             {
                 "client.id": "mimamori-outbox",
                 # The worst time a dead worker's open transaction holds back read-committed readers.
@@ -41,14 +56,22 @@ class KafkaProducer:
                 "message.max.bytes": 8 << 20,
                 "queue.buffering.max.messages": 500_000,
                 "error_cb": log_error,
+                "delivery.report.only.error": True,
+                "on_delivery": self._note_refusal,
                 **config,
                 "transactional.id": transactional_id,
-            }
+            },
         )
-        _patiently(lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions")
+        try:
+            _patiently(lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions")
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot start transactions: {error.args[0].str()}") from None
 
     def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
         """See `worker.kafka.Producer.commit`."""
+        if membership is None:
+            raise RetryableError("not a member of the group yet")
+        self._refused = None
         positions = [ck.TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
         try:
             self._producer.begin_transaction()
@@ -65,6 +88,8 @@ class KafkaProducer:
     def close(self) -> None:
         """See `worker.kafka.Producer.close`."""
         self._producer.purge()
+        with suppress(ck.KafkaException):  # none is open, or a commit is under way on another thread
+            self._producer.abort_transaction(CLOSE_TIMEOUT_S)
         self._producer.flush(0)
 
     def _produce(self, record: Outbound) -> None:
@@ -90,7 +115,18 @@ class KafkaProducer:
             raise BrokerError(
                 f"a transaction could not be aborted ({error.args[0].name()}): restart the worker"
             ) from None
+        topic, refusal = self._refused or (None, cause)
+        if refusal.code() in _PERMANENT:
+            raise BrokerError(
+                f"Kafka refuses what this worker writes{f' to {topic}' if topic else ''} ({refusal.name()}), "
+                "and would again: check the topic with `mimamori topics list`, and this worker's rights"
+            )
         raise RetryableError(f"transaction aborted: {cause.name()}")
+
+    def _note_refusal(self, error: ck.KafkaError | None, message: ck.Message) -> None:
+        """Keep the first record's error: the transaction's own only says that some record failed."""
+        if error is not None and error.code() in _PERMANENT and self._refused is None:
+            self._refused = message.topic(), error
 
 
 def _patiently(step: Callable[[], object], complaint: str) -> None:
