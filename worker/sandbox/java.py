@@ -25,7 +25,6 @@ from worker.errors import SandboxError
 KAFKA = "4.3.0"
 # Resolved on its own: in one endpoint with Kafka it drags kafka-clients down to 3.9 and the broker breaks.
 LOGGING = ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4")
-MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 OLDEST_JAVA = 17
 DOWNLOAD_MB = 46
 
@@ -114,20 +113,21 @@ def _only_one(lock: Path) -> Iterator[None]:
 
 def _download(folder: Path, libs: Path, echo: Echo) -> None:
     """Fetch into a folder beside `libs`, then move it there whole: an interrupted download leaves nothing."""
-    url = os.environ.get("MAVEN_CENTRAL_URL") or MAVEN_CENTRAL
+    mirror = os.environ.get("MAVEN_CENTRAL_URL")
     echo(f"Apache Kafka {KAFKA}: downloading {DOWNLOAD_MB} MB once, into {libs.parent}")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as scratch:
         try:
-            jars = _fetch(url, Path(scratch), echo)
+            jars = _fetch(mirror, Path(scratch), echo)
         except ImportError:
             raise SandboxError(
                 "the Kafka download needs jgo: run `pip install jgo`, or set KAFKA_HOME"
             ) from None
         except Exception as error:  # noqa: BLE001 - jgo documents no errors; any of them means: no jars
             raise SandboxError(
-                f"cannot download Apache Kafka {KAFKA} from {url} ({type(error).__name__}): check network "
-                "and proxy, or set KAFKA_HOME to a Kafka 4 folder, or KAFKA_BOOTSTRAP to a running broker"
+                f"cannot download Apache Kafka {KAFKA} from {mirror or 'Maven Central'} "
+                f"({type(error).__name__}): check network and proxy, or set KAFKA_HOME to a Kafka 4 folder, "
+                "or KAFKA_BOOTSTRAP to a running broker"
             ) from None
         whole = Path(scratch, "kafka", "libs")
         whole.mkdir(parents=True)
@@ -137,12 +137,13 @@ def _download(folder: Path, libs: Path, echo: Echo) -> None:
     echo(f"Apache Kafka {KAFKA}: downloaded in {time.monotonic() - started:.0f} s")
 
 
-def _fetch(url: str, folder: Path, echo: Echo) -> list[Path]:
+def _fetch(mirror: str | None, folder: Path, echo: Echo) -> list[Path]:
     from jgo.env import EnvironmentBuilder, LinkStrategy  # noqa: PLC0415 - an optional extra
     from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - an optional extra
 
     resolver = PythonResolver(progress_callback=_progress(echo))
-    maven = MavenContext(resolver=resolver, repo_cache=folder / "maven", remote_repos={"central": url})
+    repositories = {"central": mirror} if mirror else None  # None: jgo's own default
+    maven = MavenContext(resolver=resolver, repo_cache=folder / "maven", remote_repos=repositories)
     builder = EnvironmentBuilder(context=maven, cache_dir=folder / "env", link_strategy=LinkStrategy.HARD)
     jars = [Path(jar) for jar in builder.from_endpoint(f"org.apache.kafka:kafka_2.13:{KAFKA}").all_jars]
     group, name, version = LOGGING
