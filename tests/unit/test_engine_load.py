@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from tests.fakes.tiny_bundle import BYTES, MARKER, write_tiny_bundle
 from worker.bundle import MODEL, TOKENIZER, Bundle, Heads
 from worker.engine import load_engine, open_reader
-from worker.engine.contract import Graph
+from worker.engine.contract import Graph, Precision
 from worker.engine.openvino_device import OpenVinoDevice, precisions
 from worker.errors import BundleError, DeviceError, SettingsError
 
@@ -80,11 +80,18 @@ def test_windows_that_fit_nowhere_are_refused(bundle: Bundle, wrong: dict[str, i
         load_engine(bundle, device="cpu", **wrong)  # type: ignore[arg-type] # names above
 
 
-def test_what_openvino_would_run_is_read_back(bundle: Bundle) -> None:
-    if "bf16" in precisions():
-        pytest.skip("this CPU runs what is asked")
-    with pytest.raises(DeviceError, match="set precision=fp32"):
-        OpenVinoDevice(Graph.of(bundle, "pooled"), np.array([1, 2]), precision="bf16", threads=1)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_what_openvino_really_runs_is_read_back(bundle: Bundle, precision: Precision) -> None:
+    """The device itself, without `choose` in front of it, on whatever CPU this is."""
+
+    def load() -> OpenVinoDevice:
+        return OpenVinoDevice(Graph.of(bundle, "pooled"), np.array([1, 2]), precision=precision, threads=1)
+
+    if precision in precisions():
+        assert load().precision == precision
+    else:
+        with pytest.raises(DeviceError, match="set precision="):
+            load()
 
 
 def test_the_tokenizers_own_padding_and_truncation_are_switched_off(bundle: Bundle) -> None:

@@ -18,7 +18,7 @@ except ImportError:  # the gpu extra has no OpenVINO; choice.py then refuses the
     ov = None
 
 _HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-_TYPES: Final[dict[str, Precision]] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+_PRECISIONS: Final[dict[str, Precision]] = {hint: precision for precision, hint in _HINTS.items()}
 
 
 def precisions() -> list[Precision]:
@@ -113,7 +113,9 @@ def _keys_and_values(compiled: Any, graph: Graph, prefix: Ids) -> list[Floats]:
 
 def _read_back(compiled: Any, precision: Precision) -> Precision:
     devices = compiled.get_property("EXECUTION_DEVICES")
-    actual = _TYPES.get(compiled.get_property("INFERENCE_PRECISION_HINT").to_dtype().name, "fp32")
+    # By its own name: as a numpy type, bf16 would call itself float16.
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    actual = _PRECISIONS.get(hint, "fp32")  # "dynamic": as the file has it
     if actual != precision or devices != ["CPU"]:
         raise DeviceError(
             f"openvino {precision} was asked for, {', '.join(devices)} would run {actual}: "
