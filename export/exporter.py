@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 from tokenizers import Tokenizer
 
+from export.attention import UnsupportedAttention
 from export.graph import OPSET, trace
 from export.layout import write_model
 from export.load import Loaded, load_model
 from export.match import match_weights
 from export.original import original_answers
-from export.parity import Parity, check_parity, samples_for
+from export.parity import Parity, Sample, check_parity, samples_for
 from export.prompt import Encode, check_context, label_tokens, split_prompt
 from export.recipe import SUFFIX, Recipe, Weight, write_recipe
 from export.shapes import Shapes
@@ -85,15 +86,21 @@ def export_model(
     files = find_model(model)
     tensors = {path.name: Tensors(path) for path in files.weights}
     loaded = load_model(files, {name for file in tensors.values() for name in file}, model)
-    shapes = Shapes.of(loaded.model.config)
+    shapes = Shapes.of(loaded.model.config, loaded.family)
     asked = _ask(task, loaded, shapes)
-    prefix, samples = asked.encode(asked.prompt.prefix), samples_for(asked.prompt, asked.encode)
+    prefix = asked.encode(asked.prompt.prefix)
+    samples = _fitting(samples_for(asked.prompt, asked.encode), shapes.context - len(prefix))
     expected = []
-    for answer in original_answers(loaded.model, loaded.family, prefix, samples, asked.label_ids):
+    for answer in original_answers(loaded.model, prefix, samples, asked.label_ids):
         expected.append(answer)
         report("ask the original model", len(expected), len(samples))
     report("trace the graph", 0, 0)
-    graph = trace(loaded.model, loaded.family, shapes, asked.label_ids)
+    try:
+        graph = trace(loaded.model, shapes, asked.label_ids)
+    except UnsupportedAttention as feature:
+        raise ExportError(
+            f"{model} cannot be exported: an unsupported attention feature ({feature}); choose another model"
+        ) from None
     manifest = Manifest(
         source=_source(files, loaded, shapes),
         task=task,
@@ -138,6 +145,11 @@ def _ask(task: Task, loaded: Loaded, shapes: Shapes) -> _Asked:
     labels = label_tokens(task, prompt, encode, loaded.unknown)
     check_context(task, prompt, shapes.context, encode)
     return _Asked(prompt, labels, encode)
+
+
+def _fitting(samples: list[Sample], room: int) -> list[Sample]:
+    """Samples without what of their messages the context cannot hold: beyond, the original may differ."""
+    return [each._replace(message=each.message[: room - len(each.suffix)]) for each in samples]
 
 
 def _recipe(files: ModelFiles, weights: dict[str, Floats], made: dict[str, Derivation]) -> Recipe:

@@ -11,7 +11,6 @@ same bytes; other versions of torch may not.
 
 import tempfile
 import warnings
-from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +18,7 @@ import onnx
 import torch
 from transformers import PreTrainedModel
 
-from export.attention import NAME, Prefix
-from export.families import Family
+from export.attention import NAME, Prefix, soft_capped
 from export.shapes import Shapes
 
 OPSET: Final = 17
@@ -31,12 +29,14 @@ class BroadcastPrefixGraph(torch.nn.Module):
 
     model: Any  # a PreTrainedModel, whose own annotations are few
 
-    def __init__(self, model: PreTrainedModel, family: Family, shapes: Shapes, label_ids: list[int]) -> None:
+    def __init__(self, model: PreTrainedModel, shapes: Shapes, label_ids: list[int]) -> None:
         super().__init__()
         self.model = model
         self._groups = shapes.heads // shapes.kv_heads
-        self._norm = _part(model, family.norm)
-        self._blocks = blocks_of(model, family)
+        self._context = shapes.context
+        self._norm = self.model.get_decoder().norm
+        self._blocks = blocks_of(model)
+        self._softcap = getattr(model.config, "final_logit_softcapping", None)
         head = self.model.get_output_embeddings()
         self.label_weight = torch.nn.Parameter(head.weight[label_ids].detach().clone(), requires_grad=False)
 
@@ -46,7 +46,7 @@ class BroadcastPrefixGraph(torch.nn.Module):
         """One pass; `past` alternates key and value, layer by layer."""
         batch, length = input_ids.shape
         own = torch.arange(length)
-        prefix = Prefix(list(past[0::2]), list(past[1::2]), length, self._groups)
+        prefix = Prefix(list(past[0::2]), list(past[1::2]), length, self._groups, self._context)
         with HiddenStates(self._blocks) as hidden:
             self.model.get_decoder()(
                 input_ids=input_ids,
@@ -55,7 +55,7 @@ class BroadcastPrefixGraph(torch.nn.Module):
                 prefix=prefix,
             )
         last = hidden[-1][torch.arange(batch), lengths - 1]
-        label_logits = self._norm(last) @ self.label_weight.T
+        label_logits = soft_capped(self._norm(last) @ self.label_weight.T, self._softcap)
         mean = (own[None, :] < lengths[:, None]).to(torch.float32) / lengths[:, None].to(torch.float32)
         pooled = torch.cat([mean[:, None, :] @ states for states in hidden], dim=1)
         presents = [each for pair in zip(prefix.own_keys, prefix.own_values, strict=True) for each in pair]
@@ -85,47 +85,65 @@ class HiddenStates:
             hook.remove()
 
 
-def trace(model: PreTrainedModel, family: Family, shapes: Shapes, label_ids: list[int]) -> onnx.ModelProto:
-    """Trace the model with small dummy inputs; returns the graph with its weights inside."""
+def trace(model: PreTrainedModel, shapes: Shapes, label_ids: list[int]) -> onnx.ModelProto:
+    """Trace the model with small dummy inputs; returns the graph with its weights inside.
+
+    Raises UnsupportedAttention: its attention has a feature that the graph would not compute.
+    """
     sides = [f"{kind}.{i}" for i in range(shapes.layers) for kind in ("key", "value")]
     pasts, presents = [f"past_{side}" for side in sides], [f"present_{side}" for side in sides]
     past = [torch.zeros(1, shapes.kv_heads, 4, shapes.head_dim) for _ in sides]
     implementation = model.config._attn_implementation  # noqa: SLF001 - the only place it is kept
     model.set_attn_implementation(NAME)
     try:
-        with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
-            # The tracer warns of each shape it takes for a constant, and of its own age. The parity
-            # gate runs other shapes than these, and would see one that was wrongly frozen.
-            warnings.simplefilter("ignore")
-            # To a file: above 2 GB the exporter writes the weights beside it.
-            path = Path(folder) / "traced.onnx"
-            torch.onnx.export(
-                BroadcastPrefixGraph(model, family, shapes, label_ids),
-                (torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]), *past),
-                path,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=["input_ids", "lengths", *pasts],
-                output_names=["label_logits", "pooled", *presents],
-                dynamic_axes={
-                    "input_ids": {0: "batch", 1: "length"},
-                    "lengths": {0: "batch"},
-                    "label_logits": {0: "batch"},
-                    "pooled": {0: "batch"},
-                    **{name: {2: "prefix"} for name in pasts},
-                    **{name: {0: "batch", 2: "length"} for name in presents},
-                },
-            )
-            return onnx.load(path)
+        return trace_module(
+            BroadcastPrefixGraph(model, shapes, label_ids),
+            past,
+            pasts,
+            ["label_logits", "pooled", *presents],
+            {
+                "label_logits": {0: "batch"},
+                "pooled": {0: "batch"},
+                **{name: {2: "prefix"} for name in pasts},
+                **{name: {0: "batch", 2: "length"} for name in presents},
+            },
+        )
     finally:
         model.set_attn_implementation(implementation)
 
 
-def blocks_of(model: PreTrainedModel, family: Family) -> torch.nn.ModuleList:
-    """The model's layers, in order."""
-    blocks: torch.nn.ModuleList = _part(model, family.blocks)
+def trace_module(
+    module: torch.nn.Module,
+    past: list[torch.Tensor],
+    pasts: list[str],
+    outputs: list[str],
+    axes: dict[str, dict[int, str]],
+) -> onnx.ModelProto:
+    """Trace a module of input_ids, lengths and `past`, whose names are `pasts`.
+
+    `axes` are the dynamic axes of everything but the former two.
+    """
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
+        # The tracer warns of each shape it takes for a constant, and of its own age. The parity
+        # gate runs other shapes than these, and would see one that was wrongly frozen.
+        warnings.simplefilter("ignore")
+        # To a file: above 2 GB the exporter writes the weights beside it.
+        path = Path(folder) / "traced.onnx"
+        torch.onnx.export(
+            module,
+            (torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]), *past),
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["input_ids", "lengths", *pasts],
+            output_names=outputs,
+            dynamic_axes={"input_ids": {0: "batch", 1: "length"}, "lengths": {0: "batch"}, **axes},
+        )
+        return onnx.load(path)
+
+
+def blocks_of(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The layers of a decoder, in order."""
+    decoder: Any = model.get_decoder()
+    blocks: torch.nn.ModuleList = decoder.layers
     return blocks
-
-
-def _part(model: torch.nn.Module, path: str) -> Any:
-    return reduce(getattr, path.split("."), model)

@@ -56,8 +56,13 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
             raise ExportError(f"transformers cannot read {model}: {_line(error)}") from None
         family = family_of(config, model)
         try:
+            # Eager: transformers' other attentions leave out soft caps, in silence.
             loaded, report = models.from_pretrained(
-                **where, config=config, dtype=torch.float32, output_loading_info=True
+                **where,
+                config=config,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                output_loading_info=True,
             )
             tokenizer = tokenizers.from_pretrained(**where, config=config, use_fast=True)
         except (ImportError, ValueError, OSError) as error:

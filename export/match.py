@@ -7,6 +7,7 @@ when values are moved about, so it picks the few candidates worth comparing in f
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from export.tensors import Derivation, Floats, Tensors
 from worker.errors import ExportError
 
 _Print = tuple[int, int]
+
+# Gemma's norms multiply by 1 + weight, which is folded into one constant; a GGUF stores that 1 + weight,
+# transformers takes the 1 away again, and rounding does not always bring the same number back.
+_SUMS: Final = ((), (1.0,), (-1.0, 1.0))
 
 
 def match_weights(
@@ -38,6 +43,10 @@ def match_weights(
                     for n, t in product((0, *heads), (False, True))
                 )
                 _try(found, name, weights[name], tensor, whole)
+            for terms in _SUMS if tensor.ndim == 1 else ():
+                summed = Derivation(file, tensor_name, add=terms)
+                for name in wanted.get(_fingerprint(summed.apply(tensor)), []):
+                    _try(found, name, weights[name], tensor, iter((summed,)))
             rows = [
                 name
                 for name in weights

@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from export.families import Family
 from export.graph import HiddenStates, blocks_of
 from export.parity import Answer, Sample
 
 
 def original_answers(
-    model: PreTrainedModel, family: Family, prefix: list[int], samples: list[Sample], label_ids: list[int]
+    model: PreTrainedModel, prefix: list[int], samples: list[Sample], label_ids: list[int]
 ) -> Iterator[Answer]:
     """Run the untouched model on prefix + message + suffix; one answer per sample, in order.
 
@@ -23,7 +22,7 @@ def original_answers(
     decoder: Any = model
     for sample in samples:
         ids = torch.tensor([[*prefix, *sample.message, *sample.suffix]])
-        with torch.no_grad(), HiddenStates(blocks_of(model, family)) as hidden:
+        with torch.no_grad(), HiddenStates(blocks_of(model)) as hidden:
             logits = decoder(input_ids=ids, use_cache=False, logits_to_keep=1).logits
         own = slice(len(prefix), len(prefix) + len(sample.message))
         pooled = [states[0, own].mean(dim=0).numpy() for states in hidden]

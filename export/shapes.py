@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from optimum.utils.normalized_config import NormalizedConfigManager
+from optimum.utils.normalized_config import NormalizedTextConfigWithGQA
+
+from export.families import Family, context_of
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of a decoder; `context` is the number of positions it was trained for."""
+    """Sizes of a decoder, or of an encoder; `context` is the number of positions the graph can read."""
 
     layers: int
     hidden_size: int
@@ -18,9 +20,13 @@ class Shapes:
     context: int
 
     @classmethod
-    def of(cls, config: Any) -> Self:
-        """Read a transformers config; optimum knows each family's own names."""
-        names = NormalizedConfigManager.get_normalized_config_class(config.model_type)(config)
+    def of(cls, config: Any, family: Family) -> Self:
+        """Read a transformers config.
+
+        Not through optimum's table of families, which lacks some of ours: its generic names fall back
+        on transformers' own map of each family's.
+        """
+        names = NormalizedTextConfigWithGQA(config)
         heads = names.num_attention_heads
         return cls(
             layers=names.num_layers,
@@ -29,5 +35,5 @@ class Shapes:
             kv_heads=getattr(names, "num_key_value_heads", None) or heads,
             # optimum assumes hidden_size / heads, which is wrong for families that state it apart.
             head_dim=getattr(config, "head_dim", None) or names.hidden_size // heads,
-            context=config.max_position_embeddings,
+            context=context_of(config, family),
         )

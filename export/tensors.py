@@ -20,6 +20,7 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     `unrope` heads: GGUF stores the rows of q and k with the two halves of each rotary pair side by
     side; this puts the halves apart again. `rows`: only these. `transpose`: [out, in] to [in, out].
+    `add`: each of these in turn, in float32, as a norm that multiplies by 1 + its weight is folded.
     """
 
     file: str
@@ -27,6 +28,7 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     unrope: int = 0
     rows: tuple[int, ...] = ()
     transpose: bool = False
+    add: tuple[float, ...] = ()
 
     def apply(self, tensor: Floats) -> Floats:
         """The weight, C-contiguous. Raises ValueError or IndexError where the tensor has other sizes."""
@@ -35,6 +37,8 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
             tensor = pairs.swapaxes(1, 2).reshape(tensor.shape)
         if self.rows:
             tensor = tensor[list(self.rows)]
+        for term in self.add:
+            tensor = tensor + np.float32(term)
         return np.ascontiguousarray(tensor.T if self.transpose else tensor)
 
 

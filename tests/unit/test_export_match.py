@@ -40,6 +40,21 @@ def test_a_derived_weight_is_made_again_bit_for_bit(seed: int, made: st.DataObje
     assert found.apply(tensors[found.tensor]).tobytes() == weight.tobytes()
 
 
+@pytest.mark.parametrize("terms", [(), (1.0,), (-1.0, 1.0)])
+def test_a_folded_norm_is_made_again_bit_for_bit(terms: tuple[float, ...]) -> None:
+    # Small enough that taking 1 away and adding it again rounds.
+    norm = np.random.default_rng(0).normal(0, 0.01, 4096).astype(np.float32)
+    weight = Derivation("f", "norm", add=terms).apply(norm)
+    found = match_weights({"w": weight}, _files({"norm": norm}), HEADS, LABELS)["w"]
+    assert found == Derivation("f", "norm", add=terms)
+
+
+def test_a_matrix_is_never_summed() -> None:
+    tensors = {"a": np.ones((8, 8), np.float32)}
+    with pytest.raises(ExportError, match="not in the model's files"):
+        match_weights({"w": tensors["a"] + 1}, _files(tensors), HEADS, LABELS)
+
+
 def test_a_negative_zero_is_not_a_zero() -> None:
     tensors = {"zero": np.zeros((2, 2), np.float32)}
     with pytest.raises(ExportError, match="not in the model's files"):

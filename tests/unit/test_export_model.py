@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import AutoModelForCausalLM, BertConfig, GPT2Config, T5Config
+from transformers import AutoModelForCausalLM, BartConfig, BertConfig, GPT2Config, T5Config
 
 from export import attention, exporter
 from export.exporter import export_model
 from export.graph import trace
+from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import LLAMA3_ROPE, TASK, write_tiny_llama
-from worker.bundle import MODEL, Bundle
+from worker.bundle import Bundle
 from worker.errors import ExportError
 from worker.task import Task
 
@@ -44,25 +44,18 @@ SHAPES: dict[str, dict[str, Any]] = {
 def test_the_graph_answers_as_the_original(shape: str, tmp_path: Path) -> None:
     model = write_tiny_llama(tmp_path / "model", **SHAPES[shape])
     export_model(str(model), TASK, tmp_path / "out")
-    bundle = Bundle.load(tmp_path / "out")
-    original: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(tmp_path / "out" / MODEL, options)
-    labels = [label.token_id for label in bundle.manifest.labels]
+    original = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    graph = GraphRun(tmp_path / "out")
     tokens = np.random.default_rng(1)
     rows = [list(tokens.integers(1, 257, length)) for length in (1, 7, 40, 2, 19)]
     for prefix_length in (0, 1, 33):
         prefix = list(tokens.integers(1, 257, prefix_length))
-        past = _past(session, bundle, prefix)
-        answers = _run(session, rows, past)
-        for row, logits, pooled in zip(rows, answers["label_logits"], answers["pooled"], strict=True):
-            expected_logits, expected_pooled = _original(original, prefix, row)
-            np.testing.assert_allclose(logits, expected_logits[labels], atol=1e-4, rtol=0)
-            np.testing.assert_allclose(pooled, expected_pooled, atol=1e-4, rtol=0)
-            alone = _run(session, [row], past)
-            np.testing.assert_allclose(alone["label_logits"][0], logits, atol=1e-4, rtol=0)
-            np.testing.assert_allclose(alone["pooled"][0], pooled, atol=1e-4, rtol=0)
+        for row, answer in zip(rows, graph.answers(prefix, rows), strict=True):
+            expected = original_answers(original, prefix, row, graph.label_ids)
+            (alone,) = graph.answers(prefix, [row])
+            for actual in (answer, alone):
+                np.testing.assert_allclose(actual.label_logits, expected.label_logits, atol=1e-4, rtol=0)
+                np.testing.assert_allclose(actual.pooled, expected.pooled, atol=1e-4, rtol=0)
 
 
 def test_the_manifest_says_what_was_exported(tmp_path: Path) -> None:
@@ -121,7 +114,7 @@ def _no_causality(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "trace", lambda m, f, s, ids: trace(m, f, s, ids[::-1]))
+    monkeypatch.setattr(exporter, "trace", lambda m, s, ids: trace(m, s, ids[::-1]))
 
 
 def _prefix_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +146,8 @@ def test_a_graph_that_answers_differently_fails_the_gate_and_leaves_nothing(
     ("config", "message"),
     [
         (BertConfig(architectures=["BertForMaskedLM"]), "not a causal language model"),
-        (T5Config(architectures=["T5ForConditionalGeneration"]), "not a causal language model"),
+        (BartConfig(architectures=["BartForConditionalGeneration"]), "not a causal language model"),
+        (T5Config(architectures=["T5EncoderModel"]), "not a causal language model"),
         (GPT2Config(architectures=["GPT2LMHeadModel"]), "family gpt2"),
     ],
 )
@@ -218,36 +212,3 @@ def _refused(model: str, task: Task, message: str, folder: Path) -> None:
         export_model(model, task, folder / "out")
     assert "\n" not in str(refusal.value)
     assert not (folder / "out").exists()
-
-
-def _past(session: ort.InferenceSession, bundle: Bundle, prefix: list[int]) -> dict[str, Any]:
-    source = bundle.manifest.source
-    empty = np.zeros((1, source.kv_heads, 0, source.head_dim), np.float32)
-    names = [value.name for value in session.get_inputs() if value.name.startswith("past_")]
-    past = dict.fromkeys(names, empty)
-    if prefix:
-        answers = _run(session, [prefix], past)
-        past = {name: answers[name.replace("past", "present")] for name in names}
-    return past
-
-
-def _run(session: ort.InferenceSession, rows: list[list[int]], past: dict[str, Any]) -> dict[str, Any]:
-    lengths = np.array([len(row) for row in rows], np.int64)
-    # Padding of any token must not matter.
-    ids = np.full((len(rows), lengths.max()), 5, np.int64)
-    for line, row in zip(ids, rows, strict=True):
-        line[: len(row)] = row
-    names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"input_ids": ids, "lengths": lengths, **past}), strict=True))
-
-
-def _original(model: Any, prefix: list[int], row: list[int]) -> tuple[Any, Any]:
-    states: list[torch.Tensor] = []
-    hooks = [
-        layer.register_forward_hook(lambda _m, _i, out: states.append(out)) for layer in model.model.layers
-    ]
-    with torch.no_grad():
-        logits = model(input_ids=torch.tensor([prefix + row])).logits[0, -1]
-    for hook in hooks:
-        hook.remove()
-    return logits.numpy(), np.stack([state[0, len(prefix) :].mean(0).numpy() for state in states])

@@ -1,0 +1,121 @@
+"""Models of a few thousand random weights, one for each family, as folders that `save_pretrained` writes.
+
+Their ratios are those of real ones: grouped queries, a head_dim of its own, rope types, soft caps, sliding
+windows (short enough to hide something), tied or untied embeddings. Every byte is a token.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from tests.fakes.tiny_llama import CHAT, LLAMA3_ROPE, write_byte_tokenizer
+
+HEAD_DIM: Final = 16
+WINDOW: Final = 24
+# The longest prefix of the tests and a message fit; one token more, and longrope takes its long factors.
+ORIGINAL_CONTEXT: Final = 2050
+
+# Far from zero, so that attention and labels are decided and a mistake shows.
+_COMMON: Final[dict[str, Any]] = {
+    "vocab_size": 257,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+    "pad_token_id": 0,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "initializer_range": 0.2,
+}
+_ALTERNATING: Final = ["sliding_attention", "full_attention", "sliding_attention"]
+_GEMMA: Final[dict[str, Any]] = {
+    "head_dim": HEAD_DIM,
+    "query_pre_attn_scalar": 20,
+    "sliding_window": WINDOW,
+    "layer_types": _ALTERNATING,
+    "tie_word_embeddings": True,
+}
+_LONGROPE: Final = {
+    "type": "longrope",
+    "short_factor": [1.0, 1.1, 1.5, 2.0],
+    "long_factor": [1.0, 3.0, 9.0, 27.0],
+}
+
+# Name of the shape -> model type and what its config has beside _COMMON.
+SHAPES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "llama 3.2": (
+        "llama",
+        {"rope_scaling": LLAMA3_ROPE, "rope_theta": 500000.0, "tie_word_embeddings": True},
+    ),
+    "smollm2": ("llama", {"rope_theta": 100000.0, "tie_word_embeddings": True}),
+    "smollm3": (
+        "smollm3",
+        {"num_hidden_layers": 4, "no_rope_layer_interval": 4, "tie_word_embeddings": True},
+    ),
+    "qwen2.5": ("qwen2", {"rope_theta": 1e6, "tie_word_embeddings": True}),
+    "qwen2, sliding": (
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
+    ),
+    "qwen3": ("qwen3", {"head_dim": HEAD_DIM, "tie_word_embeddings": True}),
+    "mistral": ("mistral", {"sliding_window": WINDOW, "head_dim": HEAD_DIM}),
+    "phi3": ("phi3", {"num_key_value_heads": 6, "sliding_window": WINDOW}),
+    "phi3.5": (
+        "phi3",
+        {
+            "rope_scaling": _LONGROPE,
+            "original_max_position_embeddings": ORIGINAL_CONTEXT,
+            "max_position_embeddings": 4 * ORIGINAL_CONTEXT,
+            "sliding_window": 8 * ORIGINAL_CONTEXT,
+        },
+    ),
+    "gemma2": (
+        "gemma2",
+        {**_GEMMA, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.5},
+    ),
+    "gemma3": (
+        "gemma3_text",
+        {
+            **_GEMMA,
+            "rope_theta": 1e6,
+            "rope_local_base_freq": 1e4,
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        },
+    ),
+}
+
+
+def tiny_config(shape: str, **overrides: Any) -> PretrainedConfig:
+    """The config of one of SHAPES; `overrides` go into it."""
+    family, special = SHAPES[shape]
+    config: PretrainedConfig = CONFIG_MAPPING[family](**(_COMMON | special | overrides))
+    return config
+
+
+def tiny_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
+    """A model of random weights, norms and biases included: ones and zeros would hide mistakes."""
+    torch.manual_seed(seed)
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model: PreTrainedModel = kind.from_config(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 1:
+                weight += 0.1 * torch.randn_like(weight)
+    return model.eval()
+
+
+def write_tiny_model(folder: Path, shape: str, *, chat_template: str | None = CHAT, **overrides: Any) -> Path:
+    """Write config, weights and tokenizer of one of SHAPES."""
+    tiny_model(tiny_config(shape, **overrides)).save_pretrained(folder)
+    write_byte_tokenizer(folder, chat_template)
+    return folder

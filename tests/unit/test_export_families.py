@@ -1,0 +1,175 @@
+"""Every family that can be exported answers as its original, whatever its attention adds."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from export import attention, graph
+from export.exporter import export_model
+from export.families import FAMILIES
+from tests.fakes.graph_run import GraphRun, original_answers
+from tests.fakes.tiny_llama import TASK
+from tests.fakes.tiny_models import ORIGINAL_CONTEXT, SHAPES, write_tiny_model
+from worker.bundle import MODEL
+from worker.engine import load_engine
+from worker.errors import ExportError, SettingsError
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost more than these models do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Exported:
+    """A tiny model, its bundle, and the two loaded."""
+
+    def __init__(self, shape: str, folder: Path) -> None:
+        self.model = write_tiny_model(folder / "model", shape)
+        export_model(str(self.model), TASK, folder / "out")
+        self.graph = GraphRun(folder / "out")
+
+    def original(self) -> PreTrainedModel:
+        return AutoModelForCausalLM.from_pretrained(
+            self.model, dtype=torch.float32, attn_implementation="eager"
+        )
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return Exported(request.param, tmp_path_factory.mktemp("family"))
+
+
+@pytest.mark.parametrize("prefix_length", [0, 33, 2000])
+def test_the_graph_answers_as_the_original(exported: Exported, prefix_length: int) -> None:
+    tokens = np.random.default_rng(prefix_length)
+    prefix = list(tokens.integers(1, 257, prefix_length))
+    rows = [list(tokens.integers(1, 257, length)) for length in (1, 9, 50)]
+    original = exported.original()
+    for row, actual in zip(rows, exported.graph.answers(prefix, rows), strict=True):
+        expected = original_answers(original, prefix, row, exported.graph.label_ids)
+        np.testing.assert_allclose(actual.label_logits, expected.label_logits, atol=1e-4, rtol=0)
+        # Relative to the vector: some families' hidden states grow large.
+        error = np.linalg.norm(actual.pooled - expected.pooled, axis=-1)
+        assert (error <= 1e-5 * np.linalg.norm(expected.pooled, axis=-1)).all()
+
+
+def test_every_decoder_is_among_the_tested() -> None:
+    assert {family for family, _ in SHAPES.values()} == {name for name, f in FAMILIES.items() if f.bound}
+
+
+def _uncapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "soft_capped", lambda scores, _cap: scores)
+
+
+def _answers_uncapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "soft_capped", lambda scores, _cap: scores)
+
+
+def _every_window_too_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = attention.Prefix.masks
+    monkeypatch.setattr(attention.Prefix, "masks", lambda self, w: masks(self, w and w + 1))
+
+
+def _no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = attention.Prefix.masks
+    monkeypatch.setattr(attention.Prefix, "masks", lambda self, _: masks(self, None))
+
+
+@pytest.mark.parametrize(
+    ("shape", "breakage"),
+    [
+        ("gemma2", _uncapped),
+        ("gemma2", _answers_uncapped),
+        ("gemma2", _every_window_too_wide),
+        ("gemma3", _no_window),
+        ("mistral", _every_window_too_wide),
+        ("phi3", _no_window),
+        ("qwen2, sliding", _every_window_too_wide),
+    ],
+)
+def test_a_feature_left_out_fails_the_gate(
+    shape: str,
+    breakage: Callable[[pytest.MonkeyPatch], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = write_tiny_model(tmp_path / "model", shape)
+    breakage(monkeypatch)
+    with pytest.raises(ExportError, match="is not the original model"):
+        export_model(str(model), TASK, tmp_path / "out")
+
+
+def test_a_window_as_long_as_the_context_costs_nothing(tmp_path: Path) -> None:
+    sizes = {}
+    for window in (128, 512, None):
+        model = write_tiny_model(
+            tmp_path / f"{window}", "phi3", sliding_window=window, max_position_embeddings=512
+        )
+        export_model(str(model), TASK, tmp_path / f"{window}.out")
+        sizes[window] = len(
+            onnx.load(tmp_path / f"{window}.out" / MODEL, load_external_data=False).graph.node
+        )
+    assert sizes[512] == sizes[None] < sizes[128]
+
+
+def test_longrope_is_read_up_to_its_original_context(tmp_path: Path) -> None:
+    """With the long factors beyond, transformers answers otherwise; no engine of the bundle gets there."""
+    made = Exported("phi3.5", tmp_path)
+    bundle = made.graph.bundle
+    assert bundle.manifest.source.context == ORIGINAL_CONTEXT
+    tokens = np.random.default_rng(0)
+    prefix, row = list(tokens.integers(1, 257, ORIGINAL_CONTEXT - 9)), list(tokens.integers(1, 257, 9))
+    for more, same in (([], True), ([7], False)):
+        (actual,) = made.graph.answers(prefix, [row + more])
+        expected = original_answers(made.original(), prefix, row + more, made.graph.label_ids)
+        assert np.allclose(actual.label_logits, expected.label_logits, atol=1e-3, rtol=0) == same
+    used = len(bundle.manifest.prompt.prefix)
+    suffix = max(len(bundle.manifest.prompt.risk_suffix), len(bundle.manifest.prompt.severity_suffix))
+    room = ORIGINAL_CONTEXT - used - suffix
+    load_engine(bundle, device="cpu", threads=1, window_tokens=room, device_tokens=5000)
+    with pytest.raises(SettingsError, match="lower window_tokens"):
+        load_engine(bundle, device="cpu", threads=1, window_tokens=room + 1, device_tokens=5000)
+
+
+def test_a_prompt_that_would_need_the_long_factors_is_refused(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model", "phi3.5", original_max_position_embeddings=64)
+    with pytest.raises(ExportError, match="reads 64: shorten the instruction"):
+        export_model(str(model), TASK, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("shape", "overrides", "passed", "feature"),
+    [
+        ("llama 3.2", {}, {"s_aux": torch.zeros(6)}, "s_aux"),
+        ("llama 3.2", {}, {"position_bias": torch.zeros(1)}, "position_bias"),
+        ("qwen2.5", {}, {"head_mask": torch.ones(6)}, "head_mask"),
+        ("phi3", {}, {"dropout": 0.1}, "dropout"),
+        ("gemma3", {"use_bidirectional_attention": True}, {}, "bidirectional attention"),
+    ],
+)
+def test_an_attention_that_does_more_is_refused(
+    shape: str,
+    overrides: dict[str, Any],
+    passed: dict[str, Any],
+    feature: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def more(*arguments: Any, **named: Any) -> Any:
+        return attention.attend(*arguments, **{**named, **passed})
+
+    monkeypatch.setitem(attention.AttentionInterface._global_mapping, attention.NAME, more)  # noqa: SLF001
+    model = write_tiny_model(tmp_path / "model", shape, **overrides)
+    with pytest.raises(ExportError, match=rf"model .*an unsupported attention feature \({feature}\)"):
+        export_model(str(model), TASK, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
