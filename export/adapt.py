@@ -92,6 +92,11 @@ def adapt(
     full = Bundle.load(bundle)
     if full.manifest.layer is not None:
         raise BundleError(f"{bundle} is cut already: adapt the full bundle that it was made from")
+    if not full.manifest.bound:
+        raise BundleError(
+            f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
+            "adapt a bundle of another model, or evaluate this one as it is"
+        )
     reader = open_reader(full, "pooled", device=device, precision=precision, threads=threads)
     vectors = _read(reader, [example.text for example in examples], progress)
     runs = f"{reader.device.name} {reader.device.precision}"

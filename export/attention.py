@@ -28,7 +28,7 @@ _HARMLESS: Final = frozenset(
 )
 
 
-class UnsupportedAttention(ValueError):
+class UnsupportedAttentionError(ValueError):
     """The attention of a model has a feature that the exported graph would not compute."""
 
 
@@ -95,7 +95,7 @@ def attend(
     `query` is `[B, heads, L, head_dim]`, `key` and `value` `[B, kv_heads, L, head_dim]`; returns
     `[B, L, heads, head_dim]`. Padding is to the right, so causality alone hides it from own tokens.
 
-    Raises UnsupportedAttention: transformers asks for more than this computes.
+    Raises UnsupportedAttentionError: transformers asks for more than this computes.
     """
     _refuse(module, {"attention_mask": attention_mask, "dropout": dropout or None, **others})
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # transformers sets it on every attention module
@@ -141,7 +141,7 @@ def _refuse(module: torch.nn.Module, arguments: dict[str, Any]) -> None:
     if not getattr(module, "is_causal", True):
         asked.append("bidirectional attention")
     if asked:
-        raise UnsupportedAttention(", ".join(asked))
+        raise UnsupportedAttentionError(", ".join(asked))
 
 
 AttentionInterface.register(NAME, attend)

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from tokenizers import Tokenizer
 
-from export.attention import UnsupportedAttention
+from export import seq2seq
+from export.attention import UnsupportedAttentionError
 from export.graph import OPSET, trace
 from export.layout import write_model
 from export.load import Loaded, load_model
@@ -91,13 +92,17 @@ def export_model(
     prefix = asked.encode(asked.prompt.prefix)
     samples = _fitting(samples_for(asked.prompt, asked.encode), shapes.context - len(prefix))
     expected = []
-    for answer in original_answers(loaded.model, prefix, samples, asked.label_ids):
+    ask = original_answers if loaded.family.bound else seq2seq.original_answers
+    for answer in ask(loaded.model, prefix, samples, asked.label_ids):
         expected.append(answer)
         report("ask the original model", len(expected), len(samples))
     report("trace the graph", 0, 0)
     try:
-        graph = trace(loaded.model, shapes, asked.label_ids)
-    except UnsupportedAttention as feature:
+        if loaded.family.bound:
+            graph = trace(loaded.model, shapes, asked.label_ids)
+        else:
+            graph = seq2seq.trace(loaded.model, asked.label_ids)
+    except UnsupportedAttentionError as feature:
         raise ExportError(
             f"{model} cannot be exported: an unsupported attention feature ({feature}); choose another model"
         ) from None
@@ -111,6 +116,7 @@ def export_model(
         opset=OPSET,
         parity={},
         files={},
+        prefix=msgspec.UNSET if loaded.family.bound else "in_row",
     )
     tokenizer = loaded.tokenizer
     del loaded  # the gate holds the graph twice; the original need not be there a third time
@@ -142,7 +148,7 @@ def _ask(task: Task, loaded: Loaded, shapes: Shapes) -> _Asked:
         return ids
 
     prompt = split_prompt(task, loaded.render)
-    labels = label_tokens(task, prompt, encode, loaded.unknown)
+    labels = label_tokens(task, prompt, encode, loaded.unknown, apart=not loaded.family.bound)
     check_context(task, prompt, shapes.context, encode)
     return _Asked(prompt, labels, encode)
 

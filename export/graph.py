@@ -88,7 +88,7 @@ class HiddenStates:
 def trace(model: PreTrainedModel, shapes: Shapes, label_ids: list[int]) -> onnx.ModelProto:
     """Trace the model with small dummy inputs; returns the graph with its weights inside.
 
-    Raises UnsupportedAttention: its attention has a feature that the graph would not compute.
+    Raises UnsupportedAttentionError: its attention has a feature that the graph would not compute.
     """
     sides = [f"{kind}.{i}" for i in range(shapes.layers) for kind in ("key", "value")]
     pasts, presents = [f"past_{side}" for side in sides], [f"present_{side}" for side in sides]

@@ -8,7 +8,13 @@ from typing import Any
 
 import jinja2
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.utils import logging
 
 from export.families import Family, family_of
@@ -47,7 +53,6 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
                 f"{model} scales its rope with a tensor that transformers ignores in a GGUF: "
                 "export the model from its safetensors instead"
             )
-    models: Any = AutoModelForCausalLM
     tokenizers: Any = AutoTokenizer
     with _quiet():
         try:
@@ -55,6 +60,7 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
         except (ValueError, OSError) as error:
             raise ExportError(f"transformers cannot read {model}: {_line(error)}") from None
         family = family_of(config, model)
+        models: Any = AutoModelForCausalLM if family.bound else AutoModelForSeq2SeqLM
         try:
             # Eager: transformers' other attentions leave out soft caps, in silence.
             loaded, report = models.from_pretrained(
@@ -78,15 +84,17 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
         if files.tokenizer
         else canonical_text(tokenizer.backend_tokenizer.to_str())
     )
-    return Loaded(loaded.eval(), family, content, _renderer(tokenizer, model), tokenizer.unk_token_id)
+    return Loaded(loaded.eval(), family, content, _renderer(tokenizer, family, model), tokenizer.unk_token_id)
 
 
-def _renderer(tokenizer: Any, model: str) -> Render:
+def _renderer(tokenizer: Any, family: Family, model: str) -> Render:
     def plain(instruction: str, request: str) -> str:
-        # What the tokenizer would put in front of a text by itself; tokens are made without that here.
-        first = tokenizer("a")["input_ids"][:1]
-        start = tokenizer.bos_token if first == [tokenizer.bos_token_id] else ""
-        return start + plain_template(instruction, request)
+        # What the tokenizer would put around a text by itself; tokens are made without that here.
+        first, *_, last = tokenizer("a a")["input_ids"]
+        start = tokenizer.bos_token if first == tokenizer.bos_token_id else ""
+        # A text that the model is to continue has not ended.
+        end = tokenizer.eos_token if last == tokenizer.eos_token_id and not family.bound else ""
+        return start + plain_template(instruction, request) + end
 
     def chat(instruction: str, request: str) -> str:
         system = [{"role": "system", "content": instruction}, {"role": "user", "content": request}]

@@ -39,14 +39,18 @@ def split_prompt(task: Task, render: Render) -> Prompt:
 
 
 def label_tokens(
-    task: Task, prompt: Prompt, encode: Encode, unknown: int | None = None
+    task: Task, prompt: Prompt, encode: Encode, unknown: int | None = None, *, apart: bool = False
 ) -> tuple[LabelToken, ...]:
     """The token that each answer adds after its stage's suffix: risk (clear, at_risk), then severity.
+
+    `apart`: the model writes its answer as a text of its own, instead of continuing the suffix.
 
     Raises ExportError naming an answer that is not exactly one token there, or only the `unknown` one.
     """
     risk = {"clear": task.risk.clear, "at_risk": task.risk.at_risk}
     severity = {level.name: level.answer for level in task.severity.levels}
+    if apart:
+        prompt = Prompt(prompt.prefix, "", "")
     labels = _stage_tokens(task, "risk", risk, prompt.risk_suffix, encode)
     labels += _stage_tokens(task, "severity", severity, prompt.severity_suffix, encode)
     for label in labels:
@@ -82,9 +86,9 @@ def _cut(task: Task, question: str, render: Render) -> tuple[str, str]:
 def _stage_tokens(
     task: Task, stage: Stage, answers: dict[str, str], suffix: str, encode: Encode
 ) -> tuple[LabelToken, ...]:
-    # A suffix that ends a line is followed by "Yes"; one that ends in a word rather by " Yes". All
+    # A suffix that ends a line, or none, is followed by "Yes"; one that ends in a word by " Yes". All
     # answers of a stage are read the same way, or their logits could not be compared.
-    gaps = ("",) if suffix[-1:].isspace() else (" ", "")
+    gaps = (" ", "") if suffix[-1:].strip() else ("",)
     before = encode(suffix)
     for gap in gaps:
         added = {name: encode(suffix + gap + answer) for name, answer in answers.items()}

@@ -69,7 +69,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """bundle.json. `layer` is the last layer of a cut graph, None at full depth.
 
     `labels` lists the columns of `label_logits`: risk (clear, at_risk), then severity, least first.
-    `parity` holds the export gate's figures; `files` the sha256 of every other file.
+    `parity` holds the export gate's figures; `files` the sha256 of every other file. `prefix` says
+    where the prefix is: in each row, or bound to the graph where that is absent.
     """
 
     source: Source
@@ -83,6 +84,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str]
     layer: int | None = None
     format: int = FORMAT
+    # Absent rather than "bound": what was exported before there was a choice keeps its fingerprint.
+    prefix: Literal["in_row"] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def bound(self) -> bool:
+        """Whether the prefix runs once, its keys and values bound; only then is there a pooled reading."""
+        return self.prefix is msgspec.UNSET
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -39,23 +39,24 @@ class GraphRun:
 
     def answers(self, prefix: list[int], rows: Sequence[list[int]]) -> list[Answers]:
         """Run the prefix alone, bind it, and run all rows in one padded batch."""
-        outputs = self._run(rows, self._past(prefix))
+        outputs = self.run(rows, self._past(prefix))
         return list(map(Answers, outputs["label_logits"], outputs["pooled"]))
+
+    def run(self, rows: Sequence[list[int]], past: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Every output of one padded batch, by name."""
+        ids, lengths = padded(rows)
+        names = [value.name for value in self._session.get_outputs()]
+        outputs = self._session.run(names, {"input_ids": ids, "lengths": lengths, **(past or {})})
+        return dict(zip(names, outputs, strict=True))
 
     def _past(self, prefix: list[int]) -> dict[str, Any]:
         source = self.bundle.manifest.source
         empty = np.zeros((1, source.kv_heads, 0, source.head_dim), np.float32)
         past = dict.fromkeys(self._pasts, empty)
         if prefix:
-            outputs = self._run([prefix], past)
+            outputs = self.run([prefix], past)
             past = {name: outputs[name.replace("past", "present")] for name in self._pasts}
         return past
-
-    def _run(self, rows: Sequence[list[int]], past: dict[str, Any]) -> dict[str, Any]:
-        ids, lengths = padded(rows)
-        names = [value.name for value in self._session.get_outputs()]
-        outputs = self._session.run(names, {"input_ids": ids, "lengths": lengths, **past})
-        return dict(zip(names, outputs, strict=True))
 
 
 def padded(rows: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

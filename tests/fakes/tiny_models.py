@@ -1,19 +1,22 @@
 """Models of a few thousand random weights, one for each family, as folders that `save_pretrained` writes.
 
 Their ratios are those of real ones: grouped queries, a head_dim of its own, rope types, soft caps, sliding
-windows (short enough to hide something), tied or untied embeddings. Every byte is a token.
+windows (short enough to hide something), tied or untied embeddings. Every byte is a token; for T5 every
+letter, with or without the space before it, and a text ends with </s>.
 """
 
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     PretrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
 )
 
 from tests.fakes.tiny_llama import CHAT, LLAMA3_ROPE, write_byte_tokenizer
@@ -94,10 +97,36 @@ SHAPES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
 }
 
+SEQ2SEQ: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "flan-t5": (
+        "t5",
+        {
+            "d_model": 48,
+            "d_kv": 16,
+            "d_ff": 96,
+            "num_layers": 3,
+            "num_decoder_layers": 2,
+            "num_heads": 4,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 24,
+            "feed_forward_proj": "gated-gelu",
+            "tie_word_embeddings": False,
+            "decoder_start_token_id": 0,
+            "eos_token_id": 1,
+            "n_positions": 4096,
+            "initializer_factor": 1.0,
+        },
+    ),
+}
+SEQ2SEQ["t5 1.0"] = (
+    "t5",
+    {**SEQ2SEQ["flan-t5"][1], "feed_forward_proj": "relu", "tie_word_embeddings": True},
+)
+
 
 def tiny_config(shape: str, **overrides: Any) -> PretrainedConfig:
     """The config of one of SHAPES; `overrides` go into it."""
-    family, special = SHAPES[shape]
+    family, special = (SHAPES | SEQ2SEQ)[shape]
     config: PretrainedConfig = CONFIG_MAPPING[family](**(_COMMON | special | overrides))
     return config
 
@@ -110,12 +139,32 @@ def tiny_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim == 1:
-                weight += 0.1 * torch.randn_like(weight)
+                weight.add_(0.1 * torch.randn_like(weight))
     return model.eval()
 
 
 def write_tiny_model(folder: Path, shape: str, *, chat_template: str | None = CHAT, **overrides: Any) -> Path:
-    """Write config, weights and tokenizer of one of SHAPES."""
-    tiny_model(tiny_config(shape, **overrides)).save_pretrained(folder)
-    write_byte_tokenizer(folder, chat_template)
+    """Write config, weights and tokenizer of one of SHAPES or SEQ2SEQ."""
+    config = tiny_config(shape, **overrides)
+    tiny_model(config).save_pretrained(folder)
+    if config.is_encoder_decoder:
+        _write_piece_tokenizer(folder)
+    else:
+        write_byte_tokenizer(folder, chat_template)
     return folder
+
+
+def _write_piece_tokenizer(folder: Path) -> None:
+    letters = [chr(code) for code in range(33, 127)]
+    pieces = ["<pad>", "</s>", "<unk>", "▁", *letters, *(f"▁{letter}" for letter in letters)]
+    tokenizer = Tokenizer(models.Unigram([(piece, -float(len(piece) == 1)) for piece in pieces], unk_id=2))
+    tokenizer.normalizer = normalizers.Replace(Regex(r"\s+"), " ")
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=["$A", "</s>"], special_tokens=[("</s>", 1)]
+    )
+    fast: Any = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    fast.save_pretrained(folder)

@@ -168,7 +168,7 @@ def test_an_attention_that_does_more_is_refused(
     def more(*arguments: Any, **named: Any) -> Any:
         return attention.attend(*arguments, **{**named, **passed})
 
-    monkeypatch.setitem(attention.AttentionInterface._global_mapping, attention.NAME, more)  # noqa: SLF001
+    monkeypatch.setitem(attention.AttentionInterface._global_mapping, attention.NAME, more)
     model = write_tiny_model(tmp_path / "model", shape, **overrides)
     with pytest.raises(ExportError, match=rf"model .*an unsupported attention feature \({feature}\)"):
         export_model(str(model), TASK, tmp_path / "out")

@@ -74,7 +74,7 @@ class Device(Protocol):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """The part of a bundle's graph that a device must run. `layers`: how many the graph still has."""
+    """The part of a bundle's graph that a device must run. `layers`: how many take a bound prefix."""
 
     model: Path
     output: Output
@@ -86,7 +86,7 @@ class Graph(msgspec.Struct, frozen=True):
     def of(cls, bundle: Bundle, output: Output) -> Self:
         """The graph of `bundle`, to be run for `output`."""
         source = bundle.manifest.source
-        layers = bundle.manifest.layer or source.layers
+        layers = (bundle.manifest.layer or source.layers) if bundle.manifest.bound else 0
         return cls(bundle.path / MODEL, output, layers, source.kv_heads, source.head_dim)
 
     @property

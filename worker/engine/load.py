@@ -62,11 +62,12 @@ def load_engine(
     )
     prefix, *suffixes = reader.prompt
     longest = window_tokens + (0 if pooled else max(map(len, suffixes)))
-    room = min(device_tokens, bundle.manifest.source.context - len(prefix))
+    lead = len(reader.lead)
+    room = min(device_tokens - lead, bundle.manifest.source.context - len(prefix))
     if longest > room:
         raise SettingsError(
             f"a window and its suffix take {longest} tokens, {room} fit: lower window_tokens"
-            f"{' or raise device_tokens' if room == device_tokens else ''}"
+            f"{' or raise device_tokens' if room == device_tokens - lead else ''}"
         )
     if not 0 <= window_overlap < window_tokens or max_windows < 1:
         raise SettingsError("windows need 0 <= window_overlap < window_tokens and max_windows >= 1")
@@ -108,9 +109,10 @@ def open_reader(
         )
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
-    prefix, graph = np.array(prompt.prefix, np.int64), Graph.of(bundle, output)
+    bound = bundle.manifest.bound
+    prefix, graph = np.array(prompt.prefix if bound else [], np.int64), Graph.of(bundle, output)
     opened = _open(choice, graph, prefix, threads or _cores(), arena_bytes)
-    return Reader(opened, tokenizer, prompt, device_tokens)
+    return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
 
 def _open(choice: Choice, graph: Graph, prefix: Ids, threads: int, arena_bytes: int | None) -> Device:

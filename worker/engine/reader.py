@@ -14,7 +14,7 @@ from worker.errors import BundleError
 
 
 class PromptTokens(NamedTuple):
-    """The prompt's parts: the prefix is bound already, a suffix follows each row of its stage."""
+    """The prompt's parts: the prefix comes before each row, a suffix follows each row of its stage."""
 
     prefix: list[int]
     risk_suffix: list[int]
@@ -27,14 +27,18 @@ class PromptTokens(NamedTuple):
 
 
 class Reader:
-    """A tokenizer and a device whose prefix is bound. Not thread-safe."""
+    """A tokenizer and a device, which has the prefix bound or is given it in each row. Not thread-safe.
+
+    `lead` is what goes before each row: the prefix where it is not bound.
+    """
 
     def __init__(
-        self, device: Device, tokenizer: Tokenizer, prompt: PromptTokens, device_tokens: int
+        self, device: Device, tokenizer: Tokenizer, prompt: PromptTokens, device_tokens: int, *, bound: bool
     ) -> None:
-        """`device_tokens` bounds rows x padded length of one run."""
+        """`device_tokens` bounds rows x padded length of one run, the prefix counted where it is in them."""
         self.device = device
         self.prompt = prompt
+        self.lead: list[int] = [] if bound else prompt.prefix
         # A message that spells out the template's markers must not be able to end its own turn.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
@@ -50,7 +54,7 @@ class Reader:
 
         `progress` gets the number of rows read, after each run.
         """
-        lengths = [len(row) for row in rows]
+        lengths = [len(self.lead) + len(row) for row in rows]
         answers: Floats | None = None
         for group in pack(lengths, self._budget):
             output = self._run([rows[index] for index in group])
@@ -62,8 +66,10 @@ class Reader:
         return np.empty((0, 0), np.float32) if answers is None else answers
 
     def _run(self, rows: list[Sequence[int]]) -> Floats:
+        if self.lead:
+            rows = [[*self.lead, *row] for row in rows]
         lengths = np.array([len(row) for row in rows], np.int64)
-        # Any id serves as padding: attention is causal and every output gathers own tokens alone.
+        # Any id serves as padding: attention is causal, or masks what is beyond `lengths`.
         ids = np.zeros((len(rows), int(lengths.max())), np.int64)
         for line, row in zip(ids, rows, strict=True):
             line[: len(row)] = row
