@@ -1,25 +1,22 @@
 """Attention over a prefix that is shared by every row of the batch, as a transformers attention.
 
-The prefix's keys and values come in once, `[1, kv_heads, P, head_dim]`, and are broadcast: the scores
-over the prefix and over the row's own tokens are computed apart and meet in one softmax. Neither the
-prefix (per row) nor the keys (per query head) are ever copied.
+The prefix's keys and values come in once, `[1, kv_heads, P, head_dim]`, and are broadcast: neither the
+prefix (per row) nor the keys (per query head) are ever copied. How the scores over the prefix and over the
+row's own tokens become one softmax is the graph's form (`export.forms`).
 
 What a family adds to that comes in by the arguments of `attend`: a soft cap on the scores, and on some
 layers a sliding window. Anything else that transformers passes is refused, not ignored.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
 from transformers import AttentionInterface
 
+from export.forms import BLOCKED, Form, Part, joined, merged
+
 NAME: Final = "mimamori_broadcast_prefix"
-
-# Finite in fp16 as well, so that casting the graph to a smaller precision keeps the mask a mask;
-# exp(x + BLOCKED) is exactly 0 for any score x that attention can reach.
-BLOCKED: Final = float(torch.finfo(torch.float16).min)
-
 
 # What every layer is told and no score depends on: positions are in the keys already, and the rest is
 # about what transformers caches and returns.
@@ -46,34 +43,60 @@ class Prefix:
     length: Any  # an int; a traced scalar while the graph is exported
     groups: int
     context: int
-    mask: torch.Tensor = field(init=False)
+    form: Form = "joined"
     own_keys: list[torch.Tensor] = field(default_factory=list)
     own_values: list[torch.Tensor] = field(default_factory=list)
-    _windows: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    _places: torch.Tensor = field(init=False)  # of the queries among the own tokens: [L], or [B, 1]
+    _masks: dict[int | None, tuple[torch.Tensor | None, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the additive mask of `groups` stacked copies of the own tokens: `[groups * L, L]`."""
-        own = torch.arange(self.length)
-        self.mask = self._stacked(own[None, :] > own[:, None])
+        """Every own token is a query."""
+        self._places = torch.arange(self.length)
+
+    def at_last(self, lengths: torch.Tensor) -> Self:
+        """The same pass again, but with each row's last token as its only query; own keys are there already."""
+        again = type(self)(self.keys, self.values, self.length, self.groups, self.context, self.form)
+        again.own_keys, again.own_values = self.own_keys, self.own_values
+        again._places = (lengths - 1)[:, None]
+        return again
+
+    @property
+    def queries(self) -> Any:
+        """How many tokens of a row ask: L, or 1."""
+        return self._places.shape[-1]
+
+    def own(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Note a layer's keys and values of the own tokens; a second pass gets the first one's."""
+        if layer == len(self.own_keys):
+            self.own_keys.append(key)
+            self.own_values.append(value)
+        return self.own_keys[layer], self.own_values[layer]
 
     def masks(self, window: int | None) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """What to add to the scores over the prefix `[groups * L, P]`, if anything, and `[groups * L, L]`.
+        """What to add to the scores over the prefix, if anything, and to those over the own tokens.
 
-        A token sees itself and the `window - 1` tokens before it, or all where that is None.
+        `[groups * L, P]` and `[groups * L, L]`; for each row's last token `[B, 1, 1, …]`. A token sees
+        itself and the `window - 1` tokens before it, or all where that is None.
         """
         # No two tokens are further apart than the context: such a window hides nothing.
-        if window is None or window >= self.context:
-            return None, self.mask
-        if window not in self._windows:
-            shared = self.keys[0].shape[2]
-            own = torch.arange(self.length)
-            ago = own[:, None] - own[None, :]
-            over_prefix = shared + own[:, None] - torch.arange(shared)[None, :] >= window
-            self._windows[window] = self._stacked(over_prefix), self._stacked((ago < 0) | (ago >= window))
-        return self._windows[window]
+        if window is not None and window >= self.context:
+            window = None
+        if window not in self._masks:
+            ago = self._places[..., None] - torch.arange(self.length)
+            if window is None:
+                self._masks[window] = None, self._stacked(ago < 0)
+            else:
+                shared = self.keys[0].shape[2]
+                over_prefix = shared + self._places[..., None] - torch.arange(shared) >= window
+                self._masks[window] = (
+                    self._stacked(over_prefix),
+                    self._stacked((ago < 0) | (ago >= window)),
+                )
+        return self._masks[window]
 
     def _stacked(self, blocked: torch.Tensor) -> torch.Tensor:
-        return (blocked.to(torch.float32) * BLOCKED).repeat(self.groups, 1)
+        added = blocked.to(torch.float32) * BLOCKED
+        return added[:, None] if added.ndim == 3 else added.repeat(self.groups, 1)  # noqa: PLR2004 - [B, 1, …]
 
 
 def attend(
@@ -99,41 +122,22 @@ def attend(
     """
     _refuse(module, {"attention_mask": attention_mask, "dropout": dropout or None, **others})
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # transformers sets it on every attention module
-    prefix.own_keys.append(key)
-    prefix.own_values.append(value)
-    past_key, past_value = prefix.keys[layer], prefix.values[layer]
+    key, value = prefix.own(layer, key, value)
     # int(): what the model fixes is a constant of the graph; only L and P stay symbolic.
     kv_heads, head_dim = int(key.shape[1]), int(key.shape[3])
-
-    grouped = (query * scaling).reshape(-1, kv_heads, prefix.groups * prefix.length, head_dim)
-    over_prefix, over_own = _scores(grouped, past_key, key, softcap, prefix.masks(sliding_window))
-    weights = torch.cat((over_prefix, over_own), dim=-1).softmax(dim=-1)
-    shared = past_key.shape[2]
-    mixed = weights[..., :shared] @ past_value + weights[..., shared:] @ value
-    return mixed.reshape(-1, kv_heads * prefix.groups, prefix.length, head_dim).transpose(1, 2), None
+    grouped = (query * scaling).reshape(-1, kv_heads, prefix.groups * prefix.queries, head_dim)
+    prefix_mask, own_mask = prefix.masks(sliding_window)
+    over = Part(prefix.keys[layer], prefix.values[layer], prefix_mask)
+    own = Part(key, value, own_mask)
+    # Merging takes the prefix's first key for a measure, which a window may hide.
+    mix = merged if prefix.form == "merged" and prefix_mask is None else joined
+    mixed = mix(grouped, over, own, lambda scores: soft_capped(scores, softcap))
+    return mixed.reshape(-1, kv_heads * prefix.groups, prefix.queries, head_dim).transpose(1, 2), None
 
 
 def soft_capped(scores: torch.Tensor, cap: float | None) -> torch.Tensor:
     """Scores squeezed into (-cap, cap), where there is a cap."""
     return scores if cap is None else torch.tanh(scores / cap) * cap
-
-
-def _scores(
-    grouped: torch.Tensor,
-    past_key: torch.Tensor,
-    key: torch.Tensor,
-    softcap: float | None,
-    masks: tuple[torch.Tensor | None, torch.Tensor],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores of scaled queries `[B, kv_heads, groups * L, head_dim]`, capped and then masked.
-
-    Over the prefix `[B, kv_heads, groups * L, P]`, and over the own tokens `[B, kv_heads, groups * L, L]`.
-    """
-    prefix_mask, own_mask = masks
-    over_prefix = soft_capped(grouped @ past_key.transpose(-1, -2), softcap)
-    if prefix_mask is not None:
-        over_prefix = over_prefix + prefix_mask
-    return over_prefix, soft_capped(grouped @ key.transpose(-1, -2), softcap) + own_mask
 
 
 def _refuse(module: torch.nn.Module, arguments: dict[str, Any]) -> None:
