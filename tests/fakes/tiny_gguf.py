@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import pre_tokenizers
 from transformers import PretrainedConfig, PreTrainedModel
-from transformers.modeling_gguf_pytorch_utils import GGUF_CONFIG_MAPPING, get_gguf_hf_weights_map
+from transformers.integrations import ggml
+from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
 
 _ARCHITECTURES: Final = {"gemma3_text": "gemma3"}
 # What real files say and transformers does not read: it takes its own defaults, which are the same.
@@ -35,7 +36,8 @@ def write_tiny_gguf(path: Path, model: PreTrainedModel, **metadata: Any) -> Path
 
 
 def _metadata(architecture: str, config: PretrainedConfig) -> dict[str, Any]:
-    known = {key: name for key, name in GGUF_CONFIG_MAPPING[architecture].items() if name}
+    mapping: Any = ggml.GGUF_CONFIG_MAPPING[architecture]
+    known = {key: name for key, name in mapping.items() if name}
     known |= {name: name for name in _UNREAD}
     values = {key: getattr(config, name, None) for key, name in known.items()}
     return {key: value for key, value in values.items() if value is not None}

@@ -141,7 +141,8 @@ def tiny_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
         for weight in model.parameters():
             if weight.ndim == 1:
                 weight.add_(0.4 * torch.randn_like(weight))
-    return model.eval()
+    model.eval()
+    return model
 
 
 def write_tiny_model(folder: Path, shape: str, *, chat_template: str | None = CHAT, **overrides: Any) -> Path:

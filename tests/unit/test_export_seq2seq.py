@@ -51,7 +51,7 @@ def test_the_graph_answers_as_the_original(bundle: Bundle, model: Path, prefix_l
     graph = GraphRun(bundle.path)
     tokens = np.random.default_rng(prefix_length)
     prefix = list(tokens.integers(3, 190, prefix_length))
-    rows = [prefix + list(tokens.integers(3, 190, length)) for length in (1, 9, 50)]
+    rows = [prefix + list(tokens.integers(3, 190, length)) for length in (1, 50)]
     actual = graph.run(rows)["label_logits"]
     for row, logits in zip(rows, actual, strict=True):
         with torch.no_grad():
