@@ -19,6 +19,7 @@ from export.graph import OPSET, trace
 from export.layout import write_model
 from export.load import Loaded, load_model
 from export.match import match_weights
+from export.metadata import check_metadata
 from export.original import original_answers
 from export.parity import Parity, Sample, check_parity, samples_for
 from export.prompt import Encode, check_context, label_tokens, split_prompt
@@ -88,6 +89,8 @@ def export_model(
     tensors = {path.name: Tensors(path) for path in files.weights}
     loaded = load_model(files, {name for file in tensors.values() for name in file}, model)
     shapes = Shapes.of(loaded.model.config, loaded.family)
+    if files.gguf is not None:
+        check_metadata(tensors[files.gguf.name], loaded.model.config, shapes, model)
     asked = _ask(task, loaded, shapes)
     prefix = asked.encode(asked.prompt.prefix)
     samples = _fitting(samples_for(asked.prompt, asked.encode), shapes.context - len(prefix))
@@ -154,8 +157,12 @@ def _ask(task: Task, loaded: Loaded, shapes: Shapes) -> _Asked:
 
 
 def _fitting(samples: list[Sample], room: int) -> list[Sample]:
-    """Samples without what of their messages the context cannot hold: beyond, the original may differ."""
-    return [each._replace(message=each.message[: room - len(each.suffix)]) for each in samples]
+    """Samples without what of their messages the context cannot hold: beyond, the original may differ.
+
+    Some tokenizers make nothing of another script; such a sample is left out.
+    """
+    cut = [each._replace(message=each.message[: room - len(each.suffix)]) for each in samples]
+    return [each for each in cut if each.message]
 
 
 def _recipe(files: ModelFiles, weights: dict[str, Floats], made: dict[str, Derivation]) -> Recipe:

@@ -47,8 +47,8 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(files.folder), "local_files_only": True}
     if files.gguf is not None:
         where["gguf_file"] = files.gguf.name
-        if "rope_freqs.weight" in tensors:
-            # transformers ignores it in silence, and then places every token wrongly.
+        if {"rope_freqs.weight", "rope_factors_short.weight"}.intersection(tensors):
+            # transformers ignores them in silence, and then places every token wrongly.
             raise ExportError(
                 f"{model} scales its rope with a tensor that transformers ignores in a GGUF: "
                 "export the model from its safetensors instead"

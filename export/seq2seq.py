@@ -27,8 +27,8 @@ class FirstAnswerGraph(torch.nn.Module):
     def __init__(self, model: PreTrainedModel, label_ids: list[int]) -> None:
         super().__init__()
         self.model = model
-        config = model.config
-        self._start = config.decoder_start_token_id
+        config: Any = model.config
+        self._start = int(config.decoder_start_token_id)
         # transformers scales what it multiplies with an embedding table that also reads.
         self._scale = config.d_model**-0.5 if config.tie_word_embeddings else None
         head = self.model.get_output_embeddings()
@@ -46,7 +46,8 @@ class FirstAnswerGraph(torch.nn.Module):
             use_cache=False,
         )
         first = answer.last_hidden_state[:, 0]
-        return (first if self._scale is None else first * self._scale) @ self.label_weight.T
+        logits: torch.Tensor = (first if self._scale is None else first * self._scale) @ self.label_weight.T
+        return logits
 
 
 def trace(model: PreTrainedModel, label_ids: list[int]) -> onnx.ModelProto:

@@ -69,6 +69,11 @@ class Tensors(Mapping[str, Floats]):
         tensor = self._quantised[name]
         return np.asarray(gguf.dequantize(tensor.data, tensor.tensor_type), np.float32)
 
+    def value(self, key: str) -> Any:
+        """A single value in the file's metadata; None where it has none. Only a GGUF has metadata."""
+        field = self._gguf.get_field(key) if self._gguf is not None else None
+        return None if field is None else field.contents()
+
     def listed(self, key: str) -> list[str] | None:
         """A list in the file's metadata; None where it has none. Only a GGUF has metadata."""
         field = self._gguf.get_field(key) if self._gguf is not None else None

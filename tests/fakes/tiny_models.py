@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
@@ -127,7 +127,8 @@ SEQ2SEQ["t5 1.0"] = (
 def tiny_config(shape: str, **overrides: Any) -> PretrainedConfig:
     """The config of one of SHAPES; `overrides` go into it."""
     family, special = (SHAPES | SEQ2SEQ)[shape]
-    config: PretrainedConfig = CONFIG_MAPPING[family](**(_COMMON | special | overrides))
+    common = _COMMON if shape in SHAPES else {"vocab_size": 257, "pad_token_id": 0}
+    config: PretrainedConfig = CONFIG_MAPPING[family](**(common | special | overrides))
     return config
 
 
@@ -139,8 +140,9 @@ def tiny_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim == 1:
-                weight.add_(0.1 * torch.randn_like(weight))
-    return model.eval()
+                weight.add_(0.4 * torch.randn_like(weight))
+    model.eval()
+    return model
 
 
 def write_tiny_model(folder: Path, shape: str, *, chat_template: str | None = CHAT, **overrides: Any) -> Path:
@@ -158,8 +160,9 @@ def _write_piece_tokenizer(folder: Path) -> None:
     letters = [chr(code) for code in range(33, 127)]
     pieces = ["<pad>", "</s>", "<unk>", "▁", *letters, *(f"▁{letter}" for letter in letters)]
     tokenizer = Tokenizer(models.Unigram([(piece, -float(len(piece) == 1)) for piece in pieces], unk_id=2))
-    tokenizer.normalizer = normalizers.Replace(Regex(r"\s+"), " ")
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single=["$A", "</s>"], special_tokens=[("</s>", 1)]

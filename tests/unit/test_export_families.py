@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
 
 from export import attention, graph
 from export.exporter import export_model
@@ -53,7 +53,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_the_graph_answers_as_the_original(exported: Exported, prefix_length: int) -> None:
     tokens = np.random.default_rng(prefix_length)
     prefix = list(tokens.integers(1, 257, prefix_length))
-    rows = [list(tokens.integers(1, 257, length)) for length in (1, 9, 50)]
+    rows = [list(tokens.integers(1, 257, length)) for length in (1, 50)]
     original = exported.original()
     for row, actual in zip(rows, exported.graph.answers(prefix, rows), strict=True):
         expected = original_answers(original, prefix, row, exported.graph.label_ids)
@@ -168,7 +168,7 @@ def test_an_attention_that_does_more_is_refused(
     def more(*arguments: Any, **named: Any) -> Any:
         return attention.attend(*arguments, **{**named, **passed})
 
-    monkeypatch.setitem(attention.AttentionInterface._global_mapping, attention.NAME, more)
+    monkeypatch.setitem(AttentionInterface._global_mapping, attention.NAME, more)
     model = write_tiny_model(tmp_path / "model", shape, **overrides)
     with pytest.raises(ExportError, match=rf"model .*an unsupported attention feature \({feature}\)"):
         export_model(str(model), TASK, tmp_path / "out")
