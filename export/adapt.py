@@ -27,8 +27,10 @@ from export.staging import staged
 from export.thresholds import conformal_bounds, needed
 from worker.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, Heads, write_manifest
 from worker.engine import DeviceChoice, PrecisionChoice, Reader, open_reader
+from worker.engine.proof import prove
 from worker.engine.reading import Windowing, cut, sigmoid
 from worker.errors import BundleError, TaskError
+from worker.reference import REFERENCE
 from worker.task import LabelledExample, Task
 
 Progress = Callable[[str, int, int], None]
@@ -117,6 +119,7 @@ def adapt(
         cut_reader = open_reader(
             Bundle.load(folder), "pooled", device=device, precision=precision, threads=threads
         )
+        prove(cut_reader, Bundle.load(folder), "pooled")
         difference = _difference(cut_reader, vectors, chosen.layer, heads, examples)
         if not difference <= _CUT_TOLERANCE[cut_reader.device.precision]:
             raise BundleError(
@@ -204,6 +207,7 @@ def _fit(
 def _write(full: Bundle, folder: Path, layer: int, heads: Heads, calibration: Calibration) -> str:
     cut_graph(full.path, layer, folder)
     (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
+    full.reference.at_layer(layer).save(folder / REFERENCE)
     np.savez(folder / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
     (folder / CALIBRATION).write_bytes(
         msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"

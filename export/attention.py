@@ -8,7 +8,7 @@ What a family adds to that comes in by the arguments of `attend`: a soft cap on 
 layers a sliding window. Anything else that transformers passes is refused, not ignored.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 import torch
@@ -34,8 +34,9 @@ class Prefix:
     """What the layers of one forward pass share.
 
     `keys` and `values` have one `[1, kv_heads, P, head_dim]` tensor per layer; `length` is L, `groups`
-    the query heads per key head, and `context` the most that P + L can be. `own_keys` and `own_values`
-    are filled by the pass, `[B, kv_heads, L, head_dim]` per layer, rope applied.
+    the query heads per key head, and `context` the most that P + L can be. Every own token is a query, or
+    only each row's one at `last` [B]. `own_keys` and `own_values` are filled by the pass,
+    `[B, kv_heads, L, head_dim]` per layer, rope applied.
     """
 
     keys: list[torch.Tensor]
@@ -44,21 +45,19 @@ class Prefix:
     groups: int
     context: int
     form: Form = "joined"
+    last: torch.Tensor | None = None
     own_keys: list[torch.Tensor] = field(default_factory=list)
     own_values: list[torch.Tensor] = field(default_factory=list)
     _places: torch.Tensor = field(init=False)  # of the queries among the own tokens: [L], or [B, 1]
-    _masks: dict[int | None, tuple[torch.Tensor | None, torch.Tensor]] = field(default_factory=dict)
+    masked: dict[int | None, tuple[torch.Tensor | None, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Every own token is a query."""
-        self._places = torch.arange(self.length)
+        """Note where the queries are."""
+        self._places = torch.arange(self.length) if self.last is None else self.last[:, None]
 
     def at_last(self, lengths: torch.Tensor) -> Self:
-        """The same pass again, but with each row's last token as its only query; own keys are there already."""
-        again = type(self)(self.keys, self.values, self.length, self.groups, self.context, self.form)
-        again.own_keys, again.own_values = self.own_keys, self.own_values
-        again._places = (lengths - 1)[:, None]
-        return again
+        """The same pass again, each row's last token asking: own keys and values are there already."""
+        return replace(self, last=lengths - 1, masked={})
 
     @property
     def queries(self) -> Any:
@@ -81,18 +80,18 @@ class Prefix:
         # No two tokens are further apart than the context: such a window hides nothing.
         if window is not None and window >= self.context:
             window = None
-        if window not in self._masks:
+        if window not in self.masked:
             ago = self._places[..., None] - torch.arange(self.length)
             if window is None:
-                self._masks[window] = None, self._stacked(ago < 0)
+                self.masked[window] = None, self._stacked(ago < 0)
             else:
                 shared = self.keys[0].shape[2]
                 over_prefix = shared + self._places[..., None] - torch.arange(shared) >= window
-                self._masks[window] = (
+                self.masked[window] = (
                     self._stacked(over_prefix),
                     self._stacked((ago < 0) | (ago >= window)),
                 )
-        return self._masks[window]
+        return self.masked[window]
 
     def _stacked(self, blocked: torch.Tensor) -> torch.Tensor:
         added = blocked.to(torch.float32) * BLOCKED

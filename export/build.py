@@ -18,6 +18,7 @@ from export.tensors import Floats, Tensors
 from export.tokens import attach
 from worker.bundle import MANIFEST, MODEL, TOKENIZER, Bundle
 from worker.errors import BundleError
+from worker.reference import REFERENCE
 
 
 def build_bundle(
@@ -45,6 +46,7 @@ def build_bundle(
     with staged(out) as folder:
         (folder / MODEL).write_bytes(packed.model)
         (folder / MANIFEST).write_bytes(packed.bundle_json)
+        (folder / REFERENCE).write_bytes(packed.reference)
         files = {name: Tensors(path) for name, path in paths.items() if name != packed.recipe.tokenizer}
         _write_tokenizer(packed, paths, files, folder)
         write_weights(_weights(packed, files, report), folder)

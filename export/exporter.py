@@ -1,6 +1,6 @@
 """A language model from anywhere, as a bundle and its recipe. The one entrance to everything with torch.
 
-    find -> load -> prompt and label tokens -> original's answers -> trace -> match -> write -> parity gate
+    find -> load -> prompt and label tokens -> original's answers -> form -> trace -> match -> write -> gates
 
 The bundle appears whole or not at all: what fails the gate leaves nothing behind.
 """
@@ -8,20 +8,24 @@ The bundle appears whole or not at all: what fails the gate leaves nothing behin
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
+import onnx
 from tokenizers import Tokenizer
 
 from export import seq2seq
 from export.attention import UnsupportedAttentionError
+from export.fastest import Trace, fastest_form
+from export.forms import Form
 from export.graph import OPSET, trace
 from export.layout import write_model
 from export.load import Loaded, load_model
 from export.match import match_weights
 from export.metadata import check_metadata
 from export.original import original_answers
-from export.parity import Parity, Sample, check_parity, samples_for
+from export.parity import Sample, check_parity, gates, reference_of, samples_for
 from export.prompt import Encode, check_context, label_tokens, split_prompt
 from export.recipe import SUFFIX, Recipe, Weight, write_recipe
 from export.shapes import Shapes
@@ -39,7 +43,9 @@ from worker.bundle import (
     read_manifest,
     write_manifest,
 )
+from worker.engine import DeviceChoice, PrecisionChoice
 from worker.errors import ExportError
+from worker.reference import REFERENCE
 from worker.task import Task
 
 
@@ -51,7 +57,6 @@ class Exported:
     recipe: Path
     fingerprint: str
     manifest: Manifest
-    parity: Parity
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,15 @@ class _Asked:
 
 
 def export_model(
-    model: str, task: Task, out: Path, progress: Progress | None = None, recipe: Path | None = None
+    model: str,
+    task: Task,
+    out: Path,
+    progress: Progress | None = None,
+    recipe: Path | None = None,
+    *,
+    form: Form | Literal["auto"] = "auto",
+    device: DeviceChoice = "auto",
+    precision: PrecisionChoice = "auto",
 ) -> Exported:
     """Export `model` for `task` into the folder `out`, and write its recipe.
 
@@ -78,12 +91,17 @@ def export_model(
         out: The bundle's folder, which must not exist yet.
         progress: Called with a stage, and how much of it is done.
         recipe: Where the recipe goes; beside the bundle where None.
+        form: How the graph computes attention; "auto" takes what is fastest with this prefix on `device`.
+        device: Where the bundle will run: it must prove itself there, and in any case on the CPU in fp32.
+        precision: In which precision it will run there.
 
-    Raises ExportError: see the message; nothing is left behind.
+    Raises ExportError: see the message; nothing is left behind. DeviceError: this machine has no such
+    device or precision.
     """
     report = progress or _silent
     if out.exists():
         raise ExportError(f"{out} exists already: remove it or choose another folder")
+    choices = gates(device, precision)
     report("load the model", 0, 0)
     files = find_model(model)
     tensors = {path.name: Tensors(path) for path in files.weights}
@@ -99,16 +117,6 @@ def export_model(
     for answer in ask(loaded.model, prefix, samples, asked.label_ids):
         expected.append(answer)
         report("ask the original model", len(expected), len(samples))
-    report("trace the graph", 0, 0)
-    try:
-        if loaded.family.bound:
-            graph = trace(loaded.model, shapes, asked.label_ids)
-        else:
-            graph = seq2seq.trace(loaded.model, asked.label_ids)
-    except UnsupportedAttentionError as feature:
-        raise ExportError(
-            f"{model} cannot be exported: an unsupported attention feature ({feature}); choose another model"
-        ) from None
     manifest = Manifest(
         source=_source(files, loaded, shapes),
         task=task,
@@ -117,27 +125,51 @@ def export_model(
         reading="prompted",
         precision="fp32",
         opset=OPSET,
+        form="joined",
         parity={},
         files={},
-        prefix=msgspec.UNSET if loaded.family.bound else "in_row",
+        prefix="bound" if loaded.family.bound else "in_row",
     )
-    tokenizer = loaded.tokenizer
-    del loaded  # the gate holds the graph twice; the original need not be there a third time
+    reference, tokenizer = reference_of(samples, expected), loaded.tokenizer
+    traced = _tracer(loaded, shapes, asked.label_ids, model)
+    if form == "auto" and loaded.family.bound and prefix:
+        report("measure the graph's forms", 0, 0)
+        form = fastest_form(traced, manifest, reference, tokenizer, choices[-1])
+    manifest = msgspec.structs.replace(manifest, form="joined" if form == "auto" else form)
+    report("trace the graph", 0, 0)
+    graph = traced("joined" if form == "auto" else form)
+    del loaded, traced  # the gate holds the graph twice; the original need not be there a third time
     with staged(out) as folder:
         (folder / TOKENIZER).write_bytes(tokenizer)
+        reference.save(folder / REFERENCE)
         report("write the recipe", 0, 0)
         heads = (shapes.heads, shapes.kv_heads) if files.gguf else ()
         weights = write_model(graph, folder)
         written = _recipe(files, weights, match_weights(weights, tensors, heads, asked.label_ids))
         del graph, weights
         report("check parity", 0, 0)
-        parity = check_parity(Bundle(folder, manifest, "", None, None), samples, expected)
-        write_manifest(folder, msgspec.structs.replace(manifest, parity=parity.figures))
+        parity = check_parity(Bundle(folder, manifest, "", reference, None, None), choices)
+        write_manifest(folder, msgspec.structs.replace(manifest, parity=parity))
         recipe = recipe or out.with_name(out.name + SUFFIX)
         skeleton = None if files.tokenizer else detach(tokenizer, tensors[files.weights[0].name])
         write_recipe(recipe, written, folder, skeleton)
     manifest, fingerprint = read_manifest(out)
-    return Exported(out, recipe, fingerprint, manifest, parity)
+    return Exported(out, recipe, fingerprint, manifest)
+
+
+def _tracer(loaded: Loaded, shapes: Shapes, label_ids: list[int], model: str) -> Trace:
+    def traced(form: Form) -> onnx.ModelProto:
+        try:
+            if loaded.family.bound:
+                return trace(loaded.model, shapes, label_ids, form)
+            return seq2seq.trace(loaded.model, label_ids)
+        except UnsupportedAttentionError as feature:
+            raise ExportError(
+                f"{model} cannot be exported: an unsupported attention feature ({feature}); "
+                "choose another model"
+            ) from None
+
+    return traced
 
 
 def _ask(task: Task, loaded: Loaded, shapes: Shapes) -> _Asked:

@@ -1,9 +1,9 @@
 """The gate every export passes: the graph, run as a worker runs it, against the original model.
 
-Sample messages of very different lengths are read by the worker's own ONNX Runtime device, each alone and
-all in one padded batch. The prefix's keys and values come from the graph itself, as in production.
-
-Not guaranteed: parity in another precision or on another device, which have gates of their own.
+Sample messages of very different lengths are read by the worker's own devices, each alone and all in one
+padded batch, in every precision that the bundle is meant for and this machine has. The prefix's keys and
+values come from the graph itself, as in production. What is compared with what, and what is tolerated, is
+`worker.engine.proof`, which every worker runs again when it starts.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.prompt import Encode
-from worker.bundle import Bundle, Manifest, Prompt
-from worker.engine.contract import Device, Output
+from worker.bundle import Bundle, Prompt
+from worker.engine.choice import Choice, choose
+from worker.engine.contract import DeviceChoice, Output, PrecisionChoice
 from worker.engine.load import open_reader
-from worker.errors import ExportError
-
-TOLERANCE: Final = 1e-3
+from worker.engine.proof import Differences, prove
+from worker.errors import DeviceError, ExportError
+from worker.reference import Reference
 
 Floats = NDArray[np.float32]
+
+# What a difference is said to be below, in bundle.json: finer steps are finer than two CPUs agree on.
+_BOUNDS: Final = (1e-4, 1e-3, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3)
 
 SAMPLES: Final = (
     "ok",
@@ -59,99 +63,46 @@ def samples_for(prompt: Prompt, encode: Encode) -> list[Sample]:
     return [Sample(encode(text), suffix) for text, suffix in zip(SAMPLES, suffixes, strict=False)]
 
 
-class Parity(NamedTuple):
-    """How far the graph is from the original, over all samples, alone and padded.
+def reference_of(samples: Sequence[Sample], answers: Sequence[Answer]) -> Reference:
+    """The samples with the original's answers, as the bundle keeps them."""
+    logits = np.stack([answer.label_logits for answer in answers])
+    return Reference.of(samples, logits, np.stack([answer.pooled for answer in answers]))
 
-    `differences` are the largest absolute ones of label logits, relative ones of pooled vectors, and
-    those between a row alone and the same row in a padded batch. `label_agreement` is the share of
-    samples and stages whose highest label is the same.
+
+def gates(device: DeviceChoice, precision: PrecisionChoice) -> list[Choice]:
+    """Where the graph must prove itself: on the CPU in fp32, and as it will run here.
+
+    Raises DeviceError: the wish cannot be had on this machine.
     """
-
-    samples: int
-    differences: dict[str, float]
-    label_agreement: float
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """What the manifest keeps: bounds, which another CPU's rounding does not change."""
-        below = {f"{name}_below": _bound(value) for name, value in self.differences.items()}
-        return {"samples": float(self.samples), "label_agreement": self.label_agreement, **below}
+    return list(dict.fromkeys([Choice("cpu", "fp32"), choose(device, precision)]))
 
 
-def check_parity(bundle: Bundle, samples: Sequence[Sample], expected: Sequence[Answer]) -> Parity:
-    """Compare the bundle's graph with the original's answers.
+def check_parity(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, dict[str, float]]:
+    """Compare the bundle's graph with the original's answers on each device; figures for the manifest.
 
     Raises ExportError: a difference is above the tolerance, or the graph cannot run.
     """
-    logits = _read(bundle, "label_logits", [sample.message + sample.suffix for sample in samples])
-    true_logits = np.stack([answer.label_logits for answer in expected])
-    differences = {
-        "label_logits": max(_largest(logits.alone, true_logits), _largest(logits.padded, true_logits)),
-        "batch": _largest(logits.padded, logits.alone),
-    }
-    if bundle.manifest.bound:
-        pooled = _read(bundle, "pooled", [sample.message for sample in samples])
-        true_pooled = np.stack([answer.pooled for answer in expected])
-        differences = {
-            "label_logits": differences["label_logits"],
-            "pooled": max(_relative(pooled.alone, true_pooled), _relative(pooled.padded, true_pooled)),
-            "batch": max(differences["batch"], _relative(pooled.padded, pooled.alone)),
-        }
-    for name, difference in differences.items():
-        # Not `difference > TOLERANCE`: that lets NaN through.
-        if not difference <= TOLERANCE:
-            raise ExportError(
-                f"the exported graph is not the original model: {name} differs by {difference:.2g}, "
-                f"{TOLERANCE:g} is tolerated; this family or this version of transformers is not supported"
-            )
-    return Parity(len(samples), differences, _agreement(bundle.manifest, logits.padded, true_logits))
+    return {f"{choice.device} {choice.precision}": _figures(bundle, choice) for choice in choices}
 
 
-class _Readings(NamedTuple):
-    alone: Floats
-    padded: Floats
-
-
-def _read(bundle: Bundle, output: Output, rows: list[list[int]]) -> _Readings:
-    reader = open_reader(bundle, output, device="cpu", precision="fp32")
-    device, rows = reader.device, [reader.lead + row for row in rows]
-    return _Readings(np.concatenate([_run(device, [row]) for row in rows]), _run(device, rows))
-
-
-def _run(device: Device, rows: list[list[int]]) -> Floats:
-    lengths = np.array([len(row) for row in rows], np.int64)
-    ids = np.zeros((len(rows), int(lengths.max())), np.int64)
-    for line, row in zip(ids, rows, strict=True):
-        line[: len(row)] = row
-    try:
-        return device.run(ids, lengths)
-    except Exception as error:  # noqa: BLE001 - device libraries raise what they like
-        reason = str(error).strip().splitlines()[0]
-        raise ExportError(
-            f"the exported graph cannot run {len(rows)} rows of up to {ids.shape[1]} tokens: {reason}"
-        ) from None
-
-
-def _largest(actual: Floats, expected: Floats) -> float:
-    return float(np.abs(actual - expected).max())
-
-
-def _relative(actual: Floats, expected: Floats) -> float:
-    """Per vector: some models keep values in the thousands in a few dimensions."""
-    return float((np.linalg.norm(actual - expected, axis=-1) / np.linalg.norm(expected, axis=-1)).max())
-
-
-def _agreement(manifest: Manifest, actual: Floats, expected: Floats) -> float:
-    # Not gated: below the tolerance only labels that are as good as tied can change places.
-    stages = [label.stage for label in manifest.labels]
-    same = [
-        actual[:, columns].argmax(axis=1) == expected[:, columns].argmax(axis=1)
-        for stage in ("risk", "severity")
-        if (columns := [column for column, each in enumerate(stages) if each == stage])
-    ]
-    return float(np.mean(same))
+def _figures(bundle: Bundle, choice: Choice) -> dict[str, float]:
+    found: dict[Output, Differences] = {}
+    outputs: list[Output] = ["label_logits", "pooled"] if bundle.manifest.bound else ["label_logits"]
+    for output in outputs:
+        try:
+            reader = open_reader(bundle, output, device=choice.device, precision=choice.precision)
+            found[output] = prove(reader, bundle, output)
+        except DeviceError as error:
+            raise ExportError(f"the exported graph fails its gate: {error}") from None
+        except RuntimeError as error:  # the device libraries' own, with their advice to developers
+            reason = str(error).strip().splitlines()[0]
+            raise ExportError(f"the exported graph cannot run on {choice.device}: {reason}") from None
+    figures = {"samples": float(len(bundle.reference.rows))}
+    figures["label_agreement"] = found["label_logits"].agreement
+    figures |= {f"{output}_below": _bound(each.original) for output, each in found.items()}
+    figures["batch_below"] = _bound(max(each.batch for each in found.values()))
+    return figures
 
 
 def _bound(difference: float) -> float:
-    # Finer steps would be finer than what two CPUs agree on.
-    return next(bound for bound in (1e-4, TOLERANCE) if difference <= bound)
+    return next(bound for bound in _BOUNDS if difference <= bound)

@@ -3,6 +3,7 @@
     recipe.json      the Recipe below
     bundle.json      exactly the bundle's, with the checksum of every file that must come out
     model.onnx       exactly the bundle's
+    reference.npz    exactly the bundle's
     tokenizer.json   a skeleton (see export.tokens); absent where the model's own file is copied
 
 The members are the same for the same export; the zip's own bytes depend on the zlib they are packed with.
@@ -18,8 +19,9 @@ from export.source import Origin, SourceFile
 from export.tensors import Derivation
 from worker.bundle import MANIFEST, MODEL, TOKENIZER, Manifest
 from worker.errors import BundleError
+from worker.reference import REFERENCE
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 RECIPE: Final = "recipe.json"
 SUFFIX: Final = ".recipe"
 SHIPPED: Final = Path(__file__).parent / "recipes"
@@ -58,6 +60,7 @@ class Packed(msgspec.Struct, frozen=True):
     manifest: Manifest
     bundle_json: bytes
     model: bytes
+    reference: bytes
     tokenizer: bytes | None
 
 
@@ -67,6 +70,7 @@ def write_recipe(path: Path, recipe: Recipe, bundle: Path, tokenizer: bytes | No
         RECIPE: msgspec.json.format(msgspec.json.encode(recipe), indent=1),
         MANIFEST: (bundle / MANIFEST).read_bytes(),
         MODEL: (bundle / MODEL).read_bytes(),
+        REFERENCE: (bundle / REFERENCE).read_bytes(),
     }
     if tokenizer is not None:
         members[TOKENIZER] = tokenizer
@@ -95,6 +99,7 @@ def read_recipe(path: Path) -> Packed:
                 manifest=msgspec.json.decode(bundle_json, type=Manifest),
                 bundle_json=bundle_json,
                 model=archive.read(MODEL),
+                reference=archive.read(REFERENCE),
                 tokenizer=archive.read(TOKENIZER) if recipe.tokenizer is None else None,
             )
     except OSError as error:

@@ -3,6 +3,7 @@
     model.onnx + model.onnx.data   the broadcast-prefix graph (cut at a layer, once adapted)
     tokenizer.json                 read by `tokenizers`, without transformers
     bundle.json                    the Manifest below: source, task, prompt, label tokens, checksums
+    reference.npz                  what the original model answers to samples (worker.reference)
     heads.npz, calibration.json    once adapted: the linear heads and the thresholds
 
 The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file: it stands on
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 
 from schemas.events import Thresholds
 from worker.errors import BundleError
+from worker.reference import REFERENCE, Reference
 from worker.task import Task
 
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
@@ -69,8 +71,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """bundle.json. `layer` is the last layer of a cut graph, None at full depth.
 
     `labels` lists the columns of `label_logits`: risk (clear, at_risk), then severity, least first.
-    `parity` holds the export gate's figures; `files` the sha256 of every other file. `prefix` says
-    where the prefix is: in each row, or bound to the graph where that is absent.
+    `parity` holds the export gate's figures for each device and precision it ran; `files` the sha256 of
+    every other file. `form` is how the graph computes attention (`export.forms`). `prefix` says where the
+    prefix is: bound to the graph, or in each row.
     """
 
     source: Source
@@ -80,17 +83,17 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reading: Reading
     precision: str
     opset: int
-    parity: dict[str, float]
+    form: str
+    parity: dict[str, dict[str, float]]
     files: dict[str, str]
     layer: int | None = None
     format: int = FORMAT
-    # Absent rather than "bound": what was exported before there was a choice keeps its fingerprint.
-    prefix: Literal["in_row"] | msgspec.UnsetType = msgspec.UNSET
+    prefix: Literal["bound", "in_row"] = "bound"
 
     @property
     def bound(self) -> bool:
         """Whether the prefix runs once, its keys and values bound; only then is there a pooled reading."""
-        return self.prefix is msgspec.UNSET
+        return self.prefix == "bound"
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +129,7 @@ class Bundle(msgspec.Struct, frozen=True):
     path: Path
     manifest: Manifest
     fingerprint: str
+    reference: Reference
     heads: Heads | None
     calibration: Calibration | None
 
@@ -144,7 +148,7 @@ class Bundle(msgspec.Struct, frozen=True):
         Raises BundleError: missing, altered, of another format, or an adapted bundle without its heads.
         """
         manifest, fingerprint = read_manifest(path)
-        for name in (MODEL, TOKENIZER):
+        for name in (MODEL, TOKENIZER, REFERENCE):
             if name not in manifest.files:
                 raise BundleError(f"{path / MANIFEST} lists no {name}: build the bundle again")
         for name, expected in manifest.files.items():
@@ -159,7 +163,7 @@ class Bundle(msgspec.Struct, frozen=True):
             raise BundleError(
                 f"{path} reads pooled vectors but has no {HEADS} or {CALIBRATION}: run `mimamori adapt`"
             )
-        return cls(path, manifest, fingerprint, heads, calibration)
+        return cls(path, manifest, fingerprint, Reference.load(path / REFERENCE), heads, calibration)
 
 
 def read_manifest(path: Path) -> tuple[Manifest, str]:

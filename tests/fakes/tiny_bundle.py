@@ -24,8 +24,11 @@ from worker.bundle import (
     Manifest,
     Prompt,
     Source,
+    read_manifest,
     write_manifest,
 )
+from worker.engine import open_reader
+from worker.reference import REFERENCE, Reference
 from worker.task import RiskStage, SeverityLevel, SeverityStage, Task
 
 LAYERS, HIDDEN, HEADS, HEAD_DIM, BYTES = 4, 16, 2, 8, 256
@@ -154,11 +157,26 @@ def write_tiny_bundle(path: Path, *, seed: int = 0) -> Bundle:
             reading="prompted",
             precision="fp32",
             opset=17,
+            form="joined",
             parity={},
             files={},
         ),
     )
+    _write_reference(path)
     return Bundle.load(path)
+
+
+def _write_reference(path: Path) -> None:
+    """What the graph itself answers on the plainest device: it has no original to ask."""
+    manifest, _ = read_manifest(path)
+    samples = [([1, 2, 3], [4, 5]), ([6], [4, 5]), ([7] * 9, [8])]
+    rows = [[*message, *suffix] for message, suffix in samples]
+    nothing = Reference.of(samples, np.zeros((3, 5), np.float32), np.zeros((3, LAYERS, HIDDEN), np.float32))
+    bundle = Bundle(path, manifest, "", nothing, None, None)
+    logits = open_reader(bundle, "label_logits", device="cpu").rows(rows)
+    pooled = open_reader(bundle, "pooled", device="cpu").rows([message for message, _ in samples])
+    Reference.of(samples, logits, pooled).save(path / REFERENCE)
+    write_manifest(path, manifest)
 
 
 def _model(seed: int) -> onnx.ModelProto:

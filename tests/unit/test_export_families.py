@@ -11,8 +11,9 @@ import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
 
 from export import attention, graph
-from export.exporter import export_model
 from export.families import FAMILIES
+from export.forms import FORMS, Form
+from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import TASK
 from tests.fakes.tiny_models import ORIGINAL_CONTEXT, SHAPES, write_tiny_model
@@ -33,9 +34,9 @@ def _one_thread() -> Iterator[None]:
 class Exported:
     """A tiny model, its bundle, and the two loaded."""
 
-    def __init__(self, shape: str, folder: Path) -> None:
+    def __init__(self, shape: str, form: Form, folder: Path) -> None:
         self.model = write_tiny_model(folder / "model", shape)
-        export_model(str(self.model), TASK, folder / "out")
+        export_on_cpu(str(self.model), TASK, folder / "out", form=form)
         self.graph = GraphRun(folder / "out")
 
     def original(self) -> PreTrainedModel:
@@ -44,9 +45,10 @@ class Exported:
         )
 
 
-@pytest.fixture(scope="module", params=SHAPES)
+@pytest.fixture(scope="module", params=[f"{shape}: {form}" for shape in SHAPES for form in FORMS])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return Exported(request.param, tmp_path_factory.mktemp("family"))
+    shape, form = request.param.split(": ")
+    return Exported(shape, form, tmp_path_factory.mktemp("family"))
 
 
 @pytest.mark.parametrize("prefix_length", [0, 33, 2000])
@@ -106,7 +108,7 @@ def test_a_feature_left_out_fails_the_gate(
     model = write_tiny_model(tmp_path / "model", shape)
     breakage(monkeypatch)
     with pytest.raises(ExportError, match="is not the original model"):
-        export_model(str(model), TASK, tmp_path / "out")
+        export_on_cpu(str(model), TASK, tmp_path / "out")
 
 
 def test_a_window_as_long_as_the_context_costs_nothing(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_a_window_as_long_as_the_context_costs_nothing(tmp_path: Path) -> None:
         model = write_tiny_model(
             tmp_path / f"{window}", "phi3", sliding_window=window, max_position_embeddings=512
         )
-        export_model(str(model), TASK, tmp_path / f"{window}.out")
+        export_on_cpu(str(model), TASK, tmp_path / f"{window}.out")
         sizes[window] = len(
             onnx.load(tmp_path / f"{window}.out" / MODEL, load_external_data=False).graph.node
         )
@@ -124,7 +126,7 @@ def test_a_window_as_long_as_the_context_costs_nothing(tmp_path: Path) -> None:
 
 def test_longrope_is_read_up_to_its_original_context(tmp_path: Path) -> None:
     """With the long factors beyond, transformers answers otherwise; no engine of the bundle gets there."""
-    made = Exported("phi3.5", tmp_path)
+    made = Exported("phi3.5", "joined", tmp_path)
     bundle = made.graph.bundle
     assert bundle.manifest.source.context == ORIGINAL_CONTEXT
     tokens = np.random.default_rng(0)
@@ -144,7 +146,7 @@ def test_longrope_is_read_up_to_its_original_context(tmp_path: Path) -> None:
 def test_a_prompt_that_would_need_the_long_factors_is_refused(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model", "phi3.5", original_max_position_embeddings=64)
     with pytest.raises(ExportError, match="reads 64: shorten the instruction"):
-        export_model(str(model), TASK, tmp_path / "out")
+        export_on_cpu(str(model), TASK, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -171,5 +173,5 @@ def test_an_attention_that_does_more_is_refused(
     monkeypatch.setitem(AttentionInterface._global_mapping, attention.NAME, more)
     model = write_tiny_model(tmp_path / "model", shape, **overrides)
     with pytest.raises(ExportError, match=rf"model .*an unsupported attention feature \({feature}\)"):
-        export_model(str(model), TASK, tmp_path / "out")
+        export_on_cpu(str(model), TASK, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from export import layout
 from export.build import build_bundle
-from export.exporter import export_model
 from export.recipe import read_recipe
+from tests.fakes.exporting import export_on_cpu
 from tests.fakes.tiny_gguf import write_tiny_gguf
 from tests.fakes.tiny_llama import TASK
 from tests.fakes.tiny_models import SHAPES, tiny_config, tiny_model, write_tiny_model
@@ -59,7 +59,7 @@ def _gguf(folder: Path, shape: str, **metadata: Any) -> Path:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_recipe_gives_the_bundle_back_from_safetensors(shape: str, tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model", shape)
-    exported = export_model(str(model), TASK, tmp_path / "out")
+    exported = export_on_cpu(str(model), TASK, tmp_path / "out")
     assert build_bundle(exported.recipe, tmp_path / "built", model).fingerprint == exported.fingerprint
     summed = {weight.made.add for weight in read_recipe(exported.recipe).recipe.weights}
     assert summed == ({(), (1.0,)} if shape.startswith("gemma") else {()})
@@ -68,7 +68,7 @@ def test_a_recipe_gives_the_bundle_back_from_safetensors(shape: str, tmp_path: P
 @pytest.mark.parametrize("shape", GGUF_SHAPES)
 def test_a_recipe_gives_the_bundle_back_from_a_gguf(shape: str, tmp_path: Path) -> None:
     model = _gguf(tmp_path, shape)
-    exported = export_model(str(model), TASK, tmp_path / "out")
+    exported = export_on_cpu(str(model), TASK, tmp_path / "out")
     assert build_bundle(exported.recipe, tmp_path / "built", tmp_path).fingerprint == exported.fingerprint
     made = [weight.made for weight in read_recipe(exported.recipe).recipe.weights]
     assert any(derivation.unrope for derivation in made) == (shape == "smollm2")
@@ -101,11 +101,11 @@ def test_metadata_that_transformers_ignores_is_refused(
 ) -> None:
     model = _gguf(tmp_path, shape, **metadata)
     with pytest.raises(ExportError, match=f"states {key}, which transformers ignores in a GGUF"):
-        export_model(str(model), TASK, tmp_path / "out")
+        export_on_cpu(str(model), TASK, tmp_path / "out")
 
 
 def test_a_window_beyond_the_context_hides_nothing_and_is_taken(tmp_path: Path) -> None:
-    export_model(str(_gguf(tmp_path, "phi3", **{"attention.sliding_window": 9999})), TASK, tmp_path / "out")
+    export_on_cpu(str(_gguf(tmp_path, "phi3", **{"attention.sliding_window": 9999})), TASK, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["rope_freqs.weight", "rope_factors_short.weight"])
@@ -120,4 +120,4 @@ def test_rope_factors_that_transformers_ignores_are_refused(
 
     monkeypatch.setattr(gguf.GGUFWriter, "write_header_to_file", with_factors)
     with pytest.raises(ExportError, match="scales its rope with a tensor that transformers ignores"):
-        export_model(str(_gguf(tmp_path, "smollm2")), TASK, tmp_path / "out")
+        export_on_cpu(str(_gguf(tmp_path, "smollm2")), TASK, tmp_path / "out")

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, BartConfig, BertConfig, GPT2Config, T5Config
 
 from export import attention, exporter
-from export.exporter import export_model
 from export.graph import trace
+from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import LLAMA3_ROPE, TASK, write_tiny_llama
 from worker.bundle import Bundle
@@ -43,7 +43,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_graph_answers_as_the_original(shape: str, tmp_path: Path) -> None:
     model = write_tiny_llama(tmp_path / "model", **SHAPES[shape])
-    export_model(str(model), TASK, tmp_path / "out")
+    export_on_cpu(str(model), TASK, tmp_path / "out")
     original = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     graph = GraphRun(tmp_path / "out")
     tokens = np.random.default_rng(1)
@@ -61,7 +61,7 @@ def test_the_graph_answers_as_the_original(shape: str, tmp_path: Path) -> None:
 def test_the_manifest_says_what_was_exported(tmp_path: Path) -> None:
     model = write_tiny_llama(tmp_path / "model", head_dim=16)
     stages: list[str] = []
-    exported = export_model(
+    exported = export_on_cpu(
         str(model), TASK, tmp_path / "out", lambda stage, _done, _total: stages.append(stage)
     )
     manifest = Bundle.load(tmp_path / "out").manifest
@@ -76,9 +76,9 @@ def test_the_manifest_says_what_was_exported(tmp_path: Path) -> None:
     ]
     assert manifest.prompt.prefix == "<|system|>\nRead the message.\n<|user|>\nMessage: "
     assert manifest.prompt.risk_suffix == "\nRisk? y or n\n<|assistant|>\n"
-    assert manifest.parity["label_agreement"] == 1.0
-    assert manifest.parity["label_logits_below"] == 1e-4
-    assert exported.parity.differences["label_logits"] < 1e-4
+    assert list(manifest.parity) == ["cpu fp32"]
+    assert manifest.parity["cpu fp32"]["label_agreement"] == 1.0
+    assert manifest.parity["cpu fp32"]["label_logits_below"] == 1e-4
     assert exported.fingerprint == Bundle.load(tmp_path / "out").fingerprint
     assert stages[0] == "load the model"
     assert "check parity" in stages
@@ -87,7 +87,7 @@ def test_the_manifest_says_what_was_exported(tmp_path: Path) -> None:
 def test_two_exports_are_byte_identical(tmp_path: Path) -> None:
     model = write_tiny_llama(tmp_path / "model")
     for name in ("first", "second"):
-        export_model(str(model), TASK, tmp_path / name)
+        export_on_cpu(str(model), TASK, tmp_path / name)
     first, second = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("first", "second"))
     assert first == second
     assert (tmp_path / "first.recipe").read_bytes() == (tmp_path / "second.recipe").read_bytes()
@@ -95,7 +95,7 @@ def test_two_exports_are_byte_identical(tmp_path: Path) -> None:
 
 def test_without_a_chat_template_the_prompt_is_plain(tmp_path: Path) -> None:
     model = write_tiny_llama(tmp_path / "model", chat_template=None)
-    prompt = export_model(str(model), TASK, tmp_path / "out").manifest.prompt
+    prompt = export_on_cpu(str(model), TASK, tmp_path / "out").manifest.prompt
     assert prompt.prefix == "Read the message.\n\nMessage: "
     assert prompt.risk_suffix == "\nRisk? y or n\nAnswer:"
 
@@ -104,7 +104,7 @@ def test_a_template_without_a_system_role_gets_the_instruction_in_the_users_word
     refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     template = refusing + "{{ messages[0]['content'] }}\n"
     model = write_tiny_llama(tmp_path / "model", chat_template=template)
-    assert export_model(str(model), TASK, tmp_path / "out").manifest.prompt.prefix.startswith(
+    assert export_on_cpu(str(model), TASK, tmp_path / "out").manifest.prompt.prefix.startswith(
         "Read the message.\n\n"
     )
 
@@ -114,7 +114,7 @@ def _no_causality(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "trace", lambda m, s, ids: trace(m, s, ids[::-1]))
+    monkeypatch.setattr(exporter, "trace", lambda m, s, ids, form: trace(m, s, ids[::-1], form))
 
 
 def _prefix_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_graph_that_answers_differently_fails_the_gate_and_leaves_nothing(
     model = write_tiny_llama(tmp_path / "model")
     breakage(monkeypatch)
     with pytest.raises(ExportError, match="is not the original model"):
-        export_model(str(model), TASK, tmp_path / "out")
+        export_on_cpu(str(model), TASK, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -204,11 +204,11 @@ def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
 def test_a_taken_folder_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(ExportError, match="exists already"):
-        export_model("smollm2", TASK, tmp_path / "out")
+        export_on_cpu("smollm2", TASK, tmp_path / "out")
 
 
 def _refused(model: str, task: Task, message: str, folder: Path) -> None:
     with pytest.raises(ExportError, match=message) as refusal:
-        export_model(model, task, folder / "out")
+        export_on_cpu(model, task, folder / "out")
     assert "\n" not in str(refusal.value)
     assert not (folder / "out").exists()

@@ -14,8 +14,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from export.build import build_bundle
-from export.exporter import Exported, export_model
+from export.exporter import Exported
 from export.recipe import RECIPE, read_recipe, shipped_recipe
+from tests.fakes.exporting import export_on_cpu
 from tests.fakes.tiny_llama import TASK, write_tiny_llama
 from worker.bundle import MODEL, WEIGHTS, Bundle
 from worker.errors import BundleError
@@ -46,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(model: Path) -> Exported:
-    return export_model(str(model), TASK, model.parent / "bundle")
+    return export_on_cpu(str(model), TASK, model.parent / "bundle")
 
 
 def test_building_gives_the_exported_bundle_bit_for_bit(
@@ -179,7 +180,7 @@ def test_weights_in_bfloat16_come_out_as_float32(tmp_path: Path) -> None:
     weights = load_file(model / "model.safetensors")
     small = {name: weight.astype(ml_dtypes.bfloat16) for name, weight in weights.items()}
     save_file(small, model / "model.safetensors", {"format": "pt"})
-    exported = export_model(str(model), TASK, tmp_path / "bundle")
+    exported = export_on_cpu(str(model), TASK, tmp_path / "bundle")
     build_bundle(exported.recipe, tmp_path / "built", model)
     assert _contents(tmp_path / "built") == _contents(exported.bundle)
     data = np.fromfile(tmp_path / "built" / WEIGHTS, np.uint32)
@@ -191,7 +192,7 @@ def test_weights_in_several_files_are_asked_for_as_far_as_they_are_used(tmp_path
     shards = sorted(path.name for path in model.glob("*.safetensors"))
     assert len(shards) > 1
     save_file({"x": np.zeros(5000, np.float32)}, model / "other.safetensors")
-    exported = export_model(str(model), TASK, tmp_path / "bundle")
+    exported = export_on_cpu(str(model), TASK, tmp_path / "bundle")
     assert [file.name for file in read_recipe(exported.recipe).recipe.files] == [*shards, "tokenizer.json"]
     build_bundle(exported.recipe, tmp_path / "built", model)
     assert _contents(tmp_path / "built") == _contents(exported.bundle)

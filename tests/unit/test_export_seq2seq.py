@@ -12,7 +12,7 @@ from export import seq2seq
 from export.adapt import adapt
 from export.build import build_bundle
 from export.evaluate import evaluate
-from export.exporter import export_model
+from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun
 from tests.fakes.tiny_llama import TASK
 from tests.fakes.tiny_models import SEQ2SEQ, write_tiny_model
@@ -41,7 +41,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def bundle(model: Path) -> Bundle:
-    export_model(str(model), TASK, model.parent / "out")
+    export_on_cpu(str(model), TASK, model.parent / "out")
     return Bundle.load(model.parent / "out")
 
 
@@ -134,10 +134,10 @@ def test_a_graph_that_answers_differently_fails_the_gate(
 
     monkeypatch.setattr(seq2seq.FirstAnswerGraph, "__init__", broken)
     with pytest.raises(ExportError, match="is not the original model"):
-        export_model(str(model), TASK, tmp_path / "out")
+        export_on_cpu(str(model), TASK, tmp_path / "out")
 
 
 def test_a_context_shorter_than_the_prompt_is_refused(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model", "flan-t5", n_positions=40)
     with pytest.raises(ExportError, match="reads 40: shorten the instruction"):
-        export_model(str(model), TASK, tmp_path / "out")
+        export_on_cpu(str(model), TASK, tmp_path / "out")

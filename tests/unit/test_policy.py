@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -141,7 +142,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def test_thresholds_come_from_settings_over_calibration_over_task(bundle: Bundle) -> None:
     fitted = Calibration("fitted on 50", 0.1, 0.6, 0.1, 50, 25)
-    adapted = Bundle(bundle.path, bundle.manifest, bundle.fingerprint, None, fitted)
+    adapted = msgspec.structs.replace(bundle, calibration=fitted)
     assert policy_of(settings(), bundle).thresholds == Thresholds(
         0.3, 0.7, "none: the task's default thresholds"
     )

@@ -1,7 +1,7 @@
 """`mimamori export` and `mimamori bundle build|verify|show`: a model as a folder that a worker can run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -28,6 +28,17 @@ def export_command(
     task: Annotated[str, typer.Option(help="A shipped task's name, or a task's YAML file.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; it must not exist yet.")],
     recipe: Annotated[Path | None, typer.Option(help="The recipe's file [default: OUT.recipe]")] = None,
+    form: Annotated[
+        Literal["auto", "joined", "merged"],
+        typer.Option(help="How the graph computes attention; auto measures which is fastest."),
+    ] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "openvino", "cuda"],
+        typer.Option(help="Where it will run: it is measured and must prove itself there too."),
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="In which precision it will run there.")
+    ] = "auto",
 ) -> None:
     """Export a language model as a bundle and its recipe; refuse it where it differs from the original."""
     asked = load_task(task)
@@ -36,10 +47,10 @@ def export_command(
     except ModuleNotFoundError as error:
         raise ExportError(f"exporting needs {error.name}: pip install 'mimamori[export,cpu]'") from None
     with bars() as progress:
-        exported = export_model(model, asked, out, progress, recipe)
+        exported = export_model(
+            model, asked, out, progress, recipe, form=form, device=device, precision=precision
+        )
     _print(exported.manifest, exported.fingerprint, exported.bundle)
-    for name, difference in exported.parity.differences.items():
-        Console().print(f"{name}: largest difference from the original {difference:.1e}", highlight=False)
     Console().print(
         f"recipe {exported.recipe} ({exported.recipe.stat().st_size / 1e3:.0f} kB)", soft_wrap=True
     )
@@ -110,9 +121,14 @@ def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
         "task": f"{manifest.task.name}: {manifest.task.description}",
         "reading": manifest.reading,
         "labels": ", ".join(f"{label.stage}/{label.name}={label.token_id}" for label in manifest.labels),
-        "parity": ", ".join(f"{name} {value:g}" for name, value in manifest.parity.items()) or "not measured",
+        "attention": manifest.form,
+        "parity": "\n".join(_figures(where, figures) for where, figures in manifest.parity.items()),
         "files": "\n".join(f"{digest[:12]}  {name}" for name, digest in manifest.files.items()),
     }
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table)
+
+
+def _figures(where: str, figures: dict[str, float]) -> str:
+    return f"{where}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items())

@@ -11,9 +11,10 @@ from worker.engine.choice import Choice, choose
 from worker.engine.contract import Device, DeviceChoice, Engine, Graph, Ids, Output, PrecisionChoice
 from worker.engine.onnxruntime_device import OnnxRuntimeDevice
 from worker.engine.openvino_device import OpenVinoDevice
+from worker.engine.proof import prove
 from worker.engine.reader import Reader, load_tokenizer, tokenise_prompt
 from worker.engine.reading import PooledEngine, PromptedEngine, Windowing
-from worker.errors import BundleError, DeviceError, SettingsError
+from worker.errors import BundleError, SettingsError
 
 DEFAULT: Final = Windowing()
 
@@ -46,14 +47,16 @@ def load_engine(
         arena_bytes: Cap on the GPU memory that ONNX Runtime may take; None is no cap.
 
     Raises:
-        DeviceError: the device or precision is not what would really run.
+        DeviceError: the device or precision is not what would really run, or its scores are not the
+            original model's.
         BundleError: the graph or tokenizer is not what the manifest says.
         SettingsError: the windows do not fit into a run or into the model's context.
     """
     pooled = bundle.manifest.reading == "pooled"
+    output: Output = "pooled" if pooled else "label_logits"
     reader = open_reader(
         bundle,
-        "pooled" if pooled else "label_logits",
+        output,
         device=device,
         precision=precision,
         threads=threads,
@@ -76,11 +79,15 @@ def load_engine(
     engine: Engine
     if not pooled:
         engine = PromptedEngine(bundle, reader, windowing, blank)
-    elif bundle.heads is not None:
+    elif bundle.heads is not None and bundle.manifest.layer is not None:
         engine = PooledEngine(bundle, bundle.heads, reader, windowing, blank)
     else:
-        raise BundleError(f"{bundle.path} reads pooled vectors but has no heads: run `mimamori adapt`")
-    _warm_up(reader, bundle, longest, blank)
+        raise BundleError(
+            f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
+        )
+    prove(reader, bundle, output)
+    # Memory is taken, and too little of it noticed, now rather than at the first long message.
+    reader.rows([[blank] * longest])
     log.info(
         "engine_loaded",
         runs=engine.describe(),
@@ -119,20 +126,6 @@ def _open(choice: Choice, graph: Graph, prefix: Ids, threads: int, arena_bytes: 
     if choice.device == "openvino":
         return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)
     return OnnxRuntimeDevice(graph, prefix, device=choice.device, threads=threads, arena_bytes=arena_bytes)
-
-
-def _warm_up(reader: Reader, bundle: Bundle, longest: int, token: int) -> None:
-    """Run a short and the longest row: the output must be finite and of the manifest's width."""
-    output = reader.rows([[token], [token] * longest])
-    manifest = bundle.manifest
-    width = len(manifest.labels) if manifest.reading == "prompted" else manifest.source.hidden_size
-    if output.shape != (2, width):
-        raise BundleError(
-            f"{bundle.path}: the graph gives rows of {output.shape[1:]}, not {width}: export it again"
-        )
-    if not np.isfinite(output).all():
-        ran = f"{reader.device.name} {reader.device.precision}"
-        raise DeviceError(f"{ran} gives no finite numbers on this model: set precision=fp32")
 
 
 def _cores() -> int:

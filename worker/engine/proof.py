@@ -1,0 +1,119 @@
+"""Proves a loaded graph against the original model's answers, on the device and in the precision that run.
+
+The samples of `reference.npz` are read twice: together as one padded batch, and each alone. Both must be
+what the original answered, and the same as each other: a score must not depend on its neighbours.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from worker.bundle import Bundle, LabelToken, Manifest
+from worker.engine.contract import Floats, Output, Precision
+from worker.engine.reader import Reader
+from worker.errors import BundleError, DeviceError
+from worker.reference import Reference
+
+
+class Tolerance(NamedTuple):
+    """How far a score may be off: label logits in logits, pooled vectors relative to their length.
+
+    Measured on SmolLM2-135M in bf16 (OpenVINO, 8 samples and 200 messages): logits up to 0.2 off, vectors
+    up to 0.02; a wrong mask or position puts logits off by 2 and more.
+    """
+
+    label_logits: float
+    pooled: float
+
+
+TOLERANCES: Final[dict[Precision, Tolerance]] = {
+    "fp32": Tolerance(1e-3, 1e-3),
+    "fp16": Tolerance(0.1, 0.02),
+    "bf16": Tolerance(0.3, 0.06),
+}
+
+
+class Differences(NamedTuple):
+    """The largest over all samples: from the original, and between a row alone and in a padded batch.
+
+    `agreement` is the share of samples and stages with the same highest label; 1 where none are read.
+    """
+
+    original: float
+    batch: float
+    agreement: float
+
+
+def prove(reader: Reader, bundle: Bundle, output: Output) -> Differences:
+    """Compare what `reader` reads with the bundle's reference.
+
+    Raises DeviceError: a difference is above the precision's tolerance, or not a number. BundleError: the
+    graph's output is not of the manifest's width.
+    """
+    found = compare(reader, bundle.reference, output, bundle.manifest)
+    precision = reader.device.precision
+    tolerated: float = getattr(TOLERANCES[precision], output)
+    # Not `difference > tolerated`: that lets NaN through.
+    if not (found.original <= tolerated and found.batch <= tolerated):
+        what = "label logits" if output == "label_logits" else "pooled vectors"
+        off = "not finite" if np.isnan(found.original) else f"off by {max(found.original, found.batch):.2g}"
+        raise DeviceError(
+            f"{reader.device.name} {precision} is not the original model: {what} are {off}, {tolerated:g} is "
+            f"tolerated; set {'precision=fp32' if precision != 'fp32' else 'another device'} "
+            f"or export {bundle.manifest.source.name} again for this device"
+        )
+    return found
+
+
+def compare(reader: Reader, reference: Reference, output: Output, manifest: Manifest) -> Differences:
+    """The differences, whatever they are. Raises BundleError: the output is not as the manifest says."""
+    expected: Floats = getattr(reference, output)
+    rows = reference.rows_for(suffix=output == "label_logits")
+    together = reader.rows(rows)
+    width = _width(manifest, output)
+    if together.shape[1:] != width or expected.shape[1:] != width:
+        raise BundleError(f"the graph gives {output} of {together.shape[1:]}, not {width}: export it again")
+    alone = np.concatenate([reader.rows([row]) for row in rows])
+    if output == "label_logits":
+        stages = _stages(manifest.labels)
+        apart = max(_logits_apart(together, expected, stages), _logits_apart(alone, expected, stages))
+        return Differences(
+            apart, _logits_apart(together, alone, stages), _agreement(together, expected, stages)
+        )
+    off = max(_vectors_apart(together, expected), _vectors_apart(alone, expected))
+    return Differences(off, _vectors_apart(together, alone), 1.0)
+
+
+def _width(manifest: Manifest, output: Output) -> tuple[int, ...]:
+    """The shape of one row's output."""
+    if output == "label_logits":
+        return (len(manifest.labels),)
+    hidden = manifest.source.hidden_size
+    return (hidden,) if manifest.layer is not None else (manifest.source.layers, hidden)
+
+
+def _stages(labels: Sequence[LabelToken]) -> list[list[int]]:
+    """The columns of each stage's labels."""
+    columns = [
+        [column for column, label in enumerate(labels) if label.stage == stage]
+        for stage in ("risk", "severity")
+    ]
+    return [each for each in columns if each]
+
+
+def _logits_apart(actual: Floats, expected: Floats, stages: list[list[int]]) -> float:
+    """Within each stage, without what its logits share: a softmax does not see that."""
+    apart = [actual[:, columns] - expected[:, columns] for columns in stages]
+    return max((float(np.abs(each - each.mean(axis=1, keepdims=True)).max()) for each in apart), default=0.0)
+
+
+def _vectors_apart(actual: Floats, expected: Floats) -> float:
+    """Per vector: some models keep values in the thousands in a few dimensions."""
+    lengths = np.linalg.norm(expected, axis=-1)
+    return float((np.linalg.norm(actual - expected, axis=-1) / np.maximum(lengths, 1e-12)).max(initial=0.0))
+
+
+def _agreement(actual: Floats, expected: Floats, stages: list[list[int]]) -> float:
+    same = [actual[:, columns].argmax(axis=1) == expected[:, columns].argmax(axis=1) for columns in stages]
+    return float(np.mean(same)) if same else 1.0
