@@ -73,6 +73,12 @@ def test_an_answer_the_tokenizer_does_not_know_is_refused() -> None:
         label_tokens(TASK, Prompt("", "?\n", "?\n"), _words, unknown=_words("yes")[0])
 
 
+def test_an_answer_that_is_a_text_of_its_own_is_read_without_the_suffix() -> None:
+    prompt = Prompt("", "Answer:", "Answer:")
+    found = [label.token_id for label in label_tokens(TASK, prompt, _words, apart=True)]
+    assert found == [_words(answer)[0] for answer in ("no", "yes", "a", "b", "c")]
+
+
 def test_the_context_must_hold_prompt_and_message() -> None:
     prompt = Prompt("12345", "123", "1234")
     check_context(TASK, prompt, 10, _letters)

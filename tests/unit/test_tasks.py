@@ -79,6 +79,16 @@ def test_answers_differ_in_their_first_letter_and_the_question_lists_them(name: 
         assert level.meaning
 
 
+@pytest.mark.parametrize("message", ["Message:", "{message} and again {message}"])
+def test_a_task_without_exactly_one_slot_for_the_message_is_refused(message: str, tmp_path: Path) -> None:
+    shipped = (SHIPPED / "stress.yaml").read_text(encoding="utf-8")
+    altered = re.sub(r"^message: .*$", f'message: "{message}"', shipped, flags=re.MULTILINE)
+    assert altered != shipped
+    (tmp_path / "task.yaml").write_text(altered, encoding="utf-8")
+    with pytest.raises(TaskError, match="needs exactly one"):
+        load_task(tmp_path / "task.yaml")
+
+
 def test_levels_run_from_least_to_most_severe() -> None:
     assert load_task("stress").level_names == ("low", "moderate", "high")
     assert load_task("suicide-risk").level_names == (
