@@ -6,6 +6,7 @@ The bundle appears whole or not at all: what fails the gate leaves nothing behin
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,7 @@ from export.match import match_weights
 from export.metadata import check_metadata
 from export.original import original_answers
 from export.parity import Sample, check_parity, gates, reference_of, samples_for
-from export.prompt import Encode, check_context, label_tokens, split_prompt
+from export.prompt import Encode, Shot, check_context, label_tokens, split_prompt
 from export.recipe import SUFFIX, Recipe, Weight, write_recipe
 from export.shapes import Shapes
 from export.source import ModelFiles, Progress, SourceFile, find_model
@@ -79,6 +80,7 @@ def export_model(
     progress: Progress | None = None,
     recipe: Path | None = None,
     *,
+    shots: Sequence[Shot] = (),
     form: Form | Literal["auto"] = "auto",
     device: DeviceChoice = "auto",
     precision: PrecisionChoice = "auto",
@@ -91,6 +93,7 @@ def export_model(
         out: The bundle's folder, which must not exist yet.
         progress: Called with a stage, and how much of it is done.
         recipe: Where the recipe goes; beside the bundle where None.
+        shots: Solved examples that stand in the prompt, before the message.
         form: How the graph computes attention; "auto" takes what is fastest with this prefix on `device`.
         device: Where the bundle will run: it must prove itself there, and in any case on the CPU in fp32.
         precision: In which precision it will run there.
@@ -109,7 +112,7 @@ def export_model(
     shapes = Shapes.of(loaded.model.config, loaded.family)
     if files.gguf is not None:
         check_metadata(tensors[files.gguf.name], loaded.model.config, shapes, model)
-    asked = _ask(task, loaded, shapes)
+    asked = _ask(task, loaded, shapes, shots)
     prefix = asked.encode(asked.prompt.prefix)
     samples = _fitting(samples_for(asked.prompt, asked.encode), shapes.context - len(prefix))
     expected = []
@@ -172,7 +175,7 @@ def _tracer(loaded: Loaded, shapes: Shapes, label_ids: list[int], model: str) ->
     return traced
 
 
-def _ask(task: Task, loaded: Loaded, shapes: Shapes) -> _Asked:
+def _ask(task: Task, loaded: Loaded, shapes: Shapes, shots: Sequence[Shot]) -> _Asked:
     try:
         tokenizer = Tokenizer.from_buffer(loaded.tokenizer)
     except ValueError as error:
@@ -182,7 +185,7 @@ def _ask(task: Task, loaded: Loaded, shapes: Shapes) -> _Asked:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    prompt = split_prompt(task, loaded.render)
+    prompt = split_prompt(task, lambda instruction, request: loaded.render(instruction, request, shots))
     labels = label_tokens(task, prompt, encode, loaded.unknown, apart=not loaded.family.bound)
     check_context(task, prompt, shapes.context, encode)
     return _Asked(prompt, labels, encode)

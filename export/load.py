@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers import (
 from transformers.utils import logging
 
 from export.families import Family, family_of
-from export.prompt import Render, plain_template
+from export.prompt import Shot, plain_template
 from export.source import ModelFiles
 from export.tokens import canonical_text
 from worker.errors import ExportError
@@ -34,7 +34,7 @@ class Loaded:
     model: PreTrainedModel
     family: Family
     tokenizer: bytes
-    render: Render
+    render: Callable[[str, str, Sequence[Shot]], str]
     unknown: int | None
 
 
@@ -87,19 +87,25 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
     return Loaded(loaded.eval(), family, content, _renderer(tokenizer, family, model), tokenizer.unk_token_id)
 
 
-def _renderer(tokenizer: Any, family: Family, model: str) -> Render:
-    def plain(instruction: str, request: str) -> str:
+def _renderer(tokenizer: Any, family: Family, model: str) -> Callable[[str, str, Sequence[Shot]], str]:
+    def plain(instruction: str, request: str, shots: Sequence[Shot]) -> str:
         # What the tokenizer would put around a text by itself; tokens are made without that here.
         first, *_, last = tokenizer("a a")["input_ids"]
         start = tokenizer.bos_token if first == tokenizer.bos_token_id else ""
         # A text that the model is to continue has not ended.
         end = tokenizer.eos_token if last == tokenizer.eos_token_id and not family.bound else ""
-        return start + plain_template(instruction, request) + end
+        return start + plain_template(instruction, request, shots) + end
 
-    def chat(instruction: str, request: str) -> str:
-        system = [{"role": "system", "content": instruction}, {"role": "user", "content": request}]
+    def chat(instruction: str, request: str, shots: Sequence[Shot]) -> str:
+        turns = [
+            {"role": role, "content": words}
+            for shot in [*shots, Shot(request, "")]
+            for role, words in (("user", shot.request), ("assistant", shot.answer))
+        ][:-1]
+        system = [{"role": "system", "content": instruction}, *turns]
         # Some templates know no system role.
-        user = [{"role": "user", "content": f"{instruction}\n\n{request}"}]
+        first, *rest = turns
+        user = [{**first, "content": f"{instruction}\n\n{first['content']}"}, *rest]
         for messages in (system, user):
             with contextlib.suppress(jinja2.TemplateError):
                 return str(
@@ -109,7 +115,17 @@ def _renderer(tokenizer: Any, family: Family, model: str) -> Render:
                 )
         raise ExportError(f"the chat template of {model} accepts neither a system nor a user message")
 
-    return chat if tokenizer.chat_template else plain
+    def render(instruction: str, request: str, shots: Sequence[Shot]) -> str:
+        # A message that spells out the template's markers would end its own turn.
+        markers = tokenizer.get_added_vocab()
+        for number, shot in enumerate(shots, start=1):
+            if any(marker in shot.request for marker in markers):
+                raise ExportError(
+                    f"shot {number} spells out a special token of {model}: take another example"
+                )
+        return (chat if tokenizer.chat_template else plain)(instruction, request, shots)
+
+    return render
 
 
 @contextlib.contextmanager

@@ -4,24 +4,52 @@ Tokenisers are given as an `encode` function (text -> ids, no special tokens), s
 transformers nor torch; the template comes as a `render` function.
 """
 
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, NamedTuple
 
 from worker.bundle import LabelToken, Prompt
 from worker.errors import ExportError
-from worker.task import Task
+from worker.task import LabelledExample, Task
 
 Stage = Literal["risk", "severity"]
 Encode = Callable[[str], list[int]]
 Render = Callable[[str, str], str]
 
+
+class Shot(NamedTuple):
+    """A solved example in the prompt: what was asked, and the answer."""
+
+    request: str
+    answer: str
+
+
 # Stands for the message while the template is rendered. Templates may trim and escape, not rewrite letters.
 _SLOT: Final = "MIMAMORI-MESSAGE-SLOT"
 
 
-def plain_template(instruction: str, request: str) -> str:
+def plain_template(instruction: str, request: str, shots: Sequence[Shot] = ()) -> str:
     """The prompt for a model without a chat template: paragraphs, and a line to be completed."""
-    return f"{instruction}\n\n{request}\nAnswer:"
+    solved = "".join(f"{shot.request}\nAnswer: {shot.answer}\n\n" for shot in shots)
+    return f"{instruction}\n\n{solved}{request}\nAnswer:"
+
+
+def solved(task: Task, examples: Sequence[LabelledExample], count: int) -> list[Shot]:
+    """`count` examples as shots of the risk question: at risk and not in turn, in the file's order.
+
+    Raises ExportError: there are too few of one kind.
+    """
+    sides = [[each for each in examples if each.at_risk is side] for side in (True, False)]
+    pairs = (count + 1) // 2
+    if count < 0 or min(map(len, sides)) < pairs:
+        raise ExportError(
+            f"{count} shots need {pairs} examples at risk and as many not: "
+            f"there are {len(sides[0])} and {len(sides[1])}"
+        )
+    mixed = [example for pair in zip(*sides, strict=False) for example in pair][:count]
+    return [
+        Shot(_request(task, example.text.strip(), task.risk.question), _answer(task, example))
+        for example in mixed
+    ]
 
 
 def split_prompt(task: Task, render: Render) -> Prompt:
@@ -68,19 +96,26 @@ def check_context(task: Task, prompt: Prompt, context: int, encode: Encode) -> N
     if needed > context:
         raise ExportError(
             f"the prompt of {task.name} needs {needed} tokens but the model reads {context}: "
-            "shorten the instruction"
+            "shorten the instruction, or give fewer shots"
         )
 
 
 def _cut(task: Task, question: str, render: Render) -> tuple[str, str]:
-    # Not str.format: a task's words may hold other braces.
-    request = task.message.replace("{message}", _SLOT) + "\n" + question
-    parts = render(task.instruction, request).split(_SLOT)
+    parts = render(task.instruction, _request(task, _SLOT, question)).split(_SLOT)
     if len(parts) != 2:  # noqa: PLR2004 - before and after
         raise ExportError(
             f"the model's chat template shows the message of {task.name} {len(parts) - 1} times, not once"
         )
     return parts[0], parts[1]
+
+
+def _request(task: Task, message: str, question: str) -> str:
+    # Not str.format: a task's words may hold other braces.
+    return task.message.replace("{message}", message) + "\n" + question
+
+
+def _answer(task: Task, example: LabelledExample) -> str:
+    return task.risk.at_risk if example.at_risk else task.risk.clear
 
 
 def _stage_tokens(

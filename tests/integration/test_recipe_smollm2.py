@@ -16,7 +16,7 @@ from worker.bundle import MANIFEST, Bundle
 from worker.reference import REFERENCE
 from worker.task import load_task
 
-# An export takes a minute on two free cores (parsing the GGUF four times, tracing, the gates), more on busy ones.
+# An export takes a minute on two free cores (parsing the GGUF, tracing, the gates), more on busy ones.
 pytestmark = pytest.mark.timeout(400)
 
 

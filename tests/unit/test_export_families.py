@@ -152,7 +152,7 @@ def test_a_prompt_that_would_need_the_long_factors_is_refused(tmp_path: Path) ->
 def test_the_gate_asks_for_no_more_than_the_context(tmp_path: Path) -> None:
     """Its longest sample would take the original to the long factors, and the two would differ."""
     model = write_tiny_model(tmp_path / "model", "phi3.5", original_max_position_embeddings=160)
-    assert export_model(str(model), TASK, tmp_path / "out").manifest.source.context == 160
+    assert export_on_cpu(str(model), TASK, tmp_path / "out").manifest.source.context == 160
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, BartConfig, BertConfig, GPT2Config, T5Config
 
 from export import attention, exporter
+from export.exporter import export_model
+from export.forms import FORMS
 from export.graph import trace
+from export.prompt import Shot
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import LLAMA3_ROPE, TASK, write_tiny_llama
@@ -107,6 +110,30 @@ def test_a_template_without_a_system_role_gets_the_instruction_in_the_users_word
     assert export_on_cpu(str(model), TASK, tmp_path / "out").manifest.prompt.prefix.startswith(
         "Read the message.\n\n"
     )
+
+
+def test_shots_become_turns_of_the_chat_and_the_same_prefix_for_both_stages(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    exported = export_on_cpu(str(model), TASK, tmp_path / "out", shots=[Shot("Message: up\nRisk?", "y")])
+    assert exported.manifest.prompt.prefix == (
+        "<|system|>\nRead the message.\n<|user|>\nMessage: up\nRisk?\n<|assistant|>\ny\n<|user|>\nMessage: "
+    )
+
+
+def test_a_shot_that_spells_out_a_special_token_is_refused(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    with pytest.raises(ExportError, match="shot 1 spells out a special token"):
+        export_on_cpu(str(model), TASK, tmp_path / "out", shots=[Shot("a <unk> b", "y")])
+
+
+def test_the_fastest_form_is_measured_with_the_models_own_prefix(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "model")
+    stages: list[str] = []
+    exported = export_model(
+        str(model), TASK, tmp_path / "out", lambda stage, *_: stages.append(stage), device="cpu"
+    )
+    assert "measure the graph's forms" in stages
+    assert exported.manifest.form in FORMS
 
 
 def _no_causality(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from export.prompt import check_context, label_tokens, plain_template, split_prompt
+from export.prompt import Shot, check_context, label_tokens, plain_template, solved, split_prompt
 from tests.fakes.tiny_bundle import TASK
 from worker.bundle import Prompt
 from worker.errors import ExportError
-from worker.task import Task
+from worker.task import LabelledExample, Task
 
 
 def _letters(text: str) -> list[int]:
@@ -84,3 +84,30 @@ def test_the_context_must_hold_prompt_and_message() -> None:
     check_context(TASK, prompt, 10, _letters)
     with pytest.raises(ExportError, match="needs 10 tokens but the model reads 9"):
         check_context(TASK, prompt, 9, _letters)
+
+
+EXAMPLES = [LabelledExample(text=f"{'bad' if n % 3 else 'good'} {n}", at_risk=bool(n % 3)) for n in range(9)]
+
+
+def test_shots_are_at_risk_and_not_in_turn() -> None:
+    shots = solved(TASK, EXAMPLES, 3)
+    assert shots == [
+        Shot("Message: bad 1\nRisk?", "yes"),
+        Shot("Message: good 0\nRisk?", "no"),
+        Shot("Message: bad 2\nRisk?", "yes"),
+    ]
+    assert solved(TASK, EXAMPLES, 0) == []
+
+
+@pytest.mark.parametrize("count", [7, 100, -1])
+def test_more_shots_than_examples_of_either_kind_are_refused(count: int) -> None:
+    with pytest.raises(ExportError, match="there are 6 and 3"):
+        solved(TASK, EXAMPLES, count)
+
+
+def test_shots_stand_between_the_instruction_and_the_message() -> None:
+    prompt = split_prompt(TASK, lambda i, r: plain_template(i, r, solved(TASK, EXAMPLES, 2)))
+    assert prompt.prefix == (
+        "Read the message.\n\nMessage: bad 1\nRisk?\nAnswer: yes\n\nMessage: good 0\nRisk?\nAnswer: no\n\n"
+        "Message: "
+    )

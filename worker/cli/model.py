@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from worker.bundle import Bundle, Manifest, read_manifest
 from worker.cli.progress import bars
 from worker.errors import ExportError
-from worker.task import load_task
+from worker.task import load_task, read_examples, shipped_examples
 
 bundles = typer.Typer(name="bundle", help="Model bundles: build, verify, show.", no_args_is_help=True)
 
@@ -28,6 +28,12 @@ def export_command(
     task: Annotated[str, typer.Option(help="A shipped task's name, or a task's YAML file.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; it must not exist yet.")],
     recipe: Annotated[Path | None, typer.Option(help="The recipe's file [default: OUT.recipe]")] = None,
+    shots: Annotated[
+        int, typer.Option(min=0, help="Solved examples in the prompt, at risk and not in turn.")
+    ] = 0,
+    examples: Annotated[
+        Path | None, typer.Option(help="Labelled JSONL to take them from [default: the task's own]")
+    ] = None,
     form: Annotated[
         Literal["auto", "joined", "merged"],
         typer.Option(help="How the graph computes attention; auto measures which is fastest."),
@@ -44,11 +50,21 @@ def export_command(
     asked = load_task(task)
     try:
         from export.exporter import export_model
+        from export.prompt import solved
     except ModuleNotFoundError as error:
         raise ExportError(f"exporting needs {error.name}: pip install 'mimamori[export,cpu]'") from None
+    labelled = read_examples(examples or shipped_examples(asked), asked) if shots else []
     with bars() as progress:
         exported = export_model(
-            model, asked, out, progress, recipe, form=form, device=device, precision=precision
+            model,
+            asked,
+            out,
+            progress,
+            recipe,
+            shots=solved(asked, labelled, shots),
+            form=form,
+            device=device,
+            precision=precision,
         )
     _print(exported.manifest, exported.fingerprint, exported.bundle)
     Console().print(
