@@ -56,7 +56,7 @@ def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a fu
     full = build_bundle(shipped_recipe("stress"), work / "full")
     adapted = Bundle.load(shipped_bundle("stress", work.parent / "bundles", lambda *_: None))
     gguf = find_model("smollm2").weights[0]
-    workload = Workload(full, read_texts(options.data), options.messages)
+    workload = Workload(full, read_texts(options.data), options.messages, options.rounds)
     plan = Plan(options.rounds, options.seconds, work, cores())
     report = Report(describe(), full.path, adapted.path, workload, options.data)
     names = []

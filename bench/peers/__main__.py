@@ -1,7 +1,7 @@
 """One engine's process: `python -m bench.peers NAME SPEC.json [--prepare]`. JSON lines in, JSON lines out.
 
     -> {"event": "loaded", "runs": …, "first_score_s": …, "row_s": …}
-    <- {"rows": 12}        -> {"event": "round", "messages": 12, "seconds": …, "rss": …, "answers": […]}
+    <- {"round": 1, "rows": 12}   -> {"event": "round", "messages": 12, "seconds": …, "rss": …, "answers": […]}
     <- (end of input)         the process ends
     -> {"event": "failed", "why": …}   at any time; the process ends
 """
@@ -33,15 +33,16 @@ def main() -> int:
             say({"event": "prepared"})
             return 0
         engine: Engine = module.Peer(spec)
-        few = spread(spec.rows, 2)
+        few = spread(spec.rows, 3)
         engine.read(few[:1])
         first_score_s = time.monotonic() - BEGAN
         began = time.perf_counter()
-        engine.read(few)
-        row_s = (time.perf_counter() - began) / len(few)
+        engine.read(few[1:])
+        row_s = (time.perf_counter() - began) / 2
         say({"event": "loaded", "runs": engine.runs, "first_score_s": first_score_s, "row_s": row_s})
         for line in sys.stdin:
-            rows = spread(spec.rows, json.loads(line)["rows"])
+            command = json.loads(line)
+            rows = spread(spec.rounds[command["round"]], command["rows"])
             began = time.perf_counter()
             answers = engine.read(rows)
             seconds = time.perf_counter() - began

@@ -10,7 +10,7 @@ from typing import Self
 class Spec:
     """One engine's job at one number of shots.
 
-    `prefix` and `rows` are token ids; `labels` those of clear and at_risk; `prompt` the prefix as text,
+    `prefix` and the rows of each round are token ids (round 0 is to warm up with); `labels` those of clear and at_risk; `prompt` the prefix as text,
     for the one engine that tokenises its own. `work` keeps converted models between runs.
     """
 
@@ -19,7 +19,7 @@ class Spec:
     work: str
     prompt: str
     prefix: list[int]
-    rows: list[list[int]]
+    rounds: list[list[list[int]]]
     labels: tuple[int, int]
     threads: int
     reading: str = "prompted"
@@ -33,6 +33,11 @@ class Spec:
         """Write it where a child can read it."""
         path.write_text(json.dumps(asdict(self)))
         return path
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """The rows to warm up with."""
+        return self.rounds[0]
 
     @property
     def folder(self) -> Path:

@@ -45,7 +45,7 @@ class Report:
 
     def gflop(self, shots: int) -> float:
         """What one message needs at this number of shots."""
-        lengths = [len(row) for row in self.workload.rows]
+        lengths = [len(row) for row in self.workload.rows[0]]
         return mean_flop(shape_of(self.full), self.prefixes[shots], lengths) / 1e9
 
     def bound(self, shots: int) -> float:
@@ -56,7 +56,7 @@ class Report:
         """Rate, share of its own bound and ratio to the prompted reading at no shots."""
         if self.pooled is None or self.pooled.failed or not self.pooled.rate:
             return {"failed": self.pooled.failed} if self.pooled else {}
-        lengths = [len(message) for message in self.workload.messages]
+        lengths = self.workload.lengths
         bundle = Bundle.load(self.adapted)
         prefix = len(tokenise_prompt(load_tokenizer(self.adapted), bundle.manifest.prompt).prefix)
         gflop = mean_flop(shape_of(self.adapted), prefix, lengths) / 1e9
@@ -109,7 +109,7 @@ class Report:
                 name: {str(shots): m.row() for shots, m in by_shots.items()}
                 for name, by_shots in self.rates.items()
             },
-            "messages": len(self.workload.messages),
+            "messages": len(self.workload.lengths),
             "data": self.data.name if self.data else "our own examples",
             "machine": self.machine,
         }

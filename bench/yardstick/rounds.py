@@ -90,7 +90,7 @@ def measure(specs: dict[str, Spec], plan: Plan, say: Say) -> dict[str, Measured]
             for name in order:
                 say(f"round {number + 1} of {plan.rounds}: {name}")
                 try:
-                    _note(results[name], seats[name].ask({"rows": counts[name]}))
+                    _note(results[name], seats[name].ask({"round": number + 1, "rows": counts[name]}))
                 except SeatError as error:
                     results[name].failed = str(error)
                     seats.pop(name).__exit__()

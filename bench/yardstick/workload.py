@@ -23,18 +23,24 @@ SHORTEST, LONGEST = 40, 60  # tokens of a row: message and suffix
 class Workload:
     """Messages and prefixes of one bundle, as tokens."""
 
-    def __init__(self, bundle: Bundle, texts: Sequence[str], count: int) -> None:
-        """`count` messages are made of `texts`, the same ones for the same arguments."""
+    def __init__(self, bundle: Bundle, texts: Sequence[str], count: int, rounds: int) -> None:
+        """`count` messages for each round are made of `texts`, the same ones for the same arguments."""
         self.manifest = bundle.manifest
         self._tokenizer = load_tokenizer(bundle.path)
         prompt = tokenise_prompt(self._tokenizer, bundle.manifest.prompt)
         self.suffix = prompt.risk_suffix
-        self.messages = join(self._tokenizer, texts, count, len(self.suffix))
+        # One more, to warm up with.
+        self.messages = join(self._tokenizer, texts, count, rounds + 1, len(self.suffix))
 
     @property
-    def rows(self) -> list[list[int]]:
-        """Message and suffix of each."""
-        return [[*message, *self.suffix] for message in self.messages]
+    def lengths(self) -> list[int]:
+        """Tokens of each message, without the suffix; every round has the same."""
+        return [len(message) for message in self.messages[0]]
+
+    @property
+    def rows(self) -> list[list[list[int]]]:
+        """Message and suffix of each, by round."""
+        return [[[*message, *self.suffix] for message in messages] for messages in self.messages]
 
     @property
     def labels(self) -> tuple[int, int]:
@@ -88,22 +94,31 @@ def balanced(examples: Sequence[LabelledExample], count: int) -> list[LabelledEx
     return mixed[:count]
 
 
-def join(tokenizer: Tokenizer, texts: Sequence[str], count: int, suffix: int) -> list[list[int]]:
-    """`count` messages of SHORTEST..LONGEST tokens with the suffix, joined from shuffled texts."""
+def join(
+    tokenizer: Tokenizer, texts: Sequence[str], count: int, rounds: int, suffix: int
+) -> list[list[list[int]]]:
+    """`count` messages for each round, of SHORTEST..LONGEST tokens with the suffix, joined from texts.
+
+    Every round has the same lengths and other words: an engine with a prefix cache that has read a row
+    before would only look it up.
+    """
     chance = random.Random(0)
     tokenizer.encode_special_tokens = True  # a message is never a part of the template
     pieces = [tokenizer.encode(text.strip() + " ", add_special_tokens=False).ids for text in texts]
+    lengths = [chance.randint(SHORTEST, LONGEST) - suffix for _ in range(count)]
     waiting: list[list[int]] = []
-    messages = []
-    while len(messages) < count:
-        wanted = chance.randint(SHORTEST, LONGEST) - suffix
-        message: list[int] = []
-        while len(message) < wanted:
-            if not waiting:
-                waiting = chance.sample(pieces, len(pieces))
-            message += waiting.pop()
-        messages.append(message[:wanted])
-    return messages
+    made = []
+    for _ in range(rounds):
+        messages = []
+        for wanted in lengths:
+            message: list[int] = []
+            while len(message) < wanted:
+                if not waiting:
+                    waiting = chance.sample(pieces, len(pieces))
+                message += waiting.pop()
+            messages.append(message[:wanted])
+        made.append(messages)
+    return made
 
 
 def read_texts(path: Path | None) -> list[str]:
@@ -116,7 +131,7 @@ def read_texts(path: Path | None) -> list[str]:
     return [text for text in texts if text.strip()]
 
 
-def pooled_spec(spec: Spec, bundle: Bundle, messages: list[list[int]]) -> Spec:
+def pooled_spec(spec: Spec, bundle: Bundle, messages: list[list[list[int]]]) -> Spec:
     """The job of the pooled reading: the same messages without the suffix, behind the bare instruction."""
     prompt = bundle.manifest.prompt
     prefix = tokenise_prompt(load_tokenizer(bundle.path), prompt).prefix
@@ -125,7 +140,7 @@ def pooled_spec(spec: Spec, bundle: Bundle, messages: list[list[int]]) -> Spec:
         bundle=str(bundle.path),
         prompt=prompt.prefix,
         prefix=prefix,
-        rows=messages,
+        rounds=messages,
         reading="pooled",
     )
 
