@@ -1,0 +1,53 @@
+"""llama.cpp through xllamacpp, the wheel that PyPI serves ready to run: its server, in this process.
+
+llama-cpp-python is a source distribution: it would compile for minutes. The wheel is built for AVX2, so
+a build for this very CPU would be faster. Prompt cache and parallel slots are on; it reads the Q4_1 GGUF.
+"""
+
+import xllamacpp
+
+from bench.peers import Rows
+from bench.peers.spec import Spec
+
+_SLOTS = 8
+
+
+class Peer:
+    """A server with slots that each keep the prefix."""
+
+    def __init__(self, spec: Spec) -> None:
+        params = xllamacpp.CommonParams()
+        params.model.path = spec.gguf
+        params.n_parallel = _SLOTS
+        params.n_ctx = _SLOTS * (-(-(len(spec.prefix) + 128) // 256) * 256)
+        params.n_batch = params.n_ubatch = 2048
+        params.cont_batching = params.cache_prompt = True
+        params.cache_ram_mib = 0  # rows never come back: keeping them costs time and gives nothing
+        params.n_ctx_checkpoints = 0
+        params.warmup = False
+        params.verbosity = 0
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec.threads
+        self._server = xllamacpp.Server(params)
+        self._prefix, self._labels = spec.prefix, spec.labels
+        self.runs = f"Q4_1, prompt cache, {_SLOTS} slots, {spec.threads} threads (AVX2 build)"
+        self.read(spec.rows[:_SLOTS])  # each slot has the prefix from here on
+
+    def read(self, rows: Rows) -> list[float | None]:
+        """The generated token: +1 for the answer of at_risk, -1 for that of clear, None for another."""
+        answers: list[float | None] = []
+        signs = {self._labels[0]: -1.0, self._labels[1]: 1.0}
+        body = {
+            "prompt": [self._prefix + row for row in rows],
+            "n_predict": 1,
+            "temperature": 0.0,
+            "cache_prompt": True,
+            "return_tokens": True,
+        }
+        replies = self._server.handle_completions(body)
+        if isinstance(replies, dict):
+            if "error" in replies or "content" not in replies:
+                raise RuntimeError(str(replies.get("error", "no content"))[:200])
+            replies = [replies]
+        for reply in sorted(replies, key=lambda reply: reply.get("index", 0)):
+            answers.append(signs.get((reply.get("tokens") or [-1])[0]))
+        return answers
