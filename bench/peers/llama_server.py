@@ -28,26 +28,21 @@ class Peer:
         params.verbosity = 0
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec.threads
         self._server = xllamacpp.Server(params)
-        self._prefix, self._labels = spec.prefix, spec.labels
+        self._prefix = spec.prefix
+        self._signs = dict(zip(spec.answers, (-1.0, 1.0), strict=True))
         self.runs = f"Q4_1, prompt cache, {_SLOTS} slots, {spec.threads} threads (AVX2 build)"
         self.read(spec.rows[:_SLOTS])  # each slot has the prefix from here on
 
     def read(self, rows: Rows) -> list[float | None]:
         """The generated token: +1 for the answer of at_risk, -1 for that of clear, None for another."""
-        answers: list[float | None] = []
-        signs = {self._labels[0]: -1.0, self._labels[1]: 1.0}
         body = {
             "prompt": [self._prefix + row for row in rows],
             "n_predict": 1,
             "temperature": 0.0,
             "cache_prompt": True,
-            "return_tokens": True,
         }
-        replies = self._server.handle_completions(body)
-        if isinstance(replies, dict):
-            if "error" in replies or "content" not in replies:
-                raise RuntimeError(str(replies.get("error", "no content"))[:200])
-            replies = [replies]
-        for reply in sorted(replies, key=lambda reply: reply.get("index", 0)):
-            answers.append(signs.get((reply.get("tokens") or [-1])[0]))
-        return answers
+        reply = self._server.handle_completions(body)
+        if "choices" not in reply:
+            raise RuntimeError(str(reply.get("error", "the server gave no choices"))[:200])
+        choices = sorted(reply["choices"], key=lambda choice: choice["index"])
+        return [self._signs.get(choice["text"].strip()) for choice in choices]

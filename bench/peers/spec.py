@@ -10,7 +10,8 @@ from typing import Self
 class Spec:
     """One engine's job at one number of shots.
 
-    `prefix` and the rows of each round are token ids (round 0 is to warm up with); `labels` those of clear and at_risk; `prompt` the prefix as text,
+    `prefix` and the rows of each round are token ids (round 0 is to warm up with); `labels` those of clear and at_risk,
+    `answers` their words; `prompt` the prefix as text,
     for the one engine that tokenises its own. `work` keeps converted models between runs.
     """
 
@@ -21,6 +22,7 @@ class Spec:
     prefix: list[int]
     rounds: list[list[list[int]]]
     labels: tuple[int, int]
+    answers: tuple[str, str]
     threads: int
     reading: str = "prompted"
 

@@ -63,8 +63,17 @@ class Workload:
     def spec(self, shots: int, bundle: Path, gguf: Path, work: Path, threads: int) -> Spec:
         """A prompted engine's job."""
         text, prefix = self.prefix(shots)
+        risk = self.manifest.task.risk
         return Spec(
-            str(bundle), str(gguf), str(work), text, prefix, self.rows, self.labels, threads, "prompted"
+            bundle=str(bundle),
+            gguf=str(gguf),
+            work=str(work),
+            prompt=text,
+            prefix=prefix,
+            rounds=self.rows,
+            labels=self.labels,
+            answers=(risk.clear, risk.at_risk),
+            threads=threads,
         )
 
 
