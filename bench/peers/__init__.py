@@ -54,7 +54,7 @@ ENTRIES: dict[str, Entry] = {
     "onnxruntime-genai": Entry(
         "bench.peers.onnxruntime_rewind",
         ("onnxruntime_genai", "torch", "transformers"),
-        f"{_EXPORT} && pip install onnxruntime-genai==0.18.0",
+        f"{_EXPORT} && pip install onnxruntime-genai==0.14.1",
         "rewinds to the prefix, row by row",
     ),
     "optimum": Entry(

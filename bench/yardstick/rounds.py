@@ -59,12 +59,14 @@ class Plan:
     patience_s: float = 900.0
 
 
-def measure(specs: dict[str, Spec], plan: Plan, say: Say) -> dict[str, Measured]:
+def measure(
+    specs: dict[str, Spec], plan: Plan, say: Say, *, with_peak: bool = True
+) -> dict[str, Measured]:
     """Load every engine of `specs` (and the peak), then interleave the rounds.
 
     A spec's name may have a suffix behind a colon (`mimamori:pooled`): the engine is what stands before it.
     """
-    results = {name: Measured() for name in (PEAK, *specs)}
+    results = {name: Measured() for name in ((PEAK, *specs) if with_peak else specs)}
     with ExitStack() as stack:
         seats: dict[str, Seat] = {}
         counts: dict[str, int] = {}
@@ -83,7 +85,7 @@ def measure(specs: dict[str, Spec], plan: Plan, say: Say) -> dict[str, Measured]
             # A slow engine reads as many as fit into its time: evenly spread by length, so the rate is fair.
             most = len(spec.rows) if spec else 0
             counts[name] = max(2, min(most, int(plan.seconds / loaded.get("row_s", 1.0))))
-        for number in range(plan.rounds):
+        for number in range(plan.rounds if seats else 0):
             order = list(seats)
             # Another one begins each time: nobody always runs behind the same neighbour.
             order = order[number % len(order) :] + order[: number % len(order)]
