@@ -20,7 +20,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.peers import ENTRIES
-from bench.yardstick.machine import cores, cpu_class, describe
+from bench.yardstick.labelled import read_labelled
+from bench.yardstick.machine import cores, describe
+from bench.yardstick.pages import markdown, plot
+from bench.yardstick.quality import Quality, default_files
 from bench.yardstick.report import Report, terminal
 from bench.yardstick.rounds import PEAK, Plan, measure, prepare
 from bench.yardstick.workload import Workload, pooled_spec, read_texts
@@ -29,8 +32,11 @@ from export.recipe import shipped_recipe
 from export.shipped import shipped_bundle
 from export.source import find_model
 from worker.bundle import Bundle
+from worker.task import shipped_examples
 
 POOLED = "mimamori:pooled"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"  # beside the project, where there is one
 
 
 def main() -> int:
@@ -43,6 +49,13 @@ def main() -> int:
         line = bar.add_task("look around")
         report = measured(options, lambda text: bar.update(line, description=text))
     terminal(report, Console())
+    if options.docs:
+        page = ROOT / "docs" / "benchmarks" / "engine.md"
+        page.write_text(markdown(report, "make bench-engine"))
+        try:
+            plot(report, page.with_suffix(".png"))
+        except ImportError:
+            console.print("no plot: pip install --no-deps -r bench/peers.txt")
     if options.json:
         options.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
     return int(not report.rates.get("mimamori"))
@@ -82,6 +95,10 @@ def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a fu
         if POOLED in results:
             report.pooled = results.pop(POOLED)
         report.add(shots, len(spec.prefix), results)
+    if not options.no_quality:
+        data = read_labelled(default_files(options.quality, SHARED, shipped_examples(full.manifest.task)))
+        quality = Quality(workload, first, adapted, plan, data)
+        report.quality = quality.table(names, options.splits, options.shots, say)
     return report
 
 
@@ -100,6 +117,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of each engine (default: 5)")
     parser.add_argument("--seconds", type=float, default=15.0, help="most for one engine's round: a slow")
     parser.add_argument("--quick", action="store_true", help="3 rounds, 64 messages, 4 s: a first look")
+    parser.add_argument("--quality", type=Path, nargs="+", help="labelled JSONL for cost against quality")
+    parser.add_argument("--no-quality", action="store_true", help="rates only")
+    parser.add_argument("--splits", type=int, default=12, help="random draws of 25 labels (default: 12)")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks/engine.md and .png")
     parser.add_argument("--work", type=Path, default=home / "bench", help="keeps converted models")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()

@@ -1,9 +1,9 @@
 """One engine's process: `python -m bench.peers NAME SPEC.json [--prepare]`. JSON lines in, JSON lines out.
 
-    -> {"event": "loaded", "runs": …, "first_score_s": …, "row_s": …}
-    <- {"round": 1, "rows": 12}   -> {"event": "round", "messages": 12, "seconds": …, "rss": …, "answers": […]}
-    <- (end of input)         the process ends
-    -> {"event": "failed", "why": …}   at any time; the process ends
+-> {"event": "loaded", "runs": …, "first_score_s": …, "row_s": …}
+<- {"round": 1, "rows": 12}   -> {"event": "round", "messages": 12, "seconds": …, "rss": …, "answers": […]}
+<- (end of input)         the process ends
+-> {"event": "failed", "why": …}   at any time; the process ends
 """
 
 import contextlib
@@ -46,9 +46,7 @@ def main() -> int:
             began = time.perf_counter()
             answers = engine.read(rows)
             seconds = time.perf_counter() - began
-            say(
-                {"event": "round", "messages": len(rows), "seconds": seconds, "answers": answers, **memory()}
-            )
+            say({"event": "round", "messages": len(rows), "seconds": seconds, "answers": answers, **memory()})
     except Exception as error:  # noqa: BLE001 - whatever a peer raises, the others go on
         line = (str(error).strip() or "no message").splitlines()[0][:300]
         say({"event": "failed", "why": f"{type(error).__name__}: {line}"})

@@ -20,7 +20,9 @@ def prepare(spec: Spec) -> None:
     source = safetensors_folder(Path(spec.gguf), spec.folder)
     kept(
         spec.folder / "optimum",
-        lambda out: main_export(str(source), output=out, task="text-generation-with-past", do_validation=False),
+        lambda out: main_export(
+            str(source), output=out, task="text-generation-with-past", do_validation=False
+        ),
     )
 
 

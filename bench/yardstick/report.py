@@ -129,6 +129,12 @@ def terminal(report: Report, console: Console) -> None:
     table.add_row("mimamori / bound", *(f"{share.get(str(shots), 0):.0%}" for shots in report.prefixes))
     console.print(table)
     console.print(f"peak {gflops:.0f} GFLOP/s ({method})")
+    if report.quality:
+        table = Table("reading", "messages/s", "F1 at 25 labels", "note", title="cost against quality")
+        for name, row in report.quality.items():
+            score = f"{row['f1_25']} ± {row['f1_sd']}" if "f1_25" in row else "-"
+            table.add_row(name, str(row.get("rate", "-")), score, str(row["note"]))
+        console.print(table)
     for name, value in {"pooled": report.pooled_figures(), "memory": report.memory()}.items():
         console.print(f"{name}: {value}")
     for name, why in report.missing.items():

@@ -59,9 +59,7 @@ class Plan:
     patience_s: float = 900.0
 
 
-def measure(
-    specs: dict[str, Spec], plan: Plan, say: Say, *, with_peak: bool = True
-) -> dict[str, Measured]:
+def measure(specs: dict[str, Spec], plan: Plan, say: Say, *, with_peak: bool = True) -> dict[str, Measured]:
     """Load every engine of `specs` (and the peak), then interleave the rounds.
 
     A spec's name may have a suffix behind a colon (`mimamori:pooled`): the engine is what stands before it.

@@ -55,6 +55,13 @@ class Workload:
         text = with_shots(self.manifest.prompt, task, examples)
         return text, self.tokens(text)
 
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of whole messages, whose special tokens are plain text."""
+        self._tokenizer.encode_special_tokens = True
+        return [
+            encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ]
+
     def tokens(self, text: str) -> list[int]:
         """Tokens of a part of the prompt: markers of the chat template are special tokens."""
         self._tokenizer.encode_special_tokens = False
