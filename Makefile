@@ -1,10 +1,11 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
-.PHONY: help install demo test check format sandbox recipes clean
+.PHONY: help install demo test guard bench-engine check format sandbox recipes clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export MIMAMORI_HOME ?= $(CURDIR)/.mimamori
 
@@ -19,6 +20,12 @@ demo: $(VENV)/demo  ## run the main job: a real Kafka, a real model, sample conv
 
 test: $(VENV)/dev  ## pass the tests
 	@$(BIN)/pytest $(ARGS)
+
+guard: $(VENV)/dev  ## fail when the engine has lost a fifth of its lead over optimum's
+	@PYTHONPATH=$(CURDIR) $(BIN)/python bench/guard.py $(ARGS)
+
+bench-engine: $(BENCH)/peers  ## measure the engine beside every peer PyPI has; JSON=FILE ARGS='--quick'
+	@PYTHONPATH=$(CURDIR) $(BENCH)/bin/python bench/engine.py --docs $(if $(JSON),--json $(JSON)) $(ARGS)
 
 check: $(VENV)/dev  ## format, lint, types, imports
 	@$(BIN)/ruff format --check .
@@ -41,7 +48,7 @@ recipes: $(VENV)/dev  ## export the shipped recipes again
 	done
 
 clean:  ## forget everything that was installed or built here
-	rm -rf $(VENV) .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 install: $(VENV)/dev  ## install everything, torch included, for development
 
@@ -59,4 +66,14 @@ $(VENV)/demo: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/dev: $(VENV)/demo
 	@echo "installing what the tests need into $(VENV): torch alone is gigabytes …"
 	@$(PIP) --editable '.[cpu,export,sandbox,review,dev]'
+	@touch $@
+
+# The peers would move what the project pins. So they live in a second environment, without their
+# dependencies, and it finds those (torch alone is gigabytes) in the first.
+$(BENCH)/peers: $(VENV)/dev bench/peers.txt
+	@echo "installing the peers into $(BENCH) …"
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement bench/peers.txt
 	@touch $@

@@ -1,0 +1,57 @@
+"""onnxruntime-genai: the prefix once, then every row behind it, rewinding to the prefix in between.
+
+Its continuous decoding takes one sequence at a time. fp32, as its model builder makes it for a CPU.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime_genai as og
+
+from bench.peers import Rows
+from bench.peers.convert import kept, safetensors_folder
+from bench.peers.spec import Spec
+
+
+def prepare(spec: Spec) -> None:
+    """Let the library's own builder make the graph."""
+    source = safetensors_folder(Path(spec.gguf), spec.folder)
+
+    def build(out: Path) -> None:
+        command = ["-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(out)]
+        cache = ["-c", str(spec.folder / "builder-cache")]
+        subprocess.run([sys.executable, *command, "-p", "fp32", "-e", "cpu", *cache], check=True)
+
+    kept(spec.folder / "onnxruntime-genai", build)
+
+
+class Peer:
+    """One generator that is never finished, only rewound."""
+
+    def __init__(self, spec: Spec) -> None:
+        config = og.Config(str(spec.folder / "onnxruntime-genai"))
+        config.overlay(
+            '{"model": {"decoder": {"session_options": {"intra_op_num_threads": %d}}}}' % spec.threads
+        )
+        model = og.Model(config)
+        params = og.GeneratorParams(model)
+        params.set_search_options(max_length=len(spec.prefix) + 256, do_sample=False)
+        self._generator = og.Generator(model, params)
+        self._generator.append_tokens(np.array(spec.prefix, np.int32))
+        self._length = len(spec.prefix)
+        self._labels = spec.labels
+        self._keep = model
+        self.runs = f"fp32, {spec.threads} threads"
+
+    def read(self, rows: Rows) -> list[float | None]:
+        """The log-odds from the logits after each row."""
+        clear, at_risk = self._labels
+        answers: list[float | None] = []
+        for row in rows:
+            self._generator.append_tokens(np.array(row, np.int32))
+            logits = np.asarray(self._generator.get_logits()).reshape(-1)
+            answers.append(float(logits[at_risk] - logits[clear]))
+            self._generator.rewind_to(self._length)
+        return answers

@@ -1,0 +1,34 @@
+"""This repository's engine, opened as the worker opens it: `worker.engine.open_reader`, device auto."""
+
+from pathlib import Path
+
+import msgspec
+
+from bench.peers import Rows
+from bench.peers.spec import Spec
+from worker.bundle import Bundle
+from worker.engine import open_reader
+
+
+class Peer:
+    """A reader whose prefix is the task's, with the shots behind it."""
+
+    def __init__(self, spec: Spec) -> None:
+        bundle = Bundle.load(Path(spec.bundle))
+        prompt = msgspec.structs.replace(bundle.manifest.prompt, prefix=spec.prompt)
+        manifest = msgspec.structs.replace(bundle.manifest, prompt=prompt)
+        bundle = msgspec.structs.replace(bundle, manifest=manifest)
+        self._prompted = spec.reading == "prompted"
+        output = "label_logits" if self._prompted else "pooled"
+        self._reader = open_reader(bundle, output, threads=spec.threads)
+        if self._reader.prompt.prefix != spec.prefix:
+            raise ValueError("the prefix as one text gives other tokens than its parts")
+        device = self._reader.device
+        self.runs = f"{device.name} {device.precision}, {device.threads} threads"
+
+    def read(self, rows: Rows) -> list[float | None]:
+        """Label logits, or pooled vectors (which are no answer yet)."""
+        values = self._reader.rows(rows)
+        if not self._prompted:
+            return [None] * len(rows)
+        return [float(margin) for margin in values[:, 1] - values[:, 0]]

@@ -1,0 +1,47 @@
+"""What an engine's process is told: which model, which tokens, which threads. Written as JSON by the parent."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One engine's job at one number of shots.
+
+    `prefix` and the rows of each round are token ids (round 0 is to warm up with); `labels` those of clear and at_risk,
+    `answers` their words; `prompt` the prefix as text,
+    for the one engine that tokenises its own. `work` keeps converted models between runs.
+    """
+
+    bundle: str
+    gguf: str
+    work: str
+    prompt: str
+    prefix: list[int]
+    rounds: list[list[list[int]]]
+    labels: tuple[int, int]
+    answers: tuple[str, str]
+    threads: int
+    reading: str = "prompted"
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read one that `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+    def save(self, path: Path) -> Path:
+        """Write it where a child can read it."""
+        path.write_text(json.dumps(asdict(self)))
+        return path
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """The rows to warm up with."""
+        return self.rounds[0]
+
+    @property
+    def folder(self) -> Path:
+        """`work` as a path."""
+        return Path(self.work)

@@ -1,0 +1,1 @@
+"""What `bench/engine.py` measures with: the workload, the machine's bound, the rounds, the report."""

@@ -1,0 +1,112 @@
+"""docs/benchmarks/engine.md and engine.png: the run as a page."""
+
+from pathlib import Path
+
+from bench.peers import ENTRIES
+from bench.yardstick.report import OURS, Report, cell
+
+
+def markdown(report: Report, command: str) -> str:
+    """The page."""
+    figures = report.as_json()
+    shots = list(report.prefixes)
+    machine = report.machine
+    data = figures["data"]
+    lines = [
+        "# The engine and its peers",
+        "",
+        f"Made by `{command}`. {machine['cpu']}, {machine['cores']} cores, {machine['cpu_class']}; "
+        f"{figures['messages']} messages of 40-60 tokens with the suffix ({data}), SmolLM2-135M-Instruct from "
+        "one GGUF. Median of the rounds in messages a second (lowest-highest; n: messages per round, fewer for "
+        "slow engines). Rounds run in turn, one engine at a time, every round on new messages.",
+        "",
+        "| engine | " + " | ".join(f"{n} shots ({report.prefixes[n]} tokens)" for n in shots) + " | how |",
+        "|---|" + "---|" * (len(shots) + 1),
+    ]
+    for name, by_shots in report.rates.items():
+        cells = " | ".join(cell(by_shots.get(n)) for n in shots)
+        runs = next((m.runs for m in by_shots.values() if m.runs), "")
+        title = f"**{name}**" if name == OURS else name
+        lines.append(f"| {title} | {cells} | {ENTRIES[name].idea}; {runs} |")
+    bounds = " | ".join(f"{report.bound(n):.1f}" for n in shots)
+    shares = " | ".join(f"{figures['bound_share'].get(str(n), 0):.0%}" for n in shots)
+    method, gflops = report.gemm
+    lines += [
+        f"| bound | {bounds} | {gflops:.0f} GFLOP/s ({method}) over one message's GFLOP |",
+        f"| {OURS} / bound | {shares} | |",
+        "",
+        "What one message needs: "
+        + ", ".join(f"{report.gflop(n):.1f} GFLOP at {n} shots" for n in shots)
+        + " (`bench/yardstick/flops.py` has the formula).",
+    ]
+    if pooled := figures["pooled"]:
+        if "rate" in pooled:
+            lines.append(
+                f"\nThe pooled reading (layer {pooled['layer']}, message tokens alone): {pooled['rate']:.0f} "
+                f"messages/s, {pooled['bound_share']:.0%} of its own bound, {pooled['times_prompted']} times the "
+                "prompted reading."
+            )
+    if memory := figures["memory"]:
+        lines.append(
+            f"\nOur process holds {memory['beyond_weights_mb']} MB beyond its weights after the run, and gives "
+            f"its first score {memory['bundle_to_first_score_s']} s after its start."
+        )
+    lines += [f"\nNot measured: {name}: {why}" for name, why in report.missing.items()]
+    if report.quality:
+        lines += [
+            "",
+            "## Cost against quality",
+            "",
+            "| reading | messages/s | F1 at 25 labels | splits | |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {name} | {row.get('rate', '-')} | {row.get('f1_25', '-')} ± {row.get('f1_sd', '-')} "
+            f"| {row.get('splits', '-')} | {row['note']} |"
+            for name, row in report.quality.items()
+        ]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines += ["", "![rates and bound](engine.png)", "", f"Versions: {versions}.", ""]
+    return "\n".join(lines)
+
+
+def plot(report: Report, path: Path) -> None:
+    """Rates against the length of the prefix, below the bound; quality against cost beside it.
+
+    Raises ImportError: matplotlib is not installed.
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - only the page needs it
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    figure, axes = plt.subplots(1, 2 if report.quality else 1, figsize=(12 if report.quality else 7, 4.5))
+    left = axes[0] if report.quality else axes
+    for name, by_shots in report.rates.items():
+        points = [(report.prefixes[n], m) for n, m in by_shots.items() if m.rate and not m.failed]
+        if points:
+            middle = [m.rate for _, m in points]
+            low = [m.rate - min(m.rates) for _, m in points]
+            high = [max(m.rates) - m.rate for _, m in points]
+            left.errorbar(
+                [x for x, _ in points],
+                middle,
+                (low, high),
+                marker="o",
+                label=name,
+                lw=3 if name == OURS else 1,
+            )
+    tokens = list(report.prefixes.values())
+    left.plot(tokens, [report.bound(n) for n in report.prefixes], "k--", label="bound of this machine")
+    left.set(xlabel="tokens of the shared prefix", ylabel="messages a second", yscale="log")
+    left.legend(fontsize=8)
+    if report.quality:
+        for name, row in report.quality.items():
+            if "f1_25" in row:
+                axes[1].scatter(row["rate"], row["f1_25"])
+                axes[1].annotate(name, (row["rate"], row["f1_25"]), fontsize=8)
+        axes[1].set(xlabel="messages a second", ylabel="F1 at 25 labels", xscale="log")
+    figure.suptitle(f"{report.machine['cpu']}, {report.machine['cores']} cores")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
