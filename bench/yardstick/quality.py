@@ -124,7 +124,7 @@ class Quality:
 
 
 def default_files(given: list[Path] | None, shared: Path, own: Path) -> list[Path]:
-    """The labelled files: those given, else SAD and neutral comments where they are, else our own examples."""
+    """Those given, else SAD and neutral comments where they are, else our own examples."""
     if given:
         return given
     found = [shared / "sad" / "sad-dev.jsonl", shared / "goemotions" / "neutral.jsonl"]
