@@ -13,6 +13,7 @@ installed or fails is listed with the reason.
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def main() -> int:
     terminal(report, Console())
     if options.docs:
         page = ROOT / "docs" / "benchmarks" / "engine.md"
-        page.write_text(markdown(report, "make bench-engine"))
+        page.write_text(markdown(report, shlex.join(["python", "bench/engine.py", *sys.argv[1:]])))
         try:
             plot(report, page.with_suffix(".png"))
         except ImportError:

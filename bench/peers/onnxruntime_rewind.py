@@ -3,6 +3,7 @@
 Its continuous decoding takes one sequence at a time. fp32, as its model builder makes it for a CPU.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,9 +33,8 @@ class Peer:
 
     def __init__(self, spec: Spec) -> None:
         config = og.Config(str(spec.folder / "onnxruntime-genai"))
-        config.overlay(
-            '{"model": {"decoder": {"session_options": {"intra_op_num_threads": %d}}}}' % spec.threads
-        )
+        session = {"session_options": {"intra_op_num_threads": spec.threads}}
+        config.overlay(json.dumps({"model": {"decoder": session}}))
         model = og.Model(config)
         params = og.GeneratorParams(model)
         params.set_search_options(max_length=len(spec.prefix) + 256, do_sample=False)

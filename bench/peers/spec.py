@@ -1,4 +1,4 @@
-"""What an engine's process is told: which model, which tokens, which threads. Written as JSON by the parent."""
+"""What an engine's process is told: model, tokens, threads. The parent writes it as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,9 +10,9 @@ from typing import Self
 class Spec:
     """One engine's job at one number of shots.
 
-    `prefix` and the rows of each round are token ids (round 0 is to warm up with); `labels` those of clear and at_risk,
-    `answers` their words; `prompt` the prefix as text,
-    for the one engine that tokenises its own. `work` keeps converted models between runs.
+    `prefix` and the rows of each round are token ids; round 0 is to warm up with. `labels` are the tokens
+    of clear and at_risk, `answers` their words; `prompt` is the prefix as text, for the one engine that
+    tokenises its own. `work` keeps converted models between runs.
     """
 
     bundle: str

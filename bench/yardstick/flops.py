@@ -55,7 +55,7 @@ def shape_of(bundle: Path) -> Shape:
         for name in node.input[1:2]
         if len(sizes.get(name, ())) == 2
     ]
-    # Only the LM head is not square with the hidden size on both of its layer's ends: it has a column per label.
+    # The LM head's part in the graph has a column per label, and no other matrix is that narrow.
     labels = len(manifest.labels)
     is_label = [labels > 0 and labels in size for _, size in matrices]
     weights = sum(a * b for (_, (a, b)), label in zip(matrices, is_label, strict=True) if not label)

@@ -15,10 +15,13 @@ def markdown(report: Report, command: str) -> str:
     lines = [
         "# The engine and its peers",
         "",
-        f"Made by `{command}`. {machine['cpu']}, {machine['cores']} cores, {machine['cpu_class']}; "
-        f"{figures['messages']} messages of 40-60 tokens with the suffix ({data}), SmolLM2-135M-Instruct from "
-        "one GGUF. Median of the rounds in messages a second (lowest-highest; n: messages per round, fewer for "
-        "slow engines). Rounds run in turn, one engine at a time, every round on new messages.",
+        (
+            f"Made by `{command}` on {machine['cpu']}, {machine['cores']} cores, {machine['cpu_class']}. "
+            f"{figures['messages']} messages of 40-60 tokens with the suffix ({data}), "
+            "SmolLM2-135M-Instruct from one GGUF. Median of the rounds in messages a second "
+            "(lowest-highest; n: messages in a round, fewer for slow engines). Rounds run in turn, one "
+            "engine at a time, each on new messages."
+        ),
         "",
         "| engine | " + " | ".join(f"{n} shots ({report.prefixes[n]} tokens)" for n in shots) + " | how |",
         "|---|" + "---|" * (len(shots) + 1),
@@ -39,17 +42,17 @@ def markdown(report: Report, command: str) -> str:
         + ", ".join(f"{report.gflop(n):.1f} GFLOP at {n} shots" for n in shots)
         + " (`bench/yardstick/flops.py` has the formula).",
     ]
-    if pooled := figures["pooled"]:
-        if "rate" in pooled:
-            lines.append(
-                f"\nThe pooled reading (layer {pooled['layer']}, message tokens alone): {pooled['rate']:.0f} "
-                f"messages/s, {pooled['bound_share']:.0%} of its own bound, {pooled['times_prompted']} times the "
-                "prompted reading."
-            )
-    if memory := figures["memory"]:
+    pooled, memory = figures["pooled"], figures["memory"]
+    if "rate" in pooled:
         lines.append(
-            f"\nOur process holds {memory['beyond_weights_mb']} MB beyond its weights after the run, and gives "
-            f"its first score {memory['bundle_to_first_score_s']} s after its start."
+            f"\nThe pooled reading (layer {pooled['layer']}, message tokens alone): {pooled['rate']:.0f} "
+            f"messages/s, {pooled['bound_share']:.0%} of its own bound, {pooled['times_prompted']} times "
+            "the prompted reading."
+        )
+    if memory:
+        lines.append(
+            f"\nOur process holds {memory['beyond_weights_mb']} MB beyond its weights after the run, and "
+            f"gives its first score {memory['bundle_to_first_score_s']} s after its start."
         )
     lines += [f"\nNot measured: {name}: {why}" for name, why in report.missing.items()]
     if report.quality:

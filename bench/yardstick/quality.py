@@ -97,7 +97,7 @@ class Quality:
             if result.failed:
                 return {"note": f"failed: {result.failed}"}
             margins = np.array(result.answers, np.float64)
-            # Those in the prompt know their own answer: the threshold comes from the others, if there are some.
+            # Those in the prompt know their own answer: the others give the threshold, if there are some.
             fit = np.arange(shots if size - shots >= 10 else 0, size)
             rates.append(result.rate or 0.0)
             labels = self._data.labels[tested]
@@ -124,7 +124,7 @@ class Quality:
 
 
 def default_files(given: list[Path] | None, shared: Path, own: Path) -> list[Path]:
-    """The labelled files: those given, else SAD and neutral comments where they are, else our own examples."""
+    """Those given, else SAD and neutral comments where they are, else our own examples."""
     if given:
         return given
     found = [shared / "sad" / "sad-dev.jsonl", shared / "goemotions" / "neutral.jsonl"]

@@ -68,20 +68,20 @@ def measure(specs: dict[str, Spec], plan: Plan, say: Say, *, with_peak: bool = T
     with ExitStack() as stack:
         seats: dict[str, Seat] = {}
         counts: dict[str, int] = {}
-        for name in results:
+        for name, result in results.items():
             say(f"load {name}")
             try:
                 seats[name] = stack.enter_context(_seat(name, specs.get(name), plan))
                 loaded = seats[name].answer()
             except SeatError as error:
-                results[name].failed = str(error)
+                result.failed = str(error)
                 seats.pop(name).__exit__()
                 continue
-            results[name].runs = loaded["runs"]
-            results[name].first_score_s = loaded.get("first_score_s", 0.0)
+            result.runs = loaded["runs"]
+            result.first_score_s = loaded.get("first_score_s", 0.0)
             spec = specs.get(name)
             # A slow engine reads as many as fit into its time: evenly spread by length, so the rate is fair.
-            most = len(spec.rows) if spec else 0
+            most = len(spec.rounds[-1]) if spec else 0
             counts[name] = max(2, min(most, int(plan.seconds / loaded.get("row_s", 1.0))))
         for number in range(plan.rounds if seats else 0):
             order = list(seats)
@@ -113,7 +113,7 @@ def _seat(name: str, spec: Spec | None, plan: Plan) -> Seat:
     if spec is None:
         return Seat(["-m", "bench.yardstick.machine", str(plan.threads)], log, plan.patience_s)
     path = _saved(name, spec, plan)
-    return Seat(["-m", "bench.peers", name.split(":")[0], str(path)], log, plan.patience_s)
+    return Seat(["-m", "bench.peers", name.partition(":")[0], str(path)], log, plan.patience_s)
 
 
 def _saved(name: str, spec: Spec, plan: Plan) -> Path:

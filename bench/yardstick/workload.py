@@ -87,7 +87,7 @@ class Workload:
 def with_shots(prompt: Prompt, task: Task, examples: Sequence[LabelledExample]) -> str:
     """The prefix with each example as a turn of its own, answered.
 
-    Raises ValueError: the template is not made of turns that `<|im_end|>` ends (only such models are measured).
+    Raises ValueError: the template's turns do not end with `<|im_end|>` (only such models are measured).
     """
     end = "<|im_end|>\n"
     head, found, opening = prompt.prefix.rpartition(end)
