@@ -1,8 +1,8 @@
 """openvino-genai's continuous batching with prefix caching: the strongest peer, set up as its users would.
 
 It reads the Q4_1 GGUF itself, but then packs the weights anew and answers otherwise than every other engine.
-So it gets the same weights as an F16 GGUF, which is as fast or faster and gives everybody's answers. A KV cache
-in bf16 instead of its default was no faster.
+So it gets the same weights as an F16 GGUF: as fast or faster, and everybody's answers. A KV cache in bf16
+instead of its default was no faster.
 """
 
 from pathlib import Path
