@@ -1,6 +1,5 @@
 """CTranslate2, int8, with the prefix as a static prompt whose state it caches."""
 
-import os
 from itertools import groupby
 from pathlib import Path
 
@@ -47,7 +46,7 @@ class Peer:
             results = self._generator.generate_batch(
                 [self._spell(rows[index]) for index in indices],
                 static_prompt=self._prefix,
-                max_batch_size=int(os.environ.get("BENCH_CT2_BATCH", "16")),
+                max_batch_size=16,
                 max_length=1,
                 include_prompt_in_result=False,
             )

@@ -1,6 +1,5 @@
 """optimum's ORTModelForCausalLM, fp32: what many would deploy first. The full prompt for every message."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -50,7 +49,7 @@ def padded(model, prompts: Rows, labels: tuple[int, int], more: dict) -> list[fl
     """Run a transformers-like model over padded batches of whole prompts."""
     answers: list[float | None] = [None] * len(prompts)
     clear, at_risk = labels
-    for group in pack([len(prompt) for prompt in prompts], int(os.environ.get("BENCH_PADDED", _TOKENS))):
+    for group in pack([len(prompt) for prompt in prompts], _TOKENS):
         longest = max(len(prompts[index]) for index in group)
         ids = torch.zeros((len(group), longest), dtype=torch.int64)
         mask = torch.zeros_like(ids)
