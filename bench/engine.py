@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.peers import ENTRIES
+from bench.yardstick.bundles import prompted_bundle
 from bench.yardstick.labelled import read_labelled
 from bench.yardstick.machine import cores, describe
 from bench.yardstick.pages import markdown, plot
@@ -28,8 +29,6 @@ from bench.yardstick.quality import Quality, default_files
 from bench.yardstick.report import Report, terminal
 from bench.yardstick.rounds import PEAK, Plan, measure, prepare
 from bench.yardstick.workload import Workload, pooled_spec, read_texts
-from export.build import build_bundle
-from export.recipe import shipped_recipe
 from export.shipped import shipped_bundle
 from export.source import find_model
 from worker.bundle import Bundle
@@ -67,14 +66,14 @@ def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a fu
     work = options.work
     work.mkdir(parents=True, exist_ok=True)
     say("build the bundles")
-    full = build_bundle(shipped_recipe("stress"), work / "full")
+    full = prompted_bundle(0, work)
     adapted = Bundle.load(shipped_bundle("stress", work.parent / "bundles", lambda *_: None))
     gguf = find_model("smollm2").weights[0]
     workload = Workload(full, read_texts(options.data), options.messages, options.rounds)
     plan = Plan(options.rounds, options.seconds, work, cores())
     report = Report(describe(), full.path, adapted.path, workload, options.data)
     names = []
-    first = workload.spec(0, full.path, gguf, work, plan.threads)
+    first = workload.spec(full, gguf, work, plan.threads)
     for name in options.engines:
         entry = ENTRIES[name]
         if entry.missing:
@@ -87,7 +86,9 @@ def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a fu
         else:
             names.append(name)
     for shots in options.shots:
-        spec = workload.spec(shots, full.path, gguf, work, plan.threads)
+        say(f"export the bundle with {shots} shots")
+        report.bundles[shots] = prompted_bundle(shots, work)
+        spec = workload.spec(report.bundles[shots], gguf, work, plan.threads)
         specs = dict.fromkeys(names, spec)
         if shots == min(options.shots) and "mimamori" in specs:
             specs[POOLED] = pooled_spec(spec, adapted, workload.messages)
@@ -98,7 +99,7 @@ def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a fu
         report.add(shots, len(spec.prefix), results)
     if not options.no_quality:
         data = read_labelled(default_files(options.quality, SHARED, shipped_examples(full.manifest.task)))
-        quality = Quality(workload, first, adapted, plan, data)
+        quality = Quality(workload, first, adapted, report.bundles, plan, data)
         report.quality = quality.table(names, options.splits, options.shots, say)
     return report
 

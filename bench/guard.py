@@ -16,11 +16,10 @@ import sys
 from pathlib import Path
 
 from bench.peers import ENTRIES
+from bench.yardstick.bundles import prompted_bundle
 from bench.yardstick.machine import cores, cpu_class
 from bench.yardstick.rounds import Measured, Plan, measure, prepare
 from bench.yardstick.workload import Workload, read_texts
-from export.build import build_bundle
-from export.recipe import shipped_recipe
 from export.source import find_model
 
 OURS, THEIRS = "mimamori", "optimum"
@@ -65,10 +64,10 @@ def once(kind: str) -> float | None:
     """The median over rounds of our rate over theirs, both measured right after one another."""
     work = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
     work.mkdir(parents=True, exist_ok=True)
-    full = build_bundle(shipped_recipe("stress"), work / "full")
+    full = prompted_bundle(0, work)
     workload = Workload(full, read_texts(None), MESSAGES, ROUNDS)
     plan = Plan(ROUNDS, SECONDS, work, cores())
-    spec = workload.spec(0, full.path, find_model("smollm2").weights[0], work, plan.threads)
+    spec = workload.spec(full, find_model("smollm2").weights[0], work, plan.threads)
     if why := prepare(THEIRS, spec, plan):
         print(f"guard: {THEIRS}: {why}")
         return None

@@ -24,11 +24,15 @@ class Peer:
         if self._reader.prompt.prefix != spec.prefix:
             raise ValueError("the prefix as one text gives other tokens than its parts")
         device = self._reader.device
-        self.runs = f"{device.name} {device.precision}, {device.threads} threads"
+        self._settled = False
+        self.runs = f"{device.name} {device.precision}, {device.threads} threads, {manifest.form} attention"
 
     def read(self, rows: Rows) -> list[float | None]:
         """Label logits, or pooled vectors (which are no answer yet)."""
         values = self._reader.rows(rows)
+        if not self._settled:  # as the worker does when it has warmed up
+            self._reader.device.settle()
+            self._settled = True
         if not self._prompted:
             return [None] * len(rows)
         return [float(margin) for margin in values[:, 1] - values[:, 0]]

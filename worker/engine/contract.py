@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -17,6 +17,9 @@ DeviceChoice = Literal["auto", "cpu", "openvino", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
 Output = Literal["pooled", "label_logits"]
+
+# Measured on two cores (SmolLM2-135M, bf16): 480 tokens a run are 5 % slower for each token than 1,000.
+CPU_RUN_COST: Final = 32
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -69,8 +72,15 @@ class Device(Protocol):
     def threads(self) -> int:
         """Threads of a CPU device; 0 where the work is done elsewhere."""
 
+    @property
+    def run_cost(self) -> int:
+        """What a run costs beyond its tokens, as a number of tokens: how small a batch may be."""
+
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """One forward pass: `input_ids` [B, L] right-padded, `lengths` [B] in 1..L -> [B, …]."""
+
+    def settle(self) -> None:
+        """After warming up: give back what loading took and running does not need."""
 
 
 class Graph(msgspec.Struct, frozen=True):

@@ -88,6 +88,7 @@ def load_engine(
     prove(reader, bundle, output)
     # Memory is taken, and too little of it noticed, now rather than at the first long message.
     reader.rows([[blank] * longest])
+    reader.device.settle()
     log.info(
         "engine_loaded",
         runs=engine.describe(),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from worker.engine.contract import DeviceName, Floats, Graph, Ids, Precision
+from worker.engine.contract import CPU_RUN_COST, DeviceName, Floats, Graph, Ids, Precision
 from worker.errors import BundleError, DeviceError
 
 try:
@@ -32,6 +32,7 @@ class OnnxRuntimeDevice:
     """One session with the prefix's keys and values bound as OrtValues where the device can read them."""
 
     precision: Precision = "fp32"
+    run_cost: int
 
     def __init__(
         self, graph: Graph, prefix: Ids, *, device: DeviceName, threads: int, arena_bytes: int | None
@@ -42,6 +43,8 @@ class OnnxRuntimeDevice:
         """
         self.name: DeviceName = device
         self.threads = threads if device == "cpu" else 0
+        # On a GPU not measured: launching a layer's kernels takes it as long as thousands of tokens.
+        self.run_cost = CPU_RUN_COST if device == "cpu" else 2048
         self._session = _open(graph, device, threads, arena_bytes)
         graph.verify(
             (value.name for value in self._session.get_inputs()),
@@ -61,6 +64,9 @@ class OnnxRuntimeDevice:
         self._session.run_with_iobinding(self._binding)
         output: Floats = self._binding.copy_outputs_to_cpu()[0]
         return output
+
+    def settle(self) -> None:
+        """See Device.settle. ONNX Runtime maps no file, and packs into memory of its own at load."""
 
     def _bind_prefix(self, graph: Graph, prefix: Ids) -> None:
         past = [ort.OrtValue.ortvalue_from_numpy(graph.no_past(), self.name)] * len(graph.past)

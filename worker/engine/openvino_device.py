@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from worker.engine.contract import Floats, Graph, Ids, Precision
+from worker.bundle import WEIGHTS
+from worker.engine.contract import CPU_RUN_COST, Floats, Graph, Ids, Precision
+from worker.engine.memory import release_pages
 from worker.errors import BundleError, DeviceError
 
 try:
@@ -33,6 +35,7 @@ class OpenVinoDevice:
     """One infer request with the prefix's keys and values set as its tensors."""
 
     name: Final = "openvino"
+    run_cost: Final = CPU_RUN_COST
 
     def __init__(self, graph: Graph, prefix: Ids, *, precision: Precision, threads: int) -> None:
         """Compile the graph and run the prefix (int64 [P]) once.
@@ -40,6 +43,7 @@ class OpenVinoDevice:
         Raises BundleError: the graph is not what its manifest says. DeviceError: it runs otherwise.
         """
         self.threads = threads
+        self._weights = graph.model.with_name(WEIGHTS)
         core = ov.Core()
         try:
             model = core.read_model(graph.model)
@@ -65,6 +69,10 @@ class OpenVinoDevice:
         self._request.set_tensor("lengths", ov.Tensor(lengths, shared_memory=True))
         self._request.infer(share_outputs=True)
         return np.array(self._request.get_output_tensor(0).data, np.float32)
+
+    def settle(self) -> None:
+        """See Device.settle."""
+        release_pages(self._weights)
 
 
 def _compile(core: Any, model: Any, outputs: list[str], precision: Precision, threads: int) -> Any:

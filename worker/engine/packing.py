@@ -1,7 +1,9 @@
 """Windows and rows: how messages of any length become padded batches of bounded size. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Windows(NamedTuple):
@@ -25,17 +27,26 @@ def windows(tokens: Sequence[int], size: int, overlap: int, limit: int) -> Windo
     return Windows([tokens[start : start + size] for start in starts], truncated=needed > limit)
 
 
-def pack(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Group rows of similar length: yields lists of indices, shortest rows first, each index once.
+def pack(lengths: Sequence[int], budget: int, run_cost: int = 0) -> list[list[int]]:
+    """Group rows of similar length: lists of indices, shortest rows first, each index once.
 
-    Rows x longest row of a group is at most `budget` (a row longer than that travels alone), so a
-    run's memory is bounded and little of it is padding.
+    Rows x longest row of a group is at most `budget` (a row longer than that travels alone), so a run's
+    memory is bounded. Among those groupings the one is taken whose padded tokens, and `run_cost` tokens for
+    each group, sum up to the least: exact, by dynamic programming over the rows in order of length.
     """
-    group: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if group and (len(group) + 1) * lengths[index] > budget:
-            yield group
-            group = []
-        group.append(index)
-    if group:
-        yield group
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    best = np.zeros(len(order) + 1)  # the cost of the first n rows
+    starts = np.zeros(len(order) + 1, np.int64)  # where their last group begins
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        first = max(0, end - max(1, budget // longest))
+        costs = best[first:end] + longest * np.arange(end - first, 0, -1)
+        choice = int(costs.argmin())
+        best[end], starts[end] = costs[choice] + run_cost, first + choice
+    groups = []
+    end = len(order)
+    while end:
+        start = int(starts[end])
+        groups.append(order[start:end])
+        end = start
+    return groups[::-1]

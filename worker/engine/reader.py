@@ -56,7 +56,7 @@ class Reader:
         """
         lengths = [len(self.lead) + len(row) for row in rows]
         answers: Floats | None = None
-        for group in pack(lengths, self._budget):
+        for group in pack(lengths, self._budget, self.device.run_cost):
             output = self._run([rows[index] for index in group])
             if answers is None:
                 answers = np.empty((len(rows), *output.shape[1:]), np.float32)

@@ -1,0 +1,31 @@
+"""The bundles that are measured, kept in the work folder under names that change with their recipe."""
+
+from pathlib import Path
+
+from export.build import build_bundle
+from export.recipe import shipped_recipe
+from worker.bundle import MANIFEST, Bundle, sha256
+from worker.task import load_task, read_examples, shipped_examples
+
+TASK, MODEL = "stress", "smollm2"
+
+
+def prompted_bundle(shots: int, work: Path) -> Bundle:
+    """The shipped recipe's bundle; with shots, one exported with them, its form measured with that prefix.
+
+    Raises SystemExit: shots were asked for and the export extra is missing.
+    """
+    recipe = shipped_recipe(TASK)
+    out = work / f"{TASK}-{shots}-{sha256(recipe)[:12]}"
+    if not shots:
+        return build_bundle(recipe, out)
+    if not (out / MANIFEST).is_file():
+        try:
+            from export.exporter import export_model  # noqa: PLC0415 - torch: only where a bundle is made
+            from export.prompt import solved  # noqa: PLC0415 - same
+        except ImportError as error:
+            raise SystemExit(f"shots need {error.name}: pip install 'mimamori[export,cpu]'") from None
+        task = load_task(TASK)
+        examples = read_examples(shipped_examples(task), task)
+        export_model(MODEL, task, out, shots=solved(task, examples, shots))
+    return Bundle.load(out)
