@@ -10,9 +10,9 @@ prefix: worth it for long prefixes. Which one a bundle has is measured at export
 Merging (after online softmax, Milakov and Gimelshein 2018, arXiv:1805.02867): let g be the prefix's first
 key, once more, with a value of its own that is 1 in an extra column. An ordinary softmax over [g, prefix]
 then gives o = sum(e^s v) / (e^s_g + Z) and, in that column, c = e^s_g / (e^s_g + Z), so Z / e^s_g is
-(1 - c) / c. Over the own tokens n = sum(e^(s - s_g) v) and N = sum(e^(s - s_g)) are computed by the same
-measure, and the attention is (o + c n) / (1 - c + c N). As g is one of the prefix's keys, c is at most
-1/2: nothing cancels.
+(1 - c) / c. Over the own tokens, whose highest score is m, n = sum(e^(s - m) v) and N = sum(e^(s - m)) are
+brought to the same measure by r = e^(m - s_g), and the attention is (o + c r n) / (1 - c + c r N). As g is
+one of the prefix's keys, c is at most 1/2: nothing cancels.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ FORMS: Final[tuple[Form, ...]] = ("joined", "merged")
 # exp(x + BLOCKED) is exactly 0 for any score x that attention can reach.
 BLOCKED: Final = float(torch.finfo(torch.float16).min)
 
-# A score this far above that of the prefix's first key outweighs the whole prefix: e^80 is finite in
+# Own tokens that score this far above the prefix's first key outweigh it by any measure: e^80 is finite in
 # float32 and bf16, e^89 is not.
 _HIGHEST: Final = 80.0
 
@@ -78,7 +78,9 @@ def merged(queries: torch.Tensor, prefix: Part, own: Part, cap: Cap) -> torch.Te
     over = over.reshape(kv_heads, -1, stacked, head_dim + 1).transpose(0, 1)
     share = over[..., head_dim:]
     level = cap(folded @ measure.transpose(-1, -2)).reshape(kv_heads, -1, stacked, 1).transpose(0, 1)
-    raised = (own.scores(queries, cap) - level).clamp(max=_HIGHEST).exp()
-    summed = raised @ torch.cat((own.values, torch.ones_like(own.values[..., :1])), dim=-1)
-    total = (1 - share) + share * summed[..., head_dim:]
-    return (over[..., :head_dim] + share * summed[..., :head_dim]) / total
+    scores = own.scores(queries, cap)
+    highest = scores.amax(dim=-1, keepdim=True)
+    summed = (scores - highest).exp() @ torch.cat((own.values, torch.ones_like(own.values[..., :1])), dim=-1)
+    weight = share * (highest - level).clamp(max=_HIGHEST).exp()
+    total = (1 - share) + weight * summed[..., head_dim:]
+    return (over[..., :head_dim] + weight * summed[..., :head_dim]) / total

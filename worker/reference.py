@@ -52,7 +52,7 @@ class Reference(msgspec.Struct, frozen=True):
     def load(cls, path: Path) -> Self:
         """Read it. Raises BundleError: not an archive of number arrays, or not of matching shapes."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 reference = cls(**{name: archive[name] for name in cls.__struct_fields__})
         except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile):
             raise BundleError(f"{path} cannot be read: build or copy the bundle again") from None

@@ -1,5 +1,6 @@
 """The bundles that are measured, kept in the work folder under names that change with their recipe."""
 
+import hashlib
 from pathlib import Path
 
 from export.build import build_bundle
@@ -16,7 +17,7 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
     Raises SystemExit: shots were asked for and the export extra is missing.
     """
     recipe = shipped_recipe(TASK)
-    out = work / f"{TASK}-{shots}-{sha256(recipe)[:12]}"
+    out = work / f"{TASK}-{shots}-{_digest(recipe) if shots else sha256(recipe)[:12]}"
     if not shots:
         return build_bundle(recipe, out)
     if not (out / MANIFEST).is_file():
@@ -29,3 +30,9 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
         examples = read_examples(shipped_examples(task), task)
         export_model(MODEL, task, out, shots=solved(task, examples, shots))
     return Bundle.load(out)
+
+
+def _digest(recipe: Path) -> str:
+    """Of all that a few-shot bundle comes out of: the recipe's sources are its too, and so is the exporter."""
+    code = [path for path in sorted(recipe.parents[1].glob("*.py")) if path.is_file()]
+    return hashlib.sha256("".join(map(sha256, [recipe, *code])).encode()).hexdigest()[:12]

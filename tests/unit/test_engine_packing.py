@@ -23,6 +23,26 @@ def test_groups_hold_rows_of_similar_length(lengths: list[int], budget: int) -> 
     assert order == sorted(lengths)
 
 
+def _cost(groups: list[list[int]], lengths: list[int], run_cost: int) -> int:
+    return sum(len(group) * max(lengths[index] for index in group) + run_cost for group in groups)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(1, 200), st.integers(0, 40))
+def test_no_other_cut_of_the_sorted_rows_pads_less(lengths: list[int], budget: int, run_cost: int) -> None:
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    best = _cost(pack(lengths, budget, run_cost), lengths, run_cost)
+    for cuts in range(2 ** (len(order) - 1)):
+        groups, group = [], [order[0]]
+        for place, index in enumerate(order[1:]):
+            if cuts >> place & 1:
+                groups.append(group)
+                group = []
+            group.append(index)
+        groups.append(group)
+        fits = all(len(each) == 1 or len(each) * lengths[each[-1]] <= budget for each in groups)
+        assert not fits or best <= _cost(groups, lengths, run_cost)
+
+
 @given(st.integers(0, 3000), st.integers(1, 300), st.data())
 def test_windows_cover_the_message_in_order(count: int, size: int, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(0, size - 1))
