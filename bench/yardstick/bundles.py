@@ -33,6 +33,6 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
 
 
 def _digest(recipe: Path) -> str:
-    """Of all that a few-shot bundle comes out of: the recipe's sources are its too, and so is the exporter."""
+    """Of all that a few-shot bundle comes out of: the recipe, and the code that exports."""
     code = [path for path in sorted(recipe.parents[1].glob("*.py")) if path.is_file()]
     return hashlib.sha256("".join(map(sha256, [recipe, *code])).encode()).hexdigest()[:12]
