@@ -24,8 +24,8 @@ test: $(VENV)/dev  ## pass the tests
 guard: $(VENV)/dev  ## fail when the engine has lost a fifth of its lead over optimum's
 	@PYTHONPATH=$(CURDIR) $(BIN)/python bench/guard.py $(ARGS)
 
-bench-engine: $(BENCH)/peers  ## measure the engine beside every peer PyPI has; JSON=FILE ARGS='--quick'
-	@PYTHONPATH=$(CURDIR) $(BENCH)/bin/python bench/engine.py --docs $(if $(JSON),--json $(JSON)) $(ARGS)
+bench-engine: $(BENCH)/peers  ## measure the engine beside every peer PyPI has; JSON=FILE, ARGS='--quick'
+	@PYTHONPATH=$(CURDIR) $(BENCH)/bin/python bench/engine.py $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 check: $(VENV)/dev  ## format, lint, types, imports
 	@$(BIN)/ruff format --check .

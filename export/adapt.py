@@ -100,6 +100,7 @@ def adapt(
             "adapt a bundle of another model, or evaluate this one as it is"
         )
     reader = open_reader(full, "pooled", device=device, precision=precision, threads=threads)
+    prove(reader, full, "pooled")
     vectors = _read(reader, [example.text for example in examples], progress)
     runs = f"{reader.device.name} {reader.device.precision}"
     del reader  # it holds the full model; the cut one is opened below
@@ -116,10 +117,9 @@ def adapt(
     progress("cut the graph", 0, 1)
     with staged(out) as folder:
         fingerprint = _write(full, folder, chosen.layer, heads, calibration)
-        cut_reader = open_reader(
-            Bundle.load(folder), "pooled", device=device, precision=precision, threads=threads
-        )
-        prove(cut_reader, Bundle.load(folder), "pooled")
+        cut = Bundle.load(folder)
+        cut_reader = open_reader(cut, "pooled", device=device, precision=precision, threads=threads)
+        prove(cut_reader, cut, "pooled")
         difference = _difference(cut_reader, vectors, chosen.layer, heads, examples)
         if not difference <= _CUT_TOLERANCE[cut_reader.device.precision]:
             raise BundleError(

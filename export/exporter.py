@@ -135,12 +135,14 @@ def export_model(
     )
     reference, tokenizer = reference_of(samples, expected), loaded.tokenizer
     traced = _tracer(loaded, shapes, asked.label_ids, model)
-    if form == "auto" and loaded.family.bound and prefix:
+    if not (loaded.family.bound and prefix):
+        form = "joined"  # there are no two parts
+    elif form == "auto":
         report("measure the graph's forms", 0, 0)
         form = fastest_form(traced, manifest, reference, tokenizer, choices[-1])
-    manifest = msgspec.structs.replace(manifest, form="joined" if form == "auto" else form)
+    manifest = msgspec.structs.replace(manifest, form=form)
     report("trace the graph", 0, 0)
-    graph = traced("joined" if form == "auto" else form)
+    graph = traced(form)
     del loaded, traced  # the gate holds the graph twice; the original need not be there a third time
     with staged(out) as folder:
         (folder / TOKENIZER).write_bytes(tokenizer)

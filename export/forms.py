@@ -5,14 +5,15 @@
 
 `joined` is plain and holds for any scores. `merged` saves the passes over `[B, heads, L, P + L]`, lets a
 runtime keep the scores over the prefix in its cache, and folds the batch into one large product with the
-prefix: worth it for long prefixes. Which one a bundle has is measured at export (`export.choice`).
+prefix: worth it for long prefixes. Which one a bundle has is measured at export (`export.fastest`).
 
 Merging (after online softmax, Milakov and Gimelshein 2018, arXiv:1805.02867): let g be the prefix's first
 key, once more, with a value of its own that is 1 in an extra column. An ordinary softmax over [g, prefix]
 then gives o = sum(e^s v) / (e^s_g + Z) and, in that column, c = e^s_g / (e^s_g + Z), so Z / e^s_g is
 (1 - c) / c. Over the own tokens, whose highest score is m, n = sum(e^(s - m) v) and N = sum(e^(s - m)) are
 brought to the same measure by r = e^(m - s_g), and the attention is (o + c r n) / (1 - c + c r N). As g is
-one of the prefix's keys, c is at most 1/2: nothing cancels.
+one of the prefix's keys, c is at most 1/2: nothing cancels. Where another key of the prefix scores so far
+above g (some 87) that c is 0, the own tokens cannot be weighed, and the answer is not a number, not wrong.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,10 @@ FORMS: Final[tuple[Form, ...]] = ("joined", "merged")
 # exp(x + BLOCKED) is exactly 0 for any score x that attention can reach.
 BLOCKED: Final = float(torch.finfo(torch.float16).min)
 
-# Own tokens that score this far above the prefix's first key outweigh it by any measure: e^80 is finite in
-# float32 and bf16, e^89 is not.
-_HIGHEST: Final = 80.0
+# c r is made in two steps, since r alone can exceed what float32 and bf16 hold (e^88) while c r does not.
+# Own tokens that reach these bounds outweigh the prefix beyond any rounding, and e^30 e^50 is finite.
+_HALF: Final = 50.0
+_FIRST: Final = 1e13
 
 Cap = Callable[[torch.Tensor], torch.Tensor]
 
@@ -81,6 +83,8 @@ def merged(queries: torch.Tensor, prefix: Part, own: Part, cap: Cap) -> torch.Te
     scores = own.scores(queries, cap)
     highest = scores.amax(dim=-1, keepdim=True)
     summed = (scores - highest).exp() @ torch.cat((own.values, torch.ones_like(own.values[..., :1])), dim=-1)
-    weight = share * (highest - level).clamp(max=_HIGHEST).exp()
+    half = ((highest - level) / 2).clamp(max=_HALF).exp()
+    # share / share is 1, or not a number.
+    weight = (share * half).clamp(max=_FIRST) * half * (share / share)
     total = (1 - share) + weight * summed[..., head_dim:]
     return (over[..., :head_dim] + weight * summed[..., :head_dim]) / total

@@ -117,7 +117,7 @@ def _renderer(tokenizer: Any, family: Family, model: str) -> Callable[[str, str,
 
     def render(instruction: str, request: str, shots: Sequence[Shot]) -> str:
         # A message that spells out the template's markers would end its own turn.
-        markers = tokenizer.get_added_vocab()
+        markers = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
         for number, shot in enumerate(shots, start=1):
             if any(marker in shot.request for marker in markers):
                 raise ExportError(

@@ -94,9 +94,6 @@ def _figures(bundle: Bundle, choice: Choice) -> dict[str, float]:
             found[output] = prove(reader, bundle, output)
         except DeviceError as error:
             raise ExportError(f"the exported graph fails its gate: {error}") from None
-        except RuntimeError as error:  # the device libraries' own, with their advice to developers
-            reason = str(error).strip().splitlines()[0]
-            raise ExportError(f"the exported graph cannot run on {choice.device}: {reason}") from None
     figures = {"samples": float(len(bundle.reference.rows))}
     figures["label_agreement"] = found["label_logits"].agreement
     figures |= {f"{output}_below": _bound(each.original) for output, each in found.items()}

@@ -33,7 +33,14 @@ class Entry:
     @property
     def missing(self) -> list[str]:
         """Modules that this interpreter does not have."""
-        return [name for name in self.needs if find_spec(name) is None]
+        return [name for name in self.needs if not _installed(name)]
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 _EXPORT = "pip install -c constraints.txt -e '.[cpu,export]'"

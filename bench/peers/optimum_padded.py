@@ -33,7 +33,6 @@ class Peer:
 
         options = SessionOptions()
         options.intra_op_num_threads = spec.threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._model = ORTModelForCausalLM.from_pretrained(
             spec.folder / "optimum", session_options=options, use_cache=True
         )

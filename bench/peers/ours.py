@@ -1,4 +1,4 @@
-"""This repository's engine, opened as the worker opens it: `worker.engine.open_reader`, device auto."""
+"""This repository's engine, opened and proven as the worker does it, device auto."""
 
 from pathlib import Path
 
@@ -8,19 +8,23 @@ from bench.peers import Rows
 from bench.peers.spec import Spec
 from worker.bundle import Bundle
 from worker.engine import open_reader
+from worker.engine.contract import Output
+from worker.engine.proof import prove
 
 
 class Peer:
     """A reader whose prefix is the task's, with the shots behind it."""
 
     def __init__(self, spec: Spec) -> None:
-        bundle = Bundle.load(Path(spec.bundle))
+        opened = bundle = Bundle.load(Path(spec.bundle))
         prompt = msgspec.structs.replace(bundle.manifest.prompt, prefix=spec.prompt)
         manifest = msgspec.structs.replace(bundle.manifest, prompt=prompt)
         bundle = msgspec.structs.replace(bundle, manifest=manifest)
         self._prompted = spec.reading == "prompted"
-        output = "label_logits" if self._prompted else "pooled"
+        output: Output = "label_logits" if self._prompted else "pooled"
         self._reader = open_reader(bundle, output, threads=spec.threads)
+        if spec.prompt == opened.manifest.prompt.prefix:  # the bundle's own prompt, which it was proven with
+            prove(self._reader, bundle, output)
         if self._reader.prompt.prefix != spec.prefix:
             raise ValueError("the prefix as one text gives other tokens than its parts")
         device = self._reader.device

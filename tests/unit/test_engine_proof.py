@@ -63,6 +63,9 @@ class _Dishonest:
     def rows(self, rows: Sequence[Sequence[int]]) -> Any:
         return self.changed(self._real.rows(rows))
 
+    def together(self, rows: Sequence[Sequence[int]]) -> Any:
+        return self.changed(self._real.together(rows))
+
     def changed(self, answers: Any) -> Any:
         return answers
 
@@ -81,7 +84,28 @@ class _Broken(_Dishonest):
         return answers
 
 
-@pytest.mark.parametrize(("reader", "said"), [(_Leaky, "off by"), (_Broken, "not finite")])
+class _BrokenInOneLabel(_Dishonest):
+    """Of the last stage only."""
+
+    def changed(self, answers: Any) -> Any:
+        answers[-1, -1] = np.nan
+        return answers
+
+
+class _BrokenAlone(_Dishonest):
+    def changed(self, answers: Any) -> Any:
+        return answers * np.float32(np.nan if len(answers) == 1 else 1)
+
+
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [
+        (_Leaky, "off by"),
+        (_Broken, "not finite"),
+        (_BrokenInOneLabel, "not finite"),
+        (_BrokenAlone, "not finite"),
+    ],
+)
 def test_neighbours_and_nans_are_noticed(bundle: Bundle, reader: type[_Dishonest], said: str) -> None:
     with pytest.raises(DeviceError, match=said):
         prove(reader(bundle), bundle, "label_logits")  # type: ignore[arg-type] # a reader in all that is used

@@ -53,6 +53,27 @@ def test_merged_is_finite_and_right_where_one_part_outweighs_the_other(lift: flo
     torch.testing.assert_close(actual, expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("apart", "own"), [(40.0, 38.0), (85.0, 80.0), (85.0, 90.0), (85.0, 130.0), (20.0, 99.0)]
+)
+def test_merged_is_right_where_the_first_key_is_far_below_another(apart: float, own: float) -> None:
+    """One query, two prefix keys whose scores are 0 and `apart`, one own token that scores `own`."""
+    queries = torch.ones(1, 1, 1, 1)
+    prefix = Part(torch.tensor([[[[0.0], [apart]]]]), torch.tensor([[[[5.0], [0.0]]]]), None)
+    mine = Part(torch.tensor([[[[own]]]]), torch.ones(1, 1, 1, 1), None)
+    expected = joined(queries, prefix, mine, lambda scores: scores)
+    torch.testing.assert_close(
+        merged(queries, prefix, mine, lambda scores: scores), expected, atol=1e-4, rtol=0
+    )
+
+
+def test_merged_is_not_a_number_rather_than_wrong_where_the_first_key_is_nothing() -> None:
+    queries = torch.ones(1, 1, 1, 1)
+    prefix = Part(torch.tensor([[[[0.0], [200.0]]]]), torch.tensor([[[[5.0], [0.0]]]]), None)
+    mine = Part(torch.tensor([[[[205.0]]]]), torch.ones(1, 1, 1, 1), None)
+    assert torch.isnan(merged(queries, prefix, mine, lambda scores: scores)).all()
+
+
 def test_a_cap_holds_in_both_forms() -> None:
     queries, prefix, mine = _parts(2, 9, 4, 20.0, 3)
 

@@ -29,7 +29,8 @@ def export_command(
     out: Annotated[Path, typer.Option(help="The bundle's folder; it must not exist yet.")],
     recipe: Annotated[Path | None, typer.Option(help="The recipe's file [default: OUT.recipe]")] = None,
     shots: Annotated[
-        int, typer.Option(min=0, help="Solved examples in the prompt, at risk and not in turn.")
+        int,
+        typer.Option(min=0, help="Solved examples in the prompt; their texts are in bundle and recipe."),
     ] = 0,
     examples: Annotated[
         Path | None, typer.Option(help="Labelled JSONL to take them from [default: the task's own]")
@@ -53,7 +54,12 @@ def export_command(
         from export.prompt import solved
     except ModuleNotFoundError as error:
         raise ExportError(f"exporting needs {error.name}: pip install 'mimamori[export,cpu]'") from None
-    labelled = read_examples(examples or shipped_examples(asked), asked) if shots else []
+    if examples is not None and not shots:
+        raise ExportError("--examples are what --shots takes from: say how many with --shots")
+    given = examples or shipped_examples(asked)
+    if shots and not given.is_file():
+        raise ExportError(f"no labelled examples at {given}: give --examples FILE")
+    labelled = read_examples(given, asked) if shots else []
     with bars() as progress:
         exported = export_model(
             model,

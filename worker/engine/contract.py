@@ -1,6 +1,7 @@
 """What an engine and a device promise, and what they demand of a bundle's graph. No device library here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, Protocol, Self
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.bundle import MODEL, Bundle, Reading
-from worker.errors import BundleError
+from worker.errors import BundleError, DeviceError, MimamoriError
 from worker.scores import Scores
 
 DeviceName = Literal["cpu", "openvino", "cuda"]
@@ -81,6 +82,18 @@ class Device(Protocol):
 
     def settle(self) -> None:
         """After warming up: give back what loading took and running does not need."""
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn whatever a device library raises into one DeviceError line: their types are many."""
+    try:
+        yield
+    except MimamoriError:
+        raise
+    except Exception as error:  # noqa: BLE001 - that is the point
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+        raise DeviceError(f"{doing} failed: {reason}") from None
 
 
 class Graph(msgspec.Struct, frozen=True):

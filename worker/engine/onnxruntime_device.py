@@ -4,14 +4,15 @@ Not guaranteed here: the CUDA path keeps the prefix and all intermediate values 
 the arena, but was written without a GPU to run it on. It runs fp32 with TF32 off.
 
 ONNX Runtime computes outputs that nobody fetches (`only_execute_path_to_fetches` is ignored by its
-inference builds, seen with 1.31). In these graphs that is a sum per layer beside the matrix products.
+inference builds, seen with 1.31). In these graphs that is a sum per layer, and for label logits the last
+block for all tokens.
 """
 
 from typing import Any, Final
 
 import numpy as np
 
-from worker.engine.contract import CPU_RUN_COST, DeviceName, Floats, Graph, Ids, Precision
+from worker.engine.contract import CPU_RUN_COST, DeviceName, Floats, Graph, Ids, Precision, translated
 from worker.errors import BundleError, DeviceError
 
 try:
@@ -52,17 +53,19 @@ class OnnxRuntimeDevice:
         )
         self._output = graph.output
         self._binding = self._session.io_binding()
-        self._bind_prefix(graph, prefix)
+        with translated(f"{device}: running the prefix"):
+            self._bind_prefix(graph, prefix)
 
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """See Device.run."""
-        self._binding.bind_cpu_input("input_ids", input_ids)
-        self._binding.bind_cpu_input("lengths", lengths)
-        # Bound anew each time: the output's shape changes with the batch, and memory bound once stays.
-        self._binding.clear_binding_outputs()
-        self._binding.bind_output(self._output, "cpu")
-        self._session.run_with_iobinding(self._binding)
-        output: Floats = self._binding.copy_outputs_to_cpu()[0]
+        with translated(f"{self.name}: a run of {input_ids.shape} tokens"):
+            self._binding.bind_cpu_input("input_ids", input_ids)
+            self._binding.bind_cpu_input("lengths", lengths)
+            # Bound anew each time: the output's shape changes with the batch, and memory bound once stays.
+            self._binding.clear_binding_outputs()
+            self._binding.bind_output(self._output, "cpu")
+            self._session.run_with_iobinding(self._binding)
+            output: Floats = self._binding.copy_outputs_to_cpu()[0]
         return output
 
     def settle(self) -> None:
@@ -102,7 +105,7 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
         provider = (provider, settings)
     try:
         session = ort.InferenceSession(graph.model, options, providers=[provider])
-    except Exception as error:  # noqa: BLE001 - the library raises bare RuntimeError subclasses of many names
+    except Exception as error:  # noqa: BLE001 - the library raises types of its own
         raise BundleError(f"ONNX Runtime cannot load {graph.model} on {device}: {_line(error)}") from None
     session.disable_fallback()
     if session.get_providers()[0] != _PROVIDERS[device]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from worker.bundle import WEIGHTS
-from worker.engine.contract import CPU_RUN_COST, Floats, Graph, Ids, Precision
+from worker.engine.contract import CPU_RUN_COST, Floats, Graph, Ids, Precision, translated
 from worker.engine.memory import release_pages
 from worker.errors import BundleError, DeviceError
 
@@ -18,6 +18,10 @@ try:
     import openvino as ov
 except ImportError:  # the gpu extra has no OpenVINO; choice.py then refuses the device
     ov = None
+
+# OpenVINO's default turns activations into int8 where a graph has int8 weights, whatever the precision asked
+# for: fail closed. Only `bench/quantised.py` sets another group.
+DYNAMIC_QUANTISATION_GROUP = 0
 
 _HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _PRECISIONS: Final[dict[str, Precision]] = {hint: precision for precision, hint in _HINTS.items()}
@@ -52,8 +56,12 @@ class OpenVinoDevice:
         graph.verify(_names(model.inputs), _names(model.outputs))
         past = [graph.no_past()] * len(graph.past)
         if prefix.size:
-            past = _keys_and_values(_compile(core, model, graph.present, precision, threads), graph, prefix)
-        compiled = _compile(core, model, [graph.output], precision, threads)
+            with translated("openvino: running the prefix"):
+                past = _keys_and_values(
+                    _compile(core, model, graph.present, precision, threads), graph, prefix
+                )
+        with translated("openvino: compiling the graph"):
+            compiled = _compile(core, model, [graph.output], precision, threads)
         self.precision: Precision = _read_back(compiled, precision)
         self._request = compiled.create_infer_request()
         # Tensors share the arrays' memory and do not own it: the arrays must live as long as the request.
@@ -65,10 +73,11 @@ class OpenVinoDevice:
 
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """See Device.run."""
-        self._request.set_tensor("input_ids", ov.Tensor(input_ids, shared_memory=True))
-        self._request.set_tensor("lengths", ov.Tensor(lengths, shared_memory=True))
-        self._request.infer(share_outputs=True)
-        return np.array(self._request.get_output_tensor(0).data, np.float32)
+        with translated(f"openvino: a run of {input_ids.shape} tokens"):
+            self._request.set_tensor("input_ids", ov.Tensor(input_ids, shared_memory=True))
+            self._request.set_tensor("lengths", ov.Tensor(lengths, shared_memory=True))
+            self._request.infer(share_outputs=True)
+            return np.array(self._request.get_output_tensor(0).data, np.float32)
 
     def settle(self) -> None:
         """See Device.settle."""
@@ -89,6 +98,7 @@ def _compile(core: Any, model: Any, outputs: list[str], precision: Precision, th
             "NUM_STREAMS": 1,
             # Pinned threads of two workers on one machine would sit on the same cores.
             "ENABLE_CPU_PINNING": False,
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": DYNAMIC_QUANTISATION_GROUP,
         },
     )
 

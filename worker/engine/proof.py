@@ -57,7 +57,8 @@ def prove(reader: Reader, bundle: Bundle, output: Output) -> Differences:
     # Not `difference > tolerated`: that lets NaN through.
     if not (found.original <= tolerated and found.batch <= tolerated):
         what = "label logits" if output == "label_logits" else "pooled vectors"
-        off = "not finite" if np.isnan(found.original) else f"off by {max(found.original, found.batch):.2g}"
+        worst = _worst(found.original, found.batch)
+        off = f"off by {worst:.2g}" if np.isfinite(worst) else "not finite"
         raise DeviceError(
             f"{reader.device.name} {precision} is not the original model: {what} are {off}, {tolerated:g} is "
             f"tolerated; set {'precision=fp32' if precision != 'fp32' else 'another device'} "
@@ -70,18 +71,18 @@ def compare(reader: Reader, reference: Reference, output: Output, manifest: Mani
     """The differences, whatever they are. Raises BundleError: the output is not as the manifest says."""
     expected: Floats = getattr(reference, output)
     rows = reference.rows_for(suffix=output == "label_logits")
-    together = reader.rows(rows)
+    together = reader.together(rows)
     width = _width(manifest, output)
     if together.shape[1:] != width or expected.shape[1:] != width:
         raise BundleError(f"the graph gives {output} of {together.shape[1:]}, not {width}: export it again")
     alone = np.concatenate([reader.rows([row]) for row in rows])
     if output == "label_logits":
         stages = _stages(manifest.labels)
-        apart = max(_logits_apart(together, expected, stages), _logits_apart(alone, expected, stages))
+        apart = _worst(_logits_apart(together, expected, stages), _logits_apart(alone, expected, stages))
         return Differences(
             apart, _logits_apart(together, alone, stages), _agreement(together, expected, stages)
         )
-    off = max(_vectors_apart(together, expected), _vectors_apart(alone, expected))
+    off = _worst(_vectors_apart(together, expected), _vectors_apart(alone, expected))
     return Differences(off, _vectors_apart(together, alone), 1.0)
 
 
@@ -105,13 +106,18 @@ def _stages(labels: Sequence[LabelToken]) -> list[list[int]]:
 def _logits_apart(actual: Floats, expected: Floats, stages: list[list[int]]) -> float:
     """Within each stage, without what its logits share: a softmax does not see that."""
     apart = [actual[:, columns] - expected[:, columns] for columns in stages]
-    return max((float(np.abs(each - each.mean(axis=1, keepdims=True)).max()) for each in apart), default=0.0)
+    return _worst(*(float(np.abs(each - each.mean(axis=1, keepdims=True)).max()) for each in apart))
 
 
 def _vectors_apart(actual: Floats, expected: Floats) -> float:
     """Per vector: some models keep values in the thousands in a few dimensions."""
     lengths = np.linalg.norm(expected, axis=-1)
     return float((np.linalg.norm(actual - expected, axis=-1) / np.maximum(lengths, 1e-12)).max(initial=0.0))
+
+
+def _worst(*differences: float) -> float:
+    """The largest, or not a number where one is none: Python's max would pass over it."""
+    return float(np.max([0.0, *differences]))
 
 
 def _agreement(actual: Floats, expected: Floats, stages: list[list[int]]) -> float:

@@ -57,7 +57,7 @@ class Reader:
         lengths = [len(self.lead) + len(row) for row in rows]
         answers: Floats | None = None
         for group in pack(lengths, self._budget, self.device.run_cost):
-            output = self._run([rows[index] for index in group])
+            output = self.together([rows[index] for index in group])
             if answers is None:
                 answers = np.empty((len(rows), *output.shape[1:]), np.float32)
             answers[group] = output
@@ -65,7 +65,8 @@ class Reader:
                 progress(len(group))
         return np.empty((0, 0), np.float32) if answers is None else answers
 
-    def _run(self, rows: list[Sequence[int]]) -> Floats:
+    def together(self, rows: Sequence[Sequence[int]]) -> Floats:
+        """The device's output for rows that make one run, padded to the longest, whatever the bound is."""
         if self.lead:
             rows = [[*self.lead, *row] for row in rows]
         lengths = np.array([len(row) for row in rows], np.int64)
