@@ -52,10 +52,13 @@ class Platform:
         }
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "worker", "run"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "worker", "run"],
+                env=self._environment | settings,
+                stdout=log,
+                stderr=log,
             )
         self.workers.append(worker)
         return worker
@@ -206,9 +209,10 @@ def test_a_worker_killed_in_the_middle_leaves_no_gap_and_no_double(platform: Pla
 
 
 def test_sigterm_finishes_what_is_in_flight_and_exits_well(platform: Platform) -> None:
-    texts = [text for text, _ in held_out()] * 8  # seconds of work on any CPU
+    # Far more than can be in flight in small batches, and seconds of work on any CPU.
+    texts = [text for text, _ in held_out()] * 40
     platform.send(*(message(number, f"{text} ({number})") for number, text in enumerate(texts)))
-    worker = platform.start_worker()
+    worker = platform.start_worker(MIMAMORI_MAX_TOKENS="256")
     platform.wait(lambda: bool(platform.outcomes()))
     worker.terminate()
     assert worker.wait(30) == 0
