@@ -51,7 +51,7 @@ def main() -> int:
     terminal(report, Console())
     if options.docs:
         page = ROOT / "docs" / "benchmarks" / "engine.md"
-        page.write_text(markdown(report, shlex.join(["python", "bench/engine.py", *sys.argv[1:]])))
+        page.write_text(markdown(report, shlex.join(["python", "bench/engine.py", *_public(sys.argv[1:])])))
         try:
             plot(report, page.with_suffix(".png"))
         except ImportError:
@@ -102,6 +102,11 @@ def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a fu
         quality = Quality(workload, first, adapted, report.bundles, plan, data)
         report.quality = quality.table(names, options.splits, options.shots, say)
     return report
+
+
+def _public(arguments: list[str]) -> list[str]:
+    """The command line without the paths of this machine."""
+    return [str(Path(each).name) if "/" in each else each for each in arguments]
 
 
 def arguments() -> argparse.Namespace:

@@ -210,7 +210,7 @@ def test_a_worker_killed_in_the_middle_leaves_no_gap_and_no_double(platform: Pla
 
 def test_sigterm_finishes_what_is_in_flight_and_exits_well(platform: Platform) -> None:
     # Far more than can be in flight in small batches, and seconds of work on any CPU.
-    texts = [text for text, _ in held_out()] * 40
+    texts = [text for text, _ in held_out()] * 16
     platform.send(*(message(number, f"{text} ({number})") for number, text in enumerate(texts)))
     worker = platform.start_worker(MIMAMORI_MAX_TOKENS="256")
     platform.wait(lambda: bool(platform.outcomes()))
