@@ -1,4 +1,4 @@
-"""What int8 weights would gain and cost on OpenVINO, beside the same graph in bf16. No bundle stores them yet.
+"""What int8 weights gain and cost on OpenVINO, beside the same graph in bf16. No bundle stores them yet.
 
     python bench/quantised.py [BUNDLE]      default: the shipped recipe's bundle, built once
 
