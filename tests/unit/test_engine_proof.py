@@ -71,10 +71,10 @@ class _Dishonest:
 
 
 class _Leaky(_Dishonest):
-    """A row's answer depends on how many there are."""
+    """A row's answer depends on its neighbours, by less than may be between it and the original."""
 
     def changed(self, answers: Any) -> Any:
-        answers[:, 0] += 0.003 * (len(answers) - 2)
+        answers[:, 0] += np.float32(0.0016 if len(answers) > 1 else -0.0016)
         return answers
 
 
