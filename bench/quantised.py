@@ -1,33 +1,32 @@
-"""What int8 weights gain and cost on OpenVINO, beside the same graph in bf16. No bundle stores them yet.
+"""What int8 gains and costs on OpenVINO, beside the same graph in bf16: the choice behind `precision: int8`.
 
-    python bench/quantised.py [BUNDLE]      default: the shipped recipe's bundle, built once
+    python bench/quantised.py [BUNDLE ...]      default: the shipped recipe's bundle, built once
 
-Weights become int8 with a scale for each output channel. They meet activations in bf16, or in int8 with a
-scale for each group of features of a token (OpenVINO's dynamic quantisation, its default for such graphs).
-Rates are in turn. `off` is the largest difference of a label logit from the original model's, within a stage,
-over the bundle's samples; the gate is what `worker.engine.proof` tolerates in bf16.
+Weights become int8 with a scale for each output channel, in the feed-forward blocks (what the worker runs) or
+in every weight matrix; what meets them becomes int8 with a scale for each group of a token's features, or
+stays bf16 ("groups of 0"). Rates are in turn, the ratio is the median over the rounds. `off` is the largest
+difference of a label logit (of a pooled vector, relative to its length, in a cut bundle) from the original
+model's over the bundle's samples; the gate is what `worker.engine.proof` tolerates.
 """
 
 import argparse
 import os
-import shutil
 import statistics
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
-import msgspec
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 
 from bench.yardstick.bundles import prompted_bundle
-from export.layout import write_model
-from worker.bundle import MODEL, TOKENIZER, Bundle
+from worker.bundle import Bundle
 from worker.engine import Reader, open_reader, openvino_device
+from worker.engine.contract import Output
 from worker.engine.proof import TOLERANCES, compare
+from worker.engine.quantise import FEED_FORWARD, GROUP, quantise
 
-GROUPS = (0, 32, 64, 128)
+VARIANTS = [(FEED_FORWARD, 64), (FEED_FORWARD, 32), (FEED_FORWARD, 0), ("", 32), ("", 64), ("", 128)]
 ROUNDS, ROWS, LENGTH = 5, 40, 48
 
 
@@ -36,56 +35,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path, nargs="?", help="a full bundle")
+    parser.add_argument("bundles", type=Path, nargs="*", help="full or adapted bundles")
     options = parser.parse_args()
     home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    bundle = Bundle.load(options.bundle) if options.bundle else prompted_bundle(0, home)
-    with tempfile.TemporaryDirectory() as folder:
-        small = msgspec.structs.replace(bundle, path=Path(folder))
-        shutil.copyfile(bundle.path / TOKENIZER, small.path / TOKENIZER)
-        quantise(bundle.path, small.path)
-        readers = {"bf16 weights": opened(bundle, 0)}
-        for group in GROUPS:
-            name = f"int8 weights, activations {f'int8 in groups of {group}' if group else 'bf16'}"
-            readers[name] = opened(small, group)
-        rates = interleaved(readers)
-        gate = TOLERANCES["bf16"].label_logits
-        print(f"{'':48} messages/s  of bf16     off   (gate: {gate})")
-        plain = statistics.median(rates["bf16 weights"])
-        for name, reader in readers.items():
-            rate = statistics.median(rates[name])
-            off = compare(reader, bundle.reference, "label_logits", bundle.manifest).original
-            print(f"{name:48} {rate:10.1f} {rate / plain:8.2f} {off:7.3f}")
+    for bundle in map(Bundle.load, options.bundles) if options.bundles else [prompted_bundle(0, home)]:
+        measure(bundle)
 
 
-def quantise(source: Path, out: Path) -> None:
-    """Write `source`'s graph with int8 weights; embeddings are looked up, not multiplied, and stay."""
-    model = onnx.load(source / MODEL)
-    graph = model.graph
-    alias = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
-    products = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
-    multiplied = {alias.get(name, name) for name in products}
-    for tensor in list(graph.initializer):
-        if tensor.name not in multiplied:
-            continue
-        name, weight = tensor.name, numpy_helper.to_array(tensor)
-        scale = np.abs(weight).max(axis=0) / np.float32(127)
-        scale[scale == 0] = 1
-        rounded = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
-        tensor.CopyFrom(numpy_helper.from_array(rounded, f"{name}_int8"))
-        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
-        inputs = [f"{name}_int8", f"{name}_scale"]
-        graph.node.insert(0, helper.make_node("DequantizeLinear", inputs, [name], axis=1))
-    write_model(model, out)
+def measure(bundle: Bundle) -> None:
+    """Every variant of one bundle."""
+    output: Output = "label_logits" if bundle.manifest.layer is None else "pooled"
+    readers = {"bf16": open_reader(bundle, output, device="openvino", precision="bf16")}
+    for where, group in VARIANTS:
+        blocks = "feed-forward" if where else "every matrix"
+        readers[f"int8 {blocks}, groups of {group}"] = opened(bundle, output, where, group)
+    rates = interleaved(readers)
+    gate = getattr(TOLERANCES["int8"], output)
+    print(f"{bundle.path.name:40} messages/s  of bf16     off   (gate: {gate})")
+    for name, reader in readers.items():
+        ratio = statistics.median(a / b for a, b in zip(rates[name], rates["bf16"], strict=True))
+        off = compare(reader, bundle.reference, output, bundle.manifest).original
+        print(f"{name:40} {statistics.median(rates[name]):10.1f} {ratio:8.2f} {off:7.3f}", flush=True)
 
 
-def opened(bundle: Bundle, group: int) -> Reader:
-    """A reader whose activations are quantised in groups of `group`, or not at all, as in the worker."""
-    openvino_device.DYNAMIC_QUANTISATION_GROUP = group
-    try:
-        return open_reader(bundle, "label_logits", device="openvino", precision="bf16")
-    finally:
-        openvino_device.DYNAMIC_QUANTISATION_GROUP = 0
+def opened(bundle: Bundle, output: Output, where: str, group: int) -> Reader:
+    """A reader of a variant: the worker's own is the first."""
+    with (
+        patch.object(openvino_device, "quantise", partial(quantise, where=where, group=group or GROUP)),
+        patch.object(openvino_device, "GROUP", group),
+    ):
+        return open_reader(bundle, output, device="openvino", precision="int8")
 
 
 def interleaved(readers: dict[str, Reader]) -> dict[str, list[float]]:

@@ -38,7 +38,7 @@ Progress = Callable[[str, int, int], None]
 FEWEST: Final = 10
 _FEWEST_OF_A_CLASS: Final = 2  # cross-validation needs one to fit and one to test
 # Of the pooled vector's standard deviations. The device rounds; a wrong layer is off by whole ones.
-_CUT_TOLERANCE: Final = {"fp32": 1e-2, "bf16": 0.5, "fp16": 0.1}
+_CUT_TOLERANCE: Final = {"fp32": 1e-2, "bf16": 0.5, "fp16": 0.1, "int8": 0.5}
 
 
 class AdaptReport(msgspec.Struct, frozen=True):

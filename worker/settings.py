@@ -76,8 +76,8 @@ class Settings(BaseSettings):
         "auto",
         description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: the device's default."
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto", description="auto: the device's default. int8: weights and what meets them, the rest bf16."
     )
     threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
     window_tokens: Positive = Field(

@@ -52,6 +52,12 @@ ENTRIES: dict[str, Entry] = {
         "pip install -c constraints.txt -e '.[cpu,adapt]'",
         "this repository's engine: prefix broadcast, label rows only",
     ),
+    "mimamori-int8": Entry(
+        "bench.peers.ours_int8",
+        ("openvino", "onnxruntime"),
+        "pip install -c constraints.txt -e '.[cpu,adapt]'",
+        "the same with `precision: int8`: feed-forward weights in int8",
+    ),
     "openvino-genai": Entry(
         "bench.peers.openvino_batching",
         ("openvino_genai", "gguf"),

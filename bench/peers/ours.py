@@ -7,13 +7,15 @@ import msgspec
 from bench.peers import Rows
 from bench.peers.spec import Spec
 from worker.bundle import Bundle
-from worker.engine import open_reader
+from worker.engine import PrecisionChoice, open_reader
 from worker.engine.contract import Output
 from worker.engine.proof import prove
 
 
 class Peer:
     """A reader whose prefix is the task's, with the shots behind it."""
+
+    precision: PrecisionChoice = "auto"
 
     def __init__(self, spec: Spec) -> None:
         opened = bundle = Bundle.load(Path(spec.bundle))
@@ -22,7 +24,7 @@ class Peer:
         bundle = msgspec.structs.replace(bundle, manifest=manifest)
         self._prompted = spec.reading == "prompted"
         output: Output = "label_logits" if self._prompted else "pooled"
-        self._reader = open_reader(bundle, output, threads=spec.threads)
+        self._reader = open_reader(bundle, output, precision=self.precision, threads=spec.threads)
         if spec.prompt == opened.manifest.prompt.prefix:  # the bundle's own prompt, which it was proven with
             prove(self._reader, bundle, output)
         if self._reader.prompt.prefix != spec.prefix:

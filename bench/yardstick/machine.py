@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -60,6 +61,7 @@ def describe() -> dict[str, Any]:
                 model = line.split(":", 1)[1].strip()
                 break
     return {
+        "revision": revision(),
         "cpu": model,
         "cpu_class": cpu_class(),
         "cores": cores(),
@@ -67,6 +69,17 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def revision() -> str:
+    """The commit that is measured, with a plus where files differ from it; "unknown" without git."""
+    git = ["git", "-C", str(Path(__file__).parents[2])]
+    try:
+        commit = subprocess.check_output([*git, "rev-parse", "--short=10", "HEAD"], text=True).strip()
+        changed = subprocess.check_output([*git, "status", "--porcelain", "-uno"], text=True).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit}+" if changed else commit
 
 
 def cores() -> int:

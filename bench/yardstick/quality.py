@@ -25,7 +25,8 @@ from bench.yardstick.rounds import Measured, Plan, measure
 from bench.yardstick.sentences import embed
 from bench.yardstick.workload import Workload, with_shots
 from worker.bundle import Bundle
-from worker.engine import open_reader
+from worker.engine import PrecisionChoice, open_reader
+from worker.engine.openvino_device import precisions
 from worker.task import LabelledExample
 
 Row = dict[str, float | int | str]
@@ -54,7 +55,9 @@ class Quality:
         drawn = splits(self._data.labels, draws)
         rows: dict[str, Row] = {}
         say("quality: pooled")
-        rows["pooled"] = self._pooled(drawn)
+        rows["pooled"] = self._pooled(drawn, "auto")
+        if "int8" in precisions():
+            rows["pooled int8"] = self._pooled(drawn, "int8")
         for engine in ("mimamori", "openvino-genai"):
             if engine in engines:
                 say(f"quality: {engine}, no shots")
@@ -71,8 +74,8 @@ class Quality:
         rows["TF-IDF + LR"] = summary(rate, scores, "no model; its rate includes fitting")
         return rows
 
-    def _pooled(self, drawn: list) -> Row:
-        reader = open_reader(self._adapted, "pooled", threads=self._plan.threads)
+    def _pooled(self, drawn: list, precision: PrecisionChoice) -> Row:
+        reader = open_reader(self._adapted, "pooled", precision=precision, threads=self._plan.threads)
         rows = [tokens or [reader.prompt.blank] for tokens in reader.tokenise(self._data.texts)]
         reader.rows(rows[:64])
         began = time.perf_counter()

@@ -10,6 +10,7 @@ from export.recipe import shipped_recipe
 from schemas.events import Thresholds
 from worker.bundle import Bundle
 from worker.engine import load_engine, open_reader
+from worker.engine.openvino_device import precisions
 from worker.task import SHIPPED, load_task, read_examples, shipped_examples
 
 TASK = load_task("stress")
@@ -44,6 +45,22 @@ def test_a_batch_reads_like_each_message_alone(
     engine = load_engine(bundle, device=device, precision="fp32")  # type: ignore[arg-type] # literals above
     together = [scores.risk for scores in engine.read(TEXTS)]
     assert together == pytest.approx([engine.read([text])[0].risk for text in TEXTS], abs=1e-4)
+
+
+@pytest.mark.skipif("int8" not in precisions(), reason="this CPU has no bf16 and int8")
+@pytest.mark.parametrize("reading", ["prompted", "pooled"])
+def test_int8_passes_the_gate_and_keeps_neighbours_apart(
+    request: pytest.FixtureRequest, reading: str
+) -> None:
+    """`load_engine` proves it; here what the proof does not see: other texts, and risks instead of logits."""
+    bundle = request.getfixturevalue("full" if reading == "prompted" else "adapted")
+    engine = load_engine(bundle, device="openvino", precision="int8")
+    assert engine.precision == "int8"
+    plain = load_engine(bundle, device="openvino", precision="bf16")
+    together = [scores.risk for scores in engine.read(TEXTS)]
+    assert together == pytest.approx([engine.read([text])[0].risk for text in TEXTS], abs=0.02)
+    assert together == pytest.approx([scores.risk for scores in plain.read(TEXTS)], abs=0.1)
+    assert together != [scores.risk for scores in plain.read(TEXTS)]  # it is not bf16 under another name
 
 
 def test_devices_agree_on_every_layer(full: Bundle) -> None:

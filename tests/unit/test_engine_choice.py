@@ -45,6 +45,8 @@ def test_what_is_chosen(
         (PLAIN, ("auto", "bf16"), "fp32 only"),
         (PLAIN, ("cpu", "bf16"), "fp32 only"),
         (WITH_BF16, ("openvino", "fp16"), "no fp16"),
+        (WITH_BF16, ("openvino", "int8"), "no int8"),
+        (WITH_BF16, ("cpu", "int8"), "fp32 only"),
         ([], ("openvino", "fp32"), "install the extra cpu"),
     ],
 )

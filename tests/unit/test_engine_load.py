@@ -80,6 +80,12 @@ def test_windows_that_fit_nowhere_are_refused(bundle: Bundle, wrong: dict[str, i
         load_engine(bundle, device="cpu", **wrong)  # type: ignore[arg-type] # names above
 
 
+def test_int8_is_refused_where_nothing_runs_in_it(bundle: Bundle) -> None:
+    """The tiny graph has no feed-forward block: OpenVINO would run bf16 and be called int8."""
+    with pytest.raises(DeviceError, match=r"int8 .*(would run bf16|has no int8)"):
+        load_engine(bundle, device="openvino", precision="int8")
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_what_openvino_really_runs_is_read_back(bundle: Bundle, precision: Precision) -> None:
     """The device itself, without `choose` in front of it, on whatever CPU this is."""

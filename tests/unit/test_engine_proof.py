@@ -114,6 +114,7 @@ def test_neighbours_and_nans_are_noticed(bundle: Bundle, reader: type[_Dishonest
 def test_coarser_precisions_are_allowed_more_but_not_a_wrong_model() -> None:
     assert TOLERANCES["fp32"] < TOLERANCES["fp16"] < TOLERANCES["bf16"]
     assert TOLERANCES["bf16"].label_logits < 0.5
+    assert TOLERANCES["int8"] == TOLERANCES["bf16"]  # quantised or not: as good as the default must be
 
 
 def test_an_adapted_bundle_keeps_the_answers_of_its_layer(bundle: Bundle) -> None:

@@ -44,7 +44,7 @@ def test_variables_of_other_parts_are_none_of_its_business(
         ("LOWER", ""),
         ("UPPER", "nan"),
         ("DEVICE", "tpu"),
-        ("PRECISION", "int8"),
+        ("PRECISION", "int4"),
         ("THREADS", "-1"),
         ("MAX_TOKENS", "0"),
         ("MAX_WAIT_MS", "soon"),

@@ -1,9 +1,9 @@
 """Which device and precision to run, from what is asked and what this machine can do. Fails closed.
 
-    device     precision "auto"          also            needs
-    cpu        fp32                                      the cpu or gpu extra
-    openvino   bf16, where the CPU has   fp32, fp16*     the cpu extra       * where the CPU has it
-    cuda       fp32                                      the gpu extra, a GPU
+    device     precision "auto"          also                 needs
+    cpu        fp32                                           the cpu or gpu extra
+    openvino   bf16, where the CPU has   fp32, fp16*, int8*   the cpu extra  * where the CPU has it
+    cuda       fp32                                           the gpu extra, a GPU
     auto       openvino where the CPU has bf16, else cpu
 
 ONNX Runtime runs a graph in the precision it is stored in, and bundles store fp32.

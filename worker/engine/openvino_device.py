@@ -1,4 +1,4 @@
-"""The OpenVINO runtime as a device: the same ONNX file, in bf16 on CPUs that have it.
+"""The OpenVINO runtime as a device: the same ONNX file, in bf16 or int8 on CPUs that have them.
 
 The graph is cut to the one output that is asked for, so nothing else is computed. A second, short-lived
 compilation of the same file makes the prefix's keys and values.
@@ -12,6 +12,7 @@ import numpy as np
 from worker.bundle import WEIGHTS
 from worker.engine.contract import CPU_RUN_COST, Floats, Graph, Ids, Precision, translated
 from worker.engine.memory import release_pages
+from worker.engine.quantise import GROUP, quantise
 from worker.errors import BundleError, DeviceError
 
 try:
@@ -19,12 +20,10 @@ try:
 except ImportError:  # the gpu extra has no OpenVINO; choice.py then refuses the device
     ov = None
 
-# OpenVINO's default turns activations into int8 where a graph has int8 weights, whatever the precision asked
-# for: fail closed. Only `bench/quantised.py` sets another group.
-DYNAMIC_QUANTISATION_GROUP = 0
-
-_HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-_PRECISIONS: Final[dict[str, Precision]] = {hint: precision for precision, hint in _HINTS.items()}
+# What a graph computes in outside its weights' products. In int8 those alone are, and the rest is bf16.
+_HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "bf16"}
+_PRECISIONS: Final[dict[str, Precision]] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+_GROUP_SIZE: Final = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
 
 
 def precisions() -> list[Precision]:
@@ -32,7 +31,7 @@ def precisions() -> list[Precision]:
     if ov is None:
         return []
     able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return [precision for precision in _HINTS if precision.upper() in able]
+    return [p for p in _HINTS if p.upper() in able and (p != "int8" or "BF16" in able)]
 
 
 class OpenVinoDevice:
@@ -54,6 +53,8 @@ class OpenVinoDevice:
         except RuntimeError as error:
             raise BundleError(f"OpenVINO cannot read {graph.model}: {str(error).splitlines()[0]}") from None
         graph.verify(_names(model.inputs), _names(model.outputs))
+        if precision == "int8":
+            quantise(model)
         past = [graph.no_past()] * len(graph.past)
         if prefix.size:
             with translated("openvino: running the prefix"):
@@ -98,7 +99,8 @@ def _compile(core: Any, model: Any, outputs: list[str], precision: Precision, th
             "NUM_STREAMS": 1,
             # Pinned threads of two workers on one machine would sit on the same cores.
             "ENABLE_CPU_PINNING": False,
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": DYNAMIC_QUANTISATION_GROUP,
+            # OpenVINO's default is to round activations wherever weights are int8.
+            _GROUP_SIZE: GROUP if precision == "int8" else 0,
         },
     )
 
@@ -134,12 +136,24 @@ def _read_back(compiled: Any, precision: Precision) -> Precision:
     # By its own name: as a numpy type, bf16 would call itself float16.
     hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     actual = _PRECISIONS.get(hint, "fp32")  # "dynamic": as the file has it
+    if actual == "bf16" and _multiplies_int8(compiled):
+        actual = "int8"
     if actual != precision or devices != ["CPU"]:
         raise DeviceError(
             f"openvino {precision} was asked for, {', '.join(devices)} would run {actual}: "
             f"set precision={actual}, or device=cpu"
         )
     return actual
+
+
+def _multiplies_int8(compiled: Any) -> bool:
+    """Whether every product with a quantised weight runs in int8, its activations too."""
+    kinds = {
+        info["runtimePrecision"].astype(str)
+        for node in compiled.get_runtime_model().get_ops()
+        if (info := node.get_rt_info())["layerType"].astype(str) == "FullyConnected"
+    }
+    return "i8" in kinds and compiled.get_property(_GROUP_SIZE) == GROUP
 
 
 def _names(ports: list[Any]) -> set[str]:
