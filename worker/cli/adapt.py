@@ -27,7 +27,9 @@ R = TypeVar("R", bound=msgspec.Struct)
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
 Examples = Annotated[Path, typer.Option(help="Labelled JSONL: text, at_risk, and severity or null.")]
 Device = Annotated[Literal["auto", "cpu", "openvino", "cuda"], typer.Option(help="Where to run.")]
-Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16", "int8"], typer.Option(help="In which precision.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16", "int8"], typer.Option(help="In which precision.")
+]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of a CPU device; 0 is one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead.")]
 

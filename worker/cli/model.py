@@ -44,7 +44,8 @@ def export_command(
         typer.Option(help="Where it will run: it is measured and must prove itself there too."),
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16", "int8"], typer.Option(help="In which precision it will run there.")
+        Literal["auto", "fp32", "bf16", "fp16", "int8"],
+        typer.Option(help="In which precision it will run there."),
     ] = "auto",
 ) -> None:
     """Export a language model as a bundle and its recipe; refuse it where it differs from the original."""
