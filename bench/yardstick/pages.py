@@ -16,7 +16,8 @@ def markdown(report: Report, command: str) -> str:
         "# The engine and its peers",
         "",
         (
-            f"Made by `{command}` on {machine['cpu']}, {machine['cores']} cores, {machine['cpu_class']}, revision {machine['revision']}. "
+            f"Made by `{command}` on {machine['cpu']}, {machine['cores']} cores, {machine['cpu_class']}, "
+            f"revision {machine['revision']}. "
             f"{figures['messages']} messages of 40-60 tokens with the suffix ({data}), "
             "SmolLM2-135M-Instruct from one GGUF. Median of the rounds in messages a second "
             "(lowest-highest; n: messages in a round, fewer for slow engines). Rounds run in turn, one "
