@@ -87,15 +87,19 @@ def check_parity(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, dict[st
 
 def _figures(bundle: Bundle, choice: Choice) -> dict[str, float]:
     found: dict[Output, Differences] = {}
-    outputs: list[Output] = ["label_logits", "pooled"] if bundle.manifest.bound else ["label_logits"]
-    for output in outputs:
+    outputs: dict[Output, bool] = {
+        "label_logits": bundle.manifest.layer is None,  # a cut graph has none
+        "pooled": bundle.manifest.bound,
+    }
+    for output in (name for name, there in outputs.items() if there):
         try:
             reader = open_reader(bundle, output, device=choice.device, precision=choice.precision)
             found[output] = prove(reader, bundle, output)
         except DeviceError as error:
             raise ExportError(f"the exported graph fails its gate: {error}") from None
     figures = {"samples": float(len(bundle.reference.rows))}
-    figures["label_agreement"] = found["label_logits"].agreement
+    if "label_logits" in found:
+        figures["label_agreement"] = found["label_logits"].agreement
     figures |= {f"{output}_below": _bound(each.original) for output, each in found.items()}
     figures["batch_below"] = _bound(max(each.batch for each in found.values()))
     return figures

@@ -81,7 +81,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt: Prompt
     labels: tuple[LabelToken, ...]
     reading: Reading
-    precision: str
+    precision: Literal["fp32", "fp16"]  # that the graph stores
     opset: int
     form: str
     parity: dict[str, dict[str, float]]

@@ -1,11 +1,14 @@
 """The engine on SmolLM2-135M, built from the shipped recipe: what random weights cannot show."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from export.adapt import adapt
 from export.build import build_bundle
 from export.evaluate import evaluate
+from export.half import halve
 from export.recipe import shipped_recipe
 from schemas.events import Thresholds
 from worker.bundle import Bundle
@@ -61,6 +64,12 @@ def test_int8_passes_the_gate_and_keeps_neighbours_apart(
     assert together == pytest.approx([engine.read([text])[0].risk for text in TEXTS], abs=0.02)
     assert together == pytest.approx([scores.risk for scores in plain.read(TEXTS)], abs=0.1)
     assert together != [scores.risk for scores in plain.read(TEXTS)]  # it is not bf16 under another name
+
+
+def test_fp16_holds_what_a_real_model_needs(full: Bundle, tmp_path: Path) -> None:
+    """Its residual stream reaches 25,000, whose square fp16 cannot hold: norms must stay in fp32."""
+    half = halve(full, tmp_path / "half")
+    assert half.manifest.parity["cpu fp16"]["label_logits_below"] <= 0.1
 
 
 def test_devices_agree_on_every_layer(full: Bundle) -> None:

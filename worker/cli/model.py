@@ -1,4 +1,4 @@
-"""`mimamori export` and `mimamori bundle build|verify|show`: a model as a folder that a worker can run."""
+"""`mimamori export` and `mimamori bundle build|halve|verify|show`: a model as a folder for workers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from worker.cli.progress import bars
 from worker.errors import ExportError
 from worker.task import load_task, read_examples, shipped_examples
 
-bundles = typer.Typer(name="bundle", help="Model bundles: build, verify, show.", no_args_is_help=True)
+bundles = typer.Typer(name="bundle", help="Model bundles: build, halve, verify, show.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
 
@@ -104,6 +104,21 @@ def build_command(
     with bars() as progress:
         bundle = (build_adapted if adapted else build_bundle)(path, out, source, progress)
     _print(bundle.manifest, bundle.fingerprint, bundle.path)
+
+
+@bundles.command("halve")
+def halve_command(
+    bundle: Folder, out: Annotated[Path, typer.Option(help="The new bundle's folder.")]
+) -> None:
+    """Make an fp16 bundle of an fp32 one, full or adapted, for `device: cuda`; refuse it where it differs."""
+    try:
+        from export.half import halve
+    except ModuleNotFoundError as error:
+        raise ExportError(f"halving needs {error.name}: pip install 'mimamori[adapt,cpu]'") from None
+    with bars() as progress:
+        progress("halve the bundle", 0, 0)
+        made = halve(Bundle.load(bundle), out)
+    _print(made.manifest, made.fingerprint, made.path)
 
 
 @bundles.command("verify")

@@ -110,11 +110,7 @@ def open_reader(
     arena_bytes: int | None = None,
 ) -> Reader:
     """Open one output of a bundle's graph, the prefix bound. `load_engine` says what the arguments mean."""
-    choice = choose(device, precision)
-    if bundle.manifest.precision != "fp32":
-        raise BundleError(
-            f"{bundle.path} stores {bundle.manifest.precision}, only fp32 can be run: export it again"
-        )
+    choice = choose(device, precision, bundle.manifest.precision)
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound

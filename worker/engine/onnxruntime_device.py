@@ -1,7 +1,8 @@
 """ONNX Runtime as a device: its CPU provider anywhere, its CUDA provider on a GPU.
 
 Not guaranteed here: the CUDA path keeps the prefix and all intermediate values on the GPU and caps
-the arena, but was written without a GPU to run it on. It runs fp32 with TF32 off.
+the arena, but was written without a GPU to run it on. It runs what the graph stores: fp32 with TF32 off, or
+fp16, in which keys and values then are too.
 
 ONNX Runtime computes outputs that nobody fetches (`only_execute_path_to_fetches` is ignored by its
 inference builds, seen with 1.31). In these graphs that is a sum per layer, and for label logits the last
@@ -11,6 +12,7 @@ block for all tokens.
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.engine.contract import CPU_RUN_COST, DeviceName, Floats, Graph, Ids, Precision, translated
 from worker.errors import BundleError, DeviceError
@@ -32,7 +34,6 @@ def devices() -> list[DeviceName]:
 class OnnxRuntimeDevice:
     """One session with the prefix's keys and values bound as OrtValues where the device can read them."""
 
-    precision: Precision = "fp32"
     run_cost: int
 
     def __init__(
@@ -51,6 +52,7 @@ class OnnxRuntimeDevice:
             (value.name for value in self._session.get_inputs()),
             (value.name for value in self._session.get_outputs()),
         )
+        self.precision: Precision = _stored(self._session, graph)
         self._output = graph.output
         self._binding = self._session.io_binding()
         with translated(f"{device}: running the prefix"):
@@ -72,7 +74,8 @@ class OnnxRuntimeDevice:
         """See Device.settle. ONNX Runtime maps no file, and packs into memory of its own at load."""
 
     def _bind_prefix(self, graph: Graph, prefix: Ids) -> None:
-        past = [ort.OrtValue.ortvalue_from_numpy(graph.no_past(), self.name)] * len(graph.past)
+        nothing: NDArray[Any] = graph.no_past().astype(_KINDS[self.precision])
+        past = [ort.OrtValue.ortvalue_from_numpy(nothing, self.name)] * len(graph.past)
         if prefix.size:
             first = self._session.io_binding()
             first.bind_cpu_input("input_ids", prefix[np.newaxis])
@@ -116,6 +119,12 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
     return session
 
 
+def _stored(session: Any, graph: Graph) -> Precision:
+    """The precision of the keys and values that the graph takes; a graph without any is fp32."""
+    kinds = {value.type for value in session.get_inputs() if value.name in graph.past}
+    return "fp16" if kinds == {"tensor(float16)"} else "fp32"
+
+
 def _shrinking(device: DeviceName) -> Any:
     """Give the arena's memory back after the prefix, which is longer than any row that follows."""
     options = ort.RunOptions()
@@ -123,6 +132,7 @@ def _shrinking(device: DeviceName) -> Any:
     return options
 
 
+_KINDS: Final[dict[Precision, type]] = {"fp32": np.float32, "fp16": np.float16}
 _ARENA: Final[dict[DeviceName, str]] = {"cpu": "cpu", "cuda": "gpu"}
 
 

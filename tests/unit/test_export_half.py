@@ -1,0 +1,87 @@
+"""An fp16 bundle, on the CPU: how a GPU would run it has not been seen."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+from export.adapt import adapt
+from export.half import halve
+from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
+from worker.bundle import MODEL, WEIGHTS, Bundle
+from worker.engine import load_engine, open_reader
+from worker.errors import DeviceError, ExportError
+from worker.task import LabelledExample
+
+TEXTS = ["ok", "I can't sleep, and work never ends", "?" * 90]
+EXAMPLES = [
+    LabelledExample(text=word * n, at_risk=at_risk, severity=TASK.level_names[n % 3] if at_risk else None)
+    for n in range(1, 9)
+    for word, at_risk in (("zq", True), ("ab", False))
+]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "full")
+
+
+@pytest.mark.parametrize("reading", ["prompted", "pooled"])
+def test_it_weighs_half_and_answers_the_same(full: Bundle, tmp_path: Path, reading: str) -> None:
+    bundle = full
+    if reading == "pooled":
+        adapt(full.path, EXAMPLES, tmp_path / "adapted", lambda *_: None, device="cpu")
+        bundle = Bundle.load(tmp_path / "adapted")
+    half = halve(bundle, tmp_path / "half")
+    assert half.manifest.precision == "fp16"
+    assert "cpu fp16" in half.manifest.parity
+    assert half.fingerprint != bundle.fingerprint
+    whole, halved = (
+        sum((each.path / name).stat().st_size for name in (MODEL, WEIGHTS)) for each in (bundle, half)
+    )
+    assert halved < whole
+    graph = onnx.load(half.path / MODEL).graph
+    kinds = {value.type.tensor_type.elem_type for value in graph.input if value.name.startswith("past")}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    engine = load_engine(half, device="cpu")
+    assert engine.precision == "fp16"
+    expected = [scores.risk for scores in load_engine(bundle, device="cpu").read(TEXTS)]
+    assert [scores.risk for scores in engine.read(TEXTS)] == pytest.approx(expected, abs=0.02)
+
+
+def test_devices_that_round_by_themselves_refuse_it(full: Bundle, tmp_path: Path) -> None:
+    half = halve(full, tmp_path / "half")
+    for device in ("auto", "openvino"):
+        with pytest.raises(DeviceError, match="stores fp16, which is for GPUs"):
+            open_reader(half, "pooled", device=device)
+    with pytest.raises(DeviceError, match="runs fp16 only"):
+        open_reader(half, "pooled", device="cpu", precision="fp32")
+
+
+def test_half_of_a_half_is_refused(full: Bundle, tmp_path: Path) -> None:
+    half = halve(full, tmp_path / "half")
+    with pytest.raises(ExportError, match="only an fp32 bundle"):
+        halve(half, tmp_path / "quarter")
+    with pytest.raises(ExportError, match="exists already"):
+        halve(full, tmp_path / "half")
+
+
+def test_merged_parts_are_refused(full: Bundle, tmp_path: Path) -> None:
+    merged = msgspec.structs.replace(full, manifest=msgspec.structs.replace(full.manifest, form="merged"))
+    with pytest.raises(ExportError, match="--form joined"):
+        halve(merged, tmp_path / "half")
+
+
+def test_one_that_is_not_the_original_leaves_nothing_behind(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "large")
+    model = onnx.load(bundle.path / MODEL)
+    for weight in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(weight)
+        if array.dtype == np.float32 and array.ndim == 2:
+            weight.CopyFrom(onnx.numpy_helper.from_array(array * np.float32(3e4), weight.name))
+    onnx.save(model, bundle.path / MODEL)
+    with pytest.raises(ExportError, match="fails its gate"):
+        halve(bundle, tmp_path / "half")
+    assert [path.name for path in tmp_path.iterdir()] == ["large"]
