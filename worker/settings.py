@@ -46,6 +46,11 @@ _OWNED = {
     "logger",
 }
 
+# With group.protocol=consumer these are the broker's, and the client refuses them.
+_CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
+
+GroupProtocol = Literal["classic", "consumer"]
+
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -58,6 +63,11 @@ class Settings(BaseSettings):
     # Kafka
     bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
     group: str = Field("mimamori", description="Consumer group; all workers of one task share it.")
+    group_protocol: GroupProtocol = Field(
+        "classic",
+        description="How the group rebalances. consumer: by the broker (KIP-848), Kafka 4.0 or later, where "
+        "session timeout and heartbeat are settings of the broker.",
+    )
     topic_prefix: str = Field("mimamori.", description="Prefix of the five topics.")
     transactional_id: str = Field(
         "",
@@ -151,6 +161,11 @@ class Settings(BaseSettings):
             )
         if taken := _OWNED & self.kafka.keys():
             raise ValueError(f"MIMAMORI_KAFKA must not set {', '.join(sorted(taken))}: the worker owns them")
+        if self.group_protocol == "consumer" and (taken := _CLASSIC_ONLY & self.kafka.keys()):
+            raise ValueError(
+                f"MIMAMORI_KAFKA must not set {', '.join(sorted(taken))} with "
+                "MIMAMORI_GROUP_PROTOCOL=consumer: set them on the broker, for the group"
+            )
         return self
 
     @property
