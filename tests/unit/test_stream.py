@@ -215,6 +215,45 @@ def test_a_failing_model_stops_the_worker_and_commits_nothing() -> None:
     assert broker.committed == {}
 
 
+class SqueamishEngine(CannedEngine):
+    """Fails on whatever it is given together with a poisonous message."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        if any("poison" in text for text in texts):
+            raise DeviceError("it hurts")
+        return super().read(texts)
+
+
+@pytest.mark.parametrize("poison", [[0], [3], [1, 2], [0, 19], list(range(19))])
+def test_a_message_the_model_fails_on_is_a_dead_letter_and_the_rest_get_labels(poison: list[int]) -> None:
+    broker = make_broker(partitions=1)
+    send(broker, *(message(n, "poison" if n in poison else "fine") for n in range(20)))
+    drain(broker, [start(broker, settings(), engine=SqueamishEngine(levels=3))])
+    assert_exactly_once(broker)
+    letters = [schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD)]
+    assert [letter.origin.offset for letter in letters] == poison
+    assert {letter.reason for letter in letters} == {"unscreenable"}
+    assert not any(b"poison" in (r.value or b"") for r in broker.read(DEAD))
+
+
+def test_one_message_the_model_fails_on_does_not_stop_a_quiet_stream() -> None:
+    broker = make_broker()
+    send(broker, message(1, "poison"))
+    drain(broker, [start(broker, settings(), engine=SqueamishEngine(levels=3))])
+    assert [type(outcome) for outcome in outcomes(broker)] == [DeadLetter]
+
+
+def test_a_model_that_fails_on_all_of_many_messages_stops_the_worker_and_commits_nothing() -> None:
+    broker = make_broker()
+    send(broker, *(message(n, "poison") for n in range(20)))
+    worker = start(broker, settings(), engine=SqueamishEngine(levels=3))
+    worker.thread.join(10)
+    assert isinstance(worker.error, DeviceError)
+    assert "\n" not in str(worker.error)
+    assert outcomes(broker) == []
+    assert broker.committed == {}
+
+
 class NotANumber(CannedEngine):
     def read(self, texts: Sequence[str]) -> list[Scores]:
         return [Scores(float("nan"), None, 1, truncated=False) for _ in texts]

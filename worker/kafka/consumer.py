@@ -141,9 +141,8 @@ class KafkaConsumer:
         self._consumer.close()
 
     def _note_membership(self) -> None:
-        # Kafka takes offsets from "no member" unchecked, and the client forgets its member id (classic) or its
-        # generation (consumer protocol) on a thread of its own: only a note that was whole before and after
-        # counts, of a generation that the broker gave.
+        # Kafka takes offsets from "no member" unchecked, and the client forgets its member id on a thread of
+        # its own: only a note that was whole before and after counts, of a generation that the broker gave.
         member = self._consumer.memberid()
         note = self._consumer.consumer_group_metadata()
         if member and member == self._consumer.memberid() and _generation(note) > 0:
