@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic_settings
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -122,7 +122,12 @@ class Settings(BaseSettings):
 
     # Cache
     redis_url: SecretStr = Field(
-        SecretStr(""), description="redis:// or rediss://, empty: in-process cache only."
+        SecretStr(""),
+        description="redis://user:password@host:port/db, redis+sentinel://host:port,…/service/db or "
+        "redis+cluster://host:port,…; rediss for TLS; empty: in-process cache only.",
+    )
+    redis_ca: FilePath | None = Field(
+        None, description="PEM file of the authorities that rediss trusts, in place of the system's."
     )
     cache_secret: SecretStr = Field(
         SecretStr(""),
@@ -158,6 +163,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 "MIMAMORI_REDIS_URL needs a MIMAMORI_CACHE_SECRET of 16 characters or more: "
                 "without it keys could be guessed"
+            )
+        if self.redis_ca and not self.redis_url.get_secret_value().startswith("rediss"):
+            raise ValueError(
+                "MIMAMORI_REDIS_CA needs a MIMAMORI_REDIS_URL with TLS: rediss:// or rediss+…://"
             )
         if taken := _OWNED & self.kafka.keys():
             raise ValueError(f"MIMAMORI_KAFKA must not set {', '.join(sorted(taken))}: the worker owns them")

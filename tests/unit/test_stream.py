@@ -215,6 +215,25 @@ def test_a_failing_model_stops_the_worker_and_commits_nothing() -> None:
     assert broker.committed == {}
 
 
+class CountingEngine(CannedEngine):
+    def __init__(self) -> None:
+        super().__init__(levels=3)
+        self.asked: list[str] = []
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        self.asked += texts
+        return super().read(texts)
+
+
+def test_identical_texts_of_a_batch_are_read_once_and_each_gets_its_label() -> None:
+    broker = make_broker(partitions=1)
+    send(broker, *(json.dumps({"id": f"m{n}", "text": f"text {n % 3}"}).encode() for n in range(60)))
+    engine = CountingEngine()
+    drain(broker, [start(broker, settings(), engine=engine)])
+    assert_exactly_once(broker)
+    assert sorted(engine.asked) == ["text 0", "text 1", "text 2"]
+
+
 class SqueamishEngine(CannedEngine):
     """Fails on whatever it is given together with a poisonous message."""
 
