@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         50, description="… or when its first record is this old; at once while nothing is in flight."
     )
     max_batches: Positive = Field(3, description="Batches in flight before polling pauses.")
+    max_in_flight_tokens: int = Field(
+        0,
+        ge=0,
+        description="… or about this many tokens to read; 0 is as many as max_batches hold.",
+    )
     max_text_chars: Positive = Field(100_000, description="A longer text is a dead letter (text_too_long).")
 
     # Policy

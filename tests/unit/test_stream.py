@@ -2,7 +2,9 @@
 
 import json
 import random
+import time
 from collections.abc import Sequence
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ import schemas
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
-from worker.batch import Record
+from worker.batch import Batch, Entry, Record
+from worker.decode import decode
 from worker.engine.canned import CannedEngine
 from worker.errors import BrokerError, DeviceError
 from worker.kafka import Consumer, RebalanceListener
@@ -155,11 +158,35 @@ def test_an_aborted_transaction_is_rewound_and_nothing_is_lost_or_repeated() -> 
     assert_exactly_once(broker)
 
 
+def test_aborts_in_a_row_are_waited_out_ever_longer() -> None:
+    broker = make_broker(partitions=1)
+    broker.abort_next = 5
+    send(broker, message(1))
+    started = time.monotonic()
+    drain(broker, [start(broker, settings())])
+    # At least half of 50, 100, 200, 400 and 800 ms; with a pause that never grows, at most 375 ms.
+    assert time.monotonic() - started > 0.775
+    assert_exactly_once(broker)
+
+
+def test_a_void_batch_is_not_screened() -> None:
+    app = build_app(settings(), engine=(engine := CountingEngine()))
+    record = Record(MESSAGES, 0, 0, b"k", message(1))
+    for epoch in (app._assignment.epoch, app._assignment.epoch - 1):
+        app._screen(Batch(epoch, 0.0, [Entry(record, decode(record.value, "stress", 100))]))
+    assert len(engine.asked) == 1
+
+
 @hypothesis_settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 40), st.integers(0, 4))
 def test_exactly_once_through_joins_leaves_losses_and_aborts(
     seed: int, workers: int, max_records: int, aborts: int
 ) -> None:
+    with mock.patch("worker.intake.BACKOFF_S", (0.001, 0.02)):  # dozens of aborts in a row
+        joins_leaves_losses_and_aborts(seed, workers, max_records, aborts)
+
+
+def joins_leaves_losses_and_aborts(seed: int, workers: int, max_records: int, aborts: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a schedule, not a secret
     broker = make_broker()
     config = settings(max_records=max_records, revoke_s=chance.choice([0.001, 5.0]))
