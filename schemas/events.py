@@ -153,6 +153,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
         "empty_text",
         "text_too_long",
         "unknown_task",
+        "unscreenable",
     ]
     detail: str
     original: bytes | None

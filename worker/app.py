@@ -68,7 +68,7 @@ class App:
             consumer = consumer_of(self._intake)
             outbox = Outbox(self._outcomes, consumer, producer, self._assignment, self._metrics)
             stations = [
-                self._station("screener", self._screener.screen, self._to_screen, self._to_commit),
+                self._station("screener", self._screen, self._to_screen, self._to_commit),
                 self._station("outbox", outbox.commit, self._to_commit, None),
             ]
             log.info("worker_started", health_port=health.port, group=self._settings.group)
@@ -115,6 +115,11 @@ class App:
         thread = threading.Thread(target=loop, name=name, daemon=True)
         thread.start()
         return thread
+
+    def _screen(self, batch: Batch) -> None:
+        """Screen a batch, unless it is void already: the outbox drops it, and its records are read again."""
+        if self._assignment.is_current(batch.epoch):
+            self._screener.screen(batch)
 
     def _fail(self, station: str, error: BaseException) -> None:
         """Keep the first failure, void what is in flight, stop reading."""

@@ -13,12 +13,14 @@ import threading
 
 
 class Assignment:
-    """Counts batches in flight under the current epoch. Thread-safe."""
+    """Counts what is in flight under the current epoch. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._epoch = 0
         self._in_flight = 0
+        self._tokens = 0
+        self._setbacks = 0
 
     @property
     def in_flight(self) -> int:
@@ -27,20 +29,38 @@ class Assignment:
             return self._in_flight
 
     @property
+    def tokens(self) -> int:
+        """Tokens to read of the batches in flight."""
+        with self._changed:
+            return self._tokens
+
+    @property
     def epoch(self) -> int:
         """The epoch whose batches may commit."""
         with self._changed:
             return self._epoch
+
+    @property
+    def setbacks(self) -> int:
+        """Epochs that ended since a batch was last committed: how patient the next attempt should be."""
+        with self._changed:
+            return self._setbacks
 
     def open(self) -> None:
         """Count a new batch in."""
         with self._changed:
             self._in_flight += 1
 
-    def close(self) -> None:
-        """Count a batch out, committed or dropped."""
+    def add(self, tokens: int) -> None:
+        """Count in what an open batch has taken in."""
+        with self._changed:
+            self._tokens += tokens
+
+    def close(self, tokens: int = 0) -> None:
+        """Count a batch out, committed or dropped, with the tokens that were counted in for it."""
         with self._changed:
             self._in_flight -= 1
+            self._tokens -= tokens
             self._changed.notify_all()
 
     def is_current(self, epoch: int) -> bool:
@@ -52,7 +72,13 @@ class Assignment:
         """Void every batch in flight. What the intake opens stays void until it has rewound."""
         with self._changed:
             self._epoch += 1
+            self._setbacks += 1
             self._changed.notify_all()
+
+    def committed(self) -> None:
+        """Note that a batch was committed: whatever went wrong before is over."""
+        with self._changed:
+            self._setbacks = 0
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until no batch is in flight. False: the time ran out, or the epoch ended, first."""
@@ -61,7 +87,14 @@ class Assignment:
             self._changed.wait_for(lambda: self._in_flight == 0 or self._epoch != epoch, timeout_s)
             return self._in_flight == 0
 
-    def wait_below(self, batches: int, timeout_s: float) -> bool:
-        """Wait until fewer than `batches` are in flight. False: the time ran out first."""
+    def wait_for_room(self, batches: int, tokens: float, more: int, timeout_s: float) -> bool:
+        """Wait until fewer than `batches` are in flight and `more` tokens fit below `tokens`.
+
+        What is too large to ever fit may come alone. False: the time ran out first.
+        """
+
+        def has_room() -> bool:
+            return self._in_flight < batches and (self._tokens + more <= tokens or not self._tokens)
+
         with self._changed:
-            return self._changed.wait_for(lambda: self._in_flight < batches, timeout_s)
+            return self._changed.wait_for(has_room, timeout_s)

@@ -1,7 +1,7 @@
 """The unit that travels through the three stations, and what it is made of.
 
     intake  fills `entries` (a message or a rejection, perhaps cached scores)
-    screener  gives every message its scores
+    screener  gives every message its scores, or a rejection where the model fails on it
     outbox  turns each entry into exactly one outcome, and commits `offsets` with them
 
 Entries stand in the order they were consumed, which per partition is offset order. No station invents

@@ -1,41 +1,33 @@
 """The score cache: a text that was read before, by this bundle, is not read again.
 
-    text ──HMAC──► key ──► in-process LRU ──► Redis (one MGET a call, behind a circuit breaker)
+    text ──HMAC──► key ──► in-process LRU ──► Redis (one MGET a call, a deadline, a circuit breaker)
 
 What holds:
 - Text is in no key and no value, and a value that was forged, cut short, or meant for another key is a miss
   and never a label (see `seal.py`).
 - Nothing here raises once it is open. A Redis that is absent, slow, full or wrong costs misses and a count.
 
-What does not: an entry may vanish at any moment, two workers may read the same text at once, and looking up
-a host name is not bounded by the timeouts (the breaker's growing cool-down bounds how often it is tried).
-Redis Cluster is not supported: the keys of one MGET lie in different slots.
+What does not: an entry may vanish at any moment, and two workers may read the same text at once.
 """
 
 import secrets
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
-import redis
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from worker.circuit import Circuit
-from worker.errors import SettingsError
 from worker.metrics import Metrics
+from worker.redis_client import RedisClient, RefusedError
 from worker.scores import Scores
 from worker.seal import cache_key, is_sound, seal, unseal
 from worker.settings import Settings
 
 log = structlog.get_logger()
 
-TIMEOUT_S: Final = 0.05  # per socket operation; a URL's ?socket_timeout= overrides it
-SLOW_S: Final = 4 * TIMEOUT_S  # a whole call this slow counts as a failure, though each read was in time
-
+Answer = TypeVar("Answer")
 Event = Literal["local", "redis", "miss", "error", "skipped", "opened", "closed"]
 Tell = Callable[[Event, int], None]
 
@@ -118,15 +110,14 @@ class RedisCache:
     def __init__(
         self,
         local: LocalCache,
-        url: str,
+        client: RedisClient,
         secret: bytes,
         ttl_s: int,
         tell: Tell,
         circuit: Circuit | None = None,
     ) -> None:
-        """Connects to nothing yet. Raises SettingsError: `url` is no Redis URL."""
         self._local = local
-        self._client = _client(url)
+        self._client = client
         self._secret = secret
         self._ttl_s = ttl_s
         self._tell = tell
@@ -151,39 +142,32 @@ class RedisCache:
         self._local.remember(sound)
         if not sound:
             return
-        pipeline = self._client.pipeline(transaction=False)
-        for key, one in sound.items():
-            pipeline.set(key, seal(self._secret, key, one), ex=self._ttl_s)
-        self._attempt(pipeline.execute)
+        sealed = {key: seal(self._secret, key, one) for key, one in sound.items()}
+        self._attempt(lambda: self._client.set(sealed, self._ttl_s))
 
     def _fetch(self, keys: list[bytes]) -> dict[bytes, Scores]:
         """What Redis knows under these keys; nothing where it does not answer."""
-        values = self._attempt(lambda: self._client.mget(keys))
-        if not isinstance(values, list) or len(values) != len(keys):
+        values = self._attempt(lambda: self._client.get(keys))
+        if values is None or len(values) != len(keys):
             return {}
         opened = ((key, unseal(self._secret, key, value)) for key, value in zip(keys, values, strict=True))
         return {key: scores for key, scores in opened if scores is not None}
 
-    def _attempt(self, call: Callable[[], object]) -> object:
-        """Its answer, None where it failed or was not tried. A failed connection is closed by redis-py."""
+    def _attempt(self, call: Callable[[], Answer]) -> Answer | None:
+        """Its answer, None where it failed or was not tried."""
         if not self._circuit.allows():
             self._tell("skipped", 1)
             return None
-        started = time.monotonic()
         try:
             answer = call()
-        except redis.ResponseError as error:  # out of memory, no permission: a prompt answer, a healthy link
+        except RefusedError as error:
             self._tell("error", 1)
-            log.debug("cache_refused", kind=type(error).__name__)
-            self._healthy()
-            return None
+            log.debug("cache_refused", kind=str(error))
+            answer = None
         except Exception as error:  # noqa: BLE001 - whatever Redis or its client does, it costs a miss
             self._sick(type(error).__name__)
             return None
-        if time.monotonic() - started > SLOW_S:
-            self._sick("slow")
-        else:
-            self._healthy()
+        self._healthy()
         return answer
 
     def _healthy(self) -> None:
@@ -211,39 +195,9 @@ def open_cache(settings: Settings, fingerprint: str, metrics: Metrics) -> ScoreC
     secret = settings.cache_secret.get_secret_value().encode() or secrets.token_bytes(32)
     tell = _counting(metrics)
     local = LocalCache(secret, f"{fingerprint}/{windows}", settings.cache_entries, tell)
-    return RedisCache(local, url, secret, settings.cache_ttl_s, tell) if url else local
-
-
-def ping(url: str) -> str:
-    """The version of the Redis at `url`. Raises SettingsError saying what is wrong, without the password."""
-    client = _client(url)
-    try:
-        with client:
-            version = client.info("server").get("redis_version", "unknown")
-    except (redis.RedisError, OSError) as error:
-        raise SettingsError(
-            f"Redis does not answer ({type(error).__name__}): check MIMAMORI_REDIS_URL, and the server; "
-            "the worker runs without it, only slower"
-        ) from None
-    return str(version)
-
-
-def _client(url: str) -> redis.Redis:
-    try:
-        return redis.Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(
-                NoBackoff(), 0
-            ),  # redis.Redis() would retry ten times, from_url() does not: be explicit
-            protocol=2,  # no HELLO and CLIENT SETINFO round trips inside the connect's timeouts
-            driver_info=None,
-        )
-    except (ValueError, TypeError):  # TypeError: an option in the URL that redis-py does not know
-        raise SettingsError(
-            "MIMAMORI_REDIS_URL is no Redis URL: use redis://, rediss:// or unix://"
-        ) from None
+    if not url:
+        return local
+    return RedisCache(local, RedisClient(url, settings.redis_ca), secret, settings.cache_ttl_s, tell)
 
 
 def _counting(metrics: Metrics) -> Tell:

@@ -1,4 +1,4 @@
-"""bytes → message, or the reason why not. The only way a record becomes a dead letter.
+"""bytes → message, or the reason why not. All dead letters but those of messages the model fails on.
 
 value ──► null_value
       ──► invalid_utf8 ──► invalid_json ──► schema_mismatch     (schemas.codec)

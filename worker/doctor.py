@@ -9,9 +9,9 @@ from typing import Literal
 import msgspec
 
 from worker.bundle import Bundle
-from worker.cache import ping
 from worker.errors import FatalError
 from worker.logs import where
+from worker.redis_client import ping
 from worker.settings import Settings
 from worker.startup import open_engine, policy_of, require_topics
 
@@ -48,7 +48,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try("broker", lambda: _broker(settings))
     url = settings.redis_url.get_secret_value()
     if url:
-        yield _try("redis", lambda: f"version {ping(url)}")
+        yield _try("redis", lambda: f"version {ping(url, settings.redis_ca)}")
     else:
         yield Finding("redis", "skipped", "MIMAMORI_REDIS_URL is not set: scores are cached in process only")
 

@@ -12,6 +12,9 @@
         ├── SandboxError         the local Kafka or Redis cannot be started
         └── ExportError          a model cannot be exported, or its parity gate failed
 
+Which of them an engine raises does not decide what its failure means: whatever it was, what fails is read in
+halves, and only an engine that can read nothing any more stops the worker (`bisection.py`).
+
 A message says what is wrong, where, and what to do, in one line. It never carries message text.
 """
 
@@ -25,6 +28,7 @@ ReasonCode = Literal[
     "empty_text",
     "text_too_long",
     "unknown_task",
+    "unscreenable",
 ]
 
 

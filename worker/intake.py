@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 IDLE_POLL_S = 0.1
 CHUNK = 500  # records per poll: one cache round trip each
-BACKOFF_S = (0.05, 5.0)  # first and longest pause after an aborted transaction
+BACKOFF_S = (0.05, 5.0)  # first and longest pause before reading again what was voided
 BYTES_PER_TOKEN = 4  # a budget, not a measurement: the engine counts exactly when it packs rows
 LAG_EVERY_S = 5.0
 
@@ -110,13 +110,13 @@ class Intake:
         if not self._waiting:
             consumer.resume()
             self._take_in(self._poll(consumer, CHUNK, self._patience()))
-        elif not self._assignment.wait_below(self._settings.max_batches, IDLE_POLL_S):
+        elif not self._has_room(self._waiting[0], IDLE_POLL_S):
             # Not at once: pausing throws away what the client has fetched ahead.
             consumer.pause()
             self._take_in(self._poll(consumer, CHUNK, 0))
         self._fill()
-        if self._open is not None and self._is_due(self._open):
-            self._close_batch()
+        if self._open is not None and (self._waiting or self._is_due(self._open)):
+            self._close_batch()  # what still waits finds no room before this one is done
 
     def _poll(self, consumer: Consumer, limit: int, timeout_s: float) -> list[Record]:
         records = consumer.poll(limit, timeout_s)
@@ -154,15 +154,29 @@ class Intake:
         self._waiting += entries
 
     def _fill(self) -> None:
-        """Move what waits into batches, as many as may be in flight."""
-        while self._waiting and (self._open or self._assignment.in_flight < self._settings.max_batches):
+        """Move what waits into batches, as much as may be in flight."""
+        while self._waiting and self._has_room(self._waiting[0], 0):
             batch = self._open or self._open_batch()
             entry = self._waiting.popleft()
             batch.entries.append(entry)
-            if entry.message is not None and entry.scores is None:
-                batch.tokens += 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN
+            batch.tokens += (tokens := self._tokens_of(entry))
+            self._assignment.add(tokens)
             if batch.tokens >= self._settings.max_tokens or len(batch.entries) >= self._settings.max_records:
                 self._close_batch()
+
+    def _has_room(self, entry: Entry, timeout_s: float) -> bool:
+        """Whether `entry` may join the open batch, or else a new one, within `timeout_s`."""
+        settings = self._settings
+        batches = settings.max_batches + (self._open is not None)  # the open one is in flight already
+        limit = settings.max_in_flight_tokens or math.inf
+        return self._assignment.wait_for_room(batches, limit, self._tokens_of(entry), timeout_s)
+
+    def _tokens_of(self, entry: Entry) -> int:
+        """About how many tokens are to be read; none where it is cached or rejected."""
+        if entry.message is None or entry.scores is not None:
+            return 0
+        most = self._settings.max_windows * self._settings.window_tokens
+        return min(most, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
 
     def _entry(self, record: Record) -> Entry:
         try:
@@ -184,8 +198,8 @@ class Intake:
 
     def _drop_open(self) -> None:
         if self._open is not None:
+            self._assignment.close(self._open.tokens)
             self._open = None
-            self._assignment.close()
             self._metrics.count("mimamori_voided_batches_total")
 
     def _rewind(self, consumer: Consumer) -> None:
@@ -195,10 +209,8 @@ class Intake:
         consumer.pause()
         attempt = 0
         while not self._stopping:
-            first, longest = BACKOFF_S
-            pause = min(longest, first * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
+            resume_at = time.monotonic() + backoff_s(self._assignment.setbacks + attempt)
             attempt += 1
-            resume_at = time.monotonic() + pause
             while (left := resume_at - time.monotonic()) > 0:
                 self._poll(consumer, 1, min(left, IDLE_POLL_S))
             epoch = self._assignment.epoch  # before the rewind: one that ends meanwhile needs another
@@ -218,3 +230,10 @@ class Intake:
     def _report_assignment(self) -> None:
         self._metrics.gauge("mimamori_assigned_partitions", len(self._assigned))
         log.info("assignment_changed", partitions=len(self._assigned))
+
+
+def backoff_s(setbacks: int) -> float:
+    """How long to wait after so many `setbacks` in a row, 1 or more: twice as long each time, with jitter."""
+    first, longest = BACKOFF_S
+    doubled = first * 2 ** min(setbacks - 1, 16)
+    return min(longest, doubled) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret

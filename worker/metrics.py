@@ -49,7 +49,8 @@ CATALOGUE: Final = (
         "mimamori_dead_letters_total",
         Counter,
         "Dead letters committed, by reason.",
-        "Read the reason; a producer sends what the schema does not allow.",
+        "Read the reason; a producer sends what the schema does not allow. unscreenable: nobody screened "
+        "these messages, have people read them; many at once: the device is failing, stop and look.",
         ("reason",),
     ),
     Metric(

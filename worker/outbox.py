@@ -45,7 +45,7 @@ class Outbox:
         try:
             self._commit(batch)
         finally:
-            self._assignment.close()
+            self._assignment.close(batch.tokens)
             self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
 
     def _commit(self, batch: Batch) -> None:
@@ -61,6 +61,7 @@ class Outbox:
             self._metrics.count("mimamori_aborts_total")
             self._assignment.end_epoch()
             return
+        self._assignment.committed()
         self._count([event for event, _ in outcomes], batch)
 
     def _count(self, events: list[Outcome], batch: Batch) -> None:

@@ -1,17 +1,25 @@
 """Station 2: give every message of a batch its scores. Risk first; severity where the policy needs it.
 
-It decides nothing (that is `policy.py`) and drops nothing. Identical texts of a batch are read once.
+It decides nothing (that is `policy.py`) and drops nothing. Identical texts of a batch are read once. A text
+that the engine fails on, when it reads others, is rejected (see `bisection.py`); one of which only the
+severity fails keeps its risk, and goes to people before the others.
 """
 
+import math
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from worker.batch import Batch, Entry
+from worker.bisection import read_in_halves
 from worker.cache import ScoreCache
 from worker.engine import Engine
+from worker.errors import RecordError
 from worker.policy import Policy
 from worker.scores import Scores
+
+NO_SEVERITY: Final = (math.nan, math.nan)  # none on the label, first in the queue, and never cached
 
 
 class Screener:
@@ -23,7 +31,10 @@ class Screener:
         self._cache = cache
 
     def screen(self, batch: Batch) -> None:
-        """Set `scores` on every entry that has a message. Raises DeviceError where the model fails."""
+        """Set `scores`, or else `rejection`, on every entry that has a message.
+
+        Raises what the engine raises (DeviceError) where it can read nothing any more.
+        """
         fresh = self._read(batch)
         fresh |= self._grade(batch)
         if fresh:
@@ -32,18 +43,22 @@ class Screener:
     def _read(self, batch: Batch) -> dict[str, Scores]:
         """The risk stage, for what the cache did not know; in the pooled reading severity comes with it."""
         unread = _by_text(entry for entry in batch.entries if entry.message and entry.scores is None)
-        scores = dict(zip(unread, self._engine.read(list(unread)), strict=True)) if unread else {}
+        scores, refused = read_in_halves(self._engine.read, list(unread))
         for text, entries in unread.items():
             for entry in entries:
-                entry.scores = scores[text]
+                if text in refused:
+                    _reject(entry, refused[text])
+                else:
+                    entry.scores = scores[text]
         return scores
 
     def _grade(self, batch: Batch) -> dict[str, Scores]:
         """The severity stage, for what will not be clear and has no severity yet."""
         ungraded = _by_text(entry for entry in batch.entries if self._lacks_severity(entry))
-        severities = self._engine.grade(list(ungraded)) if ungraded else []
+        severities, _ = read_in_halves(self._engine.grade, list(ungraded))
         graded: dict[str, Scores] = {}
-        for (text, entries), severity in zip(ungraded.items(), severities, strict=True):
+        for text, entries in ungraded.items():
+            severity = severities.get(text, NO_SEVERITY)
             for entry in entries:
                 if entry.scores is not None:
                     entry.scores = graded[text] = msgspec.structs.replace(entry.scores, severity=severity)
@@ -53,6 +68,12 @@ class Screener:
         if entry.message is None or entry.scores is None or entry.scores.severity is not None:
             return False
         return self._policy.needs_severity(entry.scores, entry.message.language)
+
+
+def _reject(entry: Entry, error: Exception) -> None:
+    # Not the error's own message: it could quote the text.
+    detail = f"the model fails on this message ({type(error).__name__}), and reads others"
+    entry.message, entry.rejection = None, RecordError("unscreenable", detail)
 
 
 def _by_text(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic_settings
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -46,6 +46,11 @@ _OWNED = {
     "logger",
 }
 
+# With group.protocol=consumer these are the broker's, and the client refuses them.
+_CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
+
+GroupProtocol = Literal["classic", "consumer"]
+
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -58,6 +63,11 @@ class Settings(BaseSettings):
     # Kafka
     bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
     group: str = Field("mimamori", description="Consumer group; all workers of one task share it.")
+    group_protocol: GroupProtocol = Field(
+        "classic",
+        description="How the group rebalances. consumer: by the broker (KIP-848), Kafka 4.0 or later, where "
+        "session timeout and heartbeat are settings of the broker.",
+    )
     topic_prefix: str = Field("mimamori.", description="Prefix of the five topics.")
     transactional_id: str = Field(
         "",
@@ -96,6 +106,11 @@ class Settings(BaseSettings):
         50, description="… or when its first record is this old; at once while nothing is in flight."
     )
     max_batches: Positive = Field(3, description="Batches in flight before polling pauses.")
+    max_in_flight_tokens: int = Field(
+        0,
+        ge=0,
+        description="… or about this many tokens to read; 0 is as many as max_batches hold.",
+    )
     max_text_chars: Positive = Field(100_000, description="A longer text is a dead letter (text_too_long).")
 
     # Policy
@@ -112,7 +127,12 @@ class Settings(BaseSettings):
 
     # Cache
     redis_url: SecretStr = Field(
-        SecretStr(""), description="redis:// or rediss://, empty: in-process cache only."
+        SecretStr(""),
+        description="redis://user:password@host:port/db, redis+sentinel://host:port,…/service/db or "
+        "redis+cluster://host:port,…; rediss for TLS; empty: in-process cache only.",
+    )
+    redis_ca: FilePath | None = Field(
+        None, description="PEM file of the authorities that rediss trusts, in place of the system's."
     )
     cache_secret: SecretStr = Field(
         SecretStr(""),
@@ -149,8 +169,17 @@ class Settings(BaseSettings):
                 "MIMAMORI_REDIS_URL needs a MIMAMORI_CACHE_SECRET of 16 characters or more: "
                 "without it keys could be guessed"
             )
+        if self.redis_ca and not self.redis_url.get_secret_value().startswith("rediss"):
+            raise ValueError(
+                "MIMAMORI_REDIS_CA needs a MIMAMORI_REDIS_URL with TLS: rediss:// or rediss+…://"
+            )
         if taken := _OWNED & self.kafka.keys():
             raise ValueError(f"MIMAMORI_KAFKA must not set {', '.join(sorted(taken))}: the worker owns them")
+        if self.group_protocol == "consumer" and (taken := _CLASSIC_ONLY & self.kafka.keys()):
+            raise ValueError(
+                f"MIMAMORI_KAFKA must not set {', '.join(sorted(taken))} with "
+                "MIMAMORI_GROUP_PROTOCOL=consumer: set them on the broker, for the group"
+            )
         return self
 
     @property

@@ -43,7 +43,9 @@ class Worker:
         topic = topic_names(settings.topic_prefix)[Message]
 
         def join(listener: RebalanceListener) -> Consumer:
-            return KafkaConsumer(settings.client_config, settings.group, topic, listener)
+            return KafkaConsumer(
+                settings.client_config, settings.group, topic, listener, settings.group_protocol
+            )
 
         self.app.run(join, self.producer)
 

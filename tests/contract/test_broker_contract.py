@@ -16,6 +16,7 @@ from worker.errors import FatalError, RetryableError
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
+from worker.settings import GroupProtocol
 
 PARTITIONS = 4
 
@@ -53,10 +54,12 @@ class InMemory:
 
 
 class ApacheKafka:
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, protocol: GroupProtocol) -> None:
+        self._protocol: GroupProtocol = protocol
         name = uuid.uuid4().hex[:8]
         self.topic, self.outcomes, self._group = f"{name}.messages", f"{name}.outcomes", f"{name}.group"
-        self._config = {"bootstrap.servers": bootstrap, "session.timeout.ms": 6_000}
+        session = {"session.timeout.ms": 6_000} if protocol == "classic" else {}  # else the sandbox's own
+        self._config = {"bootstrap.servers": bootstrap, **session}
         self._producer_config: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap}
         admin = AdminClient(self._producer_config)
         topics = [
@@ -72,7 +75,7 @@ class ApacheKafka:
         assert self._sender.flush(10) == 0
 
     def consumer(self, listener: RebalanceListener) -> Consumer:
-        return KafkaConsumer(self._config, self._group, self.topic, listener)
+        return KafkaConsumer(self._config, self._group, self.topic, listener, self._protocol)
 
     def producer(self, transactional_id: str) -> Producer:
         return KafkaProducer(self._producer_config, f"{self._group}-{transactional_id}")
@@ -123,11 +126,12 @@ class Listener:
         self.owned -= set(partitions)
 
 
-@pytest.fixture(params=["memory", "kafka"])
+@pytest.fixture(params=["memory", "classic", "consumer"])
 def broker(request: pytest.FixtureRequest) -> Broker:
+    """In memory, or Apache Kafka with one of its two group protocols."""
     if request.param == "memory":
         return InMemory()
-    return ApacheKafka(request.getfixturevalue("kafka_bootstrap"))
+    return ApacheKafka(request.getfixturevalue("kafka_bootstrap"), request.param)
 
 
 @pytest.fixture

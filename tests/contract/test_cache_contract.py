@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from worker.cache import LocalCache, NoCache, RedisCache, ScoreCache
+from worker.redis_client import RedisClient
 from worker.sandbox.redis_server import RedisServer
 from worker.scores import Scores
 
@@ -36,7 +37,7 @@ def kind(request: pytest.FixtureRequest, redis: RedisServer) -> Kind:
 
     def shared(secret: bytes, fingerprint: str, entries: int = 100) -> RedisCache:
         front = local(secret, fingerprint, entries)
-        return RedisCache(front, redis.url, secret, 60, lambda *_: None)
+        return RedisCache(front, RedisClient(redis.url), secret, 60, lambda *_: None)
 
     return {
         "none": Kind(lambda *_: NoCache(), remembers=False),

@@ -14,9 +14,10 @@ import msgspec
 import pytest
 import redis
 
-from worker.cache import LocalCache, RedisCache, ping
+from worker.cache import LocalCache, RedisCache
 from worker.circuit import Circuit
 from worker.errors import SettingsError
+from worker.redis_client import RedisClient, ping
 from worker.sandbox.redis_server import RedisServer
 from worker.sandbox.server import HOST
 from worker.scores import Scores
@@ -36,7 +37,7 @@ class Worker:
         self.told: Counter[str] = Counter()
         self.circuit = Circuit(LIMIT, COOL_DOWN, clock=lambda: self.now)
         local = LocalCache(SECRET, BUNDLE, entries, self.tell)
-        self.cache = RedisCache(local, url, SECRET, 60, self.tell, self.circuit)
+        self.cache = RedisCache(local, RedisClient(url), SECRET, 60, self.tell, self.circuit)
 
     def tell(self, event: str, count: int) -> None:
         self.told[event] += count
@@ -146,7 +147,7 @@ def test_a_hanging_redis_is_bounded_and_its_late_replies_are_never_mixed_up(
         assert worker.knows(text)  # and `knows` checks whose scores they are
 
 
-def test_a_redis_that_answers_drop_by_drop_opens_the_circuit() -> None:
+def test_a_redis_that_answers_drop_by_drop_keeps_nobody_waiting_and_opens_the_circuit() -> None:
     def drip(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -155,14 +156,16 @@ def test_a_redis_that_answers_drop_by_drop_opens_the_circuit() -> None:
                     connection.recv(65536)
                     for byte in b"*1\r\n$32\r\n" + b"x" * 32 + b"\r\n":
                         connection.sendall(bytes([byte]))
-                        time.sleep(0.01)
+                        time.sleep(0.04)  # each within a socket's timeout
 
     with socket.create_server((HOST, 0)) as listener:
         thread = threading.Thread(target=drip, args=(listener,), daemon=True)
         thread.start()
         worker = Worker(f"redis://{HOST}:{listener.getsockname()[1]}")
+        started = time.monotonic()
         for _ in range(LIMIT):
             assert not worker.knows("abc")
+        assert time.monotonic() - started < 1.2  # without a deadline one answer alone takes 1.7 s
         assert worker.circuit.is_open
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(5)

@@ -3,12 +3,17 @@
 import json
 import queue
 from collections.abc import Callable, Sequence
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fakes.worker_app import settings
 from worker.assignment import Assignment
 from worker.batch import Batch, Record
 from worker.cache import NoCache
-from worker.intake import Intake
+from worker.intake import Intake, backoff_s
 from worker.kafka import Membership
 from worker.metrics import Metrics
 from worker.scores import Scores
@@ -158,6 +163,51 @@ def test_what_waits_for_room_goes_with_its_partition() -> None:
         {("mimamori.messages", 0): 1},
         {("mimamori.messages", 1): 1},
     ]
+
+
+@given(
+    st.lists(st.integers(0, 600), max_size=40), st.integers(1, 200), st.integers(1, 300), st.integers(1, 4)
+)
+def test_tokens_in_flight_stay_within_their_bound_and_every_record_still_gets_its_turn(
+    lengths: list[int], max_tokens: int, limit: int, max_batches: int
+) -> None:
+    fixture = Fixture(
+        max_tokens=max_tokens, max_in_flight_tokens=limit, max_batches=max_batches, max_wait_ms=60_000
+    )
+    waiting: list[Batch] = []
+    seen: list[int] = []
+
+    def finish_one() -> Sequence[Record]:
+        while not fixture.batches.empty():
+            waiting.append(batch := fixture.batches.get() or pytest.fail("it ended"))
+            seen.extend(entry.record.offset for entry in batch.entries)
+        assert len(waiting) <= max_batches
+        assert sum(batch.tokens for batch in waiting) <= fixture.assignment.tokens
+        assert fixture.assignment.tokens <= limit or fixture.assignment.in_flight == 1
+        if waiting:
+            fixture.assignment.close(waiting.pop(0).tokens)
+        return []
+
+    texts = ["x" * (1 + length) for length in lengths]
+    send = [lambda: [record(n, text) for n, text in enumerate(texts)]]
+    with mock.patch("worker.intake.IDLE_POLL_S", 0):
+        fixture.run(*send, *[finish_one] * (2 * len(texts) + 2), while_paused=True)
+    seen += [entry.record.offset for batch in fixture.taken() for entry in batch.entries]
+    assert seen == list(range(len(texts)))
+    for batch in waiting:
+        fixture.assignment.close(batch.tokens)
+
+
+def test_the_pause_before_reading_again_doubles_until_a_batch_is_committed() -> None:
+    for setbacks, doubled in ((1, 0.05), (2, 0.1), (5, 0.8), (9, 5.0), (10_000, 5.0)):
+        pauses = [backoff_s(setbacks) for _ in range(200)]
+        assert 0.5 * doubled <= min(pauses) < max(pauses) <= 1.5 * doubled
+    assignment = Assignment()
+    for _ in range(3):
+        assignment.end_epoch()
+    assert assignment.setbacks == 3
+    assignment.committed()
+    assert assignment.setbacks == 0
 
 
 class KnowsAll(NoCache):

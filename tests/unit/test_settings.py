@@ -55,6 +55,7 @@ def test_variables_of_other_parts_are_none_of_its_business(
         ("KAFKA", '["security.protocol"]'),
         ("KAFKA", '{"security.protocol": ["SSL"]}'),
         ("KAFKA", '{"group.id": "mine"}'),
+        ("GROUP_PROTOCOL", "eager"),
         ("WINDOW_OVERLAP", "256"),
         ("DEVICE_TOKENS", "100"),
     ],
@@ -137,6 +138,13 @@ def test_redis_needs_a_secret_that_cannot_be_guessed(monkeypatch: pytest.MonkeyP
 def test_client_settings_that_the_worker_owns_are_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=f"MIMAMORI_KAFKA must not set {name}"):
         load_settings(kafka={name: "x"})
+
+
+def test_what_the_broker_owns_under_its_protocol_is_refused_before_the_client_would() -> None:
+    session = {"session.timeout.ms": 6000}
+    assert load_settings(kafka=session).kafka == session
+    with pytest.raises(SettingsError, match=r"session.timeout.ms with MIMAMORI_GROUP_PROTOCOL=consumer"):
+        load_settings(kafka=session, group_protocol="consumer")
 
 
 def test_no_secret_is_in_any_form_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

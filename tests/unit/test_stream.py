@@ -2,7 +2,9 @@
 
 import json
 import random
+import time
 from collections.abc import Sequence
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ import schemas
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
-from worker.batch import Record
+from worker.batch import Batch, Entry, Record
+from worker.decode import decode
 from worker.engine.canned import CannedEngine
 from worker.errors import BrokerError, DeviceError
 from worker.kafka import Consumer, RebalanceListener
@@ -155,11 +158,35 @@ def test_an_aborted_transaction_is_rewound_and_nothing_is_lost_or_repeated() -> 
     assert_exactly_once(broker)
 
 
+def test_aborts_in_a_row_are_waited_out_ever_longer() -> None:
+    broker = make_broker(partitions=1)
+    broker.abort_next = 5
+    send(broker, message(1))
+    started = time.monotonic()
+    drain(broker, [start(broker, settings())])
+    # At least half of 50, 100, 200, 400 and 800 ms; with a pause that never grows, at most 375 ms.
+    assert time.monotonic() - started > 0.775
+    assert_exactly_once(broker)
+
+
+def test_a_void_batch_is_not_screened() -> None:
+    app = build_app(settings(), engine=(engine := CountingEngine()))
+    record = Record(MESSAGES, 0, 0, b"k", message(1))
+    for epoch in (app._assignment.epoch, app._assignment.epoch - 1):
+        app._screen(Batch(epoch, 0.0, [Entry(record, decode(record.value, "stress", 100))]))
+    assert len(engine.asked) == 1
+
+
 @hypothesis_settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 40), st.integers(0, 4))
 def test_exactly_once_through_joins_leaves_losses_and_aborts(
     seed: int, workers: int, max_records: int, aborts: int
 ) -> None:
+    with mock.patch("worker.intake.BACKOFF_S", (0.001, 0.02)):  # dozens of aborts in a row
+        joins_leaves_losses_and_aborts(seed, workers, max_records, aborts)
+
+
+def joins_leaves_losses_and_aborts(seed: int, workers: int, max_records: int, aborts: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a schedule, not a secret
     broker = make_broker()
     config = settings(max_records=max_records, revoke_s=chance.choice([0.001, 5.0]))
@@ -211,6 +238,64 @@ def test_a_failing_model_stops_the_worker_and_commits_nothing() -> None:
     worker = start(broker, settings(), engine=BrokenEngine(levels=3))
     worker.thread.join(10)
     assert isinstance(worker.error, DeviceError)
+    assert outcomes(broker) == []
+    assert broker.committed == {}
+
+
+class CountingEngine(CannedEngine):
+    def __init__(self) -> None:
+        super().__init__(levels=3)
+        self.asked: list[str] = []
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        self.asked += texts
+        return super().read(texts)
+
+
+def test_identical_texts_of_a_batch_are_read_once_and_each_gets_its_label() -> None:
+    broker = make_broker(partitions=1)
+    send(broker, *(json.dumps({"id": f"m{n}", "text": f"text {n % 3}"}).encode() for n in range(60)))
+    engine = CountingEngine()
+    drain(broker, [start(broker, settings(), engine=engine)])
+    assert_exactly_once(broker)
+    assert sorted(engine.asked) == ["text 0", "text 1", "text 2"]
+
+
+class SqueamishEngine(CannedEngine):
+    """Fails on whatever it is given together with a poisonous message."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        if any("poison" in text for text in texts):
+            raise DeviceError("it hurts")
+        return super().read(texts)
+
+
+@pytest.mark.parametrize("poison", [[0], [3], [1, 2], [0, 19], list(range(19))])
+def test_a_message_the_model_fails_on_is_a_dead_letter_and_the_rest_get_labels(poison: list[int]) -> None:
+    broker = make_broker(partitions=1)
+    send(broker, *(message(n, "poison" if n in poison else "fine") for n in range(20)))
+    drain(broker, [start(broker, settings(), engine=SqueamishEngine(levels=3))])
+    assert_exactly_once(broker)
+    letters = [schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD)]
+    assert [letter.origin.offset for letter in letters] == poison
+    assert {letter.reason for letter in letters} == {"unscreenable"}
+    assert not any(b"poison" in (r.value or b"") for r in broker.read(DEAD))
+
+
+def test_one_message_the_model_fails_on_does_not_stop_a_quiet_stream() -> None:
+    broker = make_broker()
+    send(broker, message(1, "poison"))
+    drain(broker, [start(broker, settings(), engine=SqueamishEngine(levels=3))])
+    assert [type(outcome) for outcome in outcomes(broker)] == [DeadLetter]
+
+
+def test_a_model_that_fails_on_all_of_many_messages_stops_the_worker_and_commits_nothing() -> None:
+    broker = make_broker()
+    send(broker, *(message(n, "poison") for n in range(20)))
+    worker = start(broker, settings(), engine=SqueamishEngine(levels=3))
+    worker.thread.join(10)
+    assert isinstance(worker.error, DeviceError)
+    assert "\n" not in str(worker.error)
     assert outcomes(broker) == []
     assert broker.committed == {}
 

@@ -1,5 +1,10 @@
-"""The consuming side on Apache Kafka: cooperative rebalancing, read-committed, never commits by itself."""
+"""The consuming side on Apache Kafka: cooperative rebalancing, read-committed, never commits by itself.
 
+The group rebalances by one of two protocols, which look the same from here: partitions are added and taken
+away one by one. In the classic one the members elect one of them to assign; in KIP-848's the broker does.
+"""
+
+import struct
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -10,10 +15,22 @@ from worker.batch import Headers, Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
+from worker.settings import GroupProtocol
 
 log = structlog.get_logger()
 
 OFFSETS_TIMEOUT_S = 10.0
+_NOTE = b"CGMDv2:"
+_GROUP: dict[GroupProtocol, dict[str, Any]] = {
+    "classic": {
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 2_000,
+    },
+    # Assignor, session timeout and heartbeat are the broker's: the client refuses to be told any.
+    "consumer": {"group.protocol": "consumer"},
+}
 _REFUSED = {
     ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
     ck.KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -27,7 +44,14 @@ _GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC, ck.K
 class KafkaConsumer:
     """A `worker.kafka.Consumer` on Apache Kafka. One thread uses it; others may ask for `membership`."""
 
-    def __init__(self, config: dict[str, Any], group: str, topic: str, listener: RebalanceListener) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        group: str,
+        topic: str,
+        listener: RebalanceListener,
+        protocol: GroupProtocol = "classic",
+    ) -> None:
         self._topic = topic
         self._listener = listener
         self._assigned: set[Partition] = set()
@@ -38,9 +62,7 @@ class KafkaConsumer:
             {
                 "group.id": group,
                 "client.id": "mimamori-intake",
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 2_000,
+                **_GROUP[protocol],
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 10,  # the default of 500 ms is all of the latency at a trickle
                 "queued.max.messages.kbytes": 65_536,
@@ -120,10 +142,10 @@ class KafkaConsumer:
 
     def _note_membership(self) -> None:
         # Kafka takes offsets from "no member" unchecked, and the client forgets its member id on a thread of
-        # its own: only a note that was whole before and after counts.
+        # its own: only a note that was whole before and after counts, of a generation that the broker gave.
         member = self._consumer.memberid()
         note = self._consumer.consumer_group_metadata()
-        if member and member == self._consumer.memberid():
+        if member and member == self._consumer.memberid() and _generation(note) > 0:
             self._membership = note
 
     def _partitions(self) -> list[ck.TopicPartition]:
@@ -162,6 +184,14 @@ class KafkaConsumer:
         self._listener.lost(sorted(_names(partitions)))
         self._assigned -= _names(partitions)
         consumer.incremental_unassign(partitions)
+
+
+def _generation(note: bytes) -> int:
+    """Read the generation from librdkafka's serialised membership: a magic of seven bytes, then an int32.
+
+    -1 where it is none: no member yet, or written by a librdkafka that does it otherwise.
+    """
+    return struct.unpack_from("=i", note, len(_NOTE))[0] if note.startswith(_NOTE) else -1
 
 
 def consume(consumer: ck.Consumer, limit: int, timeout_s: float) -> list[ck.Message]:

@@ -1,5 +1,6 @@
 """Reads topics as any platform would: read-committed, without a group, committing nothing."""
 
+import time
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from worker.kafka.client import log_error
 from worker.kafka.consumer import consume, to_record
 
 TIMEOUT_S = 10.0
+RETRY_S = 0.05
 
 
 class Reader:
@@ -56,6 +58,17 @@ class Reader:
         return sorted(metadata.partitions)
 
     def _start(self, topic: str, number: int, *, from_beginning: bool) -> int:
-        """An offset, not OFFSET_END: "now" is when this is called, not when the first fetch arrives."""
-        low, high = self._consumer.get_watermark_offsets(ck.TopicPartition(topic, number), TIMEOUT_S)
-        return low if from_beginning else high
+        """An offset, not OFFSET_END: "now" is when this is called, not when the first fetch arrives.
+
+        Asked again for a while where it fails: a topic made a moment ago has no leader yet.
+        """
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(ck.TopicPartition(topic, number), TIMEOUT_S)
+            except ck.KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise BrokerError(f"cannot read {topic}: {error.args[0].name()}; is Kafka up?") from None
+                time.sleep(RETRY_S)
+            else:
+                return low if from_beginning else high
