@@ -19,7 +19,7 @@ from worker.scores import Scores
 TOP_PRIORITY = 100.0
 
 
-class Ruling(msgspec.Struct, frozen=True):
+class Ruling(msgspec.Struct, frozen=True, gc=False):
     """What the policy says of one message. `risk` in [0, 1]; `priority` in [0, 100], urgent first."""
 
     verdict: Verdict
