@@ -53,7 +53,7 @@ class Outbox:
         if not self._assignment.is_current(batch.epoch):
             self._metrics.count("mimamori_voided_batches_total")
             return
-        outcomes = [outcome for entry in batch.entries for outcome in self._outcomes.of(entry)]
+        outcomes = list(self._outcomes.of(batch.entries))
         try:
             self._producer.commit([outbound for _, outbound in outcomes], batch.offsets, membership)
         except RetryableError as error:
