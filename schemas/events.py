@@ -9,6 +9,8 @@
 Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer.
 Ids of what Mimamori writes are made from topic, partition and offset: a repeated delivery has the
 same id, and an at-least-once consumer can always drop it. Times are UTC, RFC 3339.
+
+`gc=False`: events hold no cycles, and the garbage collector need not walk thousands of them a batch.
 """
 
 from datetime import datetime
@@ -38,7 +40,7 @@ Reason = Literal[
 ]
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """The record an event speaks of."""
 
     topic: str
@@ -46,7 +48,7 @@ class Origin(msgspec.Struct, frozen=True):
     offset: Count
 
 
-class Severity(msgspec.Struct, frozen=True):
+class Severity(msgspec.Struct, frozen=True, gc=False):
     """The model's guess. It orders the review queue; it never closes a case.
 
     `level` is the most probable level; `scores` maps every level to its probability.
@@ -56,7 +58,7 @@ class Severity(msgspec.Struct, frozen=True):
     scores: dict[str, Probability]
 
 
-class Thresholds(msgspec.Struct, frozen=True):
+class Thresholds(msgspec.Struct, frozen=True, gc=False):
     """The risk scores the verdict was taken at, and the calibration they come from."""
 
     lower: Probability
@@ -64,7 +66,7 @@ class Thresholds(msgspec.Struct, frozen=True):
     calibration: str
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A text message to screen. Only `id` and `text` are required.
 
     `task` names the one task it is meant for; without it, the task of whichever worker reads the topic.
@@ -79,7 +81,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     sent_at: Time | None = None
 
 
-class Label(msgspec.Struct, frozen=True):
+class Label(msgspec.Struct, frozen=True, gc=False):
     """The outcome of a screened message. `bundle` is the fingerprint of the model that read it."""
 
     id: OwnId
@@ -99,7 +101,7 @@ class Label(msgspec.Struct, frozen=True):
     screened_at: Time
 
 
-class ReviewCase(msgspec.Struct, frozen=True):
+class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     """A message a person must look at. The queue is worked from the highest `priority` down.
 
     `text` is None unless the worker's settings put message text on review cases.
@@ -122,7 +124,7 @@ class ReviewCase(msgspec.Struct, frozen=True):
     opened_at: Time
 
 
-class ReviewDecision(msgspec.Struct, frozen=True):
+class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
     """What a person decided. `severity` is a level of the task, where `finding` is at_risk."""
 
     id: OwnId
@@ -136,7 +138,7 @@ class ReviewDecision(msgspec.Struct, frozen=True):
     decided_at: Time
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     """A record that could not be screened. `detail` names the field or rule, never the text.
 
     `original` holds the record's bytes (base64 in JSON) only where the worker's settings allow it and

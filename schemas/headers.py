@@ -6,6 +6,8 @@ value is the event itself. A consumer that knows nothing of CloudEvents loses no
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from schemas.events import Event
@@ -40,10 +42,16 @@ def event_headers(event: Event, traceparent: bytes | None = None) -> Headers:
     headers: Headers = [("ce_id", event.id.encode()), *constant]
     time = getattr(event, time_field)
     if time is not None:
-        headers.append(("ce_time", time.isoformat().encode()))
+        headers.append(_ce_time(time))
     if traceparent is not None:
         headers.append(("traceparent", traceparent))
     return headers
+
+
+@lru_cache(maxsize=64)
+def _ce_time(time: datetime) -> tuple[str, bytes]:
+    """Remembered, since all outcomes of a batch have one time."""
+    return "ce_time", time.isoformat().encode()
 
 
 def find_traceparent(headers: Sequence[tuple[str, str | bytes | None]] | None) -> bytes | None:

@@ -192,7 +192,7 @@ class Intake:
 
     def _close_batch(self) -> None:
         if self._open is not None:
-            self._metrics.observe("mimamori_batch_records", len(self._open.entries))
+            self._metrics.observe_all("mimamori_batch_records", [len(self._open.entries)])
             self._batches.put(self._open)
             self._open = None
 

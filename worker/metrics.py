@@ -3,10 +3,13 @@
 Dashboards, alerts and the runbook quote this file. No label ever carries message text or an id.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from worker.histogram import BatchHistogram
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -131,6 +134,7 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._batch_histograms: dict[str, BatchHistogram] = {}
         for metric in CATALOGUE:
             if metric.kind is Counter:
                 counter = Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
@@ -138,6 +142,10 @@ class Metrics:
             elif metric.kind is Gauge:
                 self._gauges[metric.name] = Gauge(
                     metric.name, metric.meaning, metric.labels, registry=self.registry
+                )
+            elif not metric.labels:
+                self._batch_histograms[metric.name] = BatchHistogram(
+                    metric.name, metric.meaning, metric.buckets, self.registry
                 )
             else:
                 self._histograms[metric.name] = Histogram(
@@ -154,6 +162,9 @@ class Metrics:
         self._gauges[name].set(value)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
-        """Add to a histogram. KeyError: not in the catalogue."""
-        histogram = self._histograms[name]
-        (histogram.labels(**labels) if labels else histogram).observe(value)
+        """Add to a histogram that has labels. KeyError: not in the catalogue."""
+        self._histograms[name].labels(**labels).observe(value)
+
+    def observe_all(self, name: str, values: Sequence[float]) -> None:
+        """Add to a histogram without labels. KeyError: not in the catalogue."""
+        self._batch_histograms[name].observe(values)

@@ -9,6 +9,7 @@ batch's partitions are someone else's; taken before, the broker refuses it.
 """
 
 import time
+from collections import Counter
 
 import structlog
 
@@ -53,7 +54,7 @@ class Outbox:
         if not self._assignment.is_current(batch.epoch):
             self._metrics.count("mimamori_voided_batches_total")
             return
-        outcomes = [outcome for entry in batch.entries for outcome in self._outcomes.of(entry)]
+        outcomes = list(self._outcomes.of(batch.entries))
         try:
             self._producer.commit([outbound for _, outbound in outcomes], batch.offsets, membership)
         except RetryableError as error:
@@ -65,17 +66,19 @@ class Outbox:
         self._count([event for event, _ in outcomes], batch)
 
     def _count(self, events: list[Outcome], batch: Batch) -> None:
-        for event in events:
-            match event:
-                case Label(verdict=verdict):
-                    self._metrics.count("mimamori_labels_total", verdict=verdict)
-                case ReviewCase(kind=kind):
-                    self._metrics.count("mimamori_review_cases_total", kind=kind)
-                case DeadLetter(reason=reason):
-                    self._metrics.count("mimamori_dead_letters_total", reason=reason)
+        for (metric, label, value), count in Counter(map(_kind, events)).items():
+            self._metrics.count(metric, count, **{label: value})
         now = time.time()
-        for entry in batch.entries:
-            if entry.record.timestamp_ms:
-                self._metrics.observe(
-                    "mimamori_latency_seconds", max(0.0, now - entry.record.timestamp_ms / 1000)
-                )
+        sent = (entry.record.timestamp_ms / 1000 for entry in batch.entries if entry.record.timestamp_ms)
+        self._metrics.observe_all("mimamori_latency_seconds", [max(0.0, now - then) for then in sent])
+
+
+def _kind(event: Outcome) -> tuple[str, str, str]:
+    """What an event counts as: metric, label, the label's value."""
+    match event:
+        case Label(verdict=verdict):
+            return "mimamori_labels_total", "verdict", verdict
+        case ReviewCase(kind=kind):
+            return "mimamori_review_cases_total", "kind", kind
+        case DeadLetter(reason=reason):
+            return "mimamori_dead_letters_total", "reason", reason

@@ -6,20 +6,22 @@ from the record's origin, so that a repeated delivery has the same id.
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 
 import schemas
 from schemas.events import DeadLetter, Label, Message, Reading, ReviewCase, Severity
 from schemas.topics import topic_names
 from worker.batch import Entry, Outbound, Record
+from worker.errors import RecordError
 from worker.policy import Policy, Ruling
-from worker.scores import Scores
 from worker.settings import Settings
 
 Outcome = Label | ReviewCase | DeadLetter
 
 LONGEST_KEY = 4096  # bytes
+SEVERITIES = 4096  # how many are remembered
 
 
 class Outcomes:
@@ -41,49 +43,50 @@ class Outcomes:
         self._reading: Reading = reading
         self._fingerprint = fingerprint
         self._topics = topic_names(settings.topic_prefix)
+        # Remembered: a text that comes again has the severity it had.
+        self._severity = lru_cache(maxsize=SEVERITIES)(partial(_severity, levels))
 
-    def of(self, entry: Entry) -> Iterator[tuple[Outcome, Outbound]]:
-        """The events of one entry and the records that carry them.
+    def of(self, entries: Sequence[Entry]) -> Iterator[tuple[Outcome, Outbound]]:
+        """The events of a batch's entries, in their order, and the records that carry them. One time for all.
 
         Raises ValueError where an entry has neither scores nor a rejection: it would be lost.
         """
-        if entry.rejection is not None:
-            dead_letter = self._dead_letter(entry)
-            yield (
-                dead_letter,
-                self._outbound(dead_letter, _partition_key(entry.record, dead_letter.id), entry.record),
+        now = datetime.now(UTC)
+        for entry in entries:
+            record, message, scores = entry.record, entry.message, entry.scores
+            if entry.rejection is not None:
+                dead_letter = self._dead_letter(record, entry.rejection, now)
+                yield (
+                    dead_letter,
+                    self._outbound(dead_letter, _partition_key(record, dead_letter.id), record),
+                )
+                continue
+            if message is None or scores is None:
+                raise ValueError("an entry reached the outbox without scores and without a rejection")
+            origin = record.origin
+            label_id = schemas.label_id(origin)
+            ruling = self._policy.rule(scores, message.language, label_id)
+            label = Label(
+                id=label_id,
+                message_id=message.id,
+                origin=origin,
+                task=self._task,
+                verdict=ruling.verdict,
+                risk=ruling.risk,
+                severity=self._severity(scores.severity),
+                reasons=ruling.reasons,
+                thresholds=self._policy.thresholds,
+                reading=self._reading,
+                bundle=self._fingerprint,
+                windows=scores.windows,
+                truncated=scores.truncated,
+                cached=entry.cached,
+                screened_at=now,
             )
-            return
-        if entry.message is None or entry.scores is None:
-            raise ValueError("an entry reached the outbox without scores and without a rejection")
-        ruling = self._policy.rule(
-            entry.scores, entry.message.language, schemas.label_id(entry.record.origin)
-        )
-        label = self._label(entry, entry.message, entry.scores, ruling)
-        yield label, self._outbound(label, _partition_key(entry.record, entry.message.id), entry.record)
-        if ruling.needs_review:
-            case = self._case(label, entry.message, ruling)
-            yield case, self._outbound(case, case.id.encode(), entry.record)
-
-    def _label(self, entry: Entry, message: Message, scores: Scores, ruling: Ruling) -> Label:
-        origin = entry.record.origin
-        return Label(
-            id=schemas.label_id(origin),
-            message_id=message.id,
-            origin=origin,
-            task=self._task,
-            verdict=ruling.verdict,
-            risk=ruling.risk,
-            severity=self._severity(scores),
-            reasons=ruling.reasons,
-            thresholds=self._policy.thresholds,
-            reading=self._reading,
-            bundle=self._fingerprint,
-            windows=scores.windows,
-            truncated=scores.truncated,
-            cached=entry.cached,
-            screened_at=datetime.now(UTC),
-        )
+            yield label, self._outbound(label, _partition_key(record, message.id), record)
+            if ruling.needs_review:
+                case = self._case(label, message, ruling)
+                yield case, self._outbound(case, case.id.encode(), record)
 
     def _case(self, label: Label, message: Message, ruling: Ruling) -> ReviewCase:
         return ReviewCase(
@@ -104,10 +107,7 @@ class Outcomes:
             opened_at=label.screened_at,
         )
 
-    def _dead_letter(self, entry: Entry) -> DeadLetter:
-        record, rejection = entry.record, entry.rejection
-        if rejection is None:
-            raise ValueError("a dead letter needs a rejection")
+    def _dead_letter(self, record: Record, rejection: RecordError, now: datetime) -> DeadLetter:
         size = None if record.value is None else len(record.value)
         kept = self._settings.dead_letter_original and (size or 0) <= self._settings.dead_letter_max_bytes
         return DeadLetter(
@@ -117,18 +117,19 @@ class Outcomes:
             detail=rejection.detail,
             original=record.value if kept else None,
             original_size=size,
-            failed_at=datetime.now(UTC),
+            failed_at=now,
         )
-
-    def _severity(self, scores: Scores) -> Severity | None:
-        if scores.severity is None or not all(map(math.isfinite, scores.severity)):
-            return None
-        shares = dict(zip(self._levels, scores.severity, strict=True))
-        return Severity(max(shares, key=shares.__getitem__), shares)
 
     def _outbound(self, event: Outcome, key: bytes, record: Record) -> Outbound:
         headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
         return Outbound(self._topics[type(event)], key, schemas.encode(event), headers)
+
+
+def _severity(levels: tuple[str, ...], scores: tuple[float, ...] | None) -> Severity | None:
+    if scores is None or not all(map(math.isfinite, scores)):
+        return None
+    shares = dict(zip(levels, scores, strict=True))
+    return Severity(max(shares, key=shares.__getitem__), shares)
 
 
 def _partition_key(record: Record, fallback: str) -> bytes:

@@ -19,8 +19,11 @@ from worker.scores import Scores
 TOP_PRIORITY = 100.0
 
 
-class Ruling(msgspec.Struct, frozen=True):
-    """What the policy says of one message. `risk` in [0, 1]; `priority` in [0, 100], urgent first."""
+class Ruling(msgspec.Struct, frozen=True, gc=False):
+    """What the policy says of one message.
+
+    `risk` in [0, 1]; `priority` in [0, 100], urgent first, 0 where nobody needs to look.
+    """
 
     verdict: Verdict
     risk: float
@@ -59,10 +62,11 @@ class Policy(msgspec.Struct, frozen=True):
         if doubts and verdict == "clear":
             verdict = "uncertain"
         reasons += doubts
-        sampled = verdict == "clear" and _draw(record_id) < self.quality_sample_share
-        if sampled:
+        if verdict == "clear":  # most messages: nothing more is worked out for them
+            if not self.quality_sample_share or _draw(record_id) >= self.quality_sample_share:
+                return Ruling(verdict, scores.risk, reasons, 0.0, quality_sample=False)
             reasons.append("quality_sample")
-        return Ruling(verdict, scores.risk, reasons, priority(scores), sampled)
+        return Ruling(verdict, scores.risk, reasons, priority(scores), quality_sample=verdict == "clear")
 
     def _doubts(self, scores: Scores, language: str | None) -> list[Reason]:
         doubts: list[Reason] = []

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Scores(msgspec.Struct, frozen=True, array_like=True):
+class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The scores of one message, of its riskiest window where it was read in several.
 
     `risk` is in [0, 1]. `severity` has one probability per level, least severe first, or is None

@@ -3,10 +3,14 @@
 import re
 
 import pytest
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.utils import floatToGoString
 
 from schemas.events import DeadLetter, Label
-from worker.metrics import CATALOGUE, Metric, Metrics
+from worker.histogram import BatchHistogram
+from worker.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, Metrics
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station"}
@@ -36,11 +40,29 @@ def test_what_is_counted_is_exposed() -> None:
     metrics.count("mimamori_labels_total", verdict="clear")
     metrics.gauge("mimamori_lag_records", 7)
     metrics.observe("mimamori_station_seconds", 0.2, station="screener")
+    metrics.observe_all("mimamori_latency_seconds", [0.002, 0.005, 0.006, 7200.0])
     page = generate_latest(metrics.registry).decode()
     assert "mimamori_records_total 3.0" in page
     assert 'mimamori_labels_total{verdict="clear"} 1.0' in page
     assert "mimamori_lag_records 7.0" in page
     assert 'mimamori_station_seconds_count{station="screener"} 1.0' in page
+    assert 'mimamori_latency_seconds_bucket{le="0.005"} 2.0' in page
+
+
+@given(st.lists(st.lists(st.floats(0, 1e4), max_size=20), max_size=5))
+def test_a_batch_counts_as_its_values_one_by_one_would(batches: list[list[float]]) -> None:
+    registry, theirs = CollectorRegistry(), CollectorRegistry()
+    ours = BatchHistogram("spread", "Meaning.", LATENCY_BUCKETS, registry)
+    histogram = Histogram("spread", "Meaning.", registry=theirs, buckets=LATENCY_BUCKETS)
+    for batch in batches:
+        ours.observe(batch)
+        for value in batch:
+            histogram.observe(value)
+    for bound in (*map(floatToGoString, LATENCY_BUCKETS), "+Inf"):
+        name, labels = "spread_bucket", {"le": bound}
+        assert registry.get_sample_value(name, labels) == theirs.get_sample_value(name, labels)
+    assert registry.get_sample_value("spread_count") == theirs.get_sample_value("spread_count")
+    assert registry.get_sample_value("spread_sum") == pytest.approx(theirs.get_sample_value("spread_sum"))
 
 
 def test_two_workers_in_one_process_count_apart() -> None:

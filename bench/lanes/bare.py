@@ -1,0 +1,45 @@
+"""A bare confluent-kafka loop, at-least-once: poll, decode, produce; every so often flush and commit."""
+
+import confluent_kafka as ck
+
+from bench.lanes.job import Job
+from bench.lanes.label import label_of
+
+
+def run(job: Job, name: str) -> None:
+    """Until killed. The clients have the settings of this worker's, but for transactions."""
+    per_commit = 500 if name.endswith("500") else 5000
+    consumer = ck.Consumer(
+        {
+            "bootstrap.servers": job.bootstrap,
+            "group.id": job.group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
+        }
+    )
+    producer = ck.Producer(
+        {
+            "bootstrap.servers": job.bootstrap,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 2,
+            "queue.buffering.max.messages": 500_000,
+        }
+    )
+    consumer.subscribe([job.messages])
+    since_commit = 0
+    while True:
+        messages = consumer.consume(per_commit - since_commit, 0.05)
+        for message in messages:
+            if message.error() is None:
+                key, value, headers = label_of(
+                    message.value(), message.topic(), message.partition(), message.offset()
+                )
+                producer.produce(job.labels, value, key, headers=headers)
+        producer.poll(0)
+        since_commit += len(messages)
+        if since_commit >= per_commit or (since_commit and not messages):
+            producer.flush()
+            consumer.commit(asynchronous=True)
+            since_commit = 0

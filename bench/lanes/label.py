@@ -1,0 +1,39 @@
+"""What the peers write: the label this worker writes, from constant scores, as short as it can be put.
+
+No cache, no policy, no model: a peer's loop is charged for decode, label and produce alone.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import schemas
+from schemas.events import Label, Message, Origin, Severity, Thresholds
+
+Headers = list[tuple[str, str | bytes | None]]
+
+_SEVERITY: Final = Severity("mild", {"mild": 0.6, "moderate": 0.3, "severe": 0.1})
+_THRESHOLDS: Final = Thresholds(1.0, 1.0, "none")
+
+
+def label_of(value: bytes, topic: str, partition: int, offset: int) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers of the label of one message. Raises schemas.CodecError: it is none."""
+    message = schemas.decode(Message, value)
+    origin = Origin(topic, partition, offset)
+    label = Label(
+        id=schemas.label_id(origin),
+        message_id=message.id,
+        origin=origin,
+        task="stress",
+        verdict="clear",
+        risk=0.1,
+        severity=_SEVERITY,
+        reasons=["below_lower_threshold"],
+        thresholds=_THRESHOLDS,
+        reading="pooled",
+        bundle="0" * 64,
+        windows=1,
+        truncated=False,
+        cached=True,
+        screened_at=datetime.now(UTC),
+    )
+    return message.id.encode(), schemas.encode(label), schemas.event_headers(label)

@@ -1,0 +1,81 @@
+"""This worker, put together as `worker.startup` does it, but for the engine and, if asked, the producer."""
+
+import os
+import signal
+from pathlib import Path
+
+from bench.lanes.at_least_once import AtLeastOnceProducer, CommittingConsumer
+from bench.lanes.job import Job
+from schemas.events import Thresholds
+from worker.app import App
+from worker.bundle import Bundle
+from worker.cache import open_cache
+from worker.engine import Engine
+from worker.engine.canned import CannedEngine
+from worker.intake import Intake
+from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.producer import KafkaProducer
+from worker.logs import configure_logs
+from worker.metrics import Metrics
+from worker.outcome import Outcomes
+from worker.policy import Policy
+from worker.screener import Screener
+from worker.settings import Settings
+from worker.startup import open_engine
+from worker.task import load_task
+
+# Nobody is escalated: a label per record, as the peers write.
+ALL_CLEAR = Policy(Thresholds(1.0, 1.0, "none"), quality_sample_share=0.0)
+
+
+def run(job: Job, name: str) -> None:
+    """Until SIGTERM: then the worker's own drain."""
+    configure_logs("console")
+    settings = Settings.model_validate(
+        {
+            "bootstrap": job.bootstrap,
+            "group": job.group,
+            "topic_prefix": job.prefix,
+            "health_port": 0,
+            **(job.settings or {}),
+        }
+    )
+    app = assemble(settings, job)
+    signal.signal(signal.SIGTERM, lambda *_: app.stop())
+    producer: Producer
+    if "at-least-once" in name:
+        producer = plain = AtLeastOnceProducer(settings.client_config)
+
+        def join(listener: RebalanceListener) -> Consumer:
+            plain.consumer = CommittingConsumer(settings.client_config, job.group, job.messages, listener)
+            return plain.consumer
+    else:
+        producer = KafkaProducer(settings.client_config, f"{job.group}-{os.getpid()}")
+
+        def join(listener: RebalanceListener) -> Consumer:
+            return KafkaConsumer(settings.client_config, job.group, job.messages, listener)
+
+    app.run(join, producer)
+
+
+def assemble(settings: Settings, job: Job) -> App:
+    """The three stations, with the real cache and a canned or a real engine."""
+    task = load_task("stress")
+    engine: Engine
+    if job.bundle:
+        bundle = Bundle.load(Path(job.bundle))
+        engine = open_engine(settings, bundle)
+        task, fingerprint = bundle.manifest.task, bundle.fingerprint
+    else:
+        engine = CannedEngine(levels=len(task.level_names), seconds_per_message=job.seconds_per_message)
+        fingerprint = "0" * 64
+    metrics = Metrics()
+    cache = open_cache(settings, fingerprint, metrics)
+    return App(
+        settings,
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        Screener(engine, ALL_CLEAR, cache),
+        Outcomes(settings, ALL_CLEAR, task.name, task.level_names, engine.reading, fingerprint),
+        metrics,
+    )
