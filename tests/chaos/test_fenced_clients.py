@@ -36,10 +36,14 @@ def test_a_consumer_fenced_by_its_instance_id_stops_the_worker(kafka_bootstrap: 
         assert time.monotonic() < deadline
         first.poll(1, 0.1)
     second = KafkaConsumer(config, prefix, f"{prefix}messages", Listener())
-    with pytest.raises(BrokerError, match="instance"):
+
+    def poll_both() -> None:
         while time.monotonic() < deadline:
             second.poll(1, 0.05)
             first.poll(1, 0.05)
+
+    with pytest.raises(BrokerError, match="instance"):
+        poll_both()
     second.close()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-Engine = Literal["canned", "bundle"]
+from worker.errors import SettingsError
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +27,10 @@ def soak(
     ] = None,
     workers: Annotated[int, typer.Option(min=2, help="Worker processes.")] = 3,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of every topic.")] = 6,
+    engine: Annotated[
+        Literal["canned", "bundle"], typer.Option(help="canned: scores from a hash, no model.")
+    ] = "canned",
+    bundle: Annotated[Path | None, typer.Option(help="The model bundle, with --engine bundle.")] = None,
 ) -> None:
     """Send numbered messages through workers that are killed, and prove every outcome is there exactly once.
 
@@ -37,15 +41,24 @@ def soak(
     Exits with 1 on any loss, repetition, disorder or mismatch, and keeps the workers' logs.
     """
     from worker.cli.progress import bars
-    from worker.soak.result import to_json
-    from worker.soak.run import Plan, soak
+    from worker.soak.run import Setup
+    from worker.soak.run import soak as run_soak
 
-    what = Plan(records=records, kills=kills, seed=seed, workers=workers, partitions=partitions)
+    if engine == "bundle" and bundle is None:
+        raise SettingsError("--engine bundle needs --bundle FOLDER: build one with `mimamori bundle build`")
+    setup = Setup(
+        records=records,
+        kills=kills,
+        seed=seed,
+        workers=workers,
+        partitions=partitions,
+        bundle=bundle if engine == "bundle" else None,
+    )
     folder = Path(tempfile.mkdtemp(prefix="mimamori-soak-"))
     with bars() as report:
-        result = soak(what, lambda seen, total, _: report("outcomes", seen, total), folder)
+        result = run_soak(setup, folder, lambda seen, total: report("outcomes", seen, total))
     if json is not None:
-        json.write_bytes(to_json(result))
+        json.write_bytes(result.to_json())
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     console.print(result.line())
     if not result.sound:

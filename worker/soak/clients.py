@@ -4,18 +4,22 @@ On purpose not the worker's (`worker/kafka`): what checks must not share the cod
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import Any, Self
 
 import confluent_kafka as ck
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined] # a public name its types do not re-export
+from confluent_kafka import IsolationLevel
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # public names that its types do not re-export
 
 from worker.errors import BrokerError
 from worker.soak.script import Script
 
 PATIENCE_MS = 300_000  # a broker that is killed comes back
 ANSWER_S = 20.0
+CLOSED_S = 40.0  # the workers' transactions time out after 15
 CHUNK = 5_000
 WAIT_S = 0.02
 
@@ -59,7 +63,7 @@ class Feed:
         if self._failure:
             raise BrokerError(self._failure)
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -104,7 +108,10 @@ class Feed:
 
 
 class Watch:
-    """Reads topics as a platform would: read-committed, from their start, every partition, no group."""
+    """Reads topics as a platform would: read-committed, from their start, every partition, no group.
+
+    A context manager.
+    """
 
     def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
         self._consumer = ck.Consumer(
@@ -156,8 +163,10 @@ class Watch:
         while len(self._at_end) < len(self._positions):
             yield from self.read()
 
-    def close(self) -> None:
-        """Leave."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
 
@@ -166,7 +175,8 @@ class Housekeeping:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "error_cb": _ignore, "log_level": 0})
+        config: dict[str, Any] = {"bootstrap.servers": bootstrap, "error_cb": _ignore, "log_level": 0}
+        self._admin = AdminClient(config)
         self._pending: list[Future[object]] = []
 
     def trim(self, keep_from: dict[tuple[str, int], int]) -> None:
@@ -175,6 +185,24 @@ class Housekeeping:
         if before:
             with suppress(ck.KafkaException):
                 self._pending = list(self._admin.delete_records(before).values())
+
+    def await_closed(self, places: Iterable[tuple[str, int]]) -> None:
+        """Wait until no transaction is open: what stands behind one is hidden from read-committed readers.
+
+        Raises BrokerError: one stays open for longer than any may.
+        """
+        asked = {ck.TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call] # a typed package in all else
+        deadline = time.monotonic() + CLOSED_S
+        while self._ends(asked, IsolationLevel.READ_COMMITTED) != self._ends(
+            asked, IsolationLevel.READ_UNCOMMITTED
+        ):
+            if time.monotonic() > deadline:
+                raise BrokerError(f"a transaction is still open {CLOSED_S:.0f} s after the last worker's end")
+            time.sleep(0.1)
+
+    def _ends(self, asked: dict[ck.TopicPartition, OffsetSpec], level: IsolationLevel) -> list[int]:
+        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_S)
+        return [answer.result().offset for answer in answers.values()]
 
     def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
         """The group's committed offsets. Raises BrokerError."""

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import Self
 
 import msgspec
 
+from worker.errors import SandboxError
 from worker.soak.fleet import Fleet
 from worker.soak.plan import LATENCY_S, Fault, Kind
 from worker.soak.servers import Servers
@@ -31,12 +33,15 @@ class Struck(msgspec.Struct, frozen=True):
 
 
 class Faults:
-    """Call `tick` often; `pending` says what is still to come. Ends its threads with `close`."""
+    """Call `tick` often; `pending` says what is still to come. A context manager.
 
-    def __init__(self, plan: Sequence[Fault], fleet: Fleet, servers: Servers) -> None:
+    `servers` may be None where the plan is empty.
+    """
+
+    def __init__(self, plan: Sequence[Fault], fleet: Fleet, servers: Servers | None) -> None:
         self._plan = list(reversed(plan))
         self._fleet = fleet
-        self._servers = servers
+        self._given = servers
         self._started = time.monotonic()
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap of what has its moment
@@ -62,6 +67,12 @@ class Faults:
         """Whether a fault is about to strike, or to end."""
         return bool(self._due) or self._starting is not None
 
+    @property
+    def _servers(self) -> Servers:
+        if self._given is None:
+            raise SandboxError("a fault of a server needs servers of the soak's own")
+        return self._given
+
     def tick(self, seen: int) -> None:
         """Do what is due, given that `seen` messages have outcomes."""
         self._seen = seen
@@ -75,8 +86,10 @@ class Faults:
             self._starting.result()
             self._starting = None
 
-    def close(self) -> None:
-        """Wait for the thread that starts Kafka."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:

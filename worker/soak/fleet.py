@@ -7,92 +7,20 @@ It plays the part of a cluster's scheduler, and no more: it does not look at wha
 """
 
 import os
-import queue
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, Self
-
-import msgspec
+from typing import Any, Self
 
 from worker.errors import FatalError
-from worker.soak.zygote import Order, Report
+from worker.soak.launch import Launcher
 
-START_S = 30.0
 END_S = 40.0  # for the drain of workers at the end
 CRASH_PAUSE_S = 0.5  # before a worker that ended by itself is started again
 
 SettingsOf = Callable[[str], dict[str, Any]]
-
-
-class Launcher(Protocol):
-    """Starts worker processes and hears of their ends."""
-
-    def start(self, settings: Mapping[str, Any], log: Path) -> int:
-        """Start one; its process id."""
-
-    def ended(self) -> list[Report]:
-        """Those that have ended since the last call."""
-
-    def close(self) -> None:
-        """Kill whatever still runs."""
-
-
-class ZygoteLauncher:
-    """Workers forked by a zygote that runs `entry` (`module:function`) in each."""
-
-    def __init__(self, entry: str) -> None:
-        outside = {name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_")}
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-m", "worker.soak.zygote", entry],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=outside,
-            start_new_session=True,
-        )
-        self._started: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, name="zygote", daemon=True).start()
-
-    def start(self, settings: Mapping[str, Any], log: Path) -> int:
-        """See Launcher. Raises FatalError: the zygote is gone."""
-        order = msgspec.json.encode(Order(dict(settings), str(log)))
-        try:
-            assert self._process.stdin is not None  # noqa: S101 - it was opened as a pipe
-            self._process.stdin.write(order + b"\n")
-            self._process.stdin.flush()
-            return self._started.get(timeout=START_S)
-        except (OSError, queue.Empty):
-            raise FatalError("the process that forks the soak's workers has ended: run it again") from None
-
-    def ended(self) -> list[Report]:
-        """See Launcher."""
-        reports = []
-        with suppress(queue.Empty):
-            while True:
-                reports.append(self._ended.get_nowait())
-        return reports
-
-    def close(self) -> None:
-        """See Launcher: the zygote kills them when its input ends."""
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
-        self._process.wait(END_S)
-
-    def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            report = msgspec.json.decode(line, type=Report)
-            if report.code is None:
-                self._started.put(report.pid)
-            else:
-                self._ended.put(report)
 
 
 class Fleet:

@@ -1,79 +1,72 @@
 """What a soak came to: one JSON, one line."""
 
 import platform
-from typing import Any
 
 import msgspec
 
 from worker.soak.checker import Findings
 from worker.soak.faults import Struck
 
+IDS_IN_LINE = 3
+
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A soak that has ended. Counts of messages, unless said otherwise; `seconds` of the run's own."""
+    """A soak that has ended. `seconds`: from the first worker's start to the last outcome.
+
+    `faults` counts each kind that struck, and the malformed records. `exits` counts ends of workers that
+    nobody asked for, by exit code (a worker that was fenced ends with 1, as it should).
+    """
 
     records: int
     kills: int
-    lost: int
-    twice: int
-    out_of_order: int
-    mismatched_cases: int
-    wrong_outcomes: int
-    strangers: int
-    uncommitted: int
+    findings: Findings
     faults: dict[str, int]
     seed: int
     seconds: float
-    records_per_s: float
     workers: int
     partitions: int
     engine: str
     exits: dict[str, int]
-    first_ids: dict[str, list[str]]
     log: list[Struck]
-    machine: str = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
     @property
     def sound(self) -> bool:
         """Whether every message has exactly the outcome it must have, in order."""
-        return not any(self.troubles.values())
+        return self.findings.sound
 
     @property
-    def troubles(self) -> dict[str, int]:
-        """What can be wrong, and how often it is."""
-        names = (
-            "lost",
-            "twice",
-            "out_of_order",
-            "mismatched_cases",
-            "wrong_outcomes",
-            "strangers",
-            "uncommitted",
-        )
-        return {name: getattr(self, name) for name in names}
+    def records_per_s(self) -> float:
+        """Messages with an outcome, per second, faults included."""
+        return round(self.findings.seen / self.seconds, 1)
 
     def line(self) -> str:
         """The verdict in one line, with the first ids of each trouble."""
         ran = (
             f"{self.records:,} records, {self.kills:,} kills, {sum(self.faults.values()):,} faults in all, "
-            f"{self.records_per_s:,.0f} records/s"
+            f"{self.records_per_s:,.0f} records/s, seed {self.seed}"
         )
         if self.sound:
             return f"sound: every record has exactly one outcome, in order ({ran})"
         wrong = "; ".join(
-            f"{count:,} {name} ({', '.join(self.first_ids.get(name, [])[:3])} …)"
-            for name, count in self.troubles.items()
+            f"{count:,} {trouble} ({', '.join(self.findings.first_ids[trouble][:IDS_IN_LINE])} …)"
+            for trouble, count in self.findings.counts.items()
             if count
         )
-        return f"NOT SOUND: {wrong} ({ran}, seed {self.seed})"
+        return f"NOT SOUND: {wrong} ({ran})"
 
-
-def to_json(result: Result) -> bytes:
-    """Indented JSON."""
-    content: Any = msgspec.json.encode(result)
-    return msgspec.json.format(content, indent=1) + b"\n"
-
-
-def counts_of(findings: Findings) -> dict[str, int]:
-    """The findings as fields of a Result."""
-    return dict(findings.counts)
+    def to_json(self) -> bytes:
+        """Everything, indented; what the checker counted stands beside the rest."""
+        fields = msgspec.to_builtins(self)
+        found = fields.pop("findings")
+        content = {
+            "records": fields.pop("records"),
+            "kills": fields.pop("kills"),
+            **found["counts"],
+            "faults": fields.pop("faults"),
+            "records_per_s": self.records_per_s,
+            **fields,
+            "first_ids": found["first_ids"],
+            "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        }
+        content["log"] = content.pop("log")  # the longest at the end
+        return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"

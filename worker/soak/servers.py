@@ -75,7 +75,7 @@ class Servers:
     def __exit__(self, *_: object) -> None:
         if self._proxy is not None:
             self._proxy.kill()
-            self._proxy.wait(END_S)
+            self._proxy.communicate(timeout=END_S)  # closes the pipes too
         self.kafka.kill()  # nobody reads it again: an orderly end would only take longer
         self.redis.kill()
 
