@@ -37,6 +37,7 @@ _REFUSED = {
     ck.KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     ck.KafkaError.INVALID_SESSION_TIMEOUT,
     ck.KafkaError._AUTHENTICATION,
+    ck.KafkaError._FATAL,  # e.g. fenced by another member with its group.instance.id; `fatal()` says no of it
 }
 _GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION}
 

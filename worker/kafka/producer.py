@@ -87,10 +87,15 @@ class KafkaProducer:
 
     def close(self) -> None:
         """See `worker.kafka.Producer.close`."""
-        self._producer.purge()
-        with suppress(ck.KafkaException):  # none is open, or a commit is under way on another thread
-            self._producer.abort_transaction(CLOSE_TIMEOUT_S)
-        self._producer.flush(0)
+        # Any of them raises where this client was fenced; to abort, also where no transaction is open, or a
+        # commit is under way on another thread.
+        for step in (
+            self._producer.purge,
+            lambda: self._producer.abort_transaction(CLOSE_TIMEOUT_S),
+            lambda: self._producer.flush(0),
+        ):
+            with suppress(ck.KafkaException):
+                step()
 
     def _produce(self, record: Outbound) -> None:
         while True:

@@ -8,6 +8,7 @@ import base64
 import fcntl
 import subprocess
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from worker.errors import SandboxError
@@ -21,10 +22,10 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{listeners}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={data}
 
 # As in production: topics come from definitions, and a record may be large.
@@ -81,9 +82,19 @@ CAUSES = {
 class KafkaServer:
     """Apache Kafka in `folder`, which keeps its data between runs unless `temporary`."""
 
-    def __init__(self, folder: Path, port: int, *, temporary: bool, echo: Echo) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        temporary: bool,
+        echo: Echo,
+        proxied: Mapping[int, int] | None = None,
+    ) -> None:
         """Find Java and the jars (downloaded the first time) and a port; starts nothing yet.
 
+        `proxied` are further ports to listen on, each with the port that clients who come that way are sent
+        to: where a proxy stands. Kafka's clients go where the broker says it is, not where they found it.
         Raises SandboxError: no Java, no jars, or `port` is taken (0 chooses a free one).
         """
         self.port = choose_port(port, "--kafka-port")
@@ -93,6 +104,7 @@ class KafkaServer:
         self._echo = echo
         self._folder = folder
         self._temporary = folder if temporary else None
+        self._proxied = dict(proxied or {})
         self._server: Server | None = None
 
     @property
@@ -170,7 +182,13 @@ class KafkaServer:
         controller_port = choose_port(0, "--kafka-port")
         properties.write_text(
             PROPERTIES.format(
-                host=HOST, port=self.port, controller_port=controller_port, data=self._folder / "log"
+                host=HOST,
+                port=self.port,
+                controller_port=controller_port,
+                data=self._folder / "log",
+                listeners="".join(f",PROXIED{port}://{HOST}:{port}" for port in self._proxied),
+                advertised="".join(f",PROXIED{port}://{HOST}:{to}" for port, to in self._proxied.items()),
+                protocols="".join(f",PROXIED{port}:PLAINTEXT" for port in self._proxied),
             )
         )
         (self._folder / "log4j2.properties").write_text(LOGGING)

@@ -84,6 +84,10 @@ class RedisServer:
         server.await_ready(lambda: _answers(self.port), _cause)
         self._server = server
 
+    def flush(self) -> None:
+        """Forget every key. Raises OSError: it does not run, or does not answer."""
+        _ask(self.port, b"FLUSHALL\r\n")
+
     def check(self) -> None:
         """Raise SandboxError if it has ended by itself."""
         if self._server is not None:
@@ -104,9 +108,13 @@ class RedisServer:
 
 def _answers(port: int) -> bool:
     """Whether it answers a ping, or asks for a password, which is an answer too. Raises OSError: not yet."""
+    return _ask(port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
+
+
+def _ask(port: int, command: bytes) -> bytes:
     with socket.create_connection((HOST, port), timeout=1.0) as connection:
-        connection.sendall(b"PING\r\n")
-        return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        connection.sendall(command)
+        return connection.recv(64)
 
 
 def _cause(log: str) -> str:

@@ -1,0 +1,120 @@
+"""Stands between workers and servers, in a process of its own: forwards, cuts, delays, refuses.
+
+    arguments   LISTEN:TARGET LISTEN:TARGET …        ports of this machine: one gate each
+    stdin       {"gate": 27001, "cut": true}          break every connection of the gate, with a reset
+                {"gate": 27001, "open": false}        refuse new ones too, until it is opened
+                {"gate": 27001, "latency_s": 5.0}     delay what the server says, on live connections too
+
+A gate is named by its listening port; fields that are not given leave things as they are. It prints one line
+once all gates listen, and ends when its standard input is closed.
+"""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+HOST = "127.0.0.1"
+PIECE = 1 << 16
+PIECES = 64  # that wait for their moment, per direction of a connection
+
+Pieces = asyncio.Queue[tuple[float, bytes]]
+
+
+class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What to change at a gate."""
+
+    gate: int
+    cut: bool = False
+    open: bool | None = None
+    latency_s: float | None = None
+
+
+class Gate:
+    """One listening port and the server behind it."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._open = True
+        self._latency_s = 0.0
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def turn(self, turn: Turn) -> None:
+        """Change how the gate behaves."""
+        self._open = self._open if turn.open is None else turn.open
+        self._latency_s = self._latency_s if turn.latency_s is None else turn.latency_s
+        if turn.cut or not self._open:
+            for writer in self._writers:
+                writer.transport.abort()
+
+    async def serve(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        """One connection, until either side ends it."""
+        try:
+            if not self._open:
+                raise ConnectionRefusedError
+            server_reader, server = await asyncio.open_connection(HOST, self._target)
+        except OSError:
+            client.transport.abort()
+            return
+        pair = {client, server}
+        self._writers |= pair
+        try:
+            await _first(
+                self._pump(client_reader, server, delayed=False),
+                self._pump(server_reader, client, delayed=True),
+            )
+        finally:
+            self._writers -= pair
+            for writer in pair:
+                writer.transport.abort()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, delayed: bool) -> None:
+        pieces: Pieces = asyncio.Queue(PIECES)
+
+        async def take_in() -> None:
+            while piece := await source.read(PIECE):
+                due = asyncio.get_running_loop().time() + (self._latency_s if delayed else 0)
+                await pieces.put((due, piece))
+
+        async def pass_on() -> None:
+            while True:
+                due, piece = await pieces.get()
+                if (early := due - asyncio.get_running_loop().time()) > 0:
+                    await asyncio.sleep(early)
+                sink.write(piece)
+                await sink.drain()
+
+        await _first(take_in(), pass_on())
+
+
+async def _first(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends, in order or by an OSError (a connection's end); then cancel the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def main(routes: dict[int, int]) -> None:
+    """Serve `routes`, listening port to target port, until standard input ends."""
+    gates = {listen: Gate(target) for listen, target in routes.items()}
+    for listen, gate in gates.items():
+        await asyncio.start_server(gate.serve, HOST, listen)
+    sys.stdout.write("listening\n")
+    sys.stdout.flush()
+    turns = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(turns), sys.stdin)
+    while line := await turns.readline():
+        turn = msgspec.json.decode(line, type=Turn)
+        gates[turn.gate].turn(turn)
+
+
+if __name__ == "__main__":
+    asyncio.run(
+        main({int(listen): int(target) for listen, _, target in (a.partition(":") for a in sys.argv[1:])})
+    )
