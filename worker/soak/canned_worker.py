@@ -62,7 +62,7 @@ def _bundle() -> Bundle:
         prompt=Prompt("", "", ""),
         labels=(),
         reading="pooled",
-        precision="none",
+        precision="fp32",
         opset=0,
         form="none",
         parity={},
