@@ -119,7 +119,9 @@ class App:
     def _screen(self, batch: Batch) -> None:
         """Screen a batch, unless it is void already: the outbox drops it, and its records are read again."""
         if self._assignment.is_current(batch.epoch):
+            began = time.monotonic()
             self._screener.screen(batch)
+            self._intake.pace.note(batch.tokens, time.monotonic() - began)
 
     def _fail(self, station: str, error: BaseException) -> None:
         """Keep the first failure, void what is in flight, stop reading."""

@@ -22,11 +22,13 @@ from worker.decode import decode
 from worker.errors import RecordError, RetryableError
 from worker.kafka import Consumer
 from worker.metrics import Metrics
+from worker.pace import Pace
 from worker.settings import Settings
 
 log = structlog.get_logger()
 
 IDLE_POLL_S = 0.1
+SHORTEST_POLL_S = 0.005  # an old batch may have to wait for the model: not in a loop that never rests
 CHUNK = 500  # records per poll: one cache round trip each
 BACKOFF_S = (0.05, 5.0)  # first and longest pause before reading again what was voided
 BYTES_PER_TOKEN = 4  # a budget, not a measurement: the engine counts exactly when it packs rows
@@ -57,6 +59,7 @@ class Intake:
         self._epoch = assignment.epoch  # the one last rewound for
         self._assigned: set[Partition] = set()
         self._lag_due = 0.0
+        self.pace = Pace()  # whoever runs the model notes in it
         self.joined = threading.Event()
         self.last_poll = time.monotonic()
         self.drain_until = math.inf  # monotonic seconds; set when the drain begins
@@ -110,7 +113,7 @@ class Intake:
         if not self._waiting:
             consumer.resume()
             self._take_in(self._poll(consumer, CHUNK, self._patience()))
-        elif not self._has_room(self._waiting[0], IDLE_POLL_S):
+        elif not self._has_room(self._tokens_of(self._waiting[0]), IDLE_POLL_S):
             # Not at once: pausing throws away what the client has fetched ahead.
             consumer.pause()
             self._take_in(self._poll(consumer, CHUNK, 0))
@@ -130,16 +133,20 @@ class Intake:
         if self._open is None:
             return IDLE_POLL_S
         age = time.monotonic() - self._open.opened_at
-        return max(0.0, min(IDLE_POLL_S, self._settings.max_wait_ms / 1000 - age))
+        return max(SHORTEST_POLL_S, min(IDLE_POLL_S, self._settings.max_wait_ms / 1000 - age))
 
     def _is_due(self, batch: Batch) -> bool:
-        idle = self._assignment.in_flight == 1  # nothing but this one: waiting would only cost time
-        return (
-            idle
-            or batch.tokens >= self._settings.max_tokens
-            or len(batch.entries) >= self._settings.max_records
-            or time.monotonic() - batch.opened_at >= self._settings.max_wait_ms / 1000
-        )
+        others = self._assignment.in_flight - 1
+        if others == 0:  # nothing but this one: waiting would only cost time
+            return True
+        if others > 1:  # one is being read and one stands behind it: closing a third would gain nothing
+            return self._is_full(batch)
+        return self._is_full(batch) or time.monotonic() - batch.opened_at >= self._settings.max_wait_ms / 1000
+
+    def _is_full(self, batch: Batch) -> bool:
+        settings = self._settings
+        most = min(settings.max_tokens, self.pace.tokens_in(settings.max_batch_s))
+        return batch.tokens >= most or len(batch.entries) >= settings.max_records
 
     def _take_in(self, records: Sequence[Record]) -> None:
         """Decode `records` and look them up; they wait, in the order they came, for room in a batch."""
@@ -155,21 +162,25 @@ class Intake:
 
     def _fill(self) -> None:
         """Move what waits into batches, as much as may be in flight."""
-        while self._waiting and self._has_room(self._waiting[0], 0):
+        while self._waiting:
+            tokens = self._tokens_of(self._waiting[0])
+            # What costs the model nothing may always join an open batch.
+            if (tokens or self._open is None) and not self._has_room(tokens, 0):
+                return
             batch = self._open or self._open_batch()
-            entry = self._waiting.popleft()
-            batch.entries.append(entry)
-            batch.tokens += (tokens := self._tokens_of(entry))
-            self._assignment.add(tokens)
-            if batch.tokens >= self._settings.max_tokens or len(batch.entries) >= self._settings.max_records:
+            batch.entries.append(self._waiting.popleft())
+            if tokens:
+                batch.tokens += tokens
+                self._assignment.add(tokens)
+            if self._is_full(batch):
                 self._close_batch()
 
-    def _has_room(self, entry: Entry, timeout_s: float) -> bool:
-        """Whether `entry` may join the open batch, or else a new one, within `timeout_s`."""
+    def _has_room(self, tokens: int, timeout_s: float) -> bool:
+        """Whether `tokens` more may join the open batch, or else a new one, within `timeout_s`."""
         settings = self._settings
         batches = settings.max_batches + (self._open is not None)  # the open one is in flight already
         limit = settings.max_in_flight_tokens or math.inf
-        return self._assignment.wait_for_room(batches, limit, self._tokens_of(entry), timeout_s)
+        return self._assignment.wait_for_room(batches, limit, tokens, timeout_s)
 
     def _tokens_of(self, entry: Entry) -> int:
         """About how many tokens are to be read; none where it is cached or rejected."""

@@ -100,7 +100,12 @@ class Settings(BaseSettings):
     )
 
     # Batches
-    max_tokens: Positive = Field(2048, description="A batch closes at about this many tokens to read.")
+    max_tokens: Positive = Field(32_768, description="A batch closes at about this many tokens to read.")
+    max_batch_s: Seconds = Field(
+        5.0,
+        description="… or at what the model reads in this time, as measured: max_batches of them should "
+        "fit into revoke_s and drain_s.",
+    )
     max_records: Positive = Field(2000, description="… or at this many records.")
     max_wait_ms: Positive = Field(
         50, description="… or when its first record is this old; at once while nothing is in flight."

@@ -1,5 +1,6 @@
 """Station 1 alone, its timing in the test's hands."""
 
+import itertools
 import json
 import queue
 from collections.abc import Callable, Sequence
@@ -139,6 +140,26 @@ def test_a_batch_closes_at_its_token_budget() -> None:
     fixture = Fixture(max_tokens=100, max_wait_ms=60_000)
     fixture.run(lambda: [record(n, "x" * 200) for n in range(6)])
     assert [len(batch.entries) for batch in fixture.taken()] == [2, 2, 2]
+
+
+def test_a_batch_closes_at_what_the_model_reads_in_time() -> None:
+    fixture = Fixture(max_wait_ms=60_000, max_batch_s=2.0)
+    fixture.intake.pace.note(1_000, seconds=20)  # 50 tokens a second
+    fixture.run(lambda: [record(n, "x" * 200) for n in range(6)])
+    assert [len(batch.entries) for batch in fixture.taken()] == [2, 2, 2]
+
+
+def test_an_old_batch_waits_for_company_while_one_stands_before_the_model() -> None:
+    fixture = Fixture(max_wait_ms=1)
+
+    def finish_one() -> Sequence[Record]:
+        fixture.assignment.close()
+        return []
+
+    # Whenever the clock is read, another second has passed: every batch is old.
+    with mock.patch("worker.intake.time.monotonic", itertools.count().__next__):
+        fixture.run(*[lambda n=n: [record(n)] for n in range(4)], finish_one)
+    assert [len(batch.entries) for batch in fixture.taken()] == [1, 1, 2]
 
 
 def test_no_more_batches_are_in_flight_than_allowed_however_much_one_poll_brings() -> None:
