@@ -177,7 +177,8 @@ def test_a_batch_of_minutes_does_not_cost_the_membership(stream: Stream) -> None
     stream.send(32)
     impatient = {"max.poll.interval.ms": 3000}
     impatient |= QUICK if stream.protocol == "classic" else {}
-    worker = stream.start(0.3, impatient, MIMAMORI_MAX_RECORDS="16", MIMAMORI_MAX_WAIT_MS="1000")
+    # One batch at a time: whoever waits for room must go on polling.
+    worker = stream.start(0.3, impatient, MIMAMORI_MAX_RECORDS="16", MIMAMORI_MAX_BATCHES="1")
     stream.wait_for_all()
     assert worker.stop() == 32  # nothing was read twice
     assert not worker.events("partitions_lost")
