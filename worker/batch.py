@@ -76,4 +76,5 @@ class Batch:
     @property
     def offsets(self) -> Offsets:
         """Per partition, the offset after the last entry: what a commit of this batch means."""
-        return {e.record.place: e.record.offset + 1 for e in self.entries}
+        records = [entry.record for entry in self.entries]
+        return {(record.topic, record.partition): record.offset + 1 for record in records}

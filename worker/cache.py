@@ -82,8 +82,9 @@ class LocalCache:
         self.remember(dict(zip(self.keys(texts), scores, strict=True)))
 
     def keys(self, texts: Sequence[str]) -> list[bytes]:
-        """The key of each text."""
-        return [cache_key(self._secret, self._fingerprint, text) for text in texts]
+        """The key of each text. One that comes more than once is hashed once."""
+        known = {text: cache_key(self._secret, self._fingerprint, text) for text in dict.fromkeys(texts)}
+        return [known[text] for text in texts]
 
     def recall(self, keys: Sequence[bytes]) -> list[Scores | None]:
         """The scores under each key, None where unknown."""

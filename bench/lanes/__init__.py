@@ -39,6 +39,6 @@ LANES = {
         "pip install 'mimamori[review]'",
     ),
     "quixstreams": Entry(
-        "bench.lanes.quix", "exactly-once, a transaction per 2,000", ("quixstreams", "authlib"), _PEERS
+        "bench.lanes.quix", "exactly-once, a transaction per 2,000", ("quixstreams",), _PEERS
     ),
 }

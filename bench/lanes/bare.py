@@ -33,10 +33,9 @@ def run(job: Job, name: str) -> None:
         messages = consumer.consume(per_commit - since_commit, 0.05)
         for message in messages:
             if message.error() is None:
-                key, value, headers = label_of(
-                    message.value(), message.topic(), message.partition(), message.offset()
-                )
-                producer.produce(job.labels, value, key, headers=headers)
+                place = message.topic(), message.partition(), message.offset()
+                value, headers = label_of(message.value(), *place)
+                producer.produce(job.labels, value, message.key(), headers=headers)
         producer.poll(0)
         since_commit += len(messages)
         if since_commit >= per_commit or (since_commit and not messages):

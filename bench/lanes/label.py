@@ -15,8 +15,8 @@ _SEVERITY: Final = Severity("mild", {"mild": 0.6, "moderate": 0.3, "severe": 0.1
 _THRESHOLDS: Final = Thresholds(1.0, 1.0, "none")
 
 
-def label_of(value: bytes, topic: str, partition: int, offset: int) -> tuple[bytes, bytes, Headers]:
-    """Key, value and headers of the label of one message. Raises schemas.CodecError: it is none."""
+def label_of(value: bytes, topic: str, partition: int, offset: int) -> tuple[bytes, Headers]:
+    """Value and headers of the label of one message; its key is the message's. CodecError: it is none."""
     message = schemas.decode(Message, value)
     origin = Origin(topic, partition, offset)
     label = Label(
@@ -36,4 +36,4 @@ def label_of(value: bytes, topic: str, partition: int, offset: int) -> tuple[byt
         cached=True,
         screened_at=datetime.now(UTC),
     )
-    return message.id.encode(), schemas.encode(label), schemas.event_headers(label)
+    return schemas.encode(label), schemas.event_headers(label)

@@ -22,7 +22,7 @@ from worker.outcome import Outcomes
 from worker.policy import Policy
 from worker.screener import Screener
 from worker.settings import Settings
-from worker.startup import open_engine
+from worker.startup import open_engine, settle_memory
 from worker.task import load_task
 
 # Nobody is escalated: a label per record, as the peers write.
@@ -42,6 +42,7 @@ def run(job: Job, name: str) -> None:
         }
     )
     app = assemble(settings, job)
+    settle_memory()
     signal.signal(signal.SIGTERM, lambda *_: app.stop())
     producer: Producer
     if "at-least-once" in name:

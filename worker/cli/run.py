@@ -27,7 +27,7 @@ def run(
     Every setting is an environment variable MIMAMORI_… or a line of the YAML file that MIMAMORI_SETTINGS
     names; the options above override them. `mimamori doctor` lists all, and checks them.
     """
-    from worker.startup import start
+    from worker.startup import settle_memory, start
 
     given = {"bundle": bundle, "bootstrap": bootstrap, "group": group, "device": device}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
@@ -36,6 +36,7 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     worker = start(settings)
+    settle_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.app.stop())
     worker.run()

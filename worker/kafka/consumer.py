@@ -83,7 +83,7 @@ class KafkaConsumer:
         self._rebalanced = False
         messages = consume(self._consumer, limit, timeout_s)
         self._note_membership()
-        records = [to_record(message) for message in messages if not self._is_error(message)]
+        records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
         if self._rebalanced:  # records fetched before a revocation that was served in this very call
             records = [r for r in records if (r.topic, r.partition) in self._assigned]
         return records
@@ -209,10 +209,12 @@ def to_record(message: ck.Message) -> Record:
     """A fetched message as the stations know it."""
     kind, timestamp = message.timestamp()
     # The library's types leave every part optional; a message without an error has them all.
+    place = message.topic(), message.partition(), message.offset()
+    topic, partition, offset = cast("tuple[str, int, int]", place)
     return Record(
-        cast("str", message.topic()),
-        cast("int", message.partition()),
-        cast("int", message.offset()),
+        topic,
+        partition,
+        offset,
         message.key(),
         message.value(),
         0 if kind == ck.TIMESTAMP_NOT_AVAILABLE else timestamp,

@@ -100,7 +100,7 @@ class KafkaProducer:
     def _produce(self, record: Outbound) -> None:
         while True:
             try:
-                self._producer.produce(record.topic, record.value, record.key, headers=list(record.headers))
+                self._producer.produce(record.topic, record.value, record.key, headers=record.headers)
             except BufferError:  # the local queue is full: let deliveries make room
                 self._producer.poll(0.1)
             else:
