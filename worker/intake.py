@@ -235,5 +235,5 @@ class Intake:
 def backoff_s(setbacks: int) -> float:
     """How long to wait after so many `setbacks` in a row, 1 or more: twice as long each time, with jitter."""
     first, longest = BACKOFF_S
-    doubled = first * 2 ** min(setbacks - 1, 16)
+    doubled: float = first * 2 ** min(setbacks - 1, 16)
     return min(longest, doubled) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
