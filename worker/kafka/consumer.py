@@ -144,9 +144,13 @@ class KafkaConsumer:
     def _note_membership(self) -> None:
         # Kafka takes offsets from "no member" unchecked, and the client forgets its member id on a thread of
         # its own: only a note that was whole before and after counts, of a generation that the broker gave.
-        member = self._consumer.memberid()
-        note = self._consumer.consumer_group_metadata()
-        if member and member == self._consumer.memberid() and _generation(note) > 0:
+        try:
+            member = self._consumer.memberid()
+            note = self._consumer.consumer_group_metadata()
+            whole = member and member == self._consumer.memberid()
+        except RuntimeError:  # in a rebalance that `close` serves, the client may have left the group already
+            return
+        if whole and _generation(note) > 0:
             self._membership = note
 
     def _partitions(self) -> list[ck.TopicPartition]:
