@@ -4,23 +4,37 @@ Produce, flush, then commit the offsets through the consumer: a crash between th
 worker whose partitions have moved on still writes.
 """
 
+import queue
 from collections.abc import Sequence
 from typing import Any
 
 import confluent_kafka as ck
 
-from worker.batch import Offsets, Outbound
-from worker.kafka import Membership
+from worker.batch import Offsets, Outbound, Record
+from worker.kafka import Membership, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 
 
 class CommittingConsumer(KafkaConsumer):
-    """A consumer that also commits."""
+    """A consumer that also commits: at the next poll, since the client lets one thread in at a time."""
 
-    def commit(self, offsets: Offsets) -> None:
-        """Tell the group's coordinator; its answer is not awaited."""
-        positions = [ck.TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
-        self._consumer.commit(offsets=positions, asynchronous=True)
+    def __init__(self, config: dict[str, Any], group: str, topic: str, listener: RebalanceListener) -> None:
+        super().__init__(config, group, topic, listener)
+        self._delivered: queue.SimpleQueue[Offsets] = queue.SimpleQueue()
+
+    def commit_soon(self, offsets: Offsets) -> None:
+        """Everything before `offsets` is delivered. Any thread."""
+        self._delivered.put(offsets)
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """Tell the group's coordinator what is delivered, without awaiting its answer; then poll."""
+        offsets: Offsets = {}
+        while not self._delivered.empty():
+            offsets |= self._delivered.get()
+        if offsets:
+            places = [ck.TopicPartition(topic, number, at) for (topic, number), at in offsets.items()]
+            self._consumer.commit(offsets=places, asynchronous=True)
+        return super().poll(limit, timeout_s)
 
 
 class AtLeastOnceProducer:
@@ -47,7 +61,7 @@ class AtLeastOnceProducer:
             self._producer.produce(record.topic, record.value, record.key, headers=record.headers)
         self._producer.flush()
         if self.consumer is not None:
-            self.consumer.commit(offsets)
+            self.consumer.commit_soon(offsets)
 
     def close(self) -> None:
         """Whatever is queued was flushed."""

@@ -1,6 +1,5 @@
 """A Faust agent, at-least-once, as quick as its options make it: it awaits no delivery, and lingers."""
 
-import asyncio
 import logging
 
 import faust
@@ -36,4 +35,4 @@ def run(job: Job, name: str) -> None:
 
     app.agent(messages)(screen)
     logging.basicConfig(level=logging.ERROR)
-    asyncio.run(app.start())
+    faust.Worker(app, loglevel="error").execute_from_commandline()

@@ -6,10 +6,8 @@ Afterwards a read-committed reader counts the outcomes per record of origin.
 """
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 import confluent_kafka as ck
 import msgspec
@@ -117,7 +115,7 @@ class Course:
         for future in self._admin.delete_records(self.ends(topics)).values():
             future.result(TIMEOUT_S)
 
-    def _reader(self, **more: Any) -> ck.Consumer:
+    def _reader(self) -> ck.Consumer:
         return ck.Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -125,7 +123,6 @@ class Course:
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                **more,
             }
         )
 
@@ -135,8 +132,3 @@ def cpu_seconds(pid: int) -> float:
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123 - read fifty times a second
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
-
-
-def now() -> float:
-    """The clock of the samples."""
-    return time.perf_counter()

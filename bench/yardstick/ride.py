@@ -3,60 +3,116 @@
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.lanes.job import Job
-from bench.yardstick.course import Course, cpu_seconds, now
+from bench.yardstick.course import Course, cpu_seconds
 from bench.yardstick.seat import ROOT
 
-_LOOK_EVERY_S = 0.02
-_START_S = 60.0
+LOOK_EVERY_S = 0.02
+START_S = 60.0
 _NUMBERS = count()
+
+
+class Sample(NamedTuple):
+    """What was seen at one moment: `done`, records the group has committed; `cpu`, seconds used so far."""
+
+    at: float
+    done: int
+    cpu: float
 
 
 @dataclass(frozen=True)
 class Ride:
-    """What one lane did. `rate`: records a second from its first commit to its last.
+    """What one lane did. `rate`: records a second between two commits, the first and the last seen.
 
-    `outcomes` of `committed` records stand on the topics; `twice`, more than one of a record.
+    Outcomes of `committed` records should stand on the topics; `lost` have none, `twice` more than one.
     """
 
     rate: float
-    cpu_per_1000: float
+    cpu_per_1000: float  # CPU seconds
     committed: int
-    outcomes: int
+    lost: int
     twice: int
-    reasons: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def lost(self) -> int:
-        """Records that were committed without an outcome."""
-        return max(0, self.committed - self.outcomes)
+    reasons: dict[str, int] = field(default_factory=dict)  # "" for labels
 
 
-class RideError(Exception):
-    """A lane failed; the message says why."""
+class LaneError(Exception):
+    """A lane failed; the message says how, and its log why."""
 
 
-def ride(course: Course, name: str, job: Job, total: int, seconds: float) -> Ride:
-    """Run `name` until it has committed `total` records, or for `seconds` from its first commit."""
-    job = replace(job, group=f"{job.group}-{next(_NUMBERS)}")
-    topics = job.labels, job.dead_letters
-    since = course.ends(topics)
-    log = Path(job.folder) / f"{name.replace(' ', '-')}.log"
+class Lanes:
+    """Starts lanes on a course, with one job for all but for topics and group."""
+
+    def __init__(self, course: Course, job: Job) -> None:
+        self.course = course
+        self._job = job
+
+    def job(self, messages: str, **changes: object) -> Job:
+        """A job with a group of its own, reading `messages` from the start."""
+        return replace(self._job, messages=messages, group=f"lane-{next(_NUMBERS)}", **changes)
+
+    def ride(self, name: str, job: Job, total: int, seconds: float) -> Ride:
+        """Run `name` until `total` records are committed, or for `seconds` from its first commit.
+
+        Raises LaneError.
+        """
+        outcomes = job.labels, job.dead_letters
+        since = self.course.ends(outcomes)
+        with started(name, job) as process:
+            samples = self.watch([process], job, total, seconds)
+        committed = self.course.committed(job.group, job.messages)
+        found, reasons = self.course.outcomes(since)
+        self.course.forget(outcomes)
+        first, last = samples[0], samples[-1]
+        records = last.done - first.done
+        return Ride(
+            rate=records / (last.at - first.at),
+            cpu_per_1000=1000 * (last.cpu - first.cpu) / records,
+            committed=committed,
+            lost=max(0, committed - len(found)),
+            twice=found.total() - len(found),
+            reasons=dict(reasons),
+        )
+
+    def watch(
+        self, processes: list[subprocess.Popen[bytes]], job: Job, total: int, seconds: float
+    ) -> list[Sample]:
+        """A sample at every commit that was seen, three or more. Raises LaneError."""
+        samples: list[Sample] = []
+        began = time.perf_counter()
+        while True:
+            done = self.course.committed(job.group, job.messages)
+            now = time.perf_counter()
+            if any(process.poll() is not None for process in processes):
+                raise LaneError("it ended by itself")
+            if done > (samples[-1].done if samples else 0):
+                samples.append(Sample(now, done, sum(cpu_seconds(process.pid) for process in processes)))
+            if done >= total or (samples and now - samples[0].at > seconds):
+                break
+            if not samples and now - began > START_S:
+                raise LaneError(f"it committed nothing within {START_S:.0f} s")
+            time.sleep(LOOK_EVERY_S)
+        if len(samples) < 3:
+            raise LaneError(f"it was seen to commit {len(samples)} times only: give it more records")
+        return samples
+
+
+@contextmanager
+def started(name: str, job: Job) -> Iterator[subprocess.Popen[bytes]]:
+    """A lane's process, told to end after the block, and made to."""
     path = job.save(Path(job.folder) / f"{job.group}.json")
-    with log.open("ab") as file:
+    with log_of(name, job).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.lanes", name, str(path)],
-            cwd=ROOT,
-            stdout=file,
-            stderr=file,
+            [sys.executable, "-m", "bench.lanes", name, str(path)], cwd=ROOT, stdout=log, stderr=log
         )
     try:
-        samples = _watch(course, process, job, total, seconds)
+        yield process
     finally:
         process.terminate()
         try:
@@ -64,37 +120,8 @@ def ride(course: Course, name: str, job: Job, total: int, seconds: float) -> Rid
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    (t0, c0, cpu0), (t1, c1, cpu1) = samples[0], samples[-1]
-    committed = course.committed(job.group, job.messages)
-    found, reasons = course.outcomes(since)
-    course.forget(topics)
-    return Ride(
-        (c1 - c0) / (t1 - t0),
-        1000 * (cpu1 - cpu0) / (c1 - c0),
-        committed,
-        len(found),
-        found.total() - len(found),
-        dict(Counter(reasons)),
-    )
 
 
-def _watch(
-    course: Course, process: subprocess.Popen[bytes], job: Job, total: int, seconds: float
-) -> list[tuple[float, int, float]]:
-    """(time, committed, CPU seconds) at every commit that was seen."""
-    samples: list[tuple[float, int, float]] = []
-    began = now()
-    while True:
-        done = course.committed(job.group, job.messages)
-        if process.poll() is not None:
-            raise RideError(f"ended with code {process.returncode}: see its log")
-        if done > (samples[-1][1] if samples else 0):
-            samples.append((now(), done, cpu_seconds(process.pid)))
-        if done >= total or (samples and now() - samples[0][0] > seconds):
-            break
-        if not samples and now() - began > _START_S:
-            raise RideError(f"committed nothing within {_START_S:.0f} s: see its log")
-        time.sleep(_LOOK_EVERY_S)
-    if len(samples) < 3:
-        raise RideError(f"committed only {len(samples)} times: give it more records")
-    return samples
+def log_of(name: str, job: Job) -> Path:
+    """What a lane's process has printed."""
+    return Path(job.folder) / f"{name.replace(' ', '-')}.log"

@@ -1,0 +1,29 @@
+"""The engine alone: `python -m bench.lanes.offline BUNDLE TEXTS.json` prints messages a second.
+
+The same engine, settings and texts as the worker's, in the order of the topic; no Kafka, no cache. The rate
+leaves out loading and a warm-up, as the worker's leaves out everything before its first commit.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from worker.bundle import Bundle
+from worker.settings import Settings
+from worker.startup import open_engine
+
+
+def main() -> None:
+    """Load, warm up, read everything in one call."""
+    bundle = Bundle.load(Path(sys.argv[1]))
+    engine = open_engine(Settings(), bundle)
+    texts: list[str] = json.loads(Path(sys.argv[2]).read_text())
+    engine.read(texts[: len(texts) // 8])
+    began = time.perf_counter()
+    engine.read(texts)
+    print(json.dumps({"rate": len(texts) / (time.perf_counter() - began), "runs": engine.describe()}))
+
+
+if __name__ == "__main__":
+    main()

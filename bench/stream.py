@@ -1,0 +1,205 @@
+"""Measures the stream around the model: this worker and its peers on one warm Kafka, rounds in turn.
+
+    make bench-stream                         install the peers, measure all, write docs/benchmarks/stream.md
+    python bench/stream.py --quick            a first look
+    python bench/stream.py --engine BUNDLE    also the real engine, Kafka end to end beside offline
+
+Every lane is a process of its own that reads the same topic from its start and writes one label per record;
+one works at a time, in turn, each time another first. The engine is canned: the stream is measured, not the
+model. Rates are medians of the rounds, in records that the group committed a second; afterwards a
+read-committed reader counts the outcomes of each round, and a lane that lost one has no rate. Figures are
+one machine's: compare within one run.
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from itertools import product
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench.lanes import LANES
+from bench.lanes.job import Job
+from bench.yardstick import corpus
+from bench.yardstick.course import Course
+from bench.yardstick.machine import describe
+from bench.yardstick.paced import latency
+from bench.yardstick.real_engine import compare
+from bench.yardstick.ride import LaneError, Lanes
+from bench.yardstick.scaling import scale
+from bench.yardstick.stream_page import markdown, plot, terminal
+from bench.yardstick.stream_report import OURS, StreamReport
+from worker.sandbox import Sandbox
+
+Say = Callable[[str], None]
+ROOT = Path(__file__).resolve().parents[1]
+CONSTANTS = ROOT / "worker" / "sizing.json"
+OUR_LANES = (OURS, "mimamori at-least-once")
+PARTITIONS = 4
+MALFORMED = 100_000
+WARM_UP_S = 3.0
+
+
+def main() -> int:
+    """Measure, print, and write what was asked for."""
+    options = arguments()
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with (
+        Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar,
+        Sandbox(redis=False) as sandbox,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        line = bar.add_task("look around")
+        report = measured(options, sandbox.bootstrap, folder, lambda text: bar.update(line, description=text))
+    terminal(report, Console())
+    command = shlex.join(["python", "bench/stream.py", *_public(sys.argv[1:])])
+    if options.docs:
+        page = ROOT / "docs" / "benchmarks" / "stream.md"
+        page.write_text(markdown(report, command))
+        CONSTANTS.write_text(json.dumps(report.constants(command), indent=2) + "\n")
+        try:
+            plot(report, page.with_suffix(".png"))
+        except ImportError:
+            console.print("no plot: pip install --no-deps -r bench/peers.txt")
+    if options.json:
+        options.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    return int(not report.rates(OURS, "repeated"))
+
+
+def measured(options: argparse.Namespace, bootstrap: str, folder: str, say: Say) -> StreamReport:
+    """Run everything that the options ask for."""
+    report = StreamReport(describe(), options.records)
+    names = []
+    for name in options.lanes:
+        entry = LANES[name]
+        if entry.missing:
+            report.missing[name] = f"{', '.join(entry.missing)} not installed: {entry.install}"
+        else:
+            names.append(name)
+    job = Job(bootstrap, "", "", "outcomes.", folder)
+    lanes = Lanes(Course(bootstrap, PARTITIONS), job)
+    for prefix in ("outcomes.", "repeated.", "distinct.", "malformed.", "paced.", "engine."):
+        lanes.course.lay(prefix)
+    say("fill the topics")
+    for mix, count in topics(options).items():
+        lanes.course.fill(f"{mix}.messages", getattr(corpus, mix)(count))
+    drain(lanes, report, names, options, say)
+    if not options.no_latency:
+        paced(lanes, report, names, options, say)
+    if options.engine:
+        values = [value for _, value in corpus.distinct(options.engine_messages) if value is not None]
+        lanes.course.fill("engine.messages", ((b"one conversation", value) for value in values))
+        report.engine = compare(
+            lanes, "engine.messages", options.engine.resolve(), values, options.rounds, say
+        )
+    if not options.no_scaling:
+        for workers, partitions in product((1, 2, 4), (2, 4)):
+            say(f"scaling: {workers} workers, {partitions} partitions")
+            course = Course(bootstrap, partitions)
+            prefix = f"scale{workers}x{partitions}."
+            course.lay(prefix)
+            total = 4000 * min(workers, partitions)
+            course.fill(f"{prefix}messages", corpus.distinct(total))
+            here = Lanes(course, Job(bootstrap, "", "", prefix, folder))
+            report.scales.append(scale(here, f"{prefix}messages", workers, options.service_ms / 1000, total))
+    return report
+
+
+def topics(options: argparse.Namespace) -> dict[str, int]:
+    """How many records each mix has."""
+    return {"repeated": options.records, "distinct": options.records, "malformed": MALFORMED}
+
+
+def drain(
+    lanes: Lanes, report: StreamReport, names: Iterable[str], options: argparse.Namespace, say: Say
+) -> None:
+    """Rounds over every lane and mix; the first is not counted: it warms the broker's JVM."""
+    rides = [(name, "repeated") for name in names]
+    rides += [(name, mix) for name in names if name in OUR_LANES for mix in ("distinct", "malformed")]
+    for number in range(options.rounds + 1):
+        turn = number % len(rides)
+        for name, mix in rides[turn:] + rides[:turn]:
+            if name in report.missing:
+                continue
+            say(f"{'round ' + str(number) if number else 'warm up'}: {name}, {mix}")
+            try:
+                job = lanes.job(f"{mix}.messages")
+                # A slow lane reads as many as fit; of malformed records every reason must be seen.
+                most = 60.0 if mix == "malformed" else options.seconds if number else WARM_UP_S
+                ride = lanes.ride(name, job, topics(options)[mix], most)
+            except LaneError as error:
+                report.missing[name] = str(error)
+                continue
+            if ride.lost:
+                report.missing[name] = f"lost {ride.lost} of {ride.committed} records"
+            elif mix == "malformed" and ride.reasons != corpus.expected_reasons(MALFORMED):
+                report.missing[name] = f"wrong reasons of dead letters: {ride.reasons}"
+            elif number:
+                report.note(name, mix, ride)
+
+
+def paced(
+    lanes: Lanes, report: StreamReport, names: Iterable[str], options: argparse.Namespace, say: Say
+) -> None:
+    """Latency at one pace for all, and at half of what each can do."""
+    for name in names:
+        rates = report.rates(name, "repeated")
+        if not rates:
+            continue
+        for kind, pace in (("common", options.pace), ("half", statistics.median(rates) / 2)):
+            say(f"latency: {name} at {pace:.0f} a second")
+            try:
+                found = latency(lanes, name, "paced.messages", pace, options.seconds)
+            except LaneError as error:
+                report.latency_failed[name, kind] = str(error)
+            else:
+                report.latencies[name, kind] = found
+
+
+def _public(arguments: list[str]) -> list[str]:
+    """The command line without the paths of this machine."""
+    return [str(Path(each).name) if "/" in each else each for each in arguments]
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="lanes:\n" + "\n".join(f"  {name:24} {entry.idea}" for name, entry in LANES.items()),
+    )
+    parser.add_argument("--lanes", type=_lanes, default=list(LANES), help="a,b (default: all)")
+    parser.add_argument("--records", type=int, default=200_000, help="on each topic (default: 200,000)")
+    parser.add_argument("--rounds", type=int, default=5, help="of each lane (default: 5)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="most for one round (default: 8)")
+    parser.add_argument("--pace", type=float, default=1000.0, help="messages a second for latency")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 60,000 records: a first look")
+    parser.add_argument("--engine", type=Path, help="a bundle: the real engine, end to end beside offline")
+    parser.add_argument("--engine-messages", type=int, default=1000, help="how many it reads a round")
+    parser.add_argument("--service-ms", type=float, default=2.0, help="of the simulated device, a message")
+    parser.add_argument("--no-latency", action="store_true", help="leave out the paced part")
+    parser.add_argument("--no-scaling", action="store_true", help="leave out 1, 2 and 4 workers")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks/stream.* and sizing.json")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.records, options.seconds = 2, 60_000, 4.0
+    return options
+
+
+def _lanes(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if unknown := set(names) - set(LANES):
+        raise argparse.ArgumentTypeError(f"no {', '.join(sorted(unknown))}; there is {', '.join(LANES)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Kafka end to end with the real engine beside the same engine offline: what the stream costs the model."""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.lanes.job import Job
+from bench.yardstick.ride import LaneError, Lanes
+from bench.yardstick.seat import ROOT
+from schemas import decode
+from schemas.events import Message
+
+OURS = "mimamori"
+
+
+@dataclass
+class RealEngine:
+    """Messages a second by round; a round's two rates stand beside each other in time."""
+
+    messages: int
+    runs: str = ""
+    stream: list[float] = field(default_factory=list)
+    offline: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """Stream over offline, the median of the rounds' own ratios."""
+        return statistics.median(a / b for a, b in zip(self.stream, self.offline, strict=True))
+
+
+def compare(
+    lanes: Lanes, topic: str, bundle: Path, values: list[bytes], rounds: int, say: Callable[[str], None]
+) -> RealEngine:
+    """Each round: the worker reads `topic`, which holds `values`; then the engine reads their texts.
+
+    Raises LaneError.
+    """
+    found = RealEngine(len(values))
+    texts = [decode(Message, value).text for value in values]
+    job = lanes.job(topic, bundle=str(bundle))
+    path = Path(job.folder) / "texts.json"
+    path.write_text(json.dumps(texts))
+    for number in range(rounds):
+        say(f"real engine, round {number + 1} of {rounds}")
+        ride = lanes.ride(OURS, lanes.job(topic, bundle=str(bundle)), len(texts), 600)
+        if ride.lost or ride.twice:
+            raise LaneError(f"{ride.lost} lost, {ride.twice} twice with the real engine")
+        found.stream.append(ride.rate)
+        offline = _offline(job, path)
+        found.offline.append(offline["rate"])
+        found.runs = offline["runs"]
+    return found
+
+
+def _offline(job: Job, texts: Path) -> dict:
+    command = [sys.executable, "-m", "bench.lanes.offline", job.bundle, str(texts)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+    if done.returncode:
+        raise LaneError(
+            "the engine failed offline: " + (done.stderr.strip().splitlines() or ["no reason"])[-1]
+        )
+    return json.loads(done.stdout.strip().splitlines()[-1])
