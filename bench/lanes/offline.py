@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from worker.bundle import Bundle
+from worker.engine.reader import load_tokenizer
 from worker.settings import Settings
 from worker.startup import open_engine
 
@@ -22,7 +23,16 @@ def main() -> None:
     engine.read(texts[: len(texts) // 8])
     began = time.perf_counter()
     engine.read(texts)
-    print(json.dumps({"rate": len(texts) / (time.perf_counter() - began), "runs": engine.describe()}))
+    seconds = time.perf_counter() - began
+    tokenizer = load_tokenizer(bundle.path)
+    tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False))
+    found = {
+        "rate": len(texts) / seconds,
+        "tokens_per_message": tokens / len(texts),
+        "runs": engine.describe(),
+        "reading": engine.reading,
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,15 @@ class RealEngine:
 
     messages: int
     runs: str = ""
+    reading: str = ""
+    tokens_per_message: float = 0.0
     stream: list[float] = field(default_factory=list)
     offline: list[float] = field(default_factory=list)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens of messages that the engine alone reads a second."""
+        return statistics.median(self.offline) * self.tokens_per_message
 
     @property
     def ratio(self) -> float:
@@ -52,7 +59,8 @@ def compare(
         found.stream.append(ride.rate)
         offline = _offline(job, path)
         found.offline.append(offline["rate"])
-        found.runs = offline["runs"]
+        found.runs, found.reading = offline["runs"], offline["reading"]
+        found.tokens_per_message = offline["tokens_per_message"]
     return found
 
 

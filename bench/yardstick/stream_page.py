@@ -25,8 +25,9 @@ def markdown(report: StreamReport, command: str) -> str:
         "Kafka, one lane at a time, rounds in turn; medians (lowest-highest). Repeated messages come from "
         "2,000 texts, so that the score cache hits; distinct ones all go to the canned engine, which costs "
         "next to nothing. A rate counts records whose offsets are committed; after each round a "
-        "read-committed reader counted the outcomes: none was missing. All lanes decode with the same decoder and write "
-        "the same label with the same headers; only ours looks up a cache, rules by a policy and counts."
+        "read-committed reader counted the outcomes: none was missing. All lanes decode with the same "
+        "decoder and write the same label with the same headers; only ours looks up a cache, rules by a "
+        "policy and keeps metrics."
     )
     lines = ["# The stream and its peers", "", intro, "", *_tables(report)]
     lines += ["", "![rates, latency and scaling](stream.png)", "", f"Versions: {_versions()}.", ""]

@@ -60,14 +60,21 @@ class StreamReport:
         return found
 
     def constants(self, command: str) -> dict[str, Any]:
-        """What `mimamori size` reckons with, where this run measured it."""
-        half = self.latencies.get((OURS, "half"))
-        return {
-            "source": f"{command} on {self.machine['cpu']}, {self.machine['cores']} cores",
-            "cached_records_per_s": round(self.rate(OURS)),
-            "fresh_records_per_s": round(self.rate(OURS, "distinct")),
-            "latency_p99_s": round(half.p99, 3) if half else 0.1,
-        }
+        """The parts of `worker/sizing.json` that this run measured."""
+        machine = f"{self.machine['cpu']}, {self.machine['cores']} cores"
+        found: dict[str, Any] = {}
+        if self.rate(OURS) and self.rate(OURS, "distinct"):
+            found["stream"] = {
+                "source": f"{command}: one worker on {machine}, the broker on the same cores",
+                "cached_records_per_s": round(self.rate(OURS)),
+                "fresh_records_per_s": round(self.rate(OURS, "distinct")),
+            }
+        if self.engine:
+            found["device"] = {
+                "source": f"{command}: {self.engine.reading} reading, {self.engine.runs}, on {machine}",
+                "tokens_per_s": round(self.engine.tokens_per_s),
+            }
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """For the JSON file."""

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from worker.cli import adapt, demo, doctor, model, replay, review, run, sandbox, soak, topics
+from worker.cli import adapt, demo, doctor, model, replay, review, run, sandbox, size, soak, topics
 from worker.errors import MimamoriError
 from worker.logs import configure_logs
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold message text
     rich_markup_mode="rich",
 )
-for _area in (demo, run, doctor, replay, topics, sandbox, soak, model, adapt, review):
+for _area in (demo, run, doctor, replay, size, topics, sandbox, soak, model, adapt, review):
     _area.register(app)
 
 
