@@ -50,6 +50,10 @@ class KafkaProducer:
                 # CONCURRENT_TRANSACTIONS; the default backoff then costs up to 100 ms a batch.
                 "retry.backoff.ms": 1,
                 "retry.backoff.max.ms": 200,
+                # The default, "rebootstrap", forgets all brokers once they are down, and the client waits
+                # for the group coordinator that it forgot: sending offsets never returns, whatever its
+                # timeout (librdkafka#5456). Should all brokers have moved, the deadline ends the worker.
+                "metadata.recovery.strategy": "none",
                 "linger.ms": 2,
                 "partitioner": "murmur2_random",  # as Java producers do: a key's partition is the same
                 "compression.type": "lz4",

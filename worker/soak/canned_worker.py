@@ -3,6 +3,7 @@
 So a soak tests the stream at the stream's own speed. Run by the zygote; no command starts it.
 """
 
+import faulthandler
 import signal
 import sys
 from pathlib import Path
@@ -31,10 +32,14 @@ def run(settings: dict[str, Any]) -> None:
 
 
 def prepare(settings: dict[str, Any]) -> Settings:
-    """Validate the settings, log as a worker does, and leave at once on a SIGTERM before it is ready."""
+    """Validate the settings, log as a worker does, and leave at once on a SIGTERM before it is ready.
+
+    A SIGUSR1 writes to the log where every thread is: the soak sends it where nothing moves any more.
+    """
     valid = Settings.model_validate(settings)
     configure_logs(valid.log_format)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    faulthandler.register(signal.SIGUSR1)
     return valid
 
 

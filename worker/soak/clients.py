@@ -6,7 +6,6 @@ On purpose not the worker's (`worker/kafka`): what checks must not share the cod
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Self
 
@@ -174,17 +173,15 @@ class Housekeeping:
     """Forgets what was read, and asks what the workers' group has committed."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        config: dict[str, Any] = {"bootstrap.servers": bootstrap, "error_cb": _ignore, "log_level": 0}
-        self._admin = AdminClient(config)
-        self._pending: list[Future[object]] = []
+        self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "error_cb": _ignore, "log_level": 0}
+        self._admin = AdminClient(self._config)
 
     def trim(self, keep_from: dict[tuple[str, int], int]) -> None:
         """Let the broker delete what stands before these offsets. Best effort; does not wait."""
         before = [ck.TopicPartition(topic, number, at) for (topic, number), at in keep_from.items() if at > 0]
         if before:
             with suppress(ck.KafkaException):
-                self._pending = list(self._admin.delete_records(before).values())
+                self._admin.delete_records(before)
 
     def await_closed(self, places: Iterable[tuple[str, int]]) -> None:
         """Wait until no transaction is open: what stands behind one is hidden from read-committed readers.
@@ -193,22 +190,29 @@ class Housekeeping:
         """
         asked = {ck.TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call] # a typed package in all else
         deadline = time.monotonic() + CLOSED_S
-        while self._ends(asked, IsolationLevel.READ_COMMITTED) != self._ends(
-            asked, IsolationLevel.READ_UNCOMMITTED
-        ):
+        while not self._are_closed(asked):
             if time.monotonic() > deadline:
                 raise BrokerError(f"a transaction is still open {CLOSED_S:.0f} s after the last worker's end")
             time.sleep(0.1)
 
-    def _ends(self, asked: dict[ck.TopicPartition, OffsetSpec], level: IsolationLevel) -> list[int]:
-        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_S)
-        return [answer.result().offset for answer in answers.values()]
+    def _are_closed(self, asked: dict[ck.TopicPartition, OffsetSpec]) -> bool:
+        # A client made now: one from before the broker was killed asks under its old leader epoch, for ever.
+        admin = AdminClient(self._config)
+        try:
+            stable, last = (
+                [answer.result(ANSWER_S).offset for answer in answers.values()]
+                for answers in (
+                    admin.list_offsets(asked, isolation_level=level)
+                    for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+                )
+            )
+        except ck.KafkaException:  # not answered this time
+            return False
+        return stable == last
 
     def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
         """The group's committed offsets. Raises BrokerError."""
-        asker = ck.Consumer(
-            {"bootstrap.servers": self._bootstrap, "group.id": group, "error_cb": _ignore, "log_level": 0}
-        )
+        asker = ck.Consumer({**self._config, "group.id": group})
         try:
             found = asker.committed([ck.TopicPartition(topic, n) for n in range(partitions)], ANSWER_S)
         except ck.KafkaException as error:

@@ -78,6 +78,11 @@ class Fleet:
                 del self._due[slot]
                 self.start(slot)
 
+    def ask_where(self) -> None:
+        """Have every worker write to its log where its threads are, if it can (`canned_worker` does)."""
+        for pid in self._slot_of:
+            self.signal(pid, signal.SIGUSR1)
+
     def drain(self) -> None:
         """Let every worker finish in order. Raises FatalError: one does not end within END_S."""
         self._wanted.clear()

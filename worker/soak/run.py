@@ -23,7 +23,7 @@ from worker.soak.servers import Servers
 
 CANNED = "worker.soak.canned_worker:run"
 AHEAD = 60_000  # messages sent and without an outcome, all partitions together
-STALL_S = 90.0  # without a new outcome, once no fault is to come: what is missing then is lost
+STALL_S = 120.0  # without a new outcome, once no fault is to come: what is missing then is lost
 TRIM_EVERY_S = 15.0
 KEPT = 2_000  # records before the last outcome of a partition: a worker that reads too far back finds them
 
@@ -156,6 +156,8 @@ class _Run:
             if seen > last_seen or faults.active:
                 last_seen, moved = seen, now
             elif now - moved > self._setup.stall_s:
+                if self._setup.bundle is None:  # `mimamori run` would die of the signal
+                    fleet.ask_where()
                 return
 
     def _take(self, records: Iterable[tuple[str, int, bytes | None]]) -> None:
