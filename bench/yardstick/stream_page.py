@@ -13,7 +13,7 @@ from bench.yardstick.stream_report import OURS, StreamReport
 
 def terminal(report: StreamReport, console: Console) -> None:
     """Print the tables."""
-    console.print(Markdown("\n".join(_tables(report))))
+    console.print(Markdown("\n".join(_tables(report, how=False))))
 
 
 def markdown(report: StreamReport, command: str) -> str:
@@ -29,20 +29,21 @@ def markdown(report: StreamReport, command: str) -> str:
         "decoder and write the same label with the same headers; only ours looks up a cache, rules by a "
         "policy and keeps metrics."
     )
-    lines = ["# The stream and its peers", "", intro, "", *_tables(report)]
+    lines = ["# The stream and its peers", "", intro, "", *_tables(report, how=True)]
     lines += ["", "![rates, latency and scaling](stream.png)", "", f"Versions: {_versions()}.", ""]
     return "\n".join(lines)
 
 
-def _tables(report: StreamReport) -> Iterator[str]:
-    yield "| lane | mix | records/s | CPU ms per 1,000 | twice | how |"
-    yield "|---|---|---|---|---|---|"
-    for (name, mix), rides in report.rides.items():
+def _tables(report: StreamReport, *, how: bool) -> Iterator[str]:
+    yield f"| lane | mix | records/s | CPU ms per 1,000 | twice |{' how |' if how else ''}"
+    yield f"|---|---|---|---|---|{'---|' if how else ''}"
+    for name, mix in report.rows:
         title = f"**{name}**" if name == OURS else name
         rates = report.rates(name, mix)
         span = f"{report.rate(name, mix):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})"
-        cpu, twice = 1000 * report.cpu(name, mix), sum(ride.twice for ride in rides)
-        yield f"| {title} | {mix} | {span} | {cpu:.1f} | {twice} | {LANES[name].idea} |"
+        cpu = 1000 * report.cpu(name, mix)
+        row = f"| {title} | {mix} | {span} | {cpu:.1f} | {report.twice(name, mix)} |"
+        yield f"{row} {LANES[name].idea} |" if how else row
     yield from ("", "| ratio | measured | asked |", "|---|---|---|")
     for what, ratio, least in report.ratios():
         yield f"| {what} | {ratio:.2f} | {f'{least:g} or more' if least else '-'} |"
@@ -78,7 +79,7 @@ def plot(report: StreamReport, path: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(16, 4.5))
-    names = [name for name, mix in report.rides if mix == "repeated"]
+    names = [name for name, mix in report.rows if mix == "repeated"]
     rates = [report.rate(name) for name in names]
     low = [report.rate(name) - min(report.rates(name, "repeated")) for name in names]
     high = [max(report.rates(name, "repeated")) - report.rate(name) for name in names]

@@ -4,11 +4,13 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.lanes import LANES
 from bench.yardstick.paced import Latency
 from bench.yardstick.real_engine import RealEngine
 from bench.yardstick.ride import Ride
 from bench.yardstick.scaling import Scale
 
+MIXES = ("repeated", "distinct", "malformed")
 OURS = "mimamori"
 PLAIN = "mimamori at-least-once"
 BARE = "confluent-kafka"
@@ -30,6 +32,15 @@ class StreamReport:
     def note(self, name: str, mix: str, ride: Ride) -> None:
         """Add a round."""
         self.rides.setdefault((name, mix), []).append(ride)
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Every (lane, mix) that was measured: by mix, the lanes in their own order."""
+        return [(name, mix) for mix in MIXES for name in LANES if (name, mix) in self.rides]
+
+    def twice(self, name: str, mix: str) -> int:
+        """Outcomes too many, in all rounds together."""
+        return sum(ride.twice for ride in self.rides[name, mix])
 
     def rates(self, name: str, mix: str) -> list[float]:
         """Records a second of each round; none where the lane failed."""
@@ -88,10 +99,10 @@ class StreamReport:
                     "rate": round(self.rate(name, mix)),
                     "rates": [round(rate) for rate in self.rates(name, mix)],
                     "cpu_s_per_1000": round(self.cpu(name, mix), 5),
-                    "twice": sum(ride.twice for ride in rides),
-                    "reasons": rides[-1].reasons,
+                    "twice": self.twice(name, mix),
+                    "reasons": self.rides[name, mix][-1].reasons,
                 }
-                for (name, mix), rides in self.rides.items()
+                for name, mix in self.rows
             ],
             "latency": [
                 {"lane": name, "at": kind, **asdict(one)} for (name, kind), one in self.latencies.items()

@@ -114,6 +114,12 @@ def test_a_severity_that_is_no_number_waits_in_front() -> None:
     assert priority(scores(1.0, (math.nan, 0.5))) == 100.0
 
 
+def test_what_nobody_looks_at_has_no_priority_and_a_sample_has_its_own() -> None:
+    assert policy(share=0.0).rule(scores(0.1, (0.0, 1.0)), None, "id").priority == 0.0
+    sampled = policy(share=1.0).rule(scores(0.1, (0.0, 1.0)), None, "id")
+    assert sampled.priority == priority(scores(0.1, (0.0, 1.0))) > 0.0
+
+
 def test_whatever_is_not_clear_needs_a_severity_and_a_person() -> None:
     ruling = policy(share=1.0).rule(scores(0.5), None, "id")
     assert ruling.needs_review
