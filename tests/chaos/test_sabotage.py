@@ -33,14 +33,14 @@ def run(given: Given, entry: str, folder: Path, monkeypatch: pytest.MonkeyPatch)
     mark = folder / "mark"
     monkeypatch.setenv(sabotage.MARK, str(mark))
     setup = Setup(
-        records=8_000,
+        records=4_000,
         kills=0,
         seed=5,
         workers=2,
         partitions=4,
         entry=f"tests.chaos.sabotage:{entry}",
         prefix=f"{uuid.uuid4().hex[:8]}.",
-        stall_s=4,
+        stall_s=3,
         session_s=1.2,
         settings={"max_records": 50, "max_batches": 2, "quality_sample_share": 0.0},
     )

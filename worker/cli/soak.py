@@ -55,8 +55,12 @@ def soak(
         bundle=bundle if engine == "bundle" else None,
     )
     folder = Path(tempfile.mkdtemp(prefix="mimamori-soak-"))
-    with bars() as report:
-        result = run_soak(setup, folder, lambda seen, total: report("outcomes", seen, total))
+    try:
+        with bars() as report:
+            result = run_soak(setup, folder, lambda seen, total: report("outcomes", seen, total))
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     if json is not None:
         json.write_bytes(result.to_json())
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)

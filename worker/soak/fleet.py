@@ -20,6 +20,8 @@ from worker.soak.launch import Launcher
 END_S = 40.0  # for the drain of workers at the end
 CRASH_PAUSE_S = 0.5  # before a worker that ended by itself is started again
 
+_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}
+
 SettingsOf = Callable[[str], dict[str, Any]]
 
 
@@ -34,8 +36,8 @@ class Fleet:
         self._slot_of: dict[int, str] = {}  # every process that runs -> its slot
         self._wanted = {str(number) for number in range(slots)}
         self._due: dict[str, float] = {}  # slot -> when to start it again
-        self._killed: set[int] = set()
-        self.exits: Counter[str] = Counter()  # ends that nobody asked for, by their code
+        self._asked: dict[int, int] = {}  # process -> the exit code that what it was sent must give
+        self.exits: Counter[str] = Counter()  # ends that were not asked for, or not so, by their code
 
     def start(self, slot: str) -> int:
         """A worker for the slot, beside whichever holds it now."""
@@ -52,8 +54,8 @@ class Fleet:
         """Send a signal; whether the process was still there."""
         if pid not in self._slot_of:
             return False
-        if number in {signal.SIGKILL, signal.SIGTERM}:
-            self._killed.add(pid)
+        if number in _CODES:
+            self._asked[pid] = _CODES[number]
         try:
             os.kill(pid, number)
         except ProcessLookupError:  # it has just ended by itself
@@ -65,8 +67,7 @@ class Fleet:
         now = time.monotonic()
         for report in self._launcher.ended():
             slot = self._slot_of.pop(report.pid)
-            asked = report.pid in self._killed
-            self._killed.discard(report.pid)
+            asked = self._asked.pop(report.pid, None) == report.code
             if not asked:
                 self.exits[str(report.code)] += 1
             if self._current.get(slot) == report.pid:

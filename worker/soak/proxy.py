@@ -10,6 +10,7 @@ once all gates listen, and ends when its standard input is closed.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -112,6 +113,7 @@ async def main(routes: dict[int, int]) -> None:
     while line := await turns.readline():
         turn = msgspec.json.decode(line, type=Turn)
         gates[turn.gate].turn(turn)
+    os._exit(0)  # connections that are cut in the middle are its trade: no farewell, no traceback of each
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ IDS_IN_LINE = 3
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A soak that has ended. `seconds`: from the first worker's start to the last outcome.
 
-    `faults` counts each kind that struck, and the malformed records. `exits` counts ends of workers that
-    nobody asked for, by exit code (a worker that was fenced ends with 1, as it should).
+    `faults` counts each kind that struck, and the malformed records. `exits` counts workers that
+    ended otherwise than they were asked to, by exit code (one that was fenced ends with 1, as it should).
     """
 
     records: int
