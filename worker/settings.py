@@ -90,6 +90,9 @@ class Settings(BaseSettings):
         "auto", description="auto: the device's default. int8: weights and what meets them, the rest bf16."
     )
     threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
+    gpu_memory_mb: int = Field(
+        0, ge=0, description="Most that ONNX Runtime may take of a GPU's memory; 0 is no cap."
+    )
     window_tokens: Positive = Field(
         256, description="A longer message is read in windows of this many tokens."
     )

@@ -131,4 +131,5 @@ def open_engine(settings: Settings, bundle: Bundle) -> Engine:
         window_overlap=settings.window_overlap,
         max_windows=settings.max_windows,
         device_tokens=settings.device_tokens,
+        arena_bytes=settings.gpu_memory_mb << 20 or None,
     )

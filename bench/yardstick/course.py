@@ -6,6 +6,7 @@ Afterwards a read-committed reader counts the outcomes per record of origin.
 """
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -84,7 +85,7 @@ class Course:
         reader = self._reader()
         places = [ck.TopicPartition(topic, n) for topic in topics for n in range(self.partitions)]
         for place in places:
-            place.offset = reader.get_watermark_offsets(place, TIMEOUT_S)[1]
+            place.offset = _end(reader, place)
         reader.close()
         return places
 
@@ -132,3 +133,15 @@ def cpu_seconds(pid: int) -> float:
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123 - read fifty times a second
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _end(reader: ck.Consumer, place: ck.TopicPartition) -> int:
+    """Where a partition ends; asked again for a while, since one made a moment ago has no leader yet."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return reader.get_watermark_offsets(place, TIMEOUT_S)[1]
+        except ck.KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
