@@ -6,6 +6,7 @@ Afterwards a read-committed reader counts the outcomes per record of origin.
 """
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -18,6 +19,7 @@ from worker.kafka.topics import apply_topics
 
 _TICK = os.sysconf("SC_CLK_TCK")
 TIMEOUT_S = 20.0
+QUIET = 2  # of syslog: these clients outlive the broker, and would say so
 
 
 class Origin(msgspec.Struct):
@@ -40,7 +42,7 @@ class Course:
     def __init__(self, bootstrap: str, partitions: int) -> None:
         self.bootstrap = bootstrap
         self.partitions = partitions
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": QUIET})
         self._decoder = msgspec.json.Decoder(Outcome)
 
     def lay(self, prefix: str) -> None:
@@ -53,6 +55,7 @@ class Course:
         producer = ck.Producer(
             {
                 "bootstrap.servers": self.bootstrap,
+                "log_level": QUIET,
                 "linger.ms": 20,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 1_000_000,
@@ -84,7 +87,7 @@ class Course:
         reader = self._reader()
         places = [ck.TopicPartition(topic, n) for topic in topics for n in range(self.partitions)]
         for place in places:
-            place.offset = reader.get_watermark_offsets(place, TIMEOUT_S)[1]
+            place.offset = _patiently(reader, place)
         reader.close()
         return places
 
@@ -120,11 +123,26 @@ class Course:
             {
                 "bootstrap.servers": self.bootstrap,
                 "group.id": "course",
+                "log_level": QUIET,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
             }
         )
+
+
+def _patiently(reader: ck.Consumer, place: ck.TopicPartition) -> int:
+    """The end of a partition; one that was created just now has no leader for a moment."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            end: int = reader.get_watermark_offsets(place, TIMEOUT_S)[1]
+        except ck.KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return end
 
 
 def cpu_seconds(pid: int) -> float:
