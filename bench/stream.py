@@ -18,9 +18,11 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import confluent_kafka as ck
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -30,9 +32,9 @@ from bench.yardstick import corpus
 from bench.yardstick.course import Course
 from bench.yardstick.machine import describe
 from bench.yardstick.paced import latency
-from bench.yardstick.real_engine import compare
+from bench.yardstick.real_engine import RealEngine, compare
 from bench.yardstick.ride import LaneError, Lanes
-from bench.yardstick.scaling import scale
+from bench.yardstick.scaling import Scale, scale
 from bench.yardstick.stream_page import markdown, plot, terminal
 from bench.yardstick.stream_report import OURS, StreamReport
 from worker.sandbox import Sandbox
@@ -94,23 +96,37 @@ def measured(options: argparse.Namespace, bootstrap: str, folder: str, say: Say)
     drain(lanes, report, names, options, say)
     if not options.no_latency:
         paced(lanes, report, names, options, say)
+    # A part that fails says so on the page; what was measured before it stays.
     if options.engine:
-        values = [value for _, value in corpus.distinct(options.engine_messages) if value is not None]
-        lanes.course.fill("engine.messages", ((b"one conversation", value) for value in values))
-        report.engine = compare(
-            lanes, "engine.messages", options.engine.resolve(), values, options.rounds, say
-        )
-    if not options.no_scaling:
-        for workers, partitions in product((1, 2, 4), (2, 4)):
-            say(f"scaling: {workers} workers, {partitions} partitions")
-            course = Course(bootstrap, partitions)
-            prefix = f"scale{workers}x{partitions}."
-            course.lay(prefix)
-            total = 4000 * min(workers, partitions)
-            course.fill(f"{prefix}messages", corpus.distinct(total))
-            here = Lanes(course, Job(bootstrap, "", "", prefix, folder))
-            report.scales.append(scale(here, f"{prefix}messages", workers, options.service_ms / 1000, total))
+        try:
+            report.engine = real_engine(lanes, options, say)
+        except (LaneError, ck.KafkaException) as error:
+            report.missing["the real engine"] = str(error)
+    for workers, partitions in [] if options.no_scaling else product((1, 2, 4), (2, 4)):
+        say(f"scaling: {workers} workers, {partitions} partitions")
+        try:
+            report.scales.append(scaled(job, workers, partitions, options.service_ms / 1000))
+        except (LaneError, ck.KafkaException) as error:
+            report.missing[f"{workers} workers, {partitions} partitions"] = str(error)
     return report
+
+
+def real_engine(lanes: Lanes, options: argparse.Namespace, say: Say) -> RealEngine:
+    """Kafka end to end beside the engine offline."""
+    values = [value for _, value in corpus.distinct(options.engine_messages) if value is not None]
+    # One key, one partition: the worker reads the texts in the order in which the engine does offline.
+    lanes.course.fill("engine.messages", ((b"one conversation", value) for value in values))
+    return compare(lanes, "engine.messages", options.engine.resolve(), values, options.rounds, say)
+
+
+def scaled(job: Job, workers: int, partitions: int, seconds_per_message: float) -> Scale:
+    """Some workers on topics of their own."""
+    course, prefix = Course(job.bootstrap, partitions), f"scale{workers}x{partitions}."
+    course.lay(prefix)
+    total = 4000 * min(workers, partitions)
+    course.fill(f"{prefix}messages", corpus.distinct(total))
+    lanes = Lanes(course, replace(job, prefix=prefix))
+    return scale(lanes, f"{prefix}messages", workers, seconds_per_message, total)
 
 
 def topics(options: argparse.Namespace) -> dict[str, int]:

@@ -19,6 +19,7 @@ from worker.kafka.topics import apply_topics
 
 _TICK = os.sysconf("SC_CLK_TCK")
 TIMEOUT_S = 20.0
+QUIET = 2  # of syslog: these clients outlive the broker, and would say so
 
 
 class Origin(msgspec.Struct):
@@ -41,7 +42,7 @@ class Course:
     def __init__(self, bootstrap: str, partitions: int) -> None:
         self.bootstrap = bootstrap
         self.partitions = partitions
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": QUIET})
         self._decoder = msgspec.json.Decoder(Outcome)
 
     def lay(self, prefix: str) -> None:
@@ -54,6 +55,7 @@ class Course:
         producer = ck.Producer(
             {
                 "bootstrap.servers": self.bootstrap,
+                "log_level": QUIET,
                 "linger.ms": 20,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 1_000_000,
@@ -85,7 +87,7 @@ class Course:
         reader = self._reader()
         places = [ck.TopicPartition(topic, n) for topic in topics for n in range(self.partitions)]
         for place in places:
-            place.offset = _end(reader, place)
+            place.offset = _patiently(reader, place)
         reader.close()
         return places
 
@@ -121,6 +123,7 @@ class Course:
             {
                 "bootstrap.servers": self.bootstrap,
                 "group.id": "course",
+                "log_level": QUIET,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -128,20 +131,22 @@ class Course:
         )
 
 
+def _patiently(reader: ck.Consumer, place: ck.TopicPartition) -> int:
+    """The end of a partition; one that was created just now has no leader for a moment."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            end: int = reader.get_watermark_offsets(place, TIMEOUT_S)[1]
+        except ck.KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return end
+
+
 def cpu_seconds(pid: int) -> float:
     """What a process has used so far, in user and kernel mode."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123 - read fifty times a second
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
-
-
-def _end(reader: ck.Consumer, place: ck.TopicPartition) -> int:
-    """Where a partition ends; asked again for a while, since one made a moment ago has no leader yet."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            return reader.get_watermark_offsets(place, TIMEOUT_S)[1]
-        except ck.KafkaException:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
