@@ -68,11 +68,13 @@ def refill(cache: RedisCache) -> bool:
 
 
 @contextlib.contextmanager
-def servers(folder: Path, number: int, *options: str) -> Iterator[list[RedisServer]]:
+def servers(
+    folder: Path, number: int, options: Callable[[RedisServer], Sequence[str]] = lambda _: ()
+) -> Iterator[list[RedisServer]]:
     started = [RedisServer(folder / str(n), 0, temporary=True) for n in range(number)]
     try:
         for server in started:
-            server.start(*options)
+            server.start(*options(server))
         yield started
     finally:
         for server in started:
@@ -82,15 +84,20 @@ def servers(folder: Path, number: int, *options: str) -> Iterator[list[RedisServ
 # Cluster
 
 
+def clustered(node: RedisServer) -> list[str]:
+    """Its bus listens beside it: 10,000 above, the default, is where the kernel hands out clients' ports."""
+    return [*CLUSTERED, "--cluster-port", str(node.port + 1)]
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
     """Three nodes, a third of the slots each, without replicas."""
-    with servers(tmp_path, 3, *CLUSTERED) as nodes:
+    with servers(tmp_path, 3, clustered) as nodes:
         clients = [redis.Redis.from_url(node.url) for node in nodes]
         edges = [0, 5461, 10923, 16384]
         for number, client in enumerate(clients):
             client.execute_command("CLUSTER ADDSLOTSRANGE", edges[number], edges[number + 1] - 1)
-            client.execute_command("CLUSTER MEET", HOST, nodes[0].port)
+            client.execute_command("CLUSTER MEET", HOST, nodes[0].port, nodes[0].port + 1)
 
         def formed() -> bool:
             told = [client.execute_command("CLUSTER INFO") for client in clients]
@@ -134,7 +141,7 @@ def test_a_node_of_a_cluster_that_dies_costs_misses_and_is_used_again(cluster: l
         assert not refill(cache)
     assert time.monotonic() - started < 5
     assert told["error"] > 0
-    cluster[0].start(*CLUSTERED)
+    cluster[0].start(*clustered(cluster[0]))
     wait_for(lambda: refill(cache), "the cluster to be whole again")
 
 
@@ -248,7 +255,7 @@ def tls_before(server: RedisServer, certificate: Path) -> Iterator[int]:
 
 
 def test_tls_with_an_authority_of_ones_own_and_an_acl_user(tmp_path: Path, certificate: Path) -> None:
-    with servers(tmp_path, 1, *USER) as (server,), tls_before(server, certificate) as port:
+    with servers(tmp_path, 1, lambda _: USER) as (server,), tls_before(server, certificate) as port:
         told: Counter[str] = Counter()
         url = f"rediss://mimamori:right@{HOST}:{port}/0?socket_timeout=0.5&socket_connect_timeout=0.5"
         assert refill(cache_at(url, told, certificate))
@@ -264,7 +271,8 @@ def test_tls_with_an_authority_of_ones_own_and_an_acl_user(tmp_path: Path, certi
 
 
 def test_an_acl_that_forbids_our_keys_costs_misses_and_keeps_the_circuit_closed(tmp_path: Path) -> None:
-    with servers(tmp_path, 1, "--user", "mimamori", "on", ">right", "~other:*", "+@all") as (server,):
+    other = ["--user", "mimamori", "on", ">right", "~other:*", "+@all"]
+    with servers(tmp_path, 1, lambda _: other) as (server,):
         told: Counter[str] = Counter()
         cache = cache_at(server.url.replace("redis://", "redis://mimamori:right@"), told)
         for _ in range(5):
