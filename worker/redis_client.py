@@ -10,6 +10,7 @@ their own, `?sentinel_username=…&sentinel_password=…`. Other options are red
 Every call has a deadline (see `bounded.py`), and is made once: what fails is a miss, not worth a second wait.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -129,13 +130,16 @@ def _version(client: _Client) -> str:
 
 def _opener(url: str, options: dict[str, Any]) -> tuple[Callable[[], _Client], float]:
     """What makes the client, and its socket timeout. Asks nobody. ValueError, TypeError: a wrong URL."""
-    parts = urlsplit(url)
+    scheme, _, rest = url.partition("://")
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    # Apart from the hosts: some Pythons (3.11.2) refuse a list of them with an IPv6 address in it.
+    parts = urlsplit(f"{scheme}://hosts{rest.removeprefix(netloc)}")
     base, plus, form = parts.scheme.partition("+")
     if plus and (base not in {"redis", "rediss"} or form not in {"sentinel", "cluster"}):
         raise ValueError(parts.scheme)
     query = dict(parse_qsl(parts.query))
     of_sentinels = {name: query.pop(f"sentinel_{name}", None) for name in ("username", "password")}
-    users, at, hosts = parts.netloc.rpartition("@")
+    users, at, hosts = netloc.rpartition("@")
     service, _, db = parts.path.strip("/").partition("/") if form == "sentinel" else ("", "", parts.path)
     # redis-py reads a URL of one host, and turns the options of its query into what they should be.
     single = url
