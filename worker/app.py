@@ -33,6 +33,7 @@ from worker.settings import Settings
 log = structlog.get_logger()
 
 STALLED_S = 60.0  # a polling thread silent for this long is not alive
+HUNG_S = 300.0  # nor is an outbox: a transaction's three steps give up after 60 s each
 JOIN_S = 2.0
 
 Batches = queue.SimpleQueue[Batch | None]  # None: no more will come
@@ -59,6 +60,7 @@ class App:
         self._intake = intake_of(self._assignment, self._to_screen)
         self._failure: FatalError | None = None
         self._draining = False  # a plain flag, as the intake's: set by a signal handler
+        self._committing_since: float | None = None
         self.ready = self._intake.joined
 
     def run(self, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer) -> None:
@@ -69,7 +71,7 @@ class App:
             outbox = Outbox(self._outcomes, consumer, producer, self._assignment, self._metrics)
             stations = [
                 self._station("screener", self._screen, self._to_screen, self._to_commit),
-                self._station("outbox", outbox.commit, self._to_commit, None),
+                self._station("outbox", self._committing(outbox), self._to_commit, None),
             ]
             log.info("worker_started", health_port=health.port, group=self._settings.group)
             try:
@@ -123,6 +125,14 @@ class App:
             self._screener.screen(batch)
             self._intake.pace.note(batch.tokens, time.monotonic() - began)
 
+    def _committing(self, outbox: Outbox) -> Callable[[Batch], None]:
+        def commit(batch: Batch) -> None:
+            self._committing_since = time.monotonic()
+            outbox.commit(batch)
+            self._committing_since = None
+
+        return commit
+
     def _fail(self, station: str, error: BaseException) -> None:
         """Keep the first failure, void what is in flight, stop reading."""
         if not isinstance(error, FatalError):
@@ -153,8 +163,13 @@ class App:
             stations[-1].join(JOIN_S)  # a commit already under way may still end well
 
     def _live(self) -> str | None:
-        silent = time.monotonic() - self._intake.last_poll
-        return f"polling stopped {silent:.0f} s ago" if silent > STALLED_S else None
+        now = time.monotonic()
+        if (silent := now - self._intake.last_poll) > STALLED_S:
+            return f"polling stopped {silent:.0f} s ago"
+        since = self._committing_since
+        if since is not None and now - since > HUNG_S:
+            return f"a commit has not ended for {now - since:.0f} s"
+        return None
 
     def _ready(self) -> str | None:
         if self._draining:

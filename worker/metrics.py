@@ -89,7 +89,7 @@ CATALOGUE: Final = (
         "mimamori_latency_seconds",
         Histogram,
         "Seconds from a record's timestamp to its committed outcome.",
-        "High with lag: add workers. High without: lower max_wait_ms and max_tokens, or look at the brokers.",
+        "High with lag: add workers. High without: lower max_wait_ms and max_batch_s, or see to the brokers.",
         (),
         LATENCY_BUCKETS,
     ),
@@ -103,7 +103,7 @@ CATALOGUE: Final = (
         "mimamori_voided_batches_total",
         Counter,
         "Batches dropped because their assignment ended; their records are read again.",
-        "Steady: batches take longer than revoke_s; lower max_tokens.",
+        "Steady: batches take longer than revoke_s; lower max_batch_s.",
     ),
     Metric(
         "mimamori_in_flight_batches",

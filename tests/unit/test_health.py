@@ -3,7 +3,7 @@
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import structlog
@@ -12,10 +12,10 @@ import schemas
 from schemas.events import Message
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, settings, wait_for
-from worker.batch import Record
+from worker.batch import Offsets, Outbound, Record
 from worker.errors import SettingsError
 from worker.health import Health
-from worker.kafka import Consumer, RebalanceListener
+from worker.kafka import Consumer, Membership, RebalanceListener
 from worker.metrics import CATALOGUE, Metrics
 
 
@@ -120,13 +120,26 @@ class StuckConsumer(MemoryConsumer):
         return super().poll(limit, timeout_s)
 
 
+class HangingProducer(MemoryProducer):
+    """A producer whose commit does not return until told, whatever deadline it was given."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        super().__init__(broker, "a")
+        self.go_on = threading.Event()
+
+    def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
+        self.go_on.wait(30)
+        super().commit(outbound, offsets, membership)
+
+
 class Worker:
     """A running app on the in-memory broker; its consumer is stuck until told otherwise."""
 
     def __init__(self) -> None:
-        broker = MemoryBroker()
+        self.broker = broker = MemoryBroker()
         for name in schemas.topic_names().values():
             broker.create(name, 1)
+        self.producer = HangingProducer(broker)
         consumers: list[StuckConsumer] = []
 
         def consumer_of(listener: RebalanceListener) -> Consumer:
@@ -134,9 +147,7 @@ class Worker:
             return consumers[0]
 
         with structlog.testing.capture_logs() as lines:
-            self.running = Running(
-                build_app(settings(health_port=0)), consumer_of, MemoryProducer(broker, "a")
-            )
+            self.running = Running(build_app(settings(health_port=0)), consumer_of, self.producer)
             wait_for(lambda: any(line["event"] == "worker_started" for line in lines))
         (self.port,) = (line["health_port"] for line in lines if line["event"] == "worker_started")
         self.go_on = consumers[0].go_on
@@ -147,6 +158,7 @@ def worker() -> Iterator[Worker]:
     started = Worker()
     yield started
     started.go_on.set()
+    started.producer.go_on.set()
     started.running.stop()
 
 
@@ -168,4 +180,17 @@ def test_a_worker_is_alive_only_while_its_polling_thread_turns(
     wait_for(lambda: get(worker.port, "/livez")[0] == 503)
     assert get(worker.port, "/livez")[1].startswith("polling stopped")
     worker.go_on.set()
+    wait_for(lambda: get(worker.port, "/livez")[0] == 200)
+
+
+def test_a_worker_whose_commit_never_returns_is_not_alive(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its polling thread would keep its partitions for ever."""
+    monkeypatch.setattr("worker.app.HUNG_S", 0.2)
+    worker.go_on.set()
+    worker.broker.append(schemas.topic_names()[Message], b"k", b"not JSON")
+    wait_for(lambda: get(worker.port, "/livez")[0] == 503)
+    assert get(worker.port, "/livez")[1].startswith("a commit has not ended for")
+    worker.producer.go_on.set()
     wait_for(lambda: get(worker.port, "/livez")[0] == 200)
