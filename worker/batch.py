@@ -63,6 +63,11 @@ class Entry(msgspec.Struct, gc=False):
     scores: Scores | None = None
     cached: bool = False
 
+    @property
+    def may_be_read(self) -> bool:
+        """Whether the model may get it: it has no scores yet, or none of its severity."""
+        return self.message is not None and (self.scores is None or self.scores.severity is None)
+
 
 @dataclass(slots=True)
 class Batch:
@@ -72,6 +77,8 @@ class Batch:
     opened_at: float  # monotonic seconds
     entries: list[Entry] = field(default_factory=list)
     tokens: int = 0  # estimated tokens still to read; cached and rejected entries cost none
+    to_read: int = 0  # entries that the model may get
+    alone: bool = False  # one of them has to be read alone
 
     @property
     def offsets(self) -> Offsets:

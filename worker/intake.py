@@ -20,10 +20,12 @@ from worker.batch import Batch, Entry, Partition, Record
 from worker.cache import ScoreCache
 from worker.decode import decode
 from worker.errors import RecordError, RetryableError
+from worker.in_hand import InHand
 from worker.kafka import Consumer
 from worker.metrics import Metrics
 from worker.pace import Pace
 from worker.settings import Settings
+from worker.suspicion import DEATHS_ALONE
 
 log = structlog.get_logger()
 
@@ -33,6 +35,10 @@ CHUNK = 500  # records per poll: one cache round trip each
 BACKOFF_S = (0.05, 5.0)  # first and longest pause before reading again what was voided
 BYTES_PER_TOKEN = 4  # a budget, not a measurement: the engine counts exactly when it packs rows
 LAG_EVERY_S = 5.0
+DEADLY = (
+    f"the worker ended {DEATHS_ALONE} times while the model read this message alone: by a crash, by its memory, "
+    "or because the device did not answer"
+)
 
 
 class Intake:
@@ -46,6 +52,7 @@ class Intake:
         assignment: Assignment,
         metrics: Metrics,
         batches: "queue.SimpleQueue[Batch | None]",
+        in_hand: InHand,
     ) -> None:
         self._batches = batches  # bounded: never more than `max_batches` are in flight
         self._settings = settings
@@ -53,6 +60,7 @@ class Intake:
         self._cache = cache
         self._assignment = assignment
         self._metrics = metrics
+        self._in_hand = in_hand
         self._stopping = False  # a plain flag: a signal handler sets it, and must not take a lock
         self._open: Batch | None = None
         self._waiting: deque[Entry] = deque()  # polled and not yet in flight: at most one poll's worth
@@ -85,6 +93,7 @@ class Intake:
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """See `worker.kafka.RebalanceListener`."""
+        self._in_hand.inherit(partitions)
         self._assigned |= set(partitions)
         self._report_assignment()
         self.joined.set()
@@ -163,12 +172,19 @@ class Intake:
     def _fill(self) -> None:
         """Move what waits into batches, as much as may be in flight."""
         while self._waiting:
-            tokens = self._tokens_of(self._waiting[0])
+            entry = self._waiting[0]
+            tokens = self._tokens_of(entry)
+            suspect = entry.may_be_read and self._in_hand.is_suspect(entry.record)
+            if self._open is not None and self._open.to_read and entry.may_be_read:
+                if suspect or self._open.alone:  # either is read alone
+                    self._close_batch()
             # What costs the model nothing may always join an open batch.
             if (tokens or self._open is None) and not self._has_room(tokens, 0):
                 return
             batch = self._open or self._open_batch()
             batch.entries.append(self._waiting.popleft())
+            batch.to_read += entry.may_be_read
+            batch.alone = batch.alone or suspect
             if tokens:
                 batch.tokens += tokens
                 self._assignment.add(tokens)
@@ -191,9 +207,12 @@ class Intake:
 
     def _entry(self, record: Record) -> Entry:
         try:
-            return Entry(record, message=decode(record.value, self._task, self._settings.max_text_chars))
+            message = decode(record.value, self._task, self._settings.max_text_chars)
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
+        if self._in_hand.is_condemned(record):
+            return Entry(record, rejection=RecordError("unscreenable", DEADLY))
+        return Entry(record, message=message)
 
     def _open_batch(self) -> Batch:
         self._assignment.open()
@@ -235,6 +254,7 @@ class Intake:
                 return
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._in_hand.forget(partitions)
         self._assigned -= set(partitions)
         self._report_assignment()
 

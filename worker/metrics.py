@@ -57,6 +57,13 @@ CATALOGUE: Final = (
         ("reason",),
     ),
     Metric(
+        "mimamori_deaths_in_hand_total",
+        Counter,
+        "Partitions taken over from a worker that died with their records in the model's hands.",
+        "Rising: some message kills or hangs workers; the log's predecessor_died_in_hand names the offsets, and "
+        "after four deaths it is a dead letter. On and on: the device or the memory limit is at fault.",
+    ),
+    Metric(
         "mimamori_cache_lookups_total",
         Counter,
         "Texts looked up in the score cache, by result (local, redis, miss).",

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 import structlog
 
 from schemas.events import Message, Thresholds
-from schemas.topics import load_topics, topic_names
+from schemas.topics import in_hand_topic, load_topics, topic_names
 from worker.app import App
 from worker.bundle import Bundle
 from worker.cache import ScoreCache, open_cache
 from worker.engine import Engine, load_engine
 from worker.errors import BrokerError, SettingsError
+from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import read_topics
 from worker.metrics import Metrics
@@ -80,7 +82,7 @@ def settle_memory() -> None:
 
 
 def require_topics(settings: Settings) -> None:
-    """Raise BrokerError where Kafka cannot be reached or one of the five topics is missing."""
+    """Raise BrokerError where Kafka cannot be reached or a topic is missing."""
     states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:
@@ -95,13 +97,20 @@ def assemble(settings: Settings, bundle: Bundle, engine: Engine, cache: ScoreCac
     manifest = bundle.manifest
     task = manifest.task
     outcomes = Outcomes(settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint)
+    in_hand = InHand(open_in_hand_topic(settings), metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, policy, cache),
         outcomes,
+        in_hand,
         metrics,
     )
+
+
+def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
+    """Where the group's workers write down what is in the model's hands."""
+    return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))
 
 
 def policy_of(settings: Settings, bundle: Bundle) -> Policy:

@@ -75,8 +75,9 @@ def assemble(settings: Settings, job: Job) -> App:
     cache = open_cache(settings, fingerprint, metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, ALL_CLEAR, cache),
         Outcomes(settings, ALL_CLEAR, task.name, task.level_names, engine.reading, fingerprint),
+        in_hand,
         metrics,
     )

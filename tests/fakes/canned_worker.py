@@ -17,6 +17,7 @@ from worker.kafka.producer import KafkaProducer
 from worker.logs import configure_logs
 from worker.scores import Scores
 from worker.settings import load_settings
+from worker.startup import open_in_hand_topic
 
 
 class CountingEngine(CannedEngine):
@@ -34,7 +35,7 @@ def main() -> None:
     settings = load_settings()
     configure_logs(settings.log_format)
     engine = CountingEngine(levels=3, seconds_per_message=float(os.environ["SECONDS_PER_MESSAGE"]))
-    app = build_app(settings, engine=engine)
+    app = build_app(settings, engine=engine, notes=open_in_hand_topic(settings))
     signal.signal(signal.SIGTERM, lambda *_: app.stop())
 
     def join(listener: RebalanceListener) -> Consumer:

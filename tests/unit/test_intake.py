@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.memory_broker import MemoryInHandTopic
 from tests.fakes.worker_app import settings
 from worker.assignment import Assignment
 from worker.batch import Batch, Record
 from worker.cache import NoCache
+from worker.in_hand import InHand
 from worker.intake import Intake, backoff_s
 from worker.kafka import Membership
 from worker.metrics import Metrics
@@ -67,6 +69,8 @@ class ScriptedConsumer:
 class Fixture:
     def __init__(self, cache: NoCache | None = None, **overrides: object) -> None:
         self.assignment = Assignment()
+        self.notes = MemoryInHandTopic()
+        self.in_hand = InHand(self.notes, Metrics())
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self.intake = Intake(
             settings(None, **overrides),
@@ -75,6 +79,7 @@ class Fixture:
             self.assignment,
             Metrics(),
             self.batches,
+            self.in_hand,
         )
 
     def run(self, *steps: Step, while_paused: bool = False) -> ScriptedConsumer:
