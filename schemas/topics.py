@@ -55,7 +55,7 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_topics(
     prefix: str = "mimamori.", *, partitions: int | None = None, replication_factor: int | None = None
 ) -> tuple[TopicDefinition, ...]:
-    """The definitions, events in the order of `schemas.kinds.KINDS`, then internal; named `prefix` + page name.
+    """The definitions: events in the order of `schemas.kinds.KINDS`, then internal; `prefix` + page name.
 
     `partitions` and `replication_factor` replace what the pages say, for all topics of events alike: review
     cases and decisions must keep equal counts. In-sync replicas never exceed the replicas.

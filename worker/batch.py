@@ -80,6 +80,16 @@ class Batch:
     to_read: int = 0  # entries that the model may get
     alone: bool = False  # one of them has to be read alone
 
+    def takes(self, entry: Entry, *, alone: bool) -> bool:
+        """Whether `entry` may join: what is read `alone` shares the model with nothing."""
+        return not (self.to_read and entry.may_be_read and (alone or self.alone))
+
+    def add(self, entry: Entry, *, alone: bool = False) -> None:
+        """Let `entry` join."""
+        self.entries.append(entry)
+        self.to_read += entry.may_be_read
+        self.alone = self.alone or alone
+
     @property
     def offsets(self) -> Offsets:
         """Per partition, the offset after the last entry: what a commit of this batch means."""

@@ -1,12 +1,12 @@
 """What the model has in hand, written down where the next worker finds it, before each call.
 
 A message can take the process with it, or never come back: nothing in this process can say so afterwards. So
-a note stands in Kafka, acknowledged, before the model gets anything (the topic's key is group, topic and
-partition: whoever is given the partition finds it, whatever its name), and is taken back when the call ends,
-however it ends. What it means to the next one is in `suspicion.py`.
+a note stands in Kafka, acknowledged, before the model gets anything, and is taken back when the call ends,
+however it ends. Its key is group, topic and partition: whoever is given the partition finds it. What it means
+to them is in `suspicion.py`.
 
-Nothing is written where nothing is to be read, and nothing is decided here about delivery: a note that is lost
-or stale costs a death more, or some speed.
+Nothing is written where nothing is to be read, and nothing is decided here about delivery: a note that is
+lost or stale costs a death more, or some speed.
 """
 
 import secrets
@@ -54,9 +54,7 @@ class InHand:
             note = _decoded(found.get(place))
             if note.held is not None and note.writer != self._me:
                 self._metrics.count("mimamori_deaths_in_hand_total")
-                log.warning(
-                    "predecessor_died_in_hand", topic=place[0], partition=place[1], **_told(note.held)
-                )
+                log.warning("died_in_hand", topic=place[0], partition=place[1], **_told(note.held))
                 note = note.inherited()
             note = replace(note, writer=self._me, held=None)
             with self._lock:
@@ -85,7 +83,7 @@ class InHand:
 
     @contextmanager
     def holding(self, batch: Batch) -> Iterator[None]:
-        """Have the batch written down for the length of a block. BrokerError: Kafka does not take the note."""
+        """Have the batch written down for the length of a block. BrokerError: Kafka takes no note."""
         held = held_of(batch)
         if not held:
             yield

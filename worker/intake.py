@@ -25,7 +25,7 @@ from worker.kafka import Consumer
 from worker.metrics import Metrics
 from worker.pace import Pace
 from worker.settings import Settings
-from worker.suspicion import DEATHS_ALONE
+from worker.suspicion import DETAIL
 
 log = structlog.get_logger()
 
@@ -35,10 +35,6 @@ CHUNK = 500  # records per poll: one cache round trip each
 BACKOFF_S = (0.05, 5.0)  # first and longest pause before reading again what was voided
 BYTES_PER_TOKEN = 4  # a budget, not a measurement: the engine counts exactly when it packs rows
 LAG_EVERY_S = 5.0
-DEADLY = (
-    f"the worker ended {DEATHS_ALONE} times while the model read this message alone: by a crash, by its memory, "
-    "or because the device did not answer"
-)
 
 
 class Intake:
@@ -175,16 +171,13 @@ class Intake:
             entry = self._waiting[0]
             tokens = self._tokens_of(entry)
             suspect = entry.may_be_read and self._in_hand.is_suspect(entry.record)
-            if self._open is not None and self._open.to_read and entry.may_be_read:
-                if suspect or self._open.alone:  # either is read alone
-                    self._close_batch()
+            if self._open is not None and not self._open.takes(entry, alone=suspect):
+                self._close_batch()
             # What costs the model nothing may always join an open batch.
             if (tokens or self._open is None) and not self._has_room(tokens, 0):
                 return
             batch = self._open or self._open_batch()
-            batch.entries.append(self._waiting.popleft())
-            batch.to_read += entry.may_be_read
-            batch.alone = batch.alone or suspect
+            batch.add(self._waiting.popleft(), alone=suspect)
             if tokens:
                 batch.tokens += tokens
                 self._assignment.add(tokens)
@@ -211,7 +204,7 @@ class Intake:
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
         if self._in_hand.is_condemned(record):
-            return Entry(record, rejection=RecordError("unscreenable", DEADLY))
+            return Entry(record, rejection=RecordError("unscreenable", DETAIL))
         return Entry(record, message=message)
 
     def _open_batch(self) -> Batch:

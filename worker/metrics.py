@@ -60,8 +60,8 @@ CATALOGUE: Final = (
         "mimamori_deaths_in_hand_total",
         Counter,
         "Partitions taken over from a worker that died with their records in the model's hands.",
-        "Rising: some message kills or hangs workers; the log's predecessor_died_in_hand names the offsets, and "
-        "after four deaths it is a dead letter. On and on: the device or the memory limit is at fault.",
+        "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
+        "the log names the offsets. On and on: look at the device and the memory limit.",
     ),
     Metric(
         "mimamori_cache_lookups_total",

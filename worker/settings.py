@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     watchdog_floor_s: Seconds = Field(
         120.0,
         description="A call of the model may take this long, or watchdog_factor times as long as measured, "
-        "whichever is more; then the process ends, to be started again. Raise it where the first calls take longer.",
+        "whichever is more; then the process ends, to be started again. Raise it for a very slow device.",
     )
     watchdog_factor: float = Field(20.0, gt=1, description="See watchdog_floor_s.")
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")

@@ -4,9 +4,9 @@
     suspects    ranges that were in hand when a worker died: after DEATHS_TOGETHER read one message at a time
     accused     messages that were alone in hand when a worker died: after DEATHS_ALONE dead letters
 
-No rule tells a crash from a deploy or a `kill -9`, so one death proves nothing: one that strikes by chance costs
-nobody their label, only some speed. For an innocent message to become a dead letter, two processes must be
-killed by something else while the model reads that message and no other.
+Nothing tells a crash from a `kill -9`, so one death proves nothing: one that strikes by chance costs nobody
+their label, only some speed. For an innocent message to become a dead letter, two processes must be killed by
+something else while the model reads that message and no other.
 """
 
 from typing import Final
@@ -18,6 +18,10 @@ from worker.batch import Record
 
 DEATHS_TOGETHER: Final = 2
 DEATHS_ALONE: Final = 2
+DETAIL: Final = (
+    f"the worker ended {DEATHS_ALONE} times while the model read this message alone: a crash, its memory, or "
+    "a device that did not answer"
+)
 _KEPT: Final = 32  # suspects, and accused, of a partition: the newest
 
 
@@ -71,11 +75,9 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def is_suspect(self, record: Record) -> bool:
         """Whether the record must be read alone."""
-        if any(
-            one.deaths >= DEATHS_TOGETHER and one.first <= record.offset <= one.last for one in self.suspects
-        ):
-            return True
-        return self._deaths_alone(record) > 0
+        at = record.offset
+        together = (one for one in self.suspects if one.deaths >= DEATHS_TOGETHER)
+        return self._deaths_alone(record) > 0 or any(one.first <= at <= one.last for one in together)
 
     def is_condemned(self, record: Record) -> bool:
         """Whether the record must not be read again."""

@@ -4,8 +4,8 @@ Nothing in Python can end a call into a device library that does not return. The
 supervisor starts another one, which finds what was in hand (`in_hand.py`) and counts this as any other death.
 
 A thread looks every TICK_S and counts its own looks, not the clock: a process that was stopped, or a machine
-that was asleep, has not waited. A library that hangs with the interpreter's lock in its hands stops that thread
-too; then the interpreter's own watchdog, which needs no lock, says where every thread is and ends the process.
+that was asleep, has not waited. A library that hangs with the interpreter's lock stops that thread too; then
+the interpreter's own watchdog, which needs no lock, says where every thread is and ends the process.
 """
 
 import faulthandler
