@@ -80,4 +80,4 @@ def _thresholds(settings: Settings, bundle: Bundle) -> str:
 
 def _broker(settings: Settings) -> str:
     require_topics(settings)
-    return f"{settings.bootstrap} answers, the five topics {settings.topic_prefix}… are there"
+    return f"{settings.bootstrap} answers, the topics {settings.topic_prefix}… are there"

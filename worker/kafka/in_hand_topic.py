@@ -20,6 +20,7 @@ CLOSE_S = 1.0
 CHUNK = 5000
 PARTITION = 0
 
+_GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC}
 # A static membership is the consumer's that reads messages; this one joins no group.
 _NOT_OURS = {"group.instance.id"}
 
@@ -67,12 +68,13 @@ class KafkaInHandTopic:
             },
         )
         try:
+            self._check(consumer)
             consumer.assign([ck.TopicPartition(self._topic, PARTITION, ck.OFFSET_BEGINNING)])
             deadline = time.monotonic() + READ_S
             while True:
                 for message in consumer.consume(CHUNK, 0.01):
                     if (error := message.error()) is not None:
-                        if self._is_end(error):
+                        if error.code() == ck.KafkaError._PARTITION_EOF:
                             return found
                         continue
                     place = wanted.get(message.key() or b"")
@@ -107,15 +109,16 @@ class KafkaInHandTopic:
         topic, number = place
         return f"{self._group}/{topic}/{number}".encode()
 
-    def _is_end(self, error: ck.KafkaError) -> bool:
-        """Whether the end was reached. BrokerError: it never will be."""
-        if error.code() == ck.KafkaError._PARTITION_EOF:
-            return True
-        if error.code() in {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC}:
+    def _check(self, consumer: ck.Consumer) -> None:
+        """See that the topic is there and may be read: a consumer alone would wait for it in silence."""
+        try:
+            error = consumer.list_topics(self._topic, READ_S).topics[self._topic].error
+        except ck.KafkaException as failure:
+            raise RetryableError(f"cannot look for {self._topic}: {failure.args[0].name()}") from None
+        if error is not None and error.code() in _GONE:
             raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
-        if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise BrokerError(f"cannot read {self._topic}: let this worker read and write it")
-        return False
+        if error is not None and error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise BrokerError(f"cannot read {self._topic}: give this worker the right to read and write it")
 
     def _note_failure(self, error: ck.KafkaError | None, _: ck.Message) -> None:
         self._failed = error or self._failed
