@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from unittest import mock
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import schemas
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
-from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
+from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHandTopic, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
 from worker.batch import Batch, Entry, Record
 from worker.decode import decode
@@ -22,6 +23,7 @@ from worker.errors import BrokerError, DeviceError
 from worker.kafka import Consumer, RebalanceListener
 from worker.scores import Scores
 from worker.settings import Settings
+from worker.suspicion import Accused, Note
 
 NAMES = schemas.topic_names()
 MESSAGES, LABELS, CASES, DEAD = NAMES[Message], NAMES[Label], NAMES[ReviewCase], NAMES[DeadLetter]
@@ -367,3 +369,25 @@ def test_a_key_too_long_for_any_outcome_topic_is_replaced_by_its_digest() -> Non
     keys = {record.key for topic in (LABELS, DEAD) for record in broker.read(topic)}
     assert len(keys) == 1
     assert len(keys.pop() or b"") == 32
+
+
+class Unable(CannedEngine):
+    """Reads nothing any more: not even a control text."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        raise DeviceError(f"gone, with {len(texts)} to read")
+
+
+def test_a_device_that_is_gone_accuses_no_message() -> None:
+    """One death more and the message would be a dead letter: so the engine must first read a control text."""
+    broker = make_broker(partitions=1)
+    send(broker, message(1))
+    (sent,) = broker.read(MESSAGES)
+    note = Note(accused=(Accused(0, sent.timestamp_ms, 1),))
+    notes = MemoryInHandTopic({(MESSAGES, 0): msgspec.json.encode(note)})
+    worker = start(broker, settings(), engine=Unable(levels=3), notes=notes)
+    worker.thread.join(30)
+    assert isinstance(worker.error, DeviceError)
+    assert notes.notes[MESSAGES, 0] == msgspec.json.encode(note)  # nothing was in hand
+    drain(broker, [start(broker, settings(), name="b", notes=notes)])
+    assert [type(outcome) for outcome in outcomes(broker)] == [Label]
