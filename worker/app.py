@@ -89,9 +89,10 @@ class App:
             finally:
                 self._draining = True
                 self._intake.drain_until = -math.inf if self._failure else self._intake.drain_until
+                if self._failure is not None:
+                    stations[0].join(JOIN_S)  # a call that ends while its partitions are ours accuses nothing
                 consumer.close()
                 producer.close()
-                stations[0].join(JOIN_S if self._failure else 0)  # a call that ends in time accuses nobody
                 self._in_hand.close()
                 self._watchdog.close()
         if self._failure is not None:

@@ -85,6 +85,7 @@ class Watchdog:
             call.waited_s += TICK_S
             if call.waited_s >= call.limit_s and call is self._call:
                 _tell(call)
+                self._call = None
                 self._end(EXIT_CODE)
 
 

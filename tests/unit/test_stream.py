@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 import time
 from collections.abc import Sequence
 from unittest import mock
@@ -16,11 +17,11 @@ import schemas
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHandTopic, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
-from worker.batch import Batch, Entry, Record
+from worker.batch import Batch, Entry, Offsets, Outbound, Record
 from worker.decode import decode
 from worker.engine.canned import CannedEngine
 from worker.errors import BrokerError, DeviceError
-from worker.kafka import Consumer, RebalanceListener
+from worker.kafka import Consumer, Membership, RebalanceListener
 from worker.scores import Scores
 from worker.settings import Settings
 from worker.suspicion import Accused, Note
@@ -391,3 +392,32 @@ def test_a_device_that_is_gone_accuses_no_message() -> None:
     assert notes.notes[MESSAGES, 0] == msgspec.json.encode(note)  # nothing was in hand
     drain(broker, [start(broker, settings(), name="b", notes=notes)])
     assert [type(outcome) for outcome in outcomes(broker)] == [Label]
+
+
+def test_a_worker_that_stops_for_another_reason_accuses_nothing_it_still_answers() -> None:
+    """The outbox fails while the model reads the next message, which takes a little longer."""
+    second, failed = threading.Event(), threading.Event()
+
+    class Busy(CannedEngine):
+        def read(self, texts: Sequence[str]) -> list[Scores]:
+            if any("1" in text for text in texts):
+                second.set()
+                failed.wait(30)
+                time.sleep(0.3)  # this is the fault: a device that is busy
+            return super().read(texts)
+
+    class Fenced(MemoryProducer):
+        def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
+            del outbound, offsets, membership
+            second.wait(30)
+            failed.set()
+            raise BrokerError("this worker was fenced")
+
+    broker, notes = make_broker(partitions=1), MemoryInHandTopic()
+    send(broker, message(0), message(1))
+    app = build_app(settings(max_records=1), engine=Busy(levels=3), notes=notes)
+    worker = Running(app, lambda listener: MemoryConsumer(broker, MESSAGES, listener), Fenced(broker, "a"))
+    worker.thread.join(30)
+    assert isinstance(worker.error, BrokerError)
+    assert second.is_set()
+    assert msgspec.json.decode(notes.notes[MESSAGES, 0], type=Note).held is None
