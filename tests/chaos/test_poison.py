@@ -144,7 +144,7 @@ def test_a_crash_and_a_hang_end_in_dead_letters_and_in_no_other(start: Start) ->
 
 def test_whoever_takes_over_goes_on_counting(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers, under new names at every start, and slow to come back: the other gets the partition."""
-    monkeypatch.setattr(fleet, "CRASH_PAUSE_S", 2.5)
+    monkeypatch.setattr(fleet, "CRASH_PAUSE_S", 1.5)
     run, poisons = start(2), {125: "eat"}
     run.static = False
     run.send(poisons)

@@ -63,3 +63,12 @@ def test_a_topic_that_is_not_there_is_named_with_its_remedy(kafka_bootstrap: str
     topic = KafkaInHandTopic({"bootstrap.servers": kafka_bootstrap}, "a", "nobody-made.in-hand")
     with pytest.raises(BrokerError, match=r"nobody-made\.in-hand is not there: run `mimamori topics apply`"):
         topic.read(PLACES)
+
+
+def test_settings_of_the_membership_are_not_this_client_s(kafka_bootstrap: str) -> None:
+    """With group.protocol=consumer a poll interval may be shorter than the session timeout of the classic one."""
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    config = {"bootstrap.servers": kafka_bootstrap}
+    apply_topics(config, load_topics(prefix, replication_factor=1, partitions=1))
+    impatient = {**config, "max.poll.interval.ms": 3000, "group.instance.id": "a"}
+    assert KafkaInHandTopic(impatient, "a", in_hand_topic(prefix)).read(PLACES) == {}

@@ -21,8 +21,14 @@ CHUNK = 5000
 PARTITION = 0
 
 _GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC}
-# A static membership is the consumer's that reads messages; this one joins no group.
-_NOT_OURS = {"group.instance.id"}
+# What is said of the membership is said of the consumer that reads messages: this one joins no group.
+_NOT_OURS = {
+    "group.instance.id",
+    "group.remote.assignor",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+}
 
 
 class KafkaInHandTopic:
