@@ -7,6 +7,7 @@ import json
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -117,6 +118,8 @@ def start(kafka_bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def assert_exactly_once(run: Run, poisons: dict[int, str]) -> None:
     """Each message has one outcome, in its partition's order; dead letters are the deadly, and they alone."""
+    origins = Counter((label.origin.partition, label.origin.offset) for label in run.labels)
+    assert [origin for origin, count in origins.items() if count > 1] == []
     assert sorted(label.message_id for label in run.labels) == sorted(
         f"m{n}" for n in range(SENT) if n not in poisons
     )

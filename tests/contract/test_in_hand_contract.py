@@ -66,7 +66,7 @@ def test_a_topic_that_is_not_there_is_named_with_its_remedy(kafka_bootstrap: str
 
 
 def test_settings_of_the_membership_are_not_this_client_s(kafka_bootstrap: str) -> None:
-    """With group.protocol=consumer a poll interval may be shorter than the session timeout of the classic one."""
+    """With group.protocol=consumer a poll interval may be shorter than the classic session timeout."""
     prefix = f"{uuid.uuid4().hex[:8]}."
     config = {"bootstrap.servers": kafka_bootstrap}
     apply_topics(config, load_topics(prefix, replication_factor=1, partitions=1))
