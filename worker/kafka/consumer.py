@@ -5,6 +5,7 @@ away one by one. In the classic one the members elect one of them to assign; in 
 """
 
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from worker.settings import GroupProtocol
 log = structlog.get_logger()
 
 OFFSETS_TIMEOUT_S = 10.0
+STARTS_S = 50.0  # longer than a dead worker's transaction stays open; /livez allows 60
 _NOTE = b"CGMDv2:"
 _GROUP: dict[GroupProtocol, dict[str, Any]] = {
     "classic": {
@@ -170,12 +172,36 @@ class KafkaConsumer:
     def _on_assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
         self._assigned |= _names(partitions)
-        consumer.incremental_assign(partitions)
+        consumer.incremental_assign(self._starts(consumer, partitions))
         # librdkafka remembers a pause through unassign and assign: a partition that comes back to a worker
         # that was paused when it left would stay paused for ever.
         (consumer.pause if self._paused else consumer.resume)(partitions)
         self._note_membership()
         self._listener.assigned(sorted(_names(partitions)))
+
+    def _starts(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> list[ck.TopicPartition]:
+        """Where to begin, asked for here and not left to the client.
+
+        While a dead worker's transaction with their offsets is open the answer has to wait. Where the client
+        waits and the group rebalances again, it gives up and begins at the topic's start: every label twice.
+        """
+        deadline = time.monotonic() + STARTS_S
+        while partitions:
+            try:
+                found = consumer.committed(partitions, timeout=OFFSETS_TIMEOUT_S)
+                failed = next((position.error for position in found if position.error), None)
+            except ck.KafkaException as error:
+                failed = error.args[0]
+            if failed is None:
+                for position in found:
+                    if position.offset < 0:  # nothing committed yet
+                        position.offset = ck.OFFSET_BEGINNING
+                return found
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"the group's offsets were not told for {STARTS_S:.0f} s ({failed.name()}): is Kafka up?"
+                )
+        return partitions
 
     def _on_revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
