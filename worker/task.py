@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from worker.errors import TaskError
+from worker.plain_yaml import require_plain
 
 MINIMUM_LEVELS = 2
 SHIPPED = Path(__file__).parent / "tasks"
@@ -50,6 +51,8 @@ class PolicyDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse thresholds that could never mean what they say."""
         if not 0.0 <= self.lower <= self.upper <= 1.0:
             raise ValueError("policy needs 0 <= lower <= upper <= 1")
+        if not self.lower < 1.0:
+            raise ValueError("policy needs lower < 1: every message would be clear")
         if not 0.0 < self.tolerated_miss_rate < 1.0:
             raise ValueError("policy needs 0 < tolerated_miss_rate < 1")
         if not 0.0 <= self.quality_sample_share <= 1.0:
@@ -109,13 +112,15 @@ def load_task(name_or_path: str | Path) -> Task:
     if path.suffix not in {".yaml", ".yml"}:
         path = SHIPPED / f"{name_or_path}.yaml"
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Task)
+        content = path.read_bytes()
+        require_plain(content)
+        return msgspec.yaml.decode(content, type=Task)
     except OSError:
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise TaskError(
             f"no task at {path}: give a YAML file, or one of the shipped tasks ({shipped})"
         ) from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:  # the latter of dates that are none, and the like
         one_line = " ".join(str(error).split())  # the YAML parser points at a place in several
         raise TaskError(f"{path}: {one_line}") from None
 

@@ -3,10 +3,11 @@
 import os
 from typing import Final
 
+import msgspec
 import numpy as np
 import structlog
 
-from worker.bundle import Bundle
+from worker.bundle import TOKENIZER, Bundle
 from worker.engine.choice import Choice, choose
 from worker.engine.contract import Device, DeviceChoice, Engine, Graph, Ids, Output, PrecisionChoice
 from worker.engine.onnxruntime_device import OnnxRuntimeDevice
@@ -15,6 +16,7 @@ from worker.engine.proof import prove
 from worker.engine.reader import Reader, load_tokenizer, tokenise_prompt
 from worker.engine.reading import PooledEngine, PromptedEngine, Windowing
 from worker.errors import BundleError, SettingsError
+from worker.tokenizer_trial import try_tokenizer
 
 DEFAULT: Final = Windowing()
 
@@ -89,6 +91,7 @@ def load_engine(
     # Memory is taken, and too little of it noticed, now rather than at the first long message.
     reader.rows([[blank] * longest])
     reader.device.settle()
+    bundle.require_same()
     log.info(
         "engine_loaded",
         runs=engine.describe(),
@@ -111,6 +114,10 @@ def open_reader(
 ) -> Reader:
     """Open one output of a bundle's graph, the prefix bound. `load_engine` says what the arguments mean."""
     choice = choose(device, precision, bundle.manifest.precision)
+    manifest = bundle.manifest
+    try_tokenizer(
+        bundle.path / TOKENIZER, manifest.files.get(TOKENIZER, ""), msgspec.structs.astuple(manifest.prompt)
+    )
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
