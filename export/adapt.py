@@ -27,7 +27,7 @@ from export.staging import staged
 from export.thresholds import conformal_bounds, needed
 from worker.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, Heads, write_manifest
 from worker.engine import DeviceChoice, PrecisionChoice, Reader, open_reader
-from worker.engine.proof import prove
+from worker.engine.proof import head_scores, prove
 from worker.engine.reading import Windowing, cut, sigmoid
 from worker.errors import BundleError, TaskError
 from worker.reference import REFERENCE
@@ -84,8 +84,9 @@ def adapt(
 
     `progress` gets a stage's name, how much of it is done, and how much there is.
 
-    Raises TaskError: too few examples, or of one class only. BundleError: the bundle is not a full
-    one, `out` exists, or the cut graph differs from the full one. DeviceError: as in `load_engine`.
+    Raises TaskError: too few examples, of one class only, or heads that tell nothing apart. BundleError: the
+    bundle is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
+    `load_engine`.
     """
     began = time.monotonic()
     labels = _labels(examples)
@@ -108,12 +109,18 @@ def adapt(
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
         heads, platt = _fit(vectors, chosen, labels, examples, full.manifest.task)
+    if not platt.slope > 0:
+        raise TaskError(
+            "heads fitted on these examples rank others no better than chance: check the labels, bring more"
+        )
     risks = sigmoid(platt.slope * chosen.decisions + platt.shift)
     rate = full.manifest.task.policy.tolerated_miss_rate
     bounds = conformal_bounds(risks, labels, rate)
     positives = int(labels.sum())
     name = f"examples-{examples_digest(examples)}"
-    calibration = Calibration(name, bounds.lower, bounds.upper, rate, len(labels), positives)
+    graded = sum(example.severity is not None for example in examples)
+    highest = float(risks.max())
+    calibration = Calibration(name, bounds.lower, bounds.upper, rate, len(labels), positives, highest, graded)
     progress("cut the graph", 0, 1)
     with staged(out) as folder:
         fingerprint = _write(full, folder, chosen.layer, heads, calibration)
@@ -136,7 +143,7 @@ def adapt(
         strength=chosen.strength,
         examples=len(labels),
         positives=positives,
-        graded=sum(example.severity is not None for example in examples),
+        graded=graded,
         positives_needed=needed(rate),
         auc=float(roc_auc_score(labels, risks)),
         f1=float(f1_score(labels, risks >= 0.5)),  # noqa: PLR2004 - even odds
@@ -207,7 +214,8 @@ def _fit(
 def _write(full: Bundle, folder: Path, layer: int, heads: Heads, calibration: Calibration) -> str:
     cut_graph(full.path, layer, folder)
     (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
-    full.reference.at_layer(layer).save(folder / REFERENCE)
+    kept = full.reference.at_layer(layer)
+    msgspec.structs.replace(kept, scores=head_scores(heads, kept.pooled)).save(folder / REFERENCE)
     np.savez(folder / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
     (folder / CALIBRATION).write_bytes(
         msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"

@@ -7,7 +7,8 @@ from pathlib import Path
 from export.adapt import adapt, examples_digest
 from export.build import build_bundle
 from export.recipe import read_recipe, shipped_recipe
-from worker.bundle import MANIFEST, Bundle, sha256
+from worker.bundle import MANIFEST, Bundle
+from worker.bundle_files import sha256
 from worker.task import load_task, read_examples, shipped_examples
 
 Progress = Callable[[str, int, int], None]

@@ -32,11 +32,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
     def read_bundle() -> str:
         nonlocal bundle
-        bundle = Bundle.load(settings.bundle)
+        bundle = Bundle.load(settings.bundle, trust=settings.trust)
         manifest = bundle.manifest
         depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
         what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
-        return f"{what}; every file intact"
+        return f"{what}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
 
     yield _try("bundle", read_bundle)
     if bundle is None:
@@ -63,6 +63,17 @@ def _try(check: str, look: Callable[[], str]) -> Finding:
         return Finding(check, "wrong", f"a fault of Mimamori, please report it: {fault}")
 
 
+def _origin(settings: Settings) -> str:
+    """What the bundle's origin was held against."""
+    held = [
+        "its fingerprint is the one allowed" if settings.bundle_fingerprint else "",
+        f"signed by a key of {settings.bundle_public_key}" if settings.bundle_public_key else "",
+    ]
+    return " and ".join(filter(None, held)) or (
+        "its origin is not checked: set MIMAMORI_BUNDLE_FINGERPRINT or MIMAMORI_BUNDLE_PUBLIC_KEY"
+    )
+
+
 def _read_one(settings: Settings, bundle: Bundle) -> str:
     engine = open_engine(settings, bundle)
     engine.read([SAMPLE])
@@ -75,6 +86,7 @@ def _thresholds(settings: Settings, bundle: Bundle) -> str:
     return (
         f"clear below {thresholds.lower:.3f}, at_risk from {thresholds.upper:.3f} "
         f"(calibration: {thresholds.calibration}), {policy.quality_sample_share:.1%} quality samples"
+        f"{'; MIMAMORI_ALLOW_CLEAR_ALL is set' if settings.allow_clear_all else ''}"
     )
 
 

@@ -93,6 +93,15 @@ def verdict(risk: float, thresholds: Thresholds) -> Verdict:
     return "at_risk"
 
 
+def would_clear_all(thresholds: Thresholds, highest: float | None) -> bool:
+    """Whether nothing would be escalated: `lower` is 1, no number, or above the `highest` score known of.
+
+    None where none is known of: before a bundle was adapted on examples.
+    """
+    lower = thresholds.lower
+    return not lower < 1 or (highest is not None and not lower <= highest)
+
+
 def priority(scores: Scores) -> float:
     """The place in the queue, in [0, 100]: half by risk, half by expected severity.
 

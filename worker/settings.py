@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from worker.errors import SettingsError
+from worker.signature import SHORTEST, Trust
 
 PREFIX = "MIMAMORI_"
 # Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
@@ -58,7 +59,7 @@ Positive = Annotated[int, Field(gt=0)]
 class Settings(BaseSettings):
     """The worker's settings. Times in seconds unless the name says milliseconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, allow_inf_nan=False)
 
     # Kafka
     bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
@@ -82,6 +83,14 @@ class Settings(BaseSettings):
 
     # The engine
     bundle: Path = Field(Path("bundle"), description="The model bundle's folder.")
+    bundle_fingerprint: str = Field(
+        "",
+        pattern=f"^([0-9a-f]{{{SHORTEST},64}})?$",
+        description=f"The only bundle that may run: its fingerprint, or its first {SHORTEST} digits or more.",
+    )
+    bundle_public_key: Path | None = Field(
+        None, description="PEM file of ed25519 public keys: only a bundle that one of them signed may run."
+    )
     device: Literal["auto", "cpu", "openvino", "cuda"] = Field(
         "auto",
         description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
@@ -124,6 +133,9 @@ class Settings(BaseSettings):
     # Policy
     lower: float | None = Field(None, ge=0, le=1, description="Overrides the calibration's lower threshold.")
     upper: float | None = Field(None, ge=0, le=1, description="Overrides the calibration's upper threshold.")
+    allow_clear_all: bool = Field(
+        False, description="Allows thresholds that clear every message. Nobody is sent to a person then."
+    )
     quality_sample_share: float | None = Field(None, ge=0, le=1, description="Overrides the task's share.")
 
     # What may carry message text
@@ -189,6 +201,11 @@ class Settings(BaseSettings):
                 "MIMAMORI_GROUP_PROTOCOL=consumer: set them on the broker, for the group"
             )
         return self
+
+    @property
+    def trust(self) -> Trust:
+        """Which bundles may run."""
+        return Trust(self.bundle_fingerprint, self.bundle_public_key)
 
     @property
     def client_config(self) -> dict[str, Any]:

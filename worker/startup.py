@@ -23,7 +23,7 @@ from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import read_topics
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
-from worker.policy import Policy, primary_language
+from worker.policy import Policy, primary_language, would_clear_all
 from worker.screener import Screener
 from worker.settings import Settings
 
@@ -57,7 +57,7 @@ class Worker:
 
 def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
-    bundle = Bundle.load(settings.bundle)
+    bundle = Bundle.load(settings.bundle, trust=settings.trust)
     require_topics(settings)
     metrics = Metrics()
     engine = open_engine(settings, bundle)
@@ -111,13 +111,26 @@ def policy_of(settings: Settings, bundle: Bundle) -> Policy:
     upper = fitted.upper if settings.upper is None else settings.upper
     if lower > upper:
         raise SettingsError(f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {lower} above upper {upper}")
+    thresholds = Thresholds(lower, upper, "settings")
+    if would_clear_all(thresholds, bundle.highest):
+        if not settings.allow_clear_all:
+            raise SettingsError(
+                f"with a lower threshold of {lower:g} every message would be clear{_reach(bundle)}: "
+                "lower MIMAMORI_LOWER, or set MIMAMORI_ALLOW_CLEAR_ALL=true"
+            )
+        log.warning("everything_is_cleared", lower=lower, allowed_by="MIMAMORI_ALLOW_CLEAR_ALL")
     overridden = (lower, upper) != (fitted.lower, fitted.upper)
     share = task.policy.quality_sample_share
     return Policy(
-        Thresholds(lower, upper, "settings" if overridden else fitted.calibration),
+        thresholds if overridden else fitted,
         share if settings.quality_sample_share is None else settings.quality_sample_share,
         frozenset(map(primary_language, task.languages)),
     )
+
+
+def _reach(bundle: Bundle) -> str:
+    """What scores come to, where that is known."""
+    return "" if bundle.highest is None else f" (the highest score of an example is {bundle.highest:.3f})"
 
 
 def open_engine(settings: Settings, bundle: Bundle) -> Engine:

@@ -16,6 +16,7 @@ from worker.bundle import Bundle, read_manifest
 from worker.cli.progress import bars
 from worker.errors import SettingsError
 from worker.logs import configure_logs
+from worker.settings import load_settings
 from worker.task import read_examples
 
 if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
@@ -69,7 +70,10 @@ def evaluate_command(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure a bundle on labelled examples that it has not seen: misses, F1, AUC, severity."""
+    """Measure a bundle on labelled examples that it has not seen: misses, F1, AUC, severity.
+
+    MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, as for `mimamori run`.
+    """
     try:
         from export.evaluate import evaluate
     except ModuleNotFoundError as error:
@@ -77,7 +81,7 @@ def evaluate_command(
     from worker.engine import load_engine
 
     configure_logs("console", logging.WARNING)  # the report says what runs
-    loaded = Bundle.load(bundle)
+    loaded = Bundle.load(bundle, trust=load_settings().trust)
     task = loaded.manifest.task
     labelled = read_examples(examples, task)
     engine = load_engine(loaded, device=device, precision=precision, threads=threads)
