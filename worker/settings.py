@@ -5,6 +5,7 @@ misspelt setting in either is an error: a threshold that is silently ignored is 
 """
 
 import os
+import re
 import secrets
 import socket
 from pathlib import Path
@@ -59,7 +60,7 @@ Positive = Annotated[int, Field(gt=0)]
 class Settings(BaseSettings):
     """The worker's settings. Times in seconds unless the name says milliseconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     # Kafka
     bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
@@ -85,7 +86,6 @@ class Settings(BaseSettings):
     bundle: Path = Field(Path("bundle"), description="The model bundle's folder.")
     bundle_fingerprint: str = Field(
         "",
-        pattern=f"^([0-9a-f]{{{SHORTEST},64}})?$",
         description=f"The only bundle that may run: its fingerprint, or its first {SHORTEST} digits or more.",
     )
     bundle_public_key: Path | None = Field(
@@ -169,6 +169,13 @@ class Settings(BaseSettings):
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
     log_format: Literal["json", "console"] = "json"
+
+    @field_validator("bundle_fingerprint")
+    @classmethod
+    def _pins_one(cls, value: str) -> str:
+        if value and not re.fullmatch(f"[0-9a-fA-F]{{{SHORTEST},64}}", value):
+            raise ValueError(f"needs {SHORTEST} to 64 hex digits, as `mimamori bundle show` prints them")
+        return value.lower()
 
     @field_validator("transactional_id")
     @classmethod

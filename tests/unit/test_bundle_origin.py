@@ -138,7 +138,7 @@ def test_a_pinned_bundle_runs_and_no_other(digits: int, path: Path) -> None:
         assert said in str(refusal.value)
 
 
-@pytest.mark.parametrize("pin", ["a" * 31, "a" * 65, "A" * 32, "g" * 32, " "])
+@pytest.mark.parametrize("pin", ["a" * 31, "a" * 65, "g" * 32, " ", "a" * 32 + "\n"])
 def test_a_pin_that_pins_little_or_nothing_is_no_setting(pin: str) -> None:
     with pytest.raises(ValueError, match="bundle_fingerprint"):
         settings(bundle_fingerprint=pin)
