@@ -155,6 +155,7 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
         "empty_text",
         "text_too_long",
         "unknown_task",
+        "unreadable_record",
         "unscreenable",
     ]
     detail: str

@@ -24,7 +24,11 @@ Offsets = dict[Partition, int]  # the next offset to read
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One consumed record, bytes untouched. `timestamp_ms` since the epoch, 0 where there is none."""
+    """One consumed record, bytes untouched.
+
+    `timestamp_ms` since the epoch, 0 where there is none: a producer's claim, which may be any other day.
+    `headers` is None where they cannot be read: that costs the trace, never the label.
+    """
 
     topic: str
     partition: int
@@ -32,7 +36,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     timestamp_ms: int = 0
-    headers: Headers = []
+    headers: Headers | None = []
 
     @property
     def place(self) -> Partition:

@@ -153,6 +153,7 @@ class Intake:
         if not records:
             return
         self._metrics.count("mimamori_records_total", len(records))
+        self._metrics.count("mimamori_unreadable_headers_total", sum(r.headers is None for r in records))
         entries = [self._entry(record) for record in records]
         readable = [(e, e.message.text) for e in entries if e.message is not None]
         found = self._cache.lookup([text for _, text in readable])

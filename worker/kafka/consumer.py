@@ -4,6 +4,7 @@ The group rebalances by one of two protocols, which look the same from here: par
 away one by one. In the classic one the members elect one of them to assign; in KIP-848's the broker does.
 """
 
+import operator
 import struct
 from collections.abc import Sequence
 from typing import Any, cast
@@ -20,6 +21,11 @@ from worker.settings import GroupProtocol
 log = structlog.get_logger()
 
 OFFSETS_TIMEOUT_S = 10.0
+MOST_HEADERS = 1000  # a record of 2 MiB has room for a million, which would be 60 MB here
+# Not `message.headers()`. Of a name that is not UTF-8 the client gives a list with a hole and leaves the error
+# set. Python's own call of a C method, once it is warm, does not look: the error comes up somewhere else, and
+# whoever reads the name ends the process. A call through `operator` is always looked at: SystemError, here.
+_ask_for_headers = operator.methodcaller("headers")
 _NOTE = b"CGMDv2:"
 _GROUP: dict[GroupProtocol, dict[str, Any]] = {
     "classic": {
@@ -221,6 +227,15 @@ def to_record(message: ck.Message) -> Record:
         offset,
         message.key(),
         message.value(),
-        0 if kind == ck.TIMESTAMP_NOT_AVAILABLE else timestamp,
-        cast("Headers", message.headers() or []),
+        0 if kind == ck.TIMESTAMP_NOT_AVAILABLE else max(0, timestamp),
+        _headers(message),
     )
+
+
+def _headers(message: ck.Message) -> Headers | None:
+    """All headers; None where the client cannot read them, or there are more than anyone means."""
+    try:
+        headers = cast("Headers", _ask_for_headers(message) or [])
+    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8
+        return None
+    return headers if len(headers) <= MOST_HEADERS else None
