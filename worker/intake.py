@@ -191,6 +191,8 @@ class Intake:
         return min(most, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
 
     def _entry(self, record: Record) -> Entry:
+        if record.fault:
+            return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:
             return Entry(record, message=decode(record.value, self._task, self._settings.max_text_chars))
         except RecordError as rejection:

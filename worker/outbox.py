@@ -78,7 +78,7 @@ class Outbox:
 def _ages(batch: Batch, now: float) -> Iterator[float]:
     """Seconds since each record's timestamp, of those whose timestamp can be meant.
 
-    A timestamp is whatever the producer says: 0, -1, next year. One such age would outweigh a million true ones.
+    A timestamp is whatever the producer says: 0, next year. One such age would outweigh a million true ones.
     """
     earliest, latest = now - OLDEST_S, now + CLOCK_SKEW_S
     for entry in batch.entries:

@@ -9,11 +9,12 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from aiokafka.record.util import calc_crc32c  # type: ignore[import-untyped]  # ships no types
 
 PRODUCE = 0
-GZIP, LZ4 = 1, 3
+GZIP = 1
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,11 @@ def record_bytes(record: RawRecord, place: int, timestamp_delta: int = 0) -> byt
     return _varint(len(body)) + body
 
 
-def batch_bytes(  # noqa: PLR0913 - each may lie on its own
+def batch_bytes(
     payload: bytes,
     count: int,
     *,
     timestamp: int = 1_700_000_000_000,
-    max_timestamp: int | None = None,
     attributes: int = 0,
     last_offset_delta: int | None = None,
 ) -> bytes:
@@ -56,7 +56,7 @@ def batch_bytes(  # noqa: PLR0913 - each may lie on its own
         attributes,
         count - 1 if last_offset_delta is None else last_offset_delta,
         timestamp,
-        timestamp if max_timestamp is None else max_timestamp,
+        timestamp,
         -1,
         -1,
         -1,
@@ -94,7 +94,7 @@ class RawProducer:
         (code,) = struct.unpack_from(">h", answer, 4 + 4 + 2 + len(topic.encode()) + 4 + 4)
         return int(code)
 
-    def __enter__(self) -> "RawProducer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,7 +114,7 @@ def _varint(value: int) -> bytes:
     """Zigzag, then seven bits a byte, as protocol buffers do."""
     value = (value << 1) ^ (value >> 63)
     written = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits
+    while value > 0x7F:
         written.append(0x80 | value & 0x7F)
         value >>= 7
     written.append(value)
