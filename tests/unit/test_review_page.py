@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from msgspec import structs
 
 from review.desk import Overview
 from review.entries import Unreadable
@@ -132,3 +133,9 @@ def test_other_pages_in_the_browser_are_kept_out(
 ) -> None:
     response = refusal(make_mocked_request(method, path, headers=headers), LOOPBACK)
     assert (response.status if response else None) == status
+
+
+def test_a_text_that_is_not_whole_says_so() -> None:
+    note = "The middle of this message is left out"
+    assert note not in render(case("hello"))
+    assert note in render(structs.replace(case("hello"), text_shortened=True))

@@ -92,7 +92,10 @@ class KafkaConsumer:
         records, again = self._places.check(records)
         for (topic, number), offset in again.items():
             log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
-            self._consumer.seek(ck.TopicPartition(topic, number, offset))
+            # Not by a seek: after a pause the client would go on behind the offset that it was told.
+            place = ck.TopicPartition(topic, number, offset)
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
         return records
 
     def pause(self) -> None:
@@ -162,7 +165,13 @@ class KafkaConsumer:
             self._membership = note
 
     def _end_of(self, place: Partition) -> int:
-        _, end = self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)
+        asked = ck.TopicPartition(*place)
+        _, end = self._consumer.get_watermark_offsets(asked, cached=True)
+        if end < 0:  # the client, sent beyond the end, has fetched there already and forgot where it was
+            try:
+                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
+            except ck.KafkaException as error:
+                log.warning("end_unknown", code=error.args[0].name())
         return int(end)
 
     def _start_of(self, place: Partition) -> int:
