@@ -85,8 +85,8 @@ class KafkaConsumer:
         """See `worker.kafka.Consumer.poll`."""
         self._rebalanced = False
         messages = consume(self._consumer, limit, timeout_s)
-        self._note_membership()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
+        self._note_membership()
         if self._rebalanced:  # records fetched before a revocation that was served in this very call
             records = [r for r in records if (r.topic, r.partition) in self._assigned]
         records, again = self._places.check(records)
