@@ -104,7 +104,8 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     """A message a person must look at. The queue is worked from the highest `priority` down.
 
-    `text` is None unless the worker's settings put message text on review cases.
+    `text` is None unless the worker's settings put message text on review cases. Where it did not fit the
+    topic, `text_shortened` says so, and `text` holds its beginning and its end.
     """
 
     id: OwnId
@@ -122,6 +123,7 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     conversation_id: Short | None
     text: str | None
     opened_at: Time
+    text_shortened: bool = False
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
@@ -155,6 +157,7 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
         "empty_text",
         "text_too_long",
         "unknown_task",
+        "unreadable_record",
         "unscreenable",
     ]
     detail: str

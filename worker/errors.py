@@ -28,6 +28,7 @@ ReasonCode = Literal[
     "empty_text",
     "text_too_long",
     "unknown_task",
+    "unreadable_record",
     "unscreenable",
 ]
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from types import MappingProxyType
 
 import schemas
 from schemas.events import DeadLetter, Label, Message, Reading, ReviewCase, Severity
@@ -16,6 +17,7 @@ from schemas.topics import topic_names
 from worker.batch import Entry, Outbound, Record
 from worker.errors import RecordError
 from worker.policy import Policy, Ruling
+from worker.room import Room, encode_within
 from worker.settings import Settings
 
 Outcome = Label | ReviewCase | DeadLetter
@@ -35,8 +37,11 @@ class Outcomes:
         levels: tuple[str, ...],
         reading: Reading,
         fingerprint: str,
+        room: Room = MappingProxyType({}),
     ) -> None:
+        """`room`: how large each kind of outcome may be; any size where it does not say."""
         self._settings = settings
+        self._room = room
         self._policy = policy
         self._task = task
         self._levels = levels
@@ -122,7 +127,9 @@ class Outcomes:
 
     def _outbound(self, event: Outcome, key: bytes, record: Record) -> Outbound:
         headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
-        return Outbound(self._topics[type(event)], key, schemas.encode(event), headers)
+        return Outbound(
+            self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers
+        )
 
 
 def _severity(levels: tuple[str, ...], scores: tuple[float, ...] | None) -> Severity | None:
