@@ -68,6 +68,14 @@ class Entry(msgspec.Struct, gc=False):
     rejection: RecordError | None = None
     scores: Scores | None = None
     cached: bool = False
+    cut: bool = False
+
+    @property
+    def reading(self) -> Scores | None:
+        """The scores as the policy must see them: of a text that was cut, some was not read."""
+        if self.cut and self.scores is not None:
+            return msgspec.structs.replace(self.scores, truncated=True)
+        return self.scores
 
 
 @dataclass(slots=True)

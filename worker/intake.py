@@ -18,7 +18,7 @@ import structlog
 from worker.assignment import Assignment
 from worker.batch import Batch, Entry, Partition, Record
 from worker.cache import ScoreCache
-from worker.decode import decode
+from worker.decode import decode, within
 from worker.errors import RecordError, RetryableError
 from worker.kafka import Consumer
 from worker.metrics import Metrics
@@ -194,9 +194,11 @@ class Intake:
         if record.fault:
             return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:
-            return Entry(record, message=decode(record.value, self._task, self._settings.max_text_chars))
+            message = decode(record.value, self._task, self._settings.max_text_chars)
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
+        message, cut = within(message, self._settings.max_text_chars)
+        return Entry(record, message=message, cut=cut)
 
     def _open_batch(self) -> Batch:
         self._assignment.open()
