@@ -151,7 +151,7 @@ def test_a_pipe_is_refused_since_it_cannot_be_checked_and_then_sent(tmp_path: Pa
         list(read_messages(tmp_path / "pipe.csv"))
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=8))
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip), max_size=8))
 def test_any_texts_come_back_from_jsonl_in_order(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
 ) -> None:

@@ -77,7 +77,11 @@ def test_labelled_examples(tmp_path: Path) -> None:
         ({"text": ["x" * (1 << 24) + "secret"]}, "row 1: a cell is longer than 16,777,216 characters"),
         # One text of a megabyte, three thousand times over, in a file of 1 MB.
         (
-            {"text": pa.DictionaryArray.from_arrays(pa.nulls(3000, pa.int32()).fill_null(0), ["x" * (1 << 20)])},
+            {
+                "text": pa.DictionaryArray.from_arrays(
+                    pa.nulls(3000, pa.int32()).fill_null(0), ["x" * (1 << 20)]
+                )
+            },
             "takes more than 1 GB to read: write smaller row groups",
         ),
     ],
@@ -98,10 +102,12 @@ def test_a_damaged_file_is_rows_or_one_line(tmp_path: Path, seed: int) -> None:
     for _ in range(draw.choice([1, 3, 30])):
         content[draw.randrange(4, len(content))] = draw.randrange(256)
     path.write_bytes(content[: draw.choice([len(content), len(content), draw.randrange(len(content))])])
+    refusal = ""
     try:
         assert len(list(read_messages(path))) <= 60
     except TaskError as error:
-        assert "\n" not in str(error)
+        refusal = str(error)
+    assert "\n" not in refusal
 
 
 def test_a_file_whose_reader_dies_or_never_answers_ends_in_one_line(
