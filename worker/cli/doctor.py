@@ -40,7 +40,7 @@ def doctor(
 
 
 def _line(state: str, check: str, detail: str) -> str:
-    return f"[{STYLES[state]}]{state:<7}[/]  {check:<8}  {escape(detail)}"
+    return f"[{STYLES[state]}]{state:<7}[/]  {check:<9}  {escape(detail)}"
 
 
 def _table(settings: Settings) -> Table:
