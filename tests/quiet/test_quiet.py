@@ -132,11 +132,14 @@ def free_network() -> list[str]:
 
 
 def test_what_these_libraries_do_by_themselves_is_seen(watched: Watched) -> None:
-    """If this fails, they report otherwise or no more: look again at `worker/quiet.py`."""
+    """If this fails, they report otherwise or no more: look again at `worker/quiet.py`.
+
+    ONNX Runtime calls home ten seconds later (mobile.events.data.microsoft.com); its files come at once.
+    """
     with watched.living("-c", "import openvino, onnxruntime, time; time.sleep(100)"):
-        until(lambda: len(watched.asked) > 1, "both reports")
-    assert watched.asked == {"www.google-analytics.com", "mobile.events.data.microsoft.com"}
-    assert {Path(name).parts[0] for name in watched.left} == {"intel", ".cache"}
+        until(lambda: watched.asked and any("onnxruntime" in name for name in watched.left), "reports")
+    assert watched.asked == {"www.google-analytics.com"}
+    assert any(name.startswith("intel/") for name in watched.left)
 
 
 @pytest.mark.parametrize(
@@ -145,19 +148,12 @@ def test_what_these_libraries_do_by_themselves_is_seen(watched: Watched) -> None
         "worker.engine.openvino_device, worker.engine.onnxruntime_device",
         "worker.engine.quantise",
         "export.half",
-        "export.load",
-        "review.app",
     ],
 )
 def test_python_that_imports_a_part_is_quiet(watched: Watched, imports: str) -> None:
-    watched.run("-c", f"import {imports}", before=free_network())
-    assert not watched.asked
-    assert not watched.left
-
-
-def test_the_environment_cannot_switch_it_on(watched: Watched) -> None:
-    louder = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '0'; import worker.engine"
-    watched.run("-c", louder, before=free_network())
+    """The environment may ask for it, even."""
+    louder = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '0'"
+    watched.run("-c", f"{louder}; import {imports}", before=free_network())
     assert not watched.asked
     assert not watched.left
 
