@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr(""),
         description="redis://user:password@host:port/db, redis+sentinel://host:port,…/service/db or "
-        "redis+cluster://host:port,…; rediss for TLS; empty: in-process cache only.",
+        "redis+cluster://host:port,…; rediss for TLS, which a password needs; empty: in-process cache only.",
     )
     redis_ca: FilePath | None = Field(
         None, description="PEM file of the authorities that rediss trusts, in place of the system's."
