@@ -59,7 +59,7 @@ def test_wrong_settings_are_named_all_at_once() -> None:
 
 
 def test_a_wrong_secret_is_not_repeated() -> None:
-    result = mimamori("run", REDIS_URL="redis://:hunter2@h", CACHE_SECRET="hunter3")
+    result = mimamori("run", REDIS_URL="rediss://:hunter2@h", CACHE_SECRET="hunter3")
     assert_refused(result, "MIMAMORI_CACHE_SECRET")
     assert "hunter" not in result.stderr
 

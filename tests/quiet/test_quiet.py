@@ -23,6 +23,7 @@ import pytest
 
 from schemas import load_topics
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
+from tests.fakes.tiny_llama import TASK as BYTES_TASK
 from tests.fakes.tiny_llama import write_tiny_llama
 from worker.bundle import Bundle
 from worker.kafka.topics import apply_topics
@@ -207,8 +208,10 @@ def test_the_commands_reach_the_configured_servers_alone(
 def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     bundle, nowhere = _adaptable(tmp_path), free_network()
     model, examples = write_tiny_llama(tmp_path / "model"), tmp_path / "examples.jsonl"
+    task = tmp_path / "task.yaml"
+    task.write_bytes(msgspec.yaml.encode(BYTES_TASK))
     mimamori = "-m", "worker"
-    export = "export", "--model", str(model), "--task", "stress", "--form", "joined", "--device", "cpu"
+    export = "export", "--model", str(model), "--task", str(task), "--form", "joined", "--device", "cpu"
     watched.run(*mimamori, *export, "--out", str(tmp_path / "exported"), before=nowhere)
     recipe = tmp_path / "exported.recipe"
     watched.run(*mimamori, "bundle", "build", str(recipe), "--out", str(tmp_path / "built"), before=nowhere)
