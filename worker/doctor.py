@@ -15,6 +15,7 @@ from worker.redis_client import ping
 from worker.room import find_room
 from worker.settings import Settings
 from worker.startup import compacted_messages, open_engine, policy_of, require_topics
+from worker.transport import describe_kafka, describe_redis
 
 SAMPLE = "long week, but we are all right"
 
@@ -46,8 +47,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     else:
         yield _try("device", lambda: _read_one(settings, bundle))
         yield _try("policy", lambda: _thresholds(settings, bundle))
-    yield _try("broker", lambda: _broker(settings))
     url = settings.redis_url.get_secret_value()
+    ways = [f"Kafka: {describe_kafka(settings.kafka)}"] + ([f"Redis: {describe_redis(url)}"] if url else [])
+    yield Finding("transport", "well", "; ".join(ways))
+    yield _try("broker", lambda: _broker(settings))
     if url:
         yield _try("redis", lambda: f"version {ping(url, settings.redis_ca)}")
     else:

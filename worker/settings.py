@@ -15,12 +15,14 @@ import yaml
 from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
 
 from worker.errors import SettingsError
+from worker.transport import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
 # Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
@@ -78,6 +80,9 @@ class Settings(BaseSettings):
         default_factory=dict,
         repr=False,  # it may hold sasl.password
         description="Further librdkafka client settings, e.g. security.protocol.",
+    )
+    allow_insecure: Annotated[frozenset[Insecure], NoDecode] = Field(
+        frozenset(), description="Names of what is refused otherwise, comma-separated; see docs/deploy.md."
     )
 
     # The engine
@@ -139,7 +144,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr(""),
         description="redis://user:password@host:port/db, redis+sentinel://host:port,…/service/db or "
-        "redis+cluster://host:port,…; rediss for TLS; empty: in-process cache only.",
+        "redis+cluster://host:port,…; rediss for TLS, which a password needs; empty: in-process cache only.",
     )
     redis_ca: FilePath | None = Field(
         None, description="PEM file of the authorities that rediss trusts, in place of the system's."
@@ -164,6 +169,20 @@ class Settings(BaseSettings):
     @classmethod
     def _unique_by_default(cls, value: str) -> str:
         return value or f"mimamori-{socket.gethostname()}-{secrets.token_hex(4)}"
+
+    @field_validator("allow_insecure", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        redis_url = self.redis_url.get_secret_value()
+        if refused := refusals(self.bootstrap, self.kafka, redis_url, self.allow_insecure):
+            raise ValueError("; ".join(refused))
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -59,6 +59,8 @@ class Worker:
 
 def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
+    if settings.allow_insecure:
+        log.warning("insecure_allowed", names=sorted(settings.allow_insecure))
     bundle = Bundle.load(settings.bundle)
     topics = require_topics(settings)
     room = find_room(topics, settings.client_config)

@@ -21,6 +21,7 @@ SECRETS = {
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
 WORKER_OWNED = {
+    "allow_insecure",
     "bootstrap",
     "bundle",
     "cache_secret",
@@ -35,6 +36,7 @@ WORKER_OWNED = {
     "transactional_id",
 }
 REVIEW_OWNED = {
+    "allow_insecure",
     "allowed_hosts",
     "bootstrap",
     "folder",

@@ -150,7 +150,7 @@ def test_what_the_broker_owns_under_its_protocol_is_refused_before_the_client_wo
 def test_no_secret_is_in_any_form_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIMAMORI_REDIS_URL", f"redis://:{SECRET}@localhost")
     monkeypatch.setenv("MIMAMORI_CACHE_SECRET", SECRET)
-    monkeypatch.setenv("MIMAMORI_KAFKA", f'{{"sasl.password": "{SECRET}"}}')
+    monkeypatch.setenv("MIMAMORI_KAFKA", f'{{"security.protocol": "SASL_SSL", "sasl.password": "{SECRET}"}}')
     settings = load_settings()
     assert SECRET in str(settings.client_config)  # it does arrive where it is needed
     assert SECRET not in repr(settings)
