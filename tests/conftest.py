@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from export.shipped import shipped_bundle
@@ -41,7 +42,9 @@ def mimamori_home() -> Path:
 @pytest.fixture(scope="session")
 def stress_bundle(mimamori_home: Path) -> Path:
     """The demo's bundle: the real SLM, adapted on the shipped examples."""
-    return shipped_bundle("stress", mimamori_home / "bundles", lambda *_: None)
+    mimamori_home.mkdir(parents=True, exist_ok=True)
+    with FileLock(mimamori_home / "bundles.lock"):  # the suite runs in several processes
+        return shipped_bundle("stress", mimamori_home / "bundles", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

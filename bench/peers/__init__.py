@@ -43,19 +43,19 @@ def _installed(module: str) -> bool:
         return False
 
 
-_EXPORT = "pip install -c constraints.txt -e '.[cpu,export]'"
+_EXPORT = "make install"
 
 ENTRIES: dict[str, Entry] = {
     "mimamori": Entry(
         "bench.peers.ours",
         ("openvino", "onnxruntime"),
-        "pip install -c constraints.txt -e '.[cpu,adapt]'",
+        "make install",
         "this repository's engine: prefix broadcast, label rows only",
     ),
     "mimamori-int8": Entry(
         "bench.peers.ours_int8",
         ("openvino", "onnxruntime"),
-        "pip install -c constraints.txt -e '.[cpu,adapt]'",
+        "make install",
         "the same with `precision: int8`: feed-forward weights in int8",
     ),
     "openvino-genai": Entry(

@@ -37,9 +37,9 @@ def validate() -> Validate:
     cache = Path(os.environ.get("MIMAMORI_HOME") or REPOSITORY / ".mimamori")
     pinned = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(DRIVER.iterdir()))).hexdigest()[:16]
     folder = cache / "asyncapi" / pinned
+    folder.parent.mkdir(parents=True, exist_ok=True)
     node, npm = _node(cache)
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
             fetched = Path(shutil.copytree(DRIVER, Path(parent) / "parser"))
             subprocess.run(

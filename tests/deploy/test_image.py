@@ -11,6 +11,7 @@ from tests.deploy.toolbox import REPOSITORY, Toolbox
 
 DOCKERFILE = REPOSITORY / "Dockerfile"
 TEXT = DOCKERFILE.read_text()
+REQUIREMENTS = REPOSITORY / "requirements"
 
 
 def test_hadolint_has_nothing_to_say(toolbox: Toolbox) -> None:
@@ -40,11 +41,30 @@ def test_never_runs_as_root() -> None:
 def test_names_no_registry_and_installs_no_torch() -> None:
     assert not re.search(r"https?://(?!127\.0\.0\.1)", TEXT)
     assert "--index-url" not in TEXT
-    installed = re.findall(r'"\.\[(.+?)\]"', TEXT)
-    assert installed == ["${EXTRA},adapt,review"]
-    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    wanted = [line for extra in ("cpu", "gpu", "adapt", "review") for line in extras[extra]]
-    assert not [line for line in wanted if line.startswith(("torch", "mimamori[export"))]
+    for extra in ("cpu", "gpu"):
+        assert not re.search(
+            r"^(torch|transformers)==", (REQUIREMENTS / f"{extra}.txt").read_text(), re.MULTILINE
+        )
+
+
+def test_everything_fetched_is_fetched_by_its_hash() -> None:
+    """Each install is of files whose hashes stand here, or of the wheel just built."""
+    installs = re.findall(r"pip (?:install|wheel) ([^\n]*)", TEXT)
+    assert len(installs) == 5
+    for options in installs:
+        assert "--no-deps" in options
+        assert "--require-hashes" in options or "/wheels" in options
+    for file in sorted(REQUIREMENTS.glob("*.txt")):
+        pinned = re.split(r"^(?=[a-z])", file.read_text(), flags=re.MULTILINE)[1:]
+        assert pinned
+        for block in pinned:
+            assert re.match(r"[a-z0-9._-]+==[^ ]+ .*--hash=sha256:[0-9a-f]{64}", block, re.DOTALL), block[:60]
+
+
+def test_the_base_image_is_named_by_its_digest() -> None:
+    (image,) = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", TEXT, re.MULTILINE)
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", image)
+    assert set(re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
 
 
 def test_everything_copied_is_sent_to_the_builder() -> None:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 REPOSITORY = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("tools.txt")
 
@@ -45,12 +47,13 @@ def open_toolbox() -> "Toolbox":
     """
     cache = Path(os.environ.get("MIMAMORI_HOME") or REPOSITORY / ".mimamori")
     folder = cache / "deploy-tools" / hashlib.sha256(PINNED.read_bytes()).hexdigest()[:16]
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
-            fetched = Path(parent) / "tools"
-            _fetch(fetched)
-            fetched.rename(folder)  # whole or not at all
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # the suite runs in several processes
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+                fetched = Path(parent) / "tools"
+                _fetch(fetched)
+                fetched.rename(folder)  # whole or not at all
     return Toolbox(folder)
 
 

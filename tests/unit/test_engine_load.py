@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from tests.fakes.tiny_bundle import BYTES, MARKER, write_tiny_bundle
 from worker.bundle import MODEL, TOKENIZER, Bundle, Heads
-from worker.engine import load_engine, open_reader
+from worker.engine import load_engine, open_reader, openvino_device
 from worker.engine.contract import Graph, Precision
 from worker.engine.openvino_device import OpenVinoDevice, precisions
 from worker.errors import BundleError, DeviceError, SettingsError
@@ -81,8 +81,17 @@ def test_windows_that_fit_nowhere_are_refused(bundle: Bundle, wrong: dict[str, i
 
 
 def test_int8_is_refused_where_nothing_runs_in_it(bundle: Bundle) -> None:
-    """The tiny graph has no feed-forward block: OpenVINO would run bf16 and be called int8."""
-    with pytest.raises(DeviceError, match=r"int8 .*(would run bf16|has no int8)"):
+    """The tiny graph has no feed-forward block: OpenVINO would run something else and be called int8.
+
+    The device itself, without `choose` in front of it: which precision would run instead is the CPU's.
+    """
+    with pytest.raises(DeviceError, match=r"int8 was asked for, CPU would run (bf16|fp32): set precision="):
+        OpenVinoDevice(Graph.of(bundle, "pooled"), np.array([1, 2]), precision="int8", threads=1)
+
+
+def test_int8_is_refused_on_a_cpu_without_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_device, "precisions", lambda: ["fp32"])
+    with pytest.raises(DeviceError, match=r"this CPU has no int8, .*set precision=fp32"):
         load_engine(bundle, device="openvino", precision="int8")
 
 
