@@ -16,6 +16,7 @@ REASONS = {
     "unsupported_language": "language not supported",
     "unscorable": "the model gave no usable score",
     "quality_sample": "random quality sample",
+    "obfuscated": "disguised so that the model cannot read it",
 }
 UNREAD = {
     "unscreenable": "the model fails on this message",

@@ -37,6 +37,7 @@ Reason = Literal[
     "unsupported_language",
     "unscorable",
     "quality_sample",
+    "obfuscated",
 ]
 
 

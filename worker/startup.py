@@ -15,7 +15,7 @@ from schemas.topics import load_topics, topic_names
 from worker.app import App
 from worker.bundle import Bundle
 from worker.cache import ScoreCache, open_cache
-from worker.engine import Engine, load_engine
+from worker.engine import VARIANT, Engine, load_engine
 from worker.errors import BrokerError, SettingsError
 from worker.intake import Intake
 from worker.kafka import Consumer, Producer, RebalanceListener
@@ -74,7 +74,8 @@ def start(settings: Settings) -> Worker:
         bundle=bundle.fingerprint[:12],
         task=bundle.manifest.task.name,
     )
-    cache = open_cache(settings, f"{bundle.fingerprint}/{engine.precision}", metrics)
+    scored_by = f"{bundle.fingerprint}/{engine.precision}/variant {VARIANT}"
+    cache = open_cache(settings, scored_by, metrics)
     app = assemble(settings, bundle, engine, cache, metrics, room)
     config = {"batch.size": batch_size(room), **settings.client_config}
     return Worker(app, settings, KafkaProducer(config, settings.transactional_id))

@@ -14,6 +14,7 @@ from worker.engine.openvino_device import OpenVinoDevice
 from worker.engine.proof import prove
 from worker.engine.reader import Reader, load_tokenizer, tokenise_prompt
 from worker.engine.reading import PooledEngine, PromptedEngine, Windowing
+from worker.engine.twice import TwiceReadingEngine
 from worker.errors import BundleError, SettingsError
 
 DEFAULT: Final = Windowing()
@@ -96,7 +97,7 @@ def load_engine(
         prefix_tokens=len(prefix),
         bundle=bundle.fingerprint[:12],
     )
-    return engine
+    return TwiceReadingEngine(engine, bundle.manifest.task.languages)
 
 
 def open_reader(
