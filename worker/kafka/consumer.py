@@ -16,7 +16,7 @@ from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
 from worker.kafka.membership import KafkaMembership, membership_of
-from worker.kafka.places import Places
+from worker.kafka.starts import Starts
 from worker.settings import GroupProtocol
 
 log = structlog.get_logger()
@@ -70,7 +70,7 @@ class KafkaConsumer:
                 "group.id": group,
                 "client.id": "mimamori-intake",
                 **_GROUP[protocol],
-                # Where Kafka has no record at a committed offset: Places says what then.
+                # Where Kafka has no record at a committed offset: Starts says what then.
                 "auto.offset.reset": "error",
                 "topic.metadata.refresh.interval.ms": 10_000,  # how long a new partition may go unnoticed
                 "fetch.wait.max.ms": 10,  # the default of 500 ms is all of the latency at a trickle
@@ -82,7 +82,7 @@ class KafkaConsumer:
             },
         )
         self._membership: Membership = None
-        self._places = Places(self._consumer, config, topic)
+        self._starts = Starts(self._consumer, config, topic)
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -90,7 +90,7 @@ class KafkaConsumer:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """See `worker.kafka.Consumer.poll`."""
         self._rebalanced = False
-        self._places.check()
+        self._starts.check()
         messages = consume(self._consumer, limit, timeout_s)
         self._note_membership()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
@@ -145,7 +145,7 @@ class KafkaConsumer:
     def _note_membership(self) -> None:
         group = membership_of(self._consumer)
         if group is not None:
-            self._membership = KafkaMembership(group, self._places.note)
+            self._membership = KafkaMembership(group, self._starts.note)
 
     def _place(self) -> None:
         """Find the place of what was assigned, and of what Kafka has no record of; later where it cannot."""
@@ -156,7 +156,7 @@ class KafkaConsumer:
                 for position in self._find(self._unplaced, PLACE_TIMEOUT_S):
                     self._start_over(position)
             for partition, missing in list(self._missing.items()):
-                offset, restart = self._places.instead_of(missing, PLACE_TIMEOUT_S)
+                offset, restart = self._starts.instead_of(missing, PLACE_TIMEOUT_S)
                 if restart is not None:  # first of all: it is not found a second time
                     self._listener.restarted([restart])
                 self._start_over(ck.TopicPartition(*partition, offset))
@@ -169,9 +169,9 @@ class KafkaConsumer:
 
     def _find(self, partitions: set[Partition], timeout_s: float) -> list[ck.TopicPartition]:
         """Where the group left `partitions`. RetryableError."""
-        committed = self._places.left(_positions(partitions), timeout_s)
+        committed = self._starts.left(_positions(partitions), timeout_s)
         self._note_membership()  # with the topic's id
-        begin, restarts = self._places.begin(committed)
+        begin, restarts = self._starts.begin(committed)
         if restarts:
             self._listener.restarted(restarts)
         return begin

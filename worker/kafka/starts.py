@@ -28,14 +28,14 @@ log = structlog.get_logger()
 REFRESH_TIMEOUT_S = 2.0
 
 
-class Places:
+class Starts:
     """Finds them for one consumer of one topic. Used by its polling thread."""
 
     def __init__(self, consumer: ck.Consumer, config: dict[str, Any], topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
         self._watch = TopicWatch(config, topic)
-        self._starts: dict[Partition, int] = {}  # committed offsets from which no record has come yet
+        self._committed: dict[Partition, int] = {}  # committed offsets from which no record has come yet
         self._counted: dict[Partition, range] = {}  # unread records that were reported
         self.note = OffsetNote()
 
@@ -70,16 +70,16 @@ class Places:
         restarts: list[Restart] = []
         for place in committed:
             partition = place.topic, place.partition
-            self._starts.pop(partition, None)
+            self._committed.pop(partition, None)
             offset = place.offset
             if offset < 0:
                 offset = ck.OFFSET_BEGINNING
             elif self._is_of_another_topic(place.metadata):
                 restarts.append(Restart(partition, "made_again", offset, 0))
                 self._settle(partition, 0)
-                offset = self._starts[partition] = 0
+                offset = self._committed[partition] = 0
             else:
-                self._starts[partition] = offset
+                self._committed[partition] = offset
             begin.append(ck.TopicPartition(*partition, offset))
         return begin, restarts
 
@@ -95,10 +95,10 @@ class Places:
             raise RetryableError(f"cannot look for what is left: {error.args[0].name()}") from None
         if low <= at <= high:  # it was for a moment
             return at, None
-        untouched = self._starts.get(partition) == at
+        untouched = self._committed.get(partition) == at
         if untouched:
             self._settle(partition, low)
-            self._starts[partition] = low
+            self._committed[partition] = low
         if at > high and untouched:
             return low, Restart(partition, "truncated", at, low)
         if at > high:
