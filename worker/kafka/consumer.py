@@ -15,7 +15,9 @@ from worker.batch import Headers, Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
+from worker.kafka.fetched import consume, to_record
 from worker.kafka.membership import KafkaMembership, membership_of
+from worker.kafka.places import Places
 from worker.kafka.starts import Starts
 from worker.settings import GroupProtocol
 
@@ -64,6 +66,7 @@ class KafkaConsumer:
         self._place_at = 0.0
         self._rebalanced = False
         self._paused = False
+        self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
             ck.Consumer,
             {
@@ -97,6 +100,10 @@ class KafkaConsumer:
         if self._rebalanced or self._unplaced:  # records fetched before what was served in this very call
             readable = self._assigned - self._unplaced
             records = [r for r in records if (r.topic, r.partition) in readable]
+        records, again = self._places.check(records)
+        for (topic, number), offset in again.items():
+            log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
+            self._consumer.seek(ck.TopicPartition(topic, number, offset))
         self._place()
         return records
 
@@ -115,6 +122,7 @@ class KafkaConsumer:
     def rewind(self) -> None:
         """See `worker.kafka.Consumer.rewind`."""
         if self._assigned:
+            self._places.forget(self._assigned)
             for position in self._find(self._assigned, OFFSETS_TIMEOUT_S):
                 self._go_to(position)
 
@@ -194,11 +202,28 @@ class KafkaConsumer:
         To seek would be refused where it has stopped, and forgotten where it has not begun yet.
         """
         name = position.topic, position.partition
+        self._places.forget([name])
         self._consumer.incremental_unassign([position])
         self._consumer.incremental_assign([position])
         (self._consumer.pause if self._paused else self._consumer.resume)([position])
         self._missing.pop(name, None)
         self._unplaced.discard(name)
+
+    def _end_of(self, place: Partition) -> int:
+        _, end = self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)
+        return int(end)
+
+    def _start_of(self, place: Partition) -> int:
+        """Where reading a partition begins. Raises BrokerError: Kafka does not say."""
+        asked = [ck.TopicPartition(*place)]
+        try:
+            (position,) = self._consumer.committed(asked, timeout=OFFSETS_TIMEOUT_S)
+            if position.offset >= 0:
+                return int(position.offset)
+            low, _ = self._consumer.get_watermark_offsets(asked[0], timeout=OFFSETS_TIMEOUT_S)
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot tell where {place[0]} is read from: {error.args[0].name()}") from None
+        return int(low)
 
     def _is_error(self, message: ck.Message) -> bool:
         error = message.error()
@@ -236,6 +261,7 @@ class KafkaConsumer:
         self._rebalanced = True
         names = _names(partitions)
         self._assigned |= names
+        self._places.forget(names)
         self._note_membership()
         try:
             consumer.incremental_assign(self._find(names, PLACE_TIMEOUT_S))
@@ -272,28 +298,5 @@ def _positions(partitions: Iterable[Partition], offset: int = ck.OFFSET_INVALID)
     return [ck.TopicPartition(*partition, offset) for partition in sorted(partitions)]
 
 
-def consume(consumer: ck.Consumer, limit: int, timeout_s: float) -> list[ck.Message]:
-    """Up to `limit` messages, waiting only for the first: the client's own `consume` waits for them all."""
-    first = consumer.consume(1, timeout_s)
-    return first + consumer.consume(limit - 1, 0) if first and limit > 1 else first
-
-
 def _names(partitions: Sequence[ck.TopicPartition]) -> set[Partition]:
     return {(p.topic, p.partition) for p in partitions}
-
-
-def to_record(message: ck.Message) -> Record:
-    """A fetched message as the stations know it."""
-    kind, timestamp = message.timestamp()
-    # The library's types leave every part optional; a message without an error has them all.
-    place = message.topic(), message.partition(), message.offset()
-    topic, partition, offset = cast("tuple[str, int, int]", place)
-    return Record(
-        topic,
-        partition,
-        offset,
-        message.key(),
-        message.value(),
-        0 if kind == ck.TIMESTAMP_NOT_AVAILABLE else timestamp,
-        cast("Headers", message.headers() or []),
-    )
