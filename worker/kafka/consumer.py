@@ -11,7 +11,7 @@ from typing import Any, cast
 import confluent_kafka as ck
 import structlog
 
-from worker.batch import Headers, Partition, Record
+from worker.batch import Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
