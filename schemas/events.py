@@ -118,8 +118,8 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     """A message a person must look at. The queue is worked from the highest `priority` down.
 
     A case of kind `unread` is of a record that no model has read: it belongs to a dead letter and not to a
-    label, so that `label_id`, `verdict`, `risk` and `bundle` are None and `unread_because` says why. Where the
-    message's id could not be read, `message_id` is the record's place: `topic:partition:offset`.
+    label, so that `label_id`, `verdict`, `risk` and `bundle` are None and `unread_because` says why. Where
+    the message's id could not be read, `message_id` is the record's place: `topic:partition:offset`.
 
     `text` is None unless the worker's settings put message text on review cases. Where it did not fit the
     topic, `text_shortened` says so, and `text` holds its beginning and its end.

@@ -5,7 +5,7 @@
     ├── RetryableError       a passing fault: nothing was committed; back off, rewind, try again
     └── FatalError           nothing sensible can follow: one clear line, non-zero exit
         ├── SettingsError        a setting is wrong or missing
-        ├── TaskError            a screening task's YAML or labelled examples are wrong
+        ├── TaskError            a task's YAML, or a file of messages or examples, is wrong
         ├── BundleError          a bundle or recipe is missing, altered or made for something else
         ├── DeviceError          what would really run is not what the settings ask for
         ├── BrokerError          Kafka cannot be reached, a topic is missing, this worker was fenced
@@ -51,7 +51,7 @@ class SettingsError(FatalError):
 
 
 class TaskError(FatalError):
-    """A screening task's YAML, or a file of labelled examples, is wrong."""
+    """A screening task's YAML, or a file of messages or labelled examples, is wrong."""
 
 
 class BundleError(FatalError):

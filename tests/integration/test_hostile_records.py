@@ -22,12 +22,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 )
 
 import schemas
-from schemas.events import DeadLetter, Label, Message
+from schemas.events import DeadLetter, Label, Message, ReviewCase
 from tests.fakes.hostile import garbage_batches, hostile_batches
 from tests.fakes.raw_kafka import RawProducer, RawRecord, batch_bytes, batch_of, record_bytes
 from tests.integration.test_stream_kafka import Worker
 from worker.kafka.reader import Reader
 from worker.kafka.topics import apply_topics
+from worker.room import SMALLEST
 
 PARTITIONS = 3
 RECORDS = int(os.environ.get("HOSTILE_RECORDS", "400"))
@@ -164,10 +165,32 @@ def test_an_offset_beyond_the_end_is_a_dead_letter_where_the_record_stands(platf
         platform.send(producer, 0, honest, [True])
     platform.wait_for_all()
     second.stop()
-    print("DBG", [(type(e).__name__, e.origin.partition, e.origin.offset) for e in platform.outcomes])
     assert platform.origins() == Counter(platform.sent.keys())
     letters = [event for event in platform.outcomes if isinstance(event, DeadLetter)]
     assert [(letter.reason, letter.origin.offset) for letter in letters] == [
         ("unreadable_record", 1),
         ("unreadable_record", 2),
     ]
+
+
+def test_an_outcome_fits_its_topic_however_small_the_topic_is(platform: Platform) -> None:
+    """Kafka refuses what is larger, and would again after every restart."""
+    for kind in (Label, ReviewCase, DeadLetter):
+        platform.set(platform.names[kind], "max.message.bytes", str(SMALLEST))
+    texts = [f"begin {n} " + "so much to say " * 6000 + "end" for n in range(8)]
+    values = [json.dumps({"id": "m", "text": text}).encode() for text in texts]
+    values += [b"no message" * 9000, *([VALUE] * 300)]  # the last ones' labels are a large batch, if they may
+    with RawProducer(platform.bootstrap) as producer:
+        for value in values:
+            platform.send(producer, 0, batch_of([RawRecord(value)]), [None])
+    worker = platform.start(MIMAMORI_DEAD_LETTER_ORIGINAL="true")
+    platform.wait_for_all()
+    worker.stop()
+    assert platform.origins() == Counter(platform.sent.keys())
+    (letter,) = (event for event in platform.outcomes if isinstance(event, DeadLetter))
+    assert (letter.original, letter.original_size) == (None, 90_000)
+    with Reader(platform.config, [platform.names[ReviewCase]], from_beginning=True) as reader:
+        cases = [schemas.decode(ReviewCase, record.value or b"") for record in reader.poll(timeout_s=10)]
+    shortened = [case for case in cases if case.text_shortened]
+    assert shortened
+    assert all(str(case.text).startswith("begin") and str(case.text).endswith("end") for case in shortened)

@@ -136,6 +136,12 @@ def test_other_pages_in_the_browser_are_kept_out(
     assert (response.status if response else None) == status
 
 
+def test_a_text_that_is_not_whole_says_so() -> None:
+    note = "The middle of this message is left out"
+    assert note not in render(case("hello"))
+    assert note in render(msgspec.structs.replace(case("hello"), text_shortened=True))
+
+
 def test_a_case_that_no_model_has_read_says_so_and_why() -> None:
     unread = msgspec.structs.replace(
         case("half a <message>"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import schemas
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
@@ -20,6 +21,7 @@ from worker.decode import decode
 from worker.engine.canned import CannedEngine
 from worker.errors import BrokerError, DeviceError
 from worker.kafka import Consumer, RebalanceListener
+from worker.metrics import Metrics
 from worker.scores import Scores
 from worker.settings import Settings
 
@@ -412,3 +414,36 @@ def test_a_key_too_long_for_any_outcome_topic_is_replaced_by_its_digest() -> Non
     keys = {record.key for topic in (LABELS, DEAD) for record in broker.read(topic)}
     assert len(keys) == 1
     assert len(keys.pop() or b"") == 32
+
+
+def test_a_record_whose_offset_cannot_be_is_a_dead_letter_and_unreadable_headers_only_cost_the_trace() -> (
+    None
+):
+    broker = make_broker(1)
+    broker.append(MESSAGES, b"k", message(1))
+    broker.append(MESSAGES, b"k", message(2))
+    log = broker.topics[MESSAGES][0]
+    log[0] = structs.replace(log[0], fault="its offset cannot be")
+    log[1] = structs.replace(log[1], headers=None)
+    metrics = Metrics()
+    drain(broker, [start(broker, settings(), metrics=metrics)])
+    (letter,) = (schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD))
+    assert (letter.reason, letter.detail) == ("unreadable_record", "its offset cannot be")
+    assert len(broker.read(LABELS)) == 1
+    assert metrics.registry.get_sample_value("mimamori_unreadable_headers_total") == 1
+
+
+@pytest.mark.parametrize("ahead_s", [-1e12, -60 * 86_400, 3600, 365 * 86_400, 1e12])
+def test_a_timestamp_that_cannot_be_meant_is_no_latency(ahead_s: float) -> None:
+    broker = make_broker(1)
+    now = time.time()
+    for shift in (-2.0, 20.0, ahead_s):  # two seconds ago, a clock that is a little ahead, and the odd one
+        broker.append(MESSAGES, b"k", message(1))
+        log = broker.topics[MESSAGES][0]
+        log[-1] = structs.replace(log[-1], timestamp_ms=int((now + shift) * 1000))
+    metrics = Metrics()
+    drain(broker, [start(broker, settings(), metrics=metrics)])
+    assert metrics.registry.get_sample_value("mimamori_latency_seconds_count") == 2
+    total = metrics.registry.get_sample_value("mimamori_latency_seconds_sum")
+    assert total is not None
+    assert 2 <= total < 120

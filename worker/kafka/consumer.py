@@ -95,15 +95,18 @@ class KafkaConsumer:
         self._rebalanced = False
         self._starts.check()
         messages = consume(self._consumer, limit, timeout_s)
-        self._note_membership()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
+        self._note_membership()
         if self._rebalanced or self._unplaced:  # records fetched before what was served in this very call
             readable = self._assigned - self._unplaced
             records = [r for r in records if (r.topic, r.partition) in readable]
         records, again = self._places.check(records)
         for (topic, number), offset in again.items():
             log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
-            self._consumer.seek(ck.TopicPartition(topic, number, offset))
+            # Not by a seek: after a pause the client would go on behind the offset that it was told.
+            place = ck.TopicPartition(topic, number, offset)
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
         self._place()
         return records
 
@@ -210,7 +213,13 @@ class KafkaConsumer:
         self._unplaced.discard(name)
 
     def _end_of(self, place: Partition) -> int:
-        _, end = self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)
+        asked = ck.TopicPartition(*place)
+        _, end = self._consumer.get_watermark_offsets(asked, cached=True)
+        if end < 0:  # the client, sent beyond the end, has fetched there already and forgot where it was
+            try:
+                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
+            except ck.KafkaException as error:
+                log.warning("end_unknown", code=error.args[0].name())
         return int(end)
 
     def _start_of(self, place: Partition) -> int:
