@@ -20,9 +20,10 @@ from worker.batch import Batch, Entry, Partition, Record
 from worker.cache import ScoreCache
 from worker.decode import decode, within
 from worker.errors import RecordError, RetryableError
-from worker.kafka import Consumer
+from worker.kafka import Consumer, Restart
 from worker.metrics import Metrics
 from worker.pace import Pace
+from worker.restarts import report
 from worker.settings import Settings
 
 log = structlog.get_logger()
@@ -106,6 +107,10 @@ class Intake:
         self._assignment.end_epoch()
         self._drop_open()
         self._forget(partitions)
+
+    def restarted(self, restarts: Sequence[Restart]) -> None:
+        """See `worker.kafka.RebalanceListener`."""
+        report(restarts, self._metrics)
 
     def _step(self, consumer: Consumer) -> None:
         if not self._assignment.is_current(self._epoch):

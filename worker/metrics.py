@@ -64,6 +64,22 @@ CATALOGUE: Final = (
         ("reason",),
     ),
     Metric(
+        "mimamori_deleted_unread_records_total",
+        Counter,
+        "Records that Kafka deleted before any worker had read them: nobody screened these. An upper bound: "
+        "transaction markers, and what compaction took, count as records.",
+        "Any: the log names partition and offsets (records_deleted_unread); tell the safety lead, have the "
+        "platform send them again, and see why: lag beyond the topic's retention, or deleted by somebody.",
+    ),
+    Metric(
+        "mimamori_position_resets_total",
+        Counter,
+        "Partitions not read on from their committed offset, by reason (retention, made_again, truncated).",
+        "Any that you did not cause: made_again: somebody deleted and made the messages topic again. "
+        "truncated: Kafka lost records; switch unclean leader election off. Both are read from their start.",
+        ("reason",),
+    ),
+    Metric(
         "mimamori_cache_lookups_total",
         Counter,
         "Texts looked up in the score cache, by result (local, redis, miss).",
