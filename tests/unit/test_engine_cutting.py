@@ -1,4 +1,4 @@
-"""How long messages are cut: by their sentences, everything read up to a limit, nothing read twice for nothing."""
+"""How long messages are cut: by their sentences, all of it read, up to a limit."""
 
 from collections.abc import Sequence
 

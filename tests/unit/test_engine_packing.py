@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +51,7 @@ def test_windows_cover_the_message_in_order(count: int, size: int, data: st.Data
     cut = windows(list(range(count)), size, overlap)
     assert all(0 < len(window) <= size for window in cut)
     assert {token for window in cut for token in window} == set(range(count))
-    for before, after in zip(cut, cut[1:], strict=False):
+    for before, after in pairwise(cut):
         assert after[0] <= before[-1] + 1 - overlap
         assert after[0] > before[0]
 

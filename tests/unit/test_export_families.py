@@ -139,11 +139,11 @@ def test_longrope_is_read_up_to_its_original_context(tmp_path: Path, monkeypatch
     used = len(bundle.manifest.prompt.prefix)
     suffix = max(len(bundle.manifest.prompt.risk_suffix), len(bundle.manifest.prompt.severity_suffix))
     room = ORIGINAL_CONTEXT - used - suffix
-    for tokens in (room, room + 1):
+    for size in (room, room + 1):
         monkeypatch.setattr(
-            "worker.bundle.PROMPTED", Windowing(tokens=tokens, overlap=0, whole=tokens, sentences=False)
+            "worker.bundle.PROMPTED", Windowing(tokens=size, overlap=0, whole=size, sentences=False)
         )
-        with nullcontext() if tokens == room else pytest.raises(SettingsError, match="a shorter prompt"):
+        with nullcontext() if size == room else pytest.raises(SettingsError, match="a shorter prompt"):
             load_engine(bundle, device="cpu", threads=1, device_tokens=5000)
 
 
