@@ -195,7 +195,9 @@ class Bundle(msgspec.Struct, frozen=True):
                     f"{path / name} is not the file the bundle was made with: build the bundle again"
                 )
         heads = _read_heads(path, manifest) if HEADS in manifest.files else None
-        calibration = _read_json(path / CALIBRATION, Calibration) if CALIBRATION in manifest.files else None
+        calibration = None
+        if CALIBRATION in manifest.files:
+            calibration = _read_json(path / CALIBRATION, Calibration, "run `mimamori adapt` again")
         if manifest.reading == "pooled" and (heads is None or calibration is None):
             raise BundleError(
                 f"{path} reads pooled vectors but has no {HEADS} or {CALIBRATION}: run `mimamori adapt`"
@@ -237,7 +239,7 @@ def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
-def _read_json(path: Path, kind: type[T]) -> T:
+def _read_json(path: Path, kind: type[T], remedy: str = "build or copy the bundle again") -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
@@ -245,9 +247,9 @@ def _read_json(path: Path, kind: type[T]) -> T:
             f"no bundle: cannot read {path} ({error.strerror}); build one with `mimamori bundle build`"
         ) from None
     except UnicodeDecodeError:
-        raise BundleError(f"{path}: is not UTF-8; build or copy the bundle again") from None
+        raise BundleError(f"{path}: is not UTF-8; {remedy}") from None
     except msgspec.MsgspecError as error:
-        raise BundleError(f"{path}: {error}; build or copy the bundle again") from None
+        raise BundleError(f"{path}: {error}; {remedy}") from None
 
 
 def _read_heads(path: Path, manifest: Manifest) -> Heads:

@@ -1,7 +1,8 @@
 """The engine: texts in, scores out, on a device that is what the settings say it is.
 
     load_engine(bundle, …) -> Engine            what the worker's stations use
-        Engine    texts  -> Scores              tokenise, cut into windows, judge    (reading.py)
+        Engine    texts  -> Scores              apply heads, or ask; the riskiest    (reading.py)
+        Cutter    texts  -> rows of tokens      whole, or by sentences               (cutting.py)
         Reader    tokens -> rows of numbers     pack, pad, put back in order         (reader.py)
         Device    padded ids -> one output      ONNX Runtime or OpenVINO             (*_device.py)
 

@@ -70,7 +70,8 @@ class Cutter:
             return ([message] if message else []), False
         sentences: list[Tokens] = [message]
         if windowing.sentences:
-            sentences = list(filter(None, self._tokenise(_ENDS.split(text))))
+            split = [sentence for sentence in _ENDS.split(text) if sentence.strip()]
+            sentences = list(filter(None, self._tokenise(split)))
         sentences, truncated = _first(sentences, self._most)
         return joined(sentences, windowing.tokens, windowing.overlap), truncated
 
