@@ -71,7 +71,8 @@ class Cutter:
         sentences: list[Tokens] = [message]
         if windowing.sentences:
             split = [sentence for sentence in _ENDS.split(text) if sentence.strip()]
-            sentences = list(filter(None, self._tokenise(split)))
+            # A sentence has a token or more: of a text that is all full stops, so many are looked at.
+            sentences = list(filter(None, self._tokenise(split[: self._most + 1])))
         sentences, truncated = _first(sentences, self._most)
         return joined(sentences, windowing.tokens, windowing.overlap), truncated
 
