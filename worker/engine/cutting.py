@@ -69,12 +69,14 @@ class Cutter:
         if len(message) <= min(windowing.whole, self._most):
             return ([message] if message else []), False
         sentences: list[Tokens] = [message]
+        unseen = False
         if windowing.sentences:
             split = [sentence for sentence in _ENDS.split(text) if sentence.strip()]
             # A sentence has a token or more: of a text that is all full stops, so many are looked at.
-            sentences = list(filter(None, self._tokenise(split[: self._most + 1])))
+            unseen = len(split) > self._most
+            sentences = list(filter(None, self._tokenise(split[: self._most])))
         sentences, truncated = _first(sentences, self._most)
-        return joined(sentences, windowing.tokens, windowing.overlap), truncated
+        return joined(sentences, windowing.tokens, windowing.overlap), truncated or unseen
 
 
 def joined(sentences: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]:
