@@ -36,8 +36,8 @@ class Kind(msgspec.Struct, frozen=True):
 KINDS: Final = (
     Kind("message", 1, Message, "urn:mimamori:replay", "sent_at"),
     Kind("label", 1, Label, "urn:mimamori:worker", "screened_at"),
-    Kind("review-case", 1, ReviewCase, "urn:mimamori:worker", "opened_at"),
+    Kind("review-case", 2, ReviewCase, "urn:mimamori:worker", "opened_at"),
     Kind("review-decision", 1, ReviewDecision, "urn:mimamori:review", "decided_at"),
-    Kind("dead-letter", 2, DeadLetter, "urn:mimamori:worker", "failed_at"),
+    Kind("dead-letter", 3, DeadLetter, "urn:mimamori:worker", "failed_at"),
 )
 KIND_OF: Final[Mapping[type[Event], Kind]] = {kind.event: kind for kind in KINDS}

@@ -12,8 +12,9 @@ from worker.bundle import Bundle
 from worker.errors import FatalError
 from worker.logs import where
 from worker.redis_client import ping
+from worker.room import find_room
 from worker.settings import Settings
-from worker.startup import open_engine, policy_of, require_topics
+from worker.startup import compacted_messages, open_engine, policy_of, require_topics
 
 SAMPLE = "long week, but we are all right"
 
@@ -81,5 +82,8 @@ def _thresholds(settings: Settings, bundle: Bundle) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    require_topics(settings)
-    return f"{settings.bootstrap} answers, the five topics {settings.topic_prefix}… are there"
+    topics = require_topics(settings)
+    find_room(topics, settings.client_config)
+    warning = compacted_messages(topics)
+    there = f"{settings.bootstrap} answers, the five topics {settings.topic_prefix}… are there"
+    return f"{there}; {warning}" if warning else there

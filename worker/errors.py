@@ -18,18 +18,9 @@ halves, and only an engine that can read nothing any more stops the worker (`bis
 A message says what is wrong, where, and what to do, in one line. It never carries message text.
 """
 
-from typing import Final, Literal
+from typing import Final
 
-ReasonCode = Literal[
-    "null_value",
-    "invalid_utf8",
-    "invalid_json",
-    "schema_mismatch",
-    "empty_text",
-    "text_too_long",
-    "unknown_task",
-    "unscreenable",
-]
+from schemas.events import DeadLetterReason
 
 
 class MimamoriError(Exception):
@@ -41,9 +32,9 @@ class MimamoriError(Exception):
 class RecordError(MimamoriError):
     """One record cannot be screened. `detail` names the field or rule broken, never the text."""
 
-    def __init__(self, reason: ReasonCode, detail: str) -> None:
+    def __init__(self, reason: DeadLetterReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason: ReasonCode = reason
+        self.reason: DeadLetterReason = reason
         self.detail = detail
 
 

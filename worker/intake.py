@@ -18,7 +18,7 @@ import structlog
 from worker.assignment import Assignment
 from worker.batch import Batch, Entry, Partition, Record
 from worker.cache import ScoreCache
-from worker.decode import decode
+from worker.decode import decode, within
 from worker.errors import RecordError, RetryableError
 from worker.kafka import Consumer
 from worker.metrics import Metrics
@@ -153,6 +153,7 @@ class Intake:
         if not records:
             return
         self._metrics.count("mimamori_records_total", len(records))
+        self._metrics.count("mimamori_unreadable_headers_total", sum(r.headers is None for r in records))
         entries = [self._entry(record) for record in records]
         readable = [(e, e.message.text) for e in entries if e.message is not None]
         found = self._cache.lookup([text for _, text in readable])
@@ -189,10 +190,14 @@ class Intake:
         return min(self._settings.max_message_tokens, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
 
     def _entry(self, record: Record) -> Entry:
+        if record.fault:
+            return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:
-            return Entry(record, message=decode(record.value, self._task, self._settings.max_text_chars))
+            message = decode(record.value, self._task, self._settings.max_text_chars)
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
+        message, cut = within(message, self._settings.max_text_chars)
+        return Entry(record, message=message, cut=cut)
 
     def _open_batch(self) -> Batch:
         self._assignment.open()

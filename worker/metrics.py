@@ -35,6 +35,13 @@ CATALOGUE: Final = (
         "Flat while lag grows: see /readyz, then the log.",
     ),
     Metric(
+        "mimamori_unreadable_headers_total",
+        Counter,
+        "Records whose headers cannot be read (a name that is not UTF-8, or over 1,000 of them); they are "
+        "screened like any other, without their trace.",
+        "Rising: a producer writes broken headers; mend it, traces end there.",
+    ),
+    Metric(
         "mimamori_labels_total",
         Counter,
         "Labels committed, by verdict.",

@@ -126,7 +126,9 @@ class Settings(BaseSettings):
         ge=0,
         description="… or about this many tokens to read; 0 is as many as max_batches hold.",
     )
-    max_text_chars: Positive = Field(100_000, description="A longer text is a dead letter (text_too_long).")
+    max_text_chars: Positive = Field(
+        100_000, description="A longer text is read up to here, and its label says truncated."
+    )
 
     # Policy
     lower: float | None = Field(None, ge=0, le=1, description="Overrides the calibration's lower threshold.")

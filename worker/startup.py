@@ -5,6 +5,7 @@ really runs, the transactional id.
 """
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -20,10 +21,11 @@ from worker.intake import Intake
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
-from worker.kafka.topics import read_topics
+from worker.kafka.topics import TopicState, read_topics
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
 from worker.policy import Policy, primary_language
+from worker.room import Room, batch_size, find_room
 from worker.screener import Screener
 from worker.settings import Settings
 
@@ -58,7 +60,10 @@ class Worker:
 def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
     bundle = Bundle.load(settings.bundle)
-    require_topics(settings)
+    topics = require_topics(settings)
+    room = find_room(topics, settings.client_config)
+    if compacted := compacted_messages(topics):
+        log.warning("messages_topic_is_compacted", advice=compacted)
     metrics = Metrics()
     engine = open_engine(settings, bundle)
     log.info(
@@ -68,8 +73,9 @@ def start(settings: Settings) -> Worker:
         task=bundle.manifest.task.name,
     )
     cache = open_cache(settings, f"{bundle.fingerprint}/{engine.precision}", metrics)
-    app = assemble(settings, bundle, engine, cache, metrics)
-    return Worker(app, settings, KafkaProducer(settings.client_config, settings.transactional_id))
+    app = assemble(settings, bundle, engine, cache, metrics, room)
+    config = {"batch.size": batch_size(room), **settings.client_config}
+    return Worker(app, settings, KafkaProducer(config, settings.transactional_id))
 
 
 def settle_memory() -> None:
@@ -79,22 +85,43 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_EVERY)
 
 
-def require_topics(settings: Settings) -> None:
-    """Raise BrokerError where Kafka cannot be reached or one of the five topics is missing."""
+def require_topics(settings: Settings) -> list[TopicState]:
+    """The five topics. Raises BrokerError where Kafka cannot be reached or one of them is missing."""
     states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:
         raise BrokerError(
             f"missing on {settings.bootstrap}: {', '.join(missing)}; run `mimamori topics apply`"
         )
+    return states
 
 
-def assemble(settings: Settings, bundle: Bundle, engine: Engine, cache: ScoreCache, metrics: Metrics) -> App:
+def compacted_messages(topics: Sequence[TopicState]) -> str | None:
+    """What to say where the messages topic is compacted; None where it is not."""
+    for state in topics:
+        if state.definition.event == "message" and state.compacted:
+            return (
+                f"{state.definition.name} is compacted: of two messages with one key the older may be "
+                "removed before anyone screened it; use cleanup.policy=delete, or a key for each message"
+            )
+    return None
+
+
+def assemble(
+    settings: Settings,
+    bundle: Bundle,
+    engine: Engine,
+    cache: ScoreCache,
+    metrics: Metrics,
+    room: Room | None = None,
+) -> App:
     """The three stations of one worker."""
     policy = policy_of(settings, bundle)
     manifest = bundle.manifest
     task = manifest.task
-    outcomes = Outcomes(settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint)
+    outcomes = Outcomes(
+        settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint, room or {}
+    )
     return App(
         settings,
         lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),

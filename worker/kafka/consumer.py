@@ -6,15 +6,17 @@ away one by one. In the classic one the members elect one of them to assign; in 
 
 import struct
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import confluent_kafka as ck
 import structlog
 
-from worker.batch import Headers, Partition, Record
+from worker.batch import Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
+from worker.kafka.fetched import consume, to_record
+from worker.kafka.places import Places
 from worker.settings import GroupProtocol
 
 log = structlog.get_logger()
@@ -58,6 +60,7 @@ class KafkaConsumer:
         self._assigned: set[Partition] = set()
         self._rebalanced = False
         self._paused = False
+        self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
             ck.Consumer,
             {
@@ -86,6 +89,10 @@ class KafkaConsumer:
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
         if self._rebalanced:  # records fetched before a revocation that was served in this very call
             records = [r for r in records if (r.topic, r.partition) in self._assigned]
+        records, again = self._places.check(records)
+        for (topic, number), offset in again.items():
+            log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
+            self._consumer.seek(ck.TopicPartition(topic, number, offset))
         return records
 
     def pause(self) -> None:
@@ -105,6 +112,7 @@ class KafkaConsumer:
         partitions = self._partitions()
         if not partitions:
             return
+        self._places.forget(self._assigned)
         try:
             committed = self._consumer.committed(partitions, timeout=OFFSETS_TIMEOUT_S)
             failed = next((position.error for position in committed if position.error), None)
@@ -153,6 +161,22 @@ class KafkaConsumer:
         if whole and _generation(note) > 0:
             self._membership = note
 
+    def _end_of(self, place: Partition) -> int:
+        _, end = self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)
+        return int(end)
+
+    def _start_of(self, place: Partition) -> int:
+        """Where reading a partition begins. Raises BrokerError: Kafka does not say."""
+        asked = [ck.TopicPartition(*place)]
+        try:
+            (position,) = self._consumer.committed(asked, timeout=OFFSETS_TIMEOUT_S)
+            if position.offset >= 0:
+                return int(position.offset)
+            low, _ = self._consumer.get_watermark_offsets(asked[0], timeout=OFFSETS_TIMEOUT_S)
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot tell where {place[0]} is read from: {error.args[0].name()}") from None
+        return int(low)
+
     def _partitions(self) -> list[ck.TopicPartition]:
         return [ck.TopicPartition(topic, number) for topic, number in sorted(self._assigned)]
 
@@ -170,6 +194,7 @@ class KafkaConsumer:
     def _on_assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
         self._assigned |= _names(partitions)
+        self._places.forget(_names(partitions))
         consumer.incremental_assign(partitions)
         # librdkafka remembers a pause through unassign and assign: a partition that comes back to a worker
         # that was paused when it left would stay paused for ever.
@@ -199,28 +224,5 @@ def _generation(note: bytes) -> int:
     return struct.unpack_from("=i", note, len(_NOTE))[0] if note.startswith(_NOTE) else -1
 
 
-def consume(consumer: ck.Consumer, limit: int, timeout_s: float) -> list[ck.Message]:
-    """Up to `limit` messages, waiting only for the first: the client's own `consume` waits for them all."""
-    first = consumer.consume(1, timeout_s)
-    return first + consumer.consume(limit - 1, 0) if first and limit > 1 else first
-
-
 def _names(partitions: Sequence[ck.TopicPartition]) -> set[Partition]:
     return {(p.topic, p.partition) for p in partitions}
-
-
-def to_record(message: ck.Message) -> Record:
-    """A fetched message as the stations know it."""
-    kind, timestamp = message.timestamp()
-    # The library's types leave every part optional; a message without an error has them all.
-    place = message.topic(), message.partition(), message.offset()
-    topic, partition, offset = cast("tuple[str, int, int]", place)
-    return Record(
-        topic,
-        partition,
-        offset,
-        message.key(),
-        message.value(),
-        0 if kind == ck.TIMESTAMP_NOT_AVAILABLE else timestamp,
-        cast("Headers", message.headers() or []),
-    )

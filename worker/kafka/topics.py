@@ -37,12 +37,17 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class TopicState(msgspec.Struct, frozen=True):
-    """A definition beside what is on the broker. `partitions` is None where the topic is missing."""
+    """A definition beside what is on the broker. `partitions` is None where the topic is missing.
+
+    `max_bytes` is what the topic takes in one batch, `compacted` whether older records of a key are removed.
+    """
 
     definition: TopicDefinition
     partitions: int | None = None
     differences: tuple[Difference, ...] = ()
     created: bool = False
+    max_bytes: int | None = None
+    compacted: bool = False
 
 
 def read_topics(
@@ -189,7 +194,13 @@ def _state(
             change = f"--add-config {setting}={expected}"
             remedy = f"kafka-configs.sh --alter --entity-type topics --entity-name {name} {change}"
             differences.append(Difference(setting, expected, actual, remedy))
-    return TopicState(definition, partitions, tuple(differences))
+    return TopicState(
+        definition,
+        partitions,
+        tuple(differences),
+        max_bytes=int(config["max.message.bytes"].value or 0),
+        compacted="compact" in str(config["cleanup.policy"].value),
+    )
 
 
 def _remaining(deadline: float, otherwise: str) -> float:
