@@ -11,10 +11,11 @@ every label and in every cache key. Nothing here imports a device library.
 """
 
 import hashlib
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -96,8 +97,38 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.prefix == "bound"
 
 
+class Windowing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a message is read: up to `whole` tokens in one piece, a longer one in windows; the riskiest counts.
+
+    A window has at most `tokens`. With `sentences` it ends where a sentence ends, and only a sentence that is
+    longer is cut into windows that share `overlap`; without, all of the message is. Of many windows the
+    riskiest is riskier by chance alone, so `discount` x ln(windows) is taken from its log-odds, though never
+    so much that a message becomes clear. Thresholds hold only for scores that were read as they were fitted.
+    """
+
+    tokens: int
+    overlap: int
+    whole: int
+    sentences: bool
+    discount: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no message can be cut by."""
+        if not 0 <= self.overlap < self.tokens <= self.whole:
+            raise ValueError("windows need 0 <= overlap < tokens <= whole")
+        if not 0.0 <= self.discount < math.inf:
+            raise ValueError("a discount is 0 or more")
+
+
+# A prompt asks about all it was given: no shorter window was measured to be better.
+PROMPTED: Final = Windowing(tokens=256, overlap=32, whole=256, sentences=False)
+
+
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """calibration.json: where the thresholds come from. `name` goes on every label."""
+    """calibration.json: where the thresholds come from, and how messages are read for them.
+
+    `name` goes on every label.
+    """
 
     name: str
     lower: float
@@ -105,6 +136,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerated_miss_rate: float
     examples: int
     positives: int
+    windowing: Windowing
 
     def __post_init__(self) -> None:
         """Refuse thresholds that would clear, or escalate, everything by mistake."""
@@ -141,6 +173,11 @@ class Bundle(msgspec.Struct, frozen=True):
         policy = self.manifest.task.policy
         return Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
 
+    @property
+    def windowing(self) -> Windowing:
+        """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
+        return PROMPTED if self.calibration is None else self.calibration.windowing
+
     @classmethod
     def load(cls, path: Path, progress: Callable[[int], None] | None = None) -> Self:
         """Read a bundle and check every file against its checksum; `progress` gets bytes read.
@@ -158,7 +195,9 @@ class Bundle(msgspec.Struct, frozen=True):
                     f"{path / name} is not the file the bundle was made with: build the bundle again"
                 )
         heads = _read_heads(path, manifest) if HEADS in manifest.files else None
-        calibration = _read_json(path / CALIBRATION, Calibration) if CALIBRATION in manifest.files else None
+        calibration = None
+        if CALIBRATION in manifest.files:
+            calibration = _read_json(path / CALIBRATION, Calibration, "run `mimamori adapt` again")
         if manifest.reading == "pooled" and (heads is None or calibration is None):
             raise BundleError(
                 f"{path} reads pooled vectors but has no {HEADS} or {CALIBRATION}: run `mimamori adapt`"
@@ -200,7 +239,7 @@ def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
-def _read_json(path: Path, kind: type[T]) -> T:
+def _read_json(path: Path, kind: type[T], remedy: str = "build or copy the bundle again") -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
@@ -208,9 +247,9 @@ def _read_json(path: Path, kind: type[T]) -> T:
             f"no bundle: cannot read {path} ({error.strerror}); build one with `mimamori bundle build`"
         ) from None
     except UnicodeDecodeError:
-        raise BundleError(f"{path}: is not UTF-8; build or copy the bundle again") from None
+        raise BundleError(f"{path}: is not UTF-8; {remedy}") from None
     except msgspec.MsgspecError as error:
-        raise BundleError(f"{path}: {error}; build or copy the bundle again") from None
+        raise BundleError(f"{path}: {error}; {remedy}") from None
 
 
 def _read_heads(path: Path, manifest: Manifest) -> Heads:

@@ -38,7 +38,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         manifest = bundle.manifest
         depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
         what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
-        return f"{what}; every file intact"
+        windowing = bundle.windowing
+        windows = f"above {windowing.whole} tokens in windows of {windowing.tokens}"
+        return f"{what}, {windows}; every file intact"
 
     yield _try("bundle", read_bundle)
     if bundle is None:

@@ -192,8 +192,7 @@ class Intake:
         """About how many tokens are to be read; none where it is cached or rejected."""
         if entry.message is None or entry.scores is not None:
             return 0
-        most = self._settings.max_windows * self._settings.window_tokens
-        return min(most, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
+        return min(self._settings.max_message_tokens, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
 
     def _entry(self, record: Record) -> Entry:
         if record.fault:

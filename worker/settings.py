@@ -29,6 +29,15 @@ PREFIX = "MIMAMORI_"
 _FOREIGN = {"MIMAMORI_SETTINGS", "MIMAMORI_HOME"}
 _FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_",)
 
+# Settings of earlier versions that must not be passed over: whoever sets them relies on them.
+_RETIRED = dict.fromkeys(
+    ("window_tokens", "window_overlap"),
+    "is a setting no more: a bundle's thresholds hold only for the windows they were fitted on, so "
+    "calibration.json keeps them; remove it, and run `mimamori adapt` again to have them measured anew",
+) | {
+    "max_windows": "is a setting no more: set MIMAMORI_MAX_MESSAGE_TOKENS, how much of a message is read",
+}
+
 # Client settings the worker's promises rest on; metadata.broker.list is another name of the first.
 _OWNED = {
     "bootstrap.servers",
@@ -98,11 +107,9 @@ class Settings(BaseSettings):
     gpu_memory_mb: int = Field(
         0, ge=0, description="Most that ONNX Runtime may take of a GPU's memory; 0 is no cap."
     )
-    window_tokens: Positive = Field(
-        256, description="A longer message is read in windows of this many tokens."
+    max_message_tokens: Positive = Field(
+        4096, description="A longer message is read up to here, and marked truncated."
     )
-    window_overlap: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
-    max_windows: Positive = Field(16, description="What exceeds this many windows is marked truncated.")
     device_tokens: Positive = Field(
         2048, description="Tokens (rows x padded length) of one run on the device."
     )
@@ -186,10 +193,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.window_overlap >= self.window_tokens:
-            raise ValueError("MIMAMORI_WINDOW_OVERLAP must be smaller than MIMAMORI_WINDOW_TOKENS")
-        if self.device_tokens < self.window_tokens:
-            raise ValueError("MIMAMORI_DEVICE_TOKENS must be at least MIMAMORI_WINDOW_TOKENS")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise ValueError("MIMAMORI_LOWER must not exceed MIMAMORI_UPPER")
         secret = self.cache_secret.get_secret_value()
@@ -246,8 +249,11 @@ def load_settings(**overrides: Any) -> Settings:
         name = given.upper()  # settings are read whatever their case, so a misspelling is one in any case
         foreign = name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
         if name.startswith(PREFIX) and name not in known and not foreign:
+            retired = _RETIRED.get(name.removeprefix(PREFIX).lower())
             raise SettingsError(
-                f"{given} is not a setting; `mimamori doctor --settings` lists those that are"
+                f"{given} {retired}"
+                if retired
+                else f"{given} is not a setting; `mimamori doctor --settings` lists those that are"
             )
     try:
         return Settings(**overrides)
@@ -267,5 +273,7 @@ def load_settings(**overrides: Any) -> Settings:
 def _explain(location: tuple[int | str, ...], message: str) -> str:
     if not location:
         return message.removeprefix("Value error, ")
-    said = "is not a setting" if message.startswith("Extra inputs") else message
+    said = (
+        _RETIRED.get(str(location[0]), "is not a setting") if message.startswith("Extra inputs") else message
+    )
     return f"{PREFIX}{str(location[0]).upper()}: {said.removeprefix('Value error, ')}"

@@ -157,9 +157,7 @@ def open_engine(settings: Settings, bundle: Bundle) -> Engine:
         device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
-        window_tokens=settings.window_tokens,
-        window_overlap=settings.window_overlap,
-        max_windows=settings.max_windows,
+        max_message_tokens=settings.max_message_tokens,
         device_tokens=settings.device_tokens,
         arena_bytes=settings.gpu_memory_mb << 20 or None,
     )

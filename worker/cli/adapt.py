@@ -146,6 +146,11 @@ def _show_adapted(report: AdaptReport) -> None:
     table.add_row("AUC, F1", f"{report.auc:.3f}, {report.f1:.3f} (cross-validated)")
     table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
     table.add_row("at risk from", f"{report.upper:.3f} ({report.escalated:.0%} of the examples)")
+    windowing = report.windowing
+    table.add_row(
+        "long messages",
+        f"above {windowing.whole} tokens in windows of {windowing.tokens}, discount {windowing.discount:g}",
+    )
     table.add_row("cut against full", f"{report.cut_difference:.1g} standard deviations")
     table.add_row("took", f"{report.seconds:.0f} s")
     console = Console()

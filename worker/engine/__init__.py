@@ -2,7 +2,8 @@
 
     load_engine(bundle, …) -> Engine            what the worker's stations use
         Engine    texts  -> Scores              disguised texts twice, language      (twice.py)
-        Engine    texts  -> Scores              tokenise, cut into windows, judge    (reading.py)
+        Engine    texts  -> Scores              apply heads, or ask; the riskiest    (reading.py)
+        Cutter    texts  -> rows of tokens      whole, or by sentences               (cutting.py)
         Reader    tokens -> rows of numbers     pack, pad, put back in order         (reader.py)
         Device    padded ids -> one output      ONNX Runtime or OpenVINO             (*_device.py)
 
