@@ -167,6 +167,12 @@ class KafkaConsumer:
                 for position in self._find(self._unplaced, PLACE_TIMEOUT_S):
                     self._start_over(position)
             for partition, missing in list(self._missing.items()):
+                due = self._places.next_of(partition)
+                if (
+                    due is not None and due != missing.offset
+                ):  # a producer's offset, which the client believed
+                    self._start_over(ck.TopicPartition(*partition, due))
+                    continue
                 offset, restart = self._starts.instead_of(missing, PLACE_TIMEOUT_S)
                 if restart is not None:  # first of all: it is not found a second time
                     self._listener.restarted([restart])

@@ -28,6 +28,10 @@ class Places:
         for place in partitions:
             self._next.pop(place, None)
 
+    def next_of(self, place: Partition) -> int | None:
+        """The offset after the last record that came, if one came since reading began."""
+        return self._next.get(place)
+
     def check(self, records: Sequence[Record]) -> tuple[list[Record], dict[Partition, int]]:
         """The records, and where to read on in partitions that hold one whose offset cannot be.
 
