@@ -191,6 +191,6 @@ def test_an_outcome_fits_its_topic_however_small_the_topic_is(platform: Platform
     assert (letter.original, letter.original_size) == (None, 90_000)
     with Reader(platform.config, [platform.names[ReviewCase]], from_beginning=True) as reader:
         cases = [schemas.decode(ReviewCase, record.value or b"") for record in reader.poll(timeout_s=10)]
-    shortened = [case for case in cases if case.text_shortened]
+    shortened = [case for case in cases if case.text_shortened and case.kind != "unread"]
     assert shortened
     assert all(str(case.text).startswith("begin") and str(case.text).endswith("end") for case in shortened)
