@@ -13,9 +13,10 @@ imports a device library.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 import msgspec
 import numpy as np
@@ -118,11 +119,38 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"files lists {name[:100]!r}, which is no file of a bundle")
 
 
-class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """calibration.json: where the thresholds come from. `name` goes on every label.
+class Windowing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a message is read: up to `whole` tokens in one piece, a longer one in windows; the riskiest counts.
 
-    `highest` is the highest score of an example by heads that had not seen it. `graded` counts the examples
-    with a severity.
+    A window has at most `tokens`. With `sentences` it ends where a sentence ends, and only a sentence that is
+    longer is cut into windows that share `overlap`; without, all of the message is. Of many windows the
+    riskiest is riskier by chance alone, so `discount` x ln(windows) is taken from its log-odds, though never
+    so much that a message becomes clear. Thresholds hold only for scores that were read as they were fitted.
+    """
+
+    tokens: int
+    overlap: int
+    whole: int
+    sentences: bool
+    discount: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no message can be cut by."""
+        if not 0 <= self.overlap < self.tokens <= self.whole:
+            raise ValueError("windows need 0 <= overlap < tokens <= whole")
+        if not 0.0 <= self.discount < math.inf:
+            raise ValueError("a discount is 0 or more")
+
+
+# A prompt asks about all it was given: no shorter window was measured to be better.
+PROMPTED: Final = Windowing(tokens=256, overlap=32, whole=256, sentences=False)
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """calibration.json: where the thresholds come from, and how messages are read for them.
+
+    `name` goes on every label. `highest` is the highest score of an example by heads that had not seen it.
+    `graded` counts the examples with a severity.
     """
 
     name: str
@@ -131,6 +159,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerated_miss_rate: float
     examples: int
     positives: int
+    windowing: Windowing
     highest: float = 1.0
     graded: int = 0
 
@@ -171,6 +200,11 @@ class Bundle(msgspec.Struct, frozen=True):
             return Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
         policy = self.manifest.task.policy
         return Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
+
+    @property
+    def windowing(self) -> Windowing:
+        """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
+        return PROMPTED if self.calibration is None else self.calibration.windowing
 
     @property
     def highest(self) -> float | None:
@@ -267,7 +301,7 @@ def _require_adapted(
 
 
 def _read_calibration(path: Path) -> Calibration:
-    return decode(path, read(path, _LARGEST[CALIBRATION]), Calibration)
+    return decode(path, read(path, _LARGEST[CALIBRATION]), Calibration, "run `mimamori adapt` again")
 
 
 def _highest(calibration: Calibration, reference: Reference) -> float:

@@ -104,16 +104,16 @@ def read(path: Path, most: int) -> bytes:
     return content
 
 
-def decode(path: Path, content: bytes, kind: type[T]) -> T:
-    """The JSON of the file `path`. Raises BundleError: it is none, or not of this kind."""
+def decode(path: Path, content: bytes, kind: type[T], remedy: str = "build or copy the bundle again") -> T:
+    """The JSON of the file `path`. Raises BundleError, with a remedy: it is none, or not of this kind."""
     try:
         return msgspec.json.decode(content, type=kind)
     except UnicodeDecodeError:
-        raise BundleError(f"{path}: is not UTF-8; build or copy the bundle again") from None
+        raise BundleError(f"{path}: is not UTF-8; {remedy}") from None
     except RecursionError:
-        raise BundleError(f"{path}: is nested too deep; build or copy the bundle again") from None
+        raise BundleError(f"{path}: is nested too deep; {remedy}") from None
     except msgspec.MsgspecError as error:
-        raise BundleError(f"{path}: {error}; build or copy the bundle again") from None
+        raise BundleError(f"{path}: {error}; {remedy}") from None
 
 
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:

@@ -18,11 +18,12 @@ import structlog
 from worker.assignment import Assignment
 from worker.batch import Batch, Entry, Partition, Record
 from worker.cache import ScoreCache
-from worker.decode import decode
+from worker.decode import decode, within
 from worker.errors import RecordError, RetryableError
-from worker.kafka import Consumer
+from worker.kafka import Consumer, Restart
 from worker.metrics import Metrics
 from worker.pace import Pace
+from worker.restarts import report
 from worker.settings import Settings
 
 log = structlog.get_logger()
@@ -107,6 +108,10 @@ class Intake:
         self._drop_open()
         self._forget(partitions)
 
+    def restarted(self, restarts: Sequence[Restart]) -> None:
+        """See `worker.kafka.RebalanceListener`."""
+        report(restarts, self._metrics)
+
     def _step(self, consumer: Consumer) -> None:
         if not self._assignment.is_current(self._epoch):
             self._rewind(consumer)
@@ -153,6 +158,7 @@ class Intake:
         if not records:
             return
         self._metrics.count("mimamori_records_total", len(records))
+        self._metrics.count("mimamori_unreadable_headers_total", sum(r.headers is None for r in records))
         entries = [self._entry(record) for record in records]
         readable = [(e, e.message.text) for e in entries if e.message is not None]
         found = self._cache.lookup([text for _, text in readable])
@@ -186,14 +192,17 @@ class Intake:
         """About how many tokens are to be read; none where it is cached or rejected."""
         if entry.message is None or entry.scores is not None:
             return 0
-        most = self._settings.max_windows * self._settings.window_tokens
-        return min(most, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
+        return min(self._settings.max_message_tokens, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
 
     def _entry(self, record: Record) -> Entry:
+        if record.fault:
+            return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:
-            return Entry(record, message=decode(record.value, self._task, self._settings.max_text_chars))
+            message = decode(record.value, self._task, self._settings.max_text_chars)
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
+        message, cut = within(message, self._settings.max_text_chars)
+        return Entry(record, message=message, cut=cut)
 
     def _open_batch(self) -> Batch:
         self._assignment.open()

@@ -5,6 +5,7 @@ really runs, the transactional id.
 """
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,16 +15,17 @@ from schemas.topics import load_topics, topic_names
 from worker.app import App
 from worker.bundle import Bundle
 from worker.cache import ScoreCache, open_cache
-from worker.engine import Engine, load_engine
+from worker.engine import VARIANT, Engine, load_engine
 from worker.errors import BrokerError, SettingsError
 from worker.intake import Intake
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
-from worker.kafka.topics import read_topics
+from worker.kafka.topics import TopicState, read_topics
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
 from worker.policy import Policy, primary_language, would_clear_all
+from worker.room import Room, batch_size, find_room
 from worker.screener import Screener
 from worker.settings import Settings
 
@@ -57,8 +59,13 @@ class Worker:
 
 def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
+    if settings.allow_insecure:
+        log.warning("insecure_allowed", names=sorted(settings.allow_insecure))
     bundle = Bundle.load(settings.bundle, trust=settings.trust)
-    require_topics(settings)
+    topics = require_topics(settings)
+    room = find_room(topics, settings.client_config)
+    if compacted := compacted_messages(topics):
+        log.warning("messages_topic_is_compacted", advice=compacted)
     metrics = Metrics()
     engine = open_engine(settings, bundle)
     log.info(
@@ -67,9 +74,11 @@ def start(settings: Settings) -> Worker:
         bundle=bundle.fingerprint[:12],
         task=bundle.manifest.task.name,
     )
-    cache = open_cache(settings, f"{bundle.fingerprint}/{engine.precision}", metrics)
-    app = assemble(settings, bundle, engine, cache, metrics)
-    return Worker(app, settings, KafkaProducer(settings.client_config, settings.transactional_id))
+    scored_by = f"{bundle.fingerprint}/{engine.precision}/variant {VARIANT}"
+    cache = open_cache(settings, scored_by, metrics)
+    app = assemble(settings, bundle, engine, cache, metrics, room)
+    config = {"batch.size": batch_size(room), **settings.client_config}
+    return Worker(app, settings, KafkaProducer(config, settings.transactional_id))
 
 
 def settle_memory() -> None:
@@ -79,22 +88,43 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_EVERY)
 
 
-def require_topics(settings: Settings) -> None:
-    """Raise BrokerError where Kafka cannot be reached or one of the five topics is missing."""
+def require_topics(settings: Settings) -> list[TopicState]:
+    """The five topics. Raises BrokerError where Kafka cannot be reached or one of them is missing."""
     states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:
         raise BrokerError(
             f"missing on {settings.bootstrap}: {', '.join(missing)}; run `mimamori topics apply`"
         )
+    return states
 
 
-def assemble(settings: Settings, bundle: Bundle, engine: Engine, cache: ScoreCache, metrics: Metrics) -> App:
+def compacted_messages(topics: Sequence[TopicState]) -> str | None:
+    """What to say where the messages topic is compacted; None where it is not."""
+    for state in topics:
+        if state.definition.event == "message" and state.compacted:
+            return (
+                f"{state.definition.name} is compacted: of two messages with one key the older may be "
+                "removed before anyone screened it; use cleanup.policy=delete, or a key for each message"
+            )
+    return None
+
+
+def assemble(
+    settings: Settings,
+    bundle: Bundle,
+    engine: Engine,
+    cache: ScoreCache,
+    metrics: Metrics,
+    room: Room | None = None,
+) -> App:
     """The three stations of one worker."""
     policy = policy_of(settings, bundle)
     manifest = bundle.manifest
     task = manifest.task
-    outcomes = Outcomes(settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint)
+    outcomes = Outcomes(
+        settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint, room or {}
+    )
     return App(
         settings,
         lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
@@ -140,9 +170,7 @@ def open_engine(settings: Settings, bundle: Bundle) -> Engine:
         device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
-        window_tokens=settings.window_tokens,
-        window_overlap=settings.window_overlap,
-        max_windows=settings.max_windows,
+        max_message_tokens=settings.max_message_tokens,
         device_tokens=settings.device_tokens,
         arena_bytes=settings.gpu_memory_mb << 20 or None,
     )

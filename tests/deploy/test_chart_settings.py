@@ -23,6 +23,7 @@ SECRETS = {
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
 WORKER_OWNED = {
+    "allow_insecure",
     "bootstrap",
     "bundle",
     "bundle_fingerprint",
@@ -39,6 +40,7 @@ WORKER_OWNED = {
     "transactional_id",
 }
 REVIEW_OWNED = {
+    "allow_insecure",
     "allowed_hosts",
     "bootstrap",
     "folder",

@@ -1,335 +1,133 @@
-"""Files that are made to hurt whoever opens them: bombs, absurd lengths, nesting, paths that lead out.
+"""Records as a broken, careless or hostile producer writes them: a seed gives the same ones each time.
 
-Each function writes one kind. None is larger than a few megabytes on the disk.
+Written below every client's API (`raw_kafka.py`). The texts are harmless; what carries them is not.
 """
 
+import gzip
 import json
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any, Final
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import onnx
+from tests.fakes.raw_kafka import GZIP, RawRecord, batch_bytes, record_bytes
 
-from export.recipe import Recipe, Weight, write_recipe
-from export.source import Origin, SourceFile
-from export.tensors import Derivation
-from tests.fakes.tiny_bundle import write_tiny_bundle
-from worker.bundle import MANIFEST, MODEL, TOKENIZER, read_manifest, write_manifest
-from worker.reference import REFERENCE
-
-DEEP: Final = 100_000
-BOMB: Final = 3 << 30  # bytes that come out of a few megabytes
-
-_GGUF: Final = b"GGUF" + struct.pack("<I", 3)
-_UINT8, _STRING, _ARRAY = 0, 8, 9
-_BLOCK: Final = 1 << 20
-
-
-def bundle_with(path: Path, name: str, content: bytes) -> Path:
-    """A bundle of which one file is `content`, with the checksums that belong to it."""
-    write_tiny_bundle(path)
-    manifest, _ = read_manifest(path)
-    (path / name).write_bytes(content)
-    write_manifest(path, manifest)
-    return path
+LONE_SURROGATE = r'"\ud800"'
+FRAGMENTS = (
+    "null", "true", "NaN", "-Infinity", "1e999999", "-0.0", "9" * 5000, '""', '"\\u0000\\u001f"',
+    '"\\ud83d\\ude00"', '"\u202e\u2066"', "[]", "{}", "[" * 3000, "[" * 300 + "]" * 300, '{"a":1,"a":2}',
+    json.dumps("k" * 256), json.dumps("\x01" * 256), json.dumps("k" * 257), LONE_SURROGATE,
+    json.dumps("fine, thanks " * 9000), '"0001-01-01T00:00:00+23:59"', '"9999-12-31T23:59:59-23:59"',
+    '"2026-02-30T00:00:00Z"', '"xx-\\u0000-YY"',
+)  # fmt: skip
+FIELDS = (
+    "id",
+    "text",
+    "task",
+    "conversation_id",
+    "author_id",
+    "language",
+    "sent_at",
+    "something",
+    "",
+    "\\u0000",
+)
+TIMES = (0, -1, -(2**40), 1, 1_700_000_000_000, 4_102_444_800_000, 2**62)
+HUGE_SHARE = 0.004  # records of about a megabyte
 
 
-def bundle_saying(path: Path, text: str) -> Path:
-    """A bundle whose bundle.json is `text`."""
-    write_tiny_bundle(path)
-    (path / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
-    return path
+@dataclass(frozen=True)
+class Hostile:
+    """A batch for Kafka. `labels`: per record, whether it must be labelled; None where either will do."""
+
+    content: bytes
+    labels: list[bool | None]
 
 
-def manifest_with(path: Path, **changes: Any) -> Path:
-    """A bundle whose bundle.json says something else."""
-    write_tiny_bundle(path)
-    manifest = json.loads((path / MANIFEST).read_text())
-    (path / MANIFEST).write_text(json.dumps(manifest | changes))
-    return path
+def hostile_batches(seed: int, records: int) -> Iterator[Hostile]:
+    """Batches of `records` records in all."""
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    left = records
+    while left:
+        count = min(left, rng.randint(1, 12))
+        left -= count
+        pairs = [_record(rng) for _ in range(count)]
+        payload = b"".join(record_bytes(record, place) for place, (record, _) in enumerate(pairs))
+        attributes = rng.choice([0, 0, GZIP])
+        if attributes:
+            payload = gzip.compress(payload)
+        batch = batch_bytes(payload, count, timestamp=rng.choice(TIMES), attributes=attributes)
+        yield Hostile(batch, [label for _, label in pairs])
 
 
-def tokenizer_with(path: Path, **changes: Any) -> Path:
-    """A bundle whose tokenizer.json says something else."""
-    write_tiny_bundle(path)
-    tokenizer = json.loads((path / TOKENIZER).read_text())
-    return bundle_with(path, TOKENIZER, json.dumps(tokenizer | changes).encode())
+def garbage_batches(rng: random.Random) -> list[bytes]:
+    """Batches with a valid checksum around what no consumer could decode: Kafka refuses each of them."""
+    record = record_bytes(RawRecord(_message(rng)), 0)
+    return [
+        *(batch_bytes(rng.randbytes(40), 1, attributes=codec) for codec in (1, 2, 3, 4, 7)),
+        batch_bytes(gzip.compress(rng.randbytes(40)), 1, attributes=GZIP),
+        batch_bytes(gzip.compress(record[:-4]), 1, attributes=GZIP),
+        batch_bytes(gzip.compress(record), 2, attributes=GZIP),
+        batch_bytes(record, 2),
+        batch_bytes(record, 0),
+        batch_bytes(record, 1, last_offset_delta=9),
+        batch_bytes(record, 1, attributes=0x20),
+        batch_bytes(record + b"more", 1),
+    ]
 
 
-def slow_tokenizer(path: Path) -> Path:
-    """Its pattern takes time that doubles with each letter of a text."""
-    pattern = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
-    return tokenizer_with(path, pre_tokenizer=pattern)
+def _record(rng: random.Random) -> tuple[RawRecord, bool | None]:
+    value, label = _value(rng)
+    return RawRecord(value, _key(rng), _headers(rng)), label
 
 
-def vast_tokenizer(path: Path, merges: int) -> Path:
-    """The same merge, millions of times."""
-    tokenizer_with(path, model={"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]})
-    one = (path / TOKENIZER).read_bytes()
-    return bundle_with(path, TOKENIZER, one.replace(b'["a", "b"]', b",".join([b'["a","b"]'] * merges)))
+def _value(rng: random.Random) -> tuple[bytes | None, bool | None]:  # noqa: PLR0911 - one a kind
+    match rng.randrange(8):
+        case 0:
+            return rng.choice([None, b"", b"\0", b" ", b"null", b"[]", b'"text"']), False
+        case 1:
+            return rng.randbytes(rng.randint(1, 400)), None
+        case 2:
+            damaged = bytearray(_message(rng))
+            for _ in range(rng.randint(1, 4)):
+                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+            return bytes(damaged), None
+        case 3:
+            return _message(rng)[: rng.randint(1, 20)], False
+        case 4:
+            return b"\xef\xbb\xbf" + _message(rng), False
+        case 5 | 6:
+            fields = [f'"{rng.choice(FIELDS)}":{rng.choice(FRAGMENTS)}' for _ in range(rng.randint(1, 5))]
+            if rng.random() < 0.5:
+                fields += ['"id":"m"', '"text":"quiet evening"']
+            return ("{" + ",".join(fields) + "}").encode("utf-8", "surrogatepass"), None
+        case _:
+            return _message(rng), True
 
 
-def added(path: Path) -> Path:
-    """As many tokens of its own as a vocabulary has words."""
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
-    tokens = [{"id": 300 + n, "content": f"t{n:x}", **plain} for n in range(300_000)]
-    return tokenizer_with(path, added_tokens=tokens)
+def _message(rng: random.Random) -> bytes:
+    return json.dumps({"id": f"m{rng.random()}", "text": f"quiet evening {rng.random()}"}).encode()
 
 
-def replacing(path: Path) -> Path:
-    """A text becomes 2 ** 40 times as long."""
-    twice = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
-    return tokenizer_with(path, normalizer={"type": "Sequence", "normalizers": [twice] * 40})
+def _key(rng: random.Random) -> bytes | None:
+    if rng.random() < HUGE_SHARE:
+        return b"k" * 1_000_000
+    return rng.choice([None, b"", b"\xff\xfe", b"k" * 5000, b"\0", rng.randbytes(8)])
 
 
-def panicking(path: Path) -> Path:
-    """What the library takes for impossible."""
-    return tokenizer_with(path, normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"})
-
-
-def zip_bomb(name: str, others: dict[str, bytes], size: int = BOMB) -> bytes:
-    """A zip whose member `name` is `size` zeros, of which no more than a thousandth is on the disk."""
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = squeeze.compress(bytes(_BLOCK)) + squeeze.flush(zlib.Z_FULL_FLUSH)
-    body = block * (size // _BLOCK) + squeeze.flush()
-    return _zip({**{key: (0, len(value), value) for key, value in others.items()}, name: (8, size, body)})
-
-
-def _zip(members: dict[str, tuple[int, int, bytes]]) -> bytes:
-    """An archive of (method, size, bytes) that says what it is told to say."""
-    body, directory = b"", b""
-    for name, (method, size, content) in members.items():
-        raw = name.encode()
-        crc = zlib.crc32(content) if method == 0 else 0
-        common = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 33, crc, len(content), size, len(raw), 0)
-        directory += (
-            b"PK\x01\x02" + struct.pack("<H", 20) + common + struct.pack("<HHHII", 0, 0, 0, 0, len(body))
-        )
-        directory += raw
-        body += b"PK\x03\x04" + common + raw + content
-    end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(body), 0)
-    return body + directory + b"PK\x05\x06" + end
-
-
-def npz(header: str, data: bytes = b"", **others: bytes) -> bytes:
-    """An .npz whose arrays all have this header, and no more data than given."""
-    text = header.encode() + b"\n"
-    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
-    names = ("tokens", "messages", "rows", "label_logits", "pooled")
-    members = {f"{name}.npy": (0, len(content), content) for name in names}
-    return _zip(members | {name: (0, len(value), value) for name, value in others.items()})
-
-
-def model_reading(path: Path, location: str) -> Path:
-    """A bundle whose graph takes its weights from another file."""
-    write_tiny_bundle(path)
-    model = onnx.load(path / MODEL, load_external_data=False)
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                entry.value = location
-    return bundle_with(path, MODEL, model.SerializeToString())
-
-
-def nested_model(path: Path, depth: int = 5_000) -> Path:
-    """A graph in a node's attribute in a graph in a node's attribute …"""
-    inner = b""
-    for _ in range(depth):
-        for field in (6, 5, 1):  # AttributeProto.g, NodeProto.attribute, GraphProto.node
-            inner = bytes([field << 3 | 2]) + _varint(len(inner)) + inner
-    return bundle_with(path, MODEL, b"\x08\x08" + b"\x3a" + _varint(len(inner)) + inner)
-
-
-def _varint(number: int) -> bytes:
-    out = b""
-    while number > 0x7F:
-        out += bytes([number & 0x7F | 0x80])
-        number >>= 7
-    return out + bytes([number])
-
-
-def gguf(tensors: int = 0, pairs: int = 1, body: bytes = b"") -> bytes:
-    """A GGUF that says how many tensors and pairs it has, and has `body`."""
-    return _GGUF + struct.pack("<QQ", tensors, pairs) + body
-
-
-def gguf_text(text: bytes) -> bytes:
-    """A string as GGUF has it."""
-    return struct.pack("<Q", len(text)) + text
-
-
-def gguf_list(kind: int, length: int, content: bytes = b"") -> bytes:
-    """A pair whose value is a list."""
-    return gguf_text(b"a.list") + struct.pack("<IIQ", _ARRAY, kind, length) + content
-
-
-GGUFS: Final[dict[str, bytes]] = {
-    "pairs without end": gguf(pairs=1 << 60),
-    "a list without end": gguf(body=gguf_list(_UINT8, 1 << 40)),
-    "a list of strings without end": gguf(body=gguf_list(_STRING, 1 << 40)),
-    "a list as long as it says": gguf(body=gguf_list(_UINT8, 8 << 20, bytes(8 << 20))),
-    "a string longer than the file": gguf(body=struct.pack("<Q", 1 << 62) + b"name"),
-    "lists in lists": gguf(
-        body=gguf_text(b"a.list") + struct.pack("<I", _ARRAY) + struct.pack("<IQ", _ARRAY, 1) * 20_000
-    ),
-    "tensors without end": gguf(tensors=1 << 60, pairs=0),
-    "a tensor larger than anything": gguf(
-        tensors=1, pairs=0, body=gguf_text(b"x") + struct.pack("<IQQIQ", 2, 1 << 40, 1 << 40, 0, 0)
-    ),
-    "a tensor of a thousand million dimensions": gguf(
-        tensors=1, pairs=0, body=gguf_text(b"x") + struct.pack("<I", 1 << 30)
-    ),
-    "an alignment of nothing": gguf(body=gguf_text(b"general.alignment") + struct.pack("<II", 4, 0)),
-}
-
-
-def _safetensors(header: bytes, length: int | None = None) -> bytes:
-    return struct.pack("<Q", len(header) if length is None else length) + header
-
-
-SAFETENSORS: Final[dict[str, bytes]] = {
-    "a header longer than the file": _safetensors(b"{}", 1 << 62),
-    "nesting": _safetensors(b'{"x":' + b"[" * DEEP + b"]" * DEEP + b"}"),
-    "a tensor larger than anything": _safetensors(
-        json.dumps({"x": {"dtype": "F32", "shape": [1 << 40, 1 << 40], "data_offsets": [0, 0]}}).encode()
-    ),
-    "a type that numpy has not": _safetensors(
-        json.dumps({"x": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+def _headers(rng: random.Random) -> list[tuple[bytes, bytes | None]]:
+    if rng.random() < HUGE_SHARE:
+        return rng.choice([[(b"h", b"x" * 900_000)], [(b"%d" % n, None) for n in range(100_000)]])
+    names = (
+        b"traceparent",
+        b"ce_id",
+        b"",
+        b"\0",
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"\xc3",
+        b"a" * 300,
+        b"caf\xc3\xa9",
     )
-    + b"\0\0",
-}
-
-
-def recipe_of(folder: Path, source: bytes, name: str) -> tuple[Path, Path]:
-    """A recipe that is filled from the file `source`, and that file."""
-    bundle = write_tiny_bundle(folder / "tiny").path
-    file = folder / name
-    file.write_bytes(source)
-    weight = Weight("x", "0" * 64, Derivation(name, "x"))
-    recipe = Recipe(Origin("local", "hostile", "0"), (SourceFile.of(file),), (weight,))
-    write_recipe(folder / "evil.recipe", recipe, bundle, (bundle / TOKENIZER).read_bytes())
-    return folder / "evil.recipe", file
-
-
-def repacked(recipe: Path, method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> Path:
-    """The recipe with some members replaced; `recipe_json` is recipe.json."""
-    with zipfile.ZipFile(recipe) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    content |= {name.replace("_", "."): value for name, value in members.items()}
-    with zipfile.ZipFile(recipe, "w", method) as archive:
-        for name, value in content.items():
-            archive.writestr(name, value)
-    return recipe
-
-
-def bombed(recipe: Path, name: str) -> Path:
-    """The recipe with one member a bomb."""
-    with zipfile.ZipFile(recipe) as archive:
-        content = {each: archive.read(each) for each in archive.namelist() if each != name}
-    recipe.write_bytes(zip_bomb(name, content))
-    return recipe
-
-
-def _laughs(first: str, rest: str) -> str:
-    names = [", ".join([f"*a{level}"] * 9) for level in range(11)]
-    lines = [f"a{level + 1}: &a{level + 1} {rest.format(names[level])}" for level in range(11)]
-    return "\n".join([f"a0: &a0 {first}", *lines])
-
-
-TASKS: Final[dict[str, str]] = {
-    "a thousand million laughs": _laughs("[x]", "[{}]"),
-    "a thousand million merges": _laughs("{name: x}", "{{<<: [{}]}}"),
-    "nested lists": "name: " + "[" * DEEP + "]" * DEEP,
-    "nested maps": "{a: " * DEEP,
-    "nested blocks": "\n".join(" " * n + "a:" for n in range(2_000)),
-    "a number without end": "name: " + "9" * 200_000,
-    "a day that is none": "name: 2001-99-99",
-    "an object of Python's": "name: !!python/object/apply:os.system [id]",
-    "a key that is a list": "? [a, b]\n: c",
-    "an anchor on itself": "name: &a [*a]",
-    "megabytes": "name: " + "x" * (4 << 20),
-}
-
-REFERENCES: Final[dict[str, bytes]] = {
-    "an array larger than anything": npz(
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }"
-    ),
-    "an array of a few terabytes and its first bytes": npz(
-        "{'descr': '<i4', 'fortran_order': False, 'shape': (4294967296, 256), }", bytes(4096)
-    ),
-    "a negative shape": npz("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }"),
-    "objects": npz("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n(S'id'\ntR."),
-    "a header of brackets": npz("(" * 5000),
-    "strings of a gigabyte": npz("{'descr': '<U268435456', 'fortran_order': False, 'shape': (4,), }"),
-    "bytes that are no archive": b"PK\x03\x04" + bytes(64),
-}
-
-
-def reference_bomb(path: Path) -> Path:
-    """An array of zeros that is a bomb."""
-    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (805306336,), }".ljust(117) + "\n"
-    first = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
-    body = squeeze.compress(first) + squeeze.flush(zlib.Z_FULL_FLUSH)
-    zeros = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = zeros.compress(bytes(_BLOCK)) + zeros.flush(zlib.Z_FULL_FLUSH)
-    body += block * (BOMB // _BLOCK) + zeros.flush()
-    members = {f"{name}.npy": (8, BOMB + len(first), body) for name in ("tokens",)}
-    return bundle_with(path, REFERENCE, _zip(members))
-
-
-NESTED: Final = "[" * DEEP + "]" * DEEP
-
-MANIFESTS: Final[dict[str, str]] = {
-    "nesting where an object should be": f'{{"source": {NESTED}}}',
-    "nesting in a field nobody asked for": f'{{"unknown": {NESTED}}}',
-    "a number without end": '{"format": ' + "9" * 200_000 + "}",
-    "a number above all": '{"parity": {"cpu": {"off": 1e999999}}}',
-    "bytes that are no text": "\udcff",
-}
-
-
-BUNDLES: Final[dict[str, Callable[[Path], Path]]] = {
-    **{f"bundle.json: {name}": partial(bundle_saying, text=text) for name, text in MANIFESTS.items()},
-    **{
-        f"npz: {name}": partial(bundle_with, name=REFERENCE, content=content)
-        for name, content in REFERENCES.items()
-    },
-    "npz: a bomb": reference_bomb,
-    "onnx: nesting": nested_model,
-    "onnx: a path that leads out": partial(model_reading, location="../" * 12 + "etc/passwd"),
-    "onnx: an absolute path": partial(model_reading, location="/etc/passwd"),
-    "onnx: an address in memory": partial(model_reading, location="*/_ORT_MEM_ADDR_/*"),
-    "onnx: no protobuf": partial(bundle_with, name=MODEL, content=b"<net version='11'/>"),
-}
-
-TOKENIZERS: Final[dict[str, Callable[[Path], Path]]] = {
-    "nesting": lambda path: bundle_with(path, TOKENIZER, f'{{"model": {NESTED}}}'.encode()),
-    "a pattern without end": slow_tokenizer,
-    "what the library takes for impossible": panicking,
-    "replacing without end": replacing,
-    "millions of merges": lambda path: vast_tokenizer(path, 5_000_000),
-    "as many tokens of its own as words": added,
-}
-
-RECIPES: Final[dict[str, Callable[[Path], Path]]] = {
-    "a bomb for bundle.json": lambda recipe: bombed(recipe, MANIFEST),
-    "a bomb for a graph": lambda recipe: bombed(recipe, MODEL),
-    "nesting": lambda recipe: repacked(recipe, recipe_json=f'{{"origin": {NESTED}}}'.encode()),
-    "another compression": lambda recipe: repacked(recipe, zipfile.ZIP_LZMA),
-    "a path": lambda recipe: repacked(
-        recipe,
-        recipe_json=b'{"origin":{"kind":"local","name":"","revision":""},"files":'
-        b'[{"name":"../../etc/passwd","sha256":"","size":0}],"weights":[]}',
-    ),
-    "the beginning of one": lambda recipe: _cut(recipe, 100),
-}
-
-
-def _cut(file: Path, size: int) -> Path:
-    file.write_bytes(file.read_bytes()[:size])
-    return file
+    trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    values = (None, b"", b"\xff\xfe", trace, trace[:-1], b"x" * 5000, rng.randbytes(6))
+    return [(rng.choice(names), rng.choice(values)) for _ in range(rng.randrange(5))]

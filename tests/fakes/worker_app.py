@@ -16,6 +16,7 @@ from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
 from worker.policy import Policy
+from worker.room import Room
 from worker.screener import Screener
 from worker.settings import Settings
 from worker.task import load_task
@@ -30,6 +31,7 @@ def build_app(
     cache: ScoreCache | None = None,
     policy: Policy = POLICY,
     metrics: Metrics | None = None,
+    room: Room | None = None,
 ) -> App:
     """The `stress` task on a canned engine unless told otherwise."""
     task = load_task("stress")
@@ -40,7 +42,7 @@ def build_app(
         settings,
         lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
         Screener(engine, policy, cache),
-        Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint"),
+        Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint", room or {}),
         metrics,
     )
 

@@ -1,6 +1,6 @@
 """What a user sees of files that are made to hurt: one line, soon, and no more than 1 GB of memory.
 
-A few of each kind here; with HOSTILE_FILES=all every file of tests/fakes/hostile.py, which takes two minutes.
+A few of each kind here; with HOSTILE_FILES=all every one of tests/fakes/hostile_files.py: some minutes.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.fakes import hostile
+from tests.fakes import hostile_files as hostile
 
 GIGABYTE: Final = 1 << 30
 GUARD_S: Final = 60  # against a hang; on an idle machine the slowest takes ten

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from tests.fakes.hostile import manifest_with, model_reading
+from tests.fakes.hostile_files import manifest_with, model_reading
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from tests.fakes.worker_app import settings
 from worker.bundle import MANIFEST, TOKENIZER, WEIGHTS, Bundle, read_manifest, write_manifest
@@ -111,7 +111,7 @@ def test_a_file_that_changes_before_the_worker_is_ready_is_noticed(
     change: Callable[[Path], object], path: Path
 ) -> None:
     bundle = Bundle.load(path)
-    load_engine(bundle, device="cpu", window_tokens=64)
+    load_engine(bundle, device="cpu")
     change(path / WEIGHTS)
     with pytest.raises(BundleError, match=WEIGHTS):
         bundle.require_same()
@@ -121,7 +121,7 @@ def test_the_engine_asks_when_everything_is_open(path: Path) -> None:
     bundle = Bundle.load(path)
     (path / WEIGHTS).write_bytes((path / WEIGHTS).read_bytes())
     with pytest.raises(BundleError, match="was changed while it was opened"):
-        load_engine(bundle, device="cpu", window_tokens=64)
+        load_engine(bundle, device="cpu")
 
 
 # What may run

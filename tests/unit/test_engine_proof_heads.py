@@ -62,7 +62,7 @@ def test_an_adapted_bundle_keeps_the_scores_of_its_heads(adapted: Bundle) -> Non
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_heads_that_score_as_they_did_start(device: str, adapted: Bundle) -> None:
-    load_engine(adapted, device=device, precision="fp32", window_tokens=64)  # type: ignore[arg-type] # literals above
+    load_engine(adapted, device=device, precision="fp32")  # type: ignore[arg-type] # literals above
 
 
 @pytest.mark.parametrize("name", ["risk_bias", "severity_bias"])
@@ -70,7 +70,7 @@ def test_heads_that_score_otherwise_do_not_start(name: str, adapted: Bundle) -> 
     bias = getattr(adapted.heads, name) + np.array([0.5, 0, 0][: getattr(adapted.heads, name).size or 1])
     other = _heads(adapted, **{name: bias.reshape(getattr(adapted.heads, name).shape)})
     with pytest.raises(BundleError, match="gives other scores than when it was fitted"):
-        load_engine(_with(adapted, other, kept_anew=False), device="cpu", window_tokens=64)
+        load_engine(_with(adapted, other, kept_anew=False), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_heads_that_score_otherwise_do_not_start(name: str, adapted: Bundle) -> 
 def test_heads_that_tell_nothing_apart_do_not_start(arrays: dict[str, Any], adapted: Bundle) -> None:
     """However carefully the rest of the bundle was made to belong to them."""
     with pytest.raises(BundleError, match="every text the same risk"):
-        load_engine(_with(adapted, _heads(adapted, **arrays), kept_anew=True), device="cpu", window_tokens=64)
+        load_engine(_with(adapted, _heads(adapted, **arrays), kept_anew=True), device="cpu")
 
 
 def test_severity_that_tells_nothing_apart_does_not_start_where_it_was_fitted(adapted: Bundle) -> None:
     zeros = _with(adapted, _heads(adapted, severity_weight=np.zeros((3, HIDDEN))), kept_anew=True)
     with pytest.raises(BundleError, match="every text the same severity"):
-        load_engine(zeros, device="cpu", window_tokens=64)
+        load_engine(zeros, device="cpu")
     assert adapted.calibration is not None
     ungraded = msgspec.structs.replace(adapted.calibration, graded=0)
-    load_engine(msgspec.structs.replace(zeros, calibration=ungraded), device="cpu", window_tokens=64)
+    load_engine(msgspec.structs.replace(zeros, calibration=ungraded), device="cpu")
 
 
 def test_what_the_device_makes_of_the_scores_is_held_against_them(
@@ -104,7 +104,7 @@ def test_what_the_device_makes_of_the_scores_is_held_against_them(
     """Vectors may be near enough, and the heads make more of the difference than can be borne."""
     monkeypatch.setitem(TOLERANCES, "fp32", TOLERANCES["fp32"]._replace(scores=1e-9))
     with pytest.raises(DeviceError, match=r"other scores than heads\.npz gave"):
-        load_engine(adapted, device="cpu", window_tokens=64)
+        load_engine(adapted, device="cpu")
 
 
 def _rewritten(bundle: Bundle, out: Path, change: Callable[[Path], object]) -> Path:

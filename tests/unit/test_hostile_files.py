@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from export.build import build_bundle
-from tests.fakes import hostile
+from tests.fakes import hostile_files as hostile
 from worker import tokenizer_trial
 from worker.bundle import TOKENIZER, Bundle
 from worker.engine import open_reader

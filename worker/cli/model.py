@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from worker.bundle import TOKENIZER, Bundle, Manifest, read_manifest
 from worker.cli.progress import bars
+from worker.cli.reading import SeparatorOption, notice
 from worker.cli.sign import keygen_command, sign_command
 from worker.errors import ExportError
 from worker.signature import Trust, read_signature
@@ -44,7 +45,7 @@ def export_command(
         typer.Option(min=0, help="Solved examples in the prompt; their texts are in bundle and recipe."),
     ] = 0,
     examples: Annotated[
-        Path | None, typer.Option(help="Labelled JSONL to take them from [default: the task's own]")
+        Path | None, typer.Option(help="Labelled JSONL, CSV, … to take them from [default: the task's own]")
     ] = None,
     form: Annotated[
         Literal["auto", "joined", "merged"],
@@ -58,6 +59,7 @@ def export_command(
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
         typer.Option(help="In which precision it will run there."),
     ] = "auto",
+    separator: SeparatorOption = None,
 ) -> None:
     """Export a language model as a bundle and its recipe; refuse it where it differs from the original."""
     asked = load_task(task)
@@ -72,7 +74,7 @@ def export_command(
     given = examples or shipped_examples(asked)
     if shots and not given.is_file():
         raise ExportError(f"no labelled examples at {given}: give --examples FILE")
-    labelled = read_examples(given, asked) if shots else []
+    labelled = read_examples(given, asked, separator, notice) if shots else []
     with bars() as progress:
         exported = export_model(
             model,
