@@ -51,6 +51,7 @@ RUN groupadd --gid 10001 mimamori \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/mimamori --shell /usr/sbin/nologin mimamori \
     && install --directory --owner=10001 --group=10001 --mode=0750 /bundle /var/cache/mimamori /var/lib/mimamori
 COPY --from=build /opt/mimamori /opt/mimamori
+# Telemetry is off as worker/quiet.py has it, for whatever else is started in a container too.
 # NVIDIA_DRIVER_CAPABILITIES is read by the NVIDIA container runtime alone. Which GPUs a container sees is
 # decided by whoever starts it, never here.
 ENV PATH=/opt/mimamori/bin:$PATH \
@@ -60,6 +61,11 @@ ENV PATH=/opt/mimamori/bin:$PATH \
     MIMAMORI_HOME=/var/cache/mimamori \
     MIMAMORI_BUNDLE=/bundle/current \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    DO_NOT_TRACK=1 \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    HF_XET_TELEMETRY_ENABLED=0 \
+    ORT_DISABLE_TELEMETRY=1 \
+    DISABLE_SAFETENSORS_CONVERSION=true \
     HEALTHCHECK_URL=http://127.0.0.1:8080/livez
 WORKDIR /var/lib/mimamori
 # By number, so that Kubernetes can check runAsNonRoot.

@@ -3,3 +3,7 @@
 Only `exporter` and what it alone imports (`attention`, `graph`, `load`, `metadata`, `original`, `seq2seq`,
 `shapes`) need torch, transformers and optimum: everything else runs without the `export` extra.
 """
+
+from worker.quiet import keep_quiet
+
+keep_quiet()  # before any module of this package imports a library that reports to its maker

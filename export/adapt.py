@@ -2,9 +2,10 @@
 
     read      every layer's pooled vector of every example, on the engine's own device
     choose    layer and regularisation, by cross-validation          (heads.py)
+    cut       the graph at the layer, checked against the full one   (cut.py)
+    window    how long messages are read                             (windowing.py)
     fit       risk and severity heads on all examples; calibration   (heads.py)
     bound     thresholds with a stated bound on misses               (thresholds.py)
-    cut       the graph at the layer, checked against the full one   (cut.py)
 
 The same examples on the same device give the same bundle; another device rounds otherwise. What is not
 guaranteed: that the examples are like the stream.
@@ -14,7 +15,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,13 +23,27 @@ from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from export.cut import cut_graph
-from export.heads import Chosen, Ints, Platt, Vectors, choose, fit_platt, fit_risk, fit_severity
+from export.heads import (
+    Array,
+    Chosen,
+    Ints,
+    Vectors,
+    choose,
+    fit_platt,
+    fit_risk,
+    fit_severity,
+    out_of_fold,
+    standard,
+)
 from export.staging import staged
-from export.thresholds import conformal_bounds, needed
-from worker.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, Heads, write_manifest
+from export.thresholds import Bounds, conformal_bounds, needed
+from export.windowing import UNCUT, choose_windowing, read_windows
+from worker.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, Heads, Windowing, write_manifest
 from worker.engine import DeviceChoice, PrecisionChoice, Reader, open_reader
-from worker.engine.proof import prove
-from worker.engine.reading import Windowing, cut, sigmoid
+from worker.engine.cutting import Cutter
+from worker.engine.load import MAX_MESSAGE_TOKENS
+from worker.engine.proof import head_scores, prove
+from worker.engine.reading import discounted, logit, sigmoid
 from worker.errors import BundleError, TaskError
 from worker.reference import REFERENCE
 from worker.task import LabelledExample, Task
@@ -66,6 +81,7 @@ class AdaptReport(msgspec.Struct, frozen=True):
     cleared: float
     escalated: float
     layer_losses: tuple[float, ...]
+    windowing: Windowing
     cut_difference: float
     seconds: float
 
@@ -84,8 +100,9 @@ def adapt(
 
     `progress` gets a stage's name, how much of it is done, and how much there is.
 
-    Raises TaskError: too few examples, or of one class only. BundleError: the bundle is not a full
-    one, `out` exists, or the cut graph differs from the full one. DeviceError: as in `load_engine`.
+    Raises TaskError: too few examples, of one class only, or heads that tell nothing apart. BundleError: the
+    bundle is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
+    `load_engine`.
     """
     began = time.monotonic()
     labels = _labels(examples)
@@ -101,31 +118,44 @@ def adapt(
         )
     reader = open_reader(full, "pooled", device=device, precision=precision, threads=threads)
     prove(reader, full, "pooled")
-    vectors = _read(reader, [example.text for example in examples], progress)
+    texts = [example.text for example in examples]
+    vectors = _read(reader, texts, progress)
     runs = f"{reader.device.name} {reader.device.precision}"
     del reader  # it holds the full model; the cut one is opened below
     # The matrices are tiny: threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
-        heads, platt = _fit(vectors, chosen, labels, examples, full.manifest.task)
-    risks = sigmoid(platt.slope * chosen.decisions + platt.shift)
-    rate = full.manifest.task.policy.tolerated_miss_rate
-    bounds = conformal_bounds(risks, labels, rate)
-    positives = int(labels.sum())
-    name = f"examples-{examples_digest(examples)}"
-    calibration = Calibration(name, bounds.lower, bounds.upper, rate, len(labels), positives)
     progress("cut the graph", 0, 1)
     with staged(out) as folder:
-        fingerprint = _write(full, folder, chosen.layer, heads, calibration)
-        cut = Bundle.load(folder)
+        cut = _cut(full, chosen.layer, folder)
         cut_reader = open_reader(cut, "pooled", device=device, precision=precision, threads=threads)
         prove(cut_reader, cut, "pooled")
-        difference = _difference(cut_reader, vectors, chosen.layer, heads, examples)
+        difference = _difference(cut_reader, vectors, chosen.layer, texts)
         if not difference <= _CUT_TOLERANCE[cut_reader.device.precision]:
             raise BundleError(
                 f"the graph cut at layer {chosen.layer} is off by {difference:.3g} standard deviations: "
                 "export the bundle again"
             )
+        progress("choose the windows", 0, 1)
+        fitted = _fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task)
+        progress("choose the windows", 1, 1)
+        rate = full.manifest.task.policy.tolerated_miss_rate
+        positives = int(labels.sum())
+        name = f"examples-{examples_digest(examples)}"
+        graded = sum(example.severity is not None for example in examples)
+        calibration = Calibration(
+            name,
+            *fitted.bounds,
+            rate,
+            len(labels),
+            positives,
+            fitted.windowing,
+            float(fitted.risks.max()),
+            graded,
+        )
+        fingerprint = _write(cut, fitted.heads, calibration)
+        prove(cut_reader, Bundle.load(folder), "pooled")
+    risks, bounds = fitted.risks, fitted.bounds
     progress("cut the graph", 1, 1)
     return AdaptReport(
         bundle=out,
@@ -136,7 +166,7 @@ def adapt(
         strength=chosen.strength,
         examples=len(labels),
         positives=positives,
-        graded=sum(example.severity is not None for example in examples),
+        graded=graded,
         positives_needed=needed(rate),
         auc=float(roc_auc_score(labels, risks)),
         f1=float(f1_score(labels, risks >= 0.5)),  # noqa: PLR2004 - even odds
@@ -146,6 +176,7 @@ def adapt(
         cleared=float((risks < bounds.lower).mean()),
         escalated=float((risks >= bounds.upper).mean()),
         layer_losses=tuple(chosen.losses.tolist()),
+        windowing=fitted.windowing,
         cut_difference=difference,
         seconds=time.monotonic() - began,
     )
@@ -171,7 +202,7 @@ def _labels(examples: Sequence[LabelledExample]) -> Ints:
 
 
 def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
-    rows = cut(reader.tokenise(texts), Windowing(), (), reader.prompt.blank)
+    rows = Cutter(reader.tokenise, UNCUT, MAX_MESSAGE_TOKENS, reader.prompt.blank).cut(texts)
     done = 0
 
     def count(read: int) -> None:
@@ -182,17 +213,44 @@ def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
     return Vectors(reader.rows(rows.tokens, count), np.array([span.start for span in rows.spans], np.int64))
 
 
+class _Fitted(NamedTuple):
+    """The heads and what they were calibrated for. `risks` [N] are out-of-fold."""
+
+    heads: Heads
+    windowing: Windowing
+    risks: Array
+    bounds: Bounds
+
+
 def _fit(
-    vectors: Vectors, chosen: Chosen, labels: Ints, examples: Sequence[LabelledExample], task: Task
-) -> tuple[Heads, Platt]:
-    """Fit both heads on all examples; the calibration goes into the risk head's weight and bias."""
+    reader: Reader,
+    vectors: Vectors,
+    chosen: Chosen,
+    labels: Ints,
+    examples: Sequence[LabelledExample],
+    task: Task,
+) -> _Fitted:
+    """Fit both heads on all examples, their thresholds on scores that were read as they will be.
+
+    The calibration goes into the risk head's weight and bias.
+    """
+    texts = [example.text for example in examples]
+    rate = task.policy.tolerated_miss_rate
     means = vectors.means(vectors.layer(chosen.layer))
-    risk = fit_risk(means, labels, chosen.strength)
-    platt = fit_platt(chosen.decisions, labels)
-    graded = [index for index, example in enumerate(examples) if example.severity is not None]
-    levels = [task.level_names.index(examples[index].severity or "") for index in graded]
-    z = (means[graded] - risk.mean) / risk.scale
-    severity = fit_severity(z, np.array(levels, np.int64), len(task.level_names), chosen.strength)
+    with threadpool_limits(1, "blas"):
+        platt = fit_platt(chosen.decisions, labels)
+        alone = platt.slope * chosen.decisions + platt.shift
+        lower = logit(conformal_bounds(sigmoid(alone), labels, rate).lower)
+        windowing = choose_windowing(reader, texts, means, labels, chosen.strength, platt, lower, rate)
+        read = read_windows(reader, texts, windowing)
+        windowed = Vectors(read.windows[:, np.newaxis].astype(np.float32), read.starts)
+        decisions = out_of_fold(windowed, 1, labels, chosen.strength)
+        risk = fit_risk(means, labels, chosen.strength)
+        platt = fit_platt(decisions, labels)
+        graded = [index for index, example in enumerate(examples) if example.severity is not None]
+        levels = [task.level_names.index(examples[index].severity or "") for index in graded]
+        z = (means[graded] - risk.mean) / risk.scale
+        severity = fit_severity(z, np.array(levels, np.int64), len(task.level_names), chosen.strength)
     heads = Heads(
         mean=risk.mean.astype(np.float32),
         scale=risk.scale.astype(np.float32),
@@ -201,24 +259,44 @@ def _fit(
         severity_weight=severity[0].astype(np.float32),
         severity_bias=severity[1].astype(np.float32),
     )
-    return heads, platt
+    if not platt.slope > 0:
+        raise TaskError(
+            "heads fitted on these examples rank others no better than chance: check the labels, bring more"
+        )
+    risks = sigmoid(platt.slope * decisions + platt.shift)
+    lower = conformal_bounds(risks, labels, rate).lower
+    risks = np.array(
+        [
+            discounted(risk, count, windowing.discount, lower)
+            for risk, count in zip(risks.tolist(), read.counts.tolist(), strict=True)
+        ]
+    )
+    # A discount moves no risk across `lower`: the first bound is as it was.
+    return _Fitted(heads, windowing, risks, conformal_bounds(risks, labels, rate))
 
 
-def _write(full: Bundle, folder: Path, layer: int, heads: Heads, calibration: Calibration) -> str:
+def _cut(full: Bundle, layer: int, folder: Path) -> Bundle:
+    """The bundle as far as it can be read with: it still lacks heads, calibration and manifest."""
     cut_graph(full.path, layer, folder)
     (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
-    full.reference.at_layer(layer).save(folder / REFERENCE)
-    np.savez(folder / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
-    (folder / CALIBRATION).write_bytes(
+    reference = full.reference.at_layer(layer)
+    reference.save(folder / REFERENCE)
+    manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layer, labels=())
+    return Bundle(folder, manifest, "", reference, None, None)
+
+
+def _write(cut: Bundle, heads: Heads, calibration: Calibration) -> str:
+    kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
+    kept.save(cut.path / REFERENCE)
+    np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
+    (cut.path / CALIBRATION).write_bytes(
         msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"
     )
-    manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layer, labels=())
-    return write_manifest(folder, manifest)
+    return write_manifest(cut.path, cut.manifest)
 
 
-def _difference(
-    reader: Reader, full: Vectors, layer: int, heads: Heads, examples: Sequence[LabelledExample]
-) -> float:
+def _difference(reader: Reader, full: Vectors, layer: int, texts: Sequence[str]) -> float:
     """The largest difference of a vector's feature, in that feature's standard deviations."""
-    again = _read(reader, [example.text for example in examples], lambda *_: None)
-    return float(np.max(np.abs(again.windows - full.windows[:, layer - 1]) / heads.scale))
+    again = _read(reader, texts, lambda *_: None)
+    _, scale = standard(full.means(full.layer(layer)))
+    return float(np.max(np.abs(again.windows - full.windows[:, layer - 1]) / scale))

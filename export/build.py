@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from safetensors import SafetensorError
 
 from export.layout import write_weights
 from export.recipe import Packed, read_recipe
@@ -60,7 +61,15 @@ def _weights(packed: Packed, files: dict[str, Tensors], report: Progress) -> Ite
         made = weight.made
         try:
             array = made.apply(files[made.file][made.tensor])
-        except (KeyError, ValueError, IndexError):
+        except (
+            KeyError,
+            ValueError,
+            IndexError,
+            TypeError,
+            NotImplementedError,
+            SafetensorError,
+            MemoryError,
+        ):
             raise BundleError(
                 f"the recipe cannot make {weight.name} from {made.tensor}: export the model again"
             ) from None

@@ -81,7 +81,8 @@ def evaluate(
 ) -> Report:
     """Score `examples` and count. `progress` gets how many were read, and of how many.
 
-    A truncated message is never clear, as at run time. Raises TaskError: there are no examples.
+    A message that is truncated, obfuscated or in another language is never clear, as at run time.
+    Raises TaskError: there are no examples.
     """
     if not examples:
         raise TaskError("no labelled examples to evaluate on: give a JSONL file with at least one line")
@@ -130,7 +131,7 @@ def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], N
 def _verdict(scores: Scores, thresholds: Thresholds) -> int:
     """The verdict's index in clear, uncertain, at_risk."""
     ruled = _VERDICTS.index(verdict(scores.risk, thresholds))
-    return max(ruled, 1) if scores.truncated else ruled
+    return max(ruled, 1) if scores.truncated or scores.obfuscated or scores.language else ruled
 
 
 def _flagging(labels: NDArray[np.int64], flagged: NDArray[np.bool_]) -> Flagging:

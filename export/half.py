@@ -53,9 +53,8 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
     )
     _without_detours(half.graph)
     with staged(out) as folder:
-        for file in bundle.path.iterdir():
-            if file.name not in {MODEL, WEIGHTS}:
-                shutil.copyfile(file, folder / file.name)
+        for name in bundle.manifest.files.keys() - {MODEL, WEIGHTS}:
+            shutil.copyfile(bundle.path / name, folder / name)
         write_model(half, folder)
         manifest = msgspec.structs.replace(bundle.manifest, precision="fp16")
         written = msgspec.structs.replace(bundle, path=folder, manifest=manifest)

@@ -17,6 +17,7 @@ import msgspec
 
 from export.source import Origin, SourceFile
 from export.tensors import Derivation
+from worker.archive import ArchiveError, read_members
 from worker.bundle import MANIFEST, MODEL, TOKENIZER, Manifest
 from worker.errors import BundleError
 from worker.reference import REFERENCE
@@ -87,24 +88,23 @@ def write_recipe(path: Path, recipe: Recipe, bundle: Path, tokenizer: bytes | No
 def read_recipe(path: Path) -> Packed:
     """Read a recipe. Raises BundleError: missing, not a recipe, or of another format."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            recipe = msgspec.json.decode(archive.read(RECIPE), type=Recipe)
-            if recipe.format != FORMAT:
-                raise BundleError(
-                    f"{path} has recipe format {recipe.format}, this version reads {FORMAT}: export it again"
-                )
-            bundle_json = archive.read(MANIFEST)
-            return Packed(
-                recipe=recipe,
-                manifest=msgspec.json.decode(bundle_json, type=Manifest),
-                bundle_json=bundle_json,
-                model=archive.read(MODEL),
-                reference=archive.read(REFERENCE),
-                tokenizer=archive.read(TOKENIZER) if recipe.tokenizer is None else None,
+        members = read_members(path, (RECIPE, MANIFEST, MODEL, REFERENCE), optional=(TOKENIZER,))
+        recipe = msgspec.json.decode(members[RECIPE], type=Recipe)
+        if recipe.format != FORMAT:
+            raise BundleError(
+                f"{path} has recipe format {recipe.format}, this version reads {FORMAT}: export it again"
             )
+        return Packed(
+            recipe=recipe,
+            manifest=msgspec.json.decode(members[MANIFEST], type=Manifest),
+            bundle_json=members[MANIFEST],
+            model=members[MODEL],
+            reference=members[REFERENCE],
+            tokenizer=members[TOKENIZER] if recipe.tokenizer is None else None,
+        )
     except OSError as error:
         raise BundleError(f"cannot read the recipe {path}: {error.strerror}") from None
-    except (zipfile.BadZipFile, KeyError, msgspec.MsgspecError) as error:
+    except (ArchiveError, KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(
             f"{path} is not a recipe ({error}): write it again with `mimamori export`"
         ) from None

@@ -3,13 +3,16 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from export.adapt import adapt, examples_digest
 from export.build import build_bundle
 from export.recipe import read_recipe, shipped_recipe
-from worker.bundle import MANIFEST, Bundle, sha256
+from worker.bundle import MANIFEST, Bundle
+from worker.bundle_files import sha256
 from worker.task import load_task, read_examples, shipped_examples
 
+ADAPTED: Final = 2  # raised when adapting writes another bundle than it did
 Progress = Callable[[str, int, int], None]
 
 
@@ -22,7 +25,7 @@ def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
     task = load_task(task_name)
     recipe = shipped_recipe(task.name)
     examples = examples_digest(read_examples(shipped_examples(task), task))
-    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}"
+    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{ADAPTED}"
     if not (out / MANIFEST).is_file():
         build_adapted(recipe, out, None, progress)
     return out

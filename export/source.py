@@ -14,7 +14,7 @@ import msgspec
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from worker.bundle import sha256
+from worker.bundle_files import sha256
 from worker.errors import BundleError, ExportError, FatalError
 
 Progress = Callable[[str, int, int], None]  # stage, done, total (0 where it is not known)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gguf
 import msgspec
@@ -10,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from export.gguf_file import GgufFile
 from worker.errors import BundleError
 
 Floats = NDArray[np.float32]
+
+_MOST_ROWS: Final = 1000  # label tokens
+# The library itself allows 100 MB, and holds many times that in memory; the largest real ones have 200 kB.
+_LARGEST_HEADER: Final = 16 << 20
 
 
 class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -30,6 +35,11 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     transpose: bool = False
     add: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what would make more of a tensor than there is."""
+        if len(self.rows) > _MOST_ROWS or len(self.add) > _MOST_ROWS:
+            raise ValueError(f"rows and add list at most {_MOST_ROWS}")
+
     def apply(self, tensor: Floats) -> Floats:
         """The weight, C-contiguous. Raises ValueError or IndexError where the tensor has other sizes."""
         if self.unrope:
@@ -46,41 +56,47 @@ class Tensors(Mapping[str, Floats]):
     """The tensors of one file, by name; each look-up reads (and dequantises) the tensor anew."""
 
     def __init__(self, path: Path) -> None:
-        """Raises BundleError: the file is neither GGUF nor safetensors."""
-        self._gguf: gguf.GGUFReader | None = None
-        self._quantised: dict[str, Any] = {}
+        """Raises BundleError: the file is neither GGUF nor safetensors, or says more than it holds."""
+        self._gguf: GgufFile | None = None
         self._safetensors: Any = None
         try:
             if path.suffix == ".gguf":
-                self._gguf = gguf.GGUFReader(path)
-                self._quantised = {tensor.name: tensor for tensor in self._gguf.tensors}
-                self._names = list(self._quantised)
+                self._gguf = GgufFile(path)
+                self._names = list(self._gguf.tensors)
             else:
+                _require_header(path)
                 self._safetensors = safe_open(path, framework="numpy")
                 self._names = sorted(self._safetensors.keys())
         except (OSError, ValueError, SafetensorError) as error:
             raise BundleError(f"cannot read tensors from {path}: {str(error).splitlines()[0]}") from None
 
     def __getitem__(self, name: str) -> Floats:
-        if self._safetensors is not None:
-            if name not in self._names:
-                raise KeyError(name)
+        if name not in self._names:
+            raise KeyError(name)
+        if self._gguf is None:
             return np.asarray(self._safetensors.get_tensor(name)).astype(np.float32, copy=False)
-        tensor = self._quantised[name]
-        return np.asarray(gguf.dequantize(tensor.data, tensor.tensor_type), np.float32)
+        tensor = self._gguf.tensors[name]
+        return np.asarray(gguf.dequantize(tensor.data, tensor.kind), np.float32)
 
     def value(self, key: str) -> Any:
         """A single value in the file's metadata; None where it has none. Only a GGUF has metadata."""
-        field = self._gguf.get_field(key) if self._gguf is not None else None
-        return None if field is None else field.contents()
+        return self._gguf.values.get(key) if self._gguf is not None else None
 
     def listed(self, key: str) -> list[str] | None:
         """A list in the file's metadata; None where it has none. Only a GGUF has metadata."""
-        field = self._gguf.get_field(key) if self._gguf is not None else None
-        return None if field is None else list(field.contents())
+        found = self.value(key)
+        return None if found is None else list(found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _require_header(path: Path) -> None:
+    """Raise ValueError where a safetensors file says that its header is larger than any."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > min(_LARGEST_HEADER, path.stat().st_size):
+        raise ValueError(f"its header should have {size} bytes")

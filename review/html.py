@@ -16,8 +16,16 @@ REASONS = {
     "unsupported_language": "language not supported",
     "unscorable": "the model gave no usable score",
     "quality_sample": "random quality sample",
+    "obfuscated": "disguised so that the model cannot read it",
 }
-KINDS = {"escalation": "Escalation", "quality_sample": "Quality sample"}
+UNREAD = {
+    "unscreenable": "the model fails on this message",
+    "invalid_utf8": "its characters are in another encoding",
+    "invalid_json": "the record is broken",
+    "schema_mismatch": "the record is not a message as agreed",
+    "unreadable_record": "the record is broken",
+}
+KINDS = {"escalation": "Escalation", "unread": "Unread", "quality_sample": "Quality sample"}
 
 
 def age(opened_at: datetime, now: datetime) -> str:
@@ -50,7 +58,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["words"] = words
-_environment.globals.update(reasons=REASONS, kinds=KINDS, link=link, age=age)
+_environment.globals.update(reasons=REASONS, unread=UNREAD, kinds=KINDS, link=link, age=age)
 
 
 def render_queue(overview: Overview | None, wanted: Filter, held: int, partitions: int) -> str:

@@ -3,6 +3,7 @@
 They do not guarantee that the cluster agrees: `review.cluster` looks at that.
 """
 
+import ipaddress
 import os
 import ssl
 from pathlib import Path
@@ -52,6 +53,10 @@ class ReviewSettings(BaseSettings):
     ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
     ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
 
+    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext"]], NoDecode] = Field(
+        default=frozenset(), description="Names of what is refused otherwise; see docs/deploy.md"
+    )
+
     connect_seconds: float = Field(default=10, gt=0, description="How long to try to reach Kafka at start")
     confirm_seconds: float = Field(default=10, gt=0, description="How long a decision waits for Kafka")
     log_format: Literal["json", "console"] = "json"
@@ -64,15 +69,46 @@ class ReviewSettings(BaseSettings):
             return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
         return value
 
+    @field_validator("allow_insecure", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return (
+            [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        )
+
     @model_validator(mode="after")
     def _security_is_whole(self) -> Self:
-        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
+        protocol = self.security_protocol
+        if protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
+            raise ValueError(f"security_protocol {protocol} needs sasl_username and sasl_password")
+        # What is set for a protection that the protocol does not have: it would run without, in silence.
+        for prefix, has, remedy in (
+            ("sasl_", protocol.startswith("SASL"), "SASL_SSL"),
+            ("ssl_", protocol.endswith("SSL"), "SSL or SASL_SSL"),
+        ):
+            unused = sorted(n for n in self.model_fields_set if n.startswith(prefix) and getattr(self, n))
+            if unused and not has:
+                raise ValueError(
+                    f"security_protocol {protocol} does without {', '.join(unused)}: all would travel in "
+                    f"plain text. Set {ENV_PREFIX}SECURITY_PROTOCOL to {remedy}"
+                )
+        if protocol == "SASL_PLAINTEXT" and protocol.lower() not in self.allow_insecure and not self._here():
             raise ValueError(
-                f"security_protocol {self.security_protocol} needs sasl_username and sasl_password"
+                "security_protocol SASL_PLAINTEXT: whoever is on the way to the brokers reads cases and may "
+                "take the credentials. Set it to SASL_SSL; or, where that is meant, name sasl_plaintext in "
+                f"{ENV_PREFIX}ALLOW_INSECURE"
             )
         if (self.ssl_certificate is None) != (self.ssl_key is None):
             raise ValueError("ssl_certificate and ssl_key go together")
         return self
+
+    def _here(self) -> bool:
+        """Whether all brokers are on this machine."""
+        hosts = [server.strip().rpartition(":")[0].strip("[]") for server in self.bootstrap.split(",")]
+        try:
+            return all(host == "localhost" or ipaddress.ip_address(host).is_loopback for host in hosts)
+        except ValueError:
+            return False
 
     @property
     def cases_topic(self) -> str:
@@ -114,6 +150,8 @@ def load_settings() -> ReviewSettings:
     except ValidationError as error:
         faults = (
             f"{ENV_PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+            if fault["loc"]
+            else fault["msg"].removeprefix("Value error, ")
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise DeskError("; ".join(faults)) from None

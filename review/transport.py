@@ -9,11 +9,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]  # ships no types
 from faust.transport.drivers import aiokafka as driver
 
+from review import tolerant
+
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread, with the one setting Faust does not offer."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        tolerant.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - read once, when the consumer starts
         return consumer

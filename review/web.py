@@ -3,8 +3,10 @@
 Runs in Faust's event loop, beside the agents, so that it reads the table without locks.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 from aiohttp import web
@@ -12,6 +14,7 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from review.app import ReviewApp
+from review.door import Door
 from review.entries import Decided
 from review.errors import DecisionRefusedError, DeskError, InvalidFormError
 from review.form import parse_form
@@ -35,22 +38,33 @@ class DeskServer(Service):
         super().__init__()
         self.port = review.settings.port
         self._settings = review.settings
-        self._runner = web.AppRunner(Routes(review).application(), access_log=None, shutdown_timeout=1.0)
+        self._door = Door()
+        application = Routes(review).application(self._door)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self._listening: asyncio.Server | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:
         """Listen. Raises DeskError: the address is taken or not this machine's."""
         await self._runner.setup()
+        self._door.open(cast("web.Server", self._runner.server))
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+            self._listening = await loop.create_server(self._door, self._settings.host, self._settings.port)
         except OSError as error:
             raise DeskError(
                 f"cannot listen on {self._settings.host}:{self._settings.port} ({error.strerror}): "
                 "set MIMAMORI_REVIEW_HOST and MIMAMORI_REVIEW_PORT"
             ) from None
-        self.port = self._runner.addresses[0][1]
+        self.port = self._listening.sockets[0].getsockname()[1]
+        self._keeping = loop.create_task(self._door.keep())
 
     async def on_stop(self) -> None:
         """Stop listening; what is being answered has a second to finish."""
+        if self._listening:
+            self._listening.close()
+        if self._keeping:
+            self._keeping.cancel()
         await self._runner.cleanup()
 
 
@@ -60,10 +74,10 @@ class Routes:
     def __init__(self, review: ReviewApp) -> None:
         self._review = review
 
-    def application(self) -> web.Application:
-        """The aiohttp application."""
+    def application(self, door: Door) -> web.Application:
+        """The aiohttp application, behind `door`."""
         application = web.Application(
-            middlewares=[guard(self._review.settings.allowed_hosts)], client_max_size=MAX_BODY
+            middlewares=[door.watch, guard(self._review.settings.allowed_hosts)], client_max_size=MAX_BODY
         )
         application.router.add_get("/livez", self.livez)
         application.router.add_get("/readyz", self.readyz)

@@ -37,6 +37,20 @@ Reason = Literal[
     "unsupported_language",
     "unscorable",
     "quality_sample",
+    "obfuscated",
+]
+
+
+DeadLetterReason = Literal[
+    "null_value",
+    "invalid_utf8",
+    "invalid_json",
+    "schema_mismatch",
+    "empty_text",
+    "text_too_long",
+    "unknown_task",
+    "unreadable_record",
+    "unscreenable",
 ]
 
 
@@ -104,24 +118,32 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     """A message a person must look at. The queue is worked from the highest `priority` down.
 
-    `text` is None unless the worker's settings put message text on review cases.
+    A case of kind `unread` is of a record that no model has read: it belongs to a dead letter and not to a
+    label, so that `label_id`, `verdict`, `risk` and `bundle` are None and `unread_because` says why. Where
+    the message's id could not be read, `message_id` is the record's place: `topic:partition:offset`.
+
+    `text` is None unless the worker's settings put message text on review cases. Where it did not fit the
+    topic, `text_shortened` says so, and `text` holds its beginning and its end.
     """
 
     id: OwnId
-    label_id: OwnId
+    label_id: OwnId | None
     message_id: Id
     origin: Origin
     task: str
-    kind: Literal["escalation", "quality_sample"]
-    verdict: Verdict
-    risk: Probability
+    kind: Literal["escalation", "quality_sample", "unread"]
+    verdict: Verdict | None
+    risk: Probability | None
     severity: Severity | None
     priority: Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
     reasons: list[Reason]
-    bundle: str
+    bundle: str | None
     conversation_id: Short | None
     text: str | None
     opened_at: Time
+    text_shortened: bool = False
+    dead_letter_id: OwnId | None = None
+    unread_because: DeadLetterReason | None = None
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
@@ -147,16 +169,7 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
 
     id: OwnId
     origin: Origin
-    reason: Literal[
-        "null_value",
-        "invalid_utf8",
-        "invalid_json",
-        "schema_mismatch",
-        "empty_text",
-        "text_too_long",
-        "unknown_task",
-        "unscreenable",
-    ]
+    reason: DeadLetterReason
     detail: str
     original: bytes | None
     original_size: Count | None

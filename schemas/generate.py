@@ -46,7 +46,8 @@ def breaks_of_promise(kind: Kind, older: Schema, newer: Schema) -> list[str]:
     """
     (topic,) = (topic for topic in load_topics() if topic.event == kind.name)
     broken = unreadable(older, newer)
-    if topic.compatibility == "FULL_TRANSITIVE":
+    version = int(str(older["$id"]).rpartition(":")[2])
+    if topic.compatibility == "FULL_TRANSITIVE" and version >= kind.readers_since:
         broken += [f"for older readers, {line}" for line in unreadable(newer, older)]
     return broken
 

@@ -18,7 +18,8 @@ class Kind(msgspec.Struct, frozen=True):
     """One kind of event.
 
     `source` is who writes it through this code (CloudEvents `source`); `time` is the field that says
-    when it came to be.
+    when it came to be. `readers_since` is the oldest version whose readers are promised today's events,
+    where the topic promises that at all: versions before it were in no release.
     """
 
     name: KindName
@@ -26,6 +27,7 @@ class Kind(msgspec.Struct, frozen=True):
     event: type[Event]
     source: str
     time: str
+    readers_since: int = 1
 
     @property
     def urn(self) -> str:
@@ -35,9 +37,9 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS: Final = (
     Kind("message", 1, Message, "urn:mimamori:replay", "sent_at"),
-    Kind("label", 1, Label, "urn:mimamori:worker", "screened_at"),
-    Kind("review-case", 1, ReviewCase, "urn:mimamori:worker", "opened_at"),
+    Kind("label", 2, Label, "urn:mimamori:worker", "screened_at", readers_since=2),
+    Kind("review-case", 3, ReviewCase, "urn:mimamori:worker", "opened_at"),
     Kind("review-decision", 1, ReviewDecision, "urn:mimamori:review", "decided_at"),
-    Kind("dead-letter", 2, DeadLetter, "urn:mimamori:worker", "failed_at"),
+    Kind("dead-letter", 3, DeadLetter, "urn:mimamori:worker", "failed_at"),
 )
 KIND_OF: Final[Mapping[type[Event], Kind]] = {kind.event: kind for kind in KINDS}

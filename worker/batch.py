@@ -24,7 +24,12 @@ Offsets = dict[Partition, int]  # the next offset to read
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One consumed record, bytes untouched. `timestamp_ms` since the epoch, 0 where there is none."""
+    """One consumed record, bytes untouched.
+
+    `timestamp_ms` since the epoch, 0 where there is none: a producer's claim, which may be any other day.
+    `headers` is None where they cannot be read: that costs the trace, never the label. `fault` says why the
+    record cannot be taken at its word, empty where it can.
+    """
 
     topic: str
     partition: int
@@ -32,7 +37,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     timestamp_ms: int = 0
-    headers: Headers = []
+    headers: Headers | None = []
+    fault: str = ""
 
     @property
     def place(self) -> Partition:
@@ -62,6 +68,14 @@ class Entry(msgspec.Struct, gc=False):
     rejection: RecordError | None = None
     scores: Scores | None = None
     cached: bool = False
+    cut: bool = False
+
+    @property
+    def reading(self) -> Scores | None:
+        """The scores as the policy must see them: of a text that was cut, some was not read."""
+        if self.cut and self.scores is not None:
+            return msgspec.structs.replace(self.scores, truncated=True)
+        return self.scores
 
     @property
     def may_be_read(self) -> bool:

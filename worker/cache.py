@@ -186,16 +186,16 @@ class RedisCache:
 def open_cache(settings: Settings, fingerprint: str, metrics: Metrics) -> ScoreCache:
     """The cache the settings ask for. Asks nothing of Redis yet. Raises SettingsError: redis_url is no URL.
 
-    `fingerprint` names everything that changes scores but the windows, which are added here.
+    `fingerprint` names everything that changes scores (the bundle's holds its windows) but how much of
+    a long message is read, which is added here.
     """
     if not settings.cache_entries:
         return NoCache()
-    windows = f"{settings.window_tokens}/{settings.window_overlap}/{settings.max_windows}"
     url = settings.redis_url.get_secret_value()
     # Without Redis nobody else needs to find our keys.
     secret = settings.cache_secret.get_secret_value().encode() or secrets.token_bytes(32)
     tell = _counting(metrics)
-    local = LocalCache(secret, f"{fingerprint}/{windows}", settings.cache_entries, tell)
+    local = LocalCache(secret, f"{fingerprint}/{settings.max_message_tokens}", settings.cache_entries, tell)
     if not url:
         return local
     return RedisCache(local, RedisClient(url, settings.redis_ca), secret, settings.cache_ttl_s, tell)

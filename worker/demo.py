@@ -27,6 +27,7 @@ from worker.kafka.sender import Sender
 from worker.replay import message_key
 from worker.sandbox import Sandbox
 from worker.task import SHIPPED
+from worker.unread import UNREAD
 
 CONVERSATIONS = SHIPPED / "demo.jsonl"
 # What a platform's bug might send, by the reason each gets.
@@ -106,6 +107,8 @@ def arrivals(reader: Reader, feed: Feed, prefix: str, expected: int) -> Iterator
             outcomes += not isinstance(event, ReviewCase)
             if isinstance(event, Label):
                 due += event.verdict != "clear" or "quality_sample" in event.reasons
+            elif isinstance(event, DeadLetter):
+                due += event.reason in UNREAD
             due -= isinstance(event, ReviewCase)
             sent = None if isinstance(event, DeadLetter) else feed.sent_at.get(event.message_id)
             yield Arrival(event, None if sent is None else now - sent)

@@ -12,8 +12,10 @@ from worker.bundle import Bundle
 from worker.errors import FatalError
 from worker.logs import where
 from worker.redis_client import ping
+from worker.room import find_room
 from worker.settings import Settings
-from worker.startup import open_engine, policy_of, require_topics
+from worker.startup import compacted_messages, open_engine, policy_of, require_topics
+from worker.transport import describe_kafka, describe_redis
 
 SAMPLE = "long week, but we are all right"
 
@@ -32,11 +34,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
     def read_bundle() -> str:
         nonlocal bundle
-        bundle = Bundle.load(settings.bundle)
+        bundle = Bundle.load(settings.bundle, trust=settings.trust)
         manifest = bundle.manifest
         depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
         what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
-        return f"{what}; every file intact"
+        windowing = bundle.windowing
+        windows = f"above {windowing.whole} tokens in windows of {windowing.tokens}"
+        return f"{what}, {windows}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
 
     yield _try("bundle", read_bundle)
     if bundle is None:
@@ -45,8 +49,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     else:
         yield _try("device", lambda: _read_one(settings, bundle))
         yield _try("policy", lambda: _thresholds(settings, bundle))
-    yield _try("broker", lambda: _broker(settings))
     url = settings.redis_url.get_secret_value()
+    ways = [f"Kafka: {describe_kafka(settings.kafka)}"] + ([f"Redis: {describe_redis(url)}"] if url else [])
+    yield Finding("transport", "well", "; ".join(ways))
+    yield _try("broker", lambda: _broker(settings))
     if url:
         yield _try("redis", lambda: f"version {ping(url, settings.redis_ca)}")
     else:
@@ -63,6 +69,17 @@ def _try(check: str, look: Callable[[], str]) -> Finding:
         return Finding(check, "wrong", f"a fault of Mimamori, please report it: {fault}")
 
 
+def _origin(settings: Settings) -> str:
+    """What the bundle's origin was held against."""
+    held = [
+        "its fingerprint is the one allowed" if settings.bundle_fingerprint else "",
+        f"signed by a key of {settings.bundle_public_key}" if settings.bundle_public_key else "",
+    ]
+    return " and ".join(filter(None, held)) or (
+        "its origin is not checked: set MIMAMORI_BUNDLE_FINGERPRINT or MIMAMORI_BUNDLE_PUBLIC_KEY"
+    )
+
+
 def _read_one(settings: Settings, bundle: Bundle) -> str:
     engine = open_engine(settings, bundle)
     engine.read([SAMPLE])
@@ -75,9 +92,13 @@ def _thresholds(settings: Settings, bundle: Bundle) -> str:
     return (
         f"clear below {thresholds.lower:.3f}, at_risk from {thresholds.upper:.3f} "
         f"(calibration: {thresholds.calibration}), {policy.quality_sample_share:.1%} quality samples"
+        f"{'; MIMAMORI_ALLOW_CLEAR_ALL is set' if settings.allow_clear_all else ''}"
     )
 
 
 def _broker(settings: Settings) -> str:
-    require_topics(settings)
-    return f"{settings.bootstrap} answers, the topics {settings.topic_prefix}… are there"
+    topics = require_topics(settings)
+    find_room(topics, settings.client_config)
+    warning = compacted_messages(topics)
+    there = f"{settings.bootstrap} answers, the topics {settings.topic_prefix}… are there"
+    return f"{there}; {warning}" if warning else there

@@ -5,7 +5,7 @@
     ├── RetryableError       a passing fault: nothing was committed; back off, rewind, try again
     └── FatalError           nothing sensible can follow: one clear line, non-zero exit
         ├── SettingsError        a setting is wrong or missing
-        ├── TaskError            a screening task's YAML or labelled examples are wrong
+        ├── TaskError            a task's YAML, or a file of messages or examples, is wrong
         ├── BundleError          a bundle or recipe is missing, altered or made for something else
         ├── DeviceError          what would really run is not what the settings ask for
         ├── BrokerError          Kafka cannot be reached, a topic is missing, this worker was fenced
@@ -18,18 +18,9 @@ halves, and only an engine that can read nothing any more stops the worker (`bis
 A message says what is wrong, where, and what to do, in one line. It never carries message text.
 """
 
-from typing import Final, Literal
+from typing import Final
 
-ReasonCode = Literal[
-    "null_value",
-    "invalid_utf8",
-    "invalid_json",
-    "schema_mismatch",
-    "empty_text",
-    "text_too_long",
-    "unknown_task",
-    "unscreenable",
-]
+from schemas.events import DeadLetterReason
 
 
 class MimamoriError(Exception):
@@ -41,9 +32,9 @@ class MimamoriError(Exception):
 class RecordError(MimamoriError):
     """One record cannot be screened. `detail` names the field or rule broken, never the text."""
 
-    def __init__(self, reason: ReasonCode, detail: str) -> None:
+    def __init__(self, reason: DeadLetterReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason: ReasonCode = reason
+        self.reason: DeadLetterReason = reason
         self.detail = detail
 
 
@@ -60,7 +51,7 @@ class SettingsError(FatalError):
 
 
 class TaskError(FatalError):
-    """A screening task's YAML, or a file of labelled examples, is wrong."""
+    """A screening task's YAML, or a file of messages or labelled examples, is wrong."""
 
 
 class BundleError(FatalError):

@@ -18,12 +18,13 @@ import structlog
 from worker.assignment import Assignment
 from worker.batch import Batch, Entry, Partition, Record
 from worker.cache import ScoreCache
-from worker.decode import decode
+from worker.decode import decode, within
 from worker.errors import RecordError, RetryableError
 from worker.in_hand import InHand
-from worker.kafka import Consumer
+from worker.kafka import Consumer, Restart
 from worker.metrics import Metrics
 from worker.pace import Pace
+from worker.restarts import report
 from worker.settings import Settings
 from worker.suspicion import DETAIL
 
@@ -112,6 +113,10 @@ class Intake:
         self._drop_open()
         self._forget(partitions)
 
+    def restarted(self, restarts: Sequence[Restart]) -> None:
+        """See `worker.kafka.RebalanceListener`."""
+        report(restarts, self._metrics)
+
     def _step(self, consumer: Consumer) -> None:
         if not self._assignment.is_current(self._epoch):
             self._rewind(consumer)
@@ -158,6 +163,7 @@ class Intake:
         if not records:
             return
         self._metrics.count("mimamori_records_total", len(records))
+        self._metrics.count("mimamori_unreadable_headers_total", sum(r.headers is None for r in records))
         entries = [self._entry(record) for record in records]
         readable = [(e, e.message.text) for e in entries if e.message is not None]
         found = self._cache.lookup([text for _, text in readable])
@@ -195,17 +201,19 @@ class Intake:
         """About how many tokens are to be read; none where it is cached or rejected."""
         if entry.message is None or entry.scores is not None:
             return 0
-        most = self._settings.max_windows * self._settings.window_tokens
-        return min(most, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
+        return min(self._settings.max_message_tokens, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
 
     def _entry(self, record: Record) -> Entry:
+        if record.fault:
+            return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:
             message = decode(record.value, self._task, self._settings.max_text_chars)
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
         if self._in_hand.is_condemned(record):
             return Entry(record, rejection=RecordError("unscreenable", DETAIL))
-        return Entry(record, message=message)
+        message, cut = within(message, self._settings.max_text_chars)
+        return Entry(record, message=message, cut=cut)
 
     def _open_batch(self) -> Batch:
         self._assignment.open()

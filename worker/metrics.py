@@ -35,6 +35,13 @@ CATALOGUE: Final = (
         "Flat while lag grows: see /readyz, then the log.",
     ),
     Metric(
+        "mimamori_unreadable_headers_total",
+        Counter,
+        "Records whose headers cannot be read (a name that is not UTF-8, or over 1,000 of them); they are "
+        "screened like any other, without their trace.",
+        "Rising: a producer writes broken headers; mend it, traces end there.",
+    ),
+    Metric(
         "mimamori_labels_total",
         Counter,
         "Labels committed, by verdict.",
@@ -62,6 +69,22 @@ CATALOGUE: Final = (
         "Partitions taken over from a worker that died with their records in the model's hands.",
         "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
         "the log names the offsets. On and on: look at the device and the memory limit.",
+    ),
+    Metric(
+        "mimamori_deleted_unread_records_total",
+        Counter,
+        "Records that Kafka deleted before any worker had read them: nobody screened these. An upper bound: "
+        "transaction markers, and what compaction took, count as records.",
+        "Any: the log names partition and offsets (records_deleted_unread); tell the safety lead, have the "
+        "platform send them again, and see why: lag beyond the topic's retention, or deleted by somebody.",
+    ),
+    Metric(
+        "mimamori_position_resets_total",
+        Counter,
+        "Partitions not read on from their committed offset, by reason (retention, made_again, truncated).",
+        "Any that you did not cause: made_again: somebody deleted and made the messages topic again. "
+        "truncated: Kafka lost records; switch unclean leader election off. Both are read from their start.",
+        ("reason",),
     ),
     Metric(
         "mimamori_cache_lookups_total",

@@ -10,6 +10,7 @@ batch's partitions are someone else's; taken before, the broker refuses it.
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import structlog
 
@@ -22,6 +23,9 @@ from worker.metrics import Metrics
 from worker.outcome import Outcome, Outcomes
 
 log = structlog.get_logger()
+
+OLDEST_S = 30 * 86_400.0  # far above any sane retention of messages
+CLOCK_SKEW_S = 60.0
 
 
 class Outbox:
@@ -68,9 +72,19 @@ class Outbox:
     def _count(self, events: list[Outcome], batch: Batch) -> None:
         for (metric, label, value), count in Counter(map(_kind, events)).items():
             self._metrics.count(metric, count, **{label: value})
-        now = time.time()
-        sent = (entry.record.timestamp_ms / 1000 for entry in batch.entries if entry.record.timestamp_ms)
-        self._metrics.observe_all("mimamori_latency_seconds", [max(0.0, now - then) for then in sent])
+        self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
+
+
+def _ages(batch: Batch, now: float) -> Iterator[float]:
+    """Seconds since each record's timestamp, of those whose timestamp can be meant.
+
+    A timestamp is whatever the producer says: 0, next year. One such age would outweigh a million true ones.
+    """
+    earliest, latest = now - OLDEST_S, now + CLOCK_SKEW_S
+    for entry in batch.entries:
+        then = entry.record.timestamp_ms / 1000
+        if earliest <= then <= latest:
+            yield max(0.0, now - then)
 
 
 def _kind(event: Outcome) -> tuple[str, str, str]:

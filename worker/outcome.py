@@ -1,4 +1,4 @@
-"""An entry becomes its outcome: a label (and perhaps a review case), or a dead letter. No I/O.
+"""An entry becomes its outcome: a label or a dead letter, and perhaps a review case. No I/O.
 
 Each entry gives exactly one label or exactly one dead letter, in the order of the batch. Ids are made
 from the record's origin, so that a repeated delivery has the same id.
@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from types import MappingProxyType
 
 import schemas
 from schemas.events import DeadLetter, Label, Message, Reading, ReviewCase, Severity
@@ -16,7 +17,9 @@ from schemas.topics import topic_names
 from worker.batch import Entry, Outbound, Record
 from worker.errors import RecordError
 from worker.policy import Policy, Ruling
+from worker.room import Room, encode_within
 from worker.settings import Settings
+from worker.unread import UNREAD, unread_case
 
 Outcome = Label | ReviewCase | DeadLetter
 
@@ -35,8 +38,11 @@ class Outcomes:
         levels: tuple[str, ...],
         reading: Reading,
         fingerprint: str,
+        room: Room = MappingProxyType({}),
     ) -> None:
+        """`room`: how large each kind of outcome may be; any size where it does not say."""
         self._settings = settings
+        self._room = room
         self._policy = policy
         self._task = task
         self._levels = levels
@@ -53,13 +59,16 @@ class Outcomes:
         """
         now = datetime.now(UTC)
         for entry in entries:
-            record, message, scores = entry.record, entry.message, entry.scores
+            record, message, scores = entry.record, entry.message, entry.reading
             if entry.rejection is not None:
                 dead_letter = self._dead_letter(record, entry.rejection, now)
                 yield (
                     dead_letter,
                     self._outbound(dead_letter, _partition_key(record, dead_letter.id), record),
                 )
+                if dead_letter.reason in UNREAD:
+                    unread = unread_case(dead_letter, record, self._task, with_text=self._settings.case_text)
+                    yield unread, self._outbound(unread, unread.id.encode(), record)
                 continue
             if message is None or scores is None:
                 raise ValueError("an entry reached the outbox without scores and without a rejection")
@@ -122,7 +131,9 @@ class Outcomes:
 
     def _outbound(self, event: Outcome, key: bytes, record: Record) -> Outbound:
         headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
-        return Outbound(self._topics[type(event)], key, schemas.encode(event), headers)
+        return Outbound(
+            self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers
+        )
 
 
 def _severity(levels: tuple[str, ...], scores: tuple[float, ...] | None) -> Severity | None:

@@ -3,8 +3,8 @@
     risk      0 ········ lower ·········· upper ········ 1
     verdict     clear      │  uncertain     │   at_risk
 
-Severity never enters the verdict: it only orders the review queue. What was not wholly read, has
-no finite score, or is in a language the task does not cover, is never clear.
+Severity never enters the verdict: it only orders the review queue. What was not wholly read, is disguised
+beyond reading, has no finite score, or is in a language the task does not cover, is never clear.
 """
 
 import hashlib
@@ -72,9 +72,19 @@ class Policy(msgspec.Struct, frozen=True):
         doubts: list[Reason] = []
         if scores.truncated:
             doubts.append("truncated")
-        if language and self.languages and primary_language(language) not in self.languages:
+        if scores.obfuscated:
+            doubts.append("obfuscated")
+        if self._is_unsupported(language, scores.language):
             doubts.append("unsupported_language")
         return doubts
+
+    def _is_unsupported(self, declared: str | None, detected: str | None) -> bool:
+        """A declared language is believed, but not against a script that the task's languages do not use."""
+        if not self.languages:
+            return False
+        if declared and primary_language(declared) not in self.languages:
+            return True
+        return detected is not None and (not declared or "-" in detected)
 
 
 _REASONS: dict[Verdict, Reason] = {
@@ -91,6 +101,15 @@ def verdict(risk: float, thresholds: Thresholds) -> Verdict:
     if risk < thresholds.upper:
         return "uncertain"
     return "at_risk"
+
+
+def would_clear_all(thresholds: Thresholds, highest: float | None) -> bool:
+    """Whether nothing would be escalated: `lower` is 1, no number, or above the `highest` score known of.
+
+    None where none is known of: before a bundle was adapted on examples.
+    """
+    lower = thresholds.lower
+    return not lower < 1 or (highest is not None and not lower <= highest)
 
 
 def priority(scores: Scores) -> float:

@@ -71,7 +71,7 @@ class Screener:
     def _lacks_severity(self, entry: Entry) -> bool:
         if entry.message is None or entry.scores is None or entry.scores.severity is not None:
             return False
-        return self._policy.needs_severity(entry.scores, entry.message.language)
+        return self._policy.needs_severity(entry.reading or entry.scores, entry.message.language)
 
 
 def _reject(entry: Entry, error: Exception) -> None:

@@ -16,6 +16,7 @@ from worker.scores import Scores
 
 PREFIX: Final = b"mimamori:score:"  # for ACLs (`~mimamori:*`) and for people looking at a shared Redis
 SEAL_BYTES: Final = 16
+FORMAT: Final = b"2"  # of a value: raised with every change of Scores, so that no older value is ever read
 
 
 def cache_key(secret: bytes, fingerprint: str, text: str) -> bytes:
@@ -25,7 +26,7 @@ def cache_key(secret: bytes, fingerprint: str, text: str) -> bytes:
     different tokens, so their scores differ, and a shared entry would make a label depend on which came
     first. `fingerprint` must name everything that changes scores. Source: RFC 2104.
     """
-    message = b"key\0" + fingerprint.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
+    message = FORMAT + b"key\0" + fingerprint.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
     return PREFIX + hmac.digest(secret, message, hashlib.sha256)
 
 

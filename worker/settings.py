@@ -5,6 +5,7 @@ misspelt setting in either is an error: a threshold that is silently ignored is 
 """
 
 import os
+import re
 import secrets
 import socket
 from pathlib import Path
@@ -15,17 +16,29 @@ import yaml
 from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
 
 from worker.errors import SettingsError
+from worker.signature import SHORTEST, Trust
+from worker.transport import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
 # Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
 _FOREIGN = {"MIMAMORI_SETTINGS", "MIMAMORI_HOME"}
 _FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_",)
+
+# Settings of earlier versions that must not be passed over: whoever sets them relies on them.
+_RETIRED = dict.fromkeys(
+    ("window_tokens", "window_overlap"),
+    "is a setting no more: a bundle's thresholds hold only for the windows they were fitted on, so "
+    "calibration.json keeps them; remove it, and run `mimamori adapt` again to have them measured anew",
+) | {
+    "max_windows": "is a setting no more: set MIMAMORI_MAX_MESSAGE_TOKENS, how much of a message is read",
+}
 
 # Client settings the worker's promises rest on; metadata.broker.list is another name of the first.
 _OWNED = {
@@ -79,9 +92,19 @@ class Settings(BaseSettings):
         repr=False,  # it may hold sasl.password
         description="Further librdkafka client settings, e.g. security.protocol.",
     )
+    allow_insecure: Annotated[frozenset[Insecure], NoDecode] = Field(
+        frozenset(), description="Names of what is refused otherwise, comma-separated; see docs/deploy.md."
+    )
 
     # The engine
     bundle: Path = Field(Path("bundle"), description="The model bundle's folder.")
+    bundle_fingerprint: str = Field(
+        "",
+        description=f"The only bundle that may run: its fingerprint, or its first {SHORTEST} digits or more.",
+    )
+    bundle_public_key: Path | None = Field(
+        None, description="PEM file of ed25519 public keys: only a bundle that one of them signed may run."
+    )
     device: Literal["auto", "cpu", "openvino", "cuda"] = Field(
         "auto",
         description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
@@ -93,11 +116,9 @@ class Settings(BaseSettings):
     gpu_memory_mb: int = Field(
         0, ge=0, description="Most that ONNX Runtime may take of a GPU's memory; 0 is no cap."
     )
-    window_tokens: Positive = Field(
-        256, description="A longer message is read in windows of this many tokens."
+    max_message_tokens: Positive = Field(
+        4096, description="A longer message is read up to here, and marked truncated."
     )
-    window_overlap: int = Field(32, ge=0, description="Tokens that neighbouring windows share.")
-    max_windows: Positive = Field(16, description="What exceeds this many windows is marked truncated.")
     device_tokens: Positive = Field(
         2048, description="Tokens (rows x padded length) of one run on the device."
     )
@@ -119,11 +140,16 @@ class Settings(BaseSettings):
         ge=0,
         description="… or about this many tokens to read; 0 is as many as max_batches hold.",
     )
-    max_text_chars: Positive = Field(100_000, description="A longer text is a dead letter (text_too_long).")
+    max_text_chars: Positive = Field(
+        100_000, description="A longer text is read up to here, and its label says truncated."
+    )
 
     # Policy
     lower: float | None = Field(None, ge=0, le=1, description="Overrides the calibration's lower threshold.")
     upper: float | None = Field(None, ge=0, le=1, description="Overrides the calibration's upper threshold.")
+    allow_clear_all: bool = Field(
+        False, description="Allows thresholds that clear every message. Nobody is sent to a person then."
+    )
     quality_sample_share: float | None = Field(None, ge=0, le=1, description="Overrides the task's share.")
 
     # What may carry message text
@@ -137,7 +163,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr(""),
         description="redis://user:password@host:port/db, redis+sentinel://host:port,…/service/db or "
-        "redis+cluster://host:port,…; rediss for TLS; empty: in-process cache only.",
+        "redis+cluster://host:port,…; rediss for TLS, which a password needs; empty: in-process cache only.",
     )
     redis_ca: FilePath | None = Field(
         None, description="PEM file of the authorities that rediss trusts, in place of the system's."
@@ -164,17 +190,34 @@ class Settings(BaseSettings):
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
     log_format: Literal["json", "console"] = "json"
 
+    @field_validator("bundle_fingerprint")
+    @classmethod
+    def _pins_one(cls, value: str) -> str:
+        if value and not re.fullmatch(f"[0-9a-fA-F]{{{SHORTEST},64}}", value):
+            raise ValueError(f"needs {SHORTEST} to 64 hex digits, as `mimamori bundle show` prints them")
+        return value.lower()
+
     @field_validator("transactional_id")
     @classmethod
     def _unique_by_default(cls, value: str) -> str:
         return value or f"mimamori-{socket.gethostname()}-{secrets.token_hex(4)}"
 
+    @field_validator("allow_insecure", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        redis_url = self.redis_url.get_secret_value()
+        if refused := refusals(self.bootstrap, self.kafka, redis_url, self.allow_insecure):
+            raise ValueError("; ".join(refused))
+        return self
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.window_overlap >= self.window_tokens:
-            raise ValueError("MIMAMORI_WINDOW_OVERLAP must be smaller than MIMAMORI_WINDOW_TOKENS")
-        if self.device_tokens < self.window_tokens:
-            raise ValueError("MIMAMORI_DEVICE_TOKENS must be at least MIMAMORI_WINDOW_TOKENS")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise ValueError("MIMAMORI_LOWER must not exceed MIMAMORI_UPPER")
         secret = self.cache_secret.get_secret_value()
@@ -195,6 +238,11 @@ class Settings(BaseSettings):
                 "MIMAMORI_GROUP_PROTOCOL=consumer: set them on the broker, for the group"
             )
         return self
+
+    @property
+    def trust(self) -> Trust:
+        """Which bundles may run."""
+        return Trust(self.bundle_fingerprint, self.bundle_public_key)
 
     @property
     def client_config(self) -> dict[str, Any]:
@@ -231,8 +279,11 @@ def load_settings(**overrides: Any) -> Settings:
         name = given.upper()  # settings are read whatever their case, so a misspelling is one in any case
         foreign = name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
         if name.startswith(PREFIX) and name not in known and not foreign:
+            retired = _RETIRED.get(name.removeprefix(PREFIX).lower())
             raise SettingsError(
-                f"{given} is not a setting; `mimamori doctor --settings` lists those that are"
+                f"{given} {retired}"
+                if retired
+                else f"{given} is not a setting; `mimamori doctor --settings` lists those that are"
             )
     try:
         return Settings(**overrides)
@@ -252,5 +303,7 @@ def load_settings(**overrides: Any) -> Settings:
 def _explain(location: tuple[int | str, ...], message: str) -> str:
     if not location:
         return message.removeprefix("Value error, ")
-    said = "is not a setting" if message.startswith("Extra inputs") else message
+    said = (
+        _RETIRED.get(str(location[0]), "is not a setting") if message.startswith("Extra inputs") else message
+    )
     return f"{PREFIX}{str(location[0]).upper()}: {said.removeprefix('Value error, ')}"

@@ -19,7 +19,7 @@ from worker.errors import SettingsError
 
 CONSTANTS: Final = Path(__file__).parent / "sizing.json"
 MOST: Final = 1_000_000  # messages a second; beyond it, brokers and not workers are the question
-LONGEST: Final = 4096  # tokens: 16 windows of 256; what is beyond is not read
+LONGEST: Final = 4096  # tokens: MIMAMORI_MAX_MESSAGE_TOKENS; what is beyond is not read
 
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 

@@ -5,6 +5,7 @@ really runs, the transactional id.
 """
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,7 +15,7 @@ from schemas.topics import in_hand_topic, load_topics, topic_names
 from worker.app import App
 from worker.bundle import Bundle
 from worker.cache import ScoreCache, open_cache
-from worker.engine import Engine, load_engine
+from worker.engine import VARIANT, Engine, load_engine
 from worker.errors import BrokerError, SettingsError
 from worker.in_hand import InHand
 from worker.intake import Intake
@@ -22,10 +23,11 @@ from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
-from worker.kafka.topics import read_topics
+from worker.kafka.topics import TopicState, read_topics
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
-from worker.policy import Policy, primary_language
+from worker.policy import Policy, primary_language, would_clear_all
+from worker.room import Room, batch_size, find_room
 from worker.screener import Screener
 from worker.settings import Settings
 
@@ -59,8 +61,13 @@ class Worker:
 
 def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
-    bundle = Bundle.load(settings.bundle)
-    require_topics(settings)
+    if settings.allow_insecure:
+        log.warning("insecure_allowed", names=sorted(settings.allow_insecure))
+    bundle = Bundle.load(settings.bundle, trust=settings.trust)
+    topics = require_topics(settings)
+    room = find_room(topics, settings.client_config)
+    if compacted := compacted_messages(topics):
+        log.warning("messages_topic_is_compacted", advice=compacted)
     metrics = Metrics()
     engine = open_engine(settings, bundle)
     log.info(
@@ -69,9 +76,11 @@ def start(settings: Settings) -> Worker:
         bundle=bundle.fingerprint[:12],
         task=bundle.manifest.task.name,
     )
-    cache = open_cache(settings, f"{bundle.fingerprint}/{engine.precision}", metrics)
-    app = assemble(settings, bundle, engine, cache, metrics)
-    return Worker(app, settings, KafkaProducer(settings.client_config, settings.transactional_id))
+    scored_by = f"{bundle.fingerprint}/{engine.precision}/variant {VARIANT}"
+    cache = open_cache(settings, scored_by, metrics)
+    app = assemble(settings, bundle, engine, cache, metrics, room)
+    config = {"batch.size": batch_size(room), **settings.client_config}
+    return Worker(app, settings, KafkaProducer(config, settings.transactional_id))
 
 
 def settle_memory() -> None:
@@ -81,22 +90,43 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_EVERY)
 
 
-def require_topics(settings: Settings) -> None:
-    """Raise BrokerError where Kafka cannot be reached or a topic is missing."""
+def require_topics(settings: Settings) -> list[TopicState]:
+    """What is there of the topics. Raises BrokerError where Kafka cannot be reached or one is missing."""
     states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:
         raise BrokerError(
             f"missing on {settings.bootstrap}: {', '.join(missing)}; run `mimamori topics apply`"
         )
+    return states
 
 
-def assemble(settings: Settings, bundle: Bundle, engine: Engine, cache: ScoreCache, metrics: Metrics) -> App:
+def compacted_messages(topics: Sequence[TopicState]) -> str | None:
+    """What to say where the messages topic is compacted; None where it is not."""
+    for state in topics:
+        if state.definition.event == "message" and state.compacted:
+            return (
+                f"{state.definition.name} is compacted: of two messages with one key the older may be "
+                "removed before anyone screened it; use cleanup.policy=delete, or a key for each message"
+            )
+    return None
+
+
+def assemble(
+    settings: Settings,
+    bundle: Bundle,
+    engine: Engine,
+    cache: ScoreCache,
+    metrics: Metrics,
+    room: Room | None = None,
+) -> App:
     """The three stations of one worker."""
     policy = policy_of(settings, bundle)
     manifest = bundle.manifest
     task = manifest.task
-    outcomes = Outcomes(settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint)
+    outcomes = Outcomes(
+        settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint, room or {}
+    )
     in_hand = InHand(open_in_hand_topic(settings), metrics)
     return App(
         settings,
@@ -120,13 +150,26 @@ def policy_of(settings: Settings, bundle: Bundle) -> Policy:
     upper = fitted.upper if settings.upper is None else settings.upper
     if lower > upper:
         raise SettingsError(f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {lower} above upper {upper}")
+    thresholds = Thresholds(lower, upper, "settings")
+    if would_clear_all(thresholds, bundle.highest):
+        if not settings.allow_clear_all:
+            raise SettingsError(
+                f"with a lower threshold of {lower:g} every message would be clear{_reach(bundle)}: "
+                "lower MIMAMORI_LOWER, or set MIMAMORI_ALLOW_CLEAR_ALL=true"
+            )
+        log.warning("everything_is_cleared", lower=lower, allowed_by="MIMAMORI_ALLOW_CLEAR_ALL")
     overridden = (lower, upper) != (fitted.lower, fitted.upper)
     share = task.policy.quality_sample_share
     return Policy(
-        Thresholds(lower, upper, "settings" if overridden else fitted.calibration),
+        thresholds if overridden else fitted,
         share if settings.quality_sample_share is None else settings.quality_sample_share,
         frozenset(map(primary_language, task.languages)),
     )
+
+
+def _reach(bundle: Bundle) -> str:
+    """What scores come to, where that is known."""
+    return "" if bundle.highest is None else f" (the highest score of an example is {bundle.highest:.3f})"
 
 
 def open_engine(settings: Settings, bundle: Bundle) -> Engine:
@@ -136,9 +179,7 @@ def open_engine(settings: Settings, bundle: Bundle) -> Engine:
         device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
-        window_tokens=settings.window_tokens,
-        window_overlap=settings.window_overlap,
-        max_windows=settings.max_windows,
+        max_message_tokens=settings.max_message_tokens,
         device_tokens=settings.device_tokens,
         arena_bytes=settings.gpu_memory_mb << 20 or None,
     )

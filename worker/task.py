@@ -4,12 +4,13 @@ The YAML is closed: an unknown field is an error, so that a misspelt threshold i
 Both stages share the instruction, so that the prefix runs once.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from worker.errors import TaskError
+from worker.plain_yaml import require_plain
+from worker.rows import Separator, Tell, read_rows, typed_rows
 
 MINIMUM_LEVELS = 2
 SHIPPED = Path(__file__).parent / "tasks"
@@ -50,6 +51,8 @@ class PolicyDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse thresholds that could never mean what they say."""
         if not 0.0 <= self.lower <= self.upper <= 1.0:
             raise ValueError("policy needs 0 <= lower <= upper <= 1")
+        if not self.lower < 1.0:
+            raise ValueError("policy needs lower < 1: every message would be clear")
         if not 0.0 < self.tolerated_miss_rate < 1.0:
             raise ValueError("policy needs 0 < tolerated_miss_rate < 1")
         if not 0.0 <= self.quality_sample_share <= 1.0:
@@ -90,7 +93,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LabelledExample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of a labelled JSONL file. `severity` is a level's name, or null where none applies."""
+    """One row of a labelled file. `severity` is a level's name, or null where none applies."""
 
     text: str
     at_risk: bool
@@ -109,13 +112,15 @@ def load_task(name_or_path: str | Path) -> Task:
     if path.suffix not in {".yaml", ".yml"}:
         path = SHIPPED / f"{name_or_path}.yaml"
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Task)
+        content = path.read_bytes()
+        require_plain(content)
+        return msgspec.yaml.decode(content, type=Task)
     except OSError:
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise TaskError(
             f"no task at {path}: give a YAML file, or one of the shipped tasks ({shipped})"
         ) from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:  # the latter of dates that are none, and the like
         one_line = " ".join(str(error).split())  # the YAML parser points at a place in several
         raise TaskError(f"{path}: {one_line}") from None
 
@@ -125,30 +130,19 @@ def shipped_examples(task: Task) -> Path:
     return SHIPPED / f"{task.name}.examples.jsonl"
 
 
-def read_examples(path: Path, task: Task) -> list[LabelledExample]:
-    """Read a labelled JSONL file, every line checked against the task.
+def read_examples(
+    path: Path, task: Task, separator: Separator | None = None, tell: Tell = lambda _: None
+) -> list[LabelledExample]:
+    """Read a labelled JSONL, CSV, TSV or Parquet file, every row checked against the task.
 
-    Raises TaskError naming the line (never its text).
+    Raises TaskError naming row, field and remedy (never a text), for a column that examples do not have too.
     """
-    return list(_examples(path, task))
+    levels = task.level_names
 
+    def check(example: LabelledExample) -> str | None:
+        fits = example.severity is None or example.severity in levels
+        return None if fits else f"`severity` must be empty (in JSON: null) or one of {', '.join(levels)}"
 
-def _examples(path: Path, task: Task) -> Iterator[LabelledExample]:
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise TaskError(f"cannot read labelled examples {path}: {error.strerror}") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            example = msgspec.json.decode(line, type=LabelledExample)
-        except UnicodeDecodeError:
-            raise TaskError(f"{path}:{number}: is not UTF-8") from None
-        except msgspec.MsgspecError as error:
-            raise TaskError(f"{path}:{number}: {error}") from None
-        if not example.text.strip():
-            raise TaskError(f"{path}:{number}: text is empty")
-        if example.severity is not None and example.severity not in task.level_names:
-            raise TaskError(f"{path}:{number}: severity must be null or one of {', '.join(task.level_names)}")
-        yield example
+    fields = tuple(field.name for field in msgspec.structs.fields(LabelledExample))
+    rows = read_rows(path, fields, separator, tell, closed=True)
+    return list(typed_rows(path, rows, LabelledExample, check=check))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from export.build import build_bundle
 from export.recipe import shipped_recipe
-from worker.bundle import MANIFEST, Bundle, sha256
+from worker.bundle import MANIFEST, Bundle
+from worker.bundle_files import sha256
 from worker.task import load_task, read_examples, shipped_examples
 
 TASK, MODEL = "stress", "smollm2"

@@ -14,6 +14,11 @@
     reference: {{ .Values.bundle.image.reference }}
     pullPolicy: {{ .Values.bundle.image.pullPolicy }}
   {{- end }}
+{{- if .Values.bundle.publicKey }}
+- name: bundle-key
+  configMap:
+    name: {{ include "mimamori.name" . }}-bundle-key
+{{- end }}
 {{- end -}}
 
 {{- define "mimamori.bundleMount" -}}
@@ -27,6 +32,11 @@
   subPath: {{ . }}
   {{- end }}
   {{- end }}
+{{- if .Values.bundle.publicKey }}
+- name: bundle-key
+  readOnly: true
+  mountPath: /etc/mimamori/bundle
+{{- end }}
 {{- end -}}
 
 {{/* Runs again when the node restarts, on the same emptyDir: a bundle that is there is only verified. */}}

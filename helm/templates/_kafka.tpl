@@ -43,6 +43,10 @@
   value: {{ .Values.kafka.topicPrefix | quote }}
 - name: MIMAMORI_KAFKA
   value: {{ toJson $config | quote }}
+{{- with .Values.allowInsecure }}
+- name: MIMAMORI_ALLOW_INSECURE
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* Credentials of the review desk, which has a setting for each. */}}

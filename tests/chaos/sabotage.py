@@ -65,9 +65,8 @@ class UnfencedZombie(Zombie):
     """… and commits as no member of the group, whom Kafka does not ask for a generation."""
 
     def shown(self, membership: Membership) -> Membership:
-        del membership
         config = {"bootstrap.servers": self.settings.bootstrap, "group.id": self.settings.group}
-        return ck.Consumer(config).consumer_group_metadata()
+        return membership._replace(group=ck.Consumer(config).consumer_group_metadata())
 
 
 class OffsetsFirst(Sabotage):

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from tests.fakes.memory_broker import LARGEST, MemoryBroker, MemoryConsumer, MemoryProducer
 from worker.batch import Outbound, Partition, Record
 from worker.errors import FatalError, RetryableError
-from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.kafka import Consumer, Producer, RebalanceListener, Restart
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
 from worker.settings import GroupProtocol
@@ -31,6 +31,8 @@ class Broker(Protocol):
     def consumer(self, listener: RebalanceListener) -> Consumer: ...
     def producer(self, transactional_id: str) -> Producer: ...
     def read_outcomes(self) -> list[bytes]: ...
+    def make_again(self) -> None: ...
+    def delete_records(self, before: dict[Partition, int]) -> None: ...
 
 
 class InMemory:
@@ -52,6 +54,12 @@ class InMemory:
     def read_outcomes(self) -> list[bytes]:
         return [record.value for record in self._broker.read(self.outcomes) if record.value is not None]
 
+    def make_again(self) -> None:
+        self._broker.create(self.topic, PARTITIONS)
+
+    def delete_records(self, before: dict[Partition, int]) -> None:
+        self._broker.delete_records(self.topic, before)
+
 
 class ApacheKafka:
     def __init__(self, bootstrap: str, protocol: GroupProtocol) -> None:
@@ -61,12 +69,12 @@ class ApacheKafka:
         session = {"session.timeout.ms": 6_000} if protocol == "classic" else {}  # else the sandbox's own
         self._config = {"bootstrap.servers": bootstrap, **session}
         self._producer_config: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap}
-        admin = AdminClient(self._producer_config)
+        self._admin = AdminClient(self._producer_config)
         topics = [
             NewTopic(self.topic, PARTITIONS, 1),
             NewTopic(self.outcomes, 1, 1, config={"max.message.bytes": str(LARGEST)}),
         ]
-        for future in admin.create_topics(topics).values():
+        for future in self._admin.create_topics(topics).values():
             future.result(10)
         self._sender = ck.Producer(self._producer_config)
 
@@ -79,6 +87,15 @@ class ApacheKafka:
 
     def producer(self, transactional_id: str) -> Producer:
         return KafkaProducer(self._producer_config, f"{self._group}-{transactional_id}")
+
+    def make_again(self) -> None:
+        make_again(self._admin, self.topic)
+        self._sender = ck.Producer(self._producer_config)
+
+    def delete_records(self, before: dict[Partition, int]) -> None:
+        cut = [ck.TopicPartition(*place, offset) for place, offset in before.items()]
+        for deletion in self._admin.delete_records(cut).values():
+            deletion.result(10)
 
     def read_outcomes(self) -> list[bytes]:
         """Everything a read-committed reader sees, up to the end as it stands now."""
@@ -108,11 +125,26 @@ class ApacheKafka:
         raise AssertionError("the end of the outcomes was not reached")
 
 
+def make_again(admin: AdminClient, topic: str) -> None:
+    """Delete a topic and make another one of its name."""
+    admin.delete_topics([topic])[topic].result(10)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(10)
+        except ck.KafkaException as error:
+            if error.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS or time.monotonic() > deadline:
+                raise  # else the old one is still being deleted
+        else:
+            return
+
+
 class Listener:
     """Notes what it is told, and does what it is asked to."""
 
     def __init__(self, on_revoked: Callable[[], None] = lambda: None) -> None:
         self.owned: set[Partition] = set()
+        self.restarts: list[Restart] = []
         self._on_revoked = on_revoked
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
@@ -124,6 +156,9 @@ class Listener:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.owned -= set(partitions)
+
+    def restarted(self, restarts: Sequence[Restart]) -> None:
+        self.restarts += restarts
 
 
 @pytest.fixture(params=["memory", "classic", "consumer"])
@@ -340,3 +375,106 @@ def test_a_commit_made_while_partitions_are_being_revoked_counts(broker: Broker)
     assert seen == []
     first.close()
     second.close()
+
+
+def test_a_topic_made_again_under_a_reader_stops_it_and_its_successor_reads_from_the_start(
+    broker: Broker,
+) -> None:
+    """Whatever it still commits: the offset says of which topic it is."""
+    for value in (b"0", b"1", b"2"):
+        broker.send(b"k", value)
+    first = broker.consumer(Listener())
+    records = take(first, 3)
+    membership = first.membership()
+    broker.make_again()
+    for number in range(6):
+        broker.send(b"k", b"new %d" % number)
+    broker.producer("a").commit([outcome(broker, b"late")], offsets_of(records), membership)
+    with pytest.raises(FatalError, match="made again"):
+        take(first, 100)
+    first.close()
+
+    listener = Listener()
+    second = broker.consumer(listener)
+    assert [r.value for r in take(second, 6)] == [b"new %d" % number for number in range(6)]
+    second.close()
+    (restart,) = listener.restarts
+    assert (restart.reason, restart.left, restart.begins) == ("made_again", 3, 0)
+
+    third = broker.consumer(again := Listener())  # nothing was committed since but the start itself
+    take(third, 6)
+    third.close()
+    assert again.restarts == []
+
+
+def test_records_deleted_before_they_were_read_are_told_once(broker: Broker) -> None:
+    for number in range(10):
+        broker.send(b"k", str(number).encode())
+    first = broker.consumer(Listener())
+    records = take(first, 10)
+    broker.producer("a").commit([], offsets_of(records[:2]), first.membership())
+    first.close()
+    place = records[0].topic, records[0].partition
+    broker.delete_records({place: 6})
+
+    listener = Listener()
+    second = broker.consumer(listener)
+    assert [r.value for r in take(second, 4)] == [b"6", b"7", b"8", b"9"]
+    second.rewind()
+    assert [r.value for r in take(second, 4)] == [b"6", b"7", b"8", b"9"]
+    second.close()
+    assert listener.restarts == [Restart(place, "retention", 2, 6, unread=4)]
+
+    third = broker.consumer(again := Listener())
+    take(third, 4)
+    third.close()
+    assert again.restarts == []
+
+
+def test_records_deleted_before_a_running_consumer_gets_to_them_are_told(broker: Broker) -> None:
+    """And so is what had been read, and was not committed when it went; nothing of it twice."""
+    for value in (b"0", b"1"):
+        broker.send(b"k", value)
+    listener = Listener()
+    consumer = broker.consumer(listener)
+    (record, _) = take(consumer, 2)
+    broker.producer("a").commit([], offsets_of([record]), consumer.membership())
+    consumer.pause()
+    for number in range(2, 10):
+        broker.send(b"k", str(number).encode())
+    place = record.topic, record.partition
+    broker.delete_records({place: 6})
+    consumer.resume()
+    assert [r.value for r in take(consumer, 4)] == [b"6", b"7", b"8", b"9"]
+    assert listener.restarts == [Restart(place, "retention", 2, 6, unread=4)]
+    consumer.rewind()
+    assert [r.value for r in take(consumer, 4)] == [b"6", b"7", b"8", b"9"]
+    assert listener.restarts[1:] == [Restart(place, "retention", 1, 6, unread=1)]
+    consumer.close()
+
+
+def test_what_was_deleted_before_there_was_a_group_is_nobodys_loss(broker: Broker) -> None:
+    for number in range(10):
+        broker.send(b"k", str(number).encode())
+    first = broker.consumer(Listener())
+    (record, *_) = take(first, 10)
+    first.close()
+    broker.delete_records({(record.topic, record.partition): 6})
+    second = broker.consumer(listener := Listener())
+    assert [r.value for r in take(second, 4)] == [b"6", b"7", b"8", b"9"]
+    second.close()
+    assert listener.restarts == []
+
+
+def test_an_offset_beyond_the_end_is_told_and_read_from_the_start(broker: Broker) -> None:
+    for number in range(3):
+        broker.send(b"k", str(number).encode())
+    first = broker.consumer(Listener())
+    (record, *_) = take(first, 3)
+    place = record.topic, record.partition
+    broker.producer("a").commit([], {place: 50}, first.membership())
+    first.close()
+    second = broker.consumer(listener := Listener())
+    assert [r.value for r in take(second, 3)] == [b"0", b"1", b"2"]
+    second.close()
+    assert listener.restarts == [Restart(place, "truncated", 50, 0)]

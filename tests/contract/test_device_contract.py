@@ -8,7 +8,7 @@ import pytest
 
 from export.adapt import adapt
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
-from worker.bundle import Bundle, Reading
+from worker.bundle import Bundle, Reading, Windowing
 from worker.engine import Engine, load_engine, open_reader
 from worker.engine.canned import CannedEngine
 from worker.task import LabelledExample
@@ -53,7 +53,7 @@ def engine(request: pytest.FixtureRequest, full: Bundle, adapted: Bundle) -> Eng
     if device == "canned":
         return CannedEngine(levels=LEVELS, reading=reading)
     bundle = adapted if reading == "pooled" else full
-    return load_engine(bundle, device=device, precision="fp32", window_tokens=64)
+    return load_engine(bundle, device=device, precision="fp32")
 
 
 def test_as_many_scores_as_texts(engine: Engine) -> None:
@@ -104,17 +104,16 @@ def test_it_says_what_runs(engine: Engine) -> None:
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 @pytest.mark.parametrize("reading", ["full", "adapted"])
 def test_the_riskiest_window_of_a_long_message_counts(
-    full: Bundle, adapted: Bundle, device: str, reading: str
+    full: Bundle, adapted: Bundle, device: str, reading: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle = full if reading == "full" else adapted
-    engine = load_engine(
-        bundle,
-        device=device,  # type: ignore[arg-type] # literals above
-        precision="fp32",
-        window_tokens=16,
-        window_overlap=4,
-        max_windows=3,
-    )
+    windowing = Windowing(tokens=16, overlap=4, whole=16, sentences=False)
+    monkeypatch.setattr("worker.bundle.PROMPTED", windowing)
+    bundle = full
+    if reading == "adapted":
+        assert adapted.calibration is not None
+        calibration = msgspec.structs.replace(adapted.calibration, windowing=windowing)
+        bundle = msgspec.structs.replace(adapted, calibration=calibration)
+    engine = load_engine(bundle, device=device, precision="fp32", max_message_tokens=40)  # type: ignore[arg-type] # literals above
     text = "abcdefghijklmnopqrstuvwxyz 0123456789!"  # one token a byte: 38
     parts = [text[0:16], text[12:28], text[22:38]]
     (whole,) = engine.read([text])

@@ -4,6 +4,8 @@ import pytest
 
 from tests.deploy.chart import Renderer, RenderError
 
+PUBLIC_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
+
 REFUSED = [
     ("default", ['kafka.bootstrap=""'], "kafka.bootstrap is empty"),
     ("default", ['kafka.bootstrap="kafka"'], "bootstrap"),
@@ -21,9 +23,20 @@ REFUSED = [
     ("default", ['worker.device="cuda"'], "a GPU and the device cuda go together"),
     ("default", ['bundle.source="claim"'], "bundle.claim.name is empty"),
     ("default", ['bundle.source="image"'], "bundle.image.reference is empty"),
+    ("default", ['bundle.fingerprint="abc123"'], "fingerprint"),
+    ("default", ['bundle.publicKey="key"'], "publicKey"),
+    ("default", [f"bundle.publicKey={PUBLIC_KEY}"], "what a pod builds is not signed"),
     ("default", ['kafka.security.protocol="SASL_SSL"'], "existingSecret is empty"),
     ("default", ['kafka.config={"sasl.password":"x"}'], "kafka.config must not set sasl.password"),
     ("default", ['kafka.config={"ssl.key.password":"x"}'], "kafka.config must not set ssl.key.password"),
+    ("keda-sasl", ["allowInsecure=[]"], "or name sasl_plaintext in allowInsecure"),
+    ("default", ['kafka.config={"plugin.library.paths":"x"}'], "name foreign_code in allowInsecure"),
+    (
+        "default",
+        ['kafka.config={"enable.ssl.certificate.verification":false}'],
+        "name unverified_broker in allowInsecure",
+    ),
+    ("default", ['allowInsecure=["everything"]'], "allowInsecure"),
     ("gpu-keda", ['kafka.security.certificateKey=""'], "certificateKey and privateKeyKey go together"),
     ("gpu-keda", ["worker.autoscaling.maxReplicas=33"], "exceeds kafka.partitions (32)"),
     ("gpu-keda", ["worker.autoscaling.minReplicas=33"], "minReplicas exceeds maxReplicas"),

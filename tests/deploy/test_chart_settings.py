@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from schemas.topics import load_topics, topic_names
 from tests.deploy.chart import CHART, PROFILES, Renderer, environment, of_kind, pod_of
 from worker.settings import Settings
 from worker.settings import load_settings as load_worker
+from worker.signature import Trust, make_keys
 
 SECRETS = {
     "username": "ana",
@@ -21,8 +23,11 @@ SECRETS = {
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
 WORKER_OWNED = {
+    "allow_insecure",
     "bootstrap",
     "bundle",
+    "bundle_fingerprint",
+    "bundle_public_key",
     "cache_secret",
     "device",
     "drain_s",
@@ -35,6 +40,7 @@ WORKER_OWNED = {
     "transactional_id",
 }
 REVIEW_OWNED = {
+    "allow_insecure",
     "allowed_hosts",
     "bootstrap",
     "folder",
@@ -71,6 +77,32 @@ def test_worker_accepts_every_profile(
     assert settings.health_host == "0.0.0.0"  # noqa: S104 - in a pod, for its probes
     assert settings.health_port == 8080
     assert settings.transactional_id == "from-the-pod.from-the-pod"
+
+
+def test_a_bundle_is_pinned_and_its_signer_known(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_keys(tmp_path / "key.pem", tmp_path / "pub.pem", None)
+    pem = (tmp_path / "pub.pem").read_text()
+    values = (f"bundle.publicKey={json.dumps(pem)}", f'bundle.fingerprint="{"ab" * 16}"')
+    manifests = render("gpu-keda", *values)
+    (container,) = pod_of(manifests, "worker")["containers"]
+    seen = environment(container, manifests, SECRETS)
+    assert seen["MIMAMORI_BUNDLE_FINGERPRINT"] == "ab" * 16
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    folder, _, name = seen["MIMAMORI_BUNDLE_PUBLIC_KEY"].rpartition("/")
+    assert mounts["bundle-key"]["mountPath"] == folder
+    volumes = {volume["name"]: volume for volume in pod_of(manifests, "worker")["volumes"]}
+    maps = {item["metadata"]["name"]: item["data"] for item in manifests if item["kind"] == "ConfigMap"}
+    assert maps[volumes["bundle-key"]["configMap"]["name"]][name] == pem
+    assert "MIMAMORI_BUNDLE_PUBLIC_KEY" not in environment(container, render("gpu-keda"), SECRETS)
+    # With the file where it is mounted, the worker's own settings take both.
+    for variable in [variable for variable in os.environ if variable.startswith("MIMAMORI_")]:
+        monkeypatch.delenv(variable)
+    for variable, value in seen.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("MIMAMORI_BUNDLE_PUBLIC_KEY", str(tmp_path / "pub.pem"))
+    assert load_worker().trust == Trust("ab" * 16, tmp_path / "pub.pem")
 
 
 @pytest.mark.parametrize("profile", sorted({*PROFILES} - {"worker-only"}))

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy.toolbox import REPOSITORY, Toolbox
+from worker.quiet import SWITCHES
 
 DOCKERFILE = REPOSITORY / "Dockerfile"
 TEXT = DOCKERFILE.read_text()
@@ -36,6 +37,11 @@ def test_hadolint_gate_refuses(toolbox: Toolbox, tmp_path: Path, bad: str, rule:
 
 def test_never_runs_as_root() -> None:
     assert re.findall(r"^USER (.+)$", TEXT, re.MULTILINE) == ["10001:10001"]
+
+
+def test_telemetry_is_off_for_whatever_is_started_in_it() -> None:
+    for name, value in SWITCHES.items():
+        assert f"    {name}={value} \\\n" in TEXT
 
 
 def test_names_no_registry_and_installs_no_torch() -> None:

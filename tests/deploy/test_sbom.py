@@ -13,7 +13,7 @@ from sbom import generate, licences
 # may be redistributed in images under its terms. Another licence is a decision of ours, made here.
 ACCEPTED = {
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "LicenseRef-NVIDIA-Proprietary",
-    "LicenseRef-Repoze", "MIT", "MPL-2.0", "PSF-2.0", "Zlib",
+    "LicenseRef-Repoze", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0", "Zlib",
 }  # fmt: skip
 
 

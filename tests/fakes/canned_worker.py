@@ -15,9 +15,10 @@ from worker.kafka import Consumer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
 from worker.logs import configure_logs
+from worker.room import batch_size, find_room
 from worker.scores import Scores
 from worker.settings import load_settings
-from worker.startup import open_in_hand_topic
+from worker.startup import open_in_hand_topic, require_topics
 
 
 class CountingEngine(CannedEngine):
@@ -35,14 +36,16 @@ def main() -> None:
     settings = load_settings()
     configure_logs(settings.log_format)
     engine = CountingEngine(levels=3, seconds_per_message=float(os.environ["SECONDS_PER_MESSAGE"]))
-    app = build_app(settings, engine=engine, notes=open_in_hand_topic(settings))
+    room = find_room(require_topics(settings), settings.client_config)
+    app = build_app(settings, engine=engine, room=room, notes=open_in_hand_topic(settings))
     signal.signal(signal.SIGTERM, lambda *_: app.stop())
 
     def join(listener: RebalanceListener) -> Consumer:
         topic = topic_names(settings.topic_prefix)[Message]
         return KafkaConsumer(settings.client_config, settings.group, topic, listener, settings.group_protocol)
 
-    app.run(join, KafkaProducer(settings.client_config, settings.transactional_id))
+    config = {"batch.size": batch_size(room), **settings.client_config}
+    app.run(join, KafkaProducer(config, settings.transactional_id))
     print(engine.read_texts)  # noqa: T201 - the test reads it
 
 

@@ -13,7 +13,7 @@ from itertools import count
 
 from worker.batch import Offsets, Outbound, Partition, Record
 from worker.errors import BrokerError, RetryableError
-from worker.kafka import Membership, RebalanceListener
+from worker.kafka import Membership, RebalanceListener, Restart
 
 LARGEST = 2 << 20  # bytes of a value that a topic takes
 
@@ -32,14 +32,22 @@ class MemoryBroker:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.topics: dict[str, list[list[Record]]] = {}
-        self.committed: Offsets = {}
+        self.topic_ids: dict[str, int] = {}
+        self.lows: Offsets = {}  # the first offset that is not deleted, where it is not 0
+        self.committed: dict[Partition, tuple[int, int]] = {}  # offset, and the id of its topic
         self.members: dict[int, _Member] = {}
         self.producers: dict[str, int] = {}
         self.numbers = count(1)
         self.abort_next = 0  # commits to fail, as a broker that answers with an abortable error
 
     def create(self, topic: str, partitions: int) -> None:
-        self.topics[topic] = [[] for _ in range(partitions)]
+        with self.lock:
+            self.topics[topic] = [[] for _ in range(partitions)]
+            self.topic_ids[topic] = next(self.numbers)
+
+    def delete_records(self, topic: str, before: Offsets) -> None:
+        with self.lock:
+            self.lows |= {place: offset for place, offset in before.items() if place[0] == topic}
 
     def append(self, topic: str, key: bytes | None, value: bytes | None, **more: object) -> None:
         with self.lock:
@@ -66,6 +74,8 @@ class MemoryConsumer:
         self._topic = topic
         self._positions: Offsets = {}
         self._paused = False
+        self._topic_id = broker.topic_ids[topic]
+        self._counted: dict[Partition, range] = {}
         with broker.lock:
             self._member = _Member(next(broker.numbers), listener)
             broker.members[self._member.number] = self._member
@@ -73,6 +83,8 @@ class MemoryConsumer:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
         while True:
+            if self._broker.topic_ids[self._topic] != self._topic_id:
+                raise BrokerError(f"topic {self._topic} was deleted and made again")
             self._rebalance()
             records = [] if self._paused else self._fetch(limit)
             if records or time.monotonic() >= deadline:
@@ -87,11 +99,11 @@ class MemoryConsumer:
 
     def rewind(self) -> None:
         with self._broker.lock:
-            self._positions = {p: self._broker.committed.get(p, 0) for p in self._member.owned}
+            self._positions = {p: self._start(p) for p in self._member.owned}
 
     def membership(self) -> Membership:
         with self._broker.lock:
-            return self._member.number, self._member.generation
+            return self._member.number, self._member.generation, self._topic_id
 
     def lag(self) -> int:
         with self._broker.lock:
@@ -126,7 +138,7 @@ class MemoryConsumer:
             new = sorted(broker.target(member, self._topic) - held - member.owned)
             if new:
                 self._own(member.owned | set(new))
-                self._positions |= {p: broker.committed.get(p, 0) for p in new}
+                self._positions |= {p: self._start(p) for p in new}
         if new:
             member.listener.assigned(new)
 
@@ -135,9 +147,42 @@ class MemoryConsumer:
         self._member.generation += 1
         self._positions = {p: at for p, at in self._positions.items() if p in partitions}
 
+    def _start(self, place: Partition) -> int:
+        """Where the group left it, or its start."""
+        offset, topic_id = self._broker.committed.get(place, (None, 0))
+        end = len(self._broker.topics[self._topic][place[1]])
+        low = self._broker.lows.get(place, 0)
+        if offset is None:
+            return low
+        if topic_id != self._topic_id:
+            return self._restart(Restart(place, "made_again", offset, 0))
+        if offset > end:
+            return self._restart(Restart(place, "truncated", offset, low))
+        if offset < low:
+            return self._restart(Restart(place, "retention", offset, low, self._unread(place, offset, low)))
+        return offset
+
+    def _restart(self, restart: Restart) -> int:
+        self._broker.committed[restart.partition] = restart.begins, self._topic_id
+        self._member.listener.restarted([restart])
+        return restart.begins
+
+    def _pass_over_deleted(self) -> None:
+        for place, at in self._positions.items():
+            if at < (low := self._broker.lows.get(place, 0)):
+                self._positions[place] = low
+                unread = self._unread(place, at, low)
+                self._member.listener.restarted([Restart(place, "retention", at, low, unread)])
+
+    def _unread(self, place: Partition, at: int, low: int) -> int:
+        known = self._counted.get(place, range(0))
+        self._counted[place] = range(at, low)
+        return sum(offset not in known for offset in range(at, low))
+
     def _fetch(self, limit: int) -> list[Record]:
         records: list[Record] = []
         with self._broker.lock:
+            self._pass_over_deleted()
             for topic, number in sorted(self._positions):
                 at = self._positions[topic, number]
                 found = self._broker.topics[topic][number][at : at + limit - len(records)]
@@ -165,13 +210,13 @@ class MemoryProducer:
             if broker.abort_next:
                 broker.abort_next -= 1
                 raise RetryableError("transaction aborted: injected")
-            number, generation = membership
+            number, generation, topic_id = membership
             member = broker.members.get(number)
             if member is None or member.generation != generation:
                 raise RetryableError("transaction aborted: ILLEGAL_GENERATION")
             for record in outbound:
                 broker.append(record.topic, record.key, record.value, headers=list(record.headers))
-            broker.committed |= offsets
+            broker.committed |= {place: (offset, topic_id) for place, offset in offsets.items()}
 
     def close(self) -> None:
         """Nothing is held open."""

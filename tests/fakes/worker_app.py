@@ -18,6 +18,7 @@ from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
 from worker.policy import Policy
+from worker.room import Room
 from worker.screener import Screener
 from worker.settings import Settings
 from worker.task import load_task
@@ -33,6 +34,7 @@ def build_app(
     policy: Policy = POLICY,
     metrics: Metrics | None = None,
     notes: InHandTopic | None = None,
+    room: Room | None = None,
 ) -> App:
     """The `stress` task on a canned engine unless told otherwise."""
     task = load_task("stress")
@@ -44,7 +46,7 @@ def build_app(
         settings,
         lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, policy, cache),
-        Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint"),
+        Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint", room or {}),
         in_hand,
         metrics,
     )

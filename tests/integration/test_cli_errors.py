@@ -59,9 +59,17 @@ def test_wrong_settings_are_named_all_at_once() -> None:
 
 
 def test_a_wrong_secret_is_not_repeated() -> None:
-    result = mimamori("run", REDIS_URL="redis://:hunter2@h", CACHE_SECRET="hunter3")
+    result = mimamori("run", REDIS_URL="rediss://:hunter2@h", CACHE_SECRET="hunter3")
     assert_refused(result, "MIMAMORI_CACHE_SECRET")
     assert "hunter" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("run",), ("doctor",), ("topics", "list"), ("topics", "apply")])
+def test_credentials_without_tls_are_refused_by_every_command(command: tuple[str, ...]) -> None:
+    kafka = '{"sasl.username": "ana", "sasl.password": "hunter2"}'
+    result = mimamori(*command, KAFKA=kafka)
+    assert_refused(result, "sasl.password", "security.protocol", "SASL_SSL")
+    assert "hunter2" not in result.stderr
 
 
 def test_a_missing_bundle_says_how_to_build_one(tmp_path: Path) -> None:
@@ -130,6 +138,7 @@ def test_doctor_says_everything_that_is_wrong_and_what_to_do(bundle: Path) -> No
     assert states["bundle"] == "well"
     assert states["device"] == states["broker"] == "wrong"
     assert states["policy"] == "well"
+    assert "Kafka: plain text, no credentials" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,17 @@ def test_a_batch_reads_like_each_message_alone(
     assert together == pytest.approx([engine.read([text])[0].risk for text in TEXTS], abs=1e-4)
 
 
+def test_a_disguised_message_is_not_cleared(adapted: Bundle) -> None:
+    engine = load_engine(adapted, device="cpu")
+    plain = TEXTS[1]
+    disguised = ["\x00".join(plain), "\u202e" + plain[::-1] + "\u202c"]
+    (risk,) = (scores.risk for scores in engine.read([plain]))
+    assert risk > adapted.thresholds.lower
+    for scores in engine.read(disguised):
+        assert scores.risk > risk - 0.01
+        assert scores.windows == 2
+
+
 @pytest.mark.skipif("int8" not in precisions(), reason="this CPU has no bf16 and int8")
 @pytest.mark.parametrize("reading", ["prompted", "pooled"])
 def test_int8_passes_the_gate_and_keeps_neighbours_apart(

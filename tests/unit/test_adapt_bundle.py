@@ -15,7 +15,15 @@ from export.cut import cut_graph
 from export.evaluate import evaluate
 from schemas.events import Thresholds
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
-from worker.bundle import CALIBRATION, MODEL, WEIGHTS, Bundle, Calibration
+from worker.bundle import (
+    CALIBRATION,
+    MODEL,
+    WEIGHTS,
+    Bundle,
+    Calibration,
+    read_manifest,
+    write_manifest,
+)
 from worker.cli import adapt as commands
 from worker.engine import load_engine
 from worker.engine.canned import CannedEngine
@@ -65,6 +73,42 @@ def test_the_calibration_says_where_it_comes_from(full: Bundle, tmp_path: Path) 
     assert (calibration.examples, calibration.positives) == (20, 10)
     assert (calibration.lower, calibration.upper) == (report.lower, report.upper)
     assert calibration.tolerated_miss_rate == TASK.policy.tolerated_miss_rate
+
+
+def test_a_calibration_without_windows_is_adapted_again(full: Bundle, tmp_path: Path) -> None:
+    """Bundles of before: their thresholds were fitted on scores that nobody reads any more."""
+    _adapt(full, tmp_path / "out")
+    path = tmp_path / "out" / CALIBRATION
+    before = json.loads(path.read_bytes())
+    assert before.pop("windowing")["sentences"]
+    path.write_text(json.dumps(before))
+    write_manifest(tmp_path / "out", Bundle.load(full.path).manifest)
+    with pytest.raises(BundleError, match=r"windowing.*run `mimamori adapt` again"):
+        Bundle.load(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "change", [{"overlap": 12}, {"overlap": -1}, {"tokens": 40}, {"discount": -0.1}, {"sentence": True}]
+)
+def test_windows_that_cut_nothing_are_no_calibration(
+    full: Bundle, tmp_path: Path, change: dict[str, object]
+) -> None:
+    _adapt(full, tmp_path / "out")
+    path = tmp_path / "out" / CALIBRATION
+    calibration = json.loads(path.read_bytes())
+    calibration["windowing"] |= {"tokens": 12, "overlap": 6} | change
+    path.write_text(json.dumps(calibration))
+    write_manifest(tmp_path / "out", read_manifest(tmp_path / "out")[0])
+    with pytest.raises(BundleError, match="run `mimamori adapt` again"):
+        Bundle.load(tmp_path / "out")
+
+
+def test_the_bundle_decides_how_long_messages_are_read(full: Bundle, tmp_path: Path) -> None:
+    report = _adapt(full, tmp_path / "out")
+    bundle = Bundle.load(tmp_path / "out")
+    assert bundle.windowing == report.windowing
+    (long,) = load_engine(bundle, device="cpu").read(["abab. " * 20])
+    assert long.windows == -(-20 // (report.windowing.tokens // 6))
 
 
 @pytest.mark.parametrize(

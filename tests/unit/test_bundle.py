@@ -71,8 +71,10 @@ def adapted(path: Path, **arrays: np.ndarray) -> None:
         "severity_bias": (3,),
     }
     np.savez(path / HEADS, **{name: np.ones(shape, np.float32) for name, shape in shapes.items()} | arrays)
-    calibration = {"name": "test", "lower": 0.2, "upper": 0.8, "tolerated_miss_rate": 0.1}
-    (path / CALIBRATION).write_text(json.dumps(calibration | {"examples": 10, "positives": 5}))
+    calibration: dict[str, object] = {"name": "test", "lower": 0.2, "upper": 0.8, "tolerated_miss_rate": 0.1}
+    windows = {"tokens": 48, "overlap": 8, "whole": 48, "sentences": True}
+    calibration |= {"examples": 10, "positives": 5, "windowing": windows}
+    (path / CALIBRATION).write_text(json.dumps(calibration))
     manifest, _ = read_manifest(path)
     write_manifest(path, manifest)
 

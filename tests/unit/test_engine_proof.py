@@ -28,7 +28,7 @@ def _answering(bundle: Bundle, **changes: Any) -> Bundle:
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_a_graph_that_answers_as_the_original_starts(bundle: Bundle, device: str) -> None:
-    load_engine(bundle, device=device, precision="fp32", window_tokens=64)  # type: ignore[arg-type] # literals above
+    load_engine(bundle, device=device, precision="fp32")  # type: ignore[arg-type] # literals above
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
@@ -42,7 +42,7 @@ def test_a_graph_that_answers_otherwise_does_not_start(bundle: Bundle, device: s
 def test_what_the_labels_of_a_stage_share_does_not_count(bundle: Bundle) -> None:
     """A softmax does not see it, and half precisions are often off by it."""
     shifted = _answering(bundle, label_logits=bundle.reference.label_logits + 3)
-    load_engine(shifted, device="cpu", window_tokens=64)
+    load_engine(shifted, device="cpu")
 
 
 def test_pooled_vectors_are_proven_as_well(bundle: Bundle) -> None:

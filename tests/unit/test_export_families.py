@@ -1,6 +1,7 @@
 """Every family that can be exported answers as its original, whatever its attention adds."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import TASK
 from tests.fakes.tiny_models import ORIGINAL_CONTEXT, SHAPES, write_tiny_model
-from worker.bundle import MODEL
+from worker.bundle import MODEL, Windowing
 from worker.engine import load_engine
 from worker.errors import ExportError, SettingsError
 
@@ -124,7 +125,7 @@ def test_a_window_as_long_as_the_context_costs_nothing(tmp_path: Path) -> None:
     assert sizes[512] == sizes[None] < sizes[128]
 
 
-def test_longrope_is_read_up_to_its_original_context(tmp_path: Path) -> None:
+def test_longrope_is_read_up_to_its_original_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the long factors beyond, transformers answers otherwise; no engine of the bundle gets there."""
     made = Exported("phi3.5", "joined", tmp_path)
     bundle = made.graph.bundle
@@ -138,9 +139,12 @@ def test_longrope_is_read_up_to_its_original_context(tmp_path: Path) -> None:
     used = len(bundle.manifest.prompt.prefix)
     suffix = max(len(bundle.manifest.prompt.risk_suffix), len(bundle.manifest.prompt.severity_suffix))
     room = ORIGINAL_CONTEXT - used - suffix
-    load_engine(bundle, device="cpu", threads=1, window_tokens=room, device_tokens=5000)
-    with pytest.raises(SettingsError, match="lower window_tokens"):
-        load_engine(bundle, device="cpu", threads=1, window_tokens=room + 1, device_tokens=5000)
+    for size in (room, room + 1):
+        monkeypatch.setattr(
+            "worker.bundle.PROMPTED", Windowing(tokens=size, overlap=0, whole=size, sentences=False)
+        )
+        with nullcontext() if size == room else pytest.raises(SettingsError, match="a shorter prompt"):
+            load_engine(bundle, device="cpu", threads=1, device_tokens=5000)
 
 
 def test_a_prompt_that_would_need_the_long_factors_is_refused(tmp_path: Path) -> None:

@@ -110,9 +110,10 @@ def test_it_is_evaluated_and_cannot_be_adapted(bundle: Bundle, tmp_path: Path) -
 def test_windows_leave_room_for_the_prefix_in_each_row(bundle: Bundle) -> None:
     prompt = open_reader(bundle, "label_logits", device="cpu").prompt
     around = len(prompt.prefix) + max(len(prompt.risk_suffix), len(prompt.severity_suffix))
-    load_engine(bundle, device="cpu", window_tokens=64, device_tokens=64 + around)
-    with pytest.raises(SettingsError, match="or raise device_tokens"):
-        load_engine(bundle, device="cpu", window_tokens=64, device_tokens=63 + around)
+    window = bundle.windowing.whole
+    load_engine(bundle, device="cpu", device_tokens=window + around)
+    with pytest.raises(SettingsError, match="raise device_tokens"):
+        load_engine(bundle, device="cpu", device_tokens=window - 1 + around)
 
 
 def test_a_recipe_gives_the_bundle_back(bundle: Bundle, model: Path, tmp_path: Path) -> None:

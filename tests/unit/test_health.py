@@ -1,9 +1,11 @@
 """The health endpoints over real HTTP: what a probe and Prometheus see."""
 
+import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 import pytest
 import structlog
@@ -87,6 +89,32 @@ def test_probes_are_answered_side_by_side(state: State) -> None:
         assert get(server.port, "/livez")[0] == 200
         held.set()
         first.join(10)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: loc"])
+def test_who_does_not_finish_asking_is_hung_up_on(
+    sent: bytes, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.health.ASKING_S", 0.2)
+    with (
+        Health("127.0.0.1", 0, Metrics(), lambda: state.live, lambda: state.ready) as server,
+        socket.create_connection(("127.0.0.1", server.port), 20) as idle,
+    ):
+        idle.sendall(sent)
+        assert idle.recv(1) == b""
+
+
+def test_the_longest_asking_goes_where_there_are_too_many(
+    health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.health.CONNECTIONS", 2)
+    with ExitStack() as held:
+        address = ("127.0.0.1", health.port)
+        first, second = (held.enter_context(socket.create_connection(address, 20)) for _ in range(2))
+        assert get(health.port, "/livez")[0] == 200
+        assert first.recv(1) == b""
+        second.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert second.recv(1 << 16).startswith(b"HTTP/1.0 200")
 
 
 def test_a_taken_port_is_one_clear_line(health: Health) -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from tests.contract.test_broker_contract import Listener
+from worker.batch import Record
 from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.places import Places
 from worker.settings import GroupProtocol
 
 
@@ -27,3 +29,18 @@ def test_a_rebalance_served_by_a_client_that_has_left_its_group_is_no_error(prot
         consumer._consumer.memberid()
     consumer._note_membership()
     assert consumer.membership() is None
+
+
+def test_offsets_are_held_against_the_end_of_their_partition() -> None:
+    def records(partition: int, *offsets: int) -> list[Record]:
+        return [Record("t", partition, offset, None, b"") for offset in offsets]
+
+    places = Places({("t", 0): 40, ("t", 1): -1}.__getitem__, lambda _: 30)
+    first, again = places.check([*records(0, 31, 35), *records(1, 7)])
+    assert ([record.offset for record in first], again) == ([31, 35, 7], {})
+    second, again = places.check([*records(0, 44, 45, 36), *records(1, 8)])
+    assert [(record.offset, bool(record.fault)) for record in second] == [(36, True), (8, False)]
+    assert again == {("t", 0): 37}
+    places.forget([("t", 0)])
+    (third,), again = places.check(records(0, 40))
+    assert (third.offset, again) == (30, {("t", 0): 31})

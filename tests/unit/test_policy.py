@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.events import Thresholds
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from tests.fakes.worker_app import settings
-from worker.bundle import Bundle, Calibration
+from worker.bundle import PROMPTED, Bundle, Calibration
 from worker.errors import SettingsError
 from worker.policy import Policy, expected_severity, primary_language, priority, verdict
 from worker.scores import Scores
@@ -147,7 +147,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_thresholds_come_from_settings_over_calibration_over_task(bundle: Bundle) -> None:
-    fitted = Calibration("fitted on 50", 0.1, 0.6, 0.1, 50, 25)
+    fitted = Calibration("fitted on 50", 0.1, 0.6, 0.1, 50, 25, PROMPTED)
     adapted = msgspec.structs.replace(bundle, calibration=fitted)
     assert policy_of(settings(), bundle).thresholds == Thresholds(
         0.3, 0.7, "none: the task's default thresholds"

@@ -1,6 +1,7 @@
 """JSONL and CSV rows as messages: every row is checked, and a wrong one is named, never quoted."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_rows_without_an_id_get_one_that_is_the_same_next_time(tmp_path: Path) -
     )
     assert [m.id for m in read_messages(path)] == ["talk-1", "talk-3", "own"]
     assert list(read_messages(path)) == list(read_messages(path))
+
+
+def test_a_number_as_an_id_is_read_as_it_stands(tmp_path: Path) -> None:
+    big = 123456789012345678901234567890
+    path = write(tmp_path, "a.jsonl", f'{{"text": "x", "id": {big}, "author_id": 0}}')
+    (message,) = read_messages(path)
+    assert (message.id, message.author_id) == (str(big), "0")
 
 
 def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
@@ -70,21 +78,54 @@ def test_a_file_without_rows_gives_no_messages(tmp_path: Path, name: str, conten
         ("a.jsonl", f'{{"text": "x"}}\n{{"text": "{SECRET}', "row 2: is not JSON"),
         ("a.jsonl", f'{{"text": "x"}}\n{SECRET}', "row 2: is not JSON"),
         ("a.jsonl", f'["{SECRET}"]', "row 1: is not a JSON object"),
-        ("a.jsonl", f'{{"text": ["{SECRET}"]}}', "row 1: needs"),
-        ("a.jsonl", f'{{"id": "{SECRET}"}}', "row 1: needs"),
-        ("a.jsonl", f'{{"text": "x", "sent_at": "{SECRET}"}}', "row 1: needs"),
-        ("a.jsonl", '{"text": "x", "id": 5}', "row 1: needs"),
+        ("a.jsonl", f'{{"text": ["{SECRET}"]}}', "row 1: `text` is a list or an object"),
+        ("a.jsonl", f'{{"text": {{"{SECRET}": 1}}}}', "row 1: `text` is a list or an object"),
+        ("a.jsonl", '{"text": 5}', "row 1: `text` is a number: write it as text, in quotes"),
+        ("a.jsonl", '{"text": false}', "row 1: `text` is true or false"),
+        ("a.jsonl", '{"text": null}', "row 1: `text` is empty"),
+        ("a.jsonl", '{"text": " \\n"}', "row 1: `text` is nothing but whitespace"),
+        ("a.jsonl", f'{{"id": "{SECRET}"}}', "row 1: `text` is missing"),
+        ("a.jsonl", f'{{"text": "x", "sent_at": "{SECRET}"}}', "row 1: `sent_at` is no time with its offset"),
+        ("a.jsonl", '{"text": "x", "sent_at": "2026-01-01T00:00:00"}', "row 1: `sent_at` is no time with"),
+        ("a.jsonl", f'{{"text": "x", "id": "{SECRET * 20}"}}', "row 1: `id` is longer than 256 characters"),
+        ("a.jsonl", f'{{"text": "x", "task": "{SECRET * 20}"}}', "row 1: `task` is longer than 256"),
+        ("a.jsonl", '{"text": "x", "id": 1e20}', "row 1: `id` is a number with a fraction or an exponent"),
+        ("a.jsonl", '{"text": "x", "id": true}', "row 1: `id` is true or false"),
+        ("a.jsonl", f'{{"text": "x", "text": "{SECRET}"}}', "row 1: `text` stands twice"),
+        ("a.jsonl", f'{{"text": "x", "Text": "{SECRET}"}}', "row 1: `text` stands twice"),
         ("a.jsonl", '{"text": "' + SECRET + '", "more": ' + "[" * 100_000, "row 1: is not JSON"),
-        ("a.jsonl", b'{"text": "' + SECRET.encode() + b'\xff"}', "row 1: is not JSON"),
-        ("a.csv", f"id,text\n1,x\n{SECRET}", "row 2: needs"),
-        ("a.csv", f"text,sent_at\nx,{SECRET}", "row 1: needs"),
-        ("a.csv", f'text\nx\n"{SECRET}\ny\n', "row 2: its quotes"),
-        ("a.csv", f'text\n"{SECRET}" more\n', "row 1: its quotes"),
-        ("a.csv", f"{SECRET}\nx\n", "its first line must name the columns"),
-        ("a.csv", "id;text\n1;x\n", "its first line must name the columns"),
-        ("a.csv", "", "its first line must name the columns"),
-        ("a.csv", b"text\n" + SECRET.encode() + b"\xff\n", "is not UTF-8 at byte"),
-        ("a.csv", f'"{SECRET}', "row 1: its quotes"),
+        ("a.jsonl", b'{"text": "' + SECRET.encode() + b'\xff"}', "line 1, byte 36: is not UTF-8: save"),
+        ("a.csv", f"id,text\n1,x\n{SECRET}", "row 2 (line 3): 1 cell under 2 columns"),
+        ("a.csv", f"id,text\n1,{SECRET}, and so on", "row 1 (line 2): 3 cells under 2 columns"),
+        ("a.csv", f"text,sent_at\nx,{SECRET}", "row 1 (line 2): `sent_at` is no time"),
+        ("a.csv", f'text\nx\n"{SECRET}\ny\n', "row 2 (line 3): its quotes do not match: one is opened"),
+        ("a.csv", f'text\n"{SECRET}" more\n', "row 1 (line 2): its quotes do not match: put the cell"),
+        ("a.csv", f'id,text,task\n1,she said "{SECRET}, and" so\n', "row 1 (line 2): a cell has a quote in"),
+        ("a.csv", f"text\n{SECRET}\rand more\n", "row 1 (line 2): a line ends otherwise"),
+        ("a.csv", f"text\r\n{SECRET}\nand more\r\n", "row 1 (line 2): a line ends otherwise"),
+        ("a.csv", f"id,text\r\n1,x\r\n2,{SECRET}\n", "row 2 (line 3): a line ends otherwise"),
+        ("a.csv", "text\rx\ry\n", "row 2 (line 3): a line ends otherwise"),
+        ("a.csv", f"text,at\n{SECRET}", "row 1 (line 2): 1 cell under 2 columns"),
+        ("a.csv", f"id,text\n{SECRET},\n", "row 1 (line 2): `text` is empty"),
+        ("a.csv", f"id,text,\n1,x,{SECRET}\n", "row 1 (line 2): column 3 has no name, but something in it"),
+        ("a.csv", f"id,text,TEXT \n1,x,{SECRET}\n", "columns 2 and 3 are both named `text`"),
+        ("a.csv", f"{SECRET}\nx\n", "no column is named `text`"),
+        ("a.csv", "id:text\n1:x\n", "no column is named `text`"),
+        (
+            "a.csv",
+            "id,text;text\n1,x;y\n",
+            "more than one separator fits the first line: say which with --sep",
+        ),
+        ("a.csv", "sep=:\nid:text\n", "line 1: `sep=` names none of the separators"),
+        ("a.csv", "", "is empty"),
+        ("a.csv", b"text\n" + SECRET.encode() + b"\xff\n", "line 2, byte 26: is not UTF-8: save"),
+        ("a.csv", f'"{SECRET}', "the first line: its quotes do not match"),
+        ("a.csv", "text\nx\n".encode("utf-16-le"), "looks like UTF-16 without its byte order mark"),
+        ("a.csv", "text\nx\n".encode("utf-16")[:-1], "is not the UTF-16 that its byte order mark says"),
+        ("a.csv.gz", b"\x1f\x8b\x08\x00", "is compressed: unpack it first"),
+        ("a.xlsx", b"PK\x03\x04", "is a spreadsheet or a zip archive: save it as CSV"),
+        ("a.txt", SECRET, "its name says no format: name it .jsonl, .csv, .tsv or .parquet"),
+        ("a.csv", b"PAR1", "holds Parquet: name it .parquet"),
     ],
 )
 def test_a_wrong_row_is_named_and_never_quoted(
@@ -104,7 +145,13 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
         list(read_messages(tmp_path / name))
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=8))
+def test_a_pipe_is_refused_since_it_cannot_be_checked_and_then_sent(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(TaskError, match="it is not a file: save what it holds in one first"):
+        list(read_messages(tmp_path / "pipe.csv"))
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip), max_size=8))
 def test_any_texts_come_back_from_jsonl_in_order(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
 ) -> None:

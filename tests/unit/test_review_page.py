@@ -3,15 +3,17 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from review.desk import Overview
 from review.entries import Unreadable
 from review.guard import SECURITY_HEADERS, refusal
-from review.html import KINDS, REASONS, age, link, render_queue
+from review.html import KINDS, REASONS, UNREAD, age, link, render_queue
 from review.queue import Filter, Page
 from schemas.events import Origin, ReviewCase, Severity
+from worker.unread import UNREAD as OPENS_A_CASE
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -132,3 +134,33 @@ def test_other_pages_in_the_browser_are_kept_out(
 ) -> None:
     response = refusal(make_mocked_request(method, path, headers=headers), LOOPBACK)
     assert (response.status if response else None) == status
+
+
+def test_a_text_that_is_not_whole_says_so() -> None:
+    note = "The middle of this message is left out"
+    assert note not in render(case("hello"))
+    assert note in render(msgspec.structs.replace(case("hello"), text_shortened=True))
+
+
+def test_a_case_that_no_model_has_read_says_so_and_why() -> None:
+    unread = msgspec.structs.replace(
+        case("half a <message>"),
+        kind="unread",
+        label_id=None,
+        verdict=None,
+        risk=None,
+        severity=None,
+        reasons=[],
+        bundle=None,
+        dead_letter_id="dead-letter:m:0:1",
+        unread_because="invalid_json",
+    )
+    page = render(unread)
+    assert KINDS["unread"] in page
+    assert "no model has read this: the record is broken" in page
+    assert "half a &lt;message&gt;" in page
+    assert "<meter" not in page
+
+
+def test_every_reason_that_opens_a_case_has_words() -> None:
+    assert set(UNREAD) == set(OPENS_A_CASE)

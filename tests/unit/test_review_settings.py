@@ -31,7 +31,9 @@ def test_hosts_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> No
         ("KEEP_MARKERS_DAYS", "0", "MIMAMORI_REVIEW_KEEP_MARKERS_DAYS"),
         ("TOPIC_PREFFIX", "x", "no such setting: MIMAMORI_REVIEW_TOPIC_PREFFIX"),
         ("SECURITY_PROTOCOL", "SASL_SSL", "needs sasl_username and sasl_password"),
-        ("SSL_KEY", "key.pem", "go together"),
+        ("SSL_CA", "ca.pem", "PLAINTEXT does without ssl_ca: .* MIMAMORI_REVIEW_SECURITY_PROTOCOL to SSL"),
+        ("SASL_PASSWORD", "correct-horse", "does without sasl_password: .* to SASL_SSL"),
+        ("ALLOW_INSECURE", "everything", "MIMAMORI_REVIEW_ALLOW_INSECURE"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +43,8 @@ def test_a_wrong_setting_is_named(name: str, value: str, says: str, monkeypatch:
 
 
 def test_a_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMAMORI_REVIEW_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("MIMAMORI_REVIEW_SASL_USERNAME", "ana")
     monkeypatch.setenv("MIMAMORI_REVIEW_SASL_PASSWORD", "correct-horse")
     assert "correct-horse" not in repr(load_settings())
     monkeypatch.setenv("MIMAMORI_REVIEW_PORT", "many")
@@ -57,3 +61,26 @@ def test_tls_is_on_for_both_protocols_that_have_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MIMAMORI_REVIEW_SSL_CA", str(Path(__file__).parent / "nowhere.pem"))
     with pytest.raises(DeskError, match="cannot read the PEM files"):
         load_settings().ssl_context()
+
+
+def test_a_certificate_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMAMORI_REVIEW_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("MIMAMORI_REVIEW_SSL_KEY", "key.pem")
+    with pytest.raises(DeskError, match="go together"):
+        load_settings()
+
+
+def test_credentials_go_in_plain_text_to_this_machine_alone_unless_forced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MIMAMORI_REVIEW_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+    monkeypatch.setenv("MIMAMORI_REVIEW_SASL_USERNAME", "ana")
+    monkeypatch.setenv("MIMAMORI_REVIEW_SASL_PASSWORD", "correct-horse")
+    for here in ("localhost:9092", "127.0.0.1:9092,[::1]:9092"):
+        monkeypatch.setenv("MIMAMORI_REVIEW_BOOTSTRAP", here)
+        load_settings()
+    monkeypatch.setenv("MIMAMORI_REVIEW_BOOTSTRAP", "127.0.0.1:9092,kafka:9092")
+    with pytest.raises(DeskError, match="sasl_plaintext in MIMAMORI_REVIEW_ALLOW_INSECURE"):
+        load_settings()
+    monkeypatch.setenv("MIMAMORI_REVIEW_ALLOW_INSECURE", "sasl_plaintext")
+    load_settings()

@@ -56,8 +56,8 @@ def test_variables_of_other_parts_are_none_of_its_business(
         ("KAFKA", '{"security.protocol": ["SSL"]}'),
         ("KAFKA", '{"group.id": "mine"}'),
         ("GROUP_PROTOCOL", "eager"),
-        ("WINDOW_OVERLAP", "256"),
-        ("DEVICE_TOKENS", "100"),
+        ("MAX_MESSAGE_TOKENS", "0"),
+        ("DEVICE_TOKENS", "0"),
     ],
 )
 def test_a_wrong_value_names_its_variable_in_one_line(
@@ -150,7 +150,7 @@ def test_what_the_broker_owns_under_its_protocol_is_refused_before_the_client_wo
 def test_no_secret_is_in_any_form_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIMAMORI_REDIS_URL", f"redis://:{SECRET}@localhost")
     monkeypatch.setenv("MIMAMORI_CACHE_SECRET", SECRET)
-    monkeypatch.setenv("MIMAMORI_KAFKA", f'{{"sasl.password": "{SECRET}"}}')
+    monkeypatch.setenv("MIMAMORI_KAFKA", f'{{"security.protocol": "SASL_SSL", "sasl.password": "{SECRET}"}}')
     settings = load_settings()
     assert SECRET in str(settings.client_config)  # it does arrive where it is needed
     assert SECRET not in repr(settings)
@@ -163,7 +163,7 @@ def test_no_secret_is_in_any_form_of_the_settings(monkeypatch: pytest.MonkeyPatc
         {"MIMAMORI_LOWER": SECRET},
         {"MIMAMORI_KAFKA": f'{{"sasl.password": ["{SECRET}"]}}'},
         {"MIMAMORI_KAFKA": f'{{"sasl.password": "{SECRET}"'},
-        {"MIMAMORI_WINDOW_OVERLAP": "256"},
+        {"MIMAMORI_MAX_MESSAGE_TOKENS": "0"},
     ],
 )
 def test_a_refusal_quotes_no_value(more: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,3 +179,20 @@ def test_a_refusal_quotes_no_value(more: dict[str, str], monkeypatch: pytest.Mon
 def test_a_worker_has_a_transactional_id_of_its_own_unless_told() -> None:
     assert load_settings().transactional_id != load_settings().transactional_id
     assert load_settings(transactional_id="pod-0").transactional_id == "pod-0"
+
+
+@pytest.mark.parametrize("name", ["window_tokens", "window_overlap", "max_windows"])
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_a_retired_setting_is_refused_with_what_to_do(
+    name: str, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Passed over, it would leave whoever relies on it with other windows than they think."""
+    if where == "environment":
+        monkeypatch.setenv(PREFIX + name.upper(), "48")
+    else:
+        (tmp_path / "settings.yaml").write_text(f"{name}: 48\n")
+        monkeypatch.setenv("MIMAMORI_SETTINGS", str(tmp_path / "settings.yaml"))
+    with pytest.raises(SettingsError, match="no more") as refusal:
+        load_settings()
+    assert PREFIX + name.upper() in str(refusal.value)
+    assert "mimamori adapt" in str(refusal.value) or "MAX_MESSAGE_TOKENS" in str(refusal.value)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import schemas
 from schemas.events import DeadLetter, Label, Origin, ReviewCase, Thresholds
 from worker.soak.checker import Checker, Findings
-from worker.soak.script import Script, message_id
+from worker.soak.script import UNREAD, Script, message_id
 
 TOPIC = "soak.messages"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,7 +22,9 @@ Event = Label | DeadLetter | ReviewCase
 Log = list[tuple[Event, int]]  # in the order they are read; with the partition they are read from
 
 
-def label(partition: int, sequence: int, verdict: str = "clear", *, risk: float = 0.25) -> Label:
+def label(
+    partition: int, sequence: int, verdict: str = "clear", *, risk: float = 0.25, truncated: bool = False
+) -> Label:
     origin = Origin(TOPIC, partition, sequence)
     return Label(
         id=schemas.label_id(origin),
@@ -37,7 +39,7 @@ def label(partition: int, sequence: int, verdict: str = "clear", *, risk: float 
         reading="pooled",
         bundle="b",
         windows=1,
-        truncated=False,
+        truncated=truncated,
         cached=False,
         screened_at=NOW,
     )
@@ -63,6 +65,21 @@ def case_of(one: Label) -> ReviewCase:
     )
 
 
+def unread_case_of(letter: DeadLetter) -> ReviewCase:
+    return msgspec.structs.replace(
+        case_of(label(letter.origin.partition, letter.origin.offset)),
+        label_id=None,
+        message_id="not known",
+        kind="unread",
+        verdict=None,
+        risk=None,
+        bundle=None,
+        reasons=[],
+        dead_letter_id=letter.id,
+        unread_because=letter.reason,
+    )
+
+
 def dead_letter(partition: int, sequence: int, reason: str) -> DeadLetter:
     origin = Origin(TOPIC, partition, sequence)
     return DeadLetter(schemas.dead_letter_id(origin), origin, reason, "detail", None, None, NOW)  # type: ignore[arg-type] # a code of the contract
@@ -75,11 +92,15 @@ def sound_log(script: Script) -> Log:
         for sequence in range(length):
             out = sequence % OUT
             if reason := script.reason(partition, sequence):
-                log.append((dead_letter(partition, sequence, reason), out))
-            elif sequence % 3:
+                letter = dead_letter(partition, sequence, reason)
+                log.append((letter, out))
+                if reason in UNREAD:
+                    log.append((unread_case_of(letter), out))
+            elif sequence % 3 and not script.is_truncated(partition, sequence):
                 log.append((label(partition, sequence), out))
             else:
-                escalated = label(partition, sequence, "at_risk", risk=0.9)
+                truncated = script.is_truncated(partition, sequence)
+                escalated = label(partition, sequence, "at_risk", risk=0.9, truncated=truncated)
                 log += [(escalated, out), (case_of(escalated), out)]
     return log
 
@@ -201,10 +222,24 @@ def test_a_well_formed_message_in_the_dead_letters_is_a_wrong_outcome() -> None:
 def test_a_wrong_reason_is_a_wrong_outcome() -> None:
     log = sound_log(SCRIPT)
     place = find(
-        log, DeadLetter, lambda event: isinstance(event, DeadLetter) and event.reason != "null_value"
+        log, DeadLetter, lambda event: isinstance(event, DeadLetter) and event.reason == "empty_text"
     )
     log[place] = msgspec.structs.replace(log[place][0], reason="null_value"), log[place][1]
     assert troubles(check(SCRIPT, log)) == {"wrong_outcomes": 1}
+
+
+def test_a_dead_letter_without_the_case_it_asks_for_is_a_mismatch() -> None:
+    log = sound_log(SCRIPT)
+    del log[find(log, ReviewCase, lambda event: isinstance(event, ReviewCase) and event.kind == "unread")]
+    assert troubles(check(SCRIPT, log)) == {"mismatched_cases": 1}
+
+
+def test_a_long_text_whose_label_does_not_say_truncated_is_a_wrong_outcome() -> None:
+    script = Script(seed=3, records=6_000, partitions=2)
+    log = sound_log(script)
+    place = find(log, Label, lambda event: isinstance(event, Label) and event.truncated)
+    log[place] = msgspec.structs.replace(log[place][0], truncated=False), log[place][1]
+    assert troubles(check(script, log)) == {"wrong_outcomes": 1}
 
 
 def test_a_case_that_no_label_asked_for_is_a_mismatch() -> None:

@@ -232,7 +232,7 @@ def test_an_unknown_task_names_the_shipped_ones() -> None:
     "line",
     [
         b'{"text": "tea with aunt vera", "at_risk": true, "severity": "terrible"}',
-        b'{"text": "tea with aunt vera", "at_risk": "yes"}',
+        b'{"text": "tea with aunt vera", "at_risk": "tea with aunt vera"}',
         b'{"text": "tea with aunt vera", "risk": true}',
         b'{"text": "tea with aunt vera", "at_risk": true',
         b'{"text": "  ", "at_risk": true, "note": "tea with aunt vera"}',
@@ -242,13 +242,13 @@ def test_an_unknown_task_names_the_shipped_ones() -> None:
 def test_a_wrong_line_is_named_and_its_text_is_not_shown(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_bytes(b'{"text": "fine", "at_risk": false}\n\n' + line + b"\n")
-    with pytest.raises(TaskError, match=r"mine\.jsonl:3: ") as raised:
+    with pytest.raises(TaskError, match=r"mine\.jsonl, row 3: ") as raised:
         read_examples(file, load_task("stress"))
     assert "vera" not in str(raised.value)
 
 
 def test_a_missing_file_of_examples_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="cannot read labelled examples"):
+    with pytest.raises(TaskError, match=r"cannot read .*none\.jsonl: No such file"):
         read_examples(tmp_path / "none.jsonl", load_task("stress"))
 
 

@@ -14,8 +14,10 @@ from rich.table import Table
 
 from worker.bundle import Bundle, read_manifest
 from worker.cli.progress import bars
+from worker.cli.reading import SeparatorOption, notice
 from worker.errors import SettingsError
 from worker.logs import configure_logs
+from worker.settings import load_settings
 from worker.task import read_examples
 
 if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
@@ -25,7 +27,9 @@ if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
 R = TypeVar("R", bound=msgspec.Struct)
 
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
-Examples = Annotated[Path, typer.Option(help="Labelled JSONL: text, at_risk, and severity or null.")]
+Examples = Annotated[
+    Path, typer.Option(help="JSONL, CSV, TSV or Parquet: text, at_risk, and severity where one applies.")
+]
 Device = Annotated[Literal["auto", "cpu", "openvino", "cuda"], typer.Option(help="Where to run.")]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16", "int8"], typer.Option(help="In which precision.")
@@ -48,14 +52,28 @@ def adapt_command(
     precision: Precision = "auto",
     threads: Threads = 0,
     as_json: Json = False,
+    separator: SeparatorOption = None,
 ) -> None:
-    """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds."""
+    """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
+
+    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
+
+        text,at_risk,severity
+
+        "Nice flat, is there a cellar?",no,
+
+        "I am abroad, wire the deposit",yes,asking
+
+    The same in JSONL:
+
+        {"text": "Nice flat, is there a cellar?", "at_risk": false}
+    """
     try:
         from export.adapt import adapt
     except ModuleNotFoundError as error:
         raise _without(error) from None
     manifest, _ = read_manifest(bundle)
-    labelled = read_examples(examples, manifest.task)
+    labelled = read_examples(examples, manifest.task, separator, notice)
     with bars() as progress:
         report = adapt(bundle, labelled, out, progress, device=device, precision=precision, threads=threads)
     _print(report, _show_adapted, as_json=as_json)
@@ -68,8 +86,24 @@ def evaluate_command(
     precision: Precision = "auto",
     threads: Threads = 0,
     as_json: Json = False,
+    separator: SeparatorOption = None,
 ) -> None:
-    """Measure a bundle on labelled examples that it has not seen: misses, F1, AUC, severity."""
+    """Measure a bundle on labelled examples that it has not seen: misses, F1, AUC, severity.
+
+    MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, as for `mimamori run`.
+
+    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
+
+        text,at_risk,severity
+
+        "Nice flat, is there a cellar?",no,
+
+        "I am abroad, wire the deposit",yes,asking
+
+    The same in JSONL:
+
+        {"text": "Nice flat, is there a cellar?", "at_risk": false}
+    """
     try:
         from export.evaluate import evaluate
     except ModuleNotFoundError as error:
@@ -77,9 +111,9 @@ def evaluate_command(
     from worker.engine import load_engine
 
     configure_logs("console", logging.WARNING)  # the report says what runs
-    loaded = Bundle.load(bundle)
+    loaded = Bundle.load(bundle, trust=load_settings().trust)
     task = loaded.manifest.task
-    labelled = read_examples(examples, task)
+    labelled = read_examples(examples, task, separator, notice)
     engine = load_engine(loaded, device=device, precision=precision, threads=threads)
     with bars() as progress:
         report = evaluate(
@@ -115,6 +149,11 @@ def _show_adapted(report: AdaptReport) -> None:
     table.add_row("AUC, F1", f"{report.auc:.3f}, {report.f1:.3f} (cross-validated)")
     table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
     table.add_row("at risk from", f"{report.upper:.3f} ({report.escalated:.0%} of the examples)")
+    windowing = report.windowing
+    table.add_row(
+        "long messages",
+        f"above {windowing.whole} tokens in windows of {windowing.tokens}, discount {windowing.discount:g}",
+    )
     table.add_row("cut against full", f"{report.cut_difference:.1g} standard deviations")
     table.add_row("took", f"{report.seconds:.0f} s")
     console = Console()

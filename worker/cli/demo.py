@@ -129,7 +129,7 @@ def _line(event: Label | ReviewCase | DeadLetter, texts: dict[str, str]) -> str:
             score = f"[{colour}]{event.verdict:<9} {_bar(event.risk)} {event.risk:.2f}[/]"
             return f"{score} {level:<10} {escape(text)}"
         case ReviewCase():
-            why = "sampled" if event.kind == "quality_sample" else "to review"
+            why = {"quality_sample": "sampled", "unread": "unread"}.get(event.kind, "to review")
             text = _shorten(texts.get(event.message_id, ""))
             return f"[cyan]{why:<9} priority {event.priority:3.0f}[/]            {escape(text)}"
         case DeadLetter():

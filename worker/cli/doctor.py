@@ -40,7 +40,7 @@ def doctor(
 
 
 def _line(state: str, check: str, detail: str) -> str:
-    return f"[{STYLES[state]}]{state:<7}[/]  {check:<8}  {escape(detail)}"
+    return f"[{STYLES[state]}]{state:<7}[/]  {check:<9}  {escape(detail)}"
 
 
 def _table(settings: Settings) -> Table:
@@ -49,5 +49,6 @@ def _table(settings: Settings) -> Table:
         value = getattr(settings, name)
         # Client settings by name only: among them may be sasl.password. A SecretStr hides itself.
         shown = ", ".join(f"{key}=…" for key in value) if name == "kafka" else str(value)
+        shown = ", ".join(sorted(value)) if name == "allow_insecure" else shown
         table.add_row(PREFIX + name.upper(), escape(shown), escape(field.description or ""))
     return table

@@ -1,18 +1,28 @@
-"""`mimamori export` and `mimamori bundle build|halve|verify|show`: a model as a folder for workers."""
+"""`mimamori export` and `mimamori bundle build|halve|verify|show`: a model as a folder for workers.
+
+Keys and signatures: `worker.cli.sign`.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
-from worker.bundle import Bundle, Manifest, read_manifest
+from worker.bundle import TOKENIZER, Bundle, Manifest, read_manifest
 from worker.cli.progress import bars
+from worker.cli.reading import SeparatorOption, notice
+from worker.cli.sign import keygen_command, sign_command
 from worker.errors import ExportError
+from worker.signature import Trust, read_signature
 from worker.task import load_task, read_examples, shipped_examples
+from worker.tokenizer_trial import try_tokenizer
 
-bundles = typer.Typer(name="bundle", help="Model bundles: build, halve, verify, show.", no_args_is_help=True)
+bundles = typer.Typer(
+    name="bundle", help="Model bundles: build, halve, sign, verify, show.", no_args_is_help=True
+)
 
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
 
@@ -20,6 +30,8 @@ Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_defaul
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("export", rich_help_panel="Model")(export_command)
+    bundles.command("keygen")(keygen_command)
+    bundles.command("sign")(sign_command)
     app.add_typer(bundles, rich_help_panel="Model")
 
 
@@ -33,7 +45,7 @@ def export_command(
         typer.Option(min=0, help="Solved examples in the prompt; their texts are in bundle and recipe."),
     ] = 0,
     examples: Annotated[
-        Path | None, typer.Option(help="Labelled JSONL to take them from [default: the task's own]")
+        Path | None, typer.Option(help="Labelled JSONL, CSV, … to take them from [default: the task's own]")
     ] = None,
     form: Annotated[
         Literal["auto", "joined", "merged"],
@@ -47,9 +59,11 @@ def export_command(
         Literal["auto", "fp32", "bf16", "fp16", "int8"],
         typer.Option(help="In which precision it will run there."),
     ] = "auto",
+    separator: SeparatorOption = None,
 ) -> None:
     """Export a language model as a bundle and its recipe; refuse it where it differs from the original."""
     asked = load_task(task)
+    _require_readable(Path(model).expanduser())
     try:
         from export.exporter import export_model
         from export.prompt import solved
@@ -60,7 +74,7 @@ def export_command(
     given = examples or shipped_examples(asked)
     if shots and not given.is_file():
         raise ExportError(f"no labelled examples at {given}: give --examples FILE")
-    labelled = read_examples(given, asked) if shots else []
+    labelled = read_examples(given, asked, separator, notice) if shots else []
     with bars() as progress:
         exported = export_model(
             model,
@@ -122,9 +136,15 @@ def halve_command(
 
 
 @bundles.command("verify")
-def verify_command(bundle: Folder) -> None:
-    """Check every file of a bundle against its checksum."""
-    manifest, _ = read_manifest(bundle)
+def verify_command(
+    bundle: Folder,
+    public_key: Annotated[
+        Path | None, typer.Option(help="PEM file of the signer's public key: check the signature, too.")
+    ] = None,
+) -> None:
+    """Check every file of a bundle against its checksum, and its signature if the signer's key is given."""
+    trust = Trust(public_key=public_key)
+    manifest, _ = read_manifest(bundle, trust)
     total = sum((bundle / name).stat().st_size for name in manifest.files if (bundle / name).is_file())
     done = 0
     with bars() as progress:
@@ -134,10 +154,12 @@ def verify_command(bundle: Folder) -> None:
             done += size
             progress("verify the bundle", done, total)
 
-        verified = Bundle.load(bundle, count)
+        verified = Bundle.load(bundle, count, trust)
     Console().print(
-        f"{bundle}: {len(manifest.files)} files as they were made, {verified.fingerprint}", soft_wrap=True
+        escape(f"{bundle}: {len(manifest.files)} files as they were made, {verified.fingerprint}"),
+        soft_wrap=True,
     )
+    Console().print(_signed(bundle, checked=public_key is not None))
 
 
 @bundles.command("show")
@@ -145,6 +167,19 @@ def show_command(bundle: Folder) -> None:
     """Show what a bundle holds, without checking its files."""
     manifest, fingerprint = read_manifest(bundle)
     _print(manifest, fingerprint, bundle)
+
+
+def _require_readable(model: Path) -> None:
+    """Look at a model's files before the libraries that believe them."""
+    try:
+        from export.tensors import Tensors
+    except ModuleNotFoundError:  # said where it is needed
+        return
+    for file in [model] if model.suffix == ".gguf" else sorted(model.glob("*.safetensors")):
+        if file.is_file():
+            Tensors(file)
+    if (model / TOKENIZER).is_file():
+        try_tokenizer(model / TOKENIZER, "", ())
 
 
 def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
@@ -161,11 +196,20 @@ def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
         "labels": ", ".join(f"{label.stage}/{label.name}={label.token_id}" for label in manifest.labels),
         "attention": manifest.form,
         "parity": "\n".join(_figures(where, figures) for where, figures in manifest.parity.items()),
+        "signature": _signed(path, checked=False),
         "files": "\n".join(f"{digest[:12]}  {name}" for name, digest in manifest.files.items()),
     }
     for name, value in rows.items():
-        table.add_row(name, value)
+        # The bundle may be anyone's: what it says is no markup, and moves no cursor.
+        table.add_row(name, escape("".join(c if c.isprintable() or c == "\n" else "�" for c in value)))
     Console().print(table)
+
+
+def _signed(bundle: Path, *, checked: bool) -> str:
+    signature = read_signature(bundle)
+    if signature is None:
+        return "not signed"
+    return f"signed by {signature.key}" + ("" if checked else ", not checked: verify it with --public-key")
 
 
 def _figures(where: str, figures: dict[str, float]) -> str:

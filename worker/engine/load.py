@@ -3,20 +3,23 @@
 import os
 from typing import Final
 
+import msgspec
 import numpy as np
 import structlog
 
-from worker.bundle import Bundle
+from worker.bundle import TOKENIZER, Bundle
 from worker.engine.choice import Choice, choose
 from worker.engine.contract import Device, DeviceChoice, Engine, Graph, Ids, Output, PrecisionChoice
 from worker.engine.onnxruntime_device import OnnxRuntimeDevice
 from worker.engine.openvino_device import OpenVinoDevice
 from worker.engine.proof import prove
 from worker.engine.reader import Reader, load_tokenizer, tokenise_prompt
-from worker.engine.reading import PooledEngine, PromptedEngine, Windowing
+from worker.engine.reading import PooledEngine, PromptedEngine
+from worker.engine.twice import TwiceReadingEngine
 from worker.errors import BundleError, SettingsError
+from worker.tokenizer_trial import try_tokenizer
 
-DEFAULT: Final = Windowing()
+MAX_MESSAGE_TOKENS: Final = 4096
 
 log = structlog.get_logger()
 
@@ -27,9 +30,7 @@ def load_engine(
     device: DeviceChoice = "auto",
     precision: PrecisionChoice = "auto",
     threads: int = 0,
-    window_tokens: int = DEFAULT.tokens,
-    window_overlap: int = DEFAULT.overlap,
-    max_windows: int = DEFAULT.limit,
+    max_message_tokens: int = MAX_MESSAGE_TOKENS,
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
 ) -> Engine:
@@ -40,9 +41,7 @@ def load_engine(
         device: "auto" is OpenVINO where the CPU has bf16, else ONNX Runtime's CPU provider.
         precision: "auto" is bf16 on openvino, fp32 elsewhere.
         threads: Threads of a CPU device; 0 is one for each core this process may use.
-        window_tokens: A longer message is read in windows of this many tokens.
-        window_overlap: Tokens that neighbouring windows share.
-        max_windows: What exceeds this many windows is not read, and said so (`Scores.truncated`).
+        max_message_tokens: A longer message is read up to here, and said so (`Scores.truncated`).
         device_tokens: Upper bound on rows x padded length of one run.
         arena_bytes: Cap on the GPU memory that ONNX Runtime may take; None is no cap.
 
@@ -50,7 +49,7 @@ def load_engine(
         DeviceError: the device or precision is not what would really run, or its scores are not the
             original model's.
         BundleError: the graph or tokenizer is not what the manifest says.
-        SettingsError: the windows do not fit into a run or into the model's context.
+        SettingsError: the bundle's windows do not fit into a run or into the model's context.
     """
     pooled = bundle.manifest.reading == "pooled"
     output: Output = "pooled" if pooled else "label_logits"
@@ -64,23 +63,23 @@ def load_engine(
         arena_bytes=arena_bytes,
     )
     prefix, *suffixes = reader.prompt
-    longest = window_tokens + (0 if pooled else max(map(len, suffixes)))
+    window = bundle.windowing.whole
+    longest = window + (0 if pooled else max(map(len, suffixes)))
     lead = len(reader.lead)
     room = min(device_tokens - lead, bundle.manifest.source.context - len(prefix))
     if longest > room:
         raise SettingsError(
-            f"a window and its suffix take {longest} tokens, {room} fit: lower window_tokens"
-            f"{' or raise device_tokens' if room == device_tokens - lead else ''}"
+            f"windows of {window} tokens take {longest} with their suffix, {room} fit: "
+            f"{'raise device_tokens' if room == device_tokens - lead else 'export it with a shorter prompt'}"
         )
-    if not 0 <= window_overlap < window_tokens or max_windows < 1:
-        raise SettingsError("windows need 0 <= window_overlap < window_tokens and max_windows >= 1")
-    windowing = Windowing(window_tokens, window_overlap, max_windows)
+    if max_message_tokens < 1:
+        raise SettingsError("max_message_tokens must be 1 or more")
     blank = reader.prompt.blank
     engine: Engine
     if not pooled:
-        engine = PromptedEngine(bundle, reader, windowing, blank)
+        engine = PromptedEngine(bundle, reader, max_message_tokens, blank)
     elif bundle.heads is not None and bundle.manifest.layer is not None:
-        engine = PooledEngine(bundle, bundle.heads, reader, windowing, blank)
+        engine = PooledEngine(bundle, bundle.heads, reader, max_message_tokens, blank)
     else:
         raise BundleError(
             f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
@@ -89,6 +88,7 @@ def load_engine(
     # Memory is taken, and too little of it noticed, now rather than at the first long message.
     reader.rows([[blank] * longest])
     reader.device.settle()
+    bundle.require_same()
     log.info(
         "engine_loaded",
         runs=engine.describe(),
@@ -96,7 +96,7 @@ def load_engine(
         prefix_tokens=len(prefix),
         bundle=bundle.fingerprint[:12],
     )
-    return engine
+    return TwiceReadingEngine(engine, bundle.manifest.task.languages)
 
 
 def open_reader(
@@ -111,6 +111,10 @@ def open_reader(
 ) -> Reader:
     """Open one output of a bundle's graph, the prefix bound. `load_engine` says what the arguments mean."""
     choice = choose(device, precision, bundle.manifest.precision)
+    manifest = bundle.manifest
+    try_tokenizer(
+        bundle.path / TOKENIZER, manifest.files.get(TOKENIZER, ""), msgspec.structs.astuple(manifest.prompt)
+    )
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound

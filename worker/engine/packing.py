@@ -1,30 +1,20 @@
 """Windows and rows: how messages of any length become padded batches of bounded size. Pure."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 
-class Windows(NamedTuple):
-    """A message cut for reading. `truncated`: the last tokens did not fit into the windows allowed."""
+def windows(tokens: Sequence[int], size: int, overlap: int) -> list[Sequence[int]]:
+    """Cut `tokens` into windows of at most `size`, neighbours sharing `overlap`.
 
-    tokens: list[Sequence[int]]
-    truncated: bool
-
-
-def windows(tokens: Sequence[int], size: int, overlap: int, limit: int) -> Windows:
-    """Cut `tokens` into at most `limit` windows of at most `size`, neighbours sharing `overlap`.
-
-    A message that fits is one window, an empty one none. The last window ends with the message and
-    is kept whole: it starts earlier rather than being short, since a few words read alone mislead.
+    What fits is one window, nothing none. The last window ends with the tokens and is kept whole: it starts
+    earlier rather than being short, since a few words read alone mislead.
     """
     if not tokens:
-        return Windows([], truncated=False)
-    step = size - overlap
-    needed = 1 + max(0, -(-(len(tokens) - size) // step))
-    starts = [min(number * step, max(0, len(tokens) - size)) for number in range(min(needed, limit))]
-    return Windows([tokens[start : start + size] for start in starts], truncated=needed > limit)
+        return []
+    last = max(0, len(tokens) - size)
+    return [tokens[start : start + size] for start in [*range(0, last, size - overlap), last]]
 
 
 def pack(lengths: Sequence[int], budget: int, run_cost: int = 0) -> list[list[int]]:

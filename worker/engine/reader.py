@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from worker.bundle import TOKENIZER, Prompt
 from worker.engine.contract import Device, Floats
 from worker.engine.packing import pack
-from worker.errors import BundleError
+from worker.errors import BundleError, DeviceError
 
 
 class PromptTokens(NamedTuple):
@@ -46,7 +46,12 @@ class Reader:
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each message, without special tokens; none where there is nothing to read."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        try:
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust's: no Exception, and of a hidden class
+                raise
+            raise DeviceError("the tokenizer's pattern takes too long on a text: use another model") from None
         return [encoding.ids for encoding in encodings]
 
     def rows(self, rows: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None) -> Floats:

@@ -1,69 +1,31 @@
 """The two readings: how a device's numbers become scores. See worker.bundle for what a bundle holds."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.bundle import Bundle, Heads, Reading
 from worker.engine.contract import Floats
-from worker.engine.packing import windows
+from worker.engine.cutting import Cutter, Span
 from worker.engine.reader import Reader
 from worker.scores import Scores
 
 Array = NDArray[np.float64]
 
 
-class Windowing(NamedTuple):
-    """How long messages are read: windows of `tokens`, neighbours sharing `overlap`, at most `limit`."""
-
-    tokens: int = 256
-    overlap: int = 32
-    limit: int = 16
-
-
-class Span(NamedTuple):
-    """The rows of one message. `truncated`: some of it is in no row."""
-
-    start: int
-    stop: int
-    truncated: bool
-
-
-class Rows(NamedTuple):
-    """The rows of a batch of messages, in order, and whose they are."""
-
-    tokens: list[Sequence[int]]
-    spans: list[Span]
-
-
-def cut(messages: Sequence[Sequence[int]], windowing: Windowing, suffix: Sequence[int], blank: int) -> Rows:
-    """Cut tokenised messages into rows, `suffix` after each window.
-
-    A message without tokens gets one row too, of the suffix or else of the token `blank`, and counts
-    as truncated, so that nobody takes it for read.
-    """
-    rows: list[Sequence[int]] = []
-    spans: list[Span] = []
-    for message in messages:
-        pieces, truncated = windows(message, windowing.tokens, windowing.overlap, windowing.limit)
-        start = len(rows)
-        rows += [[*piece, *suffix] for piece in pieces] or [list(suffix) or [blank]]
-        spans.append(Span(start, len(rows), truncated or not pieces))
-    return Rows(rows, spans)
-
-
 class _TextEngine:
-    """What both readings share: a reader, how messages are cut, and what runs."""
+    """What both readings share: a reader, how messages are cut, and what runs.
 
-    def __init__(self, bundle: Bundle, reader: Reader, windowing: Windowing, blank: int) -> None:
+    Of a message, the first `most` tokens are read.
+    """
+
+    def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
         self.device: str = reader.device.name
         self.precision: str = reader.device.precision
         self.reading: Reading = bundle.manifest.reading
         self._reader = reader
-        self._windowing = windowing
-        self._blank = blank
+        self._cutter = Cutter(reader.tokenise, bundle.windowing, most, blank)
 
     def describe(self) -> str:
         """See Engine.describe."""
@@ -72,19 +34,19 @@ class _TextEngine:
         return f"{self.device} {self.precision}{counted}"
 
     def _values(self, texts: Sequence[str], suffix: Sequence[int]) -> tuple[Floats, list[Span]]:
-        rows = cut(self._reader.tokenise(texts), self._windowing, suffix, self._blank)
+        rows = self._cutter.cut(texts, suffix)
         return self._reader.rows(rows.tokens), rows.spans
 
 
 class PooledEngine(_TextEngine):
     """Linear heads on the mean hidden state of the message's own tokens: risk and severity in one pass."""
 
-    def __init__(
-        self, bundle: Bundle, heads: Heads, reader: Reader, windowing: Windowing, blank: int
-    ) -> None:
+    def __init__(self, bundle: Bundle, heads: Heads, reader: Reader, most: int, blank: int) -> None:
         """`heads` are the bundle's."""
-        super().__init__(bundle, reader, windowing, blank)
+        super().__init__(bundle, reader, most, blank)
         self._heads = heads
+        self._discount = bundle.windowing.discount
+        self._lower = bundle.thresholds.lower
 
     def read(self, texts: Sequence[str]) -> list[Scores]:
         """See Engine.read."""
@@ -93,7 +55,12 @@ class PooledEngine(_TextEngine):
         vectors, spans = self._values(texts, ())
         risks, severities = apply_heads(self._heads, vectors)
         return [
-            Scores(float(risks[row]), _floats(severities[row]), span.stop - span.start, span.truncated)
+            Scores(
+                discounted(float(risks[row]), span.stop - span.start, self._discount, self._lower),
+                _floats(severities[row]),
+                span.stop - span.start,
+                span.truncated,
+            )
             for span, row in _highest(spans, risks)
         ]
 
@@ -105,9 +72,9 @@ class PooledEngine(_TextEngine):
 class PromptedEngine(_TextEngine):
     """The label tokens' logits after prefix, message and question. Needs no labelled examples."""
 
-    def __init__(self, bundle: Bundle, reader: Reader, windowing: Windowing, blank: int) -> None:
+    def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
         """The columns of `label_logits` are those of the manifest."""
-        super().__init__(bundle, reader, windowing, blank)
+        super().__init__(bundle, reader, most, blank)
         labels = bundle.manifest.labels
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
@@ -143,9 +110,27 @@ def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
     return risks, softmax(z @ heads.severity_weight.T.astype(np.float64) + heads.severity_bias)
 
 
+def discounted(risk: float, windows: int, discount: float, lower: float) -> float:
+    """The risk of the riskiest of some windows, less what is riskier by chance. See Windowing.
+
+    What is above `lower` stays there: a message is never cleared for being long.
+    """
+    if windows == 1 or not risk > lower:  # not-a-number stays what it is
+        return risk
+    # Dividing the odds subtracts from their logarithm.
+    odds_against: float = (1.0 - risk) * windows**discount
+    return max(lower, risk / (risk + odds_against))
+
+
 def sigmoid(x: Array) -> Array:
     """The logistic function, without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float64)
+
+
+def logit(risk: float) -> float:
+    """The log-odds of a risk; infinite at 0 and 1."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(risk) - np.log1p(-risk))
 
 
 def softmax(logits: NDArray[np.floating]) -> Array:

@@ -5,12 +5,31 @@ and against a small in-memory broker.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+import msgspec
 
 from worker.batch import Offsets, Outbound, Partition, Record
 
 # The consumer's place in its group at one generation: opaque, made by a Consumer, read by a Producer.
 Membership = Any
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """A partition that is not read on from where its group left it.
+
+    `left` is the offset that was to be read next, `begins` the one that is. `unread` counts the records
+    between them that were deleted before any worker of the group read them, where it is not known already.
+
+    retention: the records at `left` are deleted. made_again: `left` is of an earlier topic of this name.
+    truncated: `left` lies beyond the partition's end.
+    """
+
+    partition: Partition
+    reason: Literal["retention", "made_again", "truncated"]
+    left: int
+    begins: int
+    unread: int = 0
 
 
 class RebalanceListener(Protocol):
@@ -25,18 +44,23 @@ class RebalanceListener(Protocol):
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Partitions already belong to someone else: nothing of theirs can be committed."""
 
+    def restarted(self, restarts: Sequence[Restart]) -> None:
+        """Partitions are read from elsewhere than the group left them. What is in flight may commit."""
+
 
 class Consumer(Protocol):
     """Reads committed records of its assigned partitions, each partition in offset order.
 
-    It commits nothing: offsets are committed by `Producer.commit` alone.
+    Offsets are committed by `Producer.commit` alone, but for the start of a partition whose committed offset
+    stands for nothing any more.
     """
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Up to `limit` records, waiting `timeout_s` for the first. Serves rebalances.
 
-        Never returns a record of a partition that is not assigned when it returns.
-        Raises FatalError where the group or topic cannot be read at all.
+        Never returns a record of a partition that is not assigned when it returns. Each is read from where
+        the group left it, or from its start: see `Restart`.
+        Raises FatalError where the group or topic cannot be read at all, is deleted, or made again meanwhile.
         """
 
     def pause(self) -> None:

@@ -1,11 +1,12 @@
 """What every Kafka client here shares: how it is made, and how librdkafka's own troubles are logged."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import confluent_kafka as ck
 import structlog
+from confluent_kafka.admin import AdminClient
 
 from worker.errors import BrokerError
 
@@ -35,6 +36,16 @@ def make(client: Callable[..., Client], config: dict[str, Any]) -> Client:
     """Make a consumer or producer. Raises BrokerError: the client settings are wrong."""
     try:
         return client(config, logger=_logger())
+    except ck.KafkaException as error:
+        raise BrokerError(f"the Kafka client settings are wrong: {error.args[0].str()}") from None
+
+
+def make_admin(config: Mapping[str, Any]) -> AdminClient:
+    """Make an admin client. Raises BrokerError: the client settings are wrong."""
+    try:
+        # With error_cb, librdkafka's own complaints go to the log instead of straight to stderr.
+        whole: dict[str, Any] = {"error_cb": log_error, "log_level": 0, **config}
+        return AdminClient(whole)
     except ck.KafkaException as error:
         raise BrokerError(f"the Kafka client settings are wrong: {error.args[0].str()}") from None
 

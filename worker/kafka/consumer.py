@@ -4,25 +4,28 @@ The group rebalances by one of two protocols, which look the same from here: par
 away one by one. In the classic one the members elect one of them to assign; in KIP-848's the broker does.
 """
 
-import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import confluent_kafka as ck
 import structlog
 
-from worker.batch import Headers, Partition, Record
+from worker.batch import Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
+from worker.kafka.fetched import consume, to_record
+from worker.kafka.membership import KafkaMembership, membership_of
+from worker.kafka.places import Places
+from worker.kafka.starts import Starts
 from worker.settings import GroupProtocol
 
 log = structlog.get_logger()
 
 OFFSETS_TIMEOUT_S = 10.0
-STARTS_S = 50.0  # longer than a dead worker's transaction stays open; /livez allows 60
-_NOTE = b"CGMDv2:"
+PLACE_TIMEOUT_S = 2.0  # what stays is not polled meanwhile
+PLACE_PAUSE_S = 0.5
 _GROUP: dict[GroupProtocol, dict[str, Any]] = {
     "classic": {
         "group.protocol": "classic",
@@ -58,15 +61,21 @@ class KafkaConsumer:
         self._topic = topic
         self._listener = listener
         self._assigned: set[Partition] = set()
+        self._unplaced: set[Partition] = set()  # assigned, and not read before their place is found
+        self._missing: dict[Partition, ck.TopicPartition] = {}  # positions that Kafka has no records at
+        self._place_at = 0.0
         self._rebalanced = False
         self._paused = False
+        self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
             ck.Consumer,
             {
                 "group.id": group,
                 "client.id": "mimamori-intake",
                 **_GROUP[protocol],
-                "auto.offset.reset": "earliest",
+                # Where Kafka has no record at a committed offset: Starts says what then.
+                "auto.offset.reset": "error",
+                "topic.metadata.refresh.interval.ms": 10_000,  # how long a new partition may go unnoticed
                 "fetch.wait.max.ms": 10,  # the default of 500 ms is all of the latency at a trickle
                 "queued.max.messages.kbytes": 65_536,
                 "error_cb": log_error,
@@ -76,6 +85,7 @@ class KafkaConsumer:
             },
         )
         self._membership: Membership = None
+        self._starts = Starts(self._consumer, config, topic)
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -83,41 +93,41 @@ class KafkaConsumer:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """See `worker.kafka.Consumer.poll`."""
         self._rebalanced = False
+        self._starts.check()
         messages = consume(self._consumer, limit, timeout_s)
-        self._note_membership()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
-        if self._rebalanced:  # records fetched before a revocation that was served in this very call
-            records = [r for r in records if (r.topic, r.partition) in self._assigned]
+        self._note_membership()
+        if self._rebalanced or self._unplaced:  # records fetched before what was served in this very call
+            readable = self._assigned - self._unplaced
+            records = [r for r in records if (r.topic, r.partition) in readable]
+        records, again = self._places.check(records)
+        for (topic, number), offset in again.items():
+            log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
+            # Not by a seek: after a pause the client would go on behind the offset that it was told.
+            place = ck.TopicPartition(topic, number, offset)
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
+        self._place()
         return records
 
     def pause(self) -> None:
         """See `worker.kafka.Consumer.pause`."""
         if not self._paused:
             self._paused = True
-            self._consumer.pause(self._partitions())
+            self._consumer.pause(_positions(self._assigned))
 
     def resume(self) -> None:
         """See `worker.kafka.Consumer.resume`."""
         if self._paused:
             self._paused = False
-            self._consumer.resume(self._partitions())
+            self._consumer.resume(_positions(self._assigned - self._unplaced))
 
     def rewind(self) -> None:
         """See `worker.kafka.Consumer.rewind`."""
-        partitions = self._partitions()
-        if not partitions:
-            return
-        try:
-            committed = self._consumer.committed(partitions, timeout=OFFSETS_TIMEOUT_S)
-            failed = next((position.error for position in committed if position.error), None)
-            for position in [] if failed else committed:
-                if position.offset < 0:  # nothing committed yet
-                    position.offset = ck.OFFSET_BEGINNING
-                self._consumer.seek(position)
-        except ck.KafkaException as error:
-            failed = error.args[0]
-        if failed:
-            raise RetryableError(f"cannot rewind: {failed.name()}")
+        if self._assigned:
+            self._places.forget(self._assigned)
+            for position in self._find(self._assigned, OFFSETS_TIMEOUT_S):
+                self._go_to(position)
 
     def membership(self) -> Membership:
         """See `worker.kafka.Consumer.membership`.
@@ -133,7 +143,7 @@ class KafkaConsumer:
         A partition of which nothing was read yet counts as none: whatever it holds is about to be read.
         """
         total = 0
-        for partition in self._consumer.position(self._partitions()):
+        for partition in self._consumer.position(_positions(self._assigned)):
             _, high = self._consumer.get_watermark_offsets(partition, cached=True)
             if partition.offset >= 0:
                 total += max(0, high - partition.offset)
@@ -144,24 +154,99 @@ class KafkaConsumer:
         self._consumer.close()
 
     def _note_membership(self) -> None:
-        # Kafka takes offsets from "no member" unchecked, and the client forgets its member id on a thread of
-        # its own: only a note that was whole before and after counts, of a generation that the broker gave.
-        try:
-            member = self._consumer.memberid()
-            note = self._consumer.consumer_group_metadata()
-            whole = member and member == self._consumer.memberid()
-        except RuntimeError:  # in a rebalance that `close` serves, the client may have left the group already
-            return
-        if whole and _generation(note) > 0:
-            self._membership = note
+        group = membership_of(self._consumer)
+        if group is not None:
+            self._membership = KafkaMembership(group, self._starts.note)
 
-    def _partitions(self) -> list[ck.TopicPartition]:
-        return [ck.TopicPartition(topic, number) for topic, number in sorted(self._assigned)]
+    def _place(self) -> None:
+        """Find the place of what was assigned, and of what Kafka has no record of; later where it cannot."""
+        if not (self._unplaced or self._missing) or time.monotonic() < self._place_at:
+            return
+        try:
+            if self._unplaced:
+                for position in self._find(self._unplaced, PLACE_TIMEOUT_S):
+                    self._start_over(position)
+            for partition, missing in list(self._missing.items()):
+                due = self._places.next_of(partition)
+                if (
+                    due is not None and due != missing.offset
+                ):  # a producer's offset, which the client believed
+                    self._start_over(ck.TopicPartition(*partition, due))
+                    continue
+                offset, restart = self._starts.instead_of(missing, PLACE_TIMEOUT_S)
+                if restart is not None:  # first of all: it is not found a second time
+                    self._listener.restarted([restart])
+                self._start_over(ck.TopicPartition(*partition, offset))
+        except RetryableError as error:
+            self._place_later(error)
+
+    def _place_later(self, error: RetryableError) -> None:
+        log.warning("place_not_found", error=str(error))
+        self._place_at = time.monotonic() + PLACE_PAUSE_S
+
+    def _find(self, partitions: set[Partition], timeout_s: float) -> list[ck.TopicPartition]:
+        """Where the group left `partitions`. RetryableError."""
+        committed = self._starts.left(_positions(partitions), timeout_s)
+        self._note_membership()  # with the topic's id
+        begin, restarts = self._starts.begin(committed)
+        if restarts:
+            self._listener.restarted(restarts)
+        return begin
+
+    def _go_to(self, position: ck.TopicPartition) -> None:
+        """Go on reading a partition at `position`."""
+        if (position.topic, position.partition) in self._unplaced:
+            self._start_over(position)
+            return
+        try:
+            self._consumer.seek(position)
+        except ck.KafkaException as error:
+            if error.args[0].code() != ck.KafkaError._STATE:
+                raise RetryableError(f"cannot seek: {error.args[0].name()}") from None
+            self._start_over(position)
+
+    def _start_over(self, position: ck.TopicPartition) -> None:
+        """Begin a partition at `position` that the client fetches from elsewhere, or has stopped to fetch.
+
+        To seek would be refused where it has stopped, and forgotten where it has not begun yet.
+        """
+        name = position.topic, position.partition
+        self._places.forget([name])
+        self._consumer.incremental_unassign([position])
+        self._consumer.incremental_assign([position])
+        (self._consumer.pause if self._paused else self._consumer.resume)([position])
+        self._missing.pop(name, None)
+        self._unplaced.discard(name)
+
+    def _end_of(self, place: Partition) -> int:
+        asked = ck.TopicPartition(*place)
+        _, end = self._consumer.get_watermark_offsets(asked, cached=True)
+        if end < 0:  # the client, sent beyond the end, has fetched there already and forgot where it was
+            try:
+                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
+            except ck.KafkaException as error:
+                log.warning("end_unknown", code=error.args[0].name())
+        return int(end)
+
+    def _start_of(self, place: Partition) -> int:
+        """Where reading a partition begins. Raises BrokerError: Kafka does not say."""
+        asked = [ck.TopicPartition(*place)]
+        try:
+            (position,) = self._consumer.committed(asked, timeout=OFFSETS_TIMEOUT_S)
+            if position.offset >= 0:
+                return int(position.offset)
+            low, _ = self._consumer.get_watermark_offsets(asked[0], timeout=OFFSETS_TIMEOUT_S)
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot tell where {place[0]} is read from: {error.args[0].name()}") from None
+        return int(low)
 
     def _is_error(self, message: ck.Message) -> bool:
         error = message.error()
         if error is None:
             return False
+        if error.code() == ck.KafkaError._AUTO_OFFSET_RESET:
+            self._note_missing(message, error)
+            return True
         if error.code() in _GONE:
             raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
         if error.fatal() or error.code() in _REFUSED:
@@ -169,84 +254,64 @@ class KafkaConsumer:
         log.warning("poll_error", code=error.name())
         return True
 
+    def _note_missing(self, message: ck.Message, error: ck.KafkaError) -> None:
+        """Note that the client has stopped fetching a partition, having nowhere to read it from."""
+        name = cast("Partition", (message.topic(), message.partition()))
+        place = ck.TopicPartition(*name)
+        if name not in self._assigned:
+            return
+        if (offset := message.offset()) is not None:
+            place.offset = offset
+            self._missing[name] = place
+        elif self._consumer.position([place])[0].offset < 0:  # not even its start could be found
+            self._unplaced.add(name)
+            self._place_at = time.monotonic() + PLACE_PAUSE_S
+        else:
+            raise BrokerError(
+                f"{self._topic}, partition {place.partition}: Kafka has lost records ({error.str()}); start "
+                "this worker again, and it goes on from what is committed"
+            )
+
     def _on_assign(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
-        self._assigned |= _names(partitions)
-        consumer.incremental_assign(self._starts(consumer, partitions))
-        # librdkafka remembers a pause through unassign and assign: a partition that comes back to a worker
-        # that was paused when it left would stay paused for ever.
-        (consumer.pause if self._paused else consumer.resume)(partitions)
+        names = _names(partitions)
+        self._assigned |= names
+        self._places.forget(names)
         self._note_membership()
-        self._listener.assigned(sorted(_names(partitions)))
-
-    def _starts(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> list[ck.TopicPartition]:
-        """Where to begin, asked for here and not left to the client.
-
-        While a dead worker's transaction with their offsets is open the answer has to wait. Where the client
-        waits and the group rebalances again, it gives up and begins at the topic's start: every label twice.
-        """
-        deadline = time.monotonic() + STARTS_S
-        while partitions:
-            try:
-                found = consumer.committed(partitions, timeout=OFFSETS_TIMEOUT_S)
-                failed = next((position.error for position in found if position.error), None)
-            except ck.KafkaException as error:
-                failed = error.args[0]
-            if failed is None:
-                for position in found:
-                    if position.offset < 0:  # nothing committed yet
-                        position.offset = ck.OFFSET_BEGINNING
-                return found
-            if time.monotonic() > deadline:
-                raise BrokerError(
-                    f"the group's offsets were not told for {STARTS_S:.0f} s ({failed.name()}): is Kafka up?"
-                )
-        return partitions
+        try:
+            consumer.incremental_assign(self._find(names, PLACE_TIMEOUT_S))
+            # librdkafka remembers a pause through unassign and assign: what comes back to a worker
+            # that was paused when it left would stay paused for ever.
+            (consumer.pause if self._paused else consumer.resume)(partitions)
+        except RetryableError as error:
+            self._place_later(error)
+            self._unplaced |= names
+            consumer.incremental_assign(_positions(names, ck.OFFSET_BEGINNING))
+            consumer.pause(partitions)
+        self._listener.assigned(sorted(names))
 
     def _on_revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
         self._note_membership()  # already of the new generation, while the partitions are still ours
         self._listener.revoked(sorted(_names(partitions)))
-        self._assigned -= _names(partitions)
-        consumer.incremental_unassign(partitions)
+        self._forget(consumer, partitions)
 
     def _on_lost(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
         self._listener.lost(sorted(_names(partitions)))
-        self._assigned -= _names(partitions)
+        self._forget(consumer, partitions)
+
+    def _forget(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        for name in _names(partitions):
+            self._assigned.discard(name)
+            self._unplaced.discard(name)
+            self._missing.pop(name, None)
         consumer.incremental_unassign(partitions)
 
 
-def _generation(note: bytes) -> int:
-    """Read the generation from librdkafka's serialised membership: a magic of seven bytes, then an int32.
-
-    -1 where it is none: no member yet, or written by a librdkafka that does it otherwise.
-    """
-    return struct.unpack_from("=i", note, len(_NOTE))[0] if note.startswith(_NOTE) else -1
-
-
-def consume(consumer: ck.Consumer, limit: int, timeout_s: float) -> list[ck.Message]:
-    """Up to `limit` messages, waiting only for the first: the client's own `consume` waits for them all."""
-    first = consumer.consume(1, timeout_s)
-    return first + consumer.consume(limit - 1, 0) if first and limit > 1 else first
+def _positions(partitions: Iterable[Partition], offset: int = ck.OFFSET_INVALID) -> list[ck.TopicPartition]:
+    return [ck.TopicPartition(*partition, offset) for partition in sorted(partitions)]
 
 
 def _names(partitions: Sequence[ck.TopicPartition]) -> set[Partition]:
     return {(p.topic, p.partition) for p in partitions}
-
-
-def to_record(message: ck.Message) -> Record:
-    """A fetched message as the stations know it."""
-    kind, timestamp = message.timestamp()
-    # The library's types leave every part optional; a message without an error has them all.
-    place = message.topic(), message.partition(), message.offset()
-    topic, partition, offset = cast("tuple[str, int, int]", place)
-    return Record(
-        topic,
-        partition,
-        offset,
-        message.key(),
-        message.value(),
-        0 if kind == ck.TIMESTAMP_NOT_AVAILABLE else timestamp,
-        cast("Headers", message.headers() or []),
-    )

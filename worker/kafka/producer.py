@@ -10,7 +10,7 @@ import structlog
 
 from worker.batch import Offsets, Outbound
 from worker.errors import BrokerError, RetryableError
-from worker.kafka import Membership
+from worker.kafka import Membership, offset_note
 from worker.kafka.client import log_error, make
 
 log = structlog.get_logger()
@@ -29,6 +29,9 @@ _PERMANENT = {
     ck.KafkaError._UNKNOWN_TOPIC,
     ck.KafkaError._UNKNOWN_PARTITION,
 }
+
+# What a topic that is not there comes out as, once the client has heard that it is gone.
+_UNSENT = {ck.KafkaError._TIMED_OUT, ck.KafkaError._MSG_TIMED_OUT}
 
 
 class KafkaProducer:
@@ -76,18 +79,23 @@ class KafkaProducer:
         if membership is None:
             raise RetryableError("not a member of the group yet")
         self._refused = None
-        positions = [ck.TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+        note = offset_note.write(membership.note)
+        positions = [ck.TopicPartition(*place, offset, note) for place, offset in offsets.items()]
         try:
             self._producer.begin_transaction()
             for record in outbound:
                 self._produce(record)
             _patiently(
-                lambda: self._producer.send_offsets_to_transaction(positions, membership, STEP_TIMEOUT_S),
+                lambda: self._producer.send_offsets_to_transaction(
+                    positions, membership.group, STEP_TIMEOUT_S
+                ),
                 "cannot send offsets",
             )
             _patiently(lambda: self._producer.commit_transaction(STEP_TIMEOUT_S), "cannot commit")
         except ck.KafkaException as error:
-            self._abort(error.args[0])
+            self._abort(
+                error.args[0], {record.topic for record in outbound} | {place[0] for place in offsets}
+            )
 
     def close(self) -> None:
         """See `worker.kafka.Producer.close`."""
@@ -110,14 +118,16 @@ class KafkaProducer:
             else:
                 return
 
-    def _abort(self, cause: ck.KafkaError) -> None:
-        """Abort what `cause` broke. Always raises."""
+    def _abort(self, cause: ck.KafkaError, topics: set[str]) -> None:
+        """Abort what `cause` broke, a transaction that has to do with `topics`. Always raises."""
         if cause.fatal():
             raise BrokerError(
                 f"this worker was fenced or cannot go on ({cause.name()}): another worker uses its "
                 "transactional id, or it stood still too long; restart it"
             )
         log.warning("transaction_aborted", code=cause.name())
+        if cause.code() in _UNSENT and (missing := self._missing(topics)):
+            raise BrokerError(f"topic {missing} is not there: run `mimamori topics apply`")
         try:
             _patiently(lambda: self._producer.abort_transaction(STEP_TIMEOUT_S), "cannot abort")
         except ck.KafkaException as error:
@@ -126,11 +136,20 @@ class KafkaProducer:
             ) from None
         topic, refusal = self._refused or (None, cause)
         if refusal.code() in _PERMANENT:
+            topic = topic or self._missing(topics)
             raise BrokerError(
                 f"Kafka refuses what this worker writes{f' to {topic}' if topic else ''} ({refusal.name()}), "
                 "and would again: check the topic with `mimamori topics list`, and this worker's rights"
             )
         raise RetryableError(f"transaction aborted: {cause.name()}")
+
+    def _missing(self, topics: set[str]) -> str:
+        """Which of `topics` Kafka does not have: where it refuses a whole transaction it does not say."""
+        try:
+            found = self._producer.list_topics(timeout=STEP_TIMEOUT_S).topics
+        except ck.KafkaException:
+            return ""
+        return ", ".join(sorted(topics - found.keys()))
 
     def _note_refusal(self, error: ck.KafkaError | None, message: ck.Message) -> None:
         """Keep the first record's error: the transaction's own only says that some record failed."""

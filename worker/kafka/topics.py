@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 
 from schemas.topics import TopicDefinition
 from worker.errors import BrokerError
-from worker.kafka.client import log_error
+from worker.kafka.client import make_admin
 
 TIMEOUT_S = 8.0
 
@@ -37,12 +37,17 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class TopicState(msgspec.Struct, frozen=True):
-    """A definition beside what is on the broker. `partitions` is None where the topic is missing."""
+    """A definition beside what is on the broker. `partitions` is None where the topic is missing.
+
+    `max_bytes` is what the topic takes in one batch, `compacted` whether older records of a key are removed.
+    """
 
     definition: TopicDefinition
     partitions: int | None = None
     differences: tuple[Difference, ...] = ()
     created: bool = False
+    max_bytes: int | None = None
+    compacted: bool = False
 
 
 def read_topics(
@@ -52,7 +57,7 @@ def read_topics(
 
     Raises BrokerError: unreachable within `timeout_s`, wrong client settings, or not allowed to look.
     """
-    return _read(_connect(client_config), definitions, time.monotonic() + timeout_s)
+    return _read(make_admin(client_config), definitions, time.monotonic() + timeout_s)
 
 
 def apply_topics(
@@ -68,7 +73,7 @@ def apply_topics(
     Raises BrokerError: as `read_topics`, or a topic cannot be created (the others still are).
     """
     deadline = time.monotonic() + timeout_s
-    admin = _connect(client_config)
+    admin = make_admin(client_config)
     before = _read(admin, definitions, deadline)
     missing = [state.definition for state in before if state.partitions is None]
     if not missing:
@@ -83,15 +88,6 @@ def apply_topics(
         time.sleep(0.05)
         after = _read(admin, definitions, deadline)
     return [msgspec.structs.replace(state, created=state.definition in missing) for state in after]
-
-
-def _connect(client_config: Mapping[str, Any]) -> AdminClient:
-    try:
-        # With error_cb, librdkafka's own complaints go to the log instead of straight to stderr.
-        config: dict[str, Any] = {"error_cb": log_error, "log_level": 0, **client_config}
-        return AdminClient(config)
-    except ck.KafkaException as error:
-        raise BrokerError(f"the Kafka client settings are wrong: {error.args[0].str()}") from None
 
 
 def _read(admin: AdminClient, definitions: Sequence[TopicDefinition], deadline: float) -> list[TopicState]:
@@ -189,7 +185,13 @@ def _state(
             change = f"--add-config {setting}={expected}"
             remedy = f"kafka-configs.sh --alter --entity-type topics --entity-name {name} {change}"
             differences.append(Difference(setting, expected, actual, remedy))
-    return TopicState(definition, partitions, tuple(differences))
+    return TopicState(
+        definition,
+        partitions,
+        tuple(differences),
+        max_bytes=int(config["max.message.bytes"].value or 0),
+        compacted="compact" in str(config["cleanup.policy"].value),
+    )
 
 
 def _remaining(deadline: float, otherwise: str) -> float:

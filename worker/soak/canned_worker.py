@@ -74,5 +74,10 @@ def _bundle() -> Bundle:
         files={},
     )
     return Bundle(
-        Path("canned"), manifest, "canned", Reference(nothing, counts, counts, scores, scores), None, None
+        Path("canned"),
+        manifest,
+        "canned",
+        Reference(nothing, counts, counts, scores, scores, scores),
+        None,
+        None,
     )

@@ -3,6 +3,7 @@
     every message     exactly one label, or exactly one dead letter where the script says so, for that reason
     per partition     the labels, and the dead letters, that share an output partition stand in input order
     every label       a review case if and only if it asks for one, and it says the same; no case without one
+    every dead letter a review case if and only if it may hold a message
 
 It is fed in any interleaving of the three topics and asked at the end. State is a few bytes a message:
 ten million fit in a hundred megabytes. It reads `schemas` and nothing of the worker.
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 import schemas
 from schemas.events import DeadLetter, Label, Origin, ReviewCase
-from worker.soak.script import Script, message_id
+from worker.soak.script import UNREAD, Script, message_id
 
 Trouble = Literal[
     "lost", "twice", "out_of_order", "mismatched_cases", "wrong_outcomes", "strangers", "uncommitted"
@@ -116,9 +117,13 @@ class Checker:
             flags[sequence] |= _DEAD
             if event.reason != reason:
                 self._note("wrong_outcomes", name)
+            if event.reason in UNREAD:
+                flags[sequence] |= _ASKS_CASE
+                self._compare(event)
             return
         flags[sequence] |= _LABELLED
-        if reason is not None or event.message_id != name:
+        truncated = self._script.is_truncated(partition, sequence)
+        if reason is not None or event.message_id != name or event.truncated != truncated:
             self._note("wrong_outcomes", name)
         if event.verdict != "clear" or "quality_sample" in event.reasons:
             flags[sequence] |= _ASKS_CASE
@@ -128,15 +133,15 @@ class Checker:
         partition, sequence = case.origin.partition, case.origin.offset
         flags = self._flags[partition]
         name = message_id(partition, sequence)
-        if flags[sequence] & _HAS_CASE or case.message_id != name:
+        # The id of a record that cannot be read is not known: such a case is told by its origin.
+        if flags[sequence] & _HAS_CASE or (case.kind != "unread" and case.message_id != name):
             self._note("mismatched_cases", name)
         flags[sequence] |= _HAS_CASE
         self._compare(case)
 
-    def _compare(self, event: Label | ReviewCase) -> None:
-        """Whichever of a label and its case comes first leaves a checksum; the other must say the same."""
-        label = event.id if isinstance(event, Label) else event.label_id
-        said = crc32(f"{label} {event.verdict} {event.risk!r} {event.severity} {event.bundle}".encode()) | 1
+    def _compare(self, event: Label | DeadLetter | ReviewCase) -> None:
+        """Whichever of an outcome and its case comes first leaves a checksum; the other must say the same."""
+        said = crc32(_said(event).encode()) | 1
         partition, sequence = event.origin.partition, event.origin.offset
         before, self._said[partition][sequence] = self._said[partition][sequence], said
         if before not in {0, said}:
@@ -163,3 +168,16 @@ class Checker:
         shown = self._ids.setdefault(trouble, [])
         if len(shown) < SHOWN:
             shown.append(name)
+
+
+def _said(event: Label | DeadLetter | ReviewCase) -> str:
+    """What an outcome and its case must say alike."""
+    match event:
+        case DeadLetter():
+            return f"{event.id} {event.reason}"
+        case ReviewCase(kind="unread"):
+            return f"{event.dead_letter_id} {event.unread_because}"
+        case ReviewCase():
+            return f"{event.label_id} {event.verdict} {event.risk!r} {event.severity} {event.bundle}"
+        case Label():
+            return f"{event.id} {event.verdict} {event.risk!r} {event.severity} {event.bundle}"

@@ -5,6 +5,7 @@ soak is the only one that writes to a fresh topic. So an outcome names its input
 where a malformed record carries no id that could be read.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -16,15 +17,15 @@ LONGEST_TEXT: Final = (
 CONVERSATIONS: Final = 8  # keys per partition: outcomes spread over partitions and keep their order in each
 REPEATED_TEXTS: Final = 997  # two of three messages repeat one of these, so that the caches have work
 
-# By what stands at its place in the script: 0 is a well-formed message, n the n-th reason.
-REASONS: Final = (
+# By what stands at its place in the script: 0 is a well-formed message, n the n-th of these.
+REASONS: Final[tuple[str | None, ...]] = (
     "null_value",
     "invalid_utf8",
     "invalid_json",
     "schema_mismatch",
     "empty_text",
-    "text_too_long",
     "unknown_task",
+    None,  # a text above the workers' limit: read up to it, and its label says truncated
 )
 _BAD: Final[tuple[bytes | None, ...]] = (
     None,
@@ -32,9 +33,13 @@ _BAD: Final[tuple[bytes | None, ...]] = (
     b'{"id":"%s","text":',
     b'{"id":"%s","words":"no text"}',
     b'{"id":"%s","text":" \\n "}',
-    b'{"id":"%s","text":"' + b"far too long " * (LONGEST_TEXT // 12) + b'"}',
     b'{"id":"%s","text":"for another worker","task":"no-such-task"}',
+    b'{"id":"%s","text":"' + b"far too long " * (LONGEST_TEXT // 12) + b'"}',
 )
+
+_TOO_LONG: Final = len(REASONS)
+# What may hold somebody's message, and no model reads: each opens a review case of kind `unread`.
+UNREAD: Final = {"invalid_utf8", "invalid_json", "schema_mismatch", "unreadable_record", "unscreenable"}
 
 
 class Script:
@@ -55,7 +60,11 @@ class Script:
     @property
     def malformed(self) -> int:
         """How many of the messages must become dead letters."""
-        return sum(length - kinds.count(0) for length, kinds in zip(self.lengths, self._kinds, strict=True))
+        return sum(length - kinds.count(0) - kinds.count(_TOO_LONG) for length, kinds in self._all())
+
+    def is_truncated(self, partition: int, sequence: int) -> bool:
+        """Whether some of this message's text is above the workers' limit."""
+        return self._kinds[partition][sequence] == _TOO_LONG
 
     def reason(self, partition: int, sequence: int) -> str | None:
         """Why this message must become a dead letter; None where it must become a label."""
@@ -71,6 +80,9 @@ class Script:
         number = sequence * self.partitions + partition
         text = f"a quiet evening, number {number if number % 3 == 0 else number % REPEATED_TEXTS}"
         return b'{"id":"%s","text":"%s"}' % (name, text.encode())
+
+    def _all(self) -> Iterator[tuple[int, bytes]]:
+        return zip(self.lengths, self._kinds, strict=True)
 
     def key(self, partition: int, sequence: int) -> bytes:
         """The record's key: one of the partition's conversations."""

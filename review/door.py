@@ -1,0 +1,88 @@
+"""Who may stand at the desk's door: a bounded number of connections, each for a bounded time.
+
+Whoever reaches the port may open connections and ask nothing. So there are at most CONNECTIONS of them. One
+that has asked nothing whole for IDLE_S, since it came or since its last answer, is ended; so is one whose
+answer takes ANSWERING_S, and the longest idle one where there are too many. A browser opens another when it
+needs it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+CONNECTIONS: Final = 200
+IDLE_S: Final = 15.0
+ANSWERING_S: Final = 60.0
+LOOK_EVERY_S: Final = 1.0
+
+Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Door:
+    """A protocol factory for the event loop, around aiohttp's own."""
+
+    def __init__(self) -> None:
+        self._server: web.Server | None = None
+        self._idle: dict[web.RequestHandler, float] = {}  # since when, the longest first
+        self._busy: dict[web.RequestHandler, float] = {}
+
+    def open(self, server: web.Server) -> None:
+        """Let connections through to `server`, as it stands after `AppRunner.setup`."""
+        self._server = server
+
+    def __call__(self) -> web.RequestHandler:
+        """Take a connection that is just being accepted."""
+        assert self._server is not None  # noqa: S101 - opened before anyone listens
+        if len(self._idle) + len(self._busy) >= CONNECTIONS:
+            self._forget_closed()
+        if len(self._idle) + len(self._busy) >= CONNECTIONS:
+            self._end(next(iter(self._idle or self._busy)))
+        connection = self._server()
+        self._idle[connection] = _now()
+        return connection
+
+    @web.middleware
+    async def watch(self, request: web.Request, handler: Respond) -> web.StreamResponse:
+        """Note when a connection is being answered, and when it is idle again."""
+        connection = request.protocol
+        self._idle.pop(connection, None)
+        self._busy[connection] = _now()
+        try:
+            return await handler(request)
+        finally:
+            self._busy.pop(connection, None)
+            self._idle[connection] = _now()
+
+    async def keep(self) -> None:
+        """End connections whose time is over, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._forget_closed()
+            for since, limit in ((self._idle, IDLE_S), (self._busy, ANSWERING_S)):
+                while since and next(iter(since.values())) < _now() - limit:
+                    self._end(next(iter(since)))
+
+    def _end(self, connection: web.RequestHandler) -> None:
+        self._idle.pop(connection, None)
+        self._busy.pop(connection, None)
+        if connection.transport is None:  # it is just being accepted
+            asyncio.get_running_loop().call_later(LOOK_EVERY_S, _abort, connection)
+        _abort(connection)
+
+    def _forget_closed(self) -> None:
+        # One that is just being accepted has no transport yet; it is looked at again in a moment.
+        fresh = _now() - LOOK_EVERY_S
+        for since in (self._idle, self._busy):
+            for connection in [each for each, at in since.items() if each.transport is None and at < fresh]:
+                del since[connection]
+
+
+def _abort(connection: web.RequestHandler) -> None:
+    if connection.transport is not None:
+        connection.transport.abort()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

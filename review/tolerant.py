@@ -1,0 +1,61 @@
+"""Record batches as aiokafka reads them, but for header names that are not UTF-8.
+
+aiokafka raises UnicodeDecodeError on one, from the same batch for ever: the desk would stand still at it. The
+desk reads no headers, so here such a name is only made readable. Whoever may write to its topics may do so.
+"""
+
+from typing import Any
+
+from aiokafka.consumer import fetcher  # type: ignore[import-untyped]  # ships no types
+from aiokafka.record.default_records import (  # type: ignore[import-untyped]  # same
+    DefaultRecordBatch,
+    _DefaultRecordBatchPy,
+)
+from aiokafka.record.memory_records import _MemoryRecordsPy  # type: ignore[import-untyped]  # same
+
+
+class _Readable(bytearray):
+    """Bytes whose slices decode, whatever they are."""
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        return _Readable(found) if isinstance(at, slice) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
+        del errors
+        return super().decode(encoding, "replace")
+
+
+class TolerantBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # untyped
+    """aiokafka's own batch in Python, on such bytes."""
+
+    _buffer: Any
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        if not isinstance(self._buffer, _Readable):
+            self._buffer = _Readable(self._buffer)
+
+
+class TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]  # untyped
+    """The batches of a fetch: aiokafka's fast ones, a tolerant one where that cannot be read."""
+
+    def next_batch(self, *args: Any) -> Any:
+        """See aiokafka's MemoryRecords."""
+        content = self._next_slice
+        batch = super().next_batch(*args)
+        if not isinstance(batch, DefaultRecordBatch):
+            return batch
+        try:
+            for _ in batch:
+                pass
+        except UnicodeDecodeError:
+            return TolerantBatch(content)
+        except Exception:  # noqa: BLE001, S110 - a batch that is corrupt is for the fetcher to judge
+            pass
+        return DefaultRecordBatch(content)
+
+
+def install() -> None:
+    """Let every consumer of this process read so."""
+    fetcher.MemoryRecords = TolerantRecords

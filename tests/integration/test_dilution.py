@@ -1,0 +1,54 @@
+"""A message at risk among friendly ones, on the real model: small talk must hide nobody."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from export.windowing import UNCUT
+from worker.bundle import Bundle
+from worker.engine import Engine, load_engine
+from worker.policy import verdict
+from worker.task import SHIPPED
+
+AT_RISK = ("038", "041", "048", "063", "067", "076")
+FRIENDLY = ("001", "003", "005", "010", "013", "022", "025", "034", "036", "055", "058", "060", "072", "079")
+
+
+@pytest.fixture(scope="module")
+def bundle(stress_bundle: Path) -> Bundle:
+    return Bundle.load(stress_bundle)
+
+
+def _demo(ids: tuple[str, ...]) -> list[str]:
+    lines = map(json.loads, (SHIPPED / "demo.jsonl").read_text().splitlines())
+    texts = {line["id"].removeprefix("demo-"): str(line["text"]) for line in lines}
+    return [texts[each] for each in ids]
+
+
+def _among_friends() -> list[str]:
+    """Each message at risk in the middle of 130 friendly words."""
+    friends = _demo(FRIENDLY)
+    return [" ".join([*friends[:7], text, *friends[7:]]) for text in _demo(AT_RISK)]
+
+
+def _verdicts(engine: Engine, bundle: Bundle, texts: list[str]) -> list[str]:
+    scores = engine.read(texts)
+    assert not any(each.truncated for each in scores)
+    return [verdict(each.risk, bundle.thresholds) for each in scores]
+
+
+def test_small_talk_hides_nobody(bundle: Bundle) -> None:
+    engine = load_engine(bundle)
+    assert "clear" not in _verdicts(engine, bundle, _demo(AT_RISK))
+    assert "clear" not in _verdicts(engine, bundle, _among_friends())
+    assert "at_risk" not in _verdicts(engine, bundle, [" ".join(_demo(FRIENDLY))])
+
+
+def test_windows_as_long_as_the_message_would_hide_them(bundle: Bundle) -> None:
+    """The fault itself: were this not so, the test above would show nothing."""
+    assert bundle.calibration is not None
+    whole = msgspec.structs.replace(bundle.calibration, windowing=UNCUT)
+    engine = load_engine(msgspec.structs.replace(bundle, calibration=whole))
+    assert _verdicts(engine, bundle, _among_friends()).count("clear") >= len(AT_RISK) // 2

@@ -1,0 +1,135 @@
+"""Where a partition is to be read from: almost always where its group left it, and otherwise said aloud.
+
+    nothing committed                    its start
+    committed in this topic              there
+    committed in an earlier topic        its start: "made_again"      (by the id in the offset's note)
+    … and Kafka has no such offset:
+      records there are deleted          the first that is left: "retention", and they are counted
+      it lies beyond the end             its start: "truncated", since what took those offsets is unknown
+
+The client's own `auto.offset.reset` would do the same without saying so; it is told to report instead. A
+start that nothing was read from yet is committed, so that nobody comes upon the same hole again.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+import confluent_kafka as ck
+import structlog
+
+from worker.batch import Partition
+from worker.errors import BrokerError, RetryableError
+from worker.kafka import Restart, offset_note
+from worker.kafka.offset_note import OffsetNote
+from worker.kafka.topic_watch import TopicWatch
+
+log = structlog.get_logger()
+
+REFRESH_TIMEOUT_S = 2.0
+
+
+class Starts:
+    """Finds them for one consumer of one topic. Used by its polling thread."""
+
+    def __init__(self, consumer: ck.Consumer, config: dict[str, Any], topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._watch = TopicWatch(config, topic)
+        self._committed: dict[Partition, int] = {}  # committed offsets from which no record has come yet
+        self._counted: dict[Partition, range] = {}  # unread records that were reported
+        self.note = OffsetNote()
+
+    def check(self) -> None:
+        """Raise BrokerError where the topic is known to be gone, or another one.
+
+        Waits only where partitions were added: the client learns of them, and the group shares them out.
+        """
+        before = self._watch.partitions
+        self._compare(self._watch.glance())
+        if 0 < before < self._watch.partitions:
+            log.info("partitions_added", topic=self._topic, partitions=self._watch.partitions)
+            with suppress(ck.KafkaException):  # then at its next refresh
+                self._consumer.list_topics(timeout=REFRESH_TIMEOUT_S)  # of all: one alone moves no group
+
+    def left(self, partitions: list[ck.TopicPartition], timeout_s: float) -> list[ck.TopicPartition]:
+        """The group's committed offsets, with their notes. Raises RetryableError, BrokerError."""
+        topic_id = self._watch.topic_id(timeout_s)
+        self._compare(topic_id)
+        self.note = OffsetNote(topic_id or self.note.topic_id)
+        try:
+            committed = self._consumer.committed(partitions, timeout=timeout_s)
+        except ck.KafkaException as error:
+            raise RetryableError(f"cannot read committed offsets: {error.args[0].name()}") from None
+        if failed := next((place.error for place in committed if place.error), None):
+            raise RetryableError(f"cannot read committed offsets: {failed.name()}")
+        return committed
+
+    def begin(self, committed: list[ck.TopicPartition]) -> tuple[list[ck.TopicPartition], list[Restart]]:
+        """Turn what `left` told into where to begin, and what is to be reported of it."""
+        begin: list[ck.TopicPartition] = []
+        restarts: list[Restart] = []
+        for place in committed:
+            partition = place.topic, place.partition
+            self._committed.pop(partition, None)
+            offset = place.offset
+            if offset < 0:
+                offset = ck.OFFSET_BEGINNING
+            elif self._is_of_another_topic(place.metadata):
+                restarts.append(Restart(partition, "made_again", offset, 0))
+                self._settle(partition, 0)
+                offset = self._committed[partition] = 0
+            else:
+                self._committed[partition] = offset
+            begin.append(ck.TopicPartition(*partition, offset))
+        return begin, restarts
+
+    def instead_of(self, missing: ck.TopicPartition, timeout_s: float) -> tuple[int, Restart | None]:
+        """Where to read on, Kafka having no offset `missing`. Raises RetryableError, BrokerError."""
+        self._compare(self._watch.topic_id(timeout_s))
+        partition, at = (missing.topic, missing.partition), missing.offset
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                ck.TopicPartition(*partition), timeout_s, cached=False
+            )
+        except ck.KafkaException as error:
+            raise RetryableError(f"cannot look for what is left: {error.args[0].name()}") from None
+        if low <= at <= high:  # it was for a moment
+            return at, None
+        untouched = self._committed.get(partition) == at
+        if untouched:
+            self._settle(partition, low)
+            self._committed[partition] = low
+        if at > high and untouched:
+            return low, Restart(partition, "truncated", at, low)
+        if at > high:
+            raise BrokerError(
+                f"{self._topic}, partition {missing.partition}, ends at {high}, and was read up to {at}: "
+                "Kafka has lost records; start this worker again, and it goes on from what is committed"
+            )
+        return low, Restart(partition, "retention", at, low, self._unread(partition, range(at, low)))
+
+    def _is_of_another_topic(self, metadata: str | None) -> bool:
+        before, now = offset_note.read(metadata).topic_id, self.note.topic_id
+        return bool(before and now and before != now)
+
+    def _compare(self, topic_id: str) -> None:
+        if topic_id and self.note.topic_id and topic_id != self.note.topic_id:
+            raise BrokerError(
+                f"topic {self._topic} was deleted and made again (its id was {self.note.topic_id}, and is "
+                f"{topic_id}): start this worker again, and it is read from its start"
+            )
+
+    def _unread(self, partition: Partition, gone: range) -> int:
+        """How many of `gone` were not reported before: an aborted batch goes back over a hole it has met."""
+        known = self._counted.get(partition, range(0))
+        self._counted[partition] = gone
+        both = range(max(known.start, gone.start), min(known.stop, gone.stop))
+        return len(gone) - len(both)
+
+    def _settle(self, partition: Partition, offset: int) -> None:
+        """Commit where `partition` begins. Nothing of it is in flight."""
+        place = ck.TopicPartition(*partition, offset, offset_note.write(self.note))
+        try:
+            self._consumer.commit(offsets=[place], asynchronous=False)
+        except ck.KafkaException as error:  # then it is found again, and reported again
+            log.warning("start_not_committed", code=error.args[0].name())

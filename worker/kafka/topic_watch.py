@@ -1,0 +1,87 @@
+"""Whether a topic is still the one it was: Kafka gives each a new id, though its name be an old one.
+
+The client that reads a topic follows its name: deleted and made again under a running worker, it is read on
+at the old offset without a word, and librdkafka's maintainers advise to restart the client then (#4898). One
+request a second, waited for by nobody, notices it.
+"""
+
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import confluent_kafka as ck
+
+from worker.errors import BrokerError, RetryableError
+from worker.kafka.client import make_admin
+
+LOOK_EVERY_S = 1.0
+ASK_TIMEOUT_S = 5.0
+GONE_AFTER_S = 3.0  # a broker that has just started may not know its topics yet
+_NONE = ck.Uuid(0, 0)  # of brokers older than 2.8
+
+
+class TopicWatch:
+    """Asks for one topic's id. Used by one thread."""
+
+    def __init__(self, config: dict[str, Any], topic: str) -> None:
+        self._topic = topic
+        self._admin = make_admin({"client.id": "mimamori-topic-watch", **config})
+        self._asked: Future[Any] | None = None
+        self._ask_at = 0.0
+        self._absent_since: float | None = None
+        self.partitions = 0  # as of the last answer
+
+    def topic_id(self, timeout_s: float) -> str:
+        """The id as of now; empty where brokers give none.
+
+        Raises RetryableError: no answer in time, or one that the topic is not there. BrokerError: it has not
+        been there for a while.
+        """
+        return self._read(self._ask(timeout_s), timeout_s)
+
+    def glance(self) -> str:
+        """The id as of the last second, without waiting; empty where nothing new is known.
+
+        Raises BrokerError: the topic has not been there for a while.
+        """
+        now = time.monotonic()
+        if self._asked is None:
+            if now >= self._ask_at:
+                self._ask_at = now + LOOK_EVERY_S
+                self._admin.poll(0)
+                self._asked = self._ask(ASK_TIMEOUT_S)
+            return ""
+        if not self._asked.done():
+            return ""
+        asked, self._asked = self._asked, None
+        try:
+            return self._read(asked, 0)
+        except RetryableError:  # whatever keeps Kafka from answering will be noticed elsewhere
+            return ""
+
+    def _ask(self, timeout_s: float) -> "Future[Any]":
+        topics = ck.TopicCollection([self._topic])
+        return self._admin.describe_topics(topics, request_timeout=timeout_s)[self._topic]
+
+    def _read(self, asked: "Future[Any]", timeout_s: float) -> str:
+        try:
+            found = asked.result(timeout_s + 1)
+        except ck.KafkaException as error:
+            self._note_absence(error.args[0])
+            raise RetryableError(f"cannot look at {self._topic}: {error.args[0].name()}") from None
+        except TimeoutError:
+            raise RetryableError(f"cannot look at {self._topic}: no answer") from None
+        self._absent_since = None
+        # librdkafka prints ids in the alphabet of base64, Kafka's tools in the one for URLs.
+        self.partitions = len(found.partitions)
+        topic_id = found.topic_id
+        return "" if topic_id == _NONE else str(topic_id).replace("+", "-").replace("/", "_")
+
+    def _note_absence(self, error: ck.KafkaError) -> None:
+        if error.code() != ck.KafkaError.UNKNOWN_TOPIC_OR_PART:
+            self._absent_since = None  # no answer is no news
+            return
+        now = time.monotonic()
+        self._absent_since = self._absent_since or now
+        if now - self._absent_since >= GONE_AFTER_S:
+            raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")

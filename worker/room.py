@@ -1,0 +1,83 @@
+"""How large an outcome may be, so that Kafka takes it: the outcome topics' limits, and the client's own.
+
+Known at start, since a refusal comes too late: the same record would be refused again after every restart.
+What does not fit loses what it can do without: a dead letter its original, a review case the middle of its
+text.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+import schemas
+from schemas.events import DeadLetter, Event, Label, ReviewCase
+from worker.errors import BrokerError
+from worker.kafka.topics import TopicState
+
+Room = Mapping[type[Event], int]  # bytes that the value of an event may have
+
+SMALLEST: Final = 16_384  # a topic that takes less could not take every label
+# Around a value: the batch, the record, a key of up to 4,096 bytes and the headers.
+AROUND: Final = 6_144
+CUT: Final = "\n[…]\n"
+_OUTCOMES: Final[Mapping[str, type[Event]]] = {
+    "label": Label,
+    "review-case": ReviewCase,
+    "dead-letter": DeadLetter,
+}
+
+
+def find_room(states: Sequence[TopicState], client_config: Mapping[str, Any]) -> dict[type[Event], int]:
+    """What an outcome of each kind may hold. Raises BrokerError: a limit below any label's size."""
+    own = client_config.get("message.max.bytes")
+    if own is not None and int(own) < SMALLEST:
+        raise BrokerError(
+            f"message.max.bytes of MIMAMORI_KAFKA is {own}, and an outcome can need {SMALLEST}: raise it"
+        )
+    room: dict[type[Event], int] = {}
+    for state in states:
+        kind = _OUTCOMES.get(state.definition.event or "")
+        if kind is None or state.max_bytes is None:
+            continue
+        if state.max_bytes < SMALLEST:
+            wanted = state.definition.max_message_bytes
+            raise BrokerError(
+                f"{state.definition.name} takes {state.max_bytes} bytes (max.message.bytes), and an outcome "
+                f"can need {SMALLEST}: kafka-configs.sh --alter --entity-type topics --entity-name "
+                f"{state.definition.name} --add-config max.message.bytes={wanted}"
+            )
+        room[kind] = min(state.max_bytes, int(own or state.max_bytes)) - AROUND
+    return room
+
+
+def batch_size(room: Room) -> int:
+    """The most that a producer may put into one batch: topics limit the batch, not the record."""
+    return min([1_000_000, *(most + AROUND for most in room.values())])
+
+
+def encode_within(event: Label | ReviewCase | DeadLetter, most: int | None) -> bytes:
+    """`event` in at most `most` bytes, None for any number; shortened only where it must be."""
+    value = schemas.encode(event)
+    if most is None or len(value) <= most:
+        return value
+    if isinstance(event, DeadLetter):
+        return schemas.encode(msgspec.structs.replace(event, original=None))
+    if isinstance(event, ReviewCase) and event.text is not None:
+        return _with_less_text(event, event.text, most)
+    return value
+
+
+def _with_less_text(case: ReviewCase, text: str, most: int) -> bytes:
+    """The beginning and the end of the text, as much of both as fits."""
+    value, kept = b"", len(text)
+    empty = len(schemas.encode(msgspec.structs.replace(case, text=CUT, text_shortened=True)))
+    while kept > 0:
+        size = len(value or schemas.encode(case))
+        kept = min(kept - 1, int(kept * (most - empty) / max(1, size - empty)))
+        half = max(0, kept // 2)
+        shorter = text[:half] + CUT + text[len(text) - half :]
+        value = schemas.encode(msgspec.structs.replace(case, text=shorter, text_shortened=True))
+        if len(value) <= most:
+            break
+    return value
