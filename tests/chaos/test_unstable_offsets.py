@@ -35,7 +35,7 @@ def test_a_member_that_joins_while_offsets_are_unstable_repeats_nothing(kafka_bo
     producer.commit([], {(topic, 0): LEFT_AT, (topic, 1): LEFT_AT}, dead.membership())
     producer._producer.begin_transaction()
     open_at = [ck.TopicPartition(topic, number, LEFT_AT + 10) for number in range(2)]
-    producer._producer.send_offsets_to_transaction(open_at, dead.membership(), 10)
+    producer._producer.send_offsets_to_transaction(open_at, dead.membership().group, 10)
     dead.close()  # its transaction stays open until its timeout
     owner = Listener()
     members = [KafkaConsumer(quick, prefix, topic, owner)]
