@@ -42,7 +42,7 @@ from worker.sandbox import Sandbox
 Say = Callable[[str], None]
 ROOT = Path(__file__).resolve().parents[1]
 CONSTANTS = ROOT / "worker" / "sizing.json"
-OUR_LANES = (OURS, "mimamori at-least-once")
+OUR_LANES = (OURS, "mimamori at-least-once", "mimamori no notes")
 PARTITIONS = 4
 MALFORMED = 100_000
 WARM_UP_S = 3.0

@@ -21,12 +21,13 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One topic as it should be. `key` says what a record's key is; `owner`, who answers for the topic.
 
+    `event` is None where it is internal: workers alone write and read it, and it promises nobody anything.
     `compatibility` is what a change of the event's schema must keep: BACKWARD_TRANSITIVE (new consumers
     read all older events) or FULL_TRANSITIVE (older consumers also read newer events).
     """
 
     name: str
-    event: KindName
+    event: KindName | None
     description: str
     owner: str
     key: str
@@ -36,7 +37,8 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_hours: AtLeastOne
     cleanup_policy: Literal["delete", "compact"]
     max_message_bytes: AtLeastOne
-    compatibility: Literal["BACKWARD_TRANSITIVE", "FULL_TRANSITIVE"]
+    compatibility: Literal["BACKWARD_TRANSITIVE", "FULL_TRANSITIVE", "NONE"]
+    segment_bytes: AtLeastOne | None = None
 
     @property
     def config(self) -> dict[str, str]:
@@ -46,25 +48,26 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "max.message.bytes": str(self.max_message_bytes),
             "min.insync.replicas": str(self.min_insync_replicas),
             "retention.ms": str(self.retention_hours * HOUR_MS),
+            **({"segment.bytes": str(self.segment_bytes)} if self.segment_bytes else {}),
         }
 
 
 def load_topics(
     prefix: str = "mimamori.", *, partitions: int | None = None, replication_factor: int | None = None
 ) -> tuple[TopicDefinition, ...]:
-    """The five definitions, in the order of `schemas.kinds.KINDS`, named `prefix` + page name.
+    """The definitions: events in the order of `schemas.kinds.KINDS`, then internal; `prefix` + page name.
 
-    `partitions` and `replication_factor` replace what the pages say, for all topics alike: review cases
-    and decisions must keep equal counts. In-sync replicas never exceed the replicas.
+    `partitions` and `replication_factor` replace what the pages say, for all topics of events alike: review
+    cases and decisions must keep equal counts. In-sync replicas never exceed the replicas.
     Raises msgspec.ValidationError: a page is wrong, which only a change to this folder can cause.
     """
     pages = [msgspec.yaml.decode(page.read_bytes(), type=TopicDefinition) for page in PAGES.glob("*.yaml")]
-    order = [kind.name for kind in KINDS]
+    order: list[KindName | None] = [*(kind.name for kind in KINDS), None]
     return tuple(
         msgspec.structs.replace(
             page,
             name=prefix + page.name,
-            partitions=partitions or page.partitions,
+            partitions=(page.event and partitions) or page.partitions,
             replication_factor=replication_factor or page.replication_factor,
             min_insync_replicas=min(page.min_insync_replicas, replication_factor or page.replication_factor),
         )
@@ -75,4 +78,9 @@ def load_topics(
 def topic_names(prefix: str = "mimamori.") -> dict[type[Event], str]:
     """Where each kind of event travels."""
     events = {kind.name: kind.event for kind in KINDS}
-    return {events[topic.event]: topic.name for topic in load_topics(prefix)}
+    return {events[topic.event]: topic.name for topic in load_topics(prefix) if topic.event is not None}
+
+
+def in_hand_topic(prefix: str = "mimamori.") -> str:
+    """Where workers write down what is in the model's hands."""
+    return f"{prefix}in-hand"

@@ -21,6 +21,7 @@ from worker.assignment import Assignment
 from worker.batch import Batch
 from worker.errors import FatalError
 from worker.health import Health
+from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.logs import where
@@ -29,6 +30,7 @@ from worker.outbox import Outbox
 from worker.outcome import Outcomes
 from worker.screener import Screener
 from worker.settings import Settings
+from worker.watchdog import Watchdog
 
 log = structlog.get_logger()
 
@@ -48,6 +50,7 @@ class App:
         intake_of: Callable[[Assignment, Batches], Intake],
         screener: Screener,
         outcomes: Outcomes,
+        in_hand: InHand,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -58,6 +61,9 @@ class App:
         self._to_screen: Batches = queue.SimpleQueue()
         self._to_commit: Batches = queue.SimpleQueue()
         self._intake = intake_of(self._assignment, self._to_screen)
+        self._in_hand = in_hand
+        pace = self._intake.pace
+        self._watchdog = Watchdog(settings.watchdog_floor_s, settings.watchdog_factor, pace)
         self._failure: FatalError | None = None
         self._draining = False  # a plain flag, as the intake's: set by a signal handler
         self._committing_since: float | None = None
@@ -73,6 +79,7 @@ class App:
                 self._station("screener", self._screen, self._to_screen, self._to_commit),
                 self._station("outbox", self._committing(outbox), self._to_commit, None),
             ]
+            self._watchdog.start()
             log.info("worker_started", health_port=health.port, group=self._settings.group)
             try:
                 self._intake.run(consumer)
@@ -82,8 +89,12 @@ class App:
             finally:
                 self._draining = True
                 self._intake.drain_until = -math.inf if self._failure else self._intake.drain_until
+                if self._failure is not None:
+                    stations[0].join(JOIN_S)  # a call that ends while its partitions are ours accuses nothing
                 consumer.close()
                 producer.close()
+                self._in_hand.close()
+                self._watchdog.close()
         if self._failure is not None:
             raise self._failure
         log.info("worker_stopped")
@@ -120,7 +131,12 @@ class App:
 
     def _screen(self, batch: Batch) -> None:
         """Screen a batch, unless it is void already: the outbox drops it, and its records are read again."""
-        if self._assignment.is_current(batch.epoch):
+        if not self._assignment.is_current(batch.epoch):
+            return
+        if batch.alone:
+            with self._watchdog.watching(batch):
+                self._screener.prove()
+        with self._in_hand.holding(batch), self._watchdog.watching(batch):
             began = time.monotonic()
             self._screener.screen(batch)
             self._intake.pace.note(batch.tokens, time.monotonic() - began)

@@ -77,6 +77,11 @@ class Entry(msgspec.Struct, gc=False):
             return msgspec.structs.replace(self.scores, truncated=True)
         return self.scores
 
+    @property
+    def may_be_read(self) -> bool:
+        """Whether the model may get it: it has no scores yet, or none of its severity."""
+        return self.message is not None and (self.scores is None or self.scores.severity is None)
+
 
 @dataclass(slots=True)
 class Batch:
@@ -86,6 +91,18 @@ class Batch:
     opened_at: float  # monotonic seconds
     entries: list[Entry] = field(default_factory=list)
     tokens: int = 0  # estimated tokens still to read; cached and rejected entries cost none
+    to_read: int = 0  # entries that the model may get
+    alone: bool = False  # one of them has to be read alone
+
+    def takes(self, entry: Entry, *, alone: bool) -> bool:
+        """Whether `entry` may join: what is read `alone` shares the model with nothing."""
+        return not (self.to_read and entry.may_be_read and (alone or self.alone))
+
+    def add(self, entry: Entry, *, alone: bool = False) -> None:
+        """Let `entry` join."""
+        self.entries.append(entry)
+        self.to_read += entry.may_be_read
+        self.alone = self.alone or alone
 
     @property
     def offsets(self) -> Offsets:

@@ -100,5 +100,5 @@ def _broker(settings: Settings) -> str:
     topics = require_topics(settings)
     find_room(topics, settings.client_config)
     warning = compacted_messages(topics)
-    there = f"{settings.bootstrap} answers, the five topics {settings.topic_prefix}… are there"
+    there = f"{settings.bootstrap} answers, the topics {settings.topic_prefix}… are there"
     return f"{there}; {warning}" if warning else there

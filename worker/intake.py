@@ -20,11 +20,13 @@ from worker.batch import Batch, Entry, Partition, Record
 from worker.cache import ScoreCache
 from worker.decode import decode, within
 from worker.errors import RecordError, RetryableError
+from worker.in_hand import InHand
 from worker.kafka import Consumer, Restart
 from worker.metrics import Metrics
 from worker.pace import Pace
 from worker.restarts import report
 from worker.settings import Settings
+from worker.suspicion import DETAIL
 
 log = structlog.get_logger()
 
@@ -47,6 +49,7 @@ class Intake:
         assignment: Assignment,
         metrics: Metrics,
         batches: "queue.SimpleQueue[Batch | None]",
+        in_hand: InHand,
     ) -> None:
         self._batches = batches  # bounded: never more than `max_batches` are in flight
         self._settings = settings
@@ -54,6 +57,7 @@ class Intake:
         self._cache = cache
         self._assignment = assignment
         self._metrics = metrics
+        self._in_hand = in_hand
         self._stopping = False  # a plain flag: a signal handler sets it, and must not take a lock
         self._open: Batch | None = None
         self._waiting: deque[Entry] = deque()  # polled and not yet in flight: at most one poll's worth
@@ -86,6 +90,7 @@ class Intake:
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """See `worker.kafka.RebalanceListener`."""
+        self._in_hand.inherit(partitions)
         self._assigned |= set(partitions)
         self._report_assignment()
         self.joined.set()
@@ -169,12 +174,16 @@ class Intake:
     def _fill(self) -> None:
         """Move what waits into batches, as much as may be in flight."""
         while self._waiting:
-            tokens = self._tokens_of(self._waiting[0])
+            entry = self._waiting[0]
+            tokens = self._tokens_of(entry)
+            suspect = entry.may_be_read and self._in_hand.is_suspect(entry.record)
+            if self._open is not None and not self._open.takes(entry, alone=suspect):
+                self._close_batch()
             # What costs the model nothing may always join an open batch.
             if (tokens or self._open is None) and not self._has_room(tokens, 0):
                 return
             batch = self._open or self._open_batch()
-            batch.entries.append(self._waiting.popleft())
+            batch.add(self._waiting.popleft(), alone=suspect)
             if tokens:
                 batch.tokens += tokens
                 self._assignment.add(tokens)
@@ -201,6 +210,8 @@ class Intake:
             message = decode(record.value, self._task, self._settings.max_text_chars)
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
+        if self._in_hand.is_condemned(record):
+            return Entry(record, rejection=RecordError("unscreenable", DETAIL))
         message, cut = within(message, self._settings.max_text_chars)
         return Entry(record, message=message, cut=cut)
 
@@ -244,6 +255,7 @@ class Intake:
                 return
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._in_hand.forget(partitions)
         self._assigned -= set(partitions)
         self._report_assignment()
 

@@ -80,6 +80,13 @@ CATALOGUE: Final = (
         ("reason",),
     ),
     Metric(
+        "mimamori_deaths_in_hand_total",
+        Counter,
+        "Partitions taken over from a worker that died with their records in the model's hands.",
+        "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
+        "the log names the offsets. On and on: look at the device and the memory limit.",
+    ),
+    Metric(
         "mimamori_cache_lookups_total",
         Counter,
         "Texts looked up in the score cache, by result (local, redis, miss).",

@@ -25,6 +25,10 @@ class Pace:
         rate = tokens / seconds
         self._rate = rate if self._rate is None else self._rate + _WEIGHT * (rate - self._rate)
 
+    def seconds_for(self, tokens: int) -> float | None:
+        """How long so many take; None while nothing is known."""
+        return None if self._rate is None else tokens / self._rate
+
     def tokens_in(self, seconds: float) -> float:
         """How many are read in that time; FIRST while nothing is known."""
         return FIRST if self._rate is None else self._rate * seconds

@@ -37,7 +37,7 @@ def find_room(states: Sequence[TopicState], client_config: Mapping[str, Any]) ->
         )
     room: dict[type[Event], int] = {}
     for state in states:
-        kind = _OUTCOMES.get(state.definition.event)
+        kind = _OUTCOMES.get(state.definition.event or "")
         if kind is None or state.max_bytes is None:
             continue
         if state.max_bytes < SMALLEST:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from worker.batch import Batch, Entry
-from worker.bisection import read_in_halves
+from worker.bisection import CONTROL, read_in_halves
 from worker.cache import ScoreCache
 from worker.engine import Engine
 from worker.errors import RecordError
@@ -39,6 +39,10 @@ class Screener:
         fresh |= self._grade(batch)
         if fresh:
             self._cache.store(list(fresh), list(fresh.values()))
+
+    def prove(self) -> None:
+        """Read a control text. Raises what the engine raises: a device that is gone accuses nobody."""
+        self._engine.read([CONTROL])
 
     def _read(self, batch: Batch) -> dict[str, Scores]:
         """The risk stage, for what the cache did not know; in the pooled reading severity comes with it."""

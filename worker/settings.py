@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         description="How the group rebalances. consumer: by the broker (KIP-848), Kafka 4.0 or later, where "
         "session timeout and heartbeat are settings of the broker.",
     )
-    topic_prefix: str = Field("mimamori.", description="Prefix of the five topics.")
+    topic_prefix: str = Field("mimamori.", description="Prefix of the topics.")
     transactional_id: str = Field(
         "",
         description="Unique per worker. A stable one (a StatefulSet's pod name) fences a dead predecessor at "
@@ -180,6 +180,12 @@ class Settings(BaseSettings):
     revoke_s: Seconds = Field(
         20.0, le=50, description="How long a rebalance waits for batches in flight; /livez allows 60."
     )
+    watchdog_floor_s: Seconds = Field(
+        120.0,
+        description="A call of the model may take this long, or watchdog_factor times as long as measured, "
+        "whichever is more; then the process ends, to be started again. Raise it for a very slow device.",
+    )
+    watchdog_factor: float = Field(20.0, gt=1, description="See watchdog_floor_s.")
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
     log_format: Literal["json", "console"] = "json"

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import structlog
 
 from schemas.events import Message, Thresholds
-from schemas.topics import load_topics, topic_names
+from schemas.topics import in_hand_topic, load_topics, topic_names
 from worker.app import App
 from worker.bundle import Bundle
 from worker.cache import ScoreCache, open_cache
 from worker.engine import VARIANT, Engine, load_engine
 from worker.errors import BrokerError, SettingsError
+from worker.in_hand import InHand
 from worker.intake import Intake
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import TopicState, read_topics
 from worker.metrics import Metrics
@@ -89,7 +91,7 @@ def settle_memory() -> None:
 
 
 def require_topics(settings: Settings) -> list[TopicState]:
-    """The five topics. Raises BrokerError where Kafka cannot be reached or one of them is missing."""
+    """The topics. Raises BrokerError where Kafka cannot be reached or one of them is missing."""
     states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:
@@ -125,13 +127,20 @@ def assemble(
     outcomes = Outcomes(
         settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint, room or {}
     )
+    in_hand = InHand(open_in_hand_topic(settings), metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, policy, cache),
         outcomes,
+        in_hand,
         metrics,
     )
+
+
+def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
+    """Where the group's workers write down what is in the model's hands."""
+    return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))
 
 
 def policy_of(settings: Settings, bundle: Bundle) -> Policy:

@@ -28,6 +28,7 @@ class Entry:
 LANES = {
     "mimamori": Entry("bench.lanes.ours", "this worker, canned engine, exactly-once"),
     "mimamori at-least-once": Entry("bench.lanes.ours", "the same without transactions: flush, then commit"),
+    "mimamori no notes": Entry("bench.lanes.ours", "the same, nothing written down before the model's calls"),
     "confluent-kafka": Entry(
         "bench.lanes.bare", "a bare loop: same decode, label, headers; at-least-once, a commit per 5,000"
     ),

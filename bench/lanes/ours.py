@@ -2,18 +2,21 @@
 
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.lanes.at_least_once import AtLeastOnceProducer, CommittingConsumer
 from bench.lanes.job import Job
 from schemas.events import Thresholds
 from worker.app import App
+from worker.batch import Partition
 from worker.bundle import Bundle
 from worker.cache import open_cache
 from worker.engine import Engine
 from worker.engine.canned import CannedEngine
+from worker.in_hand import InHand
 from worker.intake import Intake
-from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
 from worker.logs import configure_logs
@@ -22,7 +25,7 @@ from worker.outcome import Outcomes
 from worker.policy import Policy
 from worker.screener import Screener
 from worker.settings import Settings
-from worker.startup import open_engine, settle_memory
+from worker.startup import open_engine, open_in_hand_topic, settle_memory
 from worker.task import load_task
 
 # Nobody is escalated: a label per record, as the peers write.
@@ -41,7 +44,8 @@ def run(job: Job, name: str) -> None:
             **(job.settings or {}),
         }
     )
-    app = assemble(settings, job)
+    notes = NoNotes() if "no notes" in name else open_in_hand_topic(settings)
+    app = assemble(settings, job, notes)
     settle_memory()
     signal.signal(signal.SIGTERM, lambda *_: app.stop())
     producer: Producer
@@ -60,7 +64,25 @@ def run(job: Job, name: str) -> None:
     app.run(join, producer)
 
 
-def assemble(settings: Settings, job: Job) -> App:
+class NoNotes:
+    """An `InHandTopic` that keeps nothing, to see what the notes cost. Never used by the worker."""
+
+    def read(self, partitions: Sequence[Partition]) -> dict[Partition, bytes]:
+        """Nothing was written."""
+        del partitions
+        return {}
+
+    def write(self, notes: Mapping[Partition, bytes]) -> None:
+        """Forget them."""
+
+    def settle(self) -> None:
+        """Wait for nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def assemble(settings: Settings, job: Job, notes: InHandTopic) -> App:
     """The three stations, with the real cache and a canned or a real engine."""
     task = load_task("stress")
     engine: Engine
@@ -73,10 +95,12 @@ def assemble(settings: Settings, job: Job) -> App:
         fingerprint = "0" * 64
     metrics = Metrics()
     cache = open_cache(settings, fingerprint, metrics)
+    in_hand = InHand(notes, metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, ALL_CLEAR, cache),
         Outcomes(settings, ALL_CLEAR, task.name, task.level_names, engine.reading, fingerprint),
+        in_hand,
         metrics,
     )

@@ -37,7 +37,7 @@ class Outcome(msgspec.Struct):
 
 
 class Course:
-    """One broker, with the five topics under each of some prefixes."""
+    """One broker, with the topics under each of some prefixes."""
 
     def __init__(self, bootstrap: str, partitions: int) -> None:
         self.bootstrap = bootstrap

@@ -18,7 +18,7 @@ from worker.logs import configure_logs
 from worker.room import batch_size, find_room
 from worker.scores import Scores
 from worker.settings import load_settings
-from worker.startup import require_topics
+from worker.startup import open_in_hand_topic, require_topics
 
 
 class CountingEngine(CannedEngine):
@@ -37,7 +37,7 @@ def main() -> None:
     configure_logs(settings.log_format)
     engine = CountingEngine(levels=3, seconds_per_message=float(os.environ["SECONDS_PER_MESSAGE"]))
     room = find_room(require_topics(settings), settings.client_config)
-    app = build_app(settings, engine=engine, room=room)
+    app = build_app(settings, engine=engine, room=room, notes=open_in_hand_topic(settings))
     signal.signal(signal.SIGTERM, lambda *_: app.stop())
 
     def join(listener: RebalanceListener) -> Consumer:

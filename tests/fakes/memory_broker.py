@@ -7,7 +7,7 @@ a commit under an older generation is refused. Single-threaded use per client; s
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -220,3 +220,22 @@ class MemoryProducer:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+class MemoryInHandTopic:
+    """See `worker.kafka.InHandTopic`. Those that share `notes` are of one group."""
+
+    def __init__(self, notes: dict[Partition, bytes] | None = None) -> None:
+        self.notes = {} if notes is None else notes
+
+    def read(self, partitions: Sequence[Partition]) -> dict[Partition, bytes]:
+        return {place: self.notes[place] for place in partitions if place in self.notes}
+
+    def write(self, notes: Mapping[Partition, bytes]) -> None:
+        self.notes |= notes
+
+    def settle(self) -> None:
+        """Everything is safe at once."""
+
+    def close(self) -> None:
+        """Nothing is on its way."""

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.events import Thresholds
+from tests.fakes.memory_broker import MemoryInHandTopic
 from worker.app import App
 from worker.cache import NoCache, ScoreCache
 from worker.engine import Engine
 from worker.engine.canned import CannedEngine
+from worker.in_hand import InHand
 from worker.intake import Intake
-from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.metrics import Metrics
 from worker.outcome import Outcomes
 from worker.policy import Policy
@@ -32,17 +34,20 @@ def build_app(
     policy: Policy = POLICY,
     metrics: Metrics | None = None,
     room: Room | None = None,
+    notes: InHandTopic | None = None,
 ) -> App:
     """The `stress` task on a canned engine unless told otherwise."""
     task = load_task("stress")
     engine = engine or CannedEngine(levels=len(task.level_names))
     cache = cache or NoCache()
     metrics = metrics or Metrics()
+    in_hand = InHand(notes or MemoryInHandTopic(), metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches),
+        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, policy, cache),
         Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint", room or {}),
+        in_hand,
         metrics,
     )
 

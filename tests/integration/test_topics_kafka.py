@@ -47,7 +47,7 @@ def test_missing_topics_are_created_as_defined(client: Client, prefix: str) -> N
     definitions = load_topics(prefix, **SMALL)
     states = apply_topics(client, definitions)
     assert [(s.definition, s.partitions, s.created, s.differences) for s in states] == [
-        (definition, 2, True, ()) for definition in definitions
+        (definition, definition.partitions, True, ()) for definition in definitions
     ]
 
 
@@ -55,7 +55,7 @@ def test_applying_again_changes_nothing(client: Client, prefix: str) -> None:
     definitions = load_topics(prefix, **SMALL)
     apply_topics(client, definitions[:2])
     again = apply_topics(client, definitions)
-    assert [state.created for state in again] == [False, False, True, True, True]
+    assert [state.created for state in again] == [False, False, True, True, True, True]
     assert apply_topics(client, definitions) == read_topics(client, definitions)
 
 
@@ -65,13 +65,13 @@ def test_all_may_apply_at_once(client: Client, prefix: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: apply_topics(client, definitions), range(4)))
     for states in answers:
-        assert [(state.partitions, state.differences) for state in states] == [(2, ())] * 5
+        assert [(s.partitions, s.differences) for s in states] == [(d.partitions, ()) for d in definitions]
 
 
 def test_a_dry_run_creates_nothing(client: Client, prefix: str) -> None:
     definitions = load_topics(prefix, **SMALL)
-    assert [state.partitions for state in apply_topics(client, definitions, dry_run=True)] == [None] * 5
-    assert [state.partitions for state in read_topics(client, definitions)] == [None] * 5
+    assert [state.partitions for state in apply_topics(client, definitions, dry_run=True)] == [None] * 6
+    assert [state.partitions for state in read_topics(client, definitions)] == [None] * 6
 
 
 def test_what_differs_is_told_with_its_remedy_and_left_alone(client: Client, prefix: str) -> None:
@@ -130,11 +130,11 @@ def test_the_command_creates_then_finds_everything_in_place(kafka_bootstrap: str
     arguments = ["--bootstrap", kafka_bootstrap, "--prefix", prefix, "--replication-factor", "1"]
     arguments += ["--partitions-override", "2"]
     run = CliRunner().invoke
-    assert "5 would be created" in run(topics, ["apply", "--dry-run", *arguments]).stdout
+    assert "6 would be created" in run(topics, ["apply", "--dry-run", *arguments]).stdout
     first = run(topics, ["apply", *arguments])
-    assert (first.exit_code, "5 created, 5 present" in first.stdout) == (0, True)
+    assert (first.exit_code, "6 created, 6 present" in first.stdout) == (0, True)
     second = run(topics, ["apply", *arguments])
-    assert (second.exit_code, "0 created, 5 present" in second.stdout) == (0, True)
+    assert (second.exit_code, "0 created, 6 present" in second.stdout) == (0, True)
     listed = run(topics, ["list", *arguments[:-1], "3"])
     assert listed.exit_code == 0
     assert f"{prefix}labels: partitions is 2, the definition says 3" in listed.stdout
@@ -147,7 +147,7 @@ def test_the_command_keeps_to_the_environment(
     monkeypatch.setenv("MIMAMORI_TOPIC_PREFIX", prefix)
     listed = CliRunner().invoke(topics, ["list"])
     assert listed.exit_code == 0
-    assert listed.stdout.count("missing") == 5
+    assert listed.stdout.count("missing") == 6
 
 
 def test_config_of_a_created_topic_is_its_own_not_the_brokers(client: Client, prefix: str) -> None:

@@ -6,18 +6,22 @@ import queue
 from collections.abc import Callable, Sequence
 from unittest import mock
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.memory_broker import MemoryInHandTopic
 from tests.fakes.worker_app import settings
 from worker.assignment import Assignment
 from worker.batch import Batch, Record
 from worker.cache import NoCache
+from worker.in_hand import InHand
 from worker.intake import Intake, backoff_s
 from worker.kafka import Membership
 from worker.metrics import Metrics
 from worker.scores import Scores
+from worker.suspicion import Accused, Note, Suspect
 
 Step = Callable[[], Sequence[Record]]
 
@@ -67,6 +71,8 @@ class ScriptedConsumer:
 class Fixture:
     def __init__(self, cache: NoCache | None = None, **overrides: object) -> None:
         self.assignment = Assignment()
+        self.notes = MemoryInHandTopic()
+        self.in_hand = InHand(self.notes, Metrics())
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self.intake = Intake(
             settings(None, **overrides),
@@ -75,6 +81,7 @@ class Fixture:
             self.assignment,
             Metrics(),
             self.batches,
+            self.in_hand,
         )
 
     def run(self, *steps: Step, while_paused: bool = False) -> ScriptedConsumer:
@@ -262,3 +269,69 @@ def test_reading_pauses_while_enough_batches_are_in_flight() -> None:
     consumer.stop = fixture.intake.stop
     fixture.intake.run(consumer)
     assert paused == [True, True, False]
+
+
+def inherit(fixture: Fixture, note: Note) -> Step:
+    """A poll in which the partition comes, with what its last owner left behind."""
+    place = ("mimamori.messages", 0)
+    fixture.notes.notes[place] = msgspec.json.encode(note)
+
+    def assign() -> Sequence[Record]:
+        fixture.intake.assigned([place])
+        return [record(offset) for offset in range(7)]
+
+    return assign
+
+
+def test_suspects_are_read_one_at_a_time_and_in_their_order() -> None:
+    fixture = Fixture(max_batches=9)
+    fixture.run(inherit(fixture, Note(suspects=(Suspect(2, 4, 2),))))
+    batches = fixture.taken()
+    assert [[entry.record.offset for entry in batch.entries] for batch in batches] == [
+        [0, 1],
+        [2],
+        [3],
+        [4],
+        [5, 6],
+    ]
+    assert [batch.alone for batch in batches] == [False, True, True, True, False]
+
+
+def test_what_needs_no_model_may_ride_with_a_suspect() -> None:
+    fixture = Fixture(max_batches=9)
+    assign = inherit(fixture, Note(suspects=(Suspect(0, 6, 2),)))
+
+    def with_bad_records() -> Sequence[Record]:
+        return [msgspec.structs.replace(one, value=b"?") if one.offset % 3 else one for one in assign()]
+
+    fixture.run(with_bad_records)
+    assert [[entry.record.offset for entry in batch.entries] for batch in fixture.taken()] == [
+        [0, 1, 2],
+        [3, 4, 5],
+        [6],
+    ]
+
+
+def test_who_was_alone_at_two_deaths_is_rejected_in_place_and_never_read() -> None:
+    fixture = Fixture()
+    fixture.run(inherit(fixture, Note(accused=(Accused(3, 0, 2),))))
+    (batch,) = fixture.taken()
+    assert [entry.record.offset for entry in batch.entries] == list(range(7))
+    rejections = [entry.rejection for entry in batch.entries]
+    assert [one is not None for one in rejections] == [offset == 3 for offset in range(7)]
+    assert rejections[3] is not None
+    assert rejections[3].reason == "unscreenable"
+    assert batch.entries[3].message is None
+
+
+def test_partitions_that_left_are_no_longer_suspected() -> None:
+    fixture = Fixture()
+    assign = inherit(fixture, Note(suspects=(Suspect(0, 6, 2),)))
+
+    def come_and_go() -> Sequence[Record]:
+        records = assign()
+        fixture.intake.revoked([("mimamori.messages", 0)])
+        return records
+
+    fixture.run(come_and_go)
+    assert len(fixture.taken()) == 1

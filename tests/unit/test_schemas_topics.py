@@ -4,19 +4,20 @@ import pytest
 
 from schemas.events import ReviewCase
 from schemas.kinds import KINDS
-from schemas.topics import TopicDefinition, load_topics, topic_names
+from schemas.topics import TopicDefinition, in_hand_topic, load_topics, topic_names
 
 TOPICS = {topic.event: topic for topic in load_topics()}
 
 
 def test_there_is_one_topic_per_kind_in_the_order_of_the_flow() -> None:
-    assert [topic.event for topic in load_topics()] == [kind.name for kind in KINDS]
+    assert [topic.event for topic in load_topics()] == [*(kind.name for kind in KINDS), None]
     assert [topic.name for topic in load_topics()] == [
         "mimamori.messages",
         "mimamori.labels",
         "mimamori.review-cases",
         "mimamori.review-decisions",
         "mimamori.dead-letters",
+        in_hand_topic(),
     ]
 
 
@@ -41,10 +42,11 @@ def test_a_prefix_names_another_set_of_topics() -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", load_topics(replication_factor=1, partitions=4), ids=lambda topic: topic.event
+    "topic", load_topics(replication_factor=1, partitions=4), ids=lambda topic: topic.name
 )
 def test_a_small_cluster_gets_fewer_replicas_and_can_still_write(topic: TopicDefinition) -> None:
-    assert (topic.partitions, topic.replication_factor, topic.min_insync_replicas) == (4, 1, 1)
+    assert (topic.replication_factor, topic.min_insync_replicas) == (1, 1)
+    assert topic.partitions == (4 if topic.event else 1)
 
 
 def test_the_settings_are_spelt_as_kafka_spells_them() -> None:
@@ -54,3 +56,11 @@ def test_the_settings_are_spelt_as_kafka_spells_them() -> None:
         "min.insync.replicas": "2",
         "retention.ms": "604800000",
     }
+
+
+def test_what_workers_tell_one_another_is_compacted_small_and_no_event() -> None:
+    notes = TOPICS[None]
+    assert notes.config["cleanup.policy"] == "compact"
+    assert notes.config["segment.bytes"] == "1048576"
+    assert notes.name not in topic_names().values()
+    assert in_hand_topic("staging.") == load_topics("staging.")[-1].name

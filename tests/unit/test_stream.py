@@ -2,10 +2,12 @@
 
 import json
 import random
+import threading
 import time
 from collections.abc import Sequence
 from unittest import mock
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -14,16 +16,17 @@ from msgspec import structs
 
 import schemas
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
-from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
+from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHandTopic, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
-from worker.batch import Batch, Entry, Record
+from worker.batch import Batch, Entry, Offsets, Outbound, Record
 from worker.decode import decode
 from worker.engine.canned import CannedEngine
 from worker.errors import BrokerError, DeviceError
-from worker.kafka import Consumer, RebalanceListener
+from worker.kafka import Consumer, Membership, RebalanceListener
 from worker.metrics import Metrics
 from worker.scores import Scores
 from worker.settings import Settings
+from worker.suspicion import Accused, Note
 
 NAMES = schemas.topic_names()
 MESSAGES, LABELS, CASES, DEAD = NAMES[Message], NAMES[Label], NAMES[ReviewCase], NAMES[DeadLetter]
@@ -447,3 +450,54 @@ def test_a_timestamp_that_cannot_be_meant_is_no_latency(ahead_s: float) -> None:
     total = metrics.registry.get_sample_value("mimamori_latency_seconds_sum")
     assert total is not None
     assert 2 <= total < 120
+
+
+class Unable(CannedEngine):
+    """Reads nothing any more: not even a control text."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        raise DeviceError(f"gone, with {len(texts)} to read")
+
+
+def test_a_device_that_is_gone_accuses_no_message() -> None:
+    """One death more and the message would be a dead letter: so the engine must first read a control text."""
+    broker = make_broker(partitions=1)
+    send(broker, message(1))
+    (sent,) = broker.read(MESSAGES)
+    note = Note(accused=(Accused(0, sent.timestamp_ms, 1),))
+    notes = MemoryInHandTopic({(MESSAGES, 0): msgspec.json.encode(note)})
+    worker = start(broker, settings(), engine=Unable(levels=3), notes=notes)
+    worker.thread.join(30)
+    assert isinstance(worker.error, DeviceError)
+    assert notes.notes[MESSAGES, 0] == msgspec.json.encode(note)  # nothing was in hand
+    drain(broker, [start(broker, settings(), name="b", notes=notes)])
+    assert [type(outcome) for outcome in outcomes(broker)] == [Label]
+
+
+def test_a_worker_that_stops_for_another_reason_accuses_nothing_it_still_answers() -> None:
+    """The outbox fails while the model reads the next message, which takes a little longer."""
+    second, failed = threading.Event(), threading.Event()
+
+    class Busy(CannedEngine):
+        def read(self, texts: Sequence[str]) -> list[Scores]:
+            if any("1" in text for text in texts):
+                second.set()
+                failed.wait(30)
+                time.sleep(0.3)  # this is the fault: a device that is busy
+            return super().read(texts)
+
+    class Fenced(MemoryProducer):
+        def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
+            del outbound, offsets, membership
+            second.wait(30)
+            failed.set()
+            raise BrokerError("this worker was fenced")
+
+    broker, notes = make_broker(partitions=1), MemoryInHandTopic()
+    send(broker, message(0), message(1))
+    app = build_app(settings(max_records=1), engine=Busy(levels=3), notes=notes)
+    worker = Running(app, lambda listener: MemoryConsumer(broker, MESSAGES, listener), Fenced(broker, "a"))
+    worker.thread.join(30)
+    assert isinstance(worker.error, BrokerError)
+    assert second.is_set()
+    assert msgspec.json.decode(notes.notes[MESSAGES, 0], type=Note).held is None

@@ -31,7 +31,7 @@ def sandbox(
         str, typer.Option(envvar="MIMAMORI_TOPIC_PREFIX", help="Prefix of the topics' names.")
     ] = "mimamori.",
 ) -> None:
-    """Run Apache Kafka and Redis on this machine, with the five topics, until Ctrl-C.
+    """Run Apache Kafka and Redis on this machine, with the topics, until Ctrl-C.
 
     For development only. The first start downloads 46 MB; KAFKA_HOME, KAFKA_BOOTSTRAP and REDIS_URL name
     what is already here. Everything ends with this command, even when it is killed.

@@ -11,7 +11,7 @@ from schemas.topics import TopicDefinition, load_topics
 from worker.kafka.topics import TopicState, apply_topics, read_topics
 from worker.settings import load_settings
 
-topics = typer.Typer(name="topics", help="The five topics: create them, compare them.", no_args_is_help=True)
+topics = typer.Typer(name="topics", help="The topics: create them, compare them.", no_args_is_help=True)
 
 Bootstrap = Annotated[str | None, typer.Option(help="Kafka brokers, host:port [env: MIMAMORI_BOOTSTRAP]")]
 Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [env: MIMAMORI_TOPIC_PREFIX]")]

@@ -1,10 +1,10 @@
 """Apache Kafka, and the only package that imports confluent_kafka.
 
-The stations know the two protocols below; the tests run one contract suite on them, against Apache Kafka
+The stations know the protocols below; the tests run one contract suite on them, against Apache Kafka
 and against a small in-memory broker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -94,3 +94,22 @@ class Producer(Protocol):
 
     def close(self) -> None:
         """Release the connection. An open transaction is aborted."""
+
+
+class InHandTopic(Protocol):
+    """Keeps the newest note of each partition, for this group, where every worker of it finds it."""
+
+    def read(self, partitions: Sequence[Partition]) -> dict[Partition, bytes]:
+        """The notes there are of `partitions`; every note that was settled before is among them.
+
+        Raises RetryableError: not answered in time. BrokerError: it cannot be read at all.
+        """
+
+    def write(self, notes: Mapping[Partition, bytes]) -> None:
+        """Send notes, in order. Does not wait."""
+
+    def settle(self) -> None:
+        """Wait until everything sent is safe. BrokerError: it will not be."""
+
+    def close(self) -> None:
+        """Let what was sent arrive, for a moment."""

@@ -1,0 +1,130 @@
+"""The notes of what is in the model's hands, on Apache Kafka: one compacted topic of one partition.
+
+Its producer is its own, without transactions: a note must be there before the call, while the outbox may
+have a transaction open. It is idempotent so that two notes of a partition never change places.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import confluent_kafka as ck
+
+from worker.batch import Partition
+from worker.errors import BrokerError, RetryableError
+from worker.kafka.client import log_error, make
+
+READ_S = 10.0
+WRITE_S = 60.0
+CLOSE_S = 1.0
+CHUNK = 5000
+PARTITION = 0
+
+_GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC}
+# What is said of the membership is said of the consumer that reads messages: this one joins no group.
+_NOT_OURS = {
+    "group.instance.id",
+    "group.remote.assignor",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+}
+
+
+class KafkaInHandTopic:
+    """A `worker.kafka.InHandTopic` on Apache Kafka. One thread reads while another writes."""
+
+    def __init__(self, config: dict[str, Any], group: str, topic: str) -> None:
+        self._config = {name: value for name, value in config.items() if name not in _NOT_OURS}
+        self._group = group
+        self._topic = topic
+        self._failed: ck.KafkaError | None = None
+        self._producer = make(
+            ck.Producer,
+            {
+                "client.id": "mimamori-in-hand",
+                "linger.ms": 0,  # the model waits for the answer
+                "message.timeout.ms": int(WRITE_S * 1000),
+                "error_cb": log_error,
+                "delivery.report.only.error": True,
+                "on_delivery": self._note_failure,
+                **self._config,
+                "enable.idempotence": True,
+            },
+        )
+
+    def read(self, partitions: Sequence[Partition]) -> dict[Partition, bytes]:
+        """See `worker.kafka.InHandTopic.read`.
+
+        By a client made now: a topic this small is read in milliseconds, and rebalances are rare.
+        """
+        wanted = {self._key(place): place for place in partitions}
+        found: dict[Partition, bytes] = {}
+        consumer = make(
+            ck.Consumer,
+            {
+                "client.id": "mimamori-in-hand",
+                "fetch.wait.max.ms": 10,
+                "error_cb": log_error,
+                **self._config,
+                "group.id": self._group,  # required by the client; it neither joins nor commits
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            },
+        )
+        try:
+            self._check(consumer)
+            consumer.assign([ck.TopicPartition(self._topic, PARTITION, ck.OFFSET_BEGINNING)])
+            deadline = time.monotonic() + READ_S
+            while True:
+                for message in consumer.consume(CHUNK, 0.01):
+                    if (error := message.error()) is not None:
+                        if error.code() == ck.KafkaError._PARTITION_EOF:
+                            return found
+                        continue
+                    place = wanted.get(message.key() or b"")
+                    if place is not None:
+                        found[place] = message.value() or b""
+                if time.monotonic() > deadline:
+                    raise RetryableError(f"{self._topic} was not read within {READ_S:.0f} s")
+        finally:
+            consumer.close()
+
+    def write(self, notes: Mapping[Partition, bytes]) -> None:
+        """See `worker.kafka.InHandTopic.write`."""
+        for place, note in notes.items():
+            self._producer.produce(self._topic, note, self._key(place), partition=PARTITION)
+        self._producer.poll(0)
+
+    def settle(self) -> None:
+        """See `worker.kafka.InHandTopic.settle`."""
+        left = self._producer.flush(WRITE_S)
+        if self._failed is not None or left:
+            code = self._failed.name() if self._failed else "no answer"
+            raise BrokerError(
+                f"cannot write down in {self._topic} what the model is about to read ({code}): is Kafka up? "
+                "Check the topic with `mimamori topics list`, and this worker's right to read and write it"
+            )
+
+    def close(self) -> None:
+        """See `worker.kafka.InHandTopic.close`."""
+        self._producer.flush(CLOSE_S)
+
+    def _key(self, place: Partition) -> bytes:
+        topic, number = place
+        return f"{self._group}/{topic}/{number}".encode()
+
+    def _check(self, consumer: ck.Consumer) -> None:
+        """See that the topic is there and may be read: a consumer alone would wait for it in silence."""
+        try:
+            error = consumer.list_topics(self._topic, READ_S).topics[self._topic].error
+        except ck.KafkaException as failure:
+            raise RetryableError(f"cannot look for {self._topic}: {failure.args[0].name()}") from None
+        if error is not None and error.code() in _GONE:
+            raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
+        if error is not None and error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise BrokerError(f"cannot read {self._topic}: give this worker the right to read and write it")
+
+    def _note_failure(self, error: ck.KafkaError | None, _: ck.Message) -> None:
+        self._failed = error or self._failed
