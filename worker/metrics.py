@@ -64,13 +64,6 @@ CATALOGUE: Final = (
         ("reason",),
     ),
     Metric(
-        "mimamori_deaths_in_hand_total",
-        Counter,
-        "Partitions taken over from a worker that died with their records in the model's hands.",
-        "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
-        "the log names the offsets. On and on: look at the device and the memory limit.",
-    ),
-    Metric(
         "mimamori_deleted_unread_records_total",
         Counter,
         "Records that Kafka deleted before any worker had read them: nobody screened these. An upper bound: "
@@ -85,6 +78,13 @@ CATALOGUE: Final = (
         "Any that you did not cause: made_again: somebody deleted and made the messages topic again. "
         "truncated: Kafka lost records; switch unclean leader election off. Both are read from their start.",
         ("reason",),
+    ),
+    Metric(
+        "mimamori_deaths_in_hand_total",
+        Counter,
+        "Partitions taken over from a worker that died with their records in the model's hands.",
+        "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
+        "the log names the offsets. On and on: look at the device and the memory limit.",
     ),
     Metric(
         "mimamori_cache_lookups_total",

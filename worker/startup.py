@@ -91,7 +91,7 @@ def settle_memory() -> None:
 
 
 def require_topics(settings: Settings) -> list[TopicState]:
-    """What is there of the topics. Raises BrokerError where Kafka cannot be reached or one is missing."""
+    """The topics. Raises BrokerError where Kafka cannot be reached or one of them is missing."""
     states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:

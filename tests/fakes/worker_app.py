@@ -33,8 +33,8 @@ def build_app(
     cache: ScoreCache | None = None,
     policy: Policy = POLICY,
     metrics: Metrics | None = None,
-    notes: InHandTopic | None = None,
     room: Room | None = None,
+    notes: InHandTopic | None = None,
 ) -> App:
     """The `stress` task on a canned engine unless told otherwise."""
     task = load_task("stress")

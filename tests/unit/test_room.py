@@ -26,9 +26,7 @@ MOST = SMALLEST - AROUND
 
 def states(**limits: int) -> list[TopicState]:
     return [
-        TopicState(
-            page, 12, max_bytes=limits.get((page.event or "").replace("-", "_"), page.max_message_bytes)
-        )
+        TopicState(page, 12, max_bytes=limits.get(str(page.event).replace("-", "_"), page.max_message_bytes))
         for page in load_topics()
     ]
 

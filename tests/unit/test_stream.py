@@ -419,6 +419,39 @@ def test_a_key_too_long_for_any_outcome_topic_is_replaced_by_its_digest() -> Non
     assert len(keys.pop() or b"") == 32
 
 
+def test_a_record_whose_offset_cannot_be_is_a_dead_letter_and_unreadable_headers_only_cost_the_trace() -> (
+    None
+):
+    broker = make_broker(1)
+    broker.append(MESSAGES, b"k", message(1))
+    broker.append(MESSAGES, b"k", message(2))
+    log = broker.topics[MESSAGES][0]
+    log[0] = structs.replace(log[0], fault="its offset cannot be")
+    log[1] = structs.replace(log[1], headers=None)
+    metrics = Metrics()
+    drain(broker, [start(broker, settings(), metrics=metrics)])
+    (letter,) = (schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD))
+    assert (letter.reason, letter.detail) == ("unreadable_record", "its offset cannot be")
+    assert len(broker.read(LABELS)) == 1
+    assert metrics.registry.get_sample_value("mimamori_unreadable_headers_total") == 1
+
+
+@pytest.mark.parametrize("ahead_s", [-1e12, -60 * 86_400, 3600, 365 * 86_400, 1e12])
+def test_a_timestamp_that_cannot_be_meant_is_no_latency(ahead_s: float) -> None:
+    broker = make_broker(1)
+    now = time.time()
+    for shift in (-2.0, 20.0, ahead_s):  # two seconds ago, a clock that is a little ahead, and the odd one
+        broker.append(MESSAGES, b"k", message(1))
+        log = broker.topics[MESSAGES][0]
+        log[-1] = structs.replace(log[-1], timestamp_ms=int((now + shift) * 1000))
+    metrics = Metrics()
+    drain(broker, [start(broker, settings(), metrics=metrics)])
+    assert metrics.registry.get_sample_value("mimamori_latency_seconds_count") == 2
+    total = metrics.registry.get_sample_value("mimamori_latency_seconds_sum")
+    assert total is not None
+    assert 2 <= total < 120
+
+
 class Unable(CannedEngine):
     """Reads nothing any more: not even a control text."""
 
@@ -468,36 +501,3 @@ def test_a_worker_that_stops_for_another_reason_accuses_nothing_it_still_answers
     assert isinstance(worker.error, BrokerError)
     assert second.is_set()
     assert msgspec.json.decode(notes.notes[MESSAGES, 0], type=Note).held is None
-
-
-def test_a_record_whose_offset_cannot_be_is_a_dead_letter_and_unreadable_headers_only_cost_the_trace() -> (
-    None
-):
-    broker = make_broker(1)
-    broker.append(MESSAGES, b"k", message(1))
-    broker.append(MESSAGES, b"k", message(2))
-    log = broker.topics[MESSAGES][0]
-    log[0] = structs.replace(log[0], fault="its offset cannot be")
-    log[1] = structs.replace(log[1], headers=None)
-    metrics = Metrics()
-    drain(broker, [start(broker, settings(), metrics=metrics)])
-    (letter,) = (schemas.decode(DeadLetter, r.value or b"") for r in broker.read(DEAD))
-    assert (letter.reason, letter.detail) == ("unreadable_record", "its offset cannot be")
-    assert len(broker.read(LABELS)) == 1
-    assert metrics.registry.get_sample_value("mimamori_unreadable_headers_total") == 1
-
-
-@pytest.mark.parametrize("ahead_s", [-1e12, -60 * 86_400, 3600, 365 * 86_400, 1e12])
-def test_a_timestamp_that_cannot_be_meant_is_no_latency(ahead_s: float) -> None:
-    broker = make_broker(1)
-    now = time.time()
-    for shift in (-2.0, 20.0, ahead_s):  # two seconds ago, a clock that is a little ahead, and the odd one
-        broker.append(MESSAGES, b"k", message(1))
-        log = broker.topics[MESSAGES][0]
-        log[-1] = structs.replace(log[-1], timestamp_ms=int((now + shift) * 1000))
-    metrics = Metrics()
-    drain(broker, [start(broker, settings(), metrics=metrics)])
-    assert metrics.registry.get_sample_value("mimamori_latency_seconds_count") == 2
-    total = metrics.registry.get_sample_value("mimamori_latency_seconds_sum")
-    assert total is not None
-    assert 2 <= total < 120
