@@ -54,11 +54,11 @@ def test_a_disguised_message_is_not_cleared(adapted: Bundle) -> None:
     engine = load_engine(adapted, device="cpu")
     plain = TEXTS[1]
     disguised = ["\x00".join(plain), "\u202e" + plain[::-1] + "\u202c"]
-    (risk,) = (scores.risk for scores in engine.read([plain]))
-    assert risk > adapted.thresholds.lower
+    (alone,) = engine.read([plain])
+    assert alone.risk > adapted.thresholds.lower
     for scores in engine.read(disguised):
-        assert scores.risk > risk - 0.01
-        assert scores.windows == 2
+        assert scores.risk > alone.risk - 0.01
+        assert scores.windows > alone.windows  # read twice
 
 
 @pytest.mark.skipif("int8" not in precisions(), reason="this CPU has no bf16 and int8")

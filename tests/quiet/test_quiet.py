@@ -214,7 +214,8 @@ def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     export = "export", "--model", str(model), "--task", str(task), "--form", "joined", "--device", "cpu"
     watched.run(*mimamori, *export, "--out", str(tmp_path / "exported"), before=nowhere)
     recipe = tmp_path / "exported.recipe"
-    watched.run(*mimamori, "bundle", "build", str(recipe), "--out", str(tmp_path / "built"), before=nowhere)
+    build = "bundle", "build", str(recipe), "--source", str(model)
+    watched.run(*mimamori, *build, "--out", str(tmp_path / "built"), before=nowhere)
     watched.run(*mimamori, "bundle", "verify", str(tmp_path / "built"), before=nowhere)
     adapt = "adapt", str(bundle.path), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *adapt, "--out", str(tmp_path / "adapted"), before=nowhere)

@@ -41,7 +41,7 @@ def test_the_settings_choose_the_cache() -> None:
     secret = "x" * 16
     assert isinstance(open_with(redis_url="redis://127.0.0.1:1", cache_secret=secret), RedisCache)
     with pytest.raises(SettingsError, match="MIMAMORI_REDIS_URL") as caught:
-        open_with(redis_url="http://user:hunter2@host", cache_secret=secret)
+        open_with(redis_url="http://user:hunter2@127.0.0.1", cache_secret=secret)
     assert "hunter2" not in str(caught.value)
 
 

@@ -167,7 +167,7 @@ def test_a_text_above_the_limit_is_read_up_to_it_and_never_clear() -> None:
     assert not labels["short"].truncated
     assert labels["short"].risk == labels["long"].risk
     cases = [schemas.decode(ReviewCase, r.value or b"") for r in broker.read(CASES)]
-    assert [case.message_id for case in cases if case.kind == "escalation"][:1] == ["long"]
+    assert "long" in {case.message_id for case in cases if case.kind == "escalation"}
 
 
 def test_originals_are_left_out_by_default_and_above_the_cap() -> None:
