@@ -28,6 +28,13 @@ class Places:
         for place in partitions:
             self._next.pop(place, None)
 
+    def expect(self, place: Partition, offset: int) -> None:
+        """The next record is due at `offset`, where the client was just sent; below 0, anywhere."""
+        if offset < 0:
+            self.forget([place])
+        else:
+            self._next[place] = offset
+
     def next_of(self, place: Partition) -> int | None:
         """The offset after the last record that came, if one came since reading began."""
         return self._next.get(place)
