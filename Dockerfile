@@ -3,7 +3,7 @@
 #   docker build --build-arg EXTRA=cpu -t mimamori:0.1.0-cpu .      ONNX Runtime and OpenVINO
 #   docker build --build-arg EXTRA=gpu -t mimamori:0.1.0-gpu .      ONNX Runtime with CUDA and cuDNN
 #
-# It holds no torch, no bundle and no secret; of models, only the file that the shipped recipes are filled from,
+# It holds no torch, no bundle, no secret, and none of what starts servers or kills workers (.dockerignore); of models, only the file that the shipped recipes are filled from,
 # so that `mimamori bundle build` downloads nothing (--build-arg MODEL= leaves it out). The root file system may be read-only: what is written at run
 # time goes to /tmp, /bundle, /var/cache/mimamori and /var/lib/mimamori, which are meant to be mounted.
 # By digest (of the index for all platforms): a tag can be moved. To follow security releases, ask for the
@@ -19,9 +19,11 @@ RUN python -m venv /opt/mimamori && python -m venv /opt/build
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements requirements
 COPY schemas schemas
+COPY engine engine
 COPY export export
-COPY review review
 COPY worker worker
+COPY review review
+COPY mimamori mimamori
 # `adapt` is here for `bundle build`, which fills a recipe without torch; the last lines keep it that way.
 # Everything that is fetched is fetched by its hash, what builds the project's own wheel included.
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -51,7 +53,7 @@ RUN groupadd --gid 10001 mimamori \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/mimamori --shell /usr/sbin/nologin mimamori \
     && install --directory --owner=10001 --group=10001 --mode=0750 /bundle /var/cache/mimamori /var/lib/mimamori
 COPY --from=build /opt/mimamori /opt/mimamori
-# Telemetry is off as worker/quiet.py has it, for whatever else is started in a container too.
+# Telemetry is off as engine/quiet.py has it, for whatever else is started in a container too.
 # NVIDIA_DRIVER_CAPABILITIES is read by the NVIDIA container runtime alone. Which GPUs a container sees is
 # decided by whoever starts it, never here.
 ENV PATH=/opt/mimamori/bin:$PATH \

@@ -30,13 +30,13 @@ test-fp32: $(VENV)/dev  ## pass the tests that meet the CPU, as on one without b
 	@PYTHONPATH=$(CURDIR)/tests/cpu_fp32 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FILES) $(ARGS)
 
 guard: $(VENV)/dev  ## fail when the engine has lost a fifth of its lead over optimum's
-	@PYTHONPATH=$(CURDIR) $(BIN)/python bench/guard.py $(ARGS)
+	@$(BIN)/python -m bench.guard $(ARGS)
 
 bench-engine: $(BENCH)/peers  ## measure the engine beside every peer PyPI has; JSON=FILE, ARGS='--quick'
-	@PYTHONPATH=$(CURDIR) $(BENCH)/bin/python bench/engine.py $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
+	@$(BENCH)/bin/python -m bench.engine $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 bench-stream: $(BENCH)/peers  ## measure the stream beside Faust, quixstreams, a bare loop; JSON=FILE, ARGS='--quick'
-	@PYTHONPATH=$(CURDIR) $(BENCH)/bin/python bench/stream.py $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
+	@$(BENCH)/bin/python -m bench.stream $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 check: $(VENV)/dev  ## format, lint, types, imports
 	@$(BIN)/ruff format --check .

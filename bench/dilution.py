@@ -1,7 +1,7 @@
 """Whether small talk hides a message at risk, and whether much of it looks like one: before and after.
 
-    python bench/dilution.py [--task stress …] [--seeds 5] [--json out.json]
-    python bench/dilution.py --examples FILE … --padding FILE   your own messages, adapted on one part of them
+    python -m bench.dilution [--task stress …] [--seeds 5] [--json out.json]
+    python -m bench.dilution --examples FILE … --padding FILE   your own messages, adapted on one part of them
 
 Messages at risk that the heads have not seen are put at the start, in the middle or at the end of small
 talk of 40 to 500 words; as much small talk alone is harmless. "before" reads in windows of 256 tokens with
@@ -28,14 +28,16 @@ import msgspec
 import numpy as np
 
 from bench.yardstick.labelled import read_labelled
-from export.adapt import adapt
-from export.build import build_bundle
-from export.recipe import shipped_recipe
-from export.windowing import UNCUT
-from worker.bundle import Bundle
-from worker.engine import Engine, load_engine
-from worker.policy import verdict
-from worker.task import SHIPPED, LabelledExample, load_task, read_examples, shipped_examples
+from engine.bundle import Bundle
+from engine.contract import Engine
+from engine.load import load_engine
+from engine.policy import verdict
+from engine.task import SHIPPED, load_task
+from export.adapting.adapt import adapt
+from export.adapting.windowing import UNCUT
+from export.building.build import build_bundle
+from export.building.recipe import shipped_recipe
+from export.examples import LabelledExample, read_examples, shipped_examples
 
 SMALL_TALK = Path(__file__).parent / "yardstick" / "small-talk.txt"
 LENGTHS = (0, 40, 150, 300, 500)

@@ -1,8 +1,8 @@
 """Measures this engine and its peers: same weights, messages and prompts, one run, rounds in turn.
 
     make bench-engine                       install the peers beside the project, measure all, write docs
-    python bench/engine.py                  what is installed here; the rest is reported as missing
-    python bench/engine.py --quick --engines mimamori,openvino-genai
+    python -m bench.engine                  what is installed here; the rest is reported as missing
+    python -m bench.engine --quick --engines mimamori,openvino-genai
 
 Every engine runs in a process of its own and is frozen while another works. The rates are messages a second,
 the median of the rounds; `bound` is the machine's measured peak of matrix arithmetic (a further "engine" of
@@ -29,10 +29,10 @@ from bench.yardstick.quality import Quality, default_files
 from bench.yardstick.report import Report, terminal
 from bench.yardstick.rounds import PEAK, Plan, measure, prepare
 from bench.yardstick.workload import Workload, pooled_spec, read_texts
-from export.shipped import shipped_bundle
-from export.source import find_model
-from worker.bundle import Bundle
-from worker.task import shipped_examples
+from engine.bundle import Bundle
+from export.adapting.shipped import shipped_bundle
+from export.building.source import find_model
+from export.examples import shipped_examples
 
 POOLED = "mimamori:pooled"
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +51,9 @@ def main() -> int:
     terminal(report, Console())
     if options.docs:
         page = ROOT / "docs" / "benchmarks" / "engine.md"
-        page.write_text(markdown(report, shlex.join(["python", "bench/engine.py", *_public(sys.argv[1:])])))
+        page.write_text(
+            markdown(report, shlex.join(["python", "-m", "bench.engine", *_public(sys.argv[1:])]))
+        )
         try:
             plot(report, page.with_suffix(".png"))
         except ImportError:

@@ -2,7 +2,7 @@
 
     mimamori bundle build stress --adapted --out STRESS
     mimamori bundle build suicide-risk --adapted --out SUICIDE
-    python bench/evasion.py STRESS SUICIDE --traffic chat.jsonl
+    python -m bench.evasion STRESS SUICIDE --traffic chat.jsonl
 
 At-risk and harmless messages are those of each task's shipped examples that were held out of the fit.
 "Before" is the engine alone, "after" the engine as every command uses it. A message counts as cleared where
@@ -15,23 +15,22 @@ import base64
 import json
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from engine.bundle import Bundle
+from engine.disguise.twice import TwiceReadingEngine
+from engine.disguise.variant import vary
+from engine.language import LanguageDetector
+from engine.load import load_engine
+from engine.policy import Policy
+from engine.scores import Scores
+from engine.task import SHIPPED
+from export.examples import read_examples
+from mimamori.demo.stage import CONVERSATIONS
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from worker.bundle import Bundle  # noqa: E402
-from worker.engine import load_engine  # noqa: E402
-from worker.engine.language import LanguageDetector  # noqa: E402
-from worker.engine.twice import TwiceReadingEngine  # noqa: E402
-from worker.engine.variant import vary  # noqa: E402
-from worker.policy import Policy  # noqa: E402
-from worker.scores import Scores  # noqa: E402
-from worker.task import SHIPPED, read_examples  # noqa: E402
-
 LEET = str.maketrans("aeiost", "431057")
 CYRILLIC = str.maketrans("aeiopcyxs", "аеіорсухѕ")
 SMALL_CAPITALS = str.maketrans("abcdefghijklmnoprtuvwyz", "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀᴛᴜᴠᴡʏᴢ")
@@ -134,7 +133,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for path in arguments.bundles:
         disguises(Bundle.load(path), arguments.device, arguments.most)
-    demo = SHIPPED / "demo.jsonl"
+    demo = CONVERSATIONS
     for path in [demo, *arguments.traffic]:
         traffic(path)
     languages()

@@ -1,7 +1,7 @@
 """Fails when this engine has lost more than a fifth of its lead over optimum's: `make guard`.
 
-    python bench/guard.py             measure, compare with docs/benchmarks/engine-guard.json
-    python bench/guard.py --record    write this machine class's ratio there
+    python -m bench.guard             measure, compare with docs/benchmarks/engine-guard.json
+    python -m bench.guard --record    write this machine class's ratio there
 
 Both run the same messages at no shots, in turn, and only the ratio of their rates counts, so a slow or busy
 machine does not fail. Where too little is left, everything is measured once more before that is believed. A
@@ -20,7 +20,7 @@ from bench.yardstick.bundles import prompted_bundle
 from bench.yardstick.machine import cores, cpu_class
 from bench.yardstick.rounds import Measured, Plan, measure, prepare
 from bench.yardstick.workload import Workload, read_texts
-from export.source import find_model
+from export.building.source import find_model
 
 OURS, THEIRS = "mimamori", "optimum"
 RECORD = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "engine-guard.json"
@@ -38,7 +38,7 @@ def main() -> int:
     recorded = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
     kind = cpu_class()
     if kind not in recorded and not options.record:
-        print(f"guard: skipped, no ratio is recorded for {kind}: python bench/guard.py --record")
+        print(f"guard: skipped, no ratio is recorded for {kind}: python -m bench.guard --record")
         return 0
     for name in (OURS, THEIRS):
         if missing := ENTRIES[name].missing:

@@ -1,12 +1,12 @@
 """What int8 gains and costs on OpenVINO, beside the same graph in bf16: the choice behind `precision: int8`.
 
-    python bench/quantised.py [BUNDLE ...]      default: the shipped recipe's bundle, built once
+    python -m bench.quantised [BUNDLE ...]      default: the shipped recipe's bundle, built once
 
 Weights become int8 with a scale for each output channel, in the feed-forward blocks (what the worker runs) or
 in every weight matrix; what meets them becomes int8 with a scale for each group of a token's features, or
 stays bf16 ("groups of 0"). Rates are in turn, the ratio is the median over the rounds. `off` is the largest
 difference of a label logit (of a pooled vector, relative to its length, in a cut bundle) from the original
-model's over the bundle's samples; the gate is what `worker.engine.proof` tolerates.
+model's over the bundle's samples; the gate is what `engine.proof` tolerates.
 """
 
 import argparse
@@ -20,11 +20,13 @@ from unittest.mock import patch
 import numpy as np
 
 from bench.yardstick.bundles import prompted_bundle
-from worker.bundle import Bundle
-from worker.engine import Reader, open_reader, openvino_device
-from worker.engine.contract import Output
-from worker.engine.proof import TOLERANCES, compare
-from worker.engine.quantise import FEED_FORWARD, GROUP, quantise
+from engine.bundle import Bundle
+from engine.devices import openvino as openvino_device
+from engine.devices.device import Output
+from engine.devices.quantise import FEED_FORWARD, GROUP, quantise
+from engine.load import open_reader
+from engine.proof import TOLERANCES, compare
+from engine.reading.reader import Reader
 
 VARIANTS = [(FEED_FORWARD, 64), (FEED_FORWARD, 32), (FEED_FORWARD, 0), ("", 32), ("", 64), ("", 128)]
 ROUNDS, ROWS, LENGTH = 5, 40, 48

@@ -1,7 +1,7 @@
 """Replays a labelled or unlabelled file through Apache Kafka, Redis and the real engine, and audits it.
 
-    python bench/replay.py FILE                      once, then once more (cache)
-    python bench/replay.py FILE --kills 5 --seed 1   the worker killed (-9) at random moments, and restarted
+    python -m bench.replay FILE                      once, then once more (cache)
+    python -m bench.replay FILE --kills 5 --seed 1   the worker killed (-9) at random moments, and restarted
 
 At once (the default) latency is mostly waiting in line; with a --rate below the engine's it is the worker's.
 The audit trusts nobody: a plain confluent-kafka consumer, read-committed, counts outcomes by the record
@@ -25,11 +25,11 @@ from pathlib import Path
 
 import confluent_kafka as ck
 
-from export.shipped import shipped_bundle
+from export.adapting.shipped import shipped_bundle
+from mimamori.replay import read_messages
+from mimamori.sandbox import Sandbox
 from schemas import load_topics
 from worker.kafka.topics import apply_topics
-from worker.replay import read_messages
-from worker.sandbox import Sandbox
 
 TOPICS = ("mimamori.labels", "mimamori.dead-letters", "mimamori.review-cases")
 DEADLINE_S = 1800.0
@@ -113,7 +113,7 @@ class Worker:
         """Start it; it joins the group when its engine is warm."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "run"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "mimamori", "run"], env=self._environment, stdout=log, stderr=log
             )
 
     def kill(self) -> None:
@@ -139,7 +139,7 @@ def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known
     expected = sum(1 for _ in read_messages(options.file))
     sending = subprocess.Popen(
         [
-            *(sys.executable, "-m", "worker", "replay", str(options.file)),
+            *(sys.executable, "-m", "mimamori", "replay", str(options.file)),
             *("--bootstrap", bootstrap, "--rate", str(options.rate)),
         ],
         stderr=subprocess.DEVNULL,

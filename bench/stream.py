@@ -1,8 +1,8 @@
 """Measures the stream around the model: this worker and its peers on one warm Kafka, rounds in turn.
 
     make bench-stream                         install the peers, measure all, write docs/benchmarks/stream.md
-    python bench/stream.py --quick            a first look
-    python bench/stream.py --engine BUNDLE    also the real engine, Kafka end to end beside offline
+    python -m bench.stream --quick            a first look
+    python -m bench.stream --engine BUNDLE    also the real engine, Kafka end to end beside offline
 
 Every lane is a process of its own that reads the same topic from its start and writes one label per record;
 one works at a time, in turn, each time another first. The engine is canned: the stream is measured, not the
@@ -37,7 +37,7 @@ from bench.yardstick.ride import LaneError, Lanes
 from bench.yardstick.scaling import Scale, scale
 from bench.yardstick.stream_page import markdown, plot, terminal
 from bench.yardstick.stream_report import OURS, StreamReport
-from worker.sandbox import Sandbox
+from mimamori.sandbox import Sandbox
 
 Say = Callable[[str], None]
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,7 @@ def main() -> int:
         line = bar.add_task("look around")
         report = measured(options, sandbox.bootstrap, folder, lambda text: bar.update(line, description=text))
     terminal(report, Console())
-    command = shlex.join(["python", "bench/stream.py", *_public(sys.argv[1:])])
+    command = shlex.join(["python", "-m", "bench.stream", *_public(sys.argv[1:])])
     if options.docs:
         page = ROOT / "docs" / "benchmarks" / "stream.md"
         page.write_text(markdown(report, command))

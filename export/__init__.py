@@ -4,6 +4,6 @@ Only `exporter` and what it alone imports (`attention`, `graph`, `load`, `metada
 `shapes`) need torch, transformers and optimum: everything else runs without the `export` extra.
 """
 
-from worker.quiet import keep_quiet
+from engine.quiet import keep_quiet
 
 keep_quiet()  # before any module of this package imports a library that reports to its maker

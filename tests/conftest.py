@@ -8,8 +8,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from export.shipped import shipped_bundle
-from worker.sandbox import Sandbox
+from export.adapting.shipped import shipped_bundle
+from mimamori.sandbox import Sandbox
 
 # No timed assertions: a noisy machine would fail a law that holds.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

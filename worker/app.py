@@ -17,20 +17,20 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.assignment import Assignment
-from worker.batch import Batch
-from worker.errors import FatalError
-from worker.health import Health
-from worker.in_hand import InHand
-from worker.intake import Intake
+from engine.errors import FatalError
 from worker.kafka import Consumer, Producer, RebalanceListener
-from worker.logs import where
-from worker.metrics import Metrics
-from worker.outbox import Outbox
-from worker.outcome import Outcomes
-from worker.screener import Screener
 from worker.settings import Settings
-from worker.watchdog import Watchdog
+from worker.stream.batch import Batch
+from worker.stream.epochs import Assignment
+from worker.stream.in_hand import InHand
+from worker.stream.intake import Intake
+from worker.stream.outbox import Outbox
+from worker.stream.outcome import Outcomes
+from worker.stream.screener import Screener
+from worker.stream.watchdog import Watchdog
+from worker.telemetry.health import Health
+from worker.telemetry.logs import where
+from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 

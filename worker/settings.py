@@ -22,8 +22,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from worker.errors import SettingsError
-from worker.signature import SHORTEST, Trust
+from engine.bundle.signature import SHORTEST, Trust
+from engine.errors import SettingsError
 from worker.transport import Insecure, refusals
 
 PREFIX = "MIMAMORI_"

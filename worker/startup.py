@@ -10,26 +10,29 @@ from dataclasses import dataclass
 
 import structlog
 
+from engine.bundle import Bundle
+from engine.contract import Engine
+from engine.disguise.variant import VERSION as VARIANT
+from engine.errors import SettingsError
+from engine.load import load_engine
+from engine.policy import Policy, primary_language, would_clear_all
 from schemas.events import Message, Thresholds
 from schemas.topics import in_hand_topic, load_topics, topic_names
 from worker.app import App
-from worker.bundle import Bundle
-from worker.cache import ScoreCache, open_cache
-from worker.engine import VARIANT, Engine, load_engine
-from worker.errors import BrokerError, SettingsError
-from worker.in_hand import InHand
-from worker.intake import Intake
+from worker.cache.score_cache import ScoreCache, open_cache
+from worker.errors import BrokerError
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import TopicState, read_topics
-from worker.metrics import Metrics
-from worker.outcome import Outcomes
-from worker.policy import Policy, primary_language, would_clear_all
-from worker.room import Room, batch_size, find_room
-from worker.screener import Screener
 from worker.settings import Settings
+from worker.stream.in_hand import InHand
+from worker.stream.intake import Intake
+from worker.stream.outcome import Outcomes
+from worker.stream.room import Room, batch_size, find_room
+from worker.stream.screener import Screener
+from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 

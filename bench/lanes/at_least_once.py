@@ -10,9 +10,9 @@ from typing import Any
 
 import confluent_kafka as ck
 
-from worker.batch import Offsets, Outbound, Record
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.record import Offsets, Outbound, Record
 
 
 class CommittingConsumer(KafkaConsumer):

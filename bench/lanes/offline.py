@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from worker.bundle import Bundle
-from worker.engine.reader import load_tokenizer
+from engine.bundle import Bundle
+from engine.reading.reader import load_tokenizer
 from worker.settings import Settings
 from worker.startup import open_engine
 

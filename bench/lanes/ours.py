@@ -7,26 +7,26 @@ from pathlib import Path
 
 from bench.lanes.at_least_once import AtLeastOnceProducer, CommittingConsumer
 from bench.lanes.job import Job
+from engine.bundle import Bundle
+from engine.contract import Engine
+from engine.policy import Policy
+from engine.task import load_task
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
 from worker.app import App
-from worker.batch import Partition
-from worker.bundle import Bundle
-from worker.cache import open_cache
-from worker.engine import Engine
-from worker.engine.canned import CannedEngine
-from worker.in_hand import InHand
-from worker.intake import Intake
+from worker.cache.score_cache import open_cache
 from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
-from worker.logs import configure_logs
-from worker.metrics import Metrics
-from worker.outcome import Outcomes
-from worker.policy import Policy
-from worker.screener import Screener
+from worker.kafka.record import Partition
 from worker.settings import Settings
 from worker.startup import open_engine, open_in_hand_topic, settle_memory
-from worker.task import load_task
+from worker.stream.in_hand import InHand
+from worker.stream.intake import Intake
+from worker.stream.outcome import Outcomes
+from worker.stream.screener import Screener
+from worker.telemetry.logs import configure_logs
+from worker.telemetry.metrics import Metrics
 
 # Nobody is escalated: a label per record, as the peers write.
 ALL_CLEAR = Policy(Thresholds(1.0, 1.0, "none"), quality_sample_share=0.0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
 
-from worker.quiet import keep_quiet
+from engine.quiet import keep_quiet
 
 keep_quiet()  # a peer imports its engine by itself, and perhaps nothing else of ours
 

@@ -9,7 +9,7 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from bench.peers import Rows
 from bench.peers.convert import kept, safetensors_folder
 from bench.peers.spec import Spec
-from worker.engine.packing import pack
+from engine.reading.packing import pack
 
 _TOKENS = 2048  # of a batch: every token's logits over the whole vocabulary are computed
 

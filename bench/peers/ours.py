@@ -6,10 +6,10 @@ import msgspec
 
 from bench.peers import Rows
 from bench.peers.spec import Spec
-from worker.bundle import Bundle
-from worker.engine import PrecisionChoice, open_reader
-from worker.engine.contract import Output
-from worker.engine.proof import prove
+from engine.bundle import Bundle
+from engine.devices.device import Output, PrecisionChoice
+from engine.load import open_reader
+from engine.proof import prove
 
 
 class Peer:

@@ -3,11 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from export.build import build_bundle
-from export.recipe import shipped_recipe
-from worker.bundle import MANIFEST, Bundle
-from worker.bundle_files import sha256
-from worker.task import load_task, read_examples, shipped_examples
+from engine.bundle import MANIFEST, Bundle
+from engine.bundle.files import sha256
+from engine.task import load_task
+from export.building.build import build_bundle
+from export.building.recipe import shipped_recipe
+from export.examples import read_examples, shipped_examples
 
 TASK, MODEL = "stress", "smollm2"
 
@@ -23,8 +24,8 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
         return build_bundle(recipe, out)
     if not (out / MANIFEST).is_file():
         try:
-            from export.exporter import export_model  # noqa: PLC0415 - torch: only where a bundle is made
-            from export.prompt import solved  # noqa: PLC0415 - same
+            from export.exporting.exporter import export_model  # noqa: PLC0415 - torch: only where a bundle is made
+            from export.exporting.prompt import solved  # noqa: PLC0415 - same
         except ImportError as error:
             raise SystemExit(f"shots need {error.name}: pip install 'mimamori[export,cpu]'") from None
         task = load_task(TASK)
@@ -35,5 +36,5 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
 
 def _digest(recipe: Path) -> str:
     """Of all that a few-shot bundle comes out of: the recipe, and the code that exports."""
-    code = [path for path in sorted(recipe.parents[1].glob("*.py")) if path.is_file()]
+    code = [path for path in sorted(recipe.parents[1].rglob("*.py")) if path.is_file()]
     return hashlib.sha256("".join(map(sha256, [recipe, *code])).encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import onnx
 
-from worker.bundle import MODEL, read_manifest
+from engine.bundle import MODEL, read_manifest
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from bench.yardstick.labelled import (
 from bench.yardstick.rounds import Measured, Plan, measure
 from bench.yardstick.sentences import embed
 from bench.yardstick.workload import Workload, with_shots
-from worker.bundle import Bundle
-from worker.engine import PrecisionChoice, open_reader
-from worker.engine.openvino_device import precisions
-from worker.task import LabelledExample
+from engine.bundle import Bundle
+from engine.devices.device import PrecisionChoice
+from engine.devices.openvino import precisions
+from engine.load import open_reader
+from export.examples import LabelledExample
 
 Row = dict[str, float | int | str]
 

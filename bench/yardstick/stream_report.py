@@ -71,7 +71,7 @@ class StreamReport:
         return found
 
     def constants(self, command: str) -> dict[str, Any]:
-        """The parts of `worker/sizing.json` that this run measured."""
+        """The parts of `mimamori/sizing.json` that this run measured."""
         machine = f"{self.machine['cpu']}, {self.machine['cores']} cores"
         found: dict[str, Any] = {}
         if self.rate(OURS) and self.rate(OURS, "distinct"):

@@ -14,9 +14,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from bench.peers.spec import Spec
-from worker.bundle import Bundle, Prompt
-from worker.engine.reader import load_tokenizer, tokenise_prompt
-from worker.task import SHIPPED, LabelledExample, Task
+from engine.bundle import Bundle, Prompt
+from engine.reading.reader import load_tokenizer, tokenise_prompt
+from engine.task import SHIPPED, Task
+from export.examples import LabelledExample
 
 SHORTEST, LONGEST = 40, 60  # tokens of a row: message and suffix
 

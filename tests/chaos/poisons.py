@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any
 
-from worker.engine.canned import CannedEngine
-from worker.scores import Scores
-from worker.soak import canned_worker
+from engine.scores import Scores
+from mimamori.soak import canned_worker
+from mimamori.soak.canned_engine import CannedEngine
 
 
 def eat_memory() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import confluent_kafka as ck
 
-from worker.batch import Offsets, Outbound
+from mimamori.soak import canned_worker
 from worker.errors import RetryableError
 from worker.kafka import Membership, Producer
+from worker.kafka.record import Offsets, Outbound
 from worker.settings import Settings
-from worker.soak import canned_worker
 
 MARK = "SABOTAGE_MARK"  # an environment variable: the path of the mark
 STOPPED_S = 2.5  # a zombie's sleep, well past the session timeout that the tests set

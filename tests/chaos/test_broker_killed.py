@@ -4,14 +4,14 @@ import threading
 import time
 from contextlib import suppress
 
+from mimamori.sandbox import Sandbox
 from schemas import load_topics
 from tests.contract.test_broker_contract import Listener
-from worker.batch import Outbound
 from worker.errors import BrokerError, RetryableError
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
+from worker.kafka.record import Outbound
 from worker.kafka.topics import apply_topics
-from worker.sandbox import Sandbox
 
 
 def test_a_commit_returns_after_the_only_broker_was_killed() -> None:

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 import schemas
+from mimamori.soak import fleet
+from mimamori.soak.launch import ZygoteLauncher
 from schemas.events import DeadLetter, Label, Message
 from tests.chaos.poisons import DEADLY, text_of
 from worker.kafka.reader import Reader
 from worker.kafka.sender import Sender
 from worker.kafka.topics import apply_topics
-from worker.soak import fleet
-from worker.soak.launch import ZygoteLauncher
 
 PARTITIONS = 2
 SENT = 240

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mimamori.sandbox import Sandbox
+from mimamori.soak.result import Result
+from mimamori.soak.run import Setup, soak_on
 from tests.chaos import sabotage
-from worker.sandbox import Sandbox
-from worker.soak.result import Result
-from worker.soak.run import Setup, soak_on
 
 
 class Given:

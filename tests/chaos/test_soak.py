@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.soak.plan import KINDS
-from worker.soak.run import Setup, soak
+from mimamori.soak.plan import KINDS
+from mimamori.soak.run import Setup, soak
 
 
 @pytest.mark.timeout(240)
@@ -16,7 +16,7 @@ def test_every_fault_and_every_outcome_exactly_once(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
     command = ["soak", "--records", "60000", "--kills", "12", "--seed", "1", "--json", str(file)]
     ran = subprocess.run(
-        [sys.executable, "-m", "worker", *command], capture_output=True, text=True, timeout=220, check=False
+        [sys.executable, "-m", "mimamori", *command], capture_output=True, text=True, timeout=220, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "sound: every record has exactly one outcome" in ran.stderr
@@ -38,7 +38,7 @@ def test_the_real_engine_under_faults(stress_bundle: Path, tmp_path: Path) -> No
 
 def test_a_bundle_must_be_named() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "worker", "soak", "--engine", "bundle"],
+        [sys.executable, "-m", "mimamori", "soak", "--engine", "bundle"],
         capture_output=True,
         text=True,
         timeout=60,

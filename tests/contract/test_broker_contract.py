@@ -10,12 +10,13 @@ import confluent_kafka as ck
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its types do not re-export
 
+from engine.errors import FatalError
 from tests.fakes.memory_broker import LARGEST, MemoryBroker, MemoryConsumer, MemoryProducer
-from worker.batch import Outbound, Partition, Record
-from worker.errors import FatalError, RetryableError
+from worker.errors import RetryableError
 from worker.kafka import Consumer, Producer, RebalanceListener, Restart
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
+from worker.kafka.record import Outbound, Partition, Record
 from worker.settings import GroupProtocol
 
 PARTITIONS = 4

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from worker.cache import LocalCache, NoCache, RedisCache, ScoreCache
-from worker.redis_client import RedisClient
-from worker.sandbox.redis_server import RedisServer
-from worker.scores import Scores
+from engine.scores import Scores
+from mimamori.sandbox.redis_server import RedisServer
+from worker.cache.redis_client import RedisClient
+from worker.cache.score_cache import LocalCache, NoCache, RedisCache, ScoreCache
 
 SECRET = b"a secret of sixteen or more"
 

@@ -6,12 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from export.adapt import adapt
+from engine.bundle import Bundle, Reading, Windowing
+from engine.contract import Engine
+from engine.load import load_engine, open_reader
+from export.adapting.adapt import adapt
+from export.examples import LabelledExample
+from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
-from worker.bundle import Bundle, Reading, Windowing
-from worker.engine import Engine, load_engine, open_reader
-from worker.engine.canned import CannedEngine
-from worker.task import LabelledExample
 
 LEVELS = len(TASK.level_names)
 TEXTS = [
@@ -107,7 +108,7 @@ def test_the_riskiest_window_of_a_long_message_counts(
     full: Bundle, adapted: Bundle, device: str, reading: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windowing = Windowing(tokens=16, overlap=4, whole=16, sentences=False)
-    monkeypatch.setattr("worker.bundle.PROMPTED", windowing)
+    monkeypatch.setattr("engine.bundle.bundle.PROMPTED", windowing)
     bundle = full
     if reading == "adapted":
         assert adapted.calibration is not None

@@ -7,10 +7,10 @@ import pytest
 
 from schemas.topics import in_hand_topic, load_topics
 from tests.fakes.memory_broker import MemoryInHandTopic
-from worker.batch import Partition
 from worker.errors import BrokerError
 from worker.kafka import InHandTopic
 from worker.kafka.in_hand_topic import KafkaInHandTopic
+from worker.kafka.record import Partition
 from worker.kafka.topics import apply_topics
 
 Open = Callable[[str], InHandTopic]  # by group

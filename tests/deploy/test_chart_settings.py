@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.bundle.signature import Trust, make_keys
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_review
 from schemas.events import Message
@@ -13,7 +14,6 @@ from schemas.topics import load_topics, topic_names
 from tests.deploy.chart import CHART, PROFILES, Renderer, environment, of_kind, pod_of
 from worker.settings import Settings
 from worker.settings import load_settings as load_worker
-from worker.signature import Trust, make_keys
 
 SECRETS = {
     "username": "ana",

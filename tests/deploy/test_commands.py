@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from mimamori.cli import app
 from tests.deploy.chart import PROFILES, Renderer, containers, pod_specs
 from tests.deploy.test_compose import FILE, GIVEN
 from tests.deploy.toolbox import Toolbox
-from worker.cli import app
 
 
 def is_understood(arguments: list[str]) -> bool:

@@ -1,14 +1,18 @@
 """The Dockerfile: hadolint's word, what it may not hold, and that it, chart and package agree."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from engine.quiet import SWITCHES
 from tests.deploy.toolbox import REPOSITORY, Toolbox
-from worker.quiet import SWITCHES
 
 DOCKERFILE = REPOSITORY / "Dockerfile"
 TEXT = DOCKERFILE.read_text()
@@ -85,6 +89,39 @@ def test_everything_copied_is_sent_to_the_builder() -> None:
     wheel = packages["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert set(wheel) <= copied
     assert all((REPOSITORY / source).exists() for source in copied)
+
+
+def test_it_holds_no_tool_that_starts_servers_or_kills_workers(tmp_path: Path) -> None:
+    """What the builder is sent is copied, and the command run from there."""
+    lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    left_out = [line.replace("**/", "") for line in lines if line and line[0] not in "!#*"]
+    left_out += ["__pycache__"]
+    assert {"mimamori/demo", "mimamori/sandbox", "mimamori/soak"} <= set(left_out)
+    for line in lines:
+        source = REPOSITORY / line.removeprefix("!")
+        if line.startswith("!") and source.is_dir():
+            shutil.copytree(
+                source,
+                tmp_path / source.name,
+                ignore=lambda folder, names: [
+                    name for name in names if f"{Path(folder).name}/{name}" in left_out or name in left_out
+                ],
+            )
+    assert not (tmp_path / "mimamori" / "soak").exists()
+    there = {"PYTHONPATH": str(tmp_path), "COLUMNS": "100"}
+    told = subprocess.run(
+        [sys.executable, "-m", "mimamori", "--help"],
+        cwd=tmp_path,
+        env=os.environ | there,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    offered = set(re.findall(r"^│ ([a-z]+) ", told, re.MULTILINE))
+    assert {"run", "doctor", "topics", "review", "bundle"} <= offered
+    assert not {"demo", "sandbox", "soak"} & offered
+    killers = [path for path in tmp_path.rglob("*.py") if "SIGKILL" in path.read_text()]
+    assert [str(path.relative_to(tmp_path)) for path in killers] == []
 
 
 def test_versions_agree() -> None:

@@ -7,18 +7,18 @@ import os
 import signal
 from collections.abc import Sequence
 
+from engine.scores import Scores
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Message
 from schemas.topics import topic_names
 from tests.fakes.worker_app import build_app
-from worker.engine.canned import CannedEngine
 from worker.kafka import Consumer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
-from worker.logs import configure_logs
-from worker.room import batch_size, find_room
-from worker.scores import Scores
 from worker.settings import load_settings
 from worker.startup import open_in_hand_topic, require_topics
+from worker.stream.room import batch_size, find_room
+from worker.telemetry.logs import configure_logs
 
 
 class CountingEngine(CannedEngine):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.exporter import Exported, export_model
-from export.forms import Form
-from export.prompt import Shot
-from worker.task import Task
+from engine.task import Task
+from export.exporting.exporter import Exported, export_model
+from export.exporting.forms import Form
+from export.exporting.prompt import Shot
 
 
 def export_on_cpu(

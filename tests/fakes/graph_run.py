@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from worker.bundle import MODEL, Bundle
+from engine.bundle import MODEL, Bundle
 
 Floats = NDArray[np.float32]
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import onnx
 
-from export.recipe import Recipe, Weight, write_recipe
-from export.source import Origin, SourceFile
-from export.tensors import Derivation
+from engine.bundle import MANIFEST, MODEL, TOKENIZER, read_manifest, write_manifest
+from engine.bundle.reference import REFERENCE
+from export.building.recipe import Recipe, Weight, write_recipe
+from export.building.source import Origin, SourceFile
+from export.building.tensors import Derivation
 from tests.fakes.tiny_bundle import write_tiny_bundle
-from worker.bundle import MANIFEST, MODEL, TOKENIZER, read_manifest, write_manifest
-from worker.reference import REFERENCE
 
 DEEP: Final = 100_000
 BOMB: Final = 3 << 30  # bytes that come out of a few megabytes

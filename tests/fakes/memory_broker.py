@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from worker.batch import Offsets, Outbound, Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener, Restart
+from worker.kafka.record import Offsets, Outbound, Partition, Record
 
 LARGEST = 2 << 20  # bytes of a value that a topic takes
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from worker.bundle import (
+from engine.bundle import (
     MODEL,
     TOKENIZER,
     WEIGHTS,
@@ -27,9 +27,9 @@ from worker.bundle import (
     read_manifest,
     write_manifest,
 )
-from worker.engine import open_reader
-from worker.reference import REFERENCE, Reference
-from worker.task import RiskStage, SeverityLevel, SeverityStage, Task
+from engine.bundle.reference import REFERENCE, Reference
+from engine.load import open_reader
+from engine.task import RiskStage, SeverityLevel, SeverityStage, Task
 
 LAYERS, HIDDEN, HEADS, HEAD_DIM, BYTES = 4, 16, 2, 8, 256
 MARKER = "<|end|>"  # the one special token, as a chat template has them

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from worker.task import RiskStage, SeverityLevel, SeverityStage, Task
+from engine.task import RiskStage, SeverityLevel, SeverityStage, Task
 
 TASK = Task(
     name="tiny",

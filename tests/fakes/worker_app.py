@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.contract import Engine
+from engine.policy import Policy
+from engine.task import load_task
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
 from tests.fakes.memory_broker import MemoryInHandTopic
 from worker.app import App
-from worker.cache import NoCache, ScoreCache
-from worker.engine import Engine
-from worker.engine.canned import CannedEngine
-from worker.in_hand import InHand
-from worker.intake import Intake
+from worker.cache.score_cache import NoCache, ScoreCache
 from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
-from worker.metrics import Metrics
-from worker.outcome import Outcomes
-from worker.policy import Policy
-from worker.room import Room
-from worker.screener import Screener
 from worker.settings import Settings
-from worker.task import load_task
+from worker.stream.in_hand import InHand
+from worker.stream.intake import Intake
+from worker.stream.outcome import Outcomes
+from worker.stream.room import Room
+from worker.stream.screener import Screener
+from worker.telemetry.metrics import Metrics
 
 POLICY = Policy(Thresholds(0.3, 0.7, "test"), quality_sample_share=0.0)
 

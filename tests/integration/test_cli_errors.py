@@ -17,7 +17,7 @@ def mimamori(*arguments: str, **settings: str) -> subprocess.CompletedProcess[st
     """Run the command as a user would, with these MIMAMORI_ settings."""
     environment = os.environ | {f"MIMAMORI_{name}": value for name, value in settings.items()}
     return subprocess.run(
-        [sys.executable, "-m", "worker", *arguments],
+        [sys.executable, "-m", "mimamori", *arguments],
         env=environment,
         capture_output=True,
         text=True,

@@ -6,11 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from export.windowing import UNCUT
-from worker.bundle import Bundle
-from worker.engine import Engine, load_engine
-from worker.policy import verdict
-from worker.task import SHIPPED
+from engine.bundle import Bundle
+from engine.contract import Engine
+from engine.load import load_engine
+from engine.policy import verdict
+from export.adapting.windowing import UNCUT
+from mimamori.demo.stage import CONVERSATIONS
 
 AT_RISK = ("038", "041", "048", "063", "067", "076")
 FRIENDLY = ("001", "003", "005", "010", "013", "022", "025", "034", "036", "055", "058", "060", "072", "079")
@@ -22,7 +23,7 @@ def bundle(stress_bundle: Path) -> Bundle:
 
 
 def _demo(ids: tuple[str, ...]) -> list[str]:
-    lines = map(json.loads, (SHIPPED / "demo.jsonl").read_text().splitlines())
+    lines = map(json.loads, CONVERSATIONS.read_text().splitlines())
     texts = {line["id"].removeprefix("demo-"): str(line["text"]) for line in lines}
     return [texts[each] for each in ids]
 

@@ -18,10 +18,11 @@ from urllib.request import Request, urlopen
 import confluent_kafka as ck
 import pytest
 
+from engine.task import SHIPPED, load_task
+from export.examples import read_examples
+from mimamori.sandbox import Sandbox
 from schemas import load_topics
 from worker.kafka.topics import apply_topics
-from worker.sandbox import Sandbox
-from worker.task import SHIPPED, load_task, read_examples
 
 Events = list[dict[str, object]]
 
@@ -55,7 +56,7 @@ class Platform:
     def start_worker(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "worker", "run"],
+                [sys.executable, "-m", "mimamori", "run"],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
@@ -76,7 +77,10 @@ class Platform:
         }
         with (folder / "desk.log").open("wb") as log:
             desk = subprocess.Popen(
-                [sys.executable, "-m", "worker", "review"], env=os.environ | settings, stdout=log, stderr=log
+                [sys.executable, "-m", "mimamori", "review"],
+                env=os.environ | settings,
+                stdout=log,
+                stderr=log,
             )
         self.workers.insert(0, desk)
         address = f"http://127.0.0.1:{port}"

@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.adapt import adapt
-from export.build import build_bundle
-from export.evaluate import evaluate
-from export.half import halve
-from export.recipe import shipped_recipe
+from engine.bundle import Bundle
+from engine.devices.openvino import precisions
+from engine.load import load_engine, open_reader
+from engine.task import SHIPPED, load_task
+from export.adapting.adapt import adapt
+from export.building.build import build_bundle
+from export.building.recipe import shipped_recipe
+from export.evaluating.evaluate import evaluate
+from export.examples import read_examples, shipped_examples
+from export.exporting.half import halve
 from schemas.events import Thresholds
-from worker.bundle import Bundle
-from worker.engine import load_engine, open_reader
-from worker.engine.openvino_device import precisions
-from worker.task import SHIPPED, load_task, read_examples, shipped_examples
 
 TASK = load_task("stress")
 TEXTS = [

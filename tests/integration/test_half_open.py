@@ -60,7 +60,7 @@ def started(command: list[str], log: Path, **settings: str) -> Iterator[int]:
     """A server with as many files as a process gets by default; yields the port it logs."""
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "worker", *command],
+            [sys.executable, "-m", "mimamori", *command],
             env=os.environ | {f"MIMAMORI_{name}": value for name, value in settings.items()},
             stdout=output,
             stderr=output,

@@ -96,7 +96,7 @@ WORST: Final = (
 @pytest.mark.parametrize("name", COMMANDS if os.environ.get("HOSTILE_FILES") == "all" else WORST)
 def test_a_hostile_file_is_one_line(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-S", "-c", _MEASURED, sys.executable, "-m", "worker", *COMMANDS[name](tmp_path)],
+        [sys.executable, "-S", "-c", _MEASURED, sys.executable, "-m", "mimamori", *COMMANDS[name](tmp_path)],
         capture_output=True,
         text=True,
         timeout=GUARD_S,

@@ -16,10 +16,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 
 from tests.contract.test_broker_contract import Listener, make_again, poll_until, take
 from tests.integration.test_stream_kafka import PARTITIONS, Stream, Worker
-from worker.batch import Outbound
 from worker.errors import BrokerError
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
+from worker.kafka.record import Outbound
 from worker.kafka.topic_watch import TopicWatch
 
 

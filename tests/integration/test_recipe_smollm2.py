@@ -8,13 +8,13 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from export.build import build_bundle
-from export.exporter import Exported, export_model
-from export.forms import Form
-from export.recipe import read_recipe, shipped_recipe
-from worker.bundle import MANIFEST, Bundle
-from worker.reference import REFERENCE
-from worker.task import load_task
+from engine.bundle import MANIFEST, Bundle
+from engine.bundle.reference import REFERENCE
+from engine.task import load_task
+from export.building.build import build_bundle
+from export.building.recipe import read_recipe, shipped_recipe
+from export.exporting.exporter import Exported, export_model
+from export.exporting.forms import Form
 
 # An export takes a minute on two free cores (parsing the GGUF, tracing, the gates), more on busy ones.
 pytestmark = pytest.mark.timeout(400)

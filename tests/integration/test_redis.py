@@ -14,14 +14,14 @@ import msgspec
 import pytest
 import redis
 
-from worker.cache import LocalCache, RedisCache
-from worker.circuit import Circuit
-from worker.errors import SettingsError
-from worker.redis_client import RedisClient, ping
-from worker.sandbox.redis_server import RedisServer
-from worker.sandbox.server import HOST
-from worker.scores import Scores
-from worker.seal import cache_key, seal
+from engine.errors import SettingsError
+from engine.scores import Scores
+from mimamori.sandbox.redis_server import RedisServer
+from mimamori.sandbox.server import HOST
+from worker.cache.circuit import Circuit
+from worker.cache.key import cache_key, seal
+from worker.cache.redis_client import RedisClient, ping
+from worker.cache.score_cache import LocalCache, RedisCache
 
 SECRET = b"a secret of sixteen or more"
 BUNDLE = "fingerprint"

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from worker.cache import LocalCache, RedisCache
-from worker.circuit import Circuit
-from worker.errors import SettingsError
-from worker.redis_client import RedisClient, ping
-from worker.sandbox.redis_server import RedisServer, find_redis
-from worker.sandbox.server import HOST, Server, choose_port
-from worker.scores import Scores
+from engine.errors import SettingsError
+from engine.scores import Scores
+from mimamori.sandbox.redis_server import RedisServer, find_redis
+from mimamori.sandbox.server import HOST, Server, choose_port
+from worker.cache.circuit import Circuit
+from worker.cache.redis_client import RedisClient, ping
+from worker.cache.score_cache import LocalCache, RedisCache
 
 RIGHTS = "~mimamori:* +get +mget +set +ping +info"  # what docs/deploy.md says an ACL needs
 USER = ["--user", "mimamori", "on", ">right", *RIGHTS.split()]
@@ -191,9 +191,9 @@ def test_the_master_that_sentinels_name_is_used_and_after_it_dies_the_next(
     assert refill(cache)
     assert told["error"] == 0
     assert ping(url)[0].isdigit()
-    with redis.Redis.from_url(master.url) as client:
+    with redis.Redis.from_url(master.url, socket_timeout=None) as client:
         assert client.dbsize() == len(TEXTS)
-        client.wait(1, 5000)
+        assert client.wait(1, 30_000) == 1, "a master waits 5 s for more replicas before it fills the first"
     master.kill()
     assert not refill(cache)
     wait_for(lambda: refill(cache), "the replica to be promoted")

@@ -27,9 +27,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     NewTopic,
 )
 
+from mimamori.sandbox import Sandbox
 from schemas.codec import decode, encode
 from schemas.events import Origin, ReviewCase, ReviewDecision, Severity
-from worker.sandbox import Sandbox
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -169,7 +169,7 @@ class DeskProcess:
     def start(self) -> Self:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "review"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "mimamori", "review"], env=self._environment, stdout=log, stderr=log
             )
         return self
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from mimamori.errors import SandboxError
+from mimamori.sandbox import Sandbox, java
+from mimamori.sandbox.class_archive import ClassArchive
+from mimamori.sandbox.redis_server import RedisServer
+from mimamori.sandbox.server import HOST, is_free
 from schemas.topics import load_topics
-from worker.errors import SandboxError
 from worker.kafka.topics import apply_topics, read_topics
-from worker.sandbox import Sandbox, java
-from worker.sandbox.class_archive import ClassArchive
-from worker.sandbox.redis_server import RedisServer
-from worker.sandbox.server import HOST, is_free
 
 OWN_SETTINGS = ("KAFKA_BOOTSTRAP", "REDIS_URL", "KAFKA_HOME", "MAVEN_CENTRAL_URL")
 
@@ -93,7 +93,7 @@ def test_a_given_folder_keeps_its_data_and_serves_one_sandbox(tmp_path: Path) ->
 @pytest.mark.parametrize("how", ["exit", "term", "kill"])
 def test_servers_end_with_the_process_that_started_them(sandbox: Sandbox, how: str) -> None:
     program = (
-        "import sys; from worker.sandbox import Sandbox\n"
+        "import sys; from mimamori.sandbox import Sandbox\n"
         "s = Sandbox().start(); print(s.bootstrap, s.redis_url, s.folder, flush=True)\n"
         "sys.stdin.read()"  # and does not stop it
     )
@@ -266,7 +266,7 @@ def test_without_the_wheel_a_java_of_17_or_newer_is_found(
 
 
 def test_no_redis_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("worker.sandbox.redis_server.find_spec", lambda _: None)
+    monkeypatch.setattr("mimamori.sandbox.redis_server.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SandboxError, match=r"no Redis server.*--no-redis"):
         Sandbox().start()
@@ -296,7 +296,7 @@ def test_a_class_archive_is_kept_once_and_one_that_does_not_fit_is_ignored(
 def test_the_command_makes_topics_says_what_to_export_and_ends_on_a_signal(
     sandbox: Sandbox, number: signal.Signals, tmp_path: Path
 ) -> None:
-    command = "from worker.cli import main; main()"
+    command = "from mimamori.cli import main; main()"
     options = ["--data", str(tmp_path), "--redis-port", "0", "--topic-prefix", f"cli{number}."]
     with subprocess.Popen(
         [sys.executable, "-c", command, "sandbox", *options],

@@ -21,9 +21,9 @@ import pytest
 import schemas
 from schemas.events import Label, Message
 from tests.contract.test_broker_contract import Listener
-from worker.batch import Partition
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.reader import Reader
+from worker.kafka.record import Partition
 from worker.kafka.sender import Sender
 from worker.kafka.topics import apply_topics
 from worker.settings import GroupProtocol

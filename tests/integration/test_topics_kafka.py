@@ -14,8 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 )
 from typer.testing import CliRunner
 
+from mimamori.cli.topics import topics
 from schemas.topics import TopicDefinition, load_topics
-from worker.cli.topics import topics
 from worker.errors import BrokerError
 from worker.kafka.topics import apply_topics, read_topics
 

@@ -21,13 +21,13 @@ import confluent_kafka as ck
 import msgspec
 import pytest
 
+from engine.bundle import Bundle
+from mimamori.sandbox import Sandbox
 from schemas import load_topics
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 from tests.fakes.tiny_llama import TASK as BYTES_TASK
 from tests.fakes.tiny_llama import write_tiny_llama
-from worker.bundle import Bundle
 from worker.kafka.topics import apply_topics
-from worker.sandbox import Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a library is preloaded as Linux does it")
 
@@ -133,7 +133,7 @@ def free_network() -> list[str]:
 
 
 def test_what_these_libraries_do_by_themselves_is_seen(watched: Watched) -> None:
-    """If this fails, they report otherwise or no more: look again at `worker/quiet.py`.
+    """If this fails, they report otherwise or no more: look again at `engine/quiet.py`.
 
     ONNX Runtime calls home ten seconds later (mobile.events.data.microsoft.com); its files come at once.
     """
@@ -146,9 +146,9 @@ def test_what_these_libraries_do_by_themselves_is_seen(watched: Watched) -> None
 @pytest.mark.parametrize(
     "imports",
     [
-        "worker.engine.openvino_device, worker.engine.onnxruntime_device",
-        "worker.engine.quantise",
-        "export.half",
+        "engine.devices.openvino, engine.devices.onnxruntime",
+        "engine.devices.quantise",
+        "export.exporting.half",
     ],
 )
 def test_python_that_imports_a_part_is_quiet(watched: Watched, imports: str) -> None:
@@ -184,7 +184,7 @@ def test_the_commands_reach_the_configured_servers_alone(
     }
     rows = tmp_path / "rows.csv"
     rows.write_text("id,text\n1,we are all right\n2,long week\n")
-    mimamori = "-m", "worker"
+    mimamori = "-m", "mimamori"
     with (
         watched.living(*mimamori, "run", **settings, DEVICE="cpu", HEALTH_PORT="0"),
         watched.living(
@@ -210,7 +210,7 @@ def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     model, examples = write_tiny_llama(tmp_path / "model"), tmp_path / "examples.jsonl"
     task = tmp_path / "task.yaml"
     task.write_bytes(msgspec.yaml.encode(BYTES_TASK))
-    mimamori = "-m", "worker"
+    mimamori = "-m", "mimamori"
     export = "export", "--model", str(model), "--task", str(task), "--form", "joined", "--device", "cpu"
     watched.run(*mimamori, *export, "--out", str(tmp_path / "exported"), before=nowhere)
     recipe = tmp_path / "exported.recipe"

@@ -10,25 +10,17 @@ import structlog
 import typer
 from typer.testing import CliRunner
 
-from export.adapt import AdaptReport, adapt
-from export.cut import cut_graph
-from export.evaluate import evaluate
+from engine.bundle import CALIBRATION, MODEL, WEIGHTS, Bundle, Calibration, read_manifest, write_manifest
+from engine.errors import BundleError, TaskError
+from engine.load import load_engine
+from export.adapting.adapt import AdaptReport, adapt
+from export.adapting.cut import cut_graph
+from export.evaluating.evaluate import evaluate
+from export.examples import LabelledExample
+from mimamori.cli import adapt as commands
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
-from worker.bundle import (
-    CALIBRATION,
-    MODEL,
-    WEIGHTS,
-    Bundle,
-    Calibration,
-    read_manifest,
-    write_manifest,
-)
-from worker.cli import adapt as commands
-from worker.engine import load_engine
-from worker.engine.canned import CannedEngine
-from worker.errors import BundleError, TaskError
-from worker.task import LabelledExample
 
 LEVELS = TASK.level_names
 EXAMPLES = [

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from export.heads import Vectors, choose, fit_platt, fit_severity, standard
-from worker.engine.reading import sigmoid, softmax
+from engine.reading.engines import sigmoid, softmax
+from export.adapting.heads import Vectors, choose, fit_platt, fit_severity, standard
 
 LAYERS, HIDDEN, COUNT = 10, 12, 40
 LABELS = np.arange(COUNT) % 2

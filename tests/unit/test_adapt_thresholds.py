@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.thresholds import allowed, conformal_bounds, needed
+from export.adapting.thresholds import allowed, conformal_bounds, needed
 
 SCORES = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=120)
 RATES = st.floats(0.02, 0.5)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from bench.yardstick.flops import Shape, mean_flop, message_flop, shape_of
-from export.recipe import read_recipe, shipped_recipe
+from export.building.recipe import read_recipe, shipped_recipe
 
 # Two layers of hidden size 4, one head of 4, an MLP of 8: q k v o are 4 x 4, gate up down 4 x 8.
 _TINY = Shape(layers=2, weights=2 * (4 * 16 + 3 * 32), heads=1, head_dim=4, label_weights=4 * 2)

@@ -9,8 +9,8 @@ from bench.yardstick.ride import Ride, Sample
 from bench.yardstick.scaling import steady
 from bench.yardstick.stream_page import markdown
 from bench.yardstick.stream_report import BARE, OURS, PLAIN, StreamReport
-from worker.decode import decode
 from worker.errors import RecordError
+from worker.stream.decode import decode
 
 
 def test_each_malformed_record_is_refused_for_the_reason_the_benchmark_expects() -> None:
@@ -49,14 +49,14 @@ def test_ratios_are_of_medians_and_of_what_was_measured_alone() -> None:
 
 
 def test_the_page_has_every_lane_its_spread_and_its_ratios() -> None:
-    page = markdown(report(), "python bench/stream.py")
+    page = markdown(report(), "python -m bench.stream")
     assert "| **mimamori** | repeated | 60 (59-69) | 20.0 | 0 |" in page
     assert page.index("| mimamori at-least-once |") < page.index("| confluent-kafka |")
     assert "0.60 | 0.5 or more" in page
 
 
 def test_the_constants_are_those_of_the_run() -> None:
-    constants = report().constants("python bench/stream.py")
+    constants = report().constants("python -m bench.stream")
     assert constants["stream"]["cached_records_per_s"] == 60
     assert constants["stream"]["fresh_records_per_s"] == 6
     assert "device" not in constants  # no engine was measured: what was known of it stays

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import DeviceError
+from engine.scores import Scores
+from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.worker_app import POLICY
-from worker.batch import Batch, Entry, Record
-from worker.bisection import CONTROL, read_in_halves
-from worker.cache import NoCache
-from worker.decode import decode
-from worker.engine.canned import CannedEngine
-from worker.errors import DeviceError
-from worker.scores import Scores
-from worker.screener import Screener
+from worker.cache.score_cache import NoCache
+from worker.kafka.record import Record
+from worker.stream.batch import Batch, Entry
+from worker.stream.bisection import CONTROL, read_in_halves
+from worker.stream.decode import decode
+from worker.stream.screener import Screener
 
 TEXTS = [f"text {number}" for number in range(12)]
 

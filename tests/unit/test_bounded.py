@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from worker.bounded import Bounded
+from worker.cache.bounded import Bounded
 
 
 def test_an_answer_and_an_error_come_as_they_are() -> None:

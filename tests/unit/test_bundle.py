@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.bundle import CALIBRATION, HEADS, MANIFEST, Bundle, Manifest, read_manifest, write_manifest
+from engine.errors import BundleError
 from tests.fakes.tiny_bundle import HIDDEN, write_tiny_bundle
-from worker.bundle import CALIBRATION, HEADS, MANIFEST, Bundle, Manifest, read_manifest, write_manifest
-from worker.errors import BundleError
 
 
 def rewrite(path: Path, **changes: object) -> None:

@@ -10,13 +10,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from engine.bundle import MANIFEST, TOKENIZER, WEIGHTS, Bundle, read_manifest, write_manifest
+from engine.bundle.signature import SIGNATURE, Trust, make_keys, sign, verify
+from engine.errors import BundleError, SettingsError
+from engine.load import load_engine
 from tests.fakes.hostile_files import manifest_with, model_reading
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from tests.fakes.worker_app import settings
-from worker.bundle import MANIFEST, TOKENIZER, WEIGHTS, Bundle, read_manifest, write_manifest
-from worker.engine import load_engine
-from worker.errors import BundleError, SettingsError
-from worker.signature import SIGNATURE, Trust, make_keys, sign, verify
 from worker.startup import start
 
 

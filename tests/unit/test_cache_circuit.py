@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.circuit import Circuit
+from worker.cache.circuit import Circuit
 
 
 class Clock:

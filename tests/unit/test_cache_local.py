@@ -2,11 +2,11 @@ from collections import Counter
 
 import pytest
 
-from worker.cache import LocalCache, NoCache, RedisCache, ScoreCache, open_cache
-from worker.errors import SettingsError
-from worker.metrics import Metrics
-from worker.scores import Scores
+from engine.errors import SettingsError
+from engine.scores import Scores
+from worker.cache.score_cache import LocalCache, NoCache, RedisCache, ScoreCache, open_cache
 from worker.settings import Settings
+from worker.telemetry.metrics import Metrics
 
 SCORES = Scores(risk=0.5, severity=None, windows=1, truncated=False)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.scores import Scores
-from worker.seal import PREFIX, SEAL_BYTES, cache_key, is_sound, seal, unseal
+from engine.scores import Scores
+from worker.cache.key import PREFIX, SEAL_BYTES, cache_key, is_sound, seal, unseal
 
 SECRET = b"a secret of sixteen or more"
 KEY = cache_key(SECRET, "bundle", "a text")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import schemas
 from schemas.events import Message
-from worker.decode import decode, within
 from worker.errors import RecordError
+from worker.stream.decode import decode, within
 
 TASK, LIMIT = "stress", 1000
 SECRET = "nobody else may read this"  # noqa: S105 - a message's text

@@ -2,10 +2,10 @@ from typing import get_args
 
 import pytest
 
-from worker.engine import openvino_device
-from worker.engine.choice import choose
-from worker.engine.contract import DeviceChoice, Precision, PrecisionChoice
-from worker.errors import DeviceError
+from engine.devices import openvino as openvino_device
+from engine.devices.choice import choose
+from engine.devices.device import DeviceChoice, Precision, PrecisionChoice
+from engine.errors import DeviceError
 
 PLAIN: list[Precision] = ["fp32"]
 WITH_BF16: list[Precision] = ["fp32", "bf16"]
@@ -65,6 +65,6 @@ def test_what_cannot_be_had_is_refused_with_advice(
 def test_cuda_without_a_gpu_build_never_becomes_the_cpu(
     monkeypatch: pytest.MonkeyPatch, precision: PrecisionChoice
 ) -> None:
-    monkeypatch.setattr("worker.engine.onnxruntime_device.devices", lambda: ["cpu"])
+    monkeypatch.setattr("engine.devices.onnxruntime.devices", lambda: ["cpu"])
     with pytest.raises(DeviceError, match="extra gpu and an NVIDIA GPU"):
         choose("cuda", precision)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.bundle import Windowing
-from worker.engine.cutting import Cutter, Rows, joined
-from worker.engine.reading import discounted, logit
+from engine.bundle import Windowing
+from engine.reading.cutting import Cutter, Rows, joined
+from engine.reading.engines import discounted, logit
 
 WINDOWING = Windowing(tokens=12, overlap=6, whole=32, sentences=True)
 PLAIN = Windowing(tokens=12, overlap=4, whole=12, sentences=False)

@@ -6,12 +6,13 @@ import onnx
 import pytest
 from tokenizers import Tokenizer
 
+from engine.bundle import MODEL, TOKENIZER, Bundle, Heads
+from engine.devices import openvino as openvino_device
+from engine.devices.device import Graph, Precision
+from engine.devices.openvino import OpenVinoDevice, precisions
+from engine.errors import BundleError, DeviceError, SettingsError
+from engine.load import load_engine, open_reader
 from tests.fakes.tiny_bundle import BYTES, MARKER, write_tiny_bundle
-from worker.bundle import MODEL, TOKENIZER, Bundle, Heads
-from worker.engine import load_engine, open_reader, openvino_device
-from worker.engine.contract import Graph, Precision
-from worker.engine.openvino_device import OpenVinoDevice, precisions
-from worker.errors import BundleError, DeviceError, SettingsError
 
 
 @pytest.fixture

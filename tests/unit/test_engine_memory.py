@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.engine.memory import release_pages
+from engine.devices.memory import release_pages
 
 SIZE = 8 << 20
 SMAPS = Path("/proc/self/smaps")

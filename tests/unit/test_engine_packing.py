@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.packing import pack, windows
+from engine.reading.packing import pack, windows
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=80)
 

@@ -7,14 +7,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from export.adapt import adapt
+from engine.bundle import Bundle
+from engine.bundle.reference import REFERENCE, Reference
+from engine.errors import BundleError, DeviceError
+from engine.load import load_engine, open_reader
+from engine.proof import TOLERANCES, prove
+from export.adapting.adapt import adapt
+from export.examples import LabelledExample
 from tests.fakes.tiny_bundle import HIDDEN, LAYERS, TASK, write_tiny_bundle
-from worker.bundle import Bundle
-from worker.engine import load_engine, open_reader
-from worker.engine.proof import TOLERANCES, prove
-from worker.errors import BundleError, DeviceError
-from worker.reference import REFERENCE, Reference
-from worker.task import LabelledExample
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from export.adapt import adapt
+from engine.bundle import CALIBRATION, Bundle, Heads, write_manifest
+from engine.bundle.reference import REFERENCE
+from engine.errors import BundleError, DeviceError, SettingsError, TaskError
+from engine.load import load_engine
+from engine.proof import TOLERANCES, head_scores
+from export.adapting.adapt import adapt
+from export.examples import LabelledExample
 from tests.fakes.tiny_bundle import HIDDEN, TASK, write_tiny_bundle
 from tests.fakes.worker_app import settings
-from worker.bundle import CALIBRATION, Bundle, Heads, write_manifest
-from worker.engine import load_engine
-from worker.engine.proof import TOLERANCES, head_scores
-from worker.errors import BundleError, DeviceError, SettingsError, TaskError
-from worker.reference import REFERENCE
 from worker.settings import Settings
 from worker.startup import policy_of
-from worker.task import LabelledExample
 
 EXAMPLES = [
     LabelledExample(text=word * n, at_risk=at_risk, severity=severity)

@@ -11,16 +11,17 @@ import pytest
 import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
 
-from export import attention, graph
-from export.families import FAMILIES
-from export.forms import FORMS, Form
+from engine.bundle import MODEL, Windowing
+from engine.errors import SettingsError
+from engine.load import load_engine
+from export.errors import ExportError
+from export.exporting import attention, graph
+from export.exporting.families import FAMILIES
+from export.exporting.forms import FORMS, Form
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import TASK
 from tests.fakes.tiny_models import ORIGINAL_CONTEXT, SHAPES, write_tiny_model
-from worker.bundle import MODEL, Windowing
-from worker.engine import load_engine
-from worker.errors import ExportError, SettingsError
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -141,7 +142,7 @@ def test_longrope_is_read_up_to_its_original_context(tmp_path: Path, monkeypatch
     room = ORIGINAL_CONTEXT - used - suffix
     for size in (room, room + 1):
         monkeypatch.setattr(
-            "worker.bundle.PROMPTED", Windowing(tokens=size, overlap=0, whole=size, sentences=False)
+            "engine.bundle.bundle.PROMPTED", Windowing(tokens=size, overlap=0, whole=size, sentences=False)
         )
         with nullcontext() if size == room else pytest.raises(SettingsError, match="a shorter prompt"):
             load_engine(bundle, device="cpu", threads=1, device_tokens=5000)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.forms import BLOCKED, Part, joined, merged
+from export.exporting.forms import BLOCKED, Part, joined, merged
 
 HEADS, GROUPS, WIDTH = 2, 3, 8
 

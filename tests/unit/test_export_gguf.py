@@ -10,14 +10,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from export import layout
-from export.build import build_bundle
-from export.recipe import read_recipe
+from export.building import layout
+from export.building.build import build_bundle
+from export.building.recipe import read_recipe
+from export.errors import ExportError
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.tiny_gguf import write_tiny_gguf
 from tests.fakes.tiny_llama import TASK
 from tests.fakes.tiny_models import SHAPES, tiny_config, tiny_model, write_tiny_model
-from worker.errors import ExportError
 
 # What transformers takes for granted in a GGUF of the family, and room for the tokens it adds.
 GGUF_SHAPES: dict[str, dict[str, Any]] = {

@@ -7,13 +7,14 @@ import numpy as np
 import onnx
 import pytest
 
-from export.adapt import adapt
-from export.half import halve
+from engine.bundle import MODEL, WEIGHTS, Bundle
+from engine.errors import DeviceError
+from engine.load import load_engine, open_reader
+from export.adapting.adapt import adapt
+from export.errors import ExportError
+from export.examples import LabelledExample
+from export.exporting.half import halve
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
-from worker.bundle import MODEL, WEIGHTS, Bundle
-from worker.engine import load_engine, open_reader
-from worker.errors import DeviceError, ExportError
-from worker.task import LabelledExample
 
 TEXTS = ["ok", "I can't sleep, and work never ends", "?" * 90]
 EXAMPLES = [

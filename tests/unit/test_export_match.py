@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.match import match_weights
-from export.tensors import Derivation
-from worker.errors import ExportError
+from export.building.tensors import Derivation
+from export.errors import ExportError
+from export.exporting.match import match_weights
 
 HEADS, LABELS = (4, 2), (5, 1, 3)
 

@@ -11,17 +11,17 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, BartConfig, BertConfig, GPT2Config, T5Config
 
-from export import attention, exporter
-from export.exporter import export_model
-from export.forms import FORMS
-from export.graph import trace
-from export.prompt import Shot
+from engine.bundle import Bundle
+from engine.task import Task
+from export.errors import ExportError
+from export.exporting import attention, exporter
+from export.exporting.exporter import export_model
+from export.exporting.forms import FORMS
+from export.exporting.graph import trace
+from export.exporting.prompt import Shot
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import LLAMA3_ROPE, TASK, write_tiny_llama
-from worker.bundle import Bundle
-from worker.errors import ExportError
-from worker.task import Task
 
 
 @pytest.fixture(autouse=True, scope="module")

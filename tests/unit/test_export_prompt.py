@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from export.prompt import Shot, check_context, label_tokens, plain_template, solved, split_prompt
+from engine.bundle import Prompt
+from engine.task import Task
+from export.errors import ExportError
+from export.examples import LabelledExample
+from export.exporting.prompt import Shot, check_context, label_tokens, plain_template, solved, split_prompt
 from tests.fakes.tiny_bundle import TASK
-from worker.bundle import Prompt
-from worker.errors import ExportError
-from worker.task import LabelledExample, Task
 
 
 def _letters(text: str) -> list[int]:

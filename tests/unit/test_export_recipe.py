@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from export.build import build_bundle
-from export.exporter import Exported
-from export.recipe import RECIPE, read_recipe, shipped_recipe
+from engine.bundle import MODEL, WEIGHTS, Bundle
+from engine.errors import BundleError
+from export.building.build import build_bundle
+from export.building.recipe import RECIPE, read_recipe, shipped_recipe
+from export.exporting.exporter import Exported
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.tiny_llama import TASK, write_tiny_llama
-from worker.bundle import MODEL, WEIGHTS, Bundle
-from worker.errors import BundleError
 
 TORCHLESS = """
 import sys

@@ -8,19 +8,20 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from export import seq2seq
-from export.adapt import adapt
-from export.build import build_bundle
-from export.evaluate import evaluate
+from engine.bundle import Bundle
+from engine.errors import BundleError, SettingsError
+from engine.load import load_engine, open_reader
+from engine.reading.engines import softmax
+from export.adapting.adapt import adapt
+from export.building.build import build_bundle
+from export.errors import ExportError
+from export.evaluating.evaluate import evaluate
+from export.examples import LabelledExample
+from export.exporting import seq2seq
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun
 from tests.fakes.tiny_llama import TASK
 from tests.fakes.tiny_models import SEQ2SEQ, write_tiny_model
-from worker.bundle import Bundle
-from worker.engine import load_engine, open_reader
-from worker.engine.reading import softmax
-from worker.errors import BundleError, ExportError, SettingsError
-from worker.task import LabelledExample
 
 TEXTS = ["ok", "I cannot sleep, again and again", "", "lunch? " * 40]
 

@@ -11,14 +11,14 @@ import pytest
 import structlog
 
 import schemas
+from engine.errors import SettingsError
 from schemas.events import Message
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, settings, wait_for
-from worker.batch import Offsets, Outbound, Record
-from worker.errors import SettingsError
-from worker.health import Health
 from worker.kafka import Consumer, Membership, RebalanceListener
-from worker.metrics import CATALOGUE, Metrics
+from worker.kafka.record import Offsets, Outbound, Record
+from worker.telemetry.health import Health
+from worker.telemetry.metrics import CATALOGUE, Metrics
 
 
 class State:
@@ -95,7 +95,7 @@ def test_probes_are_answered_side_by_side(state: State) -> None:
 def test_who_does_not_finish_asking_is_hung_up_on(
     sent: bytes, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.health.ASKING_S", 0.2)
+    monkeypatch.setattr("worker.telemetry.health.ASKING_S", 0.2)
     with (
         Health("127.0.0.1", 0, Metrics(), lambda: state.live, lambda: state.ready) as server,
         socket.create_connection(("127.0.0.1", server.port), 20) as idle,
@@ -107,7 +107,7 @@ def test_who_does_not_finish_asking_is_hung_up_on(
 def test_the_longest_asking_goes_where_there_are_too_many(
     health: Health, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.health.CONNECTIONS", 2)
+    monkeypatch.setattr("worker.telemetry.health.CONNECTIONS", 2)
     with ExitStack() as held:
         address = ("127.0.0.1", health.port)
         first, second = (held.enter_context(socket.create_connection(address, 20)) for _ in range(2))

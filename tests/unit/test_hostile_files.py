@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from export.build import build_bundle
+from engine.bundle import TOKENIZER, Bundle, tokenizer_trial
+from engine.bundle.tokenizer_trial import try_tokenizer
+from engine.errors import BundleError, DeviceError, TaskError
+from engine.load import open_reader
+from engine.task import load_task
+from export.building.build import build_bundle
 from tests.fakes import hostile_files as hostile
-from worker import tokenizer_trial
-from worker.bundle import TOKENIZER, Bundle
-from worker.engine import open_reader
-from worker.errors import BundleError, DeviceError, TaskError
-from worker.task import load_task
-from worker.tokenizer_trial import try_tokenizer
 
 
 def one_line(refusal: pytest.ExceptionInfo[Exception]) -> None:

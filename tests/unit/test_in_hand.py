@@ -6,14 +6,16 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from engine.errors import DeviceError
+from engine.scores import Scores
 from tests.fakes.memory_broker import MemoryInHandTopic
-from worker.batch import Batch, Entry, Partition, Record
-from worker.decode import decode
-from worker.errors import BrokerError, DeviceError, RecordError, RetryableError
-from worker.in_hand import InHand
-from worker.metrics import Metrics
-from worker.scores import Scores
-from worker.suspicion import Held, Note
+from worker.errors import BrokerError, RecordError, RetryableError
+from worker.kafka.record import Partition, Record
+from worker.stream.batch import Batch, Entry
+from worker.stream.decode import decode
+from worker.stream.in_hand import InHand
+from worker.stream.suspicion import Held, Note
+from worker.telemetry.metrics import Metrics
 
 PLACE = ("messages", 0)
 OTHER = ("messages", 1)

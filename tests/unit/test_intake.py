@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.scores import Scores
 from tests.fakes.memory_broker import MemoryInHandTopic
 from tests.fakes.worker_app import settings
-from worker.assignment import Assignment
-from worker.batch import Batch, Record
-from worker.cache import NoCache
-from worker.in_hand import InHand
-from worker.intake import Intake, backoff_s
+from worker.cache.score_cache import NoCache
 from worker.kafka import Membership
-from worker.metrics import Metrics
-from worker.scores import Scores
-from worker.suspicion import Accused, Note, Suspect
+from worker.kafka.record import Record
+from worker.stream.batch import Batch
+from worker.stream.epochs import Assignment
+from worker.stream.in_hand import InHand
+from worker.stream.intake import Intake, backoff_s
+from worker.stream.suspicion import Accused, Note, Suspect
+from worker.telemetry.metrics import Metrics
 
 Step = Callable[[], Sequence[Record]]
 
@@ -164,7 +165,7 @@ def test_an_old_batch_waits_for_company_while_one_stands_before_the_model() -> N
         return []
 
     # Whenever the clock is read, another second has passed: every batch is old.
-    with mock.patch("worker.intake.time.monotonic", itertools.count().__next__):
+    with mock.patch("worker.stream.intake.time.monotonic", itertools.count().__next__):
         fixture.run(*[lambda n=n: [record(n)] for n in range(4)], finish_one)
     assert [len(batch.entries) for batch in fixture.taken()] == [1, 1, 2]
 
@@ -218,7 +219,7 @@ def test_tokens_in_flight_stay_within_their_bound_and_every_record_still_gets_it
 
     texts = ["x" * (1 + length) for length in lengths]
     send = [lambda: [record(n, text) for n, text in enumerate(texts)]]
-    with mock.patch("worker.intake.IDLE_POLL_S", 0):
+    with mock.patch("worker.stream.intake.IDLE_POLL_S", 0):
         fixture.run(*send, *[finish_one] * (2 * len(texts) + 2), while_paused=True)
     seen += [entry.record.offset for batch in fixture.taken() for entry in batch.entries]
     assert seen == list(range(len(texts)))

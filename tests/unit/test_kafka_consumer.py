@@ -3,9 +3,9 @@
 import pytest
 
 from tests.contract.test_broker_contract import Listener
-from worker.batch import Record
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.places import Places
+from worker.kafka.record import Record
 from worker.settings import GroupProtocol
 
 

@@ -1,7 +1,7 @@
 """Offsets that producers made up, held against the end of the partition."""
 
-from worker.batch import Record
 from worker.kafka.places import FAULT, Places
+from worker.kafka.record import Record
 
 PLACE = ("messages", 0)
 

@@ -8,14 +8,14 @@ import pytest
 import structlog
 
 import schemas
+from engine.errors import DeviceError, FatalError
+from engine.scores import Scores
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Message
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, settings, wait_for
-from worker.engine.canned import CannedEngine
-from worker.errors import DeviceError, FatalError
 from worker.kafka import Consumer, RebalanceListener
-from worker.logs import configure_logs, where
-from worker.scores import Scores
+from worker.telemetry.logs import configure_logs, where
 
 SECRET = "the words of someone in need"  # noqa: S105 - a message's text
 NAMES = schemas.topic_names()

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.utils import floatToGoString
 
 from schemas.events import DeadLetter, Label
-from worker.histogram import BatchHistogram
-from worker.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, Metrics
+from worker.telemetry.histogram import BatchHistogram
+from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, Metrics
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station"}

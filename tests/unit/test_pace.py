@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pace import FIRST, Pace
+from worker.stream.pace import FIRST, Pace
 
 
 def test_before_anything_is_measured_batches_are_small() -> None:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.bundle import PROMPTED, Bundle, Calibration
+from engine.errors import SettingsError
+from engine.policy import Policy, expected_severity, primary_language, priority, verdict
+from engine.scores import Scores
 from schemas.events import Thresholds
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from tests.fakes.worker_app import settings
-from worker.bundle import PROMPTED, Bundle, Calibration
-from worker.errors import SettingsError
-from worker.policy import Policy, expected_severity, primary_language, priority, verdict
-from worker.scores import Scores
 from worker.startup import policy_of
 
 MILDEST_FIRST = ["clear", "uncertain", "at_risk"]

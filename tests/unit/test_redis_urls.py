@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import SettingsError
-from worker.redis_client import RedisClient
+from engine.errors import SettingsError
+from worker.cache.redis_client import RedisClient
 from worker.settings import load_settings
 
 SECRET = "hunter2-hunter2-hunter2"  # noqa: S105 - stands for one

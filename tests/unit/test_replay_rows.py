@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import TaskError
+from mimamori.replay import message_key, read_messages
 from schemas.events import Message
-from worker.errors import TaskError
-from worker.replay import message_key, read_messages
 
 SECRET = "nobody else may read this"  # noqa: S105 - a message's text
 

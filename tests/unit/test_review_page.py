@@ -13,7 +13,7 @@ from review.guard import SECURITY_HEADERS, refusal
 from review.html import KINDS, REASONS, UNREAD, age, link, render_queue
 from review.queue import Filter, Page
 from schemas.events import Origin, ReviewCase, Severity
-from worker.unread import UNREAD as OPENS_A_CASE
+from worker.stream.unread import UNREAD as OPENS_A_CASE
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})

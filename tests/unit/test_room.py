@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
+from engine.scores import Scores
 from schemas.events import DeadLetter, Event, Label, Message, Origin, ReviewCase
 from schemas.topics import load_topics
 from tests.fakes.worker_app import POLICY, settings
-from worker.batch import Entry, Record
-from worker.decode import decode
 from worker.errors import BrokerError, RecordError
+from worker.kafka.record import Record
 from worker.kafka.topics import TopicState
-from worker.outcome import Outcomes
-from worker.room import AROUND, SMALLEST, batch_size, encode_within, find_room
-from worker.scores import Scores
+from worker.stream.batch import Entry
+from worker.stream.decode import decode
+from worker.stream.outcome import Outcomes
+from worker.stream.room import AROUND, SMALLEST, batch_size, encode_within, find_room
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 MOST = SMALLEST - AROUND

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.errors import TaskError
+from engine.task import load_task
+from export.examples import LabelledExample, read_examples
+from export.rows import Separator
+from mimamori.replay import read_messages
 from schemas.events import Message
-from worker.errors import TaskError
-from worker.replay import read_messages
-from worker.rows import Separator
-from worker.task import LabelledExample, load_task, read_examples
 
 STRESS = load_task("stress")
 

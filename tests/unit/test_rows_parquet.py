@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from worker.errors import SettingsError, TaskError
-from worker.replay import read_messages
-from worker.rows import parquet
-from worker.task import load_task, read_examples
+from engine.errors import SettingsError, TaskError
+from engine.task import load_task
+from export.examples import read_examples
+from export.rows import parquet
+from mimamori.replay import read_messages
 
 FUZZED = int(os.environ.get("MIMAMORI_TEST_FUZZED_PARQUET", "6"))  # 500 for the long run
 TEXTS = ["见守り, \"quoted\" and\r\n'more'", "\0", "I was fine at first, then I wanted to end it all"]
@@ -140,7 +141,7 @@ def test_nothing_but_a_parquet_file_imports_pyarrow(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text\nx\n")
     script = (
-        "import sys, pathlib, worker.replay as r; list(r.read_messages(pathlib.Path(sys.argv[1]))); "
+        "import sys, pathlib, mimamori.replay as r; list(r.read_messages(pathlib.Path(sys.argv[1]))); "
         "sys.exit('pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == 0

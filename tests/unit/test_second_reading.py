@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.disguise.twice import TwiceReadingEngine
+from engine.disguise.variant import vary
+from engine.language import LanguageDetector
+from engine.policy import Policy
+from engine.scores import Scores
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
-from worker.engine.canned import CannedEngine
-from worker.engine.language import LanguageDetector
-from worker.engine.twice import TwiceReadingEngine
-from worker.engine.variant import vary
-from worker.policy import Policy
-from worker.scores import Scores
 
 PLAIN = "I want to end it all"
 DISGUISES = {

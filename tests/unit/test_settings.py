@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import SettingsError
+from engine.errors import SettingsError
 from worker.settings import PREFIX, Settings, load_settings
 
 SECRET = "hunter2-hunter2-hunter2"  # noqa: S105 - stands for one

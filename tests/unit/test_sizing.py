@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from worker.cli import app
-from worker.errors import SettingsError
-from worker.sizing import (
+from engine.errors import SettingsError
+from mimamori.cli import app
+from mimamori.sizing import (
     LONGEST,
     MOST,
     Constants,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
+from mimamori.soak.checker import Checker, Findings
+from mimamori.soak.script import UNREAD, Script, message_id
 from schemas.events import DeadLetter, Label, Origin, ReviewCase, Thresholds
-from worker.soak.checker import Checker, Findings
-from worker.soak.script import UNREAD, Script, message_id
 
 TOPIC = "soak.messages"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.decode import decode
+from mimamori.soak.plan import FIRST, KINDS, LAST, SHAPES, plan
+from mimamori.soak.script import LONGEST_TEXT, REASONS, Script, message_id
 from worker.errors import RecordError
-from worker.soak.plan import FIRST, KINDS, LAST, SHAPES, plan
-from worker.soak.script import LONGEST_TEXT, REASONS, Script, message_id
+from worker.stream.decode import decode
 
 
 def test_a_plan_is_the_same_for_a_seed_and_another_for_another() -> None:

@@ -12,8 +12,8 @@ from contextlib import suppress
 import msgspec
 import pytest
 
-from worker.sandbox.server import HOST, choose_port
-from worker.soak.proxy import Turn
+from mimamori.sandbox.server import HOST, choose_port
+from mimamori.soak.proxy import Turn
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -36,7 +36,7 @@ class Proxied:
     def __init__(self, target: int) -> None:
         self.port = choose_port(0, "")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker.soak.proxy", f"{self.port}:{target}"],
+            [sys.executable, "-m", "mimamori.soak.proxy", f"{self.port}:{target}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from worker.errors import FatalError
-from worker.soak.launch import ZygoteLauncher
-from worker.soak.zygote import Report
+from engine.errors import FatalError
+from mimamori.soak.launch import ZygoteLauncher
+from mimamori.soak.zygote import Report
 
 ENTRY = "tests.unit.test_soak_zygote:entry"
 

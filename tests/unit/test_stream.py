@@ -15,18 +15,20 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 import schemas
+from engine.errors import DeviceError
+from engine.scores import Scores
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHandTopic, MemoryProducer
 from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
-from worker.batch import Batch, Entry, Offsets, Outbound, Record
-from worker.decode import decode
-from worker.engine.canned import CannedEngine
-from worker.errors import BrokerError, DeviceError
+from worker.errors import BrokerError
 from worker.kafka import Consumer, Membership, RebalanceListener
-from worker.metrics import Metrics
-from worker.scores import Scores
+from worker.kafka.record import Offsets, Outbound, Record
 from worker.settings import Settings
-from worker.suspicion import Accused, Note
+from worker.stream.batch import Batch, Entry
+from worker.stream.decode import decode
+from worker.stream.suspicion import Accused, Note
+from worker.telemetry.metrics import Metrics
 
 NAMES = schemas.topic_names()
 MESSAGES, LABELS, CASES, DEAD = NAMES[Message], NAMES[Label], NAMES[ReviewCase], NAMES[DeadLetter]
@@ -232,7 +234,7 @@ def test_a_void_batch_is_not_screened() -> None:
 def test_exactly_once_through_joins_leaves_losses_and_aborts(
     seed: int, workers: int, max_records: int, aborts: int
 ) -> None:
-    with mock.patch("worker.intake.BACKOFF_S", (0.001, 0.02)):  # dozens of aborts in a row
+    with mock.patch("worker.stream.intake.BACKOFF_S", (0.001, 0.02)):  # dozens of aborts in a row
         joins_leaves_losses_and_aborts(seed, workers, max_records, aborts)
 
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from worker.batch import Record
-from worker.suspicion import Accused, Held, Note, Suspect
+from worker.kafka.record import Record
+from worker.stream.suspicion import Accused, Held, Note, Suspect
 
 
 def record(offset: int, timestamp_ms: int = 7) -> Record:

@@ -12,19 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import TaskError
+from engine.task import SHIPPED, Task, load_task
+from export.examples import LabelledExample, read_examples, shipped_examples
+from mimamori.demo.stage import CONVERSATIONS as DEMO
 from schemas.events import Message
-from worker.errors import TaskError
-from worker.task import (
-    SHIPPED,
-    LabelledExample,
-    Task,
-    load_task,
-    read_examples,
-    shipped_examples,
-)
 
 TASKS = ("stress", "suicide-risk")
-DEMO = SHIPPED / "demo.jsonl"
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
 LABELLED = tuple(f"{task}.{part}" for task in TASKS for part in ("examples", "heldout"))
 PERSONAL = re.compile(r"https?:|www\.|\S@\S|\d{5,}")

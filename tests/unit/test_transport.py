@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.errors import SettingsError
+from engine.errors import SettingsError
 from worker.settings import load_settings
 from worker.transport import describe_kafka, describe_redis
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import schemas
 from schemas.events import DeadLetter, DeadLetterReason, Message, ReviewCase
-from worker.batch import Record
-from worker.unread import LONGEST_TEXT, UNREAD, unread_case
+from worker.kafka.record import Record
+from worker.stream.unread import LONGEST_TEXT, UNREAD, unread_case
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

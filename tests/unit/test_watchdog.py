@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_in_hand import batch_of, entry
-from worker.pace import Pace
-from worker.watchdog import EXIT_CODE, Watchdog
+from worker.stream.pace import Pace
+from worker.stream.watchdog import EXIT_CODE, Watchdog
 
 HUNG = """
 import ctypes, os, sys, threading

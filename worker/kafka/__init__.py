@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from worker.batch import Offsets, Outbound, Partition, Record
+from worker.kafka.record import Offsets, Outbound, Partition, Record
 
 # The consumer's place in its group at one generation: opaque, made by a Consumer, read by a Producer.
 Membership = Any

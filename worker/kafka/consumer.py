@@ -11,13 +11,13 @@ from typing import Any, cast
 import confluent_kafka as ck
 import structlog
 
-from worker.batch import Partition, Record
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
 from worker.kafka.fetched import consume, to_record
 from worker.kafka.membership import KafkaMembership, membership_of
 from worker.kafka.places import Places
+from worker.kafka.record import Partition, Record
 from worker.kafka.starts import Starts
 from worker.settings import GroupProtocol
 

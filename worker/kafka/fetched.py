@@ -12,7 +12,7 @@ from typing import cast
 
 import confluent_kafka as ck
 
-from worker.batch import Headers, Record
+from worker.kafka.record import Headers, Record
 
 AT_ONCE = 20
 MOST_HEADERS = 1000  # a record of 2 MiB has room for a million, of which the client reads 100,000

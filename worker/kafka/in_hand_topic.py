@@ -10,9 +10,9 @@ from typing import Any
 
 import confluent_kafka as ck
 
-from worker.batch import Partition
 from worker.errors import BrokerError, RetryableError
 from worker.kafka.client import log_error, make
+from worker.kafka.record import Partition
 
 READ_S = 10.0
 WRITE_S = 60.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from worker.batch import Partition, Record
+from worker.kafka.record import Partition, Record
 
 FAULT = "its producer gave it an offset beyond the end of the partition"
 

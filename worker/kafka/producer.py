@@ -8,10 +8,10 @@ from typing import Any
 import confluent_kafka as ck
 import structlog
 
-from worker.batch import Offsets, Outbound
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, offset_note
 from worker.kafka.client import log_error, make
+from worker.kafka.record import Offsets, Outbound
 
 log = structlog.get_logger()
 

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import confluent_kafka as ck
 
-from worker.batch import Record
 from worker.errors import BrokerError
 from worker.kafka.client import log_error
 from worker.kafka.fetched import consume, to_record
+from worker.kafka.record import Record
 
 TIMEOUT_S = 10.0
 RETRY_S = 0.05

@@ -4,9 +4,9 @@ from typing import Any, Self
 
 import confluent_kafka as ck
 
-from worker.batch import Headers
 from worker.errors import BrokerError
 from worker.kafka.client import log_error
+from worker.kafka.record import Headers
 
 FLUSH_S = 30.0
 

@@ -17,10 +17,10 @@ from typing import Any
 import confluent_kafka as ck
 import structlog
 
-from worker.batch import Partition
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Restart, offset_note
 from worker.kafka.offset_note import OffsetNote
+from worker.kafka.record import Partition
 from worker.kafka.topic_watch import TopicWatch
 
 log = structlog.get_logger()

@@ -1,0 +1,50 @@
+"""Reads and verifies a model bundle: the folder that holds everything one worker needs to screen.
+
+    model.onnx + model.onnx.data   the broadcast-prefix graph (cut at a layer, once adapted)
+    tokenizer.json                 read by `tokenizers`, without transformers
+    bundle.json                    manifest.py: source, task, prompt, label tokens, checksums
+    reference.npz                  what the original model answers to samples (reference.py)
+    heads.npz, calibration.json    once adapted: the linear heads and the thresholds
+    bundle.sig                     once signed (signature.py)
+
+The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file but the signature:
+it stands on every label and in every cache key. What bundle.json does not list is not opened. Nothing here
+imports a device library.
+"""
+
+from engine.bundle.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
+from engine.bundle.calibration import CALIBRATION, PROMPTED, Calibration, Windowing
+from engine.bundle.heads import HEADS, Heads
+from engine.bundle.manifest import (
+    FORMAT,
+    MANIFEST,
+    LabelToken,
+    Manifest,
+    Prompt,
+    Reading,
+    Source,
+    read_manifest,
+    write_manifest,
+)
+
+__all__ = [
+    "CALIBRATION",
+    "FORMAT",
+    "HEADS",
+    "MANIFEST",
+    "MODEL",
+    "PROMPTED",
+    "TOKENIZER",
+    "WEIGHTS",
+    "Bundle",
+    "Calibration",
+    "Heads",
+    "LabelToken",
+    "Manifest",
+    "Prompt",
+    "Reading",
+    "Source",
+    "Windowing",
+    "read_manifest",
+    "write_manifest",
+]

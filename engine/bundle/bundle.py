@@ -1,0 +1,126 @@
+"""Reads a bundle's folder and verifies all of it. Nothing here imports a device library."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from engine.bundle.calibration import CALIBRATION, LARGEST, PROMPTED, Calibration, Windowing, read_calibration
+from engine.bundle.files import (
+    Seen,
+    regular,
+    require_listed,
+    require_only,
+    require_same,
+    require_sizes,
+    sha256,
+)
+from engine.bundle.heads import HEADS, Heads, read_heads
+from engine.bundle.manifest import MANIFEST, Manifest, read_manifest
+from engine.bundle.reference import REFERENCE, Reference
+from engine.bundle.signature import SIGNATURE, Trust
+from engine.errors import BundleError
+from schemas.events import Thresholds
+
+MODEL: Final = "model.onnx"
+WEIGHTS: Final = "model.onnx.data"
+TOKENIZER: Final = "tokenizer.json"
+# Bytes that no real one reaches; the weights may be of any size, and are never held.
+_LARGEST: Final = {
+    TOKENIZER: 64 << 20,
+    MODEL: 16 << 20,
+    REFERENCE: 128 << 20,
+    HEADS: 64 << 20,
+    CALIBRATION: LARGEST,
+}
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A verified bundle."""
+
+    path: Path
+    manifest: Manifest
+    fingerprint: str
+    reference: Reference
+    heads: Heads | None
+    calibration: Calibration | None
+    seen: dict[str, Seen] = {}
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The calibration's, or the task's defaults where there is none."""
+        if self.calibration is not None:
+            return Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
+        policy = self.manifest.task.policy
+        return Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
+
+    @property
+    def windowing(self) -> Windowing:
+        """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
+        return PROMPTED if self.calibration is None else self.calibration.windowing
+
+    @property
+    def highest(self) -> float | None:
+        """The highest risk seen in an example or a reference text; None before a bundle is adapted."""
+        return None if self.calibration is None else _highest(self.calibration, self.reference)
+
+    @classmethod
+    def load(
+        cls, path: Path, progress: Callable[[int], None] | None = None, trust: Trust | None = None
+    ) -> Self:
+        """Read a bundle and check every file against its checksum; `progress` gets bytes read.
+
+        Raises BundleError: missing, altered, of another format, not what `trust` asks for, an adapted bundle
+        without its heads, or a folder that holds or a graph that reads what bundle.json does not list.
+        """
+        manifest, fingerprint = read_manifest(path, trust)
+        for name in (MODEL, TOKENIZER, REFERENCE):
+            if name not in manifest.files:
+                raise BundleError(f"{path / MANIFEST} lists no {name}: build the bundle again")
+        require_only(path, {*manifest.files, MANIFEST, SIGNATURE})
+        require_sizes(path, {name: most for name, most in _LARGEST.items() if name in manifest.files})
+        seen = {name: regular(path / name) for name in manifest.files}
+        for name, expected in manifest.files.items():
+            actual = sha256(path / name, progress)
+            if actual != expected:
+                raise BundleError(
+                    f"{path / name} is not the file the bundle was made with: build the bundle again"
+                )
+        require_listed(path / MODEL, manifest.files)
+        heads = read_heads(path, manifest) if HEADS in manifest.files else None
+        calibration = read_calibration(path / CALIBRATION) if CALIBRATION in manifest.files else None
+        reference = Reference.load(path / REFERENCE)
+        if manifest.reading == "pooled":
+            _require_adapted(path, heads, calibration, reference)
+        bundle = cls(path, manifest, fingerprint, reference, heads, calibration, seen)
+        bundle.require_same()
+        return bundle
+
+    def require_same(self) -> None:
+        """Raise BundleError where a file was changed since it was checked. Call it when all are opened."""
+        require_same(self.path, self.seen)
+
+
+def _require_adapted(
+    path: Path, heads: Heads | None, calibration: Calibration | None, reference: Reference
+) -> None:
+    if heads is None or calibration is None:
+        raise BundleError(
+            f"{path} reads pooled vectors but has no {HEADS} or {CALIBRATION}: run `mimamori adapt`"
+        )
+    if not reference.scores.shape[1]:
+        raise BundleError(
+            f"{path} was adapted by an earlier version, which kept no scores to prove its heads by: "
+            "run `mimamori adapt` again"
+        )
+    highest = _highest(calibration, reference)
+    if not calibration.lower < 1 or not calibration.lower <= highest:
+        raise BundleError(
+            f"{path / CALIBRATION}: lower is {calibration.lower:g} and the highest score known {highest:g}, "
+            "so that everything would be clear: run `mimamori adapt` again"
+        )
+
+
+def _highest(calibration: Calibration, reference: Reference) -> float:
+    return max(calibration.highest, float(reference.scores[:, :1].max(initial=0.0)))

@@ -1,0 +1,194 @@
+"""Signs and verifies bundles with ed25519: who vouches for what may run. Offline, keys as PEM files.
+
+What is signed is a context, so that the signature can mean nothing else, and the bundle's fingerprint, which
+holds the checksum of every file. The signature lies beside bundle.json and is no part of the fingerprint.
+Keys are as openssl makes and reads them (PKCS 8 and SubjectPublicKeyInfo).
+"""
+
+import base64
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from engine.errors import BundleError, SettingsError
+
+SIGNATURE: Final = "bundle.sig"
+SHORTEST: Final = 32  # hex digits of a pinned fingerprint: 128 bits, which nobody finds a second bundle for
+
+_CONTEXT: Final = b"mimamori bundle v1\n"
+_LARGEST: Final = 64 << 10  # bytes of a key file or a signature
+_PEM: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """bundle.sig. `key` names the public key (`key_name`), `value` is the signature, base64."""
+
+    algorithm: str
+    key: str
+    value: str
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """Which bundles may be opened: the one of a fingerprint, those signed by a key, both, or any."""
+
+    fingerprint: str = ""
+    public_key: Path | None = None
+
+    def require(self, bundle: Path, fingerprint: str) -> None:
+        """Raise BundleError where the bundle is not to be trusted; nothing of it but a hash was read yet."""
+        if not fingerprint.startswith(self.fingerprint):
+            raise BundleError(
+                f"{bundle} has the fingerprint {fingerprint}, MIMAMORI_BUNDLE_FINGERPRINT allows "
+                f"{self.fingerprint}: bring back the bundle that was allowed, or allow this one there"
+            )
+        if self.public_key is not None:
+            verify(bundle, fingerprint, self.public_key)
+
+
+def make_keys(private: Path, public: Path, passphrase: bytes | None) -> str:
+    """Write a new pair of keys, the private one for its owner alone. Returns the key's name.
+
+    Raises BundleError: a file exists already, or cannot be written.
+    """
+    key = Ed25519PrivateKey.generate()
+    hidden = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    content = {
+        private: key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden),
+        public: key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    }
+    for path, pem in content.items():
+        try:
+            mode = 0o600 if path == private else 0o644
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(pem)
+        except OSError as error:
+            raise BundleError(f"cannot write the key {path}: {error.strerror}; choose another file") from None
+    return key_name(key.public_key())
+
+
+def encrypted(private: Path) -> bool:
+    """Whether a passphrase is needed. Raises SettingsError: the file cannot be read."""
+    return b"BEGIN ENCRYPTED" in _read_key(private)
+
+
+def sign(bundle: Path, fingerprint: str, private: Path, passphrase: bytes | None = None) -> str:
+    """Write the signature beside bundle.json, in place of one that was there. Returns the key's name.
+
+    Raises SettingsError: the key cannot be used, or others may read it and it has no passphrase.
+    BundleError: the signature cannot be written.
+    """
+    pem = _read_key(private)
+    # Kubernetes and ssh guard keys by their mode too; a passphrase guards one wherever it lies.
+    if not encrypted(private) and private.stat().st_mode & 0o077:
+        raise SettingsError(f"others may read the private key {private}: chmod 600, or give it a passphrase")
+    try:
+        key = load_pem_private_key(pem, passphrase)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        raise SettingsError(
+            f"{private} is no private key in PEM, or the passphrase is not its: make one with "
+            "`mimamori bundle keygen`"
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(f"{private} is no ed25519 key: make one with `mimamori bundle keygen`")
+    name = key_name(key.public_key())
+    value = base64.b64encode(key.sign(_signed(fingerprint))).decode()
+    partial = bundle / f".{SIGNATURE}.partial"
+    try:
+        partial.write_bytes(msgspec.json.encode(Signature("ed25519", name, value)) + b"\n")
+        partial.replace(bundle / SIGNATURE)
+    except OSError as error:
+        raise BundleError(f"cannot write {bundle / SIGNATURE}: {error.strerror}") from None
+    return name
+
+
+def verify(bundle: Path, fingerprint: str, public: Path) -> str:
+    """Check the signature by the public key, or by one of several in the file. Returns the key's name.
+
+    Raises BundleError: the bundle is not signed, not by such a key, or another bundle was. SettingsError:
+    the file holds no ed25519 public key.
+    """
+    keys = {key_name(key): key for key in _public_keys(public)}
+    signature = read_signature(bundle)
+    if signature is None:
+        raise BundleError(
+            f"{bundle} is not signed, and must be by {', '.join(keys)} ({public}): "
+            "sign it with `mimamori bundle sign`, or bring a signed one"
+        )
+    key = keys.get(signature.key)
+    if key is None:
+        raise BundleError(
+            f"{bundle} is signed by {signature.key}, and must be by {', '.join(keys)} ({public}): "
+            "have it signed by that key, or trust the other"
+        )
+    try:
+        key.verify(base64.b64decode(signature.value, validate=True), _signed(fingerprint))
+    except (InvalidSignature, ValueError):
+        raise BundleError(
+            f"the signature of {bundle} is not of this bundle ({fingerprint}): it was altered after it was "
+            "signed, or the signature belongs to another; bring the bundle again"
+        ) from None
+    return signature.key
+
+
+def read_signature(bundle: Path) -> Signature | None:
+    """What bundle.sig says, unchecked; None where there is none. Raises BundleError: it says nothing."""
+    path = bundle / SIGNATURE
+    try:
+        with path.open("rb") as file:
+            found = msgspec.json.decode(file.read(_LARGEST), type=Signature)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}; sign the bundle again") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BundleError(f"{path} is no signature: sign the bundle again") from None
+    if found.algorithm != "ed25519" or not re.fullmatch(r"[0-9a-f]{16}", found.key):
+        raise BundleError(f"{path} is not of an ed25519 key: sign the bundle again")
+    return found
+
+
+def key_name(key: Ed25519PublicKey) -> str:
+    """What a public key is called: the first 16 hex digits of the sha256 of its 32 bytes."""
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
+
+
+def _signed(fingerprint: str) -> bytes:
+    return _CONTEXT + fingerprint.encode() + b"\n"
+
+
+def _public_keys(path: Path) -> list[Ed25519PublicKey]:
+    found = []
+    for pem in _PEM.findall(_read_key(path)):
+        try:
+            key = load_pem_public_key(pem)
+        except (ValueError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, Ed25519PublicKey):
+            raise SettingsError(f"{path} holds a key that is not ed25519: give the signer's public key")
+        found.append(key)
+    if not found:
+        raise SettingsError(f"{path} holds no public key in PEM: give the signer's, not the private one")
+    return found
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST)
+    except OSError as error:
+        raise SettingsError(f"cannot read the key {path}: {error.strerror}") from None

@@ -1,0 +1,1 @@
+"""Where a graph runs: ONNX Runtime or OpenVINO, behind one protocol. The only importer of both."""

@@ -1,0 +1,140 @@
+"""ONNX Runtime as a device: its CPU provider anywhere, its CUDA provider on a GPU.
+
+Not guaranteed here: the CUDA path keeps the prefix and all intermediate values on the GPU and caps
+the arena, but was written without a GPU to run it on. It runs what the graph stores: fp32 with TF32 off, or
+fp16, in which keys and values then are too.
+
+ONNX Runtime computes outputs that nobody fetches (`only_execute_path_to_fetches` is ignored by its
+inference builds, seen with 1.31). In these graphs that is a sum per layer, and for label logits the last
+block for all tokens.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.devices.device import CPU_RUN_COST, DeviceName, Floats, Graph, Ids, Precision, translated
+from engine.errors import BundleError, DeviceError
+
+try:
+    import onnxruntime as ort
+except ImportError:  # neither the cpu nor the gpu extra: choice.py then says which to install
+    ort = None
+
+_PROVIDERS: Final[dict[DeviceName, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def devices() -> list[DeviceName]:
+    """The devices that the installed ONNX Runtime was built for; none where it is not installed."""
+    built_for = ort.get_available_providers() if ort else []
+    return [name for name, provider in _PROVIDERS.items() if provider in built_for]
+
+
+class OnnxRuntimeDevice:
+    """One session with the prefix's keys and values bound as OrtValues where the device can read them."""
+
+    run_cost: int
+
+    def __init__(
+        self, graph: Graph, prefix: Ids, *, device: DeviceName, threads: int, arena_bytes: int | None
+    ) -> None:
+        """Load the graph and run the prefix (int64 [P]) once.
+
+        Raises BundleError: the graph is not what its manifest says. DeviceError: it runs elsewhere.
+        """
+        self.name: DeviceName = device
+        self.threads = threads if device == "cpu" else 0
+        # On a GPU not measured: launching a layer's kernels takes it as long as thousands of tokens.
+        self.run_cost = CPU_RUN_COST if device == "cpu" else 2048
+        self._session = _open(graph, device, threads, arena_bytes)
+        graph.verify(
+            (value.name for value in self._session.get_inputs()),
+            (value.name for value in self._session.get_outputs()),
+        )
+        self.precision: Precision = _stored(self._session, graph)
+        self._output = graph.output
+        self._binding = self._session.io_binding()
+        with translated(f"{device}: running the prefix"):
+            self._bind_prefix(graph, prefix)
+
+    def run(self, input_ids: Ids, lengths: Ids) -> Floats:
+        """See Device.run."""
+        with translated(f"{self.name}: a run of {input_ids.shape} tokens"):
+            self._binding.bind_cpu_input("input_ids", input_ids)
+            self._binding.bind_cpu_input("lengths", lengths)
+            # Bound anew each time: the output's shape changes with the batch, and memory bound once stays.
+            self._binding.clear_binding_outputs()
+            self._binding.bind_output(self._output, "cpu")
+            self._session.run_with_iobinding(self._binding)
+            output: Floats = self._binding.copy_outputs_to_cpu()[0]
+        return output
+
+    def settle(self) -> None:
+        """See Device.settle. ONNX Runtime maps no file, and packs into memory of its own at load."""
+
+    def _bind_prefix(self, graph: Graph, prefix: Ids) -> None:
+        nothing: NDArray[Any] = graph.no_past().astype(_KINDS[self.precision])
+        past = [ort.OrtValue.ortvalue_from_numpy(nothing, self.name)] * len(graph.past)
+        if prefix.size:
+            first = self._session.io_binding()
+            first.bind_cpu_input("input_ids", prefix[np.newaxis])
+            first.bind_cpu_input("lengths", np.array([prefix.size], np.int64))
+            for name, value in zip(graph.past, past, strict=True):
+                first.bind_ortvalue_input(name, value)
+            for name in graph.present:
+                first.bind_output(name, self.name)
+            self._session.run_with_iobinding(first, _shrinking(self.name))
+            past = first.get_outputs()
+        self._past = past  # the binding keeps no reference of its own
+        for name, value in zip(graph.past, past, strict=True):
+            self._binding.bind_ortvalue_input(name, value)
+
+
+def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | None) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Patterns are kept per shape, and batches come in hundreds of shapes: the arena grew twice as fast.
+    options.enable_mem_pattern = False
+    # Spinning threads would take the cores from the stations between two batches.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    provider: Any = _PROVIDERS[device]
+    if device == "cuda":
+        settings = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
+        if arena_bytes is not None:
+            settings["gpu_mem_limit"] = str(arena_bytes)
+        provider = (provider, settings)
+    try:
+        session = ort.InferenceSession(graph.model, options, providers=[provider])
+    except Exception as error:  # noqa: BLE001 - the library raises types of its own
+        raise BundleError(f"ONNX Runtime cannot load {graph.model} on {device}: {_line(error)}") from None
+    session.disable_fallback()
+    if session.get_providers()[0] != _PROVIDERS[device]:
+        raise DeviceError(
+            f"device {device} was asked for, ONNX Runtime took {session.get_providers()[0]}: check the GPU "
+            "driver and the CUDA and cuDNN libraries, or set device=auto"
+        )
+    return session
+
+
+def _stored(session: Any, graph: Graph) -> Precision:
+    """The precision of the keys and values that the graph takes; a graph without any is fp32."""
+    kinds = {value.type for value in session.get_inputs() if value.name in graph.past}
+    return "fp16" if kinds == {"tensor(float16)"} else "fp32"
+
+
+def _shrinking(device: DeviceName) -> Any:
+    """Give the arena's memory back after the prefix, which is longer than any row that follows."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"{_ARENA[device]}:0")
+    return options
+
+
+_KINDS: Final[dict[Precision, type]] = {"fp32": np.float32, "fp16": np.float16}
+_ARENA: Final[dict[DeviceName, str]] = {"cpu": "cpu", "cuda": "gpu"}
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]

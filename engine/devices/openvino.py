@@ -1,0 +1,160 @@
+"""The OpenVINO runtime as a device: the same ONNX file, in bf16 or int8 on CPUs that have them.
+
+The graph is cut to the one output that is asked for, so nothing else is computed. A second, short-lived
+compilation of the same file makes the prefix's keys and values.
+"""
+
+import gc
+from typing import Any, Final
+
+import numpy as np
+
+from engine.bundle import WEIGHTS
+from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, Precision, translated
+from engine.devices.memory import release_pages
+from engine.devices.quantise import GROUP, quantise
+from engine.errors import BundleError, DeviceError
+
+try:
+    import openvino as ov
+except ImportError:  # the gpu extra has no OpenVINO; choice.py then refuses the device
+    ov = None
+
+# What a graph computes in outside its weights' products. In int8 those alone are, and the rest is bf16.
+_HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "bf16"}
+_PRECISIONS: Final[dict[str, Precision]] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+_GROUP_SIZE: Final = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
+
+
+def precisions() -> list[Precision]:
+    """The precisions that OpenVINO can run on this CPU; none where it is not installed."""
+    if ov is None:
+        return []
+    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return [p for p in _HINTS if p.upper() in able and (p != "int8" or "BF16" in able)]
+
+
+class OpenVinoDevice:
+    """One infer request with the prefix's keys and values set as its tensors."""
+
+    name: Final = "openvino"
+    run_cost: Final = CPU_RUN_COST
+
+    def __init__(self, graph: Graph, prefix: Ids, *, precision: Precision, threads: int) -> None:
+        """Compile the graph and run the prefix (int64 [P]) once.
+
+        Raises BundleError: the graph is not what its manifest says. DeviceError: it runs otherwise.
+        """
+        self.threads = threads
+        self._weights = graph.model.with_name(WEIGHTS)
+        core = ov.Core()
+        try:
+            model = core.read_model(graph.model)
+        except RuntimeError as error:
+            raise BundleError(f"OpenVINO cannot read {graph.model}: {str(error).splitlines()[0]}") from None
+        graph.verify(_names(model.inputs), _names(model.outputs))
+        if precision == "int8":
+            quantise(model)
+        past = [graph.no_past()] * len(graph.past)
+        if prefix.size:
+            with translated("openvino: running the prefix"):
+                past = _keys_and_values(
+                    _compile(core, model, graph.present, precision, threads), graph, prefix
+                )
+        with translated("openvino: compiling the graph"):
+            compiled = _compile(core, model, [graph.output], precision, threads)
+        self.precision: Precision = _read_back(compiled, precision)
+        self._request = compiled.create_infer_request()
+        # Tensors share the arrays' memory and do not own it: the arrays must live as long as the request.
+        self._past = past
+        bound = _names(compiled.inputs)
+        for name, value in zip(graph.past, past, strict=True):
+            if name in bound:
+                self._request.set_tensor(name, ov.Tensor(value, shared_memory=bool(value.size)))
+
+    def run(self, input_ids: Ids, lengths: Ids) -> Floats:
+        """See Device.run."""
+        with translated(f"openvino: a run of {input_ids.shape} tokens"):
+            self._request.set_tensor("input_ids", ov.Tensor(input_ids, shared_memory=True))
+            self._request.set_tensor("lengths", ov.Tensor(lengths, shared_memory=True))
+            self._request.infer(share_outputs=True)
+            return np.array(self._request.get_output_tensor(0).data, np.float32)
+
+    def settle(self) -> None:
+        """See Device.settle."""
+        release_pages(self._weights)
+
+
+def _compile(core: Any, model: Any, outputs: list[str], precision: Precision, threads: int) -> Any:
+    """Compile the part of `model` that computes `outputs`."""
+    results = [model.output(name).get_node() for name in outputs]
+    wanted = _reachable(results)
+    parameters = [node for node in model.get_parameters() if node.get_friendly_name() in wanted]
+    return core.compile_model(
+        ov.Model(results, parameters, "part"),
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # Pinned threads of two workers on one machine would sit on the same cores.
+            "ENABLE_CPU_PINNING": False,
+            # OpenVINO's default is to round activations wherever weights are int8.
+            _GROUP_SIZE: GROUP if precision == "int8" else 0,
+        },
+    )
+
+
+def _reachable(results: list[Any]) -> set[str]:
+    """Friendly names (unique within a model) of every node that `results` need."""
+    seen: set[str] = set()
+    waiting = list(results)
+    while waiting:
+        node = waiting.pop()
+        if node.get_friendly_name() not in seen:
+            seen.add(node.get_friendly_name())
+            waiting += [source.get_source_output().get_node() for source in node.inputs()]
+    return seen
+
+
+def _keys_and_values(compiled: Any, graph: Graph, prefix: Ids) -> list[Floats]:
+    """Run the prefix alone; its keys and values [1, kv_heads, P, head_dim], copied out of the request."""
+    bound = _names(compiled.inputs)
+    inputs: dict[str, Any] = {"input_ids": prefix[np.newaxis], "lengths": np.array([prefix.size], np.int64)}
+    inputs |= {name: graph.no_past() for name in graph.past}
+    request = compiled.create_infer_request()
+    outputs = request.infer({name: value for name, value in inputs.items() if name in bound})
+    past = [np.array(outputs[name], np.float32) for name in graph.present]
+    # The packed weights of this compilation are as large as the model: let go of them now.
+    del outputs, request, compiled
+    gc.collect()
+    return past
+
+
+def _read_back(compiled: Any, precision: Precision) -> Precision:
+    devices = compiled.get_property("EXECUTION_DEVICES")
+    # By its own name: as a numpy type, bf16 would call itself float16.
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    actual = _PRECISIONS.get(hint, "fp32")  # "dynamic": as the file has it
+    if actual == "bf16" and _multiplies_int8(compiled):
+        actual = "int8"
+    if actual != precision or devices != ["CPU"]:
+        raise DeviceError(
+            f"openvino {precision} was asked for, {', '.join(devices)} would run {actual}: "
+            f"set precision={actual}, or device=cpu"
+        )
+    return actual
+
+
+def _multiplies_int8(compiled: Any) -> bool:
+    """Whether every product with a quantised weight runs in int8, its activations too."""
+    kinds = {
+        info["runtimePrecision"].astype(str)
+        for node in compiled.get_runtime_model().get_ops()
+        if (info := node.get_rt_info())["layerType"].astype(str) == "FullyConnected"
+    }
+    return "i8" in kinds and compiled.get_property(_GROUP_SIZE) == GROUP
+
+
+def _names(ports: list[Any]) -> set[str]:
+    return {name for port in ports for name in port.get_names()}

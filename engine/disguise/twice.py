@@ -1,0 +1,93 @@
+"""An engine that reads a disguised text twice: as it is, and as a person reads it. The higher risk counts.
+
+texts ──► [text, text, …, variant, variant]  one call of the engine behind  ──► the riskier of each pair
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from engine.bundle import Reading
+from engine.contract import Engine
+from engine.disguise.variant import Variant, vary
+from engine.language import LanguageDetector
+from engine.policy import expected_severity, primary_language
+from engine.scores import Scores
+
+Answer = TypeVar("Answer")
+
+
+class TwiceReadingEngine:
+    """Keeps every promise of Engine: also the batch law, and not thread-safe.
+
+    Scores are those of the riskier reading; `windows` counts those of both, and what one of them left out is
+    `truncated`. The language is that of the text as a person would read it.
+    """
+
+    def __init__(self, engine: Engine, languages: Sequence[str]) -> None:
+        """`engine` reads; `languages` are those the task covers, none of them meaning any."""
+        self.device = engine.device
+        self.precision = engine.precision
+        self.reading: Reading = engine.reading
+        self._engine = engine
+        self._detector = LanguageDetector({primary_language(tag) for tag in languages})
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        """See Engine.read."""
+        variants = [vary(text) for text in texts]
+        pairs = _pairs(self._engine.read(_both(texts, variants)), variants)
+        return [
+            self._judged(text, variant, first, second)
+            for text, variant, (first, second) in zip(texts, variants, pairs, strict=True)
+        ]
+
+    def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """See Engine.grade. In the prompted reading the graver of the two readings counts."""
+        if self.reading == "pooled":
+            return [scores.severity or () for scores in self.read(texts)]
+        variants = [vary(text) for text in texts]
+        pairs = _pairs(self._engine.grade(_both(texts, variants)), variants)
+        return [first if second is None else max(first, second, key=_gravity) for first, second in pairs]
+
+    def describe(self) -> str:
+        """See Engine.describe."""
+        return self._engine.describe()
+
+    def _judged(self, text: str, variant: Variant, first: Scores, second: Scores | None) -> Scores:
+        language = self._detector.foreign(variant.text or text)
+        if second is None and not variant.obfuscated and language is None:  # most messages
+            return first
+        higher = first if second is None or _urgency(first.risk) >= _urgency(second.risk) else second
+        return msgspec.structs.replace(
+            higher,
+            windows=first.windows + (second.windows if second else 0),
+            truncated=first.truncated or (second is not None and second.truncated),
+            obfuscated=variant.obfuscated,
+            language=language,
+        )
+
+
+def _both(texts: Sequence[str], variants: Sequence[Variant]) -> list[str]:
+    return [*texts, *(variant.text for variant in variants if variant.text is not None)]
+
+
+def _pairs(answers: list[Answer], variants: Sequence[Variant]) -> list[tuple[Answer, Answer | None]]:
+    """Each text's own answer, and its variant's where it has one. Raises ValueError: too few or too many."""
+    asked = len(variants) + sum(variant.text is not None for variant in variants)
+    if len(answers) != asked:
+        raise ValueError(f"the engine answered {asked} texts with {len(answers)} scores")
+    seconds = iter(answers[len(variants) :])
+    return [
+        (first, None if variant.text is None else next(seconds))
+        for first, variant in zip(answers, variants, strict=False)
+    ]
+
+
+def _urgency(risk: float) -> float:
+    return math.inf if math.isnan(risk) else risk  # what is no number is read by people: nothing fails open
+
+
+def _gravity(severity: tuple[float, ...]) -> float:
+    return _urgency(expected_severity(severity))

@@ -1,0 +1,149 @@
+"""The two readings: how a device's numbers become scores. See engine.bundle for what a bundle holds."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bundle import Bundle, Heads, Reading
+from engine.devices.device import Floats
+from engine.reading.cutting import Cutter, Span
+from engine.reading.reader import Reader
+from engine.scores import Scores
+
+Array = NDArray[np.float64]
+
+
+class _TextEngine:
+    """What both readings share: a reader, how messages are cut, and what runs.
+
+    Of a message, the first `most` tokens are read.
+    """
+
+    def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
+        self.device: str = reader.device.name
+        self.precision: str = reader.device.precision
+        self.reading: Reading = bundle.manifest.reading
+        self._reader = reader
+        self._cutter = Cutter(reader.tokenise, bundle.windowing, most, blank)
+
+    def describe(self) -> str:
+        """See Engine.describe."""
+        threads = self._reader.device.threads
+        counted = f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""
+        return f"{self.device} {self.precision}{counted}"
+
+    def _values(self, texts: Sequence[str], suffix: Sequence[int]) -> tuple[Floats, list[Span]]:
+        rows = self._cutter.cut(texts, suffix)
+        return self._reader.rows(rows.tokens), rows.spans
+
+
+class PooledEngine(_TextEngine):
+    """Linear heads on the mean hidden state of the message's own tokens: risk and severity in one pass."""
+
+    def __init__(self, bundle: Bundle, heads: Heads, reader: Reader, most: int, blank: int) -> None:
+        """`heads` are the bundle's."""
+        super().__init__(bundle, reader, most, blank)
+        self._heads = heads
+        self._discount = bundle.windowing.discount
+        self._lower = bundle.thresholds.lower
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        """See Engine.read."""
+        if not texts:
+            return []
+        vectors, spans = self._values(texts, ())
+        risks, severities = apply_heads(self._heads, vectors)
+        return [
+            Scores(
+                discounted(float(risks[row]), span.stop - span.start, self._discount, self._lower),
+                _floats(severities[row]),
+                span.stop - span.start,
+                span.truncated,
+            )
+            for span, row in _highest(spans, risks)
+        ]
+
+    def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """See Engine.grade."""
+        return [scores.severity or () for scores in self.read(texts)]
+
+
+class PromptedEngine(_TextEngine):
+    """The label tokens' logits after prefix, message and question. Needs no labelled examples."""
+
+    def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
+        """The columns of `label_logits` are those of the manifest."""
+        super().__init__(bundle, reader, most, blank)
+        labels = bundle.manifest.labels
+        self._columns = {
+            stage: [column for column, label in enumerate(labels) if label.stage == stage]
+            for stage in ("risk", "severity")
+        }
+        _, self._risk_suffix, self._severity_suffix = reader.prompt
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        """See Engine.read."""
+        if not texts:
+            return []
+        logits, spans = self._values(texts, self._risk_suffix)
+        risks = softmax(logits[:, self._columns["risk"]])[:, 1]
+        return [
+            Scores(float(risks[row]), None, span.stop - span.start, span.truncated)
+            for span, row in _highest(spans, risks)
+        ]
+
+    def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """See Engine.grade."""
+        if not texts:
+            return []
+        logits, spans = self._values(texts, self._severity_suffix)
+        severities = softmax(logits[:, self._columns["severity"]])
+        levels = severities @ np.arange(severities.shape[1])
+        return [_floats(severities[row]) for _, row in _highest(spans, levels)]
+
+
+def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
+    """Risk [N] and severity [N, S] of pooled vectors [N, H]."""
+    z = (vectors.astype(np.float64) - heads.mean) / heads.scale
+    risks = sigmoid(z @ heads.risk_weight.astype(np.float64) + heads.risk_bias)
+    return risks, softmax(z @ heads.severity_weight.T.astype(np.float64) + heads.severity_bias)
+
+
+def discounted(risk: float, windows: int, discount: float, lower: float) -> float:
+    """The risk of the riskiest of some windows, less what is riskier by chance. See Windowing.
+
+    What is above `lower` stays there: a message is never cleared for being long.
+    """
+    if windows == 1 or not risk > lower:  # not-a-number stays what it is
+        return risk
+    # Dividing the odds subtracts from their logarithm.
+    odds_against: float = (1.0 - risk) * windows**discount
+    return max(lower, risk / (risk + odds_against))
+
+
+def sigmoid(x: Array) -> Array:
+    """The logistic function, without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float64)
+
+
+def logit(risk: float) -> float:
+    """The log-odds of a risk; infinite at 0 and 1."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(risk) - np.log1p(-risk))
+
+
+def softmax(logits: NDArray[np.floating]) -> Array:
+    """Softmax over the last axis, in double precision."""
+    exp = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exp / exp.sum(axis=-1, keepdims=True), np.float64)
+
+
+def _highest(spans: Sequence[Span], values: Array) -> Iterator[tuple[Span, int]]:
+    """Each message with its row of the highest value; not-a-number counts as highest (nothing fails open)."""
+    for span in spans:
+        yield span, span.start + int(np.argmax(values[span.start : span.stop]))
+
+
+def _floats(values: Array) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -1,0 +1,1 @@
+"""Labelled examples become heads and thresholds. No torch."""

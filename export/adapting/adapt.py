@@ -1,0 +1,304 @@
+"""Turns a full bundle and 10 to 50 labelled examples into an adapted one, in seconds and without torch.
+
+    read      every layer's pooled vector of every example, on the engine's own device
+    choose    layer and regularisation, by cross-validation          (heads.py)
+    cut       the graph at the layer, checked against the full one   (cut.py)
+    window    how long messages are read                             (windowing.py)
+    fit       risk and severity heads on all examples; calibration   (heads.py)
+    bound     thresholds with a stated bound on misses               (thresholds.py)
+
+The same examples on the same device give the same bundle; another device rounds otherwise. What is not
+guaranteed: that the examples are like the stream.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from sklearn.metrics import f1_score, roc_auc_score
+from threadpoolctl import threadpool_limits
+
+from engine.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, Heads, Windowing, write_manifest
+from engine.bundle.reference import REFERENCE
+from engine.devices.device import DeviceChoice, PrecisionChoice
+from engine.errors import BundleError, TaskError
+from engine.load import MAX_MESSAGE_TOKENS, open_reader
+from engine.proof import head_scores, prove
+from engine.reading.cutting import Cutter
+from engine.reading.engines import discounted, logit, sigmoid
+from engine.reading.reader import Reader
+from engine.task import Task
+from export.adapting.cut import cut_graph
+from export.adapting.heads import (
+    Array,
+    Chosen,
+    Ints,
+    Vectors,
+    choose,
+    fit_platt,
+    fit_risk,
+    fit_severity,
+    out_of_fold,
+    standard,
+)
+from export.adapting.thresholds import Bounds, conformal_bounds, needed
+from export.adapting.windowing import UNCUT, choose_windowing, read_windows
+from export.building.staging import staged
+from export.examples import LabelledExample
+
+Progress = Callable[[str, int, int], None]
+
+FEWEST: Final = 10
+_FEWEST_OF_A_CLASS: Final = 2  # cross-validation needs one to fit and one to test
+# Of the pooled vector's standard deviations. The device rounds; a wrong layer is off by whole ones.
+_CUT_TOLERANCE: Final = {"fp32": 1e-2, "bf16": 0.5, "fp16": 0.1, "int8": 0.5}
+
+
+class AdaptReport(msgspec.Struct, frozen=True):
+    """What was chosen and what to expect. Scores are out-of-fold: by heads that had not seen the example.
+
+    `positives_needed` of each class are needed before a threshold can promise anything.
+    `cut_difference`: cut graph against full graph, in standard deviations of the vector's features.
+    """
+
+    bundle: Path
+    fingerprint: str
+    runs: str
+    layer: int
+    layers: int
+    strength: float
+    examples: int
+    positives: int
+    graded: int
+    positives_needed: int
+    auc: float
+    f1: float
+    lower: float
+    upper: float
+    tolerated_miss_rate: float
+    cleared: float
+    escalated: float
+    layer_losses: tuple[float, ...]
+    windowing: Windowing
+    cut_difference: float
+    seconds: float
+
+
+def adapt(
+    bundle: Path,
+    examples: Sequence[LabelledExample],
+    out: Path,
+    progress: Progress,
+    *,
+    device: DeviceChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    threads: int = 0,
+) -> AdaptReport:
+    """Write the adapted bundle `out` from the full bundle and at least 10 examples of both classes.
+
+    `progress` gets a stage's name, how much of it is done, and how much there is.
+
+    Raises TaskError: too few examples, of one class only, or heads that tell nothing apart. BundleError: the
+    bundle is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
+    `load_engine`.
+    """
+    began = time.monotonic()
+    labels = _labels(examples)
+    if out.exists():
+        raise BundleError(f"{out} exists already: remove it, or give another --out")
+    full = Bundle.load(bundle)
+    if full.manifest.layer is not None:
+        raise BundleError(f"{bundle} is cut already: adapt the full bundle that it was made from")
+    if not full.manifest.bound:
+        raise BundleError(
+            f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
+            "adapt a bundle of another model, or evaluate this one as it is"
+        )
+    reader = open_reader(full, "pooled", device=device, precision=precision, threads=threads)
+    prove(reader, full, "pooled")
+    texts = [example.text for example in examples]
+    vectors = _read(reader, texts, progress)
+    runs = f"{reader.device.name} {reader.device.precision}"
+    del reader  # it holds the full model; the cut one is opened below
+    # The matrices are tiny: threads of the linear algebra library only wait for one another.
+    with threadpool_limits(1, "blas"):
+        chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
+    progress("cut the graph", 0, 1)
+    with staged(out) as folder:
+        cut = _cut(full, chosen.layer, folder)
+        cut_reader = open_reader(cut, "pooled", device=device, precision=precision, threads=threads)
+        prove(cut_reader, cut, "pooled")
+        difference = _difference(cut_reader, vectors, chosen.layer, texts)
+        if not difference <= _CUT_TOLERANCE[cut_reader.device.precision]:
+            raise BundleError(
+                f"the graph cut at layer {chosen.layer} is off by {difference:.3g} standard deviations: "
+                "export the bundle again"
+            )
+        progress("choose the windows", 0, 1)
+        fitted = _fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task)
+        progress("choose the windows", 1, 1)
+        rate = full.manifest.task.policy.tolerated_miss_rate
+        positives = int(labels.sum())
+        name = f"examples-{examples_digest(examples)}"
+        graded = sum(example.severity is not None for example in examples)
+        calibration = Calibration(
+            name,
+            *fitted.bounds,
+            rate,
+            len(labels),
+            positives,
+            fitted.windowing,
+            float(fitted.risks.max()),
+            graded,
+        )
+        fingerprint = _write(cut, fitted.heads, calibration)
+        prove(cut_reader, Bundle.load(folder), "pooled")
+    risks, bounds = fitted.risks, fitted.bounds
+    progress("cut the graph", 1, 1)
+    return AdaptReport(
+        bundle=out,
+        fingerprint=fingerprint,
+        runs=runs,
+        layer=chosen.layer,
+        layers=full.manifest.source.layers,
+        strength=chosen.strength,
+        examples=len(labels),
+        positives=positives,
+        graded=graded,
+        positives_needed=needed(rate),
+        auc=float(roc_auc_score(labels, risks)),
+        f1=float(f1_score(labels, risks >= 0.5)),  # noqa: PLR2004 - even odds
+        lower=bounds.lower,
+        upper=bounds.upper,
+        tolerated_miss_rate=rate,
+        cleared=float((risks < bounds.lower).mean()),
+        escalated=float((risks >= bounds.upper).mean()),
+        layer_losses=tuple(chosen.losses.tolist()),
+        windowing=fitted.windowing,
+        cut_difference=difference,
+        seconds=time.monotonic() - began,
+    )
+
+
+def examples_digest(examples: Sequence[LabelledExample]) -> str:
+    """12 hex digits that tell one set of labelled texts from another, in whatever order and file."""
+    lines = sorted(
+        msgspec.json.encode((example.text, example.at_risk, example.severity)) for example in examples
+    )
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()[:12]
+
+
+def _labels(examples: Sequence[LabelledExample]) -> Ints:
+    labels = np.array([example.at_risk for example in examples], np.int64)
+    positives = int(labels.sum())
+    if len(labels) < FEWEST or min(positives, len(labels) - positives) < _FEWEST_OF_A_CLASS:
+        raise TaskError(
+            f"adapting needs {FEWEST} labelled examples or more, at least {_FEWEST_OF_A_CLASS} at risk and "
+            f"{_FEWEST_OF_A_CLASS} not: there are {positives} and {len(labels) - positives}"
+        )
+    return labels
+
+
+def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
+    rows = Cutter(reader.tokenise, UNCUT, MAX_MESSAGE_TOKENS, reader.prompt.blank).cut(texts)
+    done = 0
+
+    def count(read: int) -> None:
+        nonlocal done
+        done += read
+        progress("read the examples", done, len(rows.tokens))
+
+    return Vectors(reader.rows(rows.tokens, count), np.array([span.start for span in rows.spans], np.int64))
+
+
+class _Fitted(NamedTuple):
+    """The heads and what they were calibrated for. `risks` [N] are out-of-fold."""
+
+    heads: Heads
+    windowing: Windowing
+    risks: Array
+    bounds: Bounds
+
+
+def _fit(
+    reader: Reader,
+    vectors: Vectors,
+    chosen: Chosen,
+    labels: Ints,
+    examples: Sequence[LabelledExample],
+    task: Task,
+) -> _Fitted:
+    """Fit both heads on all examples, their thresholds on scores that were read as they will be.
+
+    The calibration goes into the risk head's weight and bias.
+    """
+    texts = [example.text for example in examples]
+    rate = task.policy.tolerated_miss_rate
+    means = vectors.means(vectors.layer(chosen.layer))
+    with threadpool_limits(1, "blas"):
+        platt = fit_platt(chosen.decisions, labels)
+        alone = platt.slope * chosen.decisions + platt.shift
+        lower = logit(conformal_bounds(sigmoid(alone), labels, rate).lower)
+        windowing = choose_windowing(reader, texts, means, labels, chosen.strength, platt, lower, rate)
+        read = read_windows(reader, texts, windowing)
+        windowed = Vectors(read.windows[:, np.newaxis].astype(np.float32), read.starts)
+        decisions = out_of_fold(windowed, 1, labels, chosen.strength)
+        risk = fit_risk(means, labels, chosen.strength)
+        platt = fit_platt(decisions, labels)
+        graded = [index for index, example in enumerate(examples) if example.severity is not None]
+        levels = [task.level_names.index(examples[index].severity or "") for index in graded]
+        z = (means[graded] - risk.mean) / risk.scale
+        severity = fit_severity(z, np.array(levels, np.int64), len(task.level_names), chosen.strength)
+    heads = Heads(
+        mean=risk.mean.astype(np.float32),
+        scale=risk.scale.astype(np.float32),
+        risk_weight=(platt.slope * risk.weight).astype(np.float32),
+        risk_bias=np.array(platt.slope * risk.bias + platt.shift, np.float32),
+        severity_weight=severity[0].astype(np.float32),
+        severity_bias=severity[1].astype(np.float32),
+    )
+    if not platt.slope > 0:
+        raise TaskError(
+            "heads fitted on these examples rank others no better than chance: check the labels, bring more"
+        )
+    risks = sigmoid(platt.slope * decisions + platt.shift)
+    lower = conformal_bounds(risks, labels, rate).lower
+    risks = np.array(
+        [
+            discounted(risk, count, windowing.discount, lower)
+            for risk, count in zip(risks.tolist(), read.counts.tolist(), strict=True)
+        ]
+    )
+    # A discount moves no risk across `lower`: the first bound is as it was.
+    return _Fitted(heads, windowing, risks, conformal_bounds(risks, labels, rate))
+
+
+def _cut(full: Bundle, layer: int, folder: Path) -> Bundle:
+    """The bundle as far as it can be read with: it still lacks heads, calibration and manifest."""
+    cut_graph(full.path, layer, folder)
+    (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
+    reference = full.reference.at_layer(layer)
+    reference.save(folder / REFERENCE)
+    manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layer, labels=())
+    return Bundle(folder, manifest, "", reference, None, None)
+
+
+def _write(cut: Bundle, heads: Heads, calibration: Calibration) -> str:
+    kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
+    kept.save(cut.path / REFERENCE)
+    np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
+    (cut.path / CALIBRATION).write_bytes(
+        msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"
+    )
+    return write_manifest(cut.path, cut.manifest)
+
+
+def _difference(reader: Reader, full: Vectors, layer: int, texts: Sequence[str]) -> float:
+    """The largest difference of a vector's feature, in that feature's standard deviations."""
+    again = _read(reader, texts, lambda *_: None)
+    _, scale = standard(full.means(full.layer(layer)))
+    return float(np.max(np.abs(again.windows - full.windows[:, layer - 1]) / scale))

@@ -1,0 +1,81 @@
+"""Cuts a full graph at a layer: what the pooled vector of that layer does not need is dropped.
+
+Graph surgery with onnx alone: nodes are kept by walking back from the outputs that stay, and only
+their weights are read and written again. Nothing is optimised or changed in value.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx.external_data_helper import load_external_data_for_model
+
+from engine.bundle import MODEL
+from engine.errors import BundleError
+from export.building.layout import write_model
+
+_POOLED: Final = "pooled"
+
+
+def cut_graph(source: Path, layer: int, out: Path) -> None:
+    """Write `source`'s graph, cut after block `layer` (1-based), into the folder `out`.
+
+    The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the
+    layers up to it, and only the inputs that these need.
+
+    Raises BundleError: the graph has no such layer, or does not end as an exported graph ends.
+    """
+    model = onnx.load(source / MODEL, load_external_data=False)
+    graph = model.graph
+    _take_layer(graph, layer)
+    _keep(graph, {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))})
+    load_external_data_for_model(model, str(source))
+    write_model(model, out)
+    onnx.checker.check_model(out / MODEL)
+
+
+def _take_layer(graph: GraphProto, layer: int) -> None:
+    """Make `pooled` the one layer's vector instead of the pile of all."""
+    pile = next((node for node in graph.node if _POOLED in node.output), None)
+    shape = next((value.type.tensor_type.shape for value in graph.output if value.name == _POOLED), None)
+    axis = next((a.i for a in pile.attribute if a.name == "axis"), 0) if pile is not None else 0
+    if pile is None or shape is None or len(shape.dim) != 3 or pile.op_type != "Concat" or axis != 1:  # noqa: PLR2004 - [B, layers, hidden]
+        raise BundleError(
+            f"the graph's {_POOLED!r} is not a pile of all layers: only a full export can be cut"
+        )
+    if not 1 <= layer <= len(pile.input):
+        raise BundleError(f"the graph has layers 1 to {len(pile.input)}, not {layer}")
+    chosen = pile.input[layer - 1]
+    graph.node.remove(pile)
+    axes = numpy_helper.from_array(np.array([1], np.int64), f"{_POOLED}_axis")
+    graph.initializer.append(axes)
+    graph.node.append(helper.make_node("Squeeze", [chosen, axes.name], [_POOLED]))
+    del shape.dim[1]
+
+
+def _keep(graph: GraphProto, outputs: set[str]) -> None:
+    """Drop every node, input, output and weight that `outputs` do not need."""
+    maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
+    needed: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            if name in maker:
+                waiting += maker[name].input
+    _retain(graph.node, [node for node in graph.node if needed.intersection(node.output)])
+    _retain(graph.initializer, [weight for weight in graph.initializer if weight.name in needed])
+    _retain(graph.input, [value for value in graph.input if value.name in needed])
+    _retain(graph.output, [value for value in graph.output if value.name in outputs])
+    del graph.value_info[:]  # intermediate shapes, some of nodes that are gone
+
+
+def _retain(field: Any, kept: Iterable[Any]) -> None:
+    """Leave only `kept` in a repeated field: protobuf has no filter in place."""
+    staying = list(kept)
+    del field[:]
+    field.extend(staying)

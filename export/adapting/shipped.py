@@ -1,0 +1,47 @@
+"""Bundles adapted on the examples that ship with a task: what the demo and a trial run. Built once, kept."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.bundle import MANIFEST, Bundle
+from engine.bundle.files import sha256
+from engine.task import load_task
+from export.adapting.adapt import adapt, examples_digest
+from export.building.build import build_bundle
+from export.building.recipe import read_recipe, shipped_recipe
+from export.examples import read_examples, shipped_examples
+
+ADAPTED: Final = 2  # raised when adapting writes another bundle than it did
+Progress = Callable[[str, int, int], None]
+
+
+def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
+    """Build and adapt the bundle of a shipped task below `home`, or find it there from an earlier run.
+
+    The folder's name holds what it was made from: another recipe or other examples give another one.
+    Raises BundleError or TaskError.
+    """
+    task = load_task(task_name)
+    recipe = shipped_recipe(task.name)
+    examples = examples_digest(read_examples(shipped_examples(task), task))
+    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{ADAPTED}"
+    if not (out / MANIFEST).is_file():
+        build_adapted(recipe, out, None, progress)
+    return out
+
+
+def build_adapted(recipe: Path, out: Path, source: Path | None, progress: Progress) -> Bundle:
+    """Fill a recipe and adapt it on its task's shipped examples; one that is already there is only verified.
+
+    Raises BundleError: as `build_bundle`. TaskError: the task ships no examples.
+    """
+    if not (out / MANIFEST).is_file():
+        task = read_recipe(recipe).manifest.task
+        examples = read_examples(shipped_examples(task), task)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".full-", dir=out.parent) as folder:
+            full = build_bundle(recipe, Path(folder) / "bundle", source, progress)
+            adapt(full.path, examples, out, progress)
+    return Bundle.load(out)

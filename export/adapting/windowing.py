@@ -1,0 +1,120 @@
+"""Chooses how long messages are read, by measurement on long ones made of the labelled examples.
+
+An example at risk is put among harmless ones, and harmless ones alone make texts as long. The largest windows
+(the cheapest) are taken in which the former are found about as often as when they stand alone. Of many
+windows the riskiest is riskier by chance: what the latter gain so is the discount. Each half of the examples
+makes texts for heads that were fitted on the other half. What is not guaranteed: that the long messages of
+the stream are made of what the examples are.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from engine.bundle import Windowing
+from engine.load import MAX_MESSAGE_TOKENS
+from engine.reading.cutting import Cutter
+from engine.reading.reader import Reader
+from export.adapting.heads import Array, Ints, Linear, Platt, fit_risk
+
+# Candidates, the cheapest first. A message of up to `whole` tokens is most of ordinary traffic.
+CANDIDATES: Final = tuple(Windowing(size, size // 2, whole=32, sentences=True) for size in (24, 16, 12))
+# How examples are read while nothing is chosen yet.
+UNCUT: Final = Windowing(tokens=256, overlap=32, whole=256, sentences=False)
+LOSS: Final = 0.05  # of recall, among harmless messages
+_COMPANY: Final = 8  # harmless messages of a long one: 100 words or more
+_MOST: Final = 16  # long texts of either kind and half
+
+
+class Read(NamedTuple):
+    """Pooled vectors [W, ...] of every window, and where each text's windows start [N]."""
+
+    windows: Array
+    starts: Ints
+
+    @property
+    def counts(self) -> Ints:
+        """Windows of each text [N]."""
+        return np.diff([*self.starts, len(self.windows)])
+
+
+class Made(NamedTuple):
+    """Long texts, whether each holds an example at risk, and the half of the examples each is made of."""
+
+    texts: list[str]
+    labels: Ints
+    halves: Ints
+    alone: Ints  # the example at risk [N], -1 where there is none
+
+
+def choose_windowing(
+    reader: Reader,
+    texts: Sequence[str],
+    means: Array,
+    labels: Ints,
+    strength: float,
+    platt: Platt,
+    lower: float,
+    rate: float,
+) -> Windowing:
+    """Choose it for the heads that `means` [N, H] of the examples give, calibrated by `platt`.
+
+    `lower` is the threshold, in log-odds, above which an example is found; `rate` of the harmless may alarm.
+    """
+    halves = np.zeros(len(labels), np.int64)
+    for label in (0, 1):
+        halves[np.flatnonzero(labels == label)[1::2]] = 1
+    heads = [fit_risk(means[halves != half], labels[halves != half], strength * 2) for half in (0, 1)]
+    alone = _calibrated(heads, halves, means, platt)
+    made = long_texts(texts, labels, halves)
+    found = float(np.mean(alone[made.alone[made.labels == 1]] >= lower))
+    alarm = float(np.quantile(alone[labels == 0], 1 - rate))
+    measured: list[tuple[float, Windowing]] = []
+    for windowing in CANDIDATES:
+        read = read_windows(reader, made.texts, windowing)
+        owners = np.repeat(made.halves, read.counts)
+        values = np.maximum.reduceat(_calibrated(heads, owners, read.windows, platt), read.starts)
+        harmless = made.labels == 0
+        gained = float(np.quantile(values[harmless], 1 - rate)) - alarm
+        chance = float(np.log(np.median(read.counts[harmless])))
+        discount = round(max(0.0, gained / chance), 3) if chance > 0 else 0.0
+        recall = float(np.mean(values[~harmless] >= lower))
+        measured.append((recall, msgspec.structs.replace(windowing, discount=discount)))
+        if recall >= found - LOSS:
+            break
+    return max(measured, key=lambda pair: min(pair[0], found - LOSS))[1]
+
+
+def long_texts(texts: Sequence[str], labels: Ints, halves: Ints) -> Made:
+    """Long texts made of the examples of one half each: repeatable, and as many harmless as at risk."""
+    chance = np.random.default_rng(0)
+    made: list[tuple[str, int, int, int]] = []
+    for half in (0, 1):
+        harmless = np.flatnonzero((labels == 0) & (halves == half))
+        at_risk = np.flatnonzero((labels == 1) & (halves == half))
+        for index in at_risk[:_MOST]:
+            for label in (0, 1):
+                company = [texts[other] for other in chance.permutation(harmless)[:_COMPANY]]
+                place = int(chance.integers(len(company) + 1))
+                if label:
+                    company.insert(place, texts[index])
+                made.append((" ".join(company), label, half, int(index) if label else -1))
+    long, kinds, of, alone = zip(*made, strict=True)
+    return Made(list(long), np.array(kinds), np.array(of), np.array(alone))
+
+
+def read_windows(reader: Reader, texts: Sequence[str], windowing: Windowing) -> Read:
+    """Read texts as an engine would."""
+    rows = Cutter(reader.tokenise, windowing, MAX_MESSAGE_TOKENS, reader.prompt.blank).cut(texts)
+    starts = np.array([span.start for span in rows.spans], np.int64)
+    return Read(reader.rows(rows.tokens).astype(np.float64), starts)
+
+
+def _calibrated(heads: Sequence[Linear], halves: Ints, vectors: Array, platt: Platt) -> Array:
+    """Log-odds of each vector [N], by the heads that have not seen its half."""
+    values = np.empty(len(vectors))
+    for half, head in enumerate(heads):
+        values[halves == half] = head(vectors[halves == half])
+    return platt.slope * values + platt.shift

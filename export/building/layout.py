@@ -1,0 +1,54 @@
+"""Where a bundle's weights lie: model.onnx keeps the small tensors, model.onnx.data the large ones.
+
+The order is the graph's, each weight starts on a page, and the gaps are zeros: the same graph and the
+same weights give the same two files.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, external_data_helper, numpy_helper
+
+from engine.bundle import MODEL, WEIGHTS
+
+# A runtime maps the file into memory page by page.
+PAGE: Final = 4096
+# Smaller tensors (norms of small models, constants) are not worth a page and a line in the recipe.
+INLINE_BELOW: Final = 4096
+
+
+def write_model(model: onnx.ModelProto, folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Write both files. The model's large tensors are moved out of it.
+
+    Returns the large tensors by name, in the order they were written.
+    """
+    weights: dict[str, NDArray[np.float32]] = {}
+    offset = 0
+    for tensor in model.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.nbytes < INLINE_BELOW:
+            continue
+        weights[tensor.name] = array
+        external_data_helper.set_external_data(tensor, WEIGHTS, offset, array.nbytes)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        offset += _padded(array.nbytes)
+    (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
+    write_weights(weights.values(), folder)
+    return weights
+
+
+def write_weights(weights: Iterable[NDArray[np.float32]], folder: Path) -> None:
+    """Write model.onnx.data, one weight at a time."""
+    with (folder / WEIGHTS).open("wb") as file:
+        for array in weights:
+            file.write(np.ascontiguousarray(array).data)
+            file.write(bytes(_padded(array.nbytes) - array.nbytes))
+
+
+def _padded(size: int) -> int:
+    return -(-size // PAGE) * PAGE

@@ -1,0 +1,91 @@
+"""An fp32 bundle as an fp16 one, for GPUs: ONNX Runtime runs a graph in the precision that it stores.
+
+What half precision cannot hold stays in fp32: norms square their input, rotary angles grow with positions
+that fp16 cannot count, and the pooled mean sums over a message. The conversion is onnxruntime's own; what
+comes out must prove itself as every bundle must, here on the CPU (which rounds to fp16 what it stores), and
+again on the GPU when a worker starts.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Final, TypeGuard
+
+import msgspec
+import onnx
+from onnx.external_data_helper import load_external_data_for_model
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from engine.bundle import MODEL, WEIGHTS, Bundle, write_manifest
+from engine.devices.choice import Choice
+from export.building.layout import write_model
+from export.building.staging import staged
+from export.errors import ExportError
+from export.exporting.parity import check_parity
+
+_READ: Final = ["label_logits", "pooled"]  # what leaves the device; keys and values stay on it
+_IN_FP32: Final = ("norm", "rotary")  # parts of the names of modules that stay
+
+
+def halve(bundle: Bundle, out: Path) -> Bundle:
+    """Write `bundle`, full or adapted, with half the weight into the folder `out`, which must not exist.
+
+    Raises ExportError: it is fp16 already, `out` exists, or its scores are not the original's any more.
+    """
+    if out.exists():
+        raise ExportError(f"{out} exists already: remove it or choose another folder")
+    if bundle.manifest.precision != "fp32" or not bundle.manifest.bound:
+        raise ExportError(
+            f"{bundle.path} stores {bundle.manifest.precision}, its prefix {bundle.manifest.prefix}: "
+            "only an fp32 bundle with a bound prefix can be halved"
+        )
+    if bundle.manifest.form != "joined":
+        raise ExportError(
+            f"{bundle.path} merges its parts by sums that fp16 cannot hold: export it with --form joined"
+        )
+    model = onnx.shape_inference.infer_shapes(onnx.load(bundle.path / MODEL, load_external_data=False))
+    load_external_data_for_model(model, str(bundle.path))
+    stays = [node.name for node in model.graph.node if _needs_fp32(node)]
+    half = convert_float_to_float16(
+        model,
+        keep_io_types=[value.name for value in model.graph.output if value.name in _READ],
+        disable_shape_infer=True,  # done above, where the weights were not in the way: 2 GB is its limit
+        node_block_list=stays,
+    )
+    _without_detours(half.graph)
+    with staged(out) as folder:
+        for name in bundle.manifest.files.keys() - {MODEL, WEIGHTS}:
+            shutil.copyfile(bundle.path / name, folder / name)
+        write_model(half, folder)
+        manifest = msgspec.structs.replace(bundle.manifest, precision="fp16")
+        written = msgspec.structs.replace(bundle, path=folder, manifest=manifest)
+        parity = check_parity(written, [Choice("cpu", "fp16")])
+        write_manifest(folder, msgspec.structs.replace(manifest, parity=bundle.manifest.parity | parity))
+    return Bundle.load(out)
+
+
+def _without_detours(graph: onnx.GraphProto) -> None:
+    """Let neighbours that stay in fp32 hand on fp32: the conversion rounds each one's output to fp16 between.
+
+    It also casts a value once for each node that reads it, under the same names: the first is kept.
+    """
+    maker = {name: node for node in reversed(graph.node) for name in node.output}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            back = maker.get(name)
+            there = maker.get(back.input[0]) if _casts(back, onnx.TensorProto.FLOAT) else None
+            if _casts(there, onnx.TensorProto.FLOAT16):
+                node.input[place] = there.input[0]
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [node for node in graph.node if read.intersection(node.output) and maker[node.output[0]] is node]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _casts(node: onnx.NodeProto | None, kind: int) -> TypeGuard[onnx.NodeProto]:
+    return node is not None and node.op_type == "Cast" and node.attribute[0].i == kind
+
+
+def _needs_fp32(node: onnx.NodeProto) -> bool:
+    inside = any(part in node.name for part in _IN_FP32)
+    # Outside of any module are the label rows and the means over a message's tokens.
+    return inside or node.name.count("/") == 1

@@ -1,0 +1,39 @@
+"""The sizes of a model that its graph and its bundle need, whatever its family calls them."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from optimum.utils.normalized_config import NormalizedTextConfigWithGQA
+
+from export.exporting.families import Family, context_of
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of a decoder, or of an encoder; `context` is the number of positions the graph can read."""
+
+    layers: int
+    hidden_size: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    context: int
+
+    @classmethod
+    def of(cls, config: Any, family: Family) -> Self:
+        """Read a transformers config.
+
+        Not through optimum's table of families, which lacks some of ours: its generic names fall back
+        on transformers' own map of each family's.
+        """
+        names = NormalizedTextConfigWithGQA(config)
+        heads = names.num_attention_heads
+        return cls(
+            layers=names.num_layers,
+            hidden_size=names.hidden_size,
+            heads=heads,
+            kv_heads=getattr(names, "num_key_value_heads", None) or heads,
+            # optimum assumes hidden_size / heads, which is wrong for families that state it apart.
+            head_dim=getattr(config, "head_dim", None) or names.hidden_size // heads,
+            context=context_of(config, family),
+        )

@@ -1,0 +1,83 @@
+"""Parquet, read in a process of its own: a hostile file costs that process, a bounded time and memory."""
+
+import importlib.util
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from engine.errors import SettingsError
+from export.rows.row import MAX_CELL, Row, known_columns, plain, refuse
+
+PATIENCE_S = 10.0
+CHILD = Path(__file__).with_name("parquet_child.py")
+MEMORY = "its row groups take more than 1 GB to read: write smaller ones, or write JSONL"
+
+
+def parquet_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> Iterator[Row]:
+    """Yield each row. `others` collects the columns that are no field.
+
+    Raises SettingsError: pyarrow is not installed. TaskError: not Parquet, damaged, a column of a type that
+    is no text, more memory than 1 GB or no answer within 10 s.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise SettingsError("reading Parquet needs pyarrow: pip install 'mimamori[parquet]'")
+    with subprocess.Popen(  # noqa: S603 - our own file under our own interpreter
+        [sys.executable, "-P", str(CHILD), str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        try:
+            yield from _answers(path, child, fields, others)
+        finally:
+            child.kill()
+
+
+def _answers(
+    path: Path, child: subprocess.Popen[bytes], fields: tuple[str, ...], others: dict[str, None]
+) -> Iterator[Row]:
+    assert child.stdin is not None  # noqa: S101 - both are pipes
+    assert child.stdout is not None  # noqa: S101
+    names = _answer(path, child.stdout)
+    columns = known_columns(path, names, fields)
+    others.update(dict.fromkeys(name for name in names if plain(name) not in fields))
+    child.stdin.write(msgspec.json.encode(columns) + b"\n")
+    child.stdin.flush()
+    number = 0
+    while (batch := _answer(path, child.stdout)) is not None:
+        for cells in zip(*batch, strict=True):
+            number += 1
+            place = f"row {number}"
+            if any(isinstance(cell, str) and len(cell) > MAX_CELL for cell in cells):
+                raise refuse(path, f"a cell is longer than {MAX_CELL:,} characters", place)
+            yield Row(place, number, dict(zip(columns, cells, strict=True)))
+
+
+def _answer(path: Path, pipe: IO[bytes]) -> Any:
+    """Return what the child answers next. Raises TaskError: it refused the file, died of it, or is silent."""
+    deadline = time.monotonic() + PATIENCE_S
+    size = int.from_bytes(_read(path, pipe, 4, deadline))
+    answer = msgspec.msgpack.decode(_read(path, pipe, size, deadline))
+    if "refused" in answer:
+        raise refuse(path, answer["refused"])
+    return answer["answer"]
+
+
+def _read(path: Path, pipe: IO[bytes], size: int, deadline: float) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        ready, _, _ = select.select([pipe], [], [], max(deadline - time.monotonic(), 0))
+        if not ready:
+            raise refuse(path, f"took longer than {PATIENCE_S:.0f} s to read: write it again, or write JSONL")
+        part = os.read(pipe.fileno(), size - len(found))
+        if not part:
+            raise refuse(path, f"cannot be read: it is damaged, or {MEMORY}")
+        found += part
+    return bytes(found)

@@ -1,0 +1,52 @@
+"""A row, and the columns that a file's names stand for."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from engine.errors import TaskError
+
+Separator = Literal["comma", "semicolon", "tab", "pipe"]
+
+# Kafka takes no record above 2 MiB here, and a quote that never closes must not fill the memory.
+MAX_CELL = 1 << 24
+
+
+class Row(NamedTuple):
+    """One row: where it stands, the number its id is made from, and its values by field."""
+
+    place: str
+    number: int
+    values: dict[str, Any]
+
+
+def refuse(path: Path, what: str, place: str = "") -> TaskError:
+    """Return the error of a file, at a place in it."""
+    return TaskError(f"{path}, {place}: {what}" if place else f"{path}: {what}")
+
+
+def plain(name: str) -> str:
+    """Return a column's name as it is compared: `Text ` is `text`."""
+    return name.strip().strip("\ufeff").casefold()
+
+
+def known_columns(path: Path, names: Iterable[str], fields: tuple[str, ...]) -> dict[str, int]:
+    """Map each field to the number of its column, counted from 0.
+
+    Raises TaskError: no column is `text`, or two columns are one field.
+    """
+    found: dict[str, int] = {}
+    for number, name in enumerate(names):
+        field = plain(name)
+        if field not in fields:
+            continue
+        if field in found:
+            raise refuse(
+                path,
+                f"columns {found[field] + 1} and {number + 1} are both named `{field}`: "
+                "keep one, or rename the other",
+            )
+        found[field] = number
+    if "text" not in found:
+        raise refuse(path, "no column is named `text`: name the columns in the first line, as in id,text")
+    return found

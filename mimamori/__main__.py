@@ -1,0 +1,5 @@
+"""`python -m worker …` is `mimamori …`."""
+
+from mimamori.cli import main
+
+main()

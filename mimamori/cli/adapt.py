@@ -1,0 +1,223 @@
+"""`mimamori adapt` and `mimamori evaluate`: a bundle fitted to labelled examples, and measured on others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engine.bundle import Bundle, read_manifest
+from engine.errors import SettingsError
+from export.examples import read_examples
+from mimamori.cli.progress import bars
+from mimamori.cli.reading import SeparatorOption, notice
+from worker.settings import load_settings
+from worker.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
+    from export.adapting.adapt import AdaptReport
+    from export.evaluating.evaluate import Flagging, Report
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
+Examples = Annotated[
+    Path, typer.Option(help="JSONL, CSV, TSV or Parquet: text, at_risk, and severity where one applies.")
+]
+Device = Annotated[Literal["auto", "cpu", "openvino", "cuda"], typer.Option(help="Where to run.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16", "int8"], typer.Option(help="In which precision.")
+]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of a CPU device; 0 is one per core.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("adapt", rich_help_panel="Model")(adapt_command)
+    app.command("evaluate", rich_help_panel="Model")(evaluate_command)
+
+
+def adapt_command(
+    bundle: Folder,
+    examples: Examples,
+    out: Annotated[Path, typer.Option(help="The adapted bundle's folder; it must not exist yet.")],
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = 0,
+    as_json: Json = False,
+    separator: SeparatorOption = None,
+) -> None:
+    """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
+
+    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
+
+        text,at_risk,severity
+
+        "Nice flat, is there a cellar?",no,
+
+        "I am abroad, wire the deposit",yes,asking
+
+    The same in JSONL:
+
+        {"text": "Nice flat, is there a cellar?", "at_risk": false}
+    """
+    try:
+        from export.adapting.adapt import adapt
+    except ModuleNotFoundError as error:
+        raise _without(error) from None
+    manifest, _ = read_manifest(bundle)
+    labelled = read_examples(examples, manifest.task, separator, notice)
+    with bars() as progress:
+        report = adapt(bundle, labelled, out, progress, device=device, precision=precision, threads=threads)
+    _print(report, _show_adapted, as_json=as_json)
+
+
+def evaluate_command(
+    bundle: Folder,
+    examples: Examples,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = 0,
+    as_json: Json = False,
+    separator: SeparatorOption = None,
+) -> None:
+    """Measure a bundle on labelled examples that it has not seen: misses, F1, AUC, severity.
+
+    MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, as for `mimamori run`.
+
+    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
+
+        text,at_risk,severity
+
+        "Nice flat, is there a cellar?",no,
+
+        "I am abroad, wire the deposit",yes,asking
+
+    The same in JSONL:
+
+        {"text": "Nice flat, is there a cellar?", "at_risk": false}
+    """
+    try:
+        from export.evaluating.evaluate import evaluate
+    except ModuleNotFoundError as error:
+        raise _without(error) from None
+    from engine.load import load_engine
+
+    configure_logs("console", logging.WARNING)  # the report says what runs
+    loaded = Bundle.load(bundle, trust=load_settings().trust)
+    task = loaded.manifest.task
+    labelled = read_examples(examples, task, separator, notice)
+    engine = load_engine(loaded, device=device, precision=precision, threads=threads)
+    with bars() as progress:
+        report = evaluate(
+            engine,
+            task,
+            loaded.thresholds,
+            labelled,
+            lambda done, total: progress("read the examples", done, total),
+        )
+    _print(report, lambda made: _show_evaluated(made, task.level_names), as_json=as_json)
+
+
+def _without(error: ModuleNotFoundError) -> SettingsError:
+    return SettingsError(f"this command needs {error.name}: pip install 'mimamori[adapt,cpu]'")
+
+
+def _print(report: R, show: Callable[[R], None], *, as_json: bool) -> None:
+    if as_json:
+        encoded = msgspec.json.encode(report, enc_hook=str)  # a Path becomes a string
+        typer.echo(msgspec.json.format(encoded, indent=2).decode())
+    else:
+        show(report)
+
+
+def _show_adapted(report: AdaptReport) -> None:
+    table = _table("adapted bundle", str(report.bundle))
+    table.add_row("fingerprint", report.fingerprint)
+    table.add_row("read on", report.runs)
+    table.add_row(
+        "examples", f"{report.examples}, {report.positives} at risk, {report.graded} with a severity"
+    )
+    table.add_row("layer", f"{report.layer} of {report.layers} (C = {report.strength:g})")
+    table.add_row("AUC, F1", f"{report.auc:.3f}, {report.f1:.3f} (cross-validated)")
+    table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
+    table.add_row("at risk from", f"{report.upper:.3f} ({report.escalated:.0%} of the examples)")
+    windowing = report.windowing
+    table.add_row(
+        "long messages",
+        f"above {windowing.whole} tokens in windows of {windowing.tokens}, discount {windowing.discount:g}",
+    )
+    table.add_row("cut against full", f"{report.cut_difference:.1g} standard deviations")
+    table.add_row("took", f"{report.seconds:.0f} s")
+    console = Console()
+    console.print(table)
+    others = report.examples - report.positives
+    short = {"at risk: until then nothing is cleared": report.positives}
+    short["not at risk: until then nothing is at_risk, at most uncertain"] = others
+    for what, count in short.items():
+        if count < report.positives_needed:
+            console.print(
+                f"[yellow]A bound of {report.tolerated_miss_rate:.0%} on mistakes takes "
+                f"{report.positives_needed} examples, there are {count} {what}.[/]"
+            )
+
+
+def _show_evaluated(report: Report, levels: tuple[str, ...]) -> None:
+    console = Console()
+    if report.seen_at_adapt:
+        console.print(
+            "[yellow]The bundle was adapted on these very examples: the figures flatter. "
+            "Evaluate on others.[/]"
+        )
+    table = _table("read on", f"{report.runs}, {report.reading} reading")
+    table.add_row("examples", f"{report.examples}, {report.positives} at risk")
+    table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
+    table.add_row("calibration", report.thresholds.calibration)
+    table.add_row("AUC", _figure(report.auc))
+    table.add_row("missed", f"{_figure(report.miss_rate)} of those at risk were cleared")
+    table.add_row("false alarms", f"{_figure(report.alarm_rate)} of the others were at_risk")
+    console.print(table)
+    console.print(_flaggings(report))
+    console.print(
+        _confusion("verdict", ("clear", "uncertain", "at_risk"), ("not at risk", "at risk"), report.confusion)
+    )
+    if report.severity is not None:
+        console.print(_confusion("severity", levels, levels, report.severity.confusion))
+        console.print(
+            f"severity of {report.severity.examples}: macro-F1 {report.severity.macro_f1:.3f}, "
+            f"quadratic kappa {report.severity.kappa:.3f}"
+        )
+
+
+def _flaggings(report: Report) -> Table:
+    rows: dict[str, Flagging] = {
+        "risk >= 0.5": report.even_odds,
+        "not clear (a person looks)": report.not_clear,
+        "at_risk": report.at_risk,
+    }
+    table = Table("called positive", "precision", "recall", "F1")
+    for name, row in rows.items():
+        table.add_row(name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}")
+    return table
+
+
+def _confusion(what: str, columns: tuple[str, ...], rows: tuple[str, ...], counts: list[list[int]]) -> Table:
+    table = Table(f"labelled \\ {what}", *columns)
+    for name, row in zip(rows, counts, strict=True):
+        table.add_row(name, *map(str, row))
+    return table
+
+
+def _table(name: str, value: str) -> Table:
+    return Table(name, value, header_style="bold")
+
+
+def _figure(value: float | None) -> str:
+    return "no such examples" if value is None else f"{value:.3f}"

@@ -1,0 +1,54 @@
+"""`mimamori doctor`: check settings, bundle, device, broker and Redis, and say what to do."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from worker.settings import PREFIX, Settings, load_settings
+
+STYLES = {"well": "green", "wrong": "bold red", "skipped": "dim"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel="Screen")(doctor)
+
+
+def doctor(
+    settings: Annotated[
+        bool, typer.Option("--settings", help="List every setting, its value and meaning.")
+    ] = False,
+) -> None:
+    """Check everything a worker needs, and say what to do about each fault. Exit 1 where one is found."""
+    from mimamori.doctor import examine
+    from worker.telemetry.logs import configure_logs
+
+    configure_logs("console", level=40)  # findings say what went wrong; the log would only say it twice
+    loaded = load_settings()
+    console = Console(soft_wrap=True, highlight=False)
+    if settings:
+        console.print(_table(loaded))
+    console.print(_line("well", "settings", "no fault found"))
+    wrong = 0
+    for finding in examine(loaded):
+        console.print(_line(finding.state, finding.check, finding.detail))
+        wrong += finding.state == "wrong"
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _line(state: str, check: str, detail: str) -> str:
+    return f"[{STYLES[state]}]{state:<7}[/]  {check:<9}  {escape(detail)}"
+
+
+def _table(settings: Settings) -> Table:
+    table = Table("setting", "value", "meaning")
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        # Client settings by name only: among them may be sasl.password. A SecretStr hides itself.
+        shown = ", ".join(f"{key}=…" for key in value) if name == "kafka" else str(value)
+        shown = ", ".join(sorted(value)) if name == "allow_insecure" else shown
+        table.add_row(PREFIX + name.upper(), escape(shown), escape(field.description or ""))
+    return table

@@ -1,0 +1,100 @@
+"""`mimamori replay`: send a file's messages to the messages topic."""
+
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mimamori.cli.reading import SeparatorOption, notice
+from worker.settings import load_settings
+
+SHOWN_EVERY = 1000
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel="Screen")(replay)
+
+
+def replay(
+    file: Annotated[
+        Path, typer.Argument(help="JSONL, CSV, TSV or Parquet with a `text` and perhaps an `id` per row.")
+    ],
+    bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers [MIMAMORI_BOOTSTRAP].")] = None,
+    topic: Annotated[str | None, typer.Option(help="Default: the messages topic.")] = None,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Messages a second; 0 is as fast as Kafka takes them.")
+    ] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send at most this many.")] = None,
+    separator: SeparatorOption = None,
+) -> None:
+    """Send a file's messages to Kafka, as a platform would.
+
+    The whole file is checked first: either every row is a message, or nothing is sent. A CSV file names its
+    columns in the first line, and a text that holds the separator stands in quotes:
+
+        id,text
+
+        m-1,"I was fine at first, then I wanted to end it all"
+
+    The same row in JSONL:
+
+        {"id": "m-1", "text": "I was fine at first, then I wanted to end it all"}
+
+    task, conversation_id, author_id, language and sent_at may stand beside. Parquet needs the extra
+    `parquet`.
+    """
+    from engine.errors import TaskError
+    from mimamori.replay import message_key, read_messages
+    from schemas import encode, event_headers
+    from schemas.events import Message
+    from schemas.topics import load_topics, topic_names
+    from worker.errors import BrokerError
+    from worker.kafka.sender import Sender
+    from worker.kafka.topics import read_topics
+
+    settings = load_settings(**({"bootstrap": bootstrap} if bootstrap else {}))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    total = 0
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(f"check {file.name}", total=None)
+        for total, _ in enumerate(read_messages(file, separator, notice), start=1):
+            if total % SHOWN_EVERY == 0:
+                progress.update(bar, completed=total)
+        progress.update(bar, completed=total, total=total)
+    checked = file.stat()
+    total = min(total, limit or total)
+    target = topic or topic_names(settings.topic_prefix)[Message]
+    # A producer would wait 30 s for a broker or a topic that is not there, and then say less.
+    (wanted, *_) = load_topics(settings.topic_prefix)
+    (state,) = read_topics(settings.client_config, [msgspec.structs.replace(wanted, name=target)])
+    if state.partitions is None:
+        raise BrokerError(f"missing on {settings.bootstrap}: {target}; run `mimamori topics apply`")
+    started = time.monotonic()
+    sent = 0
+    with (
+        Sender(settings.client_config) as sender,
+        Progress(*columns, console=Console(stderr=True)) as progress,
+    ):
+        bar = progress.add_task(f"{file.name} -> {target}", total=total)
+        # Read again rather than kept: a file of any length takes the memory of one row.
+        for message in islice(read_messages(file, separator), total):
+            if rate and (early := started + sent / rate - time.monotonic()) > 0:
+                time.sleep(early)
+            sender.send(target, encode(message), message_key(message), event_headers(message))
+            sent += 1
+            progress.update(bar, completed=sender.confirmed)
+        sender.flush()
+        progress.update(bar, completed=sender.confirmed)
+    seconds = time.monotonic() - started
+    now = file.stat()
+    if sent != total or (now.st_size, now.st_mtime_ns) != (checked.st_size, checked.st_mtime_ns):
+        raise TaskError(
+            f"{file} changed while it was sent ({sent} of {total} messages): compare it with {target}"
+        )
+    Console().print(f"{sent} messages sent to {target} in {seconds:.1f} s, every one confirmed")

@@ -1,0 +1,27 @@
+"""`mimamori review`: the review desk. Its settings are MIMAMORI_REVIEW_… variables; see docs/review.md."""
+
+import typer
+
+from engine.errors import FatalError
+from worker.telemetry.logs import configure_logs
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("review", rich_help_panel="Review")(review)
+
+
+def review() -> None:
+    """Serve the review desk: the queue of cases, as a page and a JSON API."""
+    try:
+        from review.errors import DeskError
+        from review.run import run
+        from review.settings import load_settings
+    except ModuleNotFoundError as error:
+        raise FatalError(f"{error.name} is not installed: pip install 'mimamori[review]'") from None
+    try:
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        run(settings)
+    except DeskError as error:
+        raise FatalError(str(error)) from None

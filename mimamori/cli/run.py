@@ -1,0 +1,42 @@
+"""`mimamori run`: the worker, against a real cluster."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.settings import load_settings
+from worker.telemetry.logs import configure_logs
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel="Screen")(run)
+
+
+def run(
+    bundle: Annotated[Path | None, typer.Option(help="Model bundle [MIMAMORI_BUNDLE].")] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers [MIMAMORI_BOOTSTRAP].")] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group [MIMAMORI_GROUP].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, openvino or cuda [MIMAMORI_DEVICE].")] = None,
+) -> None:
+    """Screen messages from Kafka until SIGTERM; then finish what is in flight.
+
+    Every setting is an environment variable MIMAMORI_… or a line of the YAML file that MIMAMORI_SETTINGS
+    names; the options above override them. `mimamori doctor` lists all, and checks them.
+    """
+    from worker.startup import settle_memory, start
+
+    given = {"bundle": bundle, "bootstrap": bootstrap, "group": group, "device": device}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logs(settings.log_format)
+    # From the first moment: as a container's first process it would not hear a signal it has not asked for.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    worker = start(settings)
+    settle_memory()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.app.stop())
+    worker.run()

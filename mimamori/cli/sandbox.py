@@ -1,0 +1,72 @@
+"""`mimamori sandbox`: a real Apache Kafka and Redis on this machine, until Ctrl-C."""
+
+import secrets
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:  # the production image has this command's file, and not the sandbox
+    from mimamori.sandbox import Sandbox
+
+LOOK_EVERY_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel="Develop")(sandbox)
+
+
+def sandbox(
+    data: Annotated[
+        Path | None, typer.Option(help="Keep data and logs in this folder; default: a temporary one.")
+    ] = None,
+    kafka_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9092,
+    redis_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 6379,
+    redis: Annotated[bool, typer.Option(help="Run a Redis too.")] = True,
+    topic_prefix: Annotated[
+        str, typer.Option(envvar="MIMAMORI_TOPIC_PREFIX", help="Prefix of the topics' names.")
+    ] = "mimamori.",
+) -> None:
+    """Run Apache Kafka and Redis on this machine, with the topics, until Ctrl-C.
+
+    For development only. The first start downloads 46 MB; KAFKA_HOME, KAFKA_BOOTSTRAP and REDIS_URL name
+    what is already here. Everything ends with this command, even when it is killed.
+    """
+    from mimamori.sandbox import Sandbox
+    from schemas.topics import load_topics
+    from worker.kafka.topics import apply_topics
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    with Sandbox(data, kafka_port, redis_port, redis=redis, echo=console.print) as running:
+        # From here on a signal ends the wait below, and the servers in order.
+        stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
+        states = apply_topics(
+            {"bootstrap.servers": running.bootstrap}, load_topics(topic_prefix, replication_factor=1)
+        )
+        console.print(
+            f"Apache Kafka  {running.bootstrap}  topics: " + ", ".join(s.definition.name for s in states)
+        )
+        console.print(f"Redis         {running.redis_url if redis else 'none'}")
+        console.print(f"Logs          {running.folder}\n")
+        for name, value in _settings(running, topic_prefix, redis=redis):
+            console.print(f"export {name}={value}")
+        console.print("\nReady. Ctrl-C ends both.")
+        while not stopping.wait(LOOK_EVERY_S):
+            running.check()
+    console.print("Ended." if data is None else f"Ended. Data is kept in {data}.")
+
+
+def _settings(running: "Sandbox", topic_prefix: str, *, redis: bool) -> Iterator[tuple[str, str]]:
+    """What another terminal must export so that the worker uses these servers."""
+    yield "MIMAMORI_BOOTSTRAP", running.bootstrap
+    yield "MIMAMORI_TOPIC_PREFIX", topic_prefix
+    if redis:
+        yield "MIMAMORI_REDIS_URL", running.redis_url
+        yield "MIMAMORI_CACHE_SECRET", secrets.token_hex(16)

@@ -1,0 +1,71 @@
+"""`mimamori soak`: is every message's outcome there exactly once, whatever is killed?"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from engine.errors import SettingsError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel="Develop")(soak)
+
+
+def soak(
+    records: Annotated[int, typer.Option(min=100, help="Numbered messages to send.")] = 200_000,
+    kills: Annotated[
+        int, typer.Option(min=0, help="kill -9 of workers; other faults come in proportion. 0: no faults.")
+    ] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same messages and faults.")] = 1,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the result, with every fault's moment, here.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=2, help="Worker processes.")] = 3,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of every topic.")] = 6,
+    engine: Annotated[
+        Literal["canned", "bundle"], typer.Option(help="canned: scores from a hash, no model.")
+    ] = "canned",
+    bundle: Annotated[Path | None, typer.Option(help="The model bundle, with --engine bundle.")] = None,
+) -> None:
+    """Send numbered messages through workers that are killed, and prove every outcome is there exactly once.
+
+    Starts a Kafka and a Redis of its own, and the whole worker, often, with canned scores in place of the
+    model. An independent read-committed reader then checks every id: one label or one dead letter, in order
+    per partition, the right reason, a review case for each label that asks for one and for no other.
+
+    Exits with 1 on any loss, repetition, disorder or mismatch, and keeps the workers' logs.
+    """
+    from mimamori.cli.progress import bars
+    from mimamori.soak.run import Setup
+    from mimamori.soak.run import soak as run_soak
+
+    if engine == "bundle" and bundle is None:
+        raise SettingsError("--engine bundle needs --bundle FOLDER: build one with `mimamori bundle build`")
+    setup = Setup(
+        records=records,
+        kills=kills,
+        seed=seed,
+        workers=workers,
+        partitions=partitions,
+        bundle=bundle if engine == "bundle" else None,
+    )
+    folder = Path(tempfile.mkdtemp(prefix="mimamori-soak-"))
+    try:
+        with bars() as report:
+            result = run_soak(setup, folder, lambda seen, total: report("outcomes", seen, total))
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if json is not None:
+        json.write_bytes(result.to_json())
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    console.print(result.line())
+    if not result.sound:
+        console.print(f"the workers' logs are in {folder}")
+        raise typer.Exit(1)
+    shutil.rmtree(folder, ignore_errors=True)

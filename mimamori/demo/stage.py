@@ -1,0 +1,184 @@
+"""The demo: a real Kafka and Redis, a real worker process, sample conversations, and what comes back.
+
+It is a platform in small: it sends messages and reads labels, review cases and dead letters as anyone
+would, through topics. Its own sample texts are shown beside their labels; nothing else ever shows text.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+import schemas
+from engine.errors import FatalError
+from mimamori.replay import message_key
+from mimamori.sandbox import Sandbox
+from schemas.events import DeadLetter, Event, Label, Message, ReviewCase
+from worker.kafka.reader import Reader
+from worker.kafka.record import Record
+from worker.kafka.sender import Sender
+from worker.stream.unread import UNREAD
+
+CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")
+# What a platform's bug might send, by the reason each gets.
+MALFORMED: dict[str, bytes] = {
+    "invalid_json": b'{"id": "broken-1", "text": "cut off here',
+    "invalid_utf8": b'{"id": "broken-2", "text": "\xff\xfe"}',
+    "schema_mismatch": b'{"id": "broken-3", "words": "no text field"}',
+    "empty_text": b'{"id": "broken-4", "text": "   "}',
+}
+READY_S = 120.0
+SILENCE_S = 60.0
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """One event read back, and the seconds since its message was sent (None: not ours)."""
+
+    event: Label | ReviewCase | DeadLetter
+    seconds: float | None
+
+
+class Feed:
+    """Sends on a thread; remembers when each message was sent and what it said."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self.sent_at: dict[str, float] = {}
+        self.texts: dict[str, str] = {}
+        self.sent = 0
+
+    def run(self, records: Sequence[tuple[bytes, bytes, Message | None]], rate: float) -> None:
+        """Send (value, key, message) triples at `rate` a second, 0 for at once; returns when confirmed."""
+        started = time.monotonic()
+        with Sender({"bootstrap.servers": self._bootstrap}) as sender:
+            for number, (value, key, message) in enumerate(records):
+                if rate and (early := started + number / rate - time.monotonic()) > 0:
+                    time.sleep(early)
+                if message is not None:
+                    self.texts[message.id] = message.text
+                    self.sent_at[message.id] = time.monotonic()
+                sender.send(self._topic, value, key)
+                self.sent += 1
+
+
+def sample_records(suffix: str = "") -> list[tuple[bytes, bytes, Message | None]]:
+    """The sample conversations in order, with the malformed records strewn in."""
+    lines = CONVERSATIONS.read_bytes().splitlines()
+    messages = [msgspec.json.decode(line, type=Message) for line in lines if line.strip()]
+    messages = [msgspec.structs.replace(message, id=message.id + suffix) for message in messages]
+    records: list[tuple[bytes, bytes, Message | None]] = [
+        (schemas.encode(message), message_key(message), message) for message in messages
+    ]
+    step = len(records) // (len(MALFORMED) + 1)
+    for number, value in enumerate(MALFORMED.values(), start=1):
+        records.insert(number * step, (value, b"broken", None))
+    return records
+
+
+def arrivals(reader: Reader, feed: Feed, prefix: str, expected: int) -> Iterator[Arrival]:
+    """What comes back, until `expected` records have their outcome and every case of theirs is here.
+
+    Raises FatalError where nothing comes for SILENCE_S.
+    """
+    names = schemas.topic_names(prefix)
+    outcomes, due, heard = 0, 0, time.monotonic()  # due: cases announced by a label and not here yet
+    while outcomes < expected or due:
+        records = reader.poll()
+        now = time.monotonic()
+        if records:
+            heard = now
+        elif now - heard > SILENCE_S:
+            raise FatalError(
+                f"{expected - outcomes} of {expected} outcomes did not come: see the worker's log"
+            )
+        for record in records:
+            event = _decode(record, names)
+            outcomes += not isinstance(event, ReviewCase)
+            if isinstance(event, Label):
+                due += event.verdict != "clear" or "quality_sample" in event.reasons
+            elif isinstance(event, DeadLetter):
+                due += event.reason in UNREAD
+            due -= isinstance(event, ReviewCase)
+            sent = None if isinstance(event, DeadLetter) else feed.sent_at.get(event.message_id)
+            yield Arrival(event, None if sent is None else now - sent)
+
+
+def _decode(record: Record, names: dict[type[Event], str]) -> Label | ReviewCase | DeadLetter:
+    value = record.value or b""
+    if record.topic == names[Label]:
+        return schemas.decode(Label, value)
+    if record.topic == names[ReviewCase]:
+        return schemas.decode(ReviewCase, value)
+    return schemas.decode(DeadLetter, value)
+
+
+@contextmanager
+def worker_process(sandbox: Sandbox, prefix: str, bundle: Path, log: Path) -> Iterator[str]:
+    """`mimamori run` as its own process against the sandbox, until the block ends.
+
+    Yields the address of its /metrics. Raises FatalError where it does not become ready.
+    """
+    port = _free_port()
+    settings = {
+        "MIMAMORI_BOOTSTRAP": sandbox.bootstrap,
+        "MIMAMORI_BUNDLE": str(bundle),
+        "MIMAMORI_GROUP": f"{prefix}demo",
+        "MIMAMORI_TOPIC_PREFIX": prefix,
+        "MIMAMORI_HEALTH_PORT": str(port),
+    }
+    if sandbox.redis_url:
+        settings |= {"MIMAMORI_REDIS_URL": sandbox.redis_url, "MIMAMORI_CACHE_SECRET": "only for the demo"}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mimamori", "run"], env=outside | settings, stdout=output, stderr=output
+        )
+        try:
+            _wait_ready(process, port, log)
+            yield f"http://127.0.0.1:{port}/metrics"
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def sending(
+    feed: Feed, records: Sequence[tuple[bytes, bytes, Message | None]], rate: float
+) -> threading.Thread:
+    """Send in the background; the thread is daemonic, so that an interrupted demo ends."""
+    thread = threading.Thread(target=feed.run, args=(records, rate), daemon=True)
+    thread.start()
+    return thread
+
+
+def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise FatalError(f"the worker did not start, its log says why: {log}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise FatalError(f"the worker was not ready after {READY_S:.0f} s, see its log: {log}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,104 @@
+"""Checks everything a worker needs, one after the other, and says what to do about each fault.
+
+A check that fails never hides the next: all are tried, and what depends on a failed one is skipped.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import msgspec
+
+from engine.bundle import Bundle
+from engine.errors import FatalError
+from worker.cache.redis_client import ping
+from worker.settings import Settings
+from worker.startup import compacted_messages, open_engine, policy_of, require_topics
+from worker.stream.room import find_room
+from worker.telemetry.logs import where
+from worker.transport import describe_kafka, describe_redis
+
+SAMPLE = "long week, but we are all right"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """The result of one check. `detail` is what was found, or what to do."""
+
+    check: str
+    state: Literal["well", "wrong", "skipped"]
+    detail: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding per check, as they are made."""
+    bundle: Bundle | None = None
+
+    def read_bundle() -> str:
+        nonlocal bundle
+        bundle = Bundle.load(settings.bundle, trust=settings.trust)
+        manifest = bundle.manifest
+        depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
+        what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
+        windowing = bundle.windowing
+        windows = f"above {windowing.whole} tokens in windows of {windowing.tokens}"
+        return f"{what}, {windows}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
+
+    yield _try("bundle", read_bundle)
+    if bundle is None:
+        yield Finding("device", "skipped", "needs a bundle")
+        yield Finding("policy", "skipped", "needs a bundle")
+    else:
+        yield _try("device", lambda: _read_one(settings, bundle))
+        yield _try("policy", lambda: _thresholds(settings, bundle))
+    url = settings.redis_url.get_secret_value()
+    ways = [f"Kafka: {describe_kafka(settings.kafka)}"] + ([f"Redis: {describe_redis(url)}"] if url else [])
+    yield Finding("transport", "well", "; ".join(ways))
+    yield _try("broker", lambda: _broker(settings))
+    if url:
+        yield _try("redis", lambda: f"version {ping(url, settings.redis_ca)}")
+    else:
+        yield Finding("redis", "skipped", "MIMAMORI_REDIS_URL is not set: scores are cached in process only")
+
+
+def _try(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, "well", look())
+    except FatalError as error:
+        return Finding(check, "wrong", str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it was, the next check must still be made
+        fault = f"{type(error).__name__} at {where(error)}"
+        return Finding(check, "wrong", f"a fault of Mimamori, please report it: {fault}")
+
+
+def _origin(settings: Settings) -> str:
+    """What the bundle's origin was held against."""
+    held = [
+        "its fingerprint is the one allowed" if settings.bundle_fingerprint else "",
+        f"signed by a key of {settings.bundle_public_key}" if settings.bundle_public_key else "",
+    ]
+    return " and ".join(filter(None, held)) or (
+        "its origin is not checked: set MIMAMORI_BUNDLE_FINGERPRINT or MIMAMORI_BUNDLE_PUBLIC_KEY"
+    )
+
+
+def _read_one(settings: Settings, bundle: Bundle) -> str:
+    engine = open_engine(settings, bundle)
+    engine.read([SAMPLE])
+    return f"{engine.describe()}; a message was read"
+
+
+def _thresholds(settings: Settings, bundle: Bundle) -> str:
+    policy = policy_of(settings, bundle)
+    thresholds = policy.thresholds
+    return (
+        f"clear below {thresholds.lower:.3f}, at_risk from {thresholds.upper:.3f} "
+        f"(calibration: {thresholds.calibration}), {policy.quality_sample_share:.1%} quality samples"
+        f"{'; MIMAMORI_ALLOW_CLEAR_ALL is set' if settings.allow_clear_all else ''}"
+    )
+
+
+def _broker(settings: Settings) -> str:
+    topics = require_topics(settings)
+    find_room(topics, settings.client_config)
+    warning = compacted_messages(topics)
+    there = f"{settings.bootstrap} answers, the topics {settings.topic_prefix}… are there"
+    return f"{there}; {warning}" if warning else there

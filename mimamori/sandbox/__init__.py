@@ -1,0 +1,184 @@
+"""A real Apache Kafka and Redis on this machine, for development, the demo and the tests.
+
+    with Sandbox() as sandbox:
+        sandbox.bootstrap   # "127.0.0.1:23456"
+        sandbox.redis_url   # "redis://127.0.0.1:23457/0"
+
+Needs no Docker: see `java.py` for where the programs come from. KAFKA_BOOTSTRAP and REDIS_URL name
+servers that already run; then nothing is started in their place, and nothing of theirs is ended.
+Servers end with the process that started them, even when it is killed. Not for production.
+"""
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mimamori.errors import SandboxError
+from mimamori.sandbox.kafka_server import KafkaServer
+from mimamori.sandbox.redis_server import RedisServer
+
+__all__ = ["Sandbox"]
+
+
+def _silent(_line: str) -> None:
+    """Say nothing: the default for `echo`."""
+
+
+class Sandbox:
+    """A Kafka and a Redis that start and end together. Use it as a context manager.
+
+    Args:
+        folder: where data and logs are kept between runs; None for a temporary folder, removed at the end.
+        kafka_port: port for Kafka's clients, 0 for a free one.
+        redis_port: port for Redis, 0 for a free one.
+        redis: whether to run a Redis at all.
+        echo: gets lines for the person waiting (the first start downloads 46 MB).
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        kafka_port: int = 0,
+        redis_port: int = 0,
+        *,
+        redis: bool = True,
+        echo: Callable[[str], None] = _silent,
+    ) -> None:
+        self._folder = folder
+        self._kafka_port = kafka_port
+        self._redis_port = redis_port
+        self._with_redis = redis
+        self._echo = echo
+        self._root: Path | None = None
+        self._kafka: KafkaServer | None = None
+        self._redis: RedisServer | None = None
+        self._bootstrap: str | None = None
+        self._redis_url: str | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's `host:port`. Raises SandboxError: not started."""
+        if self._bootstrap is None:
+            raise SandboxError("the sandbox does not run: use it as a context manager, or call start()")
+        return self._bootstrap
+
+    @property
+    def redis_url(self) -> str:
+        """Redis' URL. Raises SandboxError: not started, or made without a Redis."""
+        if self._redis_url is None:
+            raise SandboxError("this sandbox runs no Redis: start it, and make it with redis=True")
+        return self._redis_url
+
+    @property
+    def folder(self) -> Path:
+        """Where data and logs are. Raises SandboxError: not started."""
+        if self._root is None:
+            raise SandboxError("the sandbox does not run: use it as a context manager, or call start()")
+        return self._root
+
+    def start(self) -> Self:
+        """Start both; return when both serve. No-op where they run.
+
+        Raises SandboxError, one line that says what to do: no Java, no download, a port taken, a
+        server that does not come up. Then nothing is left running, and the logs are kept.
+        """
+        if self._root is not None:
+            return self
+        self._root = self._folder or Path(tempfile.mkdtemp(prefix="mimamori-sandbox-"))
+        atexit.register(self.stop)
+        try:
+            self._start_redis()
+            self._start_kafka()
+        except BaseException:
+            has_log = any(self._root.rglob("*.log"))
+            self._end(keep=self._folder is not None or has_log)
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End both in order; a temporary folder is removed. No-op where nothing runs."""
+        self._end(keep=self._folder is not None)
+
+    def check(self) -> None:
+        """Raise SandboxError if a server of this sandbox has ended by itself; the line names its log."""
+        for server in (self._kafka, self._redis):
+            if server is not None:
+                server.check()
+
+    def start_kafka(self) -> None:
+        """Start Kafka again, on the same port and data, after `stop_kafka` or `kill_kafka`."""
+        self._own_kafka().start()
+
+    def stop_kafka(self) -> None:
+        """End Kafka in order, as an operator would. Raises SandboxError: it is not ours."""
+        self._own_kafka().stop()
+
+    def kill_kafka(self) -> None:
+        """End Kafka as a crash would (SIGKILL). Raises SandboxError: it is not ours."""
+        self._own_kafka().kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start_redis(self) -> None:
+        if not self._with_redis:
+            return
+        if url := os.environ.get("REDIS_URL"):
+            self._redis_url = url
+            return
+        temporary = self._folder is None
+        self._redis = RedisServer(self.folder / "redis", self._redis_port, temporary=temporary)
+        self._redis.start()
+        self._redis_url = self._redis.url
+
+    def _start_kafka(self) -> None:
+        if bootstrap := os.environ.get("KAFKA_BOOTSTRAP"):
+            check_listening(bootstrap)
+            self._bootstrap = bootstrap
+            return
+        temporary = self._folder is None
+        self._kafka = KafkaServer(
+            self.folder / "kafka", self._kafka_port, temporary=temporary, echo=self._echo
+        )
+        self._kafka.start()
+        self._bootstrap = self._kafka.bootstrap
+
+    def _own_kafka(self) -> KafkaServer:
+        if self._kafka is None:
+            raise SandboxError("this sandbox runs no Kafka of its own: start it without KAFKA_BOOTSTRAP")
+        return self._kafka
+
+    def _end(self, *, keep: bool) -> None:
+        atexit.unregister(self.stop)
+        for server in (self._kafka, self._redis):
+            if server is not None:
+                server.stop()
+        if self._root is not None and not keep:
+            shutil.rmtree(self._root, ignore_errors=True)
+        self._root = self._kafka = self._redis = self._bootstrap = self._redis_url = None
+
+
+def check_listening(bootstrap: str) -> None:
+    """Raise SandboxError unless one of the addresses in KAFKA_BOOTSTRAP accepts a connection.
+
+    No more than that is asked: the broker may want TLS or a password, which only the worker knows.
+    """
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+        except (OSError, ValueError):
+            continue
+        return
+    raise SandboxError(f"KAFKA_BOOTSTRAP={bootstrap}: nothing listens there; start that broker, or unset it")

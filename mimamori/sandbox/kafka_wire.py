@@ -1,0 +1,66 @@
+"""Asks a Kafka broker over its own protocol whether it is ready, without a client.
+
+A client library would hide the answers wanted here behind its retries and log lines. Only the
+sandbox's own plaintext broker is asked, with request versions that Kafka 4 keeps.
+Source of the formats: https://kafka.apache.org/protocol
+"""
+
+import socket
+import struct
+from typing import Final
+
+from mimamori.sandbox.server import HOST
+
+METADATA: Final = 3
+FIND_COORDINATOR: Final = 10
+INIT_PRODUCER_ID: Final = 22
+GROUPS, TRANSACTIONS = 0, 1
+NAME: Final = b"mimamori-sandbox"
+
+
+def is_serving(port: int) -> bool:
+    """Whether the broker lists itself, so that clients find it. Raises OSError: not listening yet."""
+    answer = _ask(port, METADATA, 1, struct.pack(">i", 0))
+    return _int(answer, ">i") > 0
+
+
+def is_coordinating(port: int) -> bool:
+    """Whether the group and the transaction coordinator are loaded.
+
+    Asking creates their internal topics, so that the first consumer and the first transaction of a
+    client need not wait for them (0.5 s of "coordinator load in progress" on a fresh broker).
+    Raises OSError: not listening.
+    """
+    for kind in (GROUPS, TRANSACTIONS):
+        answer = _ask(port, FIND_COORDINATOR, 1, _string(NAME) + struct.pack(">b", kind))
+        if _int(answer[4:], ">h"):  # after the throttle time
+            return False
+    answer = _ask(port, INIT_PRODUCER_ID, 0, _string(NAME) + struct.pack(">i", 10_000))
+    return not _int(answer[4:], ">h")
+
+
+def _ask(port: int, api: int, version: int, body: bytes) -> bytes:
+    """One request on a connection of its own; returns the answer's body."""
+    request = struct.pack(">hhi", api, version, 1) + _string(NAME) + body
+    with socket.create_connection((HOST, port), timeout=5.0) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        size = _int(_exactly(connection, 4), ">i")
+        return _exactly(connection, size)[4:]  # after the correlation id
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        piece = connection.recv(size - len(received))
+        if not piece:
+            raise ConnectionResetError("the broker closed the connection")
+        received += piece
+    return bytes(received)
+
+
+def _string(value: bytes) -> bytes:
+    return struct.pack(">h", len(value)) + value
+
+
+def _int(answer: bytes, form: str) -> int:
+    return int(struct.unpack_from(form, answer)[0])

@@ -1,0 +1,226 @@
+"""The soak's own Kafka clients: what it feeds, what it sees, what it forgets.
+
+On purpose not the worker's (`worker/kafka`): what checks must not share the code it checks.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, Self
+
+import confluent_kafka as ck
+from confluent_kafka import IsolationLevel
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # public names that its types do not re-export
+
+from mimamori.soak.script import Script
+from worker.errors import BrokerError
+
+PATIENCE_MS = 300_000  # a broker that is killed comes back
+ANSWER_S = 20.0
+CLOSED_S = 40.0  # the workers' transactions time out after 15
+CHUNK = 5_000
+WAIT_S = 0.02
+
+
+class Feed:
+    """Sends the script on a thread of its own, as far ahead of the outcomes as it may. A context manager.
+
+    Idempotent, so that a broker's death neither repeats nor reorders; every offset that the broker reports
+    is checked to be the message's number.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, script: Script) -> None:
+        self._topic = topic
+        self._script = script
+        self._limits = [0] * script.partitions
+        self._sent = [0] * script.partitions
+        self._stopping = threading.Event()
+        self._failure: str | None = None
+        self._producer = ck.Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": "soak-feed",
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "message.timeout.ms": PATIENCE_MS,
+                "retry.backoff.max.ms": 500,
+                "error_cb": _ignore,
+                "log_level": 0,
+            }
+        )
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def allow(self, partition: int, sequence: int) -> None:
+        """Send this partition's messages up to, and without, `sequence`."""
+        self._limits[partition] = min(sequence, self._script.lengths[partition])
+
+    def check(self) -> None:
+        """Raise BrokerError where a message was not delivered as scripted: the run means nothing then."""
+        if self._failure:
+            raise BrokerError(self._failure)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._producer.purge()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set() and not self._failure:
+            sent = [self._send_some(partition) for partition in range(self._script.partitions)]
+            self._producer.poll(0 if any(sent) else 0.02)
+
+    def _send_some(self, partition: int) -> int:
+        first, end = self._sent[partition], min(self._limits[partition], self._sent[partition] + CHUNK)
+        for sequence in range(first, end):
+            try:
+                self._producer.produce(
+                    self._topic,
+                    self._script.value(partition, sequence),
+                    self._script.key(partition, sequence),
+                    partition,
+                    on_delivery=self._expect(sequence),
+                )
+            except BufferError:  # the broker is away: let deliveries make room
+                self._producer.poll(0.05)
+                break
+            self._sent[partition] = sequence + 1
+        return self._sent[partition] - first
+
+    def _expect(self, sequence: int) -> Callable[[ck.KafkaError | None, ck.Message], None]:
+        def delivered(error: ck.KafkaError | None, message: ck.Message) -> None:
+            if error is not None:
+                self._failure = f"the soak could not send a message ({error.name()}): is its Kafka alive?"
+            elif message.offset() != sequence:
+                self._failure = (
+                    f"message {sequence} of partition {message.partition()} stands at {message.offset()}: "
+                    "the soak's own feed repeated or lost one, so nothing can be said of the worker"
+                )
+
+        return delivered
+
+
+class Watch:
+    """Reads topics as a platform would: read-committed, from their start, every partition, no group.
+
+    A context manager.
+    """
+
+    def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
+        self._consumer = ck.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": "soak-watch",
+                "group.id": "soak-watch",  # required by the client; nothing is ever committed to it
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
+                "queued.max.messages.kbytes": 32_768,
+                "error_cb": _ignore,
+                "log_level": 0,
+            }
+        )
+        self._positions: dict[tuple[str, int], int] = {
+            (topic, number): 0
+            for topic in topics
+            for number in self._consumer.list_topics(topic, ANSWER_S).topics[topic].partitions
+        }
+        self._at_end: set[tuple[str, int]] = set()
+        self._consumer.assign([ck.TopicPartition(*place, 0) for place in self._positions])
+
+    @property
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Per topic and partition, the offset to be read next."""
+        return dict(self._positions)
+
+    def read(self) -> Iterator[tuple[str, int, bytes | None]]:
+        """Topic, partition and value of the next few thousand records; none where none has come."""
+        for message in self._consumer.consume(CHUNK, WAIT_S):
+            place = (message.topic() or "", message.partition() or 0)
+            error = message.error()
+            if error is None:
+                self._positions[place] = (message.offset() or 0) + 1
+                self._at_end.discard(place)
+                yield (*place, message.value())
+            elif error.code() == ck.KafkaError._PARTITION_EOF:
+                self._at_end.add(place)
+            elif error.fatal() or error.code() == ck.KafkaError._AUTO_OFFSET_RESET:
+                raise BrokerError(f"the soak cannot read {place[0]}: {error.str()}")
+
+    def read_to_end(self) -> Iterator[tuple[str, int, bytes | None]]:
+        """As `read`, until every partition has been read to an end that it reached from now on."""
+        self._at_end.clear()
+        self._consumer.assign([ck.TopicPartition(*place, at) for place, at in self._positions.items()])
+        while len(self._at_end) < len(self._positions):
+            yield from self.read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+
+class Housekeeping:
+    """Forgets what was read, and asks what the workers' group has committed."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "error_cb": _ignore, "log_level": 0}
+        self._admin = AdminClient(self._config)
+
+    def trim(self, keep_from: dict[tuple[str, int], int]) -> None:
+        """Let the broker delete what stands before these offsets. Best effort; does not wait."""
+        before = [ck.TopicPartition(topic, number, at) for (topic, number), at in keep_from.items() if at > 0]
+        if before:
+            with suppress(ck.KafkaException):
+                self._admin.delete_records(before)
+
+    def await_closed(self, places: Iterable[tuple[str, int]]) -> None:
+        """Wait until no transaction is open: what stands behind one is hidden from read-committed readers.
+
+        Raises BrokerError: one stays open for longer than any may.
+        """
+        asked = {ck.TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call] # a typed package in all else
+        deadline = time.monotonic() + CLOSED_S
+        while not self._are_closed(asked):
+            if time.monotonic() > deadline:
+                raise BrokerError(f"a transaction is still open {CLOSED_S:.0f} s after the last worker's end")
+            time.sleep(0.1)
+
+    def _are_closed(self, asked: dict[ck.TopicPartition, OffsetSpec]) -> bool:
+        # A client made now: one from before the broker was killed asks under its old leader epoch, for ever.
+        admin = AdminClient(self._config)
+        try:
+            stable, last = (
+                [answer.result(ANSWER_S).offset for answer in answers.values()]
+                for answers in (
+                    admin.list_offsets(asked, isolation_level=level)
+                    for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+                )
+            )
+        except ck.KafkaException:  # not answered this time
+            return False
+        return stable == last
+
+    def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
+        """The group's committed offsets. Raises BrokerError."""
+        asker = ck.Consumer({**self._config, "group.id": group})
+        try:
+            found = asker.committed([ck.TopicPartition(topic, n) for n in range(partitions)], ANSWER_S)
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot ask for committed offsets: {error.args[0].name()}") from None
+        finally:
+            asker.close()
+        return {position.partition: position.offset for position in found}
+
+
+def _ignore(_: ck.KafkaError) -> None:
+    """Connections break here all the time: that is what a soak is for."""

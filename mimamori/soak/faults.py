@@ -1,0 +1,175 @@
+"""Does what the plan says when it is due, undoes what must end, and logs each with its moment."""
+
+import heapq
+import itertools
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Self
+
+import msgspec
+
+from mimamori.errors import SandboxError
+from mimamori.soak.fleet import Fleet
+from mimamori.soak.plan import LATENCY_S, Fault, Kind
+from mimamori.soak.servers import Servers
+
+STORM = 2  # workers that join at once
+
+Undo = Callable[[], None]
+
+
+class Struck(msgspec.Struct, frozen=True):
+    """A fault that was done: `at_s` seconds into the run, when `at_record` messages had outcomes."""
+
+    at_s: float
+    at_record: int
+    kind: Kind
+    slot: int
+    lasts_s: float
+
+
+class Faults:
+    """Call `tick` often; `pending` says what is still to come. A context manager.
+
+    `servers` may be None where the plan is empty.
+    """
+
+    def __init__(self, plan: Sequence[Fault], fleet: Fleet, servers: Servers | None) -> None:
+        self._plan = list(reversed(plan))
+        self._fleet = fleet
+        self._given = servers
+        self._started = time.monotonic()
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap of what has its moment
+        self._starting: Future[None] | None = None  # Kafka, on a thread: it takes seconds
+        self._thread = ThreadPoolExecutor(1, "kafka-start")
+        self._storms = itertools.count()
+        self._seen = 0
+        self.log: list[Struck] = []
+        self.counts: Counter[Kind] = Counter()
+
+    @property
+    def next_at(self) -> float:
+        """The number of outcomes that the next fault of the plan waits for; infinity where none does."""
+        return self._plan[-1].at if self._plan else float("inf")
+
+    @property
+    def pending(self) -> bool:
+        """Whether a fault is still to come, or to end."""
+        return bool(self._plan) or self.active
+
+    @property
+    def active(self) -> bool:
+        """Whether a fault is about to strike, or to end."""
+        return bool(self._due) or self._starting is not None
+
+    @property
+    def _servers(self) -> Servers:
+        if self._given is None:
+            raise SandboxError("a fault of a server needs servers of the soak's own")
+        return self._given
+
+    def tick(self, seen: int) -> None:
+        """Do what is due, given that `seen` messages have outcomes."""
+        self._seen = seen
+        now = time.monotonic()
+        while self._plan and self._plan[-1].at <= seen:
+            fault = self._plan.pop()
+            self._later(fault.delay_s, lambda fault=fault: self._strike(fault))  # type: ignore[misc] # mypy cannot type a default
+        while self._due and self._due[0][0] <= now:
+            heapq.heappop(self._due)[2]()
+        if self._starting is not None and self._starting.done():
+            self._starting.result()
+            self._starting = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), what))
+
+    def _strike(self, fault: Fault) -> None:
+        if not self._do(fault):
+            self._later(0.02, lambda: self._strike(fault))  # nobody there to strike yet
+            return
+        self.counts[fault.kind] += 1
+        at_s = round(time.monotonic() - self._started, 3)
+        self.log.append(Struck(at_s, self._seen, fault.kind, fault.slot, fault.lasts_s))
+
+    def _do(self, fault: Fault) -> bool:
+        """Whether it could be done now."""
+        return self._worker_fault(fault) if fault.slot >= 0 else self._server_fault(fault)
+
+    def _worker_fault(self, fault: Fault) -> bool:
+        match fault.kind:
+            case "kill":
+                pid = self._fleet.holder(str(fault.slot))
+                return pid is not None and self._fleet.signal(pid, signal.SIGKILL)
+            case "zombie" | "usurp":
+                return self._stop(fault)
+            case "storm":
+                self._storm(fault)
+            case "kafka_cut":
+                self._servers.turn_kafka(fault.slot, cut=True, is_open=False)
+                self._later(fault.lasts_s, lambda: self._servers.turn_kafka(fault.slot, is_open=True))
+            case "kafka_latency":
+                self._servers.turn_kafka(fault.slot, latency_s=LATENCY_S)
+                self._later(fault.lasts_s, lambda: self._servers.turn_kafka(fault.slot, latency_s=0))
+        return True
+
+    def _server_fault(self, fault: Fault) -> bool:
+        match fault.kind:
+            case "broker_kill":
+                return self._kill_broker(fault.lasts_s)
+            case "redis_flush":
+                with suppress(OSError):  # it is dead just now: as good as flushed
+                    self._servers.redis.flush()
+            case "redis_kill":
+                self._servers.redis.kill()
+                self._later(fault.lasts_s, self._servers.redis.start)
+            case "redis_cut":
+                self._servers.turn_redis(cut=True, is_open=False)
+                self._later(fault.lasts_s, lambda: self._servers.turn_redis(is_open=True))
+            case "redis_latency":
+                self._servers.turn_redis(latency_s=LATENCY_S)
+                self._later(fault.lasts_s, lambda: self._servers.turn_redis(latency_s=0))
+        return True
+
+    def _storm(self, fault: Fault) -> None:
+        """Workers that join at once, and leave in order."""
+        for _ in range(STORM):
+            pid = self._fleet.start(f"storm-{next(self._storms)}")
+            self._later(fault.lasts_s, lambda pid=pid: self._signal(pid, signal.SIGTERM))  # type: ignore[misc] # mypy cannot type a default
+
+    def _stop(self, fault: Fault) -> bool:
+        """SIGSTOP the holder past its session; or give its slot, and its names, to another meanwhile."""
+        slot = str(fault.slot)
+        pid = self._fleet.holder(slot)
+        if pid is None or not self._fleet.signal(pid, signal.SIGSTOP):
+            return False
+        if fault.kind == "usurp":
+            self._fleet.start(slot)
+        self._later(fault.lasts_s, lambda: self._signal(pid, signal.SIGCONT))
+        return True
+
+    def _signal(self, pid: int, number: signal.Signals) -> None:
+        self._fleet.signal(pid, number)  # whether it still runs does not matter here
+
+    def _kill_broker(self, down_s: float) -> bool:
+        if self._starting is not None:
+            return False
+        self._servers.kafka.kill()
+
+        def start() -> None:
+            time.sleep(down_s)
+            self._servers.kafka.start()
+
+        self._starting = self._thread.submit(start)
+        return True

@@ -1,0 +1,108 @@
+"""The workers of a soak by slot: started, killed, stopped, replaced, and started again when they end.
+
+    slot 0 … W-1   always has a worker: one that ends, however it ends, is replaced at once
+    storm          further workers that join and leave
+
+It plays the part of a cluster's scheduler, and no more: it does not look at what workers do.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from engine.errors import FatalError
+from mimamori.soak.launch import Launcher
+
+END_S = 40.0  # for the drain of workers at the end
+CRASH_PAUSE_S = 0.5  # before a worker that ended by itself is started again
+
+_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}
+
+SettingsOf = Callable[[str], dict[str, Any]]
+
+
+class Fleet:
+    """Workers by slot. `settings_of` gives the settings of a slot's worker. A context manager."""
+
+    def __init__(self, launcher: Launcher, settings_of: SettingsOf, slots: int, folder: Path) -> None:
+        self._launcher = launcher
+        self._settings_of = settings_of
+        self._folder = folder
+        self._current: dict[str, int] = {}  # slot -> the process that holds it
+        self._slot_of: dict[int, str] = {}  # every process that runs -> its slot
+        self._wanted = {str(number) for number in range(slots)}
+        self._due: dict[str, float] = {}  # slot -> when to start it again
+        self._asked: dict[int, int] = {}  # process -> the exit code that what it was sent must give
+        self.exits: Counter[str] = Counter()  # ends that were not asked for, or not so, by their code
+
+    def start(self, slot: str) -> int:
+        """A worker for the slot, beside whichever holds it now."""
+        pid = self._launcher.start(self._settings_of(slot), self._folder / f"worker-{slot}.log")
+        self._current[slot] = pid
+        self._slot_of[pid] = slot
+        return pid
+
+    def holder(self, slot: str) -> int | None:
+        """The process that holds the slot now."""
+        return self._current.get(slot)
+
+    def signal(self, pid: int, number: signal.Signals) -> bool:
+        """Send a signal; whether the process was still there."""
+        if pid not in self._slot_of:
+            return False
+        if number in _CODES:
+            self._asked[pid] = _CODES[number]
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:  # it has just ended by itself
+            return False
+        return True
+
+    def tend(self) -> None:
+        """Take note of those that ended, and fill the slots again. Call it often."""
+        now = time.monotonic()
+        for report in self._launcher.ended():
+            slot = self._slot_of.pop(report.pid)
+            asked = self._asked.pop(report.pid, None) == report.code
+            if not asked:
+                self.exits[str(report.code)] += 1
+            if self._current.get(slot) == report.pid:
+                del self._current[slot]
+                if slot in self._wanted:
+                    self._due[slot] = now if asked else now + CRASH_PAUSE_S
+        for slot, due in list(self._due.items()):
+            if now >= due:
+                del self._due[slot]
+                self.start(slot)
+
+    def ask_where(self) -> None:
+        """Have every worker write to its log where its threads are, if it can (`canned_worker` does)."""
+        for pid in self._slot_of:
+            self.signal(pid, signal.SIGUSR1)
+
+    def drain(self) -> None:
+        """Let every worker finish in order. Raises FatalError: one does not end within END_S."""
+        self._wanted.clear()
+        self._due.clear()
+        for pid in list(self._slot_of):
+            self.signal(pid, signal.SIGCONT)
+            self.signal(pid, signal.SIGTERM)
+        deadline = time.monotonic() + END_S
+        while self._slot_of:
+            self.tend()
+            if time.monotonic() > deadline:
+                slots = ", ".join(sorted(self._slot_of.values()))
+                raise FatalError(f"workers of slots {slots} did not end within {END_S:.0f} s of SIGTERM")
+            time.sleep(0.02)
+
+    def __enter__(self) -> Self:
+        for slot in sorted(self._wanted):
+            self.start(slot)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._launcher.close()

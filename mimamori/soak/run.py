@@ -1,0 +1,209 @@
+"""One soak from start to verdict."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from mimamori.soak.checker import Checker
+from mimamori.soak.clients import Feed, Housekeeping, Watch
+from mimamori.soak.faults import Faults
+from mimamori.soak.fleet import Fleet
+from mimamori.soak.launch import BundleLauncher, Launcher, ZygoteLauncher
+from mimamori.soak.plan import KINDS, SESSION_S, plan
+from mimamori.soak.result import Result
+from mimamori.soak.script import LONGEST_TEXT, Script
+from mimamori.soak.servers import Servers
+from schemas import DeadLetter, Label, Message, ReviewCase, load_topics, topic_names
+from worker.kafka.topics import apply_topics
+
+CANNED = "mimamori.soak.canned_worker:run"
+AHEAD = 60_000  # messages sent and without an outcome, all partitions together
+STALL_S = 120.0  # without a new outcome, once no fault is to come: what is missing then is lost
+TRIM_EVERY_S = 15.0
+KEPT = 2_000  # records before the last outcome of a partition: a worker that reads too far back finds them
+
+Progress = Callable[[int, int], None]
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. Workers are processes of `mimamori run` on `bundle`; without one, `entry` (see zygote.py).
+
+    `settings` are further settings of every worker. Topics and group are named by `prefix`.
+    """
+
+    records: int
+    kills: int
+    seed: int
+    workers: int
+    partitions: int
+    bundle: Path | None = None
+    entry: str = CANNED
+    prefix: str = "soak."
+    stall_s: float = STALL_S
+    session_s: float = SESSION_S
+    settings: dict[str, Any] = {}
+
+
+class Ground(Protocol):
+    """Where workers and soak meet: `Servers`, or any Kafka and Redis where nothing fails."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka, for the soak."""
+
+    @property
+    def redis_url(self) -> str:
+        """Redis, for the workers."""
+
+    def bootstrap_of(self, slot: int) -> str:
+        """Kafka, for the worker of a slot."""
+
+
+def soak(setup: Setup, folder: Path, progress: Progress = lambda *_: None) -> Result:
+    """Run it on servers of its own. `progress` gets the outcomes seen and the records.
+
+    Logs of all workers stay in `folder`. Raises SandboxError or BrokerError: the soak itself could not run,
+    and says nothing of the worker.
+    """
+    faults = plan(setup.seed, setup.records, setup.kills, setup.workers)
+    with Servers(folder, setup.workers) as servers:
+        return _Run(setup, servers, folder, progress).run(lambda fleet: Faults(faults, fleet, servers))
+
+
+def soak_on(ground: Ground, setup: Setup, folder: Path) -> Result:
+    """Run it, without faults, on servers that are there already. Raises BrokerError."""
+    return _Run(setup, ground, folder, lambda *_: None).run(lambda fleet: Faults([], fleet, None))
+
+
+class _Run:
+    """The parts of one soak while it runs."""
+
+    def __init__(self, setup: Setup, ground: Ground, folder: Path, progress: Progress) -> None:
+        names = topic_names(setup.prefix)
+        self._setup = setup
+        self._ground = ground
+        self._folder = folder
+        self._progress = progress
+        self._script = Script(setup.seed, setup.records, setup.partitions)
+        self._messages = names[Message]
+        self._kinds: dict[str, type[Label | DeadLetter | ReviewCase]] = {
+            names[kind]: kind for kind in (Label, DeadLetter, ReviewCase)
+        }
+        self._secret = secrets.token_hex(16)
+        self._checker = Checker(self._script, self._messages)
+        self._house = Housekeeping(ground.bootstrap)
+        self._trim_due = 0.0
+
+    def run(self, faults_of: Callable[[Fleet], Faults]) -> Result:
+        setup = self._setup
+        definitions = load_topics(setup.prefix, replication_factor=1, partitions=setup.partitions)
+        apply_topics({"bootstrap.servers": self._ground.bootstrap}, definitions)
+        started = time.monotonic()
+        with ExitStack() as stack:
+            self._watch = stack.enter_context(Watch(self._ground.bootstrap, self._kinds))
+            fleet = stack.enter_context(
+                Fleet(self._launcher(), self._settings_of, setup.workers, self._folder)
+            )
+            faults = stack.enter_context(faults_of(fleet))
+            feed = stack.enter_context(Feed(self._ground.bootstrap, self._messages, self._script))
+            self._stream(fleet, faults, feed)
+            seconds = time.monotonic() - started
+            fleet.drain()
+            self._house.await_closed(self._watch.positions)
+            self._take(self._watch.read_to_end())
+            self._checker.committed(self._house.committed(setup.prefix, self._messages, setup.partitions))
+        return self._result(fleet, faults, seconds)
+
+    def _result(self, fleet: Fleet, faults: Faults, seconds: float) -> Result:
+        setup = self._setup
+        return Result(
+            records=setup.records,
+            kills=faults.counts["kill"],
+            findings=self._checker.findings(),
+            faults={**{kind: faults.counts[kind] for kind in KINDS}, "malformed": self._script.malformed},
+            seed=setup.seed,
+            seconds=round(seconds, 1),
+            workers=setup.workers,
+            partitions=setup.partitions,
+            engine="canned" if setup.bundle is None else str(setup.bundle),
+            exits=dict(fleet.exits),
+            log=faults.log,
+        )
+
+    def _launcher(self) -> Launcher:
+        if self._setup.bundle is not None:
+            return BundleLauncher(self._setup.bundle)
+        return ZygoteLauncher(self._setup.entry)
+
+    def _stream(self, fleet: Fleet, faults: Faults, feed: Feed) -> None:
+        """Until every message has an outcome and every fault is over, or nothing moves any more."""
+        last_seen, moved = 0, time.monotonic()
+        while self._checker.seen < self._setup.records or faults.pending:
+            self._take(self._watch.read())
+            seen = self._checker.seen
+            faults.tick(seen)
+            fleet.tend()
+            feed.check()
+            self._allow(feed, faults)
+            self._trim()
+            self._progress(seen, self._setup.records)
+            now = time.monotonic()
+            if seen > last_seen or faults.active:
+                last_seen, moved = seen, now
+            elif now - moved > self._setup.stall_s:
+                if self._setup.bundle is None:  # `mimamori run` would die of the signal
+                    fleet.ask_where()
+                return
+
+    def _take(self, records: Iterable[tuple[str, int, bytes | None]]) -> None:
+        for topic, partition, value in records:
+            self._checker.take(self._kinds[topic], partition, value)
+
+    def _allow(self, feed: Feed, faults: Faults) -> None:
+        """Some way ahead of the outcomes, but not past the next fault: none must strike idle workers."""
+        ahead = AHEAD // self._setup.partitions
+        for partition, seen in enumerate(self._checker.seen_of):
+            reach = min(seen, faults.next_at / self._setup.partitions)
+            feed.allow(partition, int(reach) + ahead)
+
+    def _trim(self) -> None:
+        if time.monotonic() < self._trim_due:
+            return
+        self._trim_due = time.monotonic() + TRIM_EVERY_S
+        outcomes = {place: at - KEPT for place, at in self._watch.positions.items()}
+        messages = {
+            (self._messages, number): done - KEPT for number, done in enumerate(self._checker.finished())
+        }
+        self._house.trim(outcomes | messages)
+
+    def _settings_of(self, slot: str) -> dict[str, Any]:
+        """As a StatefulSet would give them: names of its own per slot; every second slot a static member."""
+        number = int(slot) if slot.isdecimal() else 0
+        kafka: dict[str, Any] = {
+            "session.timeout.ms": int(self._setup.session_s * 1000),
+            "heartbeat.interval.ms": int(self._setup.session_s * 150),
+        }
+        if slot.isdecimal() and number % 2 == 0:
+            kafka["group.instance.id"] = f"{self._setup.prefix}{slot}"
+        return {
+            "bootstrap": self._ground.bootstrap_of(number),
+            "group": self._setup.prefix,
+            "topic_prefix": self._setup.prefix,
+            "transactional_id": f"{self._setup.prefix}{slot}",
+            "kafka": kafka,
+            "redis_url": self._ground.redis_url,
+            "cache_secret": self._secret,
+            "max_text_chars": LONGEST_TEXT,
+            "lower": 0.8,
+            "upper": 0.9,
+            "quality_sample_share": 0.01,
+            "drain_s": 10,
+            "revoke_s": 5,
+            "health_port": 0,
+            **self._setup.settings,
+        }

@@ -1,0 +1,108 @@
+"""The servers of a soak, its own and new: Kafka and Redis, with a gate of the proxy before each.
+
+soak's own clients ─────────────────────────► Kafka
+worker of slot n ──► gate n ────────────────► Kafka's listener n       one a worker, so that one alone
+                 ──► gate of Redis ─────────► Redis                    can be cut off or slowed down
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from mimamori.errors import SandboxError
+from mimamori.sandbox.kafka_server import KafkaServer
+from mimamori.sandbox.redis_server import RedisServer
+from mimamori.sandbox.server import HOST, choose_port
+from mimamori.soak.proxy import Turn
+
+END_S = 10.0
+
+
+class Servers:
+    """Both servers and the proxy, in `folder`. A context manager. Raises SandboxError: see `Sandbox`."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        ports = _ports(2 * workers + 1)
+        self._gates, (self._redis_gate, *inner) = ports[:workers], ports[workers:]
+        self._proxied = dict(zip(inner, self._gates, strict=True))
+        self.kafka = KafkaServer(
+            folder / "kafka", 0, temporary=True, echo=lambda _: None, proxied=self._proxied
+        )
+        self.redis = RedisServer(folder / "redis", 0, temporary=True)
+        self._proxy: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka, without a proxy."""
+        return self.kafka.bootstrap
+
+    def bootstrap_of(self, slot: int) -> str:
+        """Kafka as the worker of this slot must reach it; further slots share the gates."""
+        return f"{HOST}:{self._gates[slot % len(self._gates)]}"
+
+    @property
+    def redis_url(self) -> str:
+        """Redis as the workers must reach it."""
+        return f"redis://{HOST}:{self._redis_gate}/0"
+
+    def turn_kafka(
+        self, slot: int, *, cut: bool = False, is_open: bool | None = None, latency_s: float | None = None
+    ) -> None:
+        """Change the gate of this slot's worker."""
+        self._turn(Turn(self._gates[slot], cut, is_open, latency_s))
+
+    def turn_redis(
+        self, *, cut: bool = False, is_open: bool | None = None, latency_s: float | None = None
+    ) -> None:
+        """Change the gate of Redis."""
+        self._turn(Turn(self._redis_gate, cut, is_open, latency_s))
+
+    def __enter__(self) -> Self:
+        try:
+            self.redis.start()
+            self.kafka.start()
+            self._start_proxy()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._proxy is not None:
+            self._proxy.kill()
+            self._proxy.communicate(timeout=END_S)  # closes the pipes too
+        self.kafka.kill()  # nobody reads it again: an orderly end would only take longer
+        self.redis.kill()
+
+    def _start_proxy(self) -> None:
+        routes = {self._redis_gate: self.redis.port} | {gate: inner for inner, gate in self._proxied.items()}
+        self._proxy = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            [sys.executable, "-m", "mimamori.soak.proxy", *(f"{gate}:{to}" for gate, to in routes.items())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        if self._proxy.stdout is None or not self._proxy.stdout.readline():
+            raise SandboxError(
+                "the proxy of the soak did not start: a port was taken meanwhile; run it again"
+            )
+
+    def _turn(self, turn: Turn) -> None:
+        if self._proxy is None or self._proxy.stdin is None:
+            raise SandboxError("the proxy of the soak does not run")
+        with suppress(BrokenPipeError):
+            self._proxy.stdin.write(msgspec.json.encode(turn) + b"\n")
+            self._proxy.stdin.flush()
+
+
+def _ports(count: int) -> Sequence[int]:
+    """Different free ports."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(choose_port(0, "--seed"))
+    return sorted(ports)

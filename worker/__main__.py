@@ -1,5 +1,0 @@
-"""`python -m worker …` is `mimamori …`."""
-
-from worker.cli import main
-
-main()

@@ -1,0 +1,61 @@
+"""Keys and values of the score cache: what leaves the process, made so that it tells and proves.
+
+A key is an HMAC of the text under a secret; a value is scores only, behind an HMAC of its own that is bound
+to its key. So neither holds text, and whoever can write to Redis without the secret, or a reply that was
+meant for another key, gives a miss and never a label. It hides nothing from whoever has the secret.
+"""
+
+import hashlib
+import hmac
+import math
+from typing import Final
+
+import msgspec
+
+from engine.scores import Scores
+
+PREFIX: Final = b"mimamori:score:"  # for ACLs (`~mimamori:*`) and for people looking at a shared Redis
+SEAL_BYTES: Final = 16
+FORMAT: Final = b"2"  # of a value: raised with every change of Scores, so that no older value is ever read
+
+
+def cache_key(secret: bytes, fingerprint: str, text: str) -> bytes:
+    """HMAC-SHA256 of the text as the model reads it, under a secret, for one bundle.
+
+    The text is not normalised, not even to NFC: most tokenizers give a composed and a decomposed "é"
+    different tokens, so their scores differ, and a shared entry would make a label depend on which came
+    first. `fingerprint` must name everything that changes scores. Source: RFC 2104.
+    """
+    message = FORMAT + b"key\0" + fingerprint.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
+    return PREFIX + hmac.digest(secret, message, hashlib.sha256)
+
+
+def seal(secret: bytes, key: bytes, scores: Scores) -> bytes:
+    """Encode scores as a value that `unseal` accepts under this key alone."""
+    payload = msgspec.msgpack.encode(scores)
+    return _signature(secret, key, payload) + payload
+
+
+def unseal(secret: bytes, key: bytes, value: bytes | None) -> Scores | None:
+    """Decode a value; None for anything but sound scores sealed under this key."""
+    if not isinstance(value, bytes):
+        return None
+    signature, payload = value[:SEAL_BYTES], value[SEAL_BYTES:]
+    if not hmac.compare_digest(signature, _signature(secret, key, payload)):
+        return None
+    try:
+        scores = msgspec.msgpack.decode(payload, type=Scores)
+    except msgspec.MsgspecError:
+        return None
+    return scores if is_sound(scores) else None
+
+
+def is_sound(scores: Scores) -> bool:
+    """Whether every number is finite and in its range: what is not is neither kept nor believed."""
+    probabilities = (scores.risk, *(scores.severity or ()))
+    in_range = all(math.isfinite(p) and 0.0 <= p <= 1.0 for p in probabilities)
+    return in_range and scores.severity != () and scores.windows >= 1
+
+
+def _signature(secret: bytes, key: bytes, payload: bytes) -> bytes:
+    return hmac.digest(secret, b"value\0" + key + payload, hashlib.sha256)[:SEAL_BYTES]

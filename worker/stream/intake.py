@@ -1,0 +1,272 @@
+"""Station 1: poll, decode, look up the cache, fill a Batch.
+
+It owns the polling thread. It never waits for the model or for a commit: when enough batches are in
+flight it pauses fetching and keeps polling, so that the group membership lives however long a batch
+takes. It commits nothing and promises nothing about delivery: that is the outbox's transaction.
+"""
+
+import math
+import queue
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from worker.cache.score_cache import ScoreCache
+from worker.errors import RecordError, RetryableError
+from worker.kafka import Consumer, Restart
+from worker.kafka.record import Partition, Record
+from worker.settings import Settings
+from worker.stream.batch import Batch, Entry
+from worker.stream.decode import decode, within
+from worker.stream.epochs import Assignment
+from worker.stream.in_hand import InHand
+from worker.stream.pace import Pace
+from worker.stream.restarts import report
+from worker.stream.suspicion import DETAIL
+from worker.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+IDLE_POLL_S = 0.1
+SHORTEST_POLL_S = 0.005  # an old batch may have to wait for the model: not in a loop that never rests
+CHUNK = 500  # records per poll: one cache round trip each
+BACKOFF_S = (0.05, 5.0)  # first and longest pause before reading again what was voided
+BYTES_PER_TOKEN = 4  # a budget, not a measurement: the engine counts exactly when it packs rows
+LAG_EVERY_S = 5.0
+
+
+class Intake:
+    """Also the RebalanceListener: rebalances are served inside `poll`, on this thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        task: str,
+        cache: ScoreCache,
+        assignment: Assignment,
+        metrics: Metrics,
+        batches: "queue.SimpleQueue[Batch | None]",
+        in_hand: InHand,
+    ) -> None:
+        self._batches = batches  # bounded: never more than `max_batches` are in flight
+        self._settings = settings
+        self._task = task
+        self._cache = cache
+        self._assignment = assignment
+        self._metrics = metrics
+        self._in_hand = in_hand
+        self._stopping = False  # a plain flag: a signal handler sets it, and must not take a lock
+        self._open: Batch | None = None
+        self._waiting: deque[Entry] = deque()  # polled and not yet in flight: at most one poll's worth
+        self._epoch = assignment.epoch  # the one last rewound for
+        self._assigned: set[Partition] = set()
+        self._lag_due = 0.0
+        self.pace = Pace()  # whoever runs the model notes in it
+        self.joined = threading.Event()
+        self.last_poll = time.monotonic()
+        self.drain_until = math.inf  # monotonic seconds; set when the drain begins
+
+    def stop(self) -> None:
+        """Stop reading after the current poll; what is open is handed on."""
+        self._stopping = True
+
+    def run(self, consumer: Consumer) -> None:
+        """Read until `stop`, handing batches on; ends with one None. Call on the polling thread."""
+        try:
+            while not self._stopping:
+                self._step(consumer)
+            self._close_batch()
+        finally:
+            self._batches.put(None)
+
+    def keep_membership(self, consumer: Consumer, until: Callable[[], bool]) -> None:
+        """Poll without reading until `until()`: heartbeats and rebalances go on while the stations drain."""
+        consumer.pause()
+        while not until():
+            self._poll(consumer, 1, IDLE_POLL_S)
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """See `worker.kafka.RebalanceListener`."""
+        self._in_hand.inherit(partitions)
+        self._assigned |= set(partitions)
+        self._report_assignment()
+        self.joined.set()
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Finish what is in flight within `revoke_s`; what cannot be finished is voided and read again."""
+        gone = set(partitions)
+        self._waiting = deque(e for e in self._waiting if e.record.place not in gone)
+        self._close_batch()
+        patience = min(self._settings.revoke_s, self.drain_until - time.monotonic())
+        if not self._assignment.wait_idle(max(0.0, patience)):
+            log.warning("revoke_deadline_passed", in_flight=self._assignment.in_flight)
+            self._assignment.end_epoch()
+        self._forget(partitions)
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Someone else has them: void everything in flight at once."""
+        log.warning("partitions_lost", count=len(partitions))
+        self._assignment.end_epoch()
+        self._drop_open()
+        self._forget(partitions)
+
+    def restarted(self, restarts: Sequence[Restart]) -> None:
+        """See `worker.kafka.RebalanceListener`."""
+        report(restarts, self._metrics)
+
+    def _step(self, consumer: Consumer) -> None:
+        if not self._assignment.is_current(self._epoch):
+            self._rewind(consumer)
+        if not self._waiting:
+            consumer.resume()
+            self._take_in(self._poll(consumer, CHUNK, self._patience()))
+        elif not self._has_room(self._tokens_of(self._waiting[0]), IDLE_POLL_S):
+            # Not at once: pausing throws away what the client has fetched ahead.
+            consumer.pause()
+            self._take_in(self._poll(consumer, CHUNK, 0))
+        self._fill()
+        if self._open is not None and (self._waiting or self._is_due(self._open)):
+            self._close_batch()  # what still waits finds no room before this one is done
+
+    def _poll(self, consumer: Consumer, limit: int, timeout_s: float) -> list[Record]:
+        records = consumer.poll(limit, timeout_s)
+        self.last_poll = time.monotonic()
+        if self.last_poll >= self._lag_due:
+            self._lag_due = self.last_poll + LAG_EVERY_S
+            self._metrics.gauge("mimamori_lag_records", consumer.lag())
+        return records
+
+    def _patience(self) -> float:
+        if self._open is None:
+            return IDLE_POLL_S
+        age = time.monotonic() - self._open.opened_at
+        return max(SHORTEST_POLL_S, min(IDLE_POLL_S, self._settings.max_wait_ms / 1000 - age))
+
+    def _is_due(self, batch: Batch) -> bool:
+        others = self._assignment.in_flight - 1
+        if others == 0:  # nothing but this one: waiting would only cost time
+            return True
+        if others > 1:  # one is being read and one stands behind it: closing a third would gain nothing
+            return self._is_full(batch)
+        return self._is_full(batch) or time.monotonic() - batch.opened_at >= self._settings.max_wait_ms / 1000
+
+    def _is_full(self, batch: Batch) -> bool:
+        settings = self._settings
+        most = min(settings.max_tokens, self.pace.tokens_in(settings.max_batch_s))
+        return batch.tokens >= most or len(batch.entries) >= settings.max_records
+
+    def _take_in(self, records: Sequence[Record]) -> None:
+        """Decode `records` and look them up; they wait, in the order they came, for room in a batch."""
+        if not records:
+            return
+        self._metrics.count("mimamori_records_total", len(records))
+        self._metrics.count("mimamori_unreadable_headers_total", sum(r.headers is None for r in records))
+        entries = [self._entry(record) for record in records]
+        readable = [(e, e.message.text) for e in entries if e.message is not None]
+        found = self._cache.lookup([text for _, text in readable])
+        for (entry, _), scores in zip(readable, found, strict=True):
+            entry.scores, entry.cached = scores, scores is not None
+        self._waiting += entries
+
+    def _fill(self) -> None:
+        """Move what waits into batches, as much as may be in flight."""
+        while self._waiting:
+            entry = self._waiting[0]
+            tokens = self._tokens_of(entry)
+            suspect = entry.may_be_read and self._in_hand.is_suspect(entry.record)
+            if self._open is not None and not self._open.takes(entry, alone=suspect):
+                self._close_batch()
+            # What costs the model nothing may always join an open batch.
+            if (tokens or self._open is None) and not self._has_room(tokens, 0):
+                return
+            batch = self._open or self._open_batch()
+            batch.add(self._waiting.popleft(), alone=suspect)
+            if tokens:
+                batch.tokens += tokens
+                self._assignment.add(tokens)
+            if self._is_full(batch):
+                self._close_batch()
+
+    def _has_room(self, tokens: int, timeout_s: float) -> bool:
+        """Whether `tokens` more may join the open batch, or else a new one, within `timeout_s`."""
+        settings = self._settings
+        batches = settings.max_batches + (self._open is not None)  # the open one is in flight already
+        limit = settings.max_in_flight_tokens or math.inf
+        return self._assignment.wait_for_room(batches, limit, tokens, timeout_s)
+
+    def _tokens_of(self, entry: Entry) -> int:
+        """About how many tokens are to be read; none where it is cached or rejected."""
+        if entry.message is None or entry.scores is not None:
+            return 0
+        return min(self._settings.max_message_tokens, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
+
+    def _entry(self, record: Record) -> Entry:
+        if record.fault:
+            return Entry(record, rejection=RecordError("unreadable_record", record.fault))
+        try:
+            message = decode(record.value, self._task, self._settings.max_text_chars)
+        except RecordError as rejection:
+            return Entry(record, rejection=rejection)
+        if self._in_hand.is_condemned(record):
+            return Entry(record, rejection=RecordError("unscreenable", DETAIL))
+        message, cut = within(message, self._settings.max_text_chars)
+        return Entry(record, message=message, cut=cut)
+
+    def _open_batch(self) -> Batch:
+        self._assignment.open()
+        self._open = Batch(self._epoch, time.monotonic())
+        self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
+        return self._open
+
+    def _close_batch(self) -> None:
+        if self._open is not None:
+            self._metrics.observe_all("mimamori_batch_records", [len(self._open.entries)])
+            self._batches.put(self._open)
+            self._open = None
+
+    def _drop_open(self) -> None:
+        if self._open is not None:
+            self._assignment.close(self._open.tokens)
+            self._open = None
+            self._metrics.count("mimamori_voided_batches_total")
+
+    def _rewind(self, consumer: Consumer) -> None:
+        """Drop what is open, go back to what is committed; retry with backoff until that works."""
+        self._drop_open()
+        self._waiting.clear()
+        consumer.pause()
+        attempt = 0
+        while not self._stopping:
+            resume_at = time.monotonic() + backoff_s(self._assignment.setbacks + attempt)
+            attempt += 1
+            while (left := resume_at - time.monotonic()) > 0:
+                self._poll(consumer, 1, min(left, IDLE_POLL_S))
+            epoch = self._assignment.epoch  # before the rewind: one that ends meanwhile needs another
+            try:
+                consumer.rewind()
+            except RetryableError as error:
+                log.warning("rewind_failed", error=str(error))
+            else:
+                self._epoch = epoch
+                log.info("rewound_to_committed")
+                return
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._in_hand.forget(partitions)
+        self._assigned -= set(partitions)
+        self._report_assignment()
+
+    def _report_assignment(self) -> None:
+        self._metrics.gauge("mimamori_assigned_partitions", len(self._assigned))
+        log.info("assignment_changed", partitions=len(self._assigned))
+
+
+def backoff_s(setbacks: int) -> float:
+    """How long to wait after so many `setbacks` in a row, 1 or more: twice as long each time, with jitter."""
+    first, longest = BACKOFF_S
+    doubled: float = first * 2 ** min(setbacks - 1, 16)
+    return min(longest, doubled) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret

@@ -1,0 +1,98 @@
+"""Station 3: outcomes and consumed offsets, in one transaction per batch.
+
+    1. turn every entry into its outcome                     (outcome.py)
+    2. ask the consumer for its membership, *then* whether the batch's epoch still stands
+    3. one transaction: produce the outcomes, send the offsets under that membership, commit
+
+The order in 2 matters. A membership taken after the check could belong to a generation in which the
+batch's partitions are someone else's; taken before, the broker refuses it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import structlog
+
+from schemas.events import DeadLetter, Label, ReviewCase
+from worker.errors import RetryableError
+from worker.kafka import Consumer, Producer
+from worker.stream.batch import Batch
+from worker.stream.epochs import Assignment
+from worker.stream.outcome import Outcome, Outcomes
+from worker.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+OLDEST_S = 30 * 86_400.0  # far above any sane retention of messages
+CLOCK_SKEW_S = 60.0
+
+
+class Outbox:
+    """Commits batches one after the other. Used by one thread."""
+
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        consumer: Consumer,
+        producer: Producer,
+        assignment: Assignment,
+        metrics: Metrics,
+    ) -> None:
+        self._outcomes = outcomes
+        self._consumer = consumer
+        self._producer = producer
+        self._assignment = assignment
+        self._metrics = metrics
+
+    def commit(self, batch: Batch) -> None:
+        """Commit a screened batch, or drop it where its epoch has ended. FatalError: see Producer.commit."""
+        try:
+            self._commit(batch)
+        finally:
+            self._assignment.close(batch.tokens)
+            self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
+
+    def _commit(self, batch: Batch) -> None:
+        membership = self._consumer.membership()
+        if not self._assignment.is_current(batch.epoch):
+            self._metrics.count("mimamori_voided_batches_total")
+            return
+        outcomes = list(self._outcomes.of(batch.entries))
+        try:
+            self._producer.commit([outbound for _, outbound in outcomes], batch.offsets, membership)
+        except RetryableError as error:
+            log.warning("batch_aborted", error=str(error), records=len(batch.entries))
+            self._metrics.count("mimamori_aborts_total")
+            self._assignment.end_epoch()
+            return
+        self._assignment.committed()
+        self._count([event for event, _ in outcomes], batch)
+
+    def _count(self, events: list[Outcome], batch: Batch) -> None:
+        for (metric, label, value), count in Counter(map(_kind, events)).items():
+            self._metrics.count(metric, count, **{label: value})
+        self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
+
+
+def _ages(batch: Batch, now: float) -> Iterator[float]:
+    """Seconds since each record's timestamp, of those whose timestamp can be meant.
+
+    A timestamp is whatever the producer says: 0, next year. One such age would outweigh a million true ones.
+    """
+    earliest, latest = now - OLDEST_S, now + CLOCK_SKEW_S
+    for entry in batch.entries:
+        then = entry.record.timestamp_ms / 1000
+        if earliest <= then <= latest:
+            yield max(0.0, now - then)
+
+
+def _kind(event: Outcome) -> tuple[str, str, str]:
+    """What an event counts as: metric, label, the label's value."""
+    match event:
+        case Label(verdict=verdict):
+            return "mimamori_labels_total", "verdict", verdict
+        case ReviewCase(kind=kind):
+            return "mimamori_review_cases_total", "kind", kind
+        case DeadLetter(reason=reason):
+            return "mimamori_dead_letters_total", "reason", reason

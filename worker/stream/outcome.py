@@ -1,0 +1,154 @@
+"""An entry becomes its outcome: a label or a dead letter, and perhaps a review case. No I/O.
+
+Each entry gives exactly one label or exactly one dead letter, in the order of the batch. Ids are made
+from the record's origin, so that a repeated delivery has the same id.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from types import MappingProxyType
+
+import schemas
+from engine.policy import Policy, Ruling
+from schemas.events import DeadLetter, Label, Message, Reading, ReviewCase, Severity
+from schemas.topics import topic_names
+from worker.errors import RecordError
+from worker.kafka.record import Outbound, Record
+from worker.settings import Settings
+from worker.stream.batch import Entry
+from worker.stream.room import Room, encode_within
+from worker.stream.unread import UNREAD, unread_case
+
+Outcome = Label | ReviewCase | DeadLetter
+
+LONGEST_KEY = 4096  # bytes
+SEVERITIES = 4096  # how many are remembered
+
+
+class Outcomes:
+    """Makes the outbound records of one worker: its task, its bundle, its policy."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        task: str,
+        levels: tuple[str, ...],
+        reading: Reading,
+        fingerprint: str,
+        room: Room = MappingProxyType({}),
+    ) -> None:
+        """`room`: how large each kind of outcome may be; any size where it does not say."""
+        self._settings = settings
+        self._room = room
+        self._policy = policy
+        self._task = task
+        self._levels = levels
+        self._reading: Reading = reading
+        self._fingerprint = fingerprint
+        self._topics = topic_names(settings.topic_prefix)
+        # Remembered: a text that comes again has the severity it had.
+        self._severity = lru_cache(maxsize=SEVERITIES)(partial(_severity, levels))
+
+    def of(self, entries: Sequence[Entry]) -> Iterator[tuple[Outcome, Outbound]]:
+        """The events of a batch's entries, in their order, and the records that carry them. One time for all.
+
+        Raises ValueError where an entry has neither scores nor a rejection: it would be lost.
+        """
+        now = datetime.now(UTC)
+        for entry in entries:
+            record, message, scores = entry.record, entry.message, entry.reading
+            if entry.rejection is not None:
+                dead_letter = self._dead_letter(record, entry.rejection, now)
+                yield (
+                    dead_letter,
+                    self._outbound(dead_letter, _partition_key(record, dead_letter.id), record),
+                )
+                if dead_letter.reason in UNREAD:
+                    unread = unread_case(dead_letter, record, self._task, with_text=self._settings.case_text)
+                    yield unread, self._outbound(unread, unread.id.encode(), record)
+                continue
+            if message is None or scores is None:
+                raise ValueError("an entry reached the outbox without scores and without a rejection")
+            origin = record.origin
+            label_id = schemas.label_id(origin)
+            ruling = self._policy.rule(scores, message.language, label_id)
+            label = Label(
+                id=label_id,
+                message_id=message.id,
+                origin=origin,
+                task=self._task,
+                verdict=ruling.verdict,
+                risk=ruling.risk,
+                severity=self._severity(scores.severity),
+                reasons=ruling.reasons,
+                thresholds=self._policy.thresholds,
+                reading=self._reading,
+                bundle=self._fingerprint,
+                windows=scores.windows,
+                truncated=scores.truncated,
+                cached=entry.cached,
+                screened_at=now,
+            )
+            yield label, self._outbound(label, _partition_key(record, message.id), record)
+            if ruling.needs_review:
+                case = self._case(label, message, ruling)
+                yield case, self._outbound(case, case.id.encode(), record)
+
+    def _case(self, label: Label, message: Message, ruling: Ruling) -> ReviewCase:
+        return ReviewCase(
+            id=schemas.case_id(label.origin),
+            label_id=label.id,
+            message_id=label.message_id,
+            origin=label.origin,
+            task=label.task,
+            kind="quality_sample" if ruling.quality_sample else "escalation",
+            verdict=label.verdict,
+            risk=label.risk,
+            severity=label.severity,
+            priority=ruling.priority,
+            reasons=label.reasons,
+            bundle=label.bundle,
+            conversation_id=message.conversation_id,
+            text=message.text if self._settings.case_text else None,
+            opened_at=label.screened_at,
+        )
+
+    def _dead_letter(self, record: Record, rejection: RecordError, now: datetime) -> DeadLetter:
+        size = None if record.value is None else len(record.value)
+        kept = self._settings.dead_letter_original and (size or 0) <= self._settings.dead_letter_max_bytes
+        return DeadLetter(
+            id=schemas.dead_letter_id(record.origin),
+            origin=record.origin,
+            reason=rejection.reason,
+            detail=rejection.detail,
+            original=record.value if kept else None,
+            original_size=size,
+            failed_at=now,
+        )
+
+    def _outbound(self, event: Outcome, key: bytes, record: Record) -> Outbound:
+        headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
+        return Outbound(
+            self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers
+        )
+
+
+def _severity(levels: tuple[str, ...], scores: tuple[float, ...] | None) -> Severity | None:
+    if scores is None or not all(map(math.isfinite, scores)):
+        return None
+    shares = dict(zip(levels, scores, strict=True))
+    return Severity(max(shares, key=shares.__getitem__), shares)
+
+
+def _partition_key(record: Record, fallback: str) -> bytes:
+    """The platform's own key, so that what belongs together stays in one partition, in order.
+
+    A key so long that no outcome topic would take it is replaced by its digest, the same each time.
+    """
+    if record.key is None:
+        return fallback.encode()
+    return record.key if len(record.key) <= LONGEST_KEY else hashlib.sha256(record.key).digest()

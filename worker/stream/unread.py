@@ -1,0 +1,84 @@
+"""What nobody screened and may be somebody's message goes to a person: a review case of kind `unread`.
+
+unscreenable        the model fails on this message alone. Somebody wrote it, and waits: the top of the queue
+invalid_utf8        a producer's fault, and perhaps a message under it. What can be read of it is shown.
+invalid_json        A broken producer may write thousands: they stand behind every case that the model
+schema_mismatch     thinks urgent, and before the quality samples
+unreadable_record   as those
+
+null_value          no case: a tombstone, nobody wrote anything
+empty_text          no case: there is nothing that a person could see
+unknown_task        no case: it is for another task's workers, which read the same topic and answer for it
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+import schemas
+from engine.policy import TOP_PRIORITY
+from schemas.events import DeadLetter, DeadLetterReason, Message, ReviewCase
+from worker.kafka.record import Record
+
+BEHIND_ESCALATIONS: Final = 20.0
+# The reasons that open a case, and where it stands in the queue, in [0, 100].
+UNREAD: Final[Mapping[DeadLetterReason, float]] = {
+    "unscreenable": TOP_PRIORITY,
+    "invalid_utf8": BEHIND_ESCALATIONS,
+    "invalid_json": BEHIND_ESCALATIONS,
+    "schema_mismatch": BEHIND_ESCALATIONS,
+    "unreadable_record": BEHIND_ESCALATIONS,
+}
+LONGEST_TEXT: Final = 10_000  # characters of a record that is no message: enough to see what it is
+LONGEST_ID: Final = 256  # as schemas.events.Id
+
+
+class _Scraps(msgspec.Struct):
+    """What may be readable of a record that is not a message."""
+
+    text: str | None = None
+
+
+def unread_case(letter: DeadLetter, record: Record, task: str, *, with_text: bool) -> ReviewCase:
+    """The case of `letter`, whose reason must be one of UNREAD. `with_text`: cases may carry text."""
+    message = _message(record)
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    return ReviewCase(
+        id=schemas.case_id(letter.origin),
+        label_id=None,
+        message_id=message.id if message else place[-LONGEST_ID:],
+        origin=letter.origin,
+        task=task,
+        kind="unread",
+        verdict=None,
+        risk=None,
+        severity=None,
+        priority=UNREAD[letter.reason],
+        reasons=[],
+        bundle=None,
+        conversation_id=message.conversation_id if message else None,
+        text=_text(record, message) if with_text else None,
+        opened_at=letter.failed_at,
+        dead_letter_id=letter.id,
+        unread_because=letter.reason,
+    )
+
+
+def _message(record: Record) -> Message | None:
+    try:
+        return schemas.decode(Message, record.value or b"")
+    except schemas.CodecError:
+        return None
+
+
+def _text(record: Record, message: Message | None) -> str:
+    """The message's text, or the `text` of a JSON object that is none, or the bytes as text."""
+    if message is not None:
+        return message.text
+    value = record.value or b""
+    try:
+        scraps = msgspec.json.decode(value, type=_Scraps)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        scraps = _Scraps()
+    return (scraps.text or value[: 4 * LONGEST_TEXT].decode(errors="replace"))[:LONGEST_TEXT]

@@ -1,0 +1,200 @@
+"""The catalogue of metrics: every name once, with its unit, its meaning, and what to do about it.
+
+Dashboards, alerts and the runbook quote this file. No label ever carries message text or an id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from worker.telemetry.histogram import BatchHistogram
+
+LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One catalogue line. `remedy` is what to do when it looks wrong."""
+
+    name: str
+    kind: type[Counter] | type[Gauge] | type[Histogram]
+    meaning: str
+    remedy: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE: Final = (
+    Metric(
+        "mimamori_records_total",
+        Counter,
+        "Records consumed.",
+        "Flat while lag grows: see /readyz, then the log.",
+    ),
+    Metric(
+        "mimamori_unreadable_headers_total",
+        Counter,
+        "Records whose headers cannot be read (a name that is not UTF-8, or over 1,000 of them); they are "
+        "screened like any other, without their trace.",
+        "Rising: a producer writes broken headers; mend it, traces end there.",
+    ),
+    Metric(
+        "mimamori_labels_total",
+        Counter,
+        "Labels committed, by verdict.",
+        "A share that jumps: look at quality samples, then at what the platform changed.",
+        ("verdict",),
+    ),
+    Metric(
+        "mimamori_review_cases_total",
+        Counter,
+        "Review cases committed, by kind.",
+        "More than people can work: raise the upper threshold only with the safety lead.",
+        ("kind",),
+    ),
+    Metric(
+        "mimamori_dead_letters_total",
+        Counter,
+        "Dead letters committed, by reason.",
+        "Read the reason; a producer sends what the schema does not allow. unscreenable: nobody screened "
+        "these messages, have people read them; many at once: the device is failing, stop and look.",
+        ("reason",),
+    ),
+    Metric(
+        "mimamori_deleted_unread_records_total",
+        Counter,
+        "Records that Kafka deleted before any worker had read them: nobody screened these. An upper bound: "
+        "transaction markers, and what compaction took, count as records.",
+        "Any: the log names partition and offsets (records_deleted_unread); tell the safety lead, have the "
+        "platform send them again, and see why: lag beyond the topic's retention, or deleted by somebody.",
+    ),
+    Metric(
+        "mimamori_position_resets_total",
+        Counter,
+        "Partitions not read on from their committed offset, by reason (retention, made_again, truncated).",
+        "Any that you did not cause: made_again: somebody deleted and made the messages topic again. "
+        "truncated: Kafka lost records; switch unclean leader election off. Both are read from their start.",
+        ("reason",),
+    ),
+    Metric(
+        "mimamori_deaths_in_hand_total",
+        Counter,
+        "Partitions taken over from a worker that died with their records in the model's hands.",
+        "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
+        "the log names the offsets. On and on: look at the device and the memory limit.",
+    ),
+    Metric(
+        "mimamori_cache_lookups_total",
+        Counter,
+        "Texts looked up in the score cache, by result (local, redis, miss).",
+        "Only misses with Redis up: workers do not share a cache_secret, or the bundle changed.",
+        ("result",),
+    ),
+    Metric(
+        "mimamori_cache_errors_total",
+        Counter,
+        "Redis calls that failed or timed out; each cost a miss, nothing else.",
+        "Rising: check Redis. Screening goes on at the model's speed.",
+    ),
+    Metric(
+        "mimamori_batch_records",
+        Histogram,
+        "Records in a batch.",
+        "Always 1: max_wait_ms is too small.",
+        (),
+        SIZE_BUCKETS,
+    ),
+    Metric(
+        "mimamori_station_seconds",
+        Histogram,
+        "Seconds a batch spent in a station (screener, outbox).",
+        "Screener high: add workers. Outbox high: look at the brokers.",
+        ("station",),
+        LATENCY_BUCKETS,
+    ),
+    Metric(
+        "mimamori_latency_seconds",
+        Histogram,
+        "Seconds from a record's timestamp to its committed outcome.",
+        "High with lag: add workers. High without: lower max_wait_ms and max_batch_s, or see to the brokers.",
+        (),
+        LATENCY_BUCKETS,
+    ),
+    Metric(
+        "mimamori_aborts_total",
+        Counter,
+        "Transactions aborted and rewound; nothing was lost or repeated.",
+        "Steady: brokers are slow or the group rebalances all the time.",
+    ),
+    Metric(
+        "mimamori_voided_batches_total",
+        Counter,
+        "Batches dropped because their assignment ended; their records are read again.",
+        "Steady: batches take longer than revoke_s; lower max_batch_s.",
+    ),
+    Metric(
+        "mimamori_in_flight_batches",
+        Gauge,
+        "Batches between poll and commit.",
+        "Always max_batches: the model or the broker is the limit.",
+    ),
+    Metric(
+        "mimamori_assigned_partitions",
+        Gauge,
+        "Partitions this worker reads.",
+        "0 for long: more workers than partitions, or the group cannot form.",
+    ),
+    Metric(
+        "mimamori_lag_records",
+        Gauge,
+        "Records behind the end of the assigned partitions (transaction markers count as records).",
+        "Growing: add workers, up to the number of partitions.",
+    ),
+)
+
+
+class Metrics:
+    """The catalogue, alive: one object per worker, with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._batch_histograms: dict[str, BatchHistogram] = {}
+        for metric in CATALOGUE:
+            if metric.kind is Counter:
+                counter = Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
+                self._counters[metric.name] = counter
+            elif metric.kind is Gauge:
+                self._gauges[metric.name] = Gauge(
+                    metric.name, metric.meaning, metric.labels, registry=self.registry
+                )
+            elif not metric.labels:
+                self._batch_histograms[metric.name] = BatchHistogram(
+                    metric.name, metric.meaning, metric.buckets, self.registry
+                )
+            else:
+                self._histograms[metric.name] = Histogram(
+                    metric.name, metric.meaning, metric.labels, registry=self.registry, buckets=metric.buckets
+                )
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter. KeyError: not in the catalogue."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set a gauge. KeyError: not in the catalogue."""
+        self._gauges[name].set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add to a histogram that has labels. KeyError: not in the catalogue."""
+        self._histograms[name].labels(**labels).observe(value)
+
+    def observe_all(self, name: str, values: Sequence[float]) -> None:
+        """Add to a histogram without labels. KeyError: not in the catalogue."""
+        self._batch_histograms[name].observe(values)
