@@ -151,6 +151,13 @@ json_values = st.recursive(
 )
 
 
+def _is_judged_alike(name: object, value: object) -> bool:
+    """JSON Schema calls 1.0 an integer, and knows nothing of base64; a struct is stricter in both."""
+    if isinstance(value, float) and value.is_integer():
+        return False
+    return name != "original" or not isinstance(value, str)
+
+
 @given(data=st.data())
 def test_struct_and_json_schema_judge_alike(data: st.DataObject) -> None:
     """Whatever is put in whatever place of an example, or taken away: one says yes where the other does."""
@@ -163,9 +170,7 @@ def test_struct_and_json_schema_judge_alike(data: st.DataObject) -> None:
     if isinstance(parent, dict) and data.draw(st.booleans()):
         del parent[last]
     else:
-        parent[last] = data.draw(
-            json_values.filter(lambda value: last != "original" or not isinstance(value, str))
-        )
+        parent[last] = data.draw(json_values.filter(lambda value: _is_judged_alike(last, value)))
     try:
         schemas.decode(kind.event, msgspec.json.encode(changed))
         readable = True
