@@ -26,7 +26,7 @@ from schemas.events import Thresholds
 MODEL: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"
 TOKENIZER: Final = "tokenizer.json"
-# Bytes that no real one reaches; the weights may be of any size, and are never held.
+# The size in bytes that no real file reaches. Weights have no limit, because they are never read into memory.
 _LARGEST: Final = {
     TOKENIZER: 64 << 20,
     MODEL: 16 << 20,
@@ -37,7 +37,7 @@ _LARGEST: Final = {
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A verified bundle."""
+    """A bundle whose files were all verified."""
 
     path: Path
     manifest: Manifest
@@ -49,7 +49,7 @@ class Bundle(msgspec.Struct, frozen=True):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The calibration's, or the task's defaults where there is none."""
+        """The calibration's thresholds, or the task's defaults where there is no calibration."""
         if self.calibration is not None:
             return Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
         policy = self.manifest.task.policy
@@ -57,22 +57,23 @@ class Bundle(msgspec.Struct, frozen=True):
 
     @property
     def windowing(self) -> Windowing:
-        """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
+        """How messages are cut: as when the thresholds were fitted, or the prompted reading's windows."""
         return PROMPTED if self.calibration is None else self.calibration.windowing
 
     @property
     def highest(self) -> float | None:
-        """The highest risk seen in an example or a reference text; None before a bundle is adapted."""
+        """The highest risk known of an example or a reference text; None before a bundle is adapted."""
         return None if self.calibration is None else _highest(self.calibration, self.reference)
 
     @classmethod
     def load(
         cls, path: Path, progress: Callable[[int], None] | None = None, trust: Trust | None = None
     ) -> Self:
-        """Read a bundle and check every file against its checksum; `progress` gets bytes read.
+        """Read a bundle and check every file against its checksum; `progress` gets the number of bytes read.
 
-        Raises BundleError: missing, altered, of another format, not what `trust` asks for, an adapted bundle
-        without its heads, or a folder that holds or a graph that reads what bundle.json does not list.
+        Raises BundleError: a file is missing or altered, the format is another one, the bundle is not what
+        `trust` asks for, an adapted bundle lacks its heads, or the folder holds or the graph reads a file
+        that bundle.json does not list.
         """
         manifest, fingerprint = read_manifest(path, trust)
         for name in (MODEL, TOKENIZER, REFERENCE):
@@ -98,7 +99,10 @@ class Bundle(msgspec.Struct, frozen=True):
         return bundle
 
     def require_same(self) -> None:
-        """Raise BundleError where a file was changed since it was checked. Call it when all are opened."""
+        """Raise BundleError where a file was changed since it was checked.
+
+        Call it when all files are open.
+        """
         require_same(self.path, self.seen)
 
 

@@ -1,4 +1,4 @@
-"""The two readings: how a device's numbers become scores. See engine.bundle for what a bundle holds."""
+"""The two readings: how a device's numbers become scores. engine.bundle says what a bundle holds."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,9 +15,9 @@ Array = NDArray[np.float64]
 
 
 class _TextEngine:
-    """What both readings share: a reader, how messages are cut, and what runs.
+    """What both readings share: a reader, how messages are cut, and the description of what runs.
 
-    Of a message, the first `most` tokens are read.
+    Only the first `most` tokens of a message are read.
     """
 
     def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
@@ -39,7 +39,7 @@ class _TextEngine:
 
 
 class PooledEngine(_TextEngine):
-    """Linear heads on the mean hidden state of the message's own tokens: risk and severity in one pass."""
+    """Applies linear heads to the mean hidden state of a message's tokens: risk and severity in one pass."""
 
     def __init__(self, bundle: Bundle, heads: Heads, reader: Reader, most: int, blank: int) -> None:
         """`heads` are the bundle's."""
@@ -70,7 +70,7 @@ class PooledEngine(_TextEngine):
 
 
 class PromptedEngine(_TextEngine):
-    """The label tokens' logits after prefix, message and question. Needs no labelled examples."""
+    """Reads the label tokens' logits after prefix, message and question. Needs no labelled examples."""
 
     def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
         """The columns of `label_logits` are those of the manifest."""
@@ -104,26 +104,26 @@ class PromptedEngine(_TextEngine):
 
 
 def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
-    """Risk [N] and severity [N, S] of pooled vectors [N, H]."""
+    """Compute risk [N] and severity [N, S] of pooled vectors [N, H]."""
     z = (vectors.astype(np.float64) - heads.mean) / heads.scale
     risks = sigmoid(z @ heads.risk_weight.astype(np.float64) + heads.risk_bias)
     return risks, softmax(z @ heads.severity_weight.T.astype(np.float64) + heads.severity_bias)
 
 
 def discounted(risk: float, windows: int, discount: float, lower: float) -> float:
-    """The risk of the riskiest of some windows, less what is riskier by chance. See Windowing.
+    """Reduce the risk of the riskiest window by what many windows add by chance. See Windowing.
 
-    What is above `lower` stays there: a message is never cleared for being long.
+    A risk above `lower` is never reduced below it: no message is cleared because it is long.
     """
-    if windows == 1 or not risk > lower:  # not-a-number stays what it is
+    if windows == 1 or not risk > lower:  # not-a-number stays as it is
         return risk
-    # Dividing the odds subtracts from their logarithm.
+    # Dividing the odds subtracts from the log-odds.
     odds_against: float = (1.0 - risk) * windows**discount
     return max(lower, risk / (risk + odds_against))
 
 
 def sigmoid(x: Array) -> Array:
-    """The logistic function, without overflow."""
+    """The logistic function, computed without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float64)
 
 
