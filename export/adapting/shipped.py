@@ -1,4 +1,4 @@
-"""Bundles adapted on the examples that ship with a task: what the demo and a trial run. Built once, kept."""
+"""Builds bundles adapted on a task's shipped examples, for the demo and for trials, and keeps them."""
 
 import tempfile
 from collections.abc import Callable
@@ -13,14 +13,15 @@ from export.building.build import build_bundle
 from export.building.recipe import read_recipe, shipped_recipe
 from export.examples import read_examples, shipped_examples
 
-ADAPTED: Final = 2  # raised when adapting writes another bundle than it did
+ADAPTED: Final = 2  # raised whenever adapting would write a different bundle than before
 Progress = Callable[[str, int, int], None]
 
 
 def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
-    """Build and adapt the bundle of a shipped task below `home`, or find it there from an earlier run.
+    """Build and adapt the bundle of a shipped task below `home`, unless an earlier run already did.
 
-    The folder's name holds what it was made from: another recipe or other examples give another one.
+    The folder's name depends on the recipe and the examples, so a change to either gives a new folder.
+
     Raises BundleError or TaskError.
     """
     task = load_task(task_name)
@@ -33,7 +34,7 @@ def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
 
 
 def build_adapted(recipe: Path, out: Path, source: Path | None, progress: Progress) -> Bundle:
-    """Fill a recipe and adapt it on its task's shipped examples; one that is already there is only verified.
+    """Fill a recipe and adapt it on its task's shipped examples; an existing bundle is only verified.
 
     Raises BundleError: as `build_bundle`. TaskError: the task ships no examples.
     """
