@@ -13,11 +13,11 @@ from engine.contract import Engine
 from engine.errors import FatalError
 from engine.identity import ScoreIdentity
 from worker.cache.redis_client import ping
+from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
 from worker.startup import compacted_messages, open_engine, policy_of, require_topics
 from worker.stream.room import find_room
 from worker.telemetry.logs import where
-from worker.transport import describe_kafka, describe_redis
 
 SAMPLE = "long week, but we are all right"
 

@@ -25,7 +25,7 @@ from pydantic_settings import (
 from engine.bundle.signature import SHORTEST, Trust
 from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
-from worker.transport import Insecure, refusals
+from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
 # Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
