@@ -157,13 +157,8 @@ def opened(bundle: Bundle, device: DeviceChoice) -> TwiceReadingEngine:
 def disguises(bundle: Bundle, device: DeviceChoice, most: int) -> None:
     """Cleared at-risk and flagged harmless messages, before and after."""
     task = bundle.manifest.task
-<<<<<<< HEAD
-    engine = load_engine(bundle, device=device)  # type: ignore[arg-type] # argparse
-    policy = Policy(bundle.thresholds_for(engine.identity), 0.0, frozenset(task.languages))
-=======
     engine = opened(bundle, device)
-    policy = Policy(bundle.thresholds, 0.0, frozenset(task.languages))
->>>>>>> house
+    policy = Policy(bundle.thresholds_for(engine.identity), 0.0, frozenset(task.languages))
     held_out = read_examples(SHIPPED / f"{task.name}.heldout.jsonl", task)
     risky, harmless = ([e.text for e in held_out if e.at_risk is wanted][:most] for wanted in (True, False))
     print(
