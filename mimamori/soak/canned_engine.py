@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.bundle import Reading
+from engine.identity import MAX_MESSAGE_TOKENS, PROMPTED, ScoreIdentity
 from engine.scores import Scores
 
 
@@ -24,6 +25,10 @@ class CannedEngine:
     ) -> None:
         """`levels`: how many severity levels the task has."""
         self.reading: Reading = reading
+        # It cuts nothing and reads a text once, all of it; levels and reading are what its numbers depend on.
+        self.identity = ScoreIdentity(
+            f"canned {reading} {levels}", self.precision, PROMPTED, 0.0, 0, MAX_MESSAGE_TOKENS
+        )
         self._levels = levels
         self._seconds = seconds_per_message
 

@@ -1,4 +1,4 @@
-"""The score cache: a text that was read before, by this bundle, is not read again.
+"""The score cache: a text that was read before, in this way, is not read again.
 
     text ──HMAC──► key ──► in-process LRU ──► Redis (one MGET a call, a deadline, a circuit breaker)
 
@@ -18,6 +18,7 @@ from typing import Literal, Protocol, TypeVar
 
 import structlog
 
+from engine.identity import ScoreIdentity
 from engine.scores import Scores
 from worker.cache.circuit import Circuit
 from worker.cache.key import cache_key, is_sound, seal, unseal
@@ -58,12 +59,13 @@ class NoCache:
 class LocalCache:
     """The most recently used `entries` scores, in this process. Keeps digests, not texts.
 
-    Entries do not age: the key holds the bundle's fingerprint, and its scores do not change.
+    Entries do not age: the key names what scored them, and the scores of one identity do not change.
     """
 
-    def __init__(self, secret: bytes, fingerprint: str, entries: int, tell: Tell) -> None:
+    def __init__(self, secret: bytes, scored_by: str, entries: int, tell: Tell) -> None:
+        """`scored_by` is the digest of the scores' identity."""
         self._secret = secret
-        self._fingerprint = fingerprint
+        self._scored_by = scored_by
         self._entries = entries
         self._tell = tell
         self._lock = threading.Lock()
@@ -83,7 +85,7 @@ class LocalCache:
 
     def keys(self, texts: Sequence[str]) -> list[bytes]:
         """The key of each text. One that comes more than once is hashed once."""
-        known = {text: cache_key(self._secret, self._fingerprint, text) for text in dict.fromkeys(texts)}
+        known = {text: cache_key(self._secret, self._scored_by, text) for text in dict.fromkeys(texts)}
         return [known[text] for text in texts]
 
     def recall(self, keys: Sequence[bytes]) -> list[Scores | None]:
@@ -183,11 +185,10 @@ class RedisCache:
             log.warning("cache_circuit_opened", kind=kind)
 
 
-def open_cache(settings: Settings, fingerprint: str, metrics: Metrics) -> ScoreCache:
-    """The cache the settings ask for. Asks nothing of Redis yet. Raises SettingsError: redis_url is no URL.
+def open_cache(settings: Settings, scored_by: ScoreIdentity, metrics: Metrics) -> ScoreCache:
+    """The cache the settings ask for, of the scores of one identity.
 
-    `fingerprint` names everything that changes scores (the bundle's holds its windows) but how much of
-    a long message is read, which is added here.
+    Asks nothing of Redis yet. Raises SettingsError: redis_url is no URL.
     """
     if not settings.cache_entries:
         return NoCache()
@@ -195,7 +196,7 @@ def open_cache(settings: Settings, fingerprint: str, metrics: Metrics) -> ScoreC
     # Without Redis nobody else needs to find our keys.
     secret = settings.cache_secret.get_secret_value().encode() or secrets.token_bytes(32)
     tell = _counting(metrics)
-    local = LocalCache(secret, f"{fingerprint}/{settings.max_message_tokens}", settings.cache_entries, tell)
+    local = LocalCache(secret, scored_by.digest, settings.cache_entries, tell)
     if not url:
         return local
     return RedisCache(local, RedisClient(url, settings.redis_ca), secret, settings.cache_ttl_s, tell)
