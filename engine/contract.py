@@ -21,7 +21,7 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> ScoreIdentity:
-        """What its scores are scores of: all that decides their numbers."""
+        """Everything that decides the numbers of this engine's scores."""
 
     @property
     def reading(self) -> Reading:

@@ -51,12 +51,13 @@ class Bundle(msgspec.Struct, frozen=True):
     def thresholds_for(
         self, scored_by: ScoreIdentity, lower: float | None = None, upper: float | None = None
     ) -> Thresholds:
-        """The thresholds that govern scores of `scored_by`: given ones, else the calibration's or the task's.
+        """The thresholds for scores of `scored_by`: given ones, else the calibration's or the task's.
 
-        Those of a calibration govern no scores but those they were fitted on. The task's were fitted on none,
-        and govern any; so do given ones, if both are.
+        A calibration's thresholds hold only for the scores that they were fitted on. The task's thresholds
+        were not fitted and hold for any scores, and so do given ones if both are given.
 
-        Raises BundleError: the calibration's would govern other scores. SettingsError: lower is above upper.
+        Raises BundleError: the calibration's thresholds would govern other scores. SettingsError: lower is
+        above upper.
         """
         if self.calibration is None:
             policy = self.manifest.task.policy
@@ -77,12 +78,12 @@ class Bundle(msgspec.Struct, frozen=True):
 
     @property
     def windowing(self) -> Windowing:
-        """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
+        """How messages are cut: as when the thresholds were fitted, or the prompted reading's windows."""
         return PROMPTED if self.calibration is None else self.calibration.fitted_on.windowing
 
     @property
     def fitted_precision(self) -> str | None:
-        """The precision of the scores that the thresholds were fitted on; None where they were on none."""
+        """The precision of the scores that the thresholds were fitted on; None where they were not fitted."""
         return None if self.calibration is None else self.calibration.fitted_on.precision
 
     @property

@@ -16,8 +16,8 @@ from engine.task import Task
 
 FORMAT: Final = 2
 MANIFEST: Final = "bundle.json"
-_LARGEST: Final = 1 << 20  # bytes that no real one reaches
-# The files that no score is made of: what scores are held against, and what is fitted on them.
+_LARGEST: Final = 1 << 20  # bytes that no real file reaches
+# Files that do not decide scores: the reference is compared with scores, the calibration is fitted on them.
 _ABOUT_SCORES: Final = {REFERENCE, CALIBRATION}
 
 Reading = Literal["prompted", "pooled"]
@@ -85,11 +85,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def model(self) -> str:
-        """The digest, 64 hex digits, of all in the bundle that decides its scores.
+        """The digest, 64 hex digits, of everything in the bundle that decides its scores.
 
-        That is the graph with its weights, the tokenizer and the heads by their checksums, the parts of the
-        prompt that this reading puts around a message, the stage of each column of logits, and the languages
-        that a message is expected in. A pooled reading asks no question: it has neither suffixes nor columns.
+        That is: the graph with its weights, the tokenizer and the heads, by their checksums; the parts of the
+        prompt that this reading puts around a message; the stage of each column of logits; and the languages
+        that messages are expected in. A pooled reading asks no question, so it has neither suffixes nor
+        columns.
         """
         asked = self.reading == "prompted"
         decisive = {
@@ -130,7 +131,7 @@ def read_manifest(path: Path, trust: Trust | None = None) -> tuple[Manifest, str
 
 
 def with_files(path: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the checksum of every file that lies beside bundle.json now."""
+    """The manifest with the present checksum of every file beside bundle.json."""
     names = sorted(file.name for file in path.iterdir() if is_name(file.name) and file.name != MANIFEST)
     return msgspec.structs.replace(manifest, files={name: sha256(path / name) for name in names})
 

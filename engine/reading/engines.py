@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 class _TextEngine:
-    """What both readings share: a reader, how messages are cut (as `identity` says), and what runs."""
+    """What both readings share: a reader, the way messages are cut (by `identity`), and what runs."""
 
     reading: Reading
 
@@ -77,7 +77,7 @@ class PromptedEngine(_TextEngine):
     reading: Reading = "prompted"
 
     def __init__(self, identity: ScoreIdentity, labels: Sequence[LabelToken], reader: Reader) -> None:
-        """`labels` are the columns of `label_logits`, as the manifest lists them."""
+        """`labels` are the columns of `label_logits`, in the manifest's order."""
         super().__init__(identity, reader)
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
@@ -114,11 +114,12 @@ def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
 
 
 def discounted(risk: float, windows: int, discount: float, floor: float) -> float:
-    """The risk of the riskiest of some windows, less what is riskier by chance. See Windowing.
+    """Reduce the risk of the riskiest window by what many windows add by chance. See Windowing.
 
-    What is above `floor`, the lower threshold, stays there: a message is never cleared for being long.
+    A risk above `floor`, the lower threshold, is never reduced below it: no message is cleared because it is
+    long.
     """
-    if windows == 1 or not risk > floor:  # not-a-number stays what it is
+    if windows == 1 or not risk > floor:  # not-a-number stays as it is
         return risk
     # Dividing the odds subtracts from the log-odds.
     odds_against: float = (1.0 - risk) * windows**discount

@@ -57,7 +57,7 @@ class Reader:
         return [encoding.ids for encoding in encodings]
 
     def cutter(self, windowing: Windowing, most: int = MAX_MESSAGE_TOKENS) -> Cutter:
-        """What cuts messages into rows for this reader: the one way to, for whoever reads."""
+        """Make the object that cuts messages into rows for this reader. Every caller cuts with it."""
         return Cutter(self.tokenise, windowing, most, self.prompt.blank)
 
     def rows(self, rows: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None) -> Floats:

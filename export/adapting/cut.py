@@ -38,10 +38,10 @@ def cut_graph(source: Path, layer: int, out: Path) -> None:
 
 
 def _take_layer(graph: GraphProto, layer: int) -> None:
-    """Make `pooled` the one layer's vector instead of the pile of all."""
+    """Make `pooled` the vector of one layer, instead of the vectors of all layers."""
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
     pile = maker.get(_POOLED)
-    while pile is not None and pile.op_type == "Cast":  # of a halved bundle, whose output stays fp32
+    while pile is not None and pile.op_type == "Cast":  # a halved bundle casts this output to fp32
         pile = maker.get(pile.input[0])
     shape = next((value.type.tensor_type.shape for value in graph.output if value.name == _POOLED), None)
     axis = next((a.i for a in pile.attribute if a.name == "axis"), 0) if pile is not None else 0

@@ -96,9 +96,10 @@ def choose(vectors: Vectors, labels: Ints, progress: Callable[[int, int], None])
 def out_of_fold(
     vectors: Vectors, layer: int, labels: Ints, strength: float, owners: Ints | None = None
 ) -> Array:
-    """The decision value of each text by heads that have not seen its example, averaged over the repeats [R].
+    """Each text's decision value by heads fitted without its example, averaged over the repeats [R].
 
-    The first N texts are the examples. `owners` [R] says whose each text is, where more are to be judged.
+    The first N texts are the examples. `owners` [R] gives the example that each text belongs to, where there
+    are more texts than examples.
     """
     owners = np.arange(len(labels)) if owners is None else owners
     windows = vectors.layer(layer)

@@ -14,17 +14,17 @@ from export.building.build import build_bundle
 from export.building.recipe import read_recipe, shipped_recipe
 from export.examples import read_examples, shipped_examples
 
-ADAPTED: Final = 3  # raised when adapting writes another bundle than it did
+ADAPTED: Final = 3  # raised whenever adapting would write a different bundle than before
 Progress = Callable[[str, int, int], None]
 
 
 def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
     """Build and adapt the bundle of a shipped task below `home`, unless an earlier run already did.
 
-    The folder's name depends on the recipe and the examples, so a change to either gives a new folder.
+    The folder's name depends on the recipe, the examples and the machine's precision (for which alone the
+    thresholds hold), so a change to any of them gives a new folder.
 
-    The folder's name holds what it was made from: another recipe, other examples, or a machine that computes
-    in another precision (its thresholds hold for no other) give another one. Raises FatalError.
+    Raises FatalError.
     """
     task = load_task(task_name)
     recipe = shipped_recipe(task.name)

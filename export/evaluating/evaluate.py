@@ -86,10 +86,11 @@ def evaluate(
     lower: float | None = None,
     upper: float | None = None,
 ) -> Report:
-    """Score `examples` by the engine of `bundle` and count. `progress` gets how many were read, of how many.
+    """Score `examples` by the engine of `bundle` and count the verdicts.
 
-    The thresholds are those that a worker would rule by: `lower` and `upper` where they are given, else the
-    bundle's. A message that is truncated, obfuscated or in another language is never clear, as at run time.
+    The thresholds are those that a worker would use: `lower` and `upper` where they are given, else the
+    bundle's. As at run time, a message that is truncated, obfuscated or in another language is never clear.
+    `progress` gets how many examples were read, and the total.
 
     Raises TaskError: there are no examples. BundleError: the bundle's thresholds were fitted on other scores.
     SettingsError: `lower` is above the upper threshold.

@@ -27,10 +27,10 @@ _IN_FP32: Final = ("norm", "rotary")  # parts of the names of the modules that s
 
 
 def halve(bundle: Bundle, out: Path) -> Bundle:
-    """Write the full `bundle` with half the weight into the folder `out`, which must not exist.
+    """Write the full `bundle` in fp16 into the folder `out`, which must not exist.
 
-    Raises ExportError: it is fp16 or adapted already, `out` exists, or its scores are not the original's any
-    more.
+    Raises ExportError: it is fp16 or adapted already, `out` exists, or the scores no longer match the
+    original model's.
     """
     if out.exists():
         raise ExportError(f"{out} exists already: remove it or choose another folder")
