@@ -17,4 +17,4 @@ thread-safe: one thread owns one engine.
 
 from engine.quiet import keep_quiet
 
-keep_quiet()  # This must run before any module of this package imports a library that reports to its maker.
+keep_quiet()  # before any module of this package imports a library that reports to its maker

@@ -83,7 +83,10 @@ class Policy(msgspec.Struct, frozen=True):
         return doubts
 
     def _is_unsupported(self, declared: str | None, detected: str | None) -> bool:
-        """A declared language is believed, unless the text's script is none of the task's languages'."""
+        """Whether the task does not cover the message's language.
+
+        A declared language is believed, unless the script of the text is one that the task does not cover.
+        """
         if not self.languages:
             return False
         if declared and primary_language(declared) not in self.languages:

@@ -6,4 +6,4 @@ Only `exporter` and the modules that it alone imports (`attention`, `graph`, `lo
 
 from engine.quiet import keep_quiet
 
-keep_quiet()  # This must run before any module of this package imports a library that reports to its maker.
+keep_quiet()  # before any module of this package imports a library that reports to its maker

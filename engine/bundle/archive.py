@@ -45,8 +45,8 @@ def read_members(
 ) -> dict[str, bytes]:
     """Read the members `wanted`, and those of `optional` that exist, of at most `largest` bytes together.
 
-    Raises ArchiveError: the file is no zip, or a member is missing, damaged or too large. OSError: the file
-    cannot be read.
+    Raises ArchiveError: the file is not a zip, or a member is missing, damaged or too large. OSError: the
+    file cannot be read.
     """
     try:
         with zipfile.ZipFile(file if isinstance(file, Path) else io.BytesIO(file)) as archive:

@@ -42,7 +42,7 @@ class Device(Protocol):
 
     @property
     def run_cost(self) -> int:
-        """The fixed cost of a run, in tokens. It decides how small a batch may be."""
+        """The fixed cost of a run, expressed in tokens. Packing weighs it against padding."""
 
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """Run one forward pass: `input_ids` [B, L] right-padded, `lengths` [B] in 1..L -> [B, …]."""

@@ -26,6 +26,6 @@ def release_pages(file: Path) -> int:
         start, end = (int(address, 16) for address in addresses.split("-"))
         failed = libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
         released += 0 if failed else end - start
-    if hasattr(libc, "malloc_trim"):  # glibc keeps the memory that compilation freed.
+    if hasattr(libc, "malloc_trim"):  # glibc keeps the memory that compilation freed
         libc.malloc_trim(0)
     return released

@@ -21,8 +21,8 @@ Progress = Callable[[str, int, int], None]
 def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
     """Build and adapt the bundle of a shipped task below `home`, unless an earlier run already did.
 
-    The folder's name depends on the recipe, the examples and the machine's precision (for which alone the
-    thresholds hold), so a change to any of them gives a new folder.
+    The folder's name depends on the recipe, the examples and the machine's precision, because thresholds hold
+    for one precision only. So a change to any of them gives a new folder.
 
     Raises FatalError.
     """

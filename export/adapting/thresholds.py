@@ -37,8 +37,7 @@ def conformal_bounds(risks: NDArray[np.float64], labels: NDArray[np.int64], rate
     misses, alarms = allowed(len(positives), rate), allowed(len(negatives), rate)
     lower = 0.0 if misses < 0 else float(positives[misses])
     upper = 1.0 if alarms < 0 else float(np.nextafter(negatives[-1 - alarms], 2.0))
-    # Where the classes do not overlap, the bounds cross. Each may then be moved to the cautious side of the
-    # gap.
+    # Where the classes do not overlap, the bounds cross. Each may then move to the cautious side of the gap.
     return Bounds(min(lower, upper, 1.0), min(max(lower, upper), 1.0))
 
 
@@ -48,5 +47,5 @@ def allowed(examples: int, rate: float) -> int:
 
 
 def needed(rate: float) -> int:
-    """The number of examples of a class from which on a bound can be promised for it."""
+    """How many examples of a class are needed before a bound can be promised for it."""
     return math.ceil(1 / rate - 1e-9) - 1

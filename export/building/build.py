@@ -33,7 +33,7 @@ def build_bundle(
         source: The folder (or single file) of the model's files; None looks where the recipe says.
         progress: Called with a stage, and how much of it is done.
 
-    Raises BundleError: the recipe or a file of the model is missing or altered, or `out` is something else.
+    Raises BundleError: the recipe or a file of the model is missing or altered, or `out` has other content.
     """
     report = progress or _silent
     packed = read_recipe(recipe)

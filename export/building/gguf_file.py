@@ -21,8 +21,7 @@ _STRING, _LIST = 8, 9
 # For each type: its code in `struct` and numpy.
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
-# The largest real files, with 262,000 words, list each word with a score and a type, or half a million
-# merges.
+# The largest real files, of 262,000 words, list a score and a type for each, or half a million merges.
 _PAIRS: Final = 4096
 _WORDS: Final = 1_500_000  # in all lists of strings together
 _NUMBERS: Final = 1_500_000

@@ -16,8 +16,7 @@ from export.building.gguf_file import GgufFile
 Floats = NDArray[np.float32]
 
 _MOST_ROWS: Final = 1000  # label tokens
-# The library itself allows 100 MB, which takes many times that in memory. The largest real headers have 200
-# kB.
+# The library itself allows 100 MB, which takes many times that in memory. The largest real ones have 200 kB.
 _LARGEST_HEADER: Final = 16 << 20
 
 
@@ -83,11 +82,11 @@ class Tensors(Mapping[str, Floats]):
         return np.asarray(gguf.dequantize(tensor.data, tensor.kind), np.float32)
 
     def value(self, key: str) -> Any:
-        """A single value in the file's metadata; None where it has none. Only a GGUF has metadata."""
+        """A single value in the file's metadata; None where it is missing. Only a GGUF has metadata."""
         return self._gguf.values.get(key) if self._gguf is not None else None
 
     def listed(self, key: str) -> list[str] | None:
-        """A list in the file's metadata; None where it has none. Only a GGUF has metadata."""
+        """A list in the file's metadata; None where it is missing. Only a GGUF has metadata."""
         found = self.value(key)
         return None if found is None else list(found)
 

@@ -43,8 +43,7 @@ class Flagging(msgspec.Struct, frozen=True):
 class SeverityReport(msgspec.Struct, frozen=True):
     """The severity stage where examples have a level. `confusion` [true][most probable], least first.
 
-    `kappa` is Cohen's kappa with quadratic weights: an error of two levels costs four times one of a single
-    level.
+    `kappa` is Cohen's kappa with quadratic weights: an error of two levels costs as much as four of one.
     """
 
     examples: int

@@ -35,8 +35,8 @@ class Prefix:
 
     `keys` and `values` have one `[1, kv_heads, P, head_dim]` tensor per layer; `length` is L, `groups` the
     number of query heads per key head, and `context` the most that P + L can be. Queries are all own tokens,
-    or only the one at `last` [B] of each row. The pass fills `own_keys` and `own_values`, `[B, kv_heads, L,
-    head_dim]` per layer, with rope applied.
+    or only the one at `last` [B] of each row. The pass fills `own_keys` and `own_values`,
+    `[B, kv_heads, L, head_dim]` per layer, with rope applied.
     """
 
     keys: list[torch.Tensor]
@@ -114,8 +114,8 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Attend to the prefix and to the own tokens up to each position.
 
-    `query` is `[B, heads, L, head_dim]`, `key` and `value` `[B, kv_heads, L, head_dim]`; returns `[B, L,
-    heads, head_dim]`. Padding is on the right, so causality alone hides it from the own tokens.
+    `query` is `[B, heads, L, head_dim]`, `key` and `value` `[B, kv_heads, L, head_dim]`; returns
+    `[B, L, heads, head_dim]`. Padding is on the right, so causality alone hides it from the own tokens.
 
     Raises UnsupportedAttentionError: transformers asks for more than this computes.
     """

@@ -52,7 +52,7 @@ from export.exporting.shapes import Shapes
 
 @dataclass(frozen=True)
 class Exported:
-    """The files that an export wrote."""
+    """The result of an export."""
 
     bundle: Path
     recipe: Path
@@ -62,7 +62,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Asked:
-    """The task, as this model is asked."""
+    """The task's prompt and label tokens for this model."""
 
     prompt: Prompt
     labels: tuple[LabelToken, ...]

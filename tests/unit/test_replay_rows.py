@@ -101,7 +101,7 @@ def test_a_file_without_rows_gives_no_messages(tmp_path: Path, name: str, conten
         ("a.jsonl", b'{"text": "' + SECRET.encode() + b'\xff"}', "line 1, byte 36: is not UTF-8: save"),
         ("a.csv", f"id,text\n1,x\n{SECRET}", "row 2 (line 3): 1 cell under 2 columns"),
         ("a.csv", f"id,text\n1,{SECRET}, and so on", "row 1 (line 2): 3 cells under 2 columns"),
-        ("a.csv", f"text,sent_at\nx,{SECRET}", "row 1 (line 2): `sent_at` is no time"),
+        ("a.csv", f"text,sent_at\nx,{SECRET}", "row 1 (line 2): `sent_at` is not a time"),
         ("a.csv", f'text\nx\n"{SECRET}\ny\n', "row 2 (line 3): its quotes do not match: one is opened"),
         ("a.csv", f'text\n"{SECRET}" more\n', "row 1 (line 2): its quotes do not match: put the cell"),
         ("a.csv", f'id,text,task\n1,she said "{SECRET}, and" so\n', "row 1 (line 2): a cell has a quote in"),
