@@ -46,5 +46,5 @@ def read_heads(path: Path, manifest: Manifest) -> Heads:
         if name not in arrays or arrays[name].shape != shape:
             raise BundleError(f"{path / HEADS}: {name} must have shape {shape}: run `mimamori adapt` again")
     if not all(np.isfinite(array).all() for array in arrays.values()) or not (arrays["scale"] > 0).all():
-        raise BundleError(f"{path / HEADS} holds numbers that no fit can give: run `mimamori adapt` again")
+        raise BundleError(f"{path / HEADS} holds numbers that no fit gives: run `mimamori adapt` again")
     return Heads(**{name: array.astype(np.float32) for name, array in arrays.items()})

@@ -110,7 +110,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse file names that lead out of the bundle's folder."""
         for name in self.files:
             if not is_name(name) or name in {MANIFEST, SIGNATURE}:
-                raise ValueError(f"files lists {name[:100]!r}, which is not a file of a bundle")
+                raise ValueError(f"files lists {name[:100]!r}, which is no file of a bundle")
 
 
 def read_manifest(path: Path, trust: Trust | None = None) -> tuple[Manifest, str]:

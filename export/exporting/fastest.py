@@ -67,7 +67,7 @@ def fastest_form(
 def _interleaved(readers: dict[Form, Reader], reference: Reference) -> dict[Form, float]:
     """Return the median seconds of a run.
 
-    The forms take turns, so that a slower machine slows all of them.
+    The forms take turns, so that a machine that slows down affects all of them.
     """
     row = max(reference.rows_for(suffix=True), key=len)
     rows = [row] * max(1, _TOKENS // len(row))

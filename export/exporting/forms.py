@@ -10,11 +10,12 @@ the prefix, which pays for long prefixes. Export measures which form a bundle ge
 
 Merging (after online softmax, Milakov and Gimelshein 2018, arXiv:1805.02867): let g be a second copy of the
 prefix's first key, with a value of its own that is 1 in an extra column. An ordinary softmax over [g, prefix]
-then gives o = sum(e^s v) / (e^s_g + Z) and, in that column, c = e^s_g / (e^s_g + Z), so Z / e^s_g is (1 - c)
-/ c. Over the own tokens, whose highest score is m, n = sum(e^(s - m) v) and N = sum(e^(s - m)) are brought to
-the same scale by r = e^(m - s_g), and the attention is (o + c r n) / (1 - c + c r N). As g is one of the
-prefix's keys, c is at most 1/2, so nothing cancels. If another key of the prefix scores so far above g (some
-87) that c becomes 0, the own tokens cannot be weighed; the answer is then not-a-number, never a wrong one.
+then gives o = sum(e^s v) / (e^s_g + Z) and, in that column, c = e^s_g / (e^s_g + Z), so Z / e^s_g is
+(1 - c) / c. Over the own tokens, whose highest score is m, n = sum(e^(s - m) v) and N = sum(e^(s - m)) are
+brought to the same scale by r = e^(m - s_g), and the attention is (o + c r n) / (1 - c + c r N). As g is one
+of the prefix's keys, c is at most 1/2, so nothing cancels. If another key of the prefix scores so far above g
+(some 87) that c becomes 0, the own tokens cannot be weighed, and the answer is not-a-number, never a wrong
+number.
 """
 
 from collections.abc import Callable

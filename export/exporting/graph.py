@@ -58,8 +58,7 @@ class BroadcastPrefixGraph(torch.nn.Module):
                 prefix=prefix,
             )
         # The last block runs once more, for each row's last token alone. A reading that needs only the logits
-        # then skips the other tokens there, which saves a thirtieth of the work in a network of thirty
-        # blocks.
+        # skips the other tokens there, which saves a thirtieth of the work in a network of thirty blocks.
         last = call.again(torch.arange(batch), lengths, prefix)
         label_logits = soft_capped(self._norm(last) @ self.label_weight.T, self._softcap)
         mean = (own[None, :] < lengths[:, None]).to(torch.float32) / lengths[:, None].to(torch.float32)

@@ -89,8 +89,7 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
 
 def _renderer(tokenizer: Any, family: Family, model: str) -> Callable[[str, str, Sequence[Shot]], str]:
     def plain(instruction: str, request: str, shots: Sequence[Shot]) -> str:
-        # The special tokens that the tokenizer would put around a text; texts are tokenised without them
-        # here.
+        # The special tokens that the tokenizer puts around a text; here, texts are tokenised without them.
         first, *_, last = tokenizer("a a")["input_ids"]
         start = tokenizer.bos_token if first == tokenizer.bos_token_id else ""
         # A text that the model is to continue has no end token.

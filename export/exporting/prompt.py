@@ -24,8 +24,7 @@ class Shot(NamedTuple):
     answer: str
 
 
-# Stands for the message while the template is rendered. Templates may trim and escape, but not rewrite
-# letters.
+# Stands for the message while the template is rendered. Templates may trim and escape, not rewrite letters.
 _SLOT: Final = "MIMAMORI-MESSAGE-SLOT"
 
 
