@@ -60,7 +60,8 @@ class Reader:
     def _start(self, topic: str, number: int, *, from_beginning: bool) -> int:
         """The offset to start at.
 
-        It looks the offset up, since OFFSET_END would mean the end at the first fetch and not now. It asks again for a while where that fails, since a new topic has no leader yet.
+        It looks the offset up, since OFFSET_END would mean the end at the first fetch and not now. It asks
+        again for a while where that fails, since a new topic has no leader yet.
         """
         deadline = time.monotonic() + TIMEOUT_S
         while True:
