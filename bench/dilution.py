@@ -39,6 +39,7 @@ from export.adapting.windowing import UNCUT
 from export.building.build import build_bundle
 from export.building.recipe import shipped_recipe
 from export.examples import LabelledExample, read_examples, shipped_examples
+from schemas.events import Thresholds
 
 SMALL_TALK = Path(__file__).parent / "yardstick" / "small-talk.txt"
 LENGTHS = (0, 40, 150, 300, 500)
@@ -83,11 +84,13 @@ def measure(
 ) -> dict[str, Row]:
     """Every figure by way and number of words, and how much slower "after" reads long and ordinary texts."""
     assert bundle.calibration is not None  # noqa: S101 - an adapted bundle has thresholds
-    whole = msgspec.structs.replace(bundle.calibration, windowing=UNCUT)
+    uncut = msgspec.structs.replace(bundle.calibration.fitted_on, windowing=UNCUT)
+    whole = msgspec.structs.replace(bundle.calibration, fitted_on=uncut)
     engines = {
         "before": load_engine(msgspec.structs.replace(bundle, calibration=whole)),
         "after": load_engine(bundle),
     }
+    thresholds = bundle.thresholds_for(engines["after"].identity)
     chance = random.Random(seed)
     rows: dict[str, Row] = {}
     seconds: dict[tuple[str, int], float] = {}
@@ -96,7 +99,7 @@ def measure(
         harmless = [_long(talk, words, chance) for _ in at_risk]
         for way, engine in engines.items():
             began = time.perf_counter()
-            found, alarmed = (_verdicts(engine, bundle, texts) for texts in (risky, harmless))
+            found, alarmed = (_verdicts(engine, thresholds, texts) for texts in (risky, harmless))
             seconds[way, words] = time.perf_counter() - began
             figures = (found[0], found[1], alarmed[1], alarmed[0])
             rows[f"{way} {words}"] = dict(zip(FIGURES, figures, strict=True))
@@ -105,9 +108,9 @@ def measure(
     return rows
 
 
-def _verdicts(engine: Engine, bundle: Bundle, texts: Sequence[str]) -> tuple[float, float]:
+def _verdicts(engine: Engine, thresholds: Thresholds, texts: Sequence[str]) -> tuple[float, float]:
     """The share that is not clear, and the share that is at_risk."""
-    ruled = [verdict(scores.risk, bundle.thresholds) for scores in engine.read(texts)]
+    ruled = [verdict(scores.risk, thresholds) for scores in engine.read(texts)]
     return float(np.mean([each != "clear" for each in ruled])), float(
         np.mean([each == "at_risk" for each in ruled])
     )

@@ -158,7 +158,7 @@ def disguises(bundle: Bundle, device: DeviceChoice, most: int) -> None:
     """Count cleared at-risk messages and flagged harmless ones, before and after."""
     task = bundle.manifest.task
     engine = opened(bundle, device)
-    policy = Policy(bundle.thresholds, 0.0, frozenset(task.languages))
+    policy = Policy(bundle.thresholds_for(engine.identity), 0.0, frozenset(task.languages))
     held_out = read_examples(SHIPPED / f"{task.name}.heldout.jsonl", task)
     risky, harmless = ([e.text for e in held_out if e.at_risk is wanted][:most] for wanted in (True, False))
     print(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.bundle import Reading
+from engine.identity import ScoreIdentity
 from engine.scores import Scores
 
 
@@ -17,6 +18,10 @@ class Engine(Protocol):
     @property
     def precision(self) -> str:
         """The precision that really runs."""
+
+    @property
+    def identity(self) -> ScoreIdentity:
+        """What its scores are scores of: all that decides their numbers."""
 
     @property
     def reading(self) -> Reading:

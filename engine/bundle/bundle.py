@@ -6,7 +6,7 @@ from typing import Final, Self
 
 import msgspec
 
-from engine.bundle.calibration import CALIBRATION, LARGEST, PROMPTED, Calibration, Windowing, read_calibration
+from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, read_calibration
 from engine.bundle.files import (
     Seen,
     regular,
@@ -20,7 +20,8 @@ from engine.bundle.heads import HEADS, Heads, read_heads
 from engine.bundle.manifest import MANIFEST, Manifest, read_manifest
 from engine.bundle.reference import REFERENCE, Reference
 from engine.bundle.signature import SIGNATURE, Trust
-from engine.errors import BundleError
+from engine.errors import BundleError, SettingsError
+from engine.identity import PROMPTED, ScoreIdentity, Windowing, require_fitted
 from schemas.events import Thresholds
 
 MODEL: Final = "model.onnx"
@@ -47,18 +48,42 @@ class Bundle(msgspec.Struct, frozen=True):
     calibration: Calibration | None
     seen: dict[str, Seen] = {}
 
-    @property
-    def thresholds(self) -> Thresholds:
-        """The calibration's, or the task's defaults where there is none."""
-        if self.calibration is not None:
-            return Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
-        policy = self.manifest.task.policy
-        return Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
+    def thresholds_for(
+        self, scored_by: ScoreIdentity, lower: float | None = None, upper: float | None = None
+    ) -> Thresholds:
+        """The thresholds that govern scores of `scored_by`: given ones, else the calibration's or the task's.
+
+        Those of a calibration govern no scores but those they were fitted on. The task's were fitted on none,
+        and govern any; so do given ones, if both are.
+
+        Raises BundleError: the calibration's would govern other scores. SettingsError: lower is above upper.
+        """
+        if self.calibration is None:
+            policy = self.manifest.task.policy
+            fitted = Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
+        else:
+            if lower is None or upper is None:
+                require_fitted(self.calibration.fitted_on, scored_by, self.path / CALIBRATION)
+            fitted = Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
+        chosen = Thresholds(
+            fitted.lower if lower is None else lower, fitted.upper if upper is None else upper, "settings"
+        )
+        if chosen.lower > chosen.upper:
+            raise SettingsError(
+                f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {chosen.lower} above upper {chosen.upper}"
+            )
+        own = None not in {lower, upper} or (chosen.lower, chosen.upper) != (fitted.lower, fitted.upper)
+        return chosen if own else fitted
 
     @property
     def windowing(self) -> Windowing:
         """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
-        return PROMPTED if self.calibration is None else self.calibration.windowing
+        return PROMPTED if self.calibration is None else self.calibration.fitted_on.windowing
+
+    @property
+    def fitted_precision(self) -> str | None:
+        """The precision of the scores that the thresholds were fitted on; None where they were on none."""
+        return None if self.calibration is None else self.calibration.fitted_on.precision
 
     @property
     def highest(self) -> float | None:

@@ -6,14 +6,19 @@ from typing import Final, Literal
 
 import msgspec
 
+from engine.bundle.calibration import CALIBRATION
 from engine.bundle.files import decode, is_name, read, sha256
+from engine.bundle.reference import REFERENCE
 from engine.bundle.signature import SIGNATURE, Trust
 from engine.errors import BundleError
+from engine.policy import primary_language
 from engine.task import Task
 
 FORMAT: Final = 2
 MANIFEST: Final = "bundle.json"
 _LARGEST: Final = 1 << 20  # bytes that no real one reaches
+# The files that no score is made of: what scores are held against, and what is fitted on them.
+_ABOUT_SCORES: Final = {REFERENCE, CALIBRATION}
 
 Reading = Literal["prompted", "pooled"]
 
@@ -75,6 +80,28 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether the prefix runs once, its keys and values bound; only then is there a pooled reading."""
         return self.prefix == "bound"
 
+    @property
+    def model(self) -> str:
+        """The digest, 64 hex digits, of all in the bundle that decides its scores.
+
+        That is the graph with its weights, the tokenizer and the heads by their checksums, the parts of the
+        prompt that this reading puts around a message, the stage of each column of logits, and the languages
+        that a message is expected in. A pooled reading asks no question: it has neither suffixes nor columns.
+        """
+        asked = self.reading == "prompted"
+        decisive = {
+            "files": sorted(
+                (name, digest) for name, digest in self.files.items() if name not in _ABOUT_SCORES
+            ),
+            "reading": self.reading,
+            "where the prefix is": self.prefix,
+            "prefix": self.prompt.prefix,
+            "suffixes": (self.prompt.risk_suffix, self.prompt.severity_suffix) if asked else (),
+            "columns": [label.stage for label in self.labels] if asked else [],
+            "languages": sorted({primary_language(tag) for tag in self.task.languages}),
+        }
+        return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()
+
     def __post_init__(self) -> None:
         """Refuse files that are not in the bundle's folder."""
         for name in self.files:
@@ -99,16 +126,18 @@ def read_manifest(path: Path, trust: Trust | None = None) -> tuple[Manifest, str
     return manifest, fingerprint
 
 
+def with_files(path: Path, manifest: Manifest) -> Manifest:
+    """The manifest with the checksum of every file that lies beside bundle.json now."""
+    names = sorted(file.name for file in path.iterdir() if is_name(file.name) and file.name != MANIFEST)
+    return msgspec.structs.replace(manifest, files={name: sha256(path / name) for name in names})
+
+
 def write_manifest(path: Path, manifest: Manifest) -> str:
     """Fill in the checksums of every file beside bundle.json, write it, return the fingerprint.
 
     A signature that was there is of another bundle now, and goes.
     """
     (path / SIGNATURE).unlink(missing_ok=True)
-    names = sorted(file.name for file in path.iterdir() if is_name(file.name) and file.name != MANIFEST)
-    files = {name: sha256(path / name) for name in names}
-    content = msgspec.json.format(
-        msgspec.json.encode(msgspec.structs.replace(manifest, files=files)), indent=2
-    )
+    content = msgspec.json.format(msgspec.json.encode(with_files(path, manifest)), indent=2)
     (path / MANIFEST).write_bytes(content + b"\n")
     return hashlib.sha256(content + b"\n").hexdigest()

@@ -12,6 +12,7 @@ import msgspec
 from engine.bundle import Reading
 from engine.contract import Engine
 from engine.disguise.variant import Variant, vary
+from engine.identity import ScoreIdentity
 from engine.language import LanguageDetector
 from engine.policy import expected_severity, primary_language
 from engine.scores import Scores
@@ -31,6 +32,7 @@ class TwiceReadingEngine:
         self.device = engine.device
         self.precision = engine.precision
         self.reading: Reading = engine.reading
+        self.identity: ScoreIdentity = engine.identity
         self._engine = engine
         self._detector = LanguageDetector({primary_language(tag) for tag in languages})
 

@@ -14,7 +14,9 @@ from typing import Final, NamedTuple
 
 from engine.disguise import encoded, glyphs
 
-VERSION: Final = 1  # in the cache's key: raise it with any change here, in `glyphs`, `encoded` or `language`
+VERSION: Final = (
+    1  # in every score's identity: raise it with any change here, in `glyphs`, `encoded` or `language`
+)
 
 _ENTITY: Final = r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,31});"
 _APART: Final = r"(?<![^\W_])[^\W\d_](?:[^\w\n]{1,3}|_)[^\W\d_](?:(?:[^\w\n]{1,3}|_)[^\W\d_]){2,}(?![^\W_])"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from engine.bundle import Windowing
+from engine.identity import Windowing
 from engine.reading.packing import windows
 
 Tokens = Sequence[int]

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bundle import Bundle, Heads, Reading
+from engine.bundle import Heads, LabelToken, Reading
 from engine.devices.device import Floats
-from engine.reading.cutting import Cutter, Span
+from engine.identity import ScoreIdentity
+from engine.reading.cutting import Span
 from engine.reading.reader import Reader
 from engine.scores import Scores
 
@@ -15,17 +16,16 @@ Array = NDArray[np.float64]
 
 
 class _TextEngine:
-    """What both readings share: a reader, how messages are cut, and what runs.
+    """What both readings share: a reader, how messages are cut (as `identity` says), and what runs."""
 
-    Of a message, the first `most` tokens are read.
-    """
+    reading: Reading
 
-    def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
+    def __init__(self, identity: ScoreIdentity, reader: Reader) -> None:
+        self.identity = identity
         self.device: str = reader.device.name
         self.precision: str = reader.device.precision
-        self.reading: Reading = bundle.manifest.reading
         self._reader = reader
-        self._cutter = Cutter(reader.tokenise, bundle.windowing, most, blank)
+        self._cutter = reader.cutter(identity.windowing, identity.max_message_tokens)
 
     def describe(self) -> str:
         """See Engine.describe."""
@@ -41,12 +41,14 @@ class _TextEngine:
 class PooledEngine(_TextEngine):
     """Linear heads on the mean hidden state of the message's own tokens: risk and severity in one pass."""
 
-    def __init__(self, bundle: Bundle, heads: Heads, reader: Reader, most: int, blank: int) -> None:
-        """`heads` are the bundle's."""
-        super().__init__(bundle, reader, most, blank)
+    reading: Reading = "pooled"
+
+    def __init__(self, identity: ScoreIdentity, heads: Heads, reader: Reader) -> None:
+        """`heads` are those of the identity's model."""
+        super().__init__(identity, reader)
         self._heads = heads
-        self._discount = bundle.windowing.discount
-        self._lower = bundle.thresholds.lower
+        self._discount = identity.windowing.discount
+        self._floor = identity.floor
 
     def read(self, texts: Sequence[str]) -> list[Scores]:
         """See Engine.read."""
@@ -56,7 +58,7 @@ class PooledEngine(_TextEngine):
         risks, severities = apply_heads(self._heads, vectors)
         return [
             Scores(
-                discounted(float(risks[row]), span.stop - span.start, self._discount, self._lower),
+                discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
                 _floats(severities[row]),
                 span.stop - span.start,
                 span.truncated,
@@ -72,10 +74,11 @@ class PooledEngine(_TextEngine):
 class PromptedEngine(_TextEngine):
     """The label tokens' logits after prefix, message and question. Needs no labelled examples."""
 
-    def __init__(self, bundle: Bundle, reader: Reader, most: int, blank: int) -> None:
-        """The columns of `label_logits` are those of the manifest."""
-        super().__init__(bundle, reader, most, blank)
-        labels = bundle.manifest.labels
+    reading: Reading = "prompted"
+
+    def __init__(self, identity: ScoreIdentity, labels: Sequence[LabelToken], reader: Reader) -> None:
+        """`labels` are the columns of `label_logits`, as the manifest lists them."""
+        super().__init__(identity, reader)
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
             for stage in ("risk", "severity")
@@ -110,16 +113,16 @@ def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
     return risks, softmax(z @ heads.severity_weight.T.astype(np.float64) + heads.severity_bias)
 
 
-def discounted(risk: float, windows: int, discount: float, lower: float) -> float:
+def discounted(risk: float, windows: int, discount: float, floor: float) -> float:
     """The risk of the riskiest of some windows, less what is riskier by chance. See Windowing.
 
-    What is above `lower` stays there: a message is never cleared for being long.
+    What is above `floor`, the lower threshold, stays there: a message is never cleared for being long.
     """
-    if windows == 1 or not risk > lower:  # not-a-number stays what it is
+    if windows == 1 or not risk > floor:  # not-a-number stays what it is
         return risk
     # Dividing the odds subtracts from their logarithm.
     odds_against: float = (1.0 - risk) * windows**discount
-    return max(lower, risk / (risk + odds_against))
+    return max(floor, risk / (risk + odds_against))
 
 
 def sigmoid(x: Array) -> Array:

@@ -10,6 +10,8 @@ from tokenizers import Tokenizer
 from engine.bundle import TOKENIZER, Prompt
 from engine.devices.device import Device, Floats
 from engine.errors import BundleError, DeviceError
+from engine.identity import MAX_MESSAGE_TOKENS, Windowing
+from engine.reading.cutting import Cutter
 from engine.reading.packing import pack
 
 
@@ -42,7 +44,7 @@ class Reader:
         # A message that spells out the template's markers must not be able to end its own turn.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
-        self._budget = device_tokens
+        self.device_tokens = device_tokens
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each message, without special tokens; none where there is nothing to read."""
@@ -54,6 +56,10 @@ class Reader:
             raise DeviceError("the tokenizer's pattern takes too long on a text: use another model") from None
         return [encoding.ids for encoding in encodings]
 
+    def cutter(self, windowing: Windowing, most: int = MAX_MESSAGE_TOKENS) -> Cutter:
+        """What cuts messages into rows for this reader: the one way to, for whoever reads."""
+        return Cutter(self.tokenise, windowing, most, self.prompt.blank)
+
     def rows(self, rows: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None) -> Floats:
         """The device's output for each row of tokens, in order: [N, …]. No row may be empty.
 
@@ -61,7 +67,7 @@ class Reader:
         """
         lengths = [len(self.lead) + len(row) for row in rows]
         answers: Floats | None = None
-        for group in pack(lengths, self._budget, self.device.run_cost):
+        for group in pack(lengths, self.device_tokens, self.device.run_cost):
             output = self.together([rows[index] for index in group])
             if answers is None:
                 answers = np.empty((len(rows), *output.shape[1:]), np.float32)

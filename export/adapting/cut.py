@@ -39,7 +39,10 @@ def cut_graph(source: Path, layer: int, out: Path) -> None:
 
 def _take_layer(graph: GraphProto, layer: int) -> None:
     """Make `pooled` the one layer's vector instead of the pile of all."""
-    pile = next((node for node in graph.node if _POOLED in node.output), None)
+    maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
+    pile = maker.get(_POOLED)
+    while pile is not None and pile.op_type == "Cast":  # of a halved bundle, whose output stays fp32
+        pile = maker.get(pile.input[0])
     shape = next((value.type.tensor_type.shape for value in graph.output if value.name == _POOLED), None)
     axis = next((a.i for a in pile.attribute if a.name == "axis"), 0) if pile is not None else 0
     if pile is None or shape is None or len(shape.dim) != 3 or pile.op_type != "Concat" or axis != 1:  # noqa: PLR2004 - [B, layers, hidden]
@@ -48,11 +51,12 @@ def _take_layer(graph: GraphProto, layer: int) -> None:
         )
     if not 1 <= layer <= len(pile.input):
         raise BundleError(f"the graph has layers 1 to {len(pile.input)}, not {layer}")
-    chosen = pile.input[layer - 1]
-    graph.node.remove(pile)
+    chosen, output = pile.input[layer - 1], pile.output[0]
+    place = next(index for index, node in enumerate(graph.node) if node is pile)
+    del graph.node[place]
     axes = numpy_helper.from_array(np.array([1], np.int64), f"{_POOLED}_axis")
     graph.initializer.append(axes)
-    graph.node.append(helper.make_node("Squeeze", [chosen, axes.name], [_POOLED]))
+    graph.node.insert(place, helper.make_node("Squeeze", [chosen, axes.name], [output]))
     del shape.dim[1]
 
 

@@ -93,17 +93,24 @@ def choose(vectors: Vectors, labels: Ints, progress: Callable[[int, int], None])
     return Chosen(layer, STRENGTHS[best], found[best], losses.mean(axis=1))
 
 
-def out_of_fold(vectors: Vectors, layer: int, labels: Ints, strength: float) -> Array:
-    """Each example's decision value by heads that have not seen it [N], averaged over the repeats."""
+def out_of_fold(
+    vectors: Vectors, layer: int, labels: Ints, strength: float, owners: Ints | None = None
+) -> Array:
+    """The decision value of each text by heads that have not seen its example, averaged over the repeats [R].
+
+    The first N texts are the examples. `owners` [R] says whose each text is, where more are to be judged.
+    """
+    owners = np.arange(len(labels)) if owners is None else owners
     windows = vectors.layer(layer)
-    means = vectors.means(windows)
-    total = np.zeros(len(labels))
+    means = vectors.means(windows)[: len(labels)]
+    total = np.zeros(len(owners))
     repeats = _repeats(labels)
     for train, test in _folds(labels, repeats):
         # C weighs the sum over examples: raised here, or the heads of the folds would be flatter than
         # those fitted on all examples, and the thresholds taken from them too low.
         head = fit_risk(means[train], labels[train], strength * len(labels) / len(train))
-        total[test] += vectors.highest(head(windows))[test]
+        unseen = np.isin(owners, test)
+        total[unseen] += vectors.highest(head(windows))[unseen]
     return total / repeats
 
 

@@ -7,26 +7,28 @@ from typing import Final
 
 from engine.bundle import MANIFEST, Bundle
 from engine.bundle.files import sha256
+from engine.devices.choice import choose
 from engine.task import load_task
 from export.adapting.adapt import adapt, examples_digest
 from export.building.build import build_bundle
 from export.building.recipe import read_recipe, shipped_recipe
 from export.examples import read_examples, shipped_examples
 
-ADAPTED: Final = 2  # raised when adapting writes another bundle than it did
+ADAPTED: Final = 3  # raised when adapting writes another bundle than it did
 Progress = Callable[[str, int, int], None]
 
 
 def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
     """Build and adapt the bundle of a shipped task below `home`, or find it there from an earlier run.
 
-    The folder's name holds what it was made from: another recipe or other examples give another one.
-    Raises BundleError or TaskError.
+    The folder's name holds what it was made from: another recipe, other examples, or a machine that computes
+    in another precision (its thresholds hold for no other) give another one. Raises FatalError.
     """
     task = load_task(task_name)
     recipe = shipped_recipe(task.name)
     examples = examples_digest(read_examples(shipped_examples(task), task))
-    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{ADAPTED}"
+    precision = choose("auto", "auto").precision
+    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{precision}-{ADAPTED}"
     if not (out / MANIFEST).is_file():
         build_adapted(recipe, out, None, progress)
     return out

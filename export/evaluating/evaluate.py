@@ -17,6 +17,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.errors import TaskError
 from engine.policy import verdict
@@ -58,6 +59,7 @@ class Report(msgspec.Struct, frozen=True):
     """
 
     runs: str
+    scored_by: str
     reading: str
     thresholds: Thresholds
     seen_at_adapt: bool
@@ -75,18 +77,25 @@ class Report(msgspec.Struct, frozen=True):
 
 def evaluate(
     engine: Engine,
-    task: Task,
-    thresholds: Thresholds,
+    bundle: Bundle,
     examples: Sequence[LabelledExample],
     progress: Callable[[int, int], None] = lambda *_: None,
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
 ) -> Report:
-    """Score `examples` and count. `progress` gets how many were read, and of how many.
+    """Score `examples` by the engine of `bundle` and count. `progress` gets how many were read, of how many.
 
-    A message that is truncated, obfuscated or in another language is never clear, as at run time.
-    Raises TaskError: there are no examples.
+    The thresholds are those that a worker would rule by: `lower` and `upper` where they are given, else the
+    bundle's. A message that is truncated, obfuscated or in another language is never clear, as at run time.
+
+    Raises TaskError: there are no examples. BundleError: the bundle's thresholds were fitted on other scores.
+    SettingsError: `lower` is above the upper threshold.
     """
     if not examples:
         raise TaskError("no labelled examples to evaluate on: give a JSONL file with at least one line")
+    thresholds = bundle.thresholds_for(engine.identity, lower, upper)
+    adapted_on = "" if bundle.calibration is None else bundle.calibration.name
     labels = np.array([example.at_risk for example in examples], np.int64)
     scores = _read(engine, [example.text for example in examples], progress)
     risks = np.array([each.risk for each in scores])
@@ -96,9 +105,10 @@ def evaluate(
     negatives = len(labels) - positives
     return Report(
         runs=engine.describe(),
+        scored_by=engine.identity.name,
         reading=engine.reading,
         thresholds=thresholds,
-        seen_at_adapt=thresholds.calibration.endswith(examples_digest(examples)),
+        seen_at_adapt=adapted_on.endswith(examples_digest(examples)),
         examples=len(labels),
         positives=positives,
         auc=float(roc_auc_score(labels, risks)) if positives and negatives else None,
@@ -108,7 +118,7 @@ def evaluate(
         miss_rate=float(confusion[1, 0] / positives) if positives else None,
         alarm_rate=float(confusion[0, 2] / negatives) if negatives else None,
         confusion=confusion.tolist(),
-        severity=_severity(task, examples, scores),
+        severity=_severity(bundle.manifest.task, examples, scores),
     )
 
 

@@ -27,9 +27,10 @@ _IN_FP32: Final = ("norm", "rotary")  # parts of the names of modules that stay
 
 
 def halve(bundle: Bundle, out: Path) -> Bundle:
-    """Write `bundle`, full or adapted, with half the weight into the folder `out`, which must not exist.
+    """Write the full `bundle` with half the weight into the folder `out`, which must not exist.
 
-    Raises ExportError: it is fp16 already, `out` exists, or its scores are not the original's any more.
+    Raises ExportError: it is fp16 or adapted already, `out` exists, or its scores are not the original's any
+    more.
     """
     if out.exists():
         raise ExportError(f"{out} exists already: remove it or choose another folder")
@@ -37,6 +38,11 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
         raise ExportError(
             f"{bundle.path} stores {bundle.manifest.precision}, its prefix {bundle.manifest.prefix}: "
             "only an fp32 bundle with a bound prefix can be halved"
+        )
+    if bundle.calibration is not None:
+        raise ExportError(
+            f"{bundle.path} is adapted, and its thresholds do not hold for scores in fp16: halve the full "
+            "bundle that it was made from, then adapt that with --device cuda"
         )
     if bundle.manifest.form != "joined":
         raise ExportError(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.bundle import Reading
+from engine.identity import MAX_MESSAGE_TOKENS, PROMPTED, ScoreIdentity
 from engine.scores import Scores
 
 
@@ -25,6 +26,10 @@ class CannedEngine:
     ) -> None:
         """`levels` is the number of severity levels of the task."""
         self.reading: Reading = reading
+        # The engine reads each text once and whole; its scores depend only on the levels and the reading.
+        self.identity = ScoreIdentity(
+            f"canned {reading} {levels}", self.precision, PROMPTED, 0.0, 0, MAX_MESSAGE_TOKENS
+        )
         self._levels = levels
         self._seconds = seconds_per_message
 

@@ -1,4 +1,4 @@
-"""The score cache: a text that this bundle has read before is not read again.
+"""The score cache: a text that was read before in the same way is not read again.
 
     text ──HMAC──► key ──► in-process LRU ──► Redis (one MGET per call, a deadline, a circuit breaker)
 
@@ -19,6 +19,7 @@ from typing import Literal, Protocol, TypeVar
 
 import structlog
 
+from engine.identity import ScoreIdentity
 from engine.scores import Scores
 from worker.cache.circuit import Circuit
 from worker.cache.key import cache_key, is_sound, seal, unseal
@@ -59,12 +60,13 @@ class NoCache:
 class LocalCache:
     """Keeps the most recently used `entries` scores in this process, by digests and not by texts.
 
-    Entries do not expire: the key depends on the bundle's fingerprint, and a bundle's scores do not change.
+    Entries do not expire: the key names what scored them, and the scores of one identity do not change.
     """
 
-    def __init__(self, secret: bytes, fingerprint: str, entries: int, tell: Tell) -> None:
+    def __init__(self, secret: bytes, scored_by: str, entries: int, tell: Tell) -> None:
+        """`scored_by` is the digest of the scores' identity."""
         self._secret = secret
-        self._fingerprint = fingerprint
+        self._scored_by = scored_by
         self._entries = entries
         self._tell = tell
         self._lock = threading.Lock()
@@ -84,7 +86,7 @@ class LocalCache:
 
     def keys(self, texts: Sequence[str]) -> list[bytes]:
         """The key of each text. A repeated text is hashed once."""
-        known = {text: cache_key(self._secret, self._fingerprint, text) for text in dict.fromkeys(texts)}
+        known = {text: cache_key(self._secret, self._scored_by, text) for text in dict.fromkeys(texts)}
         return [known[text] for text in texts]
 
     def recall(self, keys: Sequence[bytes]) -> list[Scores | None]:
@@ -184,11 +186,10 @@ class RedisCache:
             log.warning("cache_circuit_opened", kind=kind)
 
 
-def open_cache(settings: Settings, fingerprint: str, metrics: Metrics) -> ScoreCache:
-    """Make the cache that the settings ask for, without connecting. Raises SettingsError: bad redis_url.
+def open_cache(settings: Settings, scored_by: ScoreIdentity, metrics: Metrics) -> ScoreCache:
+    """Make the cache that the settings ask for, for the scores of one identity.
 
-    `fingerprint` identifies everything that changes scores (the bundle's covers its windows), except how much
-    of a long message is read. That is added here.
+    It does not connect to Redis yet. Raises SettingsError: redis_url is no URL.
     """
     if not settings.cache_entries:
         return NoCache()
@@ -196,7 +197,7 @@ def open_cache(settings: Settings, fingerprint: str, metrics: Metrics) -> ScoreC
     # Without Redis, no other process needs to compute the same keys.
     secret = settings.cache_secret.get_secret_value().encode() or secrets.token_bytes(32)
     tell = _counting(metrics)
-    local = LocalCache(secret, f"{fingerprint}/{settings.max_message_tokens}", settings.cache_entries, tell)
+    local = LocalCache(secret, scored_by.digest, settings.cache_entries, tell)
     if not url:
         return local
     return RedisCache(local, RedisClient(url, settings.redis_ca), secret, settings.cache_ttl_s, tell)
