@@ -23,8 +23,8 @@ app = typer.Typer(
     name="mimamori",
     help="Screens a stream of text messages with small language models; people decide severity.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # locals hold message text
-    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # local variables hold message text
+    rich_markup_mode="markdown",  # joins the lines of a paragraph
 )
 for _area in (demo, run, doctor, replay, size, topics, sandbox, soak, model, adapt, review):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.

@@ -22,7 +22,11 @@ def doctor(
         bool, typer.Option("--settings", help="List every setting with its value and meaning.")
     ] = False,
 ) -> None:
-    """Check everything a worker needs, and say what to do about each fault. Exits with 1 if there is one."""
+    """Check everything a worker needs, and say what to do about each fault. Exits with 1 if there is one.
+
+    It checks the settings as `mimamori run` would read them: environment variables MIMAMORI_… and the YAML
+    file that MIMAMORI_SETTINGS names.
+    """
     from mimamori.doctor import examine
     from worker.telemetry.logs import configure_logs
 
