@@ -133,7 +133,7 @@ def assemble(
     in_hand = InHand(open_in_hand_topic(settings), metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
+        lambda epochs, batches: Intake(settings, task.name, cache, epochs, metrics, batches, in_hand),
         Screener(engine, policy, cache),
         outcomes,
         in_hand,

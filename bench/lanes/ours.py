@@ -98,7 +98,7 @@ def assemble(settings: Settings, job: Job, notes: InHandTopic) -> App:
     in_hand = InHand(notes, metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
+        lambda epochs, batches: Intake(settings, task.name, cache, epochs, metrics, batches, in_hand),
         Screener(engine, ALL_CLEAR, cache),
         Outcomes(settings, ALL_CLEAR, task.name, task.level_names, engine.reading, fingerprint),
         in_hand,

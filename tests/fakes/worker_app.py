@@ -44,7 +44,7 @@ def build_app(
     in_hand = InHand(notes or MemoryInHandTopic(), metrics)
     return App(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
+        lambda epochs, batches: Intake(settings, task.name, cache, epochs, metrics, batches, in_hand),
         Screener(engine, policy, cache),
         Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint", room or {}),
         in_hand,

@@ -18,7 +18,7 @@ from schemas.events import DeadLetter, Label, ReviewCase
 from worker.errors import RetryableError
 from worker.kafka import Consumer, Producer
 from worker.stream.batch import Batch
-from worker.stream.epochs import Assignment
+from worker.stream.epochs import Epochs
 from worker.stream.outcome import Outcome, Outcomes
 from worker.telemetry.metrics import Metrics
 
@@ -36,13 +36,13 @@ class Outbox:
         outcomes: Outcomes,
         consumer: Consumer,
         producer: Producer,
-        assignment: Assignment,
+        epochs: Epochs,
         metrics: Metrics,
     ) -> None:
         self._outcomes = outcomes
         self._consumer = consumer
         self._producer = producer
-        self._assignment = assignment
+        self._epochs = epochs
         self._metrics = metrics
 
     def commit(self, batch: Batch) -> None:
@@ -50,12 +50,12 @@ class Outbox:
         try:
             self._commit(batch)
         finally:
-            self._assignment.close(batch.tokens)
-            self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
+            self._epochs.close(batch.estimated_tokens)
+            self._metrics.gauge("mimamori_in_flight_batches", self._epochs.in_flight)
 
     def _commit(self, batch: Batch) -> None:
         membership = self._consumer.membership()
-        if not self._assignment.is_current(batch.epoch):
+        if not self._epochs.is_current(batch.epoch):
             self._metrics.count("mimamori_voided_batches_total")
             return
         outcomes = list(self._outcomes.of(batch.entries))
@@ -64,9 +64,9 @@ class Outbox:
         except RetryableError as error:
             log.warning("batch_aborted", error=str(error), records=len(batch.entries))
             self._metrics.count("mimamori_aborts_total")
-            self._assignment.end_epoch()
+            self._epochs.end_epoch()
             return
-        self._assignment.committed()
+        self._epochs.committed()
         self._count([event for event, _ in outcomes], batch)
 
     def _count(self, events: list[Outcome], batch: Batch) -> None:
