@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.bundle import Reading
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 
 class Engine(Protocol):

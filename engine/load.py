@@ -11,7 +11,7 @@ from engine.bundle import TOKENIZER, Bundle
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.devices.choice import Choice, choose
-from engine.devices.device import Device, DeviceChoice, Graph, Ids, Output, PrecisionChoice
+from engine.devices.device import Device, Graph, Ids
 from engine.devices.onnxruntime import OnnxRuntimeDevice
 from engine.devices.openvino import OpenVinoDevice
 from engine.disguise.twice import TwiceReadingEngine
@@ -19,6 +19,7 @@ from engine.errors import BundleError, SettingsError
 from engine.proof import prove
 from engine.reading.engines import PooledEngine, PromptedEngine
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
+from engine.vocabulary import DeviceChoice, Output, PrecisionChoice
 
 MAX_MESSAGE_TOKENS: Final = 4096
 

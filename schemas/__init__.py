@@ -1,6 +1,7 @@
 """The contract between Mimamori and everyone else: events, topics, and how both may change.
 
-    events.py  kinds.py  ids.py      what is said, how it is named and numbered
+    events.py  vocabulary.py         what is said, and in which words
+    kinds.py  ids.py                 how events are named, versioned and numbered
     codec.py  headers.py             how it travels on Kafka
     topics.py  topics/               where it travels
     json/  examples/  asyncapi.yaml  the same for people who never read this code

@@ -13,12 +13,13 @@ anything after the value are refused. `encode` does not validate: an event is on
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
 from schemas.events import Event
 from schemas.kinds import KINDS
+from schemas.vocabulary import DeadLetterReason
 
 E = TypeVar("E", bound=Event)
 
@@ -47,7 +48,7 @@ _SYNTAX = re.compile(r"JSON is malformed: [a-z0-9 -]+ \(byte [0-9]+\)|Input data
 class CodecError(ValueError):
     """Bytes that are no such event. `detail` names what is wrong, never the text; `reason` is its code."""
 
-    reason: ClassVar[Literal["invalid_utf8", "invalid_json", "schema_mismatch"]]
+    reason: ClassVar[DeadLetterReason]
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

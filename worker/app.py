@@ -28,6 +28,7 @@ from worker.stream.outcome import Outcomes
 from worker.stream.screener import Screener
 from worker.stream.watchdog import Watchdog
 from worker.telemetry.health import Health
+from worker.telemetry.labels import Station
 from worker.telemetry.logs import where
 from worker.telemetry.metrics import Metrics
 
@@ -104,7 +105,7 @@ class App:
         self._intake.stop(self._settings.drain_s)
 
     def _station(
-        self, name: str, work: Callable[[Batch], None], source: Batches, sink: Batches | None
+        self, name: Station, work: Callable[[Batch], None], source: Batches, sink: Batches | None
     ) -> threading.Thread:
         def loop() -> None:
             try:

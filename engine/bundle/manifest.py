@@ -10,12 +10,12 @@ from engine.bundle.files import decode, is_name, read, sha256
 from engine.bundle.signature import SIGNATURE, Trust
 from engine.errors import BundleError
 from engine.task import Task
+from engine.vocabulary import Stage, StoredPrecision
+from schemas.vocabulary import Reading
 
 FORMAT: Final = 2
 MANIFEST: Final = "bundle.json"
 _LARGEST: Final = 1 << 20  # bytes that no real one reaches
-
-Reading = Literal["prompted", "pooled"]
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +42,7 @@ class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LabelToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A label, its token, and (by its place in the list) its column of `label_logits`."""
 
-    stage: Literal["risk", "severity"]
+    stage: Stage
     name: str
     token_id: int
 
@@ -61,7 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt: Prompt
     labels: tuple[LabelToken, ...]
     reading: Reading
-    precision: Literal["fp32", "fp16"]  # that the graph stores
+    precision: StoredPrecision
     opset: int
     form: str
     parity: dict[str, dict[str, float]]

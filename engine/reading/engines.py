@@ -1,15 +1,18 @@
 """The two readings: how a device's numbers become scores. See engine.bundle for what a bundle holds."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bundle import Bundle, Heads, Reading
+from engine.bundle import Bundle, Heads
 from engine.devices.device import Floats
 from engine.reading.cutting import Cutter, Span
 from engine.reading.reader import Reader
 from engine.scores import Scores
+from engine.vocabulary import Stage
+from schemas.vocabulary import Reading
 
 Array = NDArray[np.float64]
 
@@ -78,7 +81,7 @@ class PromptedEngine(_TextEngine):
         labels = bundle.manifest.labels
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
-            for stage in ("risk", "severity")
+            for stage in get_args(Stage)
         }
         _, self._risk_suffix, self._severity_suffix = reader.prompt
 

@@ -24,7 +24,6 @@ from threadpoolctl import threadpool_limits
 
 from engine.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, Heads, Windowing, write_manifest
 from engine.bundle.reference import REFERENCE
-from engine.devices.device import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
 from engine.load import MAX_MESSAGE_TOKENS, open_reader
 from engine.proof import head_scores, prove
@@ -32,6 +31,7 @@ from engine.reading.cutting import Cutter
 from engine.reading.engines import discounted, logit, sigmoid
 from engine.reading.reader import Reader
 from engine.task import Task
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.adapting.cut import cut_graph
 from export.adapting.heads import (
     Array,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.bundle import Reading
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 
 class CannedEngine:

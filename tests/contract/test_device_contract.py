@@ -6,12 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.bundle import Bundle, Reading, Windowing
+from engine.bundle import Bundle, Windowing
 from engine.contract import Engine
 from engine.load import load_engine, open_reader
 from export.adapting.adapt import adapt
 from export.examples import LabelledExample
 from mimamori.soak.canned_engine import CannedEngine
+from schemas.vocabulary import Reading
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 
 LEVELS = len(TASK.level_names)

@@ -177,3 +177,12 @@ def test_struct_and_json_schema_judge_alike(data: st.DataObject) -> None:
     except schemas.SchemaMismatch:
         readable = False
     assert VALIDATORS[kind].is_valid(changed) == readable
+
+
+def test_the_docs_have_the_dead_letters_reasons_of_the_contract() -> None:
+    page = generate.PAGE.read_text()
+    assert f"{generate.BEGIN}\n{generate.dead_letter_table()}\n{generate.END}" in page, (
+        "run python -m schemas.generate"
+    )
+    for reason in get_args(DeadLetterReason):
+        assert f"| `{reason}` |" in page

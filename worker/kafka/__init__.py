@@ -5,11 +5,12 @@ and against a small in-memory broker.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from worker.kafka.record import Offsets, Outbound, Partition, Record
+from worker.telemetry.labels import ResetReason
 
 # The consumer's place in its group at one generation: opaque, made by a Consumer, read by a Producer.
 Membership = Any
@@ -26,7 +27,7 @@ class Restart(msgspec.Struct, frozen=True):
     """
 
     partition: Partition
-    reason: Literal["retention", "made_again", "truncated"]
+    reason: ResetReason
     left: int
     begins: int
     unread: int = 0

@@ -70,8 +70,13 @@ class Outbox:
         self._count([event for event, _ in outcomes], batch)
 
     def _count(self, events: list[Outcome], batch: Batch) -> None:
-        for (metric, label, value), count in Counter(map(_kind, events)).items():
-            self._metrics.count(metric, count, **{label: value})
+        count = self._metrics.count
+        for verdict, found in Counter(one.verdict for one in events if isinstance(one, Label)).items():
+            count("mimamori_labels_total", found, verdict=verdict)
+        for kind, found in Counter(one.kind for one in events if isinstance(one, ReviewCase)).items():
+            count("mimamori_review_cases_total", found, kind=kind)
+        for reason, found in Counter(one.reason for one in events if isinstance(one, DeadLetter)).items():
+            count("mimamori_dead_letters_total", found, reason=reason)
         self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
 
 
@@ -85,14 +90,3 @@ def _ages(batch: Batch, now: float) -> Iterator[float]:
         then = entry.record.timestamp_ms / 1000
         if earliest <= then <= latest:
             yield max(0.0, now - then)
-
-
-def _kind(event: Outcome) -> tuple[str, str, str]:
-    """What an event counts as: metric, label, the label's value."""
-    match event:
-        case Label(verdict=verdict):
-            return "mimamori_labels_total", "verdict", verdict
-        case ReviewCase(kind=kind):
-            return "mimamori_review_cases_total", "kind", kind
-        case DeadLetter(reason=reason):
-            return "mimamori_dead_letters_total", "reason", reason
