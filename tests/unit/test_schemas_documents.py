@@ -4,7 +4,7 @@ import base64
 import copy
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from schemas import generate
 from schemas.events import Label, Message
 from schemas.generate import FrozenSchemaError
 from schemas.kinds import KIND_OF, KINDS, Kind
+from schemas.vocabulary import DeadLetterReason
 
 FOLDER = Path(schemas.__file__).parent
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
