@@ -88,7 +88,16 @@ def assemble(
         settings,
         lambda epochs, batches: Intake(settings, task.name, cache, epochs, metrics, batches, notes),
         Screener(engine, policy, cache),
-        Outcomes(settings, policy, task.name, task.level_names, engine.reading, fingerprint, room),
+        Outcomes(
+            settings,
+            policy,
+            task.name,
+            task.level_names,
+            engine.reading,
+            fingerprint,
+            engine.identity.name,
+            room,
+        ),
         notes,
         metrics,
     )

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from engine.bundle.signature import SHORTEST, Trust
 from engine.errors import SettingsError
+from engine.identity import MAX_MESSAGE_TOKENS
 from engine.vocabulary import DeviceChoice, PrecisionChoice
 from worker.security import Insecure, refusals
 
@@ -112,14 +113,16 @@ class Settings(BaseSettings):
         description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
     )
     precision: PrecisionChoice = Field(
-        "auto", description="auto: the device's default. int8: weights and what meets them, the rest bf16."
+        "auto",
+        description="auto: the one that the bundle's thresholds were fitted on, where the device has it; "
+        "they hold in no other. int8: weights and what meets them, the rest bf16.",
     )
     threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
     gpu_memory_mb: int = Field(
         0, ge=0, description="Most that ONNX Runtime may take of a GPU's memory; 0 is no cap."
     )
     max_message_tokens: Positive = Field(
-        4096, description="A longer message is read up to here, and marked truncated."
+        MAX_MESSAGE_TOKENS, description="A longer message is read up to here, and marked truncated."
     )
     device_tokens: Positive = Field(
         2048, description="Tokens (rows x padded length) of one run on the device."

@@ -12,11 +12,10 @@ import structlog
 
 from engine.bundle import Bundle
 from engine.contract import Engine
-from engine.disguise.variant import VERSION as VARIANT
 from engine.errors import SettingsError
+from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
-from schemas.events import Thresholds
 from schemas.topics import load_topics
 from worker.assembly import Worker, assemble, open_producer
 from worker.cache.score_cache import open_cache
@@ -49,16 +48,15 @@ def start(settings: Settings) -> Worker:
         engine=engine.describe(),
         bundle=bundle.fingerprint[:12],
         task=bundle.manifest.task.name,
+        scored_by=engine.identity.name,
     )
-    scored_by = f"{bundle.fingerprint}/{engine.precision}/variant {VARIANT}"
-    cache = open_cache(settings, scored_by, metrics)
     worker = assemble(
         settings,
         engine,
         task=bundle.manifest.task,
         fingerprint=bundle.fingerprint,
-        policy=policy_of(settings, bundle),
-        cache=cache,
+        policy=policy_of(settings, bundle, engine.identity),
+        cache=open_cache(settings, engine.identity, metrics),
         metrics=metrics,
         room=room,
     )
@@ -95,14 +93,14 @@ def compacted_messages(topics: Sequence[TopicState]) -> str | None:
     return None
 
 
-def policy_of(settings: Settings, bundle: Bundle) -> Policy:
-    """The thresholds in force: the settings' over the calibration's over the task's."""
-    task, fitted = bundle.manifest.task, bundle.thresholds
-    lower = fitted.lower if settings.lower is None else settings.lower
-    upper = fitted.upper if settings.upper is None else settings.upper
-    if lower > upper:
-        raise SettingsError(f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {lower} above upper {upper}")
-    thresholds = Thresholds(lower, upper, "settings")
+def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:
+    """The thresholds in force for scores of `scored_by`: the settings', else the calibration's or the task's.
+
+    Raises BundleError: they were fitted on other scores. SettingsError: they clear everything.
+    """
+    task = bundle.manifest.task
+    thresholds = bundle.thresholds_for(scored_by, settings.lower, settings.upper)
+    lower = thresholds.lower
     if would_clear_all(thresholds, bundle.highest):
         if not settings.allow_clear_all:
             raise SettingsError(
@@ -110,10 +108,9 @@ def policy_of(settings: Settings, bundle: Bundle) -> Policy:
                 "lower MIMAMORI_LOWER, or set MIMAMORI_ALLOW_CLEAR_ALL=true"
             )
         log.warning("everything_is_cleared", lower=lower, allowed_by="MIMAMORI_ALLOW_CLEAR_ALL")
-    overridden = (lower, upper) != (fitted.lower, fitted.upper)
     share = task.policy.quality_sample_share
     return Policy(
-        thresholds if overridden else fitted,
+        thresholds,
         share if settings.quality_sample_share is None else settings.quality_sample_share,
         frozenset(map(primary_language, task.languages)),
     )

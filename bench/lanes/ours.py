@@ -93,7 +93,7 @@ def assembled(settings: Settings, job: Job, name: str) -> Worker:
         task=task,
         fingerprint=fingerprint,
         policy=ALL_CLEAR,
-        cache=open_cache(settings, fingerprint, metrics),
+        cache=open_cache(settings, engine.identity, metrics),
         metrics=metrics,
         in_hand=NoNotes() if "no notes" in name else None,
         consumer_of=consumer_of,

@@ -43,13 +43,14 @@ def prepare(settings: dict[str, Any]) -> Settings:
 def make(settings: Settings, engine: Engine | None = None, producer_of: ProducerOf | None = None) -> Worker:
     """As `worker.startup.start` makes one, without a bundle: the policy is the settings'."""
     metrics = Metrics()
+    engine = engine or CannedEngine(levels=len(TASK.level_names))
     return assemble(
         settings,
-        engine or CannedEngine(levels=len(TASK.level_names)),
+        engine,
         task=TASK,
         fingerprint=FINGERPRINT,
         policy=_policy(settings),
-        cache=open_cache(settings, FINGERPRINT, metrics),
+        cache=open_cache(settings, engine.identity, metrics),
         metrics=metrics,
         producer_of=producer_of,
     )
