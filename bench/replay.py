@@ -122,7 +122,7 @@ class Worker:
         self._process.wait()
 
     def stop(self) -> None:
-        """Stop it with SIGTERM, and return its exit code."""
+        """Stop it with SIGTERM. Raises SystemExit: it did not end well."""
         if process.end(self._process, 60):
             raise SystemExit(f"the worker ended badly:\n{self._log.read_text()[-2000:]}")
 

@@ -1,7 +1,7 @@
 """The contract between Mimamori and everyone else: events, topics, and how both may change.
 
     events.py  vocabulary.py         what an event says, and in which words
-    kinds.py  ids.py                 how events are named, versioned and numbered
+    kinds.py  ids.py                 how it is named, versioned and numbered
     codec.py  headers.py             how events travel on Kafka
     topics.py  topics/               where they travel
     json/  examples/  asyncapi.yaml  the same for people who never read this code

@@ -50,14 +50,13 @@ def start(settings: Settings) -> Worker:
         task=bundle.manifest.task.name,
         scored_by=engine.identity.name,
     )
-    cache = open_cache(settings, engine.identity, metrics)
     worker = assemble(
         settings,
         engine,
         task=bundle.manifest.task,
         fingerprint=bundle.fingerprint,
         policy=policy_of(settings, bundle, engine.identity),
-        cache=cache,
+        cache=open_cache(settings, engine.identity, metrics),
         metrics=metrics,
         room=room,
     )
