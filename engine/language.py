@@ -2,7 +2,7 @@
 
 The script tells most at once. For Latin letters, and where a script serves several languages, py3langid is
 asked, and believed only where there is enough to go by: short English must not flood the reviewers.
-Measured in docs/evasion.md.
+Measured in docs/explanation/evasion.md.
 """
 
 import re

@@ -22,45 +22,74 @@ class ReviewSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    bootstrap: str = Field(default="127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, …")
-    topic_prefix: str = Field(default="mimamori.", description="Stands before every topic and the group")
+    bootstrap: str = Field(
+        default="127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, comma-separated."
+    )
+    topic_prefix: str = Field(
+        default="mimamori.", description="Prefix of the topics, the consumer group and the changelog topic."
+    )
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on; the desk has no login yet")
-    port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
+    host: str = Field(default="127.0.0.1", description="Address to listen on. The desk has no login yet.")
+    port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default="localhost,127.0.0.1,[::1]",
         validate_default=True,
-        description="Host names browsers may call the desk by, comma separated; * for any",
+        description="Names that browsers may call the desk by, without port, comma-separated; * for any.",
     )
 
-    folder: Path = Field(default=Path("review-data"), description="Where the table is kept between runs")
-    store: Literal["rocksdict", "memory"] = Field(default="rocksdict", description="How the table is kept")
+    folder: Path = Field(
+        default=Path("review-data"), description="Where the table is kept between runs; one desk per folder."
+    )
+    store: Literal["rocksdict", "memory"] = Field(
+        default="rocksdict",
+        description="memory needs no folder, and reads the whole changelog at every start.",
+    )
     replication_factor: int | None = Field(
         default=None,
         ge=1,
-        description="Replicas of the table's changelog topic; 3, or all brokers, unless set",
+        description="Replicas of the changelog topic, when it is made; 3, or one per broker, unless set.",
     )
-    keep_markers_days: float = Field(default=90, gt=0, description="How long a decided case is remembered")
+    keep_markers_days: float = Field(
+        default=90,
+        gt=0,
+        description="How long a decided case is remembered. Keep it longer than the cases topic keeps its "
+        "records, or an old case that is read again opens again.",
+    )
     changelog_compaction_hours: float = Field(
-        default=24, gt=0, description="Longest time a decided case's text stays in the changelog topic"
+        default=24,
+        gt=0,
+        description="How long a decided case's text may stay in the changelog topic, when that is made.",
     )
 
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_ca: Path | None = Field(default=None, description="PEM of the authorities that signed the brokers")
-    ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
-    ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How the desk speaks to Kafka."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="Read where the protocol is a SASL one."
+    )
+    sasl_username: str | None = Field(default=None, description="Needed where the protocol is a SASL one.")
+    sasl_password: SecretStr | None = Field(
+        default=None, description="Needed where the protocol is a SASL one."
+    )
+    ssl_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities that signed the brokers."
+    )
+    ssl_certificate: Path | None = Field(default=None, description="PEM file of this client's certificate.")
+    ssl_key: Path | None = Field(default=None, description="PEM file of this client's private key.")
 
     allow_insecure: Annotated[frozenset[Literal["sasl_plaintext"]], NoDecode] = Field(
-        default=frozenset(), description="Names of what is refused otherwise; see docs/deploy.md"
+        default=frozenset(),
+        description="Names of what is refused otherwise: docs/how-to/secure-the-connections.md.",
     )
 
-    connect_seconds: float = Field(default=10, gt=0, description="How long to try to reach Kafka at start")
-    confirm_seconds: float = Field(default=10, gt=0, description="How long a decision waits for Kafka")
-    log_format: Literal["json", "console"] = "json"
-    shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM")
+    connect_seconds: float = Field(default=10, gt=0, description="How long to try to reach Kafka at start.")
+    confirm_seconds: float = Field(
+        default=10, gt=0, description="How long a decision waits for Kafka to confirm it."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="json: one object a line, for a log store. console: for a person to read."
+    )
+    shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM.")
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
@@ -144,7 +173,7 @@ def load_settings() -> ReviewSettings:
     if unknown := sorted(
         name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
     ):
-        raise DeskError(f"no such setting: {', '.join(unknown)}; see docs/review.md")
+        raise DeskError(f"no such setting: {', '.join(unknown)}; docs/reference/settings.md lists them")
     try:
         return ReviewSettings()
     except ValidationError as error:

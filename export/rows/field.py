@@ -99,7 +99,7 @@ def _rule(error: str) -> str:
     """Say which field breaks its rule: what is left to check are the lengths and the time."""
     found = re.search(r" - at `\$\.(\w+)`$", error)
     if found is None:  # not said by msgspec of a field of ours, and what it might quote stays unsaid
-        return "does not fit: docs/events.md shows the fields"
+        return "does not fit: docs/how-to/send-a-file.md shows the fields"
     if found[1] == "sent_at":
         return f"`sent_at` is no time with its offset: {REMEDIES['sent_at']}"
     return f"`{found[1]}` is longer than 256 characters: shorten it"

@@ -44,7 +44,8 @@ def size(
     A worker is as fast as the slower of two parts that run side by side: the device, which reads only the
     tokens that are not cached, and the stream around it. Both rates are measured, on a small machine
     without a GPU: give --device-rate for yours. The workers are as many as keep the headroom free at the
-    peak; it is also what works off a backlog. The broker is not sized here. docs/sizing.md has the formulas.
+    peak; it is also what works off a backlog. The broker is not sized here. The formulas are in
+    docs/explanation/sizing.md.
     """
     import msgspec
 
