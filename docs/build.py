@@ -3,9 +3,9 @@
     python -m docs.build            build/site/, checked
     python -m docs.build --serve    the same pages on http://localhost:8000, rebuilt as they are edited
 
-The site is a copy of the repository's own layout (README.md, docs/, schemas/ …), so that a link that works there works
-here. Pages are linked into `build/pages/`; the reference pages are written there from the code (`docs/reference/`).
-Zensical builds them and checks links between pages; `docs/check.py` looks at what came out.
+The site has the repository's own layout (README.md, docs/, schemas/ …), so that a link that works there works
+here. Pages are linked into `build/pages/`; the reference pages are written there, from the code
+(`docs/reference/`). Zensical builds them and checks links between pages; `docs/check.py` checks the result.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,7 @@ SHOWN: Final = (
     "docs/**/*.jsonl",
     "docs/**/*.png",
     "docs/**/*.svg",
+    "docs/theme/site.css",
     "sbom/licences.md",
     "schemas/asyncapi.yaml",
     "schemas/json/*.json",
@@ -41,7 +44,10 @@ SHOWN: Final = (
 
 
 def stage(staged: Path = STAGED) -> None:
-    """Link every page into `staged`, and write the reference pages there. Raises ValueError: see their modules."""
+    """Link every page into `staged`, and write the reference pages there.
+
+    Raises ValueError: something in the code has no place in its reference page; it says what to do.
+    """
     shutil.rmtree(staged, ignore_errors=True)
     for pattern in SHOWN:
         for file in ROOT.glob(pattern):
@@ -52,10 +58,36 @@ def stage(staged: Path = STAGED) -> None:
         (staged / "docs" / "reference" / name).write_text(page(), "utf-8")
 
 
+def unlisted() -> list[str]:
+    """Staged pages that the navigation does not name, so that nobody would find them."""
+    nav = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["nav"]
+    listed = set(_leaves(nav))
+    pages = sorted(str(page.relative_to(STAGED)) for page in STAGED.rglob("*.md"))
+    return [
+        f"{page} is not in the navigation: add it to `nav` in zensical.toml"
+        for page in pages
+        if page not in listed
+    ]
+
+
+def _leaves(nav: object) -> Iterator[object]:
+    """The files that a navigation names: a list of mappings from a title to a file or to such a list."""
+    if isinstance(nav, list):
+        for entry in nav:
+            yield from _leaves(entry)
+    elif isinstance(nav, dict):
+        for entry in nav.values():
+            yield from _leaves(entry)
+    else:
+        yield nav
+
+
 def main() -> int:
     """The command. The exit status is 1 where a link is broken or anything else is wrong with the site."""
     parser = argparse.ArgumentParser(prog="python -m docs.build", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--serve", action="store_true", help="serve the pages, and rebuild them as they are edited")
+    parser.add_argument(
+        "--serve", action="store_true", help="serve the pages, and rebuild them as they are edited"
+    )
     stage()
     zensical = [sys.executable, "-m", "zensical"]
     if parser.parse_args().serve:
@@ -74,8 +106,12 @@ def main() -> int:
         # Colours are written wherever it writes to, and its own traceback says nothing of the pages.
         print(COLOUR.sub("", built.stdout).partition("Traceback")[0])
         return built.returncode
-    found = faults(SITE)
-    print("\n".join(found or [f"{SITE / 'index.html'}: {sum(1 for _ in SITE.rglob('*.html'))} pages, no broken link"]))
+    found = unlisted() + faults(SITE)
+    print(
+        "\n".join(
+            found or [f"{SITE / 'index.html'}: {sum(1 for _ in SITE.rglob('*.html'))} pages, no broken link"]
+        )
+    )
     return 1 if found else 0
 
 

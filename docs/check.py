@@ -1,7 +1,7 @@
-"""What is wrong with a built site: links that lead nowhere, and whatever a browser would fetch from elsewhere.
+"""What is wrong with a built site: broken links, and what a browser would fetch from elsewhere.
 
-Zensical checks links between pages before they are built. This reads the HTML that came out, so that it also sees links to
-other files and into folders, and Markdown that was not read as meant.
+Zensical checks links between pages before they are built. This reads the HTML that came out, so that it also
+sees links to other files and into folders, and Markdown that was not read as meant.
 """
 
 import re
@@ -12,8 +12,16 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 # What a browser fetches by itself. A link (`a`) is followed by a person, and may lead anywhere.
-FETCHED: Final = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "video": "src"}
-# Markdown that came out as text: a list or a table that needs an empty line before it, or a fence that did not close.
+FETCHED: Final = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "link": "href",
+    "video": "src",
+}
+POLICY: Final = "Content-Security-Policy"  # docs/theme/main.html
+# Markdown that came out as text: a list or table without an empty line before it, a fence that did not close.
 UNREAD: Final = re.compile(r"^(?:[-*] |\d+\. |\|.*\||```)", re.MULTILINE)
 ELSEWHERE_IN_CSS: Final = re.compile(r"(?:url\(\s*[\"']?|@import\s+[\"'])\s*(?:https?:)?//[^)\"']+")
 
@@ -27,6 +35,7 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.fetched: list[str] = []
         self.unread: list[str] = []
+        self.closed = POLICY in html
         self._paragraph: list[str] | None = None
         self._code = 0
         self.feed(html)
@@ -62,13 +71,15 @@ def faults(site: Path) -> list[str]:
     pages = {file: Page(file.read_text("utf-8")) for file in sorted(site.rglob("*.html"))}
     found = [f"{file.relative_to(site)}: {fault}" for file in pages for fault in _of_page(file, pages, site)]
     for file in sorted(site.rglob("*.css")):
-        for fetched in ELSEWHERE_IN_CSS.findall(file.read_text("utf-8")):
-            found.append(f"{file.relative_to(site)}: fetches {fetched} from elsewhere")
+        elsewhere = ELSEWHERE_IN_CSS.findall(file.read_text("utf-8"))
+        found += [f"{file.relative_to(site)}: fetches {address} from elsewhere" for address in elsewhere]
     return found
 
 
 def _of_page(file: Path, pages: dict[Path, Page], site: Path) -> Iterator[str]:
     page = pages[file]
+    if not page.closed:
+        yield f"has no {POLICY}, so a script of the theme may fetch from elsewhere"
     for address in page.fetched:
         if urlsplit(address).netloc or urlsplit(address).scheme not in {"", "data"}:
             yield f"fetches {address} from elsewhere"

@@ -1,4 +1,4 @@
-"""The desk over HTTP: one page, a small JSON API, probes and metrics. `docs/reference/desk-api.md` describes it.
+"""The desk over HTTP: one page, a small JSON API, probes and metrics (`docs/reference/desk-api.md`).
 
 Runs in Faust's event loop, beside the agents, so that it reads the table without locks.
 """

@@ -10,8 +10,9 @@ def page() -> str:
     """The page."""
     return f"""# AsyncAPI
 
-[asyncapi.yaml](../../schemas/asyncapi.yaml) describes topics, events and headers for code generators and catalogues.
-The schemas and examples that it names lie beside it. Every test run holds it against the structs and the topic definitions.
+[asyncapi.yaml](../../schemas/asyncapi.yaml) describes topics, events and headers for code generators and
+catalogues. The schemas and examples that it names lie beside it. Every test run holds it against the events
+and the topic definitions.
 
 ```yaml
 {DOCUMENT.read_text("utf-8").rstrip()}

@@ -16,8 +16,8 @@ KINDS: Final = {"str": "text", "int": "whole number", "float": "number"}
 
 INTRODUCTION: Final = """# Commands
 
-Each command prints this text with `--help`. A command that fails writes one line to standard error, which says what is
-wrong, where, and what to do; [Errors](errors.md) lists the exit codes.
+Each command prints this text with `--help`. A command that fails writes one line to standard error, which
+says what is wrong, where, and what to do; [Errors](errors.md) lists the exit codes.
 """
 
 
@@ -39,21 +39,31 @@ def commands(command: object, path: tuple[str, ...] = ("mimamori",)) -> Iterator
 def options(command: TyperCommand) -> Iterator[TyperArgument | TyperOption]:
     """What a command takes, but for --help."""
     for parameter in command.get_params(typer.Context(command)):
-        if isinstance(parameter, TyperArgument | TyperOption) and parameter.name != "help" and not parameter.hidden:
+        if (
+            isinstance(parameter, TyperArgument | TyperOption)
+            and parameter.name != "help"
+            and not parameter.hidden
+        ):
             yield parameter
 
 
 def _command(path: str, command: TyperCommand) -> list[str]:
     context = typer.Context(command)
     takes = list(options(command))
-    needed = [_name(one) if isinstance(one, TyperArgument) else f"{one.opts[0]} …" for one in takes if one.required]
+    needed = [
+        _name(one) if isinstance(one, TyperArgument) else f"{one.opts[0]} …" for one in takes if one.required
+    ]
     optional = ["[options]"] if any(not one.required for one in takes) else []
     lines = [
         f"## `{path}`\n",
         f"{_plain(command.help)}\n",
         f"```text\n{' '.join([path, *needed, *optional])}\n```\n",
     ]
-    return [*lines, table(["name", "takes", "default", "meaning"], (_row(one, context) for one in takes))] if takes else lines
+    return (
+        [*lines, table(["name", "takes", "default", "meaning"], (_row(one, context) for one in takes))]
+        if takes
+        else lines
+    )
 
 
 def _row(parameter: TyperArgument | TyperOption, context: typer.Context) -> list[str]:
@@ -77,7 +87,9 @@ def _name(parameter: TyperArgument | TyperOption) -> str:
 
 def _value(value: object) -> object:
     """How a value is typed on the command line."""
-    return value.value if isinstance(value, Enum) else str(value).lower() if isinstance(value, bool) else value
+    return (
+        value.value if isinstance(value, Enum) else str(value).lower() if isinstance(value, bool) else value
+    )
 
 
 def _plain(text: str | None) -> str:

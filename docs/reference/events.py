@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from docs.reference.json_schema import Shape, choices, in_words, resolved
 from docs.reference.markdown import code, paragraphs, table
 from schemas.kinds import KINDS, Kind
 from schemas.topics import TopicDefinition, load_topics
@@ -15,8 +16,9 @@ DAY_HOURS: Final = 24
 INTRODUCTION: Final = """# Events
 
 Each event is one JSON object, UTF-8, in the value of a Kafka record. What Mimamori promises about them is in
-[What the events promise](../explanation/events.md); [Connect your platform](../how-to/connect-your-platform.md) shows
-how to send and read them. [AsyncAPI](asyncapi.md) has all of it in one document for code generators.
+[What the events promise](../explanation/events.md);
+[Connect your platform](../how-to/connect-your-platform.md) shows how to send and read them.
+[AsyncAPI](asyncapi.md) has all of it in one document for code generators.
 
 Readers must ignore fields that they do not know: a new optional field may appear at any time.
 """
@@ -49,10 +51,7 @@ def values_of(schema: str, name: str) -> list[str]:
     """The values that a field of a kind may have, or its items. `schema` is the kind's name."""
     document = json.loads((SCHEMAS / "json" / f"{schema}.schema.json").read_bytes())
     shape = document["properties"][name]
-    shape = shape.get("items", shape)
-    if "$ref" in shape:
-        shape = document["$defs"][shape["$ref"].rpartition("/")[2]]
-    return [str(value) for value in shape["enum"]]
+    return choices(resolved(shape.get("items", shape), document))
 
 
 def explained(names: list[str], words: Mapping[str, Any], what: str) -> None:
@@ -60,7 +59,9 @@ def explained(names: list[str], words: Mapping[str, Any], what: str) -> None:
     if missing := set(names) - words.keys():
         raise ValueError(f"{what} without an explanation: {', '.join(sorted(missing))}")
     if gone := words.keys() - set(names):
-        raise ValueError(f"{what} explained that {'is' if len(gone) == 1 else 'are'} gone: {', '.join(sorted(gone))}")
+        raise ValueError(
+            f"{what} explained that {'is' if len(gone) == 1 else 'are'} gone: {', '.join(sorted(gone))}"
+        )
 
 
 def _reasons() -> str:
@@ -72,85 +73,60 @@ def _reasons() -> str:
 def _kind(kind: Kind, topic: TopicDefinition) -> list[str]:
     schema = json.loads((SCHEMAS / "json" / f"{kind.name}.schema.json").read_bytes())
     examples = json.loads((SCHEMAS / "examples" / f"{kind.name}.json").read_bytes())
+    links = (
+        f"[JSON Schema](../../schemas/json/{kind.name}.schema.json) · "
+        f"[examples](../../schemas/examples/{kind.name}.json)"
+    )
     lines = [
         f"## {kind.name}\n",
         f"{paragraphs(kind.event.__doc__)}\n",
-        f"Version {kind.version}, `{kind.urn}` · "
-        f"[JSON Schema](../../schemas/json/{kind.name}.schema.json) · "
-        f"[examples](../../schemas/examples/{kind.name}.json)\n",
+        f"Version {kind.version}, `{kind.urn}` · {links}\n",
         _fields(schema),
         _topic(topic),
     ]
     for example in examples[:1]:
-        lines += [f"{example['summary']}\n", f"```json\n{json.dumps(example['payload'], indent=2, ensure_ascii=False)}\n```\n"]
+        lines += [
+            f"{example['summary']}\n",
+            f"```json\n{json.dumps(example['payload'], indent=2, ensure_ascii=False)}\n```\n",
+        ]
     if kind.name == "message":
-        lines.append("Messages that are refused, each with its reason: [message.refused.json](../../schemas/examples/message.refused.json).\n")
+        lines.append(
+            "Messages that are refused, each with its reason: "
+            "[message.refused.json](../../schemas/examples/message.refused.json).\n"
+        )
     return lines
 
 
-def _fields(schema: dict[str, Any]) -> str:
+def _fields(schema: Shape) -> str:
     required = set(schema.get("required", ()))
     rows = []
     for name, shape in schema["properties"].items():
-        rows.append([code(name), _type(shape, schema), "yes" if name in required else "no"])
-        inner = _referred(shape, schema)
-        if inner is not None:
-            rows += [[code(f"{name}.{part}"), _type(one, schema), "yes"] for part, one in inner["properties"].items()]
+        rows.append([code(name), in_words(shape, schema), "yes" if name in required else "no"])
+        for inner in _objects(shape, schema):
+            rows += [
+                [code(f"{name}.{part}"), in_words(one, schema), "yes"]
+                for part, one in inner["properties"].items()
+            ]
     return table(["field", "type", "required"], rows)
 
 
-def _referred(shape: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
-    """The object that a field holds, where it is one."""
-    for one in (shape, *shape.get("anyOf", ())):
-        if "$ref" in one:
-            found: dict[str, Any] = schema["$defs"][one["$ref"].rpartition("/")[2]]
-            return found if "properties" in found else None
-    return None
-
-
-def _type(shape: dict[str, Any], schema: dict[str, Any]) -> str:
-    if "anyOf" in shape:
-        return " or ".join(_type(one, schema) for one in shape["anyOf"])
-    if "$ref" in shape:
-        return _type(schema["$defs"][shape["$ref"].rpartition("/")[2]], schema)
-    if "enum" in shape:
-        return ", ".join(code(value) for value in shape["enum"])
-    match shape.get("type"):
-        case "array":
-            return f"list of: {_type(shape['items'], schema)}"
-        case "object" if isinstance(shape.get("additionalProperties"), dict):
-            return f"object of names to {_type(shape['additionalProperties'], schema)}"
-        case "string" if shape.get("format") == "date-time":
-            return "time (RFC 3339, with its offset)"
-        case "string" if shape.get("contentEncoding"):
-            return shape["contentEncoding"] + " text"
-        case "string" if "maxLength" in shape:
-            return f"text of {shape.get('minLength', 0)} to {shape['maxLength']} characters"
-        case "string":
-            return "text"
-        case "number" if "maximum" in shape:
-            return f"number, {shape['minimum']:g} to {shape['maximum']:g}"
-        case other:
-            return {"integer": "whole number", "null": "null"}.get(str(other), str(other))
+def _objects(shape: Shape, schema: Shape) -> list[Shape]:
+    """The objects with named fields that a field may hold."""
+    found = [resolved(one, schema) for one in (shape, *shape.get("anyOf", ()))]
+    return [one for one in found if "properties" in one]
 
 
 def _topic(topic: TopicDefinition) -> str:
     days = topic.retention_hours / DAY_HOURS
-    return (
-        f"**Topic `{topic.name}`.** {paragraphs(topic.description)}\n\n"
-        + table(
-            ["key", "partitions", "replicas", "retention", "cleanup", "largest record", "compatibility", "owner"],
-            [
-                [
-                    topic.key,
-                    str(topic.partitions),
-                    str(topic.replication_factor),
-                    f"{days:g} days",
-                    topic.cleanup_policy,
-                    f"{topic.max_message_bytes:,} bytes",
-                    code(topic.compatibility),
-                    topic.owner,
-                ]
-            ],
-        )
+    return f"**Topic `{topic.name}`.** {paragraphs(topic.description)}\n\n" + table(
+        ["setting", "value"],
+        [
+            ["key", topic.key],
+            ["partitions", str(topic.partitions)],
+            ["replicas", f"{topic.replication_factor}, {topic.min_insync_replicas} of them in sync"],
+            ["retention", f"{days:g} days, {code(f'cleanup.policy={topic.cleanup_policy}')}"],
+            ["largest record", f"{topic.max_message_bytes:,} bytes"],
+            ["compatibility", code(topic.compatibility)],
+            ["owner", topic.owner],
+        ],
     )

@@ -36,10 +36,11 @@ def desk_metrics() -> list[tuple[str, str, tuple[str, ...], str]]:
         if isinstance(metric, MetricWrapperBase):
             (about,) = metric.describe()
             name = f"{about.name}_total" if about.type == "counter" else about.name
-            found.append((name, about.type, tuple(metric._labelnames), about.documentation))  # noqa: SLF001 - it has no other name
+            labels = tuple(metric._labelnames)  # noqa: SLF001 - nothing public tells them
+            found.append((name, about.type, labels, about.documentation))
     return found
 
 
 def _metric(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> list[str]:
     by = f", by {', '.join(map(code, labels))}" if labels else ""
-    return [f"### `{name}`\n", f"{paragraphs(meaning)}\n", f"*{kind}{by}*\n"]
+    return [f"### `{name}`\n", f"{paragraphs(meaning)}\n", f"{kind}{by}\n"]

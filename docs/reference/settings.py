@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 from pydantic_settings import BaseSettings
 
+from docs.reference.json_schema import in_words
 from docs.reference.markdown import code
 from review.settings import ENV_PREFIX as REVIEW_PREFIX
 from review.settings import ReviewSettings
@@ -62,12 +63,12 @@ them, so that no setting is passed over in silence. `mimamori doctor --settings`
 with the values that are in force.
 
 The worker takes each setting from an environment variable. `MIMAMORI_SETTINGS` may name a YAML file with the
-same names in lower case, without the prefix; a variable wins over the file. Two further variables are
-read by every command: `MIMAMORI_HOME` (where downloads and built bundles are kept, `~/.cache/mimamori` by
-default) and `MIMAMORI_SETTINGS` itself. The desk takes environment variables alone.
+same names in lower case, without the prefix; a variable wins over the file. Every command also reads
+`MIMAMORI_HOME`, where downloads and built bundles are kept (`~/.cache/mimamori` by default). The desk takes
+environment variables alone.
 
-*Chart* names the value of the Helm chart that sets it. Passwords and keys come from the secrets that the chart
-names; such a value is the key in the secret.
+*Chart* names the value of the Helm chart that sets it. Passwords and keys come from the secrets that the
+chart names; such a value is the key in the secret.
 """
 
 
@@ -77,21 +78,24 @@ def page() -> str:
         [
             INTRODUCTION,
             "## The worker\n",
-            *_settings(Settings, WORKER_PREFIX, WORKER_VALUES, "worker"),
+            *section(Settings, WORKER_PREFIX, WORKER_VALUES, "worker"),
             "## The review desk\n",
-            *_settings(ReviewSettings, REVIEW_PREFIX, REVIEW_VALUES, "review"),
+            *section(ReviewSettings, REVIEW_PREFIX, REVIEW_VALUES, "review"),
         ]
     )
 
 
-def _settings(
+def section(
     settings: type[BaseSettings], prefix: str, values: Mapping[str, str | None], part: str
 ) -> list[str]:
+    """The part of the page on one class. Raises ValueError, as `page` does."""
     schema = settings.model_json_schema()
     chart = _chart_settings(part)
     known = yaml.safe_load((HELM / "values.yaml").read_bytes())
     if gone := values.keys() - settings.model_fields.keys():
-        raise ValueError(f"no such setting of the {part}: {', '.join(sorted(gone))}; see docs/reference/settings.py")
+        raise ValueError(
+            f"no such setting of the {part}: {', '.join(sorted(gone))}; see docs/reference/settings.py"
+        )
     groups = _groups(settings)
     lines = []
     for name in settings.model_fields:
@@ -99,8 +103,8 @@ def _settings(
             lines.append(f"### {groups[name]}\n")
         shape = schema["properties"][name]
         if not shape.get("description"):
-            raise ValueError(f"{prefix}{name.upper()} has no description: give its field one")
-        facts = [_type(shape, schema), f"default {_default(shape.get('default'))}"]
+            raise ValueError(f"{prefix + name.upper()} has no description: give its field one")
+        facts = [_takes(shape, schema), f"default {_default(shape.get('default'))}"]
         if name in values:
             value = values[name]
             if value and not _exists(known, value):
@@ -113,8 +117,9 @@ def _settings(
                 f"the chart has no place for {name}: add it to {part}.settings in helm/values.schema.json, "
                 "or say in docs/reference/settings.py which value sets it"
             )
-        lines.append(f"#### `{prefix}{name.upper()}` {{ #{prefix.lower().replace('_', '-')}{name.replace('_', '-')} }}\n")
-        lines.append(f"{_sentence(shape['description'])}\n\n*{' · '.join(facts)}*\n")
+        variable = prefix + name.upper()
+        lines.append(f"#### `{variable}` {{ #{variable.lower().replace('_', '-')} }}\n")
+        lines.append(f"{_sentence(shape['description'])}\n\n{' · '.join(facts)}\n")
     return lines
 
 
@@ -138,35 +143,12 @@ def _groups(settings: type[BaseSettings]) -> dict[str, str]:
     return {name: title for title, name in re.findall(r"^    # (.+)\n    (\w+): ", source, re.MULTILINE)}
 
 
-def _type(shape: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What may stand there, in words."""
-    if "$ref" in shape:
-        return _type(schema["$defs"][shape["$ref"].rpartition("/")[2]], schema)
+def _takes(shape: dict[str, Any], schema: dict[str, Any]) -> str:
+    """What may stand in the variable. A setting that may be absent is simply not set."""
     if "anyOf" in shape:
-        return " or ".join(dict.fromkeys(_type(one, schema) for one in shape["anyOf"] if one.get("type") != "null"))
-    if "enum" in shape:
-        return ", ".join(code(value) for value in shape["enum"])
-    if "const" in shape:
-        return code(shape["const"])
-    match shape.get("type"):
-        case "array":
-            return f"comma-separated: {_type(shape['items'], schema)}"
-        case "object":
-            return "a JSON object"
-        case "boolean":
-            return "true or false"
-        case "integer" | "number" as kind:
-            return ("whole number" if kind == "integer" else "number") + _bounds(shape)
-        case _:
-            return {"path": "path", "file-path": "path of a file", "password": "text, never shown"}.get(
-                shape.get("format", ""), "text"
-            )
-
-
-def _bounds(shape: dict[str, Any]) -> str:
-    """The limits of a number, in words."""
-    words = {"exclusiveMinimum": "above", "minimum": "at least", "exclusiveMaximum": "below", "maximum": "at most"}
-    return "".join(f" {word} {shape[bound]:g}" for bound, word in words.items() if bound in shape)
+        shape = {"anyOf": [one for one in shape["anyOf"] if one.get("type") != "null"]}
+    words = in_words(shape, schema)
+    return f"comma-separated {words.removeprefix('list of ')}" if words.startswith("list of") else words
 
 
 def _default(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`mimamori review`: the review desk. Its settings are MIMAMORI_REVIEW_… variables; see docs/reference/settings.md."""
+"""`mimamori review`: the review desk. Its settings are MIMAMORI_REVIEW_… variables."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`mimamori bundle keygen|sign`: who vouches for a bundle. See docs/how-to/sign-a-bundle.md and decision 10."""
+"""`mimamori bundle keygen|sign`: who vouches for a bundle. See docs/how-to/sign-a-bundle.md, decision 10."""
 
 import sys
 from pathlib import Path
