@@ -1,10 +1,10 @@
 """`python -m docs.build`: make the site of the documentation, and refuse broken links. `make docs` calls it.
 
     python -m docs.build            build/site/, checked
-    python -m docs.build --serve    the same pages on http://localhost:8000, rebuilt as they are edited
+    python -m docs.build --serve    the same pages on http://localhost:8000, rebuilt as pages are edited
 
 The site has the repository's own layout (README.md, docs/, schemas/ …), so that a link that works there works
-here. Pages are linked into `build/pages/`; the reference pages are written there, from the code
+here. Pages are copied into `build/pages/`; the reference pages are written there, from the code
 (`docs/reference/`). Zensical builds them and checks links between pages; `docs/check.py` checks the result.
 """
 
@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from docs.reference import PAGES
 
 ROOT: Final = Path(__file__).parents[1]
 STAGED: Final = ROOT / "build" / "pages"
+ZENSICAL: Final = (sys.executable, "-m", "zensical")
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 SITE: Final = ROOT / "build" / "site"
 # What the site shows and what its pages link to.
@@ -44,18 +46,36 @@ SHOWN: Final = (
 
 
 def stage(staged: Path = STAGED) -> None:
-    """Link every page into `staged`, and write the reference pages there.
+    """Copy every page into `staged`, and write the reference pages there.
 
     Raises ValueError: something in the code has no place in its reference page; it says what to do.
     """
     shutil.rmtree(staged, ignore_errors=True)
+    copy_changed(staged)
+    for name, page in PAGES.items():
+        (staged / "docs" / "reference" / name).write_text(page(), "utf-8")
+
+
+def copy_changed(staged: Path = STAGED) -> None:
+    """Copy what was edited since it was copied. Zensical's watcher sees no change behind a link."""
     for pattern in SHOWN:
         for file in ROOT.glob(pattern):
             place = staged / file.relative_to(ROOT)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(file)
-    for name, page in PAGES.items():
-        (staged / "docs" / "reference" / name).write_text(page(), "utf-8")
+            if not place.exists() or place.stat().st_mtime < file.stat().st_mtime:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, place)
+
+
+def serve() -> int:
+    """Serve the staged pages until Ctrl-C; what is edited meanwhile is staged again."""
+    server = subprocess.Popen([*ZENSICAL, "serve"], cwd=ROOT)
+    try:
+        while server.poll() is None:
+            copy_changed()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        server.terminate()
+    return server.wait()
 
 
 def unlisted() -> list[str]:
@@ -88,14 +108,18 @@ def main() -> int:
     parser.add_argument(
         "--serve", action="store_true", help="serve the pages, and rebuild them as they are edited"
     )
-    stage()
-    zensical = [sys.executable, "-m", "zensical"]
-    if parser.parse_args().serve:
-        return subprocess.run([*zensical, "serve"], cwd=ROOT, check=False).returncode
+    serves = parser.parse_args().serve
+    try:
+        stage()
+    except ValueError as error:
+        print(f"error: {error}")
+        return 1
+    if serves:
+        return serve()
     shutil.rmtree(SITE, ignore_errors=True)
     # Without its cache, which forgets the faults of pages that did not change.
     built = subprocess.run(
-        [*zensical, "build", "--clean", "--strict"],
+        [*ZENSICAL, "build", "--clean", "--strict"],
         cwd=ROOT,
         check=False,
         text=True,
