@@ -27,7 +27,7 @@ from bench.yardstick.machine import cores, describe
 from bench.yardstick.pages import markdown, plot
 from bench.yardstick.quality import Quality, default_files
 from bench.yardstick.report import Report, terminal
-from bench.yardstick.rounds import PEAK, Plan, measure, prepare
+from bench.yardstick.rounds import PEAK, Plan, Say, measure, prepare
 from bench.yardstick.workload import Workload, pooled_spec, read_texts
 from engine.bundle import Bundle
 from export.adapting.shipped import shipped_bundle
@@ -63,7 +63,7 @@ def main() -> int:
     return int(not report.rates.get("mimamori"))
 
 
-def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a function of one text
+def measured(options: argparse.Namespace, say: Say) -> Report:
     """Run everything that the options ask for."""
     work = options.work
     work.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,11 @@ def measured(options: argparse.Namespace, say) -> Report:  # noqa: ANN001 - a fu
         specs = dict.fromkeys(names, spec)
         if shots == min(options.shots) and "mimamori" in specs:
             specs[POOLED] = pooled_spec(spec, adapted, workload.messages)
-        results = measure(specs, plan, lambda text, shots=shots: say(f"{shots} shots: {text}"))
+
+        def of_these(text: str, shots: int = shots) -> None:
+            say(f"{shots} shots: {text}")
+
+        results = measure(specs, plan, of_these)
         report.peaks.append(results.pop(PEAK))
         if POOLED in results:
             report.pooled = results.pop(POOLED)

@@ -18,8 +18,10 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from engine.bundle import Bundle
+from engine.devices.device import DeviceChoice
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import vary
 from engine.language import LanguageDetector
@@ -128,7 +130,7 @@ def main() -> None:
     )
     parser.add_argument("bundles", nargs="+", type=Path)
     parser.add_argument("--traffic", nargs="*", type=Path, default=[])
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", choices=get_args(DeviceChoice))
     parser.add_argument("--most", type=int, default=1000, help="messages of each kind")
     arguments = parser.parse_args()
     for path in arguments.bundles:
@@ -144,10 +146,18 @@ def main() -> None:
     )
 
 
-def disguises(bundle: Bundle, device: str, most: int) -> None:
+def opened(bundle: Bundle, device: DeviceChoice) -> TwiceReadingEngine:
+    """The engine as every command uses it, which is the one of which the engine behind can be asked."""
+    engine = load_engine(bundle, device=device)
+    if not isinstance(engine, TwiceReadingEngine):
+        raise TypeError(f"load_engine gave {type(engine).__name__}: there is no second reading to measure")
+    return engine
+
+
+def disguises(bundle: Bundle, device: DeviceChoice, most: int) -> None:
     """Cleared at-risk and flagged harmless messages, before and after."""
     task = bundle.manifest.task
-    engine = load_engine(bundle, device=device)  # type: ignore[arg-type] # argparse
+    engine = opened(bundle, device)
     policy = Policy(bundle.thresholds, 0.0, frozenset(task.languages))
     held_out = read_examples(SHIPPED / f"{task.name}.heldout.jsonl", task)
     risky, harmless = ([e.text for e in held_out if e.at_risk is wanted][:most] for wanted in (True, False))
@@ -170,7 +180,7 @@ def disguises(bundle: Bundle, device: str, most: int) -> None:
         print(f"| {name} ({len(group)}) | {len(group) - before} | {len(group) - after} |")
 
 
-def _clear(engine: "TwiceReadingEngine", policy: Policy, group: Sequence[str]) -> tuple[int, int]:
+def _clear(engine: TwiceReadingEngine, policy: Policy, group: Sequence[str]) -> tuple[int, int]:
     inner = engine._engine  # noqa: SLF001 - the engine as it was before
     ruled = [
         [policy.rule(s, None, "id").verdict for s in reads(group)] for reads in (inner.read, engine.read)
@@ -210,9 +220,9 @@ def languages() -> None:
         print(f"| {low} to {high - 1} | {len(band)} | {sum(found is not None for found in band)} |")
 
 
-def cost(bundle: Bundle, group: list[str], device: str) -> None:
+def cost(bundle: Bundle, group: list[str], device: DeviceChoice) -> None:
     """The whole engine against the engine behind it: median ratio of interleaved runs, and its spread."""
-    engine = load_engine(bundle, device=device)  # type: ignore[arg-type] # argparse
+    engine = opened(bundle, device)
     sample = random.Random(7).sample(group, min(300, len(group)))
     ratios = []
     for number in range(9):

@@ -22,9 +22,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka as ck
 
+from bench.yardstick.fetched import Fetched, records
 from export.adapting.shipped import shipped_bundle
 from mimamori.replay import read_messages
 from mimamori.sandbox import Sandbox
@@ -49,16 +51,16 @@ class Audit:
     written_ms: dict[tuple[int, int], int] = field(default_factory=dict)
     last: dict[tuple[str, int, int], int] = field(default_factory=dict)
 
-    def note(self, message: ck.Message) -> None:
+    def note(self, record: Fetched) -> None:
         """Account for one record of an outcome topic."""
-        event = json.loads(message.value())
-        if message.topic().endswith("review-cases"):
+        event = json.loads(record.value)
+        if record.topic.endswith("review-cases"):
             if event["kind"] == "escalation":
                 self.cases[event["label_id"]] += 1
             return
         origin = event["origin"]["partition"], event["origin"]["offset"]
         self.outcomes[origin] += 1
-        place = message.topic(), message.partition(), origin[0]
+        place = record.topic, record.partition, origin[0]
         self.out_of_order += self.last.get(place, -1) >= origin[1]
         self.last[place] = origin[1]
         if "reason" in event:
@@ -68,7 +70,7 @@ class Audit:
             self.cached += event["cached"]
             if event["verdict"] != "clear":
                 self.escalated.add(event["id"])
-        self.written_ms[origin] = message.timestamp()[1]
+        self.written_ms[origin] = record.written_ms
 
 
 def main() -> int:
@@ -133,7 +135,7 @@ class Worker:
             raise SystemExit(f"the worker has ended:\n{self._log.read_text()[-2000:]}")
 
 
-def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known: int) -> dict:
+def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known: int) -> dict[str, Any]:
     """Send the file once; wait for all outcomes; kill at random moments where asked."""
     chance = random.Random(options.seed)
     expected = sum(1 for _ in read_messages(options.file))
@@ -152,12 +154,11 @@ def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known
     seen = 0
     while seen < known + expected and time.monotonic() < deadline:
         worker.check()
-        for message in reader.consume(500, 0.2):
-            if message.error() is None:
-                audit.note(message)
-                is_new = "case" not in message.topic() and audit.outcomes.total() > known
-                last_s = time.monotonic() if is_new else last_s
-                first_s = first_s or last_s
+        for record in records(reader.consume(500, 0.2)):
+            audit.note(record)
+            is_new = "case" not in record.topic and audit.outcomes.total() > known
+            last_s = time.monotonic() if is_new else last_s
+            first_s = first_s or last_s
         seen = len(audit.outcomes)
         if kills and seen - known >= kills[0]:
             killed_at.append(kills.pop(0))
@@ -165,9 +166,8 @@ def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known
             worker.kill()
             worker.start()
     time.sleep(2)  # anything that should not come would come now
-    for message in reader.consume(10_000, 2):
-        if message.error() is None:
-            audit.note(message)
+    for record in records(reader.consume(10_000, 2)):
+        audit.note(record)
     reader.close()
     if sending.wait():
         raise SystemExit("the replay failed")
@@ -175,7 +175,9 @@ def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known
     return report(audit, sent_ms, known, last_s - first_s, killed_at)
 
 
-def report(audit: Audit, sent_ms: dict, known: int, seconds: float, killed_at: list[int]) -> dict:
+def report(
+    audit: Audit, sent_ms: dict[tuple[int, int], int], known: int, seconds: float, killed_at: list[int]
+) -> dict[str, Any]:
     """The figures of one round; `lost` and `twice` over everything ever sent."""
     labels = audit.verdicts.total()
     new = sorted(audit.written_ms, key=sent_ms.__getitem__)[known:]
@@ -220,9 +222,8 @@ def read_all(bootstrap: str) -> dict[tuple[int, int], int]:
     ends = {p.partition: reader.get_watermark_offsets(p, 10)[1] for p in reader.assignment()}
     found: dict[tuple[int, int], int] = {}
     while len(found) < sum(ends.values()):
-        for message in reader.consume(1000, 1):
-            if message.error() is None:
-                found[message.partition(), message.offset()] = message.timestamp()[1]
+        for record in records(reader.consume(1000, 1)):
+            found[record.partition, record.offset] = record.written_ms
     reader.close()
     return found
 

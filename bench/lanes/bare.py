@@ -1,5 +1,7 @@
 """A bare confluent-kafka loop, at-least-once: poll, decode, produce; every so often flush and commit."""
 
+from typing import cast
+
 import confluent_kafka as ck
 
 from bench.lanes.job import Job
@@ -33,8 +35,10 @@ def run(job: Job, name: str) -> None:
         messages = consumer.consume(per_commit - since_commit, 0.05)
         for message in messages:
             if message.error() is None:
-                place = message.topic(), message.partition(), message.offset()
-                value, headers = label_of(message.value(), *place)
+                # The library's types leave every part optional; a message without an error has them all.
+                content, topic = cast("bytes", message.value()), cast("str", message.topic())
+                partition, offset = cast("int", message.partition()), cast("int", message.offset())
+                value, headers = label_of(content, topic, partition, offset)
                 producer.produce(job.labels, value, message.key(), headers=headers)
         producer.poll(0)
         since_commit += len(messages)

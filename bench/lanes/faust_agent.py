@@ -1,11 +1,15 @@
 """A Faust agent, at-least-once, as quick as its options make it: it awaits no delivery, and lingers."""
 
 import logging
+from typing import cast
 
 import faust
+from faust.types import StreamT, TopicT
 
 from bench.lanes.job import Job
 from bench.lanes.label import label_of
+
+FaustHeaders = list[tuple[str, bytes]]  # ours hold nothing but bytes, which their type does not say
 
 
 def run(job: Job, name: str) -> None:
@@ -24,15 +28,18 @@ def run(job: Job, name: str) -> None:
         web_enabled=False,
         autodiscover=False,
     )
-    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
-    messages, labels = app.topic(job.messages, **raw), app.topic(job.labels, **raw)
+    messages, labels = _raw(app, job.messages), _raw(app, job.labels)
 
-    async def screen(stream: faust.StreamT) -> None:
+    async def screen(stream: StreamT[bytes]) -> None:
         async for event in stream.events():
             record = event.message
             value, headers = label_of(record.value, record.topic, record.partition, record.offset)
-            await labels.send(key=record.key, value=value, headers=headers)
+            await labels.send(key=record.key, value=value, headers=cast("FaustHeaders", headers))
 
     app.agent(messages)(screen)
     logging.basicConfig(level=logging.ERROR)
     faust.Worker(app, loglevel="error").execute_from_commandline()
+
+
+def _raw(app: faust.App, topic: str) -> TopicT:
+    return app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+Settings = dict[str, str | int | float]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -21,7 +23,7 @@ class Job:
     folder: str
     seconds_per_message: float = 0.0
     bundle: str = ""
-    settings: dict[str, str | int | float] | None = None
+    settings: Settings | None = None
 
     @property
     def labels(self) -> str:

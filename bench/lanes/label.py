@@ -9,7 +9,7 @@ from typing import Final
 import schemas
 from schemas.events import Label, Message, Origin, Severity, Thresholds
 
-Headers = list[tuple[str, str | bytes | None]]
+Headers = list[tuple[str, str | bytes | None]]  # what confluent_kafka and quixstreams take
 
 _SEVERITY: Final = Severity("mild", {"mild": 0.6, "moderate": 0.3, "severe": 0.1})
 _THRESHOLDS: Final = Thresholds(1.0, 1.0, "none")

@@ -1,6 +1,7 @@
 """optimum's ORTModelForCausalLM, fp32: what many would deploy first. The full prompt for every message."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from optimum.exporters.onnx import main_export
@@ -44,7 +45,7 @@ class Peer:
         return padded(self._model, [self._prefix + row for row in rows], self._labels, {})
 
 
-def padded(model, prompts: Rows, labels: tuple[int, int], more: dict) -> list[float | None]:  # noqa: ANN001
+def padded(model: Any, prompts: Rows, labels: tuple[int, int], more: dict[str, Any]) -> list[float | None]:
     """Run a transformers-like model over padded batches of whole prompts."""
     answers: list[float | None] = [None] * len(prompts)
     clear, at_risk = labels

@@ -14,6 +14,7 @@ import confluent_kafka as ck
 import msgspec
 from confluent_kafka.admin import AdminClient
 
+from bench.yardstick.fetched import records
 from schemas import load_topics
 from worker.kafka.topics import apply_topics
 
@@ -102,14 +103,13 @@ class Course:
         reasons: Counter[str] = Counter()
         open_ends = len(since)
         while open_ends:
-            for message in reader.consume(5000, 1.0):
-                error = message.error()
-                if error is None:
-                    event = self._decoder.decode(message.value())
-                    found[event.origin.partition, event.origin.offset] += 1
-                    reasons[event.reason] += 1
-                elif error.code() == ck.KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's spelling
-                    open_ends -= 1
+            messages = reader.consume(5000, 1.0)
+            for record in records(messages):
+                event = self._decoder.decode(record.value)
+                found[event.origin.partition, event.origin.offset] += 1
+                reasons[event.reason] += 1
+            errors = [error.code() for message in messages if (error := message.error())]
+            open_ends -= errors.count(ck.KafkaError._PARTITION_EOF)  # noqa: SLF001 - the library's spelling
         reader.close()
         return found, reasons
 

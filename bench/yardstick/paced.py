@@ -13,6 +13,7 @@ import confluent_kafka as ck
 import msgspec
 
 from bench.yardstick import corpus
+from bench.yardstick.fetched import records
 from bench.yardstick.ride import LaneError, Lanes, started
 
 _TICK_S = 0.005
@@ -111,9 +112,8 @@ def _read(
     while not stop.is_set():
         messages = reader.consume(1, 0.05) + reader.consume(5000, 0)
         now = time.time()
-        for message in messages:
-            if message.error() is None:
-                name = decoder.decode(message.value()).message_id
-                if name.startswith("m-"):
-                    arrivals.setdefault(name, now)
+        for record in records(messages):
+            name = decoder.decode(record.value).message_id
+            if name.startswith("m-"):
+                arrivals.setdefault(name, now)
     reader.close()

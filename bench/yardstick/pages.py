@@ -88,15 +88,19 @@ def plot(report: Report, path: Path) -> None:
     figure, axes = plt.subplots(1, 2 if report.quality else 1, figsize=(12 if report.quality else 7, 4.5))
     left = axes[0] if report.quality else axes
     for name, by_shots in report.rates.items():
-        points = [(report.prefixes[n], m) for n, m in by_shots.items() if m.rate and not m.failed]
+        points = [
+            (report.prefixes[n], rate, m.rates)
+            for n, m in by_shots.items()
+            if (rate := m.rate) and not m.failed
+        ]
         if points:
-            middle = [m.rate for _, m in points]
-            low = [m.rate - min(m.rates) for _, m in points]
-            high = [max(m.rates) - m.rate for _, m in points]
             left.errorbar(
-                [x for x, _ in points],
-                middle,
-                (low, high),
+                [tokens for tokens, _, _ in points],
+                [rate for _, rate, _ in points],
+                (
+                    [rate - min(rates) for _, rate, rates in points],
+                    [max(rates) - rate for _, rate, rates in points],
+                ),
                 marker="o",
                 label=name,
                 lw=3 if name == OURS else 1,

@@ -13,6 +13,7 @@ import numpy as np
 from bench.peers.spec import Spec
 from bench.yardstick.labelled import (
     LABELS,
+    Ints,
     Labelled,
     Say,
     fitted,
@@ -31,6 +32,7 @@ from engine.load import open_reader
 from export.examples import LabelledExample
 
 Row = dict[str, float | int | str]
+Splits = list[tuple[Ints, Ints]]
 
 
 class Quality:
@@ -75,7 +77,7 @@ class Quality:
         rows["TF-IDF + LR"] = summary(rate, scores, "no model; its rate includes fitting")
         return rows
 
-    def _pooled(self, drawn: list, precision: PrecisionChoice) -> Row:
+    def _pooled(self, drawn: Splits, precision: PrecisionChoice) -> Row:
         reader = open_reader(self._adapted, "pooled", precision=precision, threads=self._plan.threads)
         rows = [tokens or [reader.prompt.blank] for tokens in reader.tokenise(self._data.texts)]
         reader.rows(rows[:64])
@@ -85,7 +87,7 @@ class Quality:
         layer = self._adapted.manifest.layer
         return summary(rate, fitted(vectors, self._data.labels, drawn), f"layer {layer}, LR C=0.01")
 
-    def _prompted(self, engine: str, drawn: list) -> Row:
+    def _prompted(self, engine: str, drawn: Splits) -> Row:
         result = self._read(engine, self._spec.prompt, np.arange(len(self._data.texts)))
         if result.failed:
             return {"note": f"failed: {result.failed}"}
@@ -118,7 +120,7 @@ class Quality:
         note = f"{size} labels, {min(400, len(self._data.texts) - size)} tested"
         return summary(float(np.median(rates)), scores, note)
 
-    def _sentences(self, drawn: list) -> Row:
+    def _sentences(self, drawn: Splits) -> Row:
         try:
             vectors, rate = embed(self._data.texts, self._plan.threads)
         except ImportError as error:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.lanes.job import Job
 from bench.yardstick.ride import LaneError, Lanes
@@ -64,11 +65,12 @@ def compare(
     return found
 
 
-def _offline(job: Job, texts: Path) -> dict:
+def _offline(job: Job, texts: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.lanes.offline", job.bundle, str(texts)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     if done.returncode:
         raise LaneError(
             "the engine failed offline: " + (done.stderr.strip().splitlines() or ["no reason"])[-1]
         )
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.lanes.job import Job
+from bench.lanes.job import Job, Settings
 from bench.yardstick.course import Course, cpu_seconds
 from bench.yardstick.seat import ROOT
 
@@ -53,9 +53,23 @@ class Lanes:
         self.course = course
         self._job = job
 
-    def job(self, messages: str, **changes: object) -> Job:
+    def job(
+        self,
+        messages: str,
+        *,
+        seconds_per_message: float = 0.0,
+        bundle: str = "",
+        settings: Settings | None = None,
+    ) -> Job:
         """A job with a group of its own, reading `messages` from the start."""
-        return replace(self._job, messages=messages, group=f"lane-{next(_NUMBERS)}", **changes)
+        return replace(
+            self._job,
+            messages=messages,
+            group=f"lane-{next(_NUMBERS)}",
+            seconds_per_message=seconds_per_message,
+            bundle=bundle,
+            settings=settings,
+        )
 
     def ride(self, name: str, job: Job, total: int, seconds: float) -> Ride:
         """Run `name` until `total` records are committed, or for `seconds` from its first commit.

