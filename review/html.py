@@ -1,4 +1,4 @@
-"""The queue as HTML. Jinja escapes everything; the page carries no script or style of its own."""
+"""Renders the queue as HTML. Jinja escapes everything, and the page has no inline script or style."""
 
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -29,7 +29,7 @@ KINDS = {"escalation": "Escalation", "unread": "Unread", "quality_sample": "Qual
 
 
 def age(opened_at: datetime, now: datetime) -> str:
-    """How long ago, in its largest sensible unit: 45 s, 12 min, 5 h, 3 d."""
+    """How long ago, in the largest unit that fits: 45 s, 12 min, 5 h, 3 d."""
     if opened_at.tzinfo is None:
         opened_at = opened_at.replace(tzinfo=UTC)
     seconds = max(0, int((now - opened_at).total_seconds()))
@@ -40,12 +40,12 @@ def age(opened_at: datetime, now: datetime) -> str:
 
 
 def words(name: str) -> str:
-    """An identifier as people read it."""
+    """An identifier in words for people."""
     return name.replace("_", " ").replace("-", " ")
 
 
 def link(wanted: Filter, offset: int) -> str:
-    """The address of another part of the same queue."""
+    """The URL of another page of the same queue."""
     fields = {"task": wanted.task, "kind": wanted.kind, "offset": offset or None}
     return "/?" + urlencode({name: value for name, value in fields.items() if value is not None})
 

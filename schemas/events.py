@@ -96,7 +96,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
-    """The outcome of a screened message. `bundle` is the fingerprint of the model that read it."""
+    """The outcome of a screened message. `bundle` is the fingerprint of the model that read it.
+
+    `scored_by` names all that decided the score: the model's numbers, the precision it was computed in, how
+    the text was cut and normalised. Risks of labels that share it are comparable. None before version 3.
+    """
 
     id: OwnId
     message_id: Id
@@ -113,6 +117,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     truncated: bool
     cached: bool
     screened_at: Time
+    scored_by: str | None = None
 
 
 class ReviewCase(msgspec.Struct, frozen=True, gc=False):

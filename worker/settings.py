@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from engine.bundle.signature import SHORTEST, Trust
 from engine.errors import SettingsError
+from engine.identity import MAX_MESSAGE_TOKENS
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
@@ -113,15 +114,16 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto",
-        description="auto: the device's default. int8: the feed-forward blocks compute in int8, everything "
-        "else in bf16; openvino alone has it.",
+        description="auto: the one that the bundle's thresholds were fitted on, where the device has it; "
+        "they hold in no other. int8: the feed-forward blocks compute in int8, everything else in bf16; "
+        "openvino alone has it.",
     )
     threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
     gpu_memory_mb: int = Field(
         0, ge=0, description="Most that ONNX Runtime may take of a GPU's memory; 0 is no cap."
     )
     max_message_tokens: Positive = Field(
-        4096, description="A longer message is read up to here, and marked truncated."
+        MAX_MESSAGE_TOKENS, description="A longer message is read up to here, and marked truncated."
     )
     device_tokens: Positive = Field(
         2048, description="Tokens (rows x padded length) of one run on the device."

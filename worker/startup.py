@@ -12,11 +12,11 @@ import structlog
 
 from engine.bundle import Bundle
 from engine.contract import Engine
-from engine.disguise.variant import VERSION as VARIANT
 from engine.errors import SettingsError
+from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
-from schemas.events import Message, Thresholds
+from schemas.events import Message
 from schemas.topics import in_hand_topic, load_topics, topic_names
 from worker.app import App
 from worker.cache.score_cache import ScoreCache, open_cache
@@ -78,9 +78,9 @@ def start(settings: Settings) -> Worker:
         engine=engine.describe(),
         bundle=bundle.fingerprint[:12],
         task=bundle.manifest.task.name,
+        scored_by=engine.identity.name,
     )
-    scored_by = f"{bundle.fingerprint}/{engine.precision}/variant {VARIANT}"
-    cache = open_cache(settings, scored_by, metrics)
+    cache = open_cache(settings, engine.identity, metrics)
     app = assemble(settings, bundle, engine, cache, metrics, room)
     config = {"batch.size": batch_size(room), **settings.client_config}
     return Worker(app, settings, KafkaProducer(config, settings.transactional_id))
@@ -123,12 +123,19 @@ def assemble(
     metrics: Metrics,
     room: Room | None = None,
 ) -> App:
-    """The three stations of one worker."""
-    policy = policy_of(settings, bundle)
+    """The three stations of one worker. Raises FatalError: the thresholds do not hold for what it scores."""
+    policy = policy_of(settings, bundle, engine.identity)
     manifest = bundle.manifest
     task = manifest.task
     outcomes = Outcomes(
-        settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint, room or {}
+        settings,
+        policy,
+        task.name,
+        task.level_names,
+        manifest.reading,
+        bundle.fingerprint,
+        engine.identity.name,
+        room or {},
     )
     in_hand = InHand(open_in_hand_topic(settings), metrics)
     return App(
@@ -146,14 +153,14 @@ def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
     return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))
 
 
-def policy_of(settings: Settings, bundle: Bundle) -> Policy:
-    """The thresholds in force: the settings' over the calibration's over the task's."""
-    task, fitted = bundle.manifest.task, bundle.thresholds
-    lower = fitted.lower if settings.lower is None else settings.lower
-    upper = fitted.upper if settings.upper is None else settings.upper
-    if lower > upper:
-        raise SettingsError(f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {lower} above upper {upper}")
-    thresholds = Thresholds(lower, upper, "settings")
+def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:
+    """The thresholds in force for scores of `scored_by`: the settings', else the calibration's or the task's.
+
+    Raises BundleError: they were fitted on other scores. SettingsError: they clear everything.
+    """
+    task = bundle.manifest.task
+    thresholds = bundle.thresholds_for(scored_by, settings.lower, settings.upper)
+    lower = thresholds.lower
     if would_clear_all(thresholds, bundle.highest):
         if not settings.allow_clear_all:
             raise SettingsError(
@@ -161,10 +168,9 @@ def policy_of(settings: Settings, bundle: Bundle) -> Policy:
                 "lower MIMAMORI_LOWER, or set MIMAMORI_ALLOW_CLEAR_ALL=true"
             )
         log.warning("everything_is_cleared", lower=lower, allowed_by="MIMAMORI_ALLOW_CLEAR_ALL")
-    overridden = (lower, upper) != (fitted.lower, fitted.upper)
     share = task.policy.quality_sample_share
     return Policy(
-        thresholds if overridden else fitted,
+        thresholds,
         share if settings.quality_sample_share is None else settings.quality_sample_share,
         frozenset(map(primary_language, task.languages)),
     )

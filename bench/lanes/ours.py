@@ -94,13 +94,21 @@ def assemble(settings: Settings, job: Job, notes: InHandTopic) -> App:
         engine = CannedEngine(levels=len(task.level_names), seconds_per_message=job.seconds_per_message)
         fingerprint = "0" * 64
     metrics = Metrics()
-    cache = open_cache(settings, fingerprint, metrics)
+    cache = open_cache(settings, engine.identity, metrics)
     in_hand = InHand(notes, metrics)
     return App(
         settings,
         lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, ALL_CLEAR, cache),
-        Outcomes(settings, ALL_CLEAR, task.name, task.level_names, engine.reading, fingerprint),
+        Outcomes(
+            settings,
+            ALL_CLEAR,
+            task.name,
+            task.level_names,
+            engine.reading,
+            fingerprint,
+            engine.identity.name,
+        ),
         in_hand,
         metrics,
     )

@@ -125,7 +125,11 @@ def build_command(
 def halve_command(
     bundle: Folder, out: Annotated[Path, typer.Option(help="The new bundle's folder.")]
 ) -> None:
-    """Make an fp16 bundle of an fp32 one, full or adapted, for `device: cuda`; refuse it where it differs."""
+    """Make an fp16 bundle of a full fp32 one, for `device: cuda`; refuse it where it differs.
+
+    Adapt it afterwards, on the GPU: thresholds hold only for scores in the precision that they were fitted
+    on.
+    """
     try:
         from export.exporting.half import halve
     except ModuleNotFoundError as error:

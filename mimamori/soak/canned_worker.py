@@ -47,8 +47,9 @@ def make(settings: Settings, engine: Engine | None = None) -> Worker:
     """As `worker.startup.start` makes one, with a bundle that exists in memory only."""
     bundle = _bundle()
     metrics = Metrics()
-    cache = open_cache(settings, bundle.fingerprint, metrics)
-    app = assemble(settings, bundle, engine or CannedEngine(levels=len(TASK.level_names)), cache, metrics)
+    engine = engine or CannedEngine(levels=len(TASK.level_names))
+    cache = open_cache(settings, engine.identity, metrics)
+    app = assemble(settings, bundle, engine, cache, metrics)
     return Worker(app, settings, KafkaProducer(settings.client_config, settings.transactional_id))
 
 

@@ -46,7 +46,16 @@ def build_app(
         settings,
         lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
         Screener(engine, policy, cache),
-        Outcomes(settings, policy, task.name, task.level_names, engine.reading, "fingerprint", room or {}),
+        Outcomes(
+            settings,
+            policy,
+            task.name,
+            task.level_names,
+            engine.reading,
+            "fingerprint",
+            engine.identity.name,
+            room or {},
+        ),
         in_hand,
         metrics,
     )

@@ -39,9 +39,13 @@ class Outcomes:
         levels: tuple[str, ...],
         reading: Reading,
         fingerprint: str,
+        scored_by: str,
         room: Room = MappingProxyType({}),
     ) -> None:
-        """`room`: how large each kind of outcome may be; any size where it does not say."""
+        """`fingerprint` is the bundle's, `scored_by` the name of its scores' identity.
+
+        `room`: how large each kind of outcome may be; any size where it does not say.
+        """
         self._settings = settings
         self._room = room
         self._policy = policy
@@ -49,6 +53,7 @@ class Outcomes:
         self._levels = levels
         self._reading: Reading = reading
         self._fingerprint = fingerprint
+        self._scored_by = scored_by
         self._topics = topic_names(settings.topic_prefix)
         # Remembered: a text that comes again has the severity it had.
         self._severity = lru_cache(maxsize=SEVERITIES)(partial(_severity, levels))
@@ -92,6 +97,7 @@ class Outcomes:
                 truncated=scores.truncated,
                 cached=entry.cached,
                 screened_at=now,
+                scored_by=self._scored_by,
             )
             yield label, self._outbound(label, _partition_key(record, message.id), record)
             if ruling.needs_review:
