@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 
 UNGRADABLE: Final = (math.nan, math.nan)  # as many as the fewest levels
-"""The severity of a message that the severity stage fails on: no number, as a broken engine gives.
+"""The severity of a message that the severity stage fails on: not a number, as a broken engine would give.
 
-So it is none on the label, comes first in the review queue, and is never cached.
+The label then has no severity, the message comes first in the review queue, and its scores are never cached.
 """
 
 

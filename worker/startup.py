@@ -60,7 +60,7 @@ def start(settings: Settings) -> Worker:
         metrics=metrics,
         room=room,
     )
-    producer = open_producer(settings, room)  # now: an id that Kafka refuses is a fault of the start
+    producer = open_producer(settings, room)  # opened now, so that an id that Kafka refuses fails the start
     return dataclasses.replace(worker, producer_of=lambda: producer)
 
 
