@@ -19,7 +19,7 @@ from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.examples import read_examples
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
-from worker.settings import load_settings
+from worker.settings_source import load_settings
 from worker.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
