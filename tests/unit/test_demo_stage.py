@@ -19,6 +19,6 @@ def test_every_assembled_worker_says_what_it_runs() -> None:
 def test_a_page_that_does_not_say_it_is_not_a_workers() -> None:
     with (
         Health("127.0.0.1", 0, Metrics(), lambda: None, lambda: None) as health,
-        pytest.raises(FatalError, match="has no mimamori_engine_info"),
+        pytest.raises(FatalError, match="does not say what runs"),
     ):
         what_runs(f"http://127.0.0.1:{health.port}/metrics")
