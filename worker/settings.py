@@ -25,6 +25,7 @@ from pydantic_settings import (
 from engine.bundle.signature import SHORTEST, Trust
 from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
@@ -64,6 +65,7 @@ _OWNED = {
 _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
 
 GroupProtocol = Literal["classic", "consumer"]
+LogFormat = Literal["json", "console"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -108,13 +110,13 @@ class Settings(BaseSettings):
     bundle_public_key: Path | None = Field(
         None, description="PEM file of ed25519 public keys: only a bundle that one of them signed may run."
     )
-    device: Literal["auto", "cpu", "openvino", "cuda"] = Field(
+    device: DeviceChoice = Field(
         "auto",
         description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+    precision: PrecisionChoice = Field(
         "auto",
-        description="auto: the one that the bundle's thresholds were fitted on, where the device has it; "
+        description="auto: the one that the bundle's thresholds were fitted on, where the device has it, as "
         "they hold in no other. int8: the feed-forward blocks compute in int8, everything else in bf16; "
         "openvino alone has it.",
     )
@@ -197,7 +199,7 @@ class Settings(BaseSettings):
     )
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
-    log_format: Literal["json", "console"] = Field(
+    log_format: LogFormat = Field(
         "json", description="json: one object a line, for a log store. console: for a person to read."
     )
 

@@ -1,7 +1,7 @@
 """`errors.md`: errors, exit codes and reasons of dead letters, from the classes and the schemas."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from inspect import getdoc
 from typing import Final
 
@@ -10,9 +10,9 @@ import export.errors
 import mimamori.errors
 import review.errors
 import worker.errors
-from docs.reference.events import explained, values_of
 from docs.reference.markdown import code, paragraphs, table
 from engine.errors import MimamoriError
+from schemas.vocabulary import DEAD_LETTER_REASONS
 from worker.stream import watchdog
 
 TREES: Final = (MimamoriError, review.errors.DeskError, review.errors.DecisionRefusedError)
@@ -31,45 +31,9 @@ where the record stands. Where a person looks, a review case of kind `unread` is
 transaction.
 """
 
-# What is wrong, and who looks at the record.
-DEAD_LETTERS: Final[Mapping[str, tuple[str, str]]] = {
-    "null_value": ("The record has no value (a tombstone).", "Nobody: nobody wrote anything."),
-    "invalid_utf8": (
-        "The value is in another encoding: send UTF-8.",
-        "A person: there may be a message under it.",
-    ),
-    "invalid_json": (
-        "The value is cut off or empty, holds NaN or half an emoji, or begins with a byte order mark.",
-        "A person: there may be a message under it.",
-    ),
-    "schema_mismatch": (
-        "A field is missing or wrong; `detail` names it.",
-        "A person: there may be a message under it.",
-    ),
-    "unreadable_record": (
-        "The record contradicts itself (an offset that Kafka never gave it); `detail` says how.",
-        "A person: there may be a message under it.",
-    ),
-    "empty_text": (
-        "The text is nothing but whitespace and invisible characters.",
-        "Nobody: there is nothing to see.",
-    ),
-    "unknown_task": (
-        "The message asks for a task that is not this worker's.",
-        "Nobody here: the workers of its task answer for it, so check that they run.",
-    ),
-    "unscreenable": (
-        "The model fails on this message alone, or the worker ended each time it read it.",
-        "A person, before all others: somebody wrote it, and waits.",
-    ),
-    "text_too_long": ("Given by earlier versions only: a long text is read up to the limit now.", "-"),
-}
-
 
 def page() -> str:
-    """The page. Raises ValueError: a reason of dead letters has no explanation here, or is gone."""
-    reasons = values_of("dead-letter", "reason")
-    explained(reasons, DEAD_LETTERS, "reasons of dead letters")
+    """The page."""
     codes = {
         0: "The command did what it was asked. A worker: it was asked to end (SIGTERM), and did.",
         MimamoriError.exit_code: "An error, named on standard error. `doctor`, `soak`: a fault was found.",
@@ -87,7 +51,11 @@ def page() -> str:
             "## Reasons of dead letters\n",
             DEAD_LETTER,
             table(
-                ["reason", "what is wrong", "who looks at it"], ([code(r), *DEAD_LETTERS[r]] for r in reasons)
+                ["reason", "what to mend", "who looks at it"],
+                (
+                    [code(reason), meaning.mend, meaning.looked_at_by]
+                    for reason, meaning in DEAD_LETTER_REASONS.items()
+                ),
             ),
         ]
     )

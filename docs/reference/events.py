@@ -1,14 +1,14 @@
 """`events.md`: the kinds of event, their fields, examples and topics, from `schemas/`."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from docs.reference.json_schema import Shape, choices, in_words, resolved
+from docs.reference.json_schema import Shape, in_words, resolved
 from docs.reference.markdown import code, paragraphs, table
 from schemas.kinds import KINDS, Kind
 from schemas.topics import TopicDefinition, load_topics
+from schemas.vocabulary import REASONS
 
 SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
 DAY_HOURS: Final = 24
@@ -23,21 +23,9 @@ Each event is one JSON object, UTF-8, in the value of a Kafka record. What Mimam
 Readers must ignore fields that they do not know: a new optional field may appear at any time.
 """
 
-# Why a label or a case is what it is.
-REASONS: Final[Mapping[str, str]] = {
-    "below_lower_threshold": "The risk is below the lower threshold: `clear`.",
-    "between_thresholds": "The risk lies between the thresholds: `uncertain`.",
-    "above_upper_threshold": "The risk is above the upper threshold: `at_risk`.",
-    "truncated": "The message is longer than what is read of one. Never `clear`.",
-    "unsupported_language": "The declared or detected language is none of the task's. Never `clear`.",
-    "unscorable": "The model gave no number for this message. Never `clear`.",
-    "quality_sample": "A clear message that was drawn for review, so that misses can be counted.",
-    "obfuscated": "Some of the text is disguised so that no model can read it. Never `clear`.",
-}
-
 
 def page() -> str:
-    """The page. Raises ValueError: a reason of labels is not explained here, or is explained and gone."""
+    """The page."""
     lines = [INTRODUCTION]
     topics = {topic.event: topic for topic in load_topics()}
     for kind in KINDS:
@@ -47,27 +35,8 @@ def page() -> str:
     return "\n".join(lines)
 
 
-def values_of(schema: str, name: str) -> list[str]:
-    """The values that a field of a kind may have, or its items. `schema` is the kind's name."""
-    document = json.loads((SCHEMAS / "json" / f"{schema}.schema.json").read_bytes())
-    shape = document["properties"][name]
-    return choices(resolved(shape.get("items", shape), document))
-
-
-def explained(names: list[str], words: Mapping[str, Any], what: str) -> None:
-    """Raises ValueError: some of `names` have no words, or some words are of no name."""
-    if missing := set(names) - words.keys():
-        raise ValueError(f"{what} without an explanation: {', '.join(sorted(missing))}")
-    if gone := words.keys() - set(names):
-        raise ValueError(
-            f"{what} explained that {'is' if len(gone) == 1 else 'are'} gone: {', '.join(sorted(gone))}"
-        )
-
-
 def _reasons() -> str:
-    names = values_of("label", "reasons")
-    explained(names, REASONS, "reasons of labels")
-    return table(["reason", "meaning"], ([code(name), REASONS[name]] for name in names))
+    return table(["reason", "meaning"], ([code(name), meaning] for name, meaning in REASONS.items()))
 
 
 def _kind(kind: Kind, topic: TopicDefinition) -> list[str]:
