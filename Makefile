@@ -102,11 +102,12 @@ sbom: $(VENV)/dev  ## list what the images hold, with licences: sbom/
 	@$(BIN)/python -m sbom.generate $(ARGS)
 
 # The peers would move what the project pins. So they live in a second environment, without their
-# dependencies, and it finds those (torch alone is gigabytes) in the first.
+# dependencies, and it finds those (torch alone is gigabytes) in the first: as a site of its own, since a path
+# that is only added would not say where the project is installed from.
 $(BENCH)/peers: $(VENV)/dev bench/peers.txt
 	@echo "installing the peers into $(BENCH) …"
 	@$(PYTHON) -m venv $(BENCH)
-	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > \
 	  "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement bench/peers.txt
 	@touch $@
