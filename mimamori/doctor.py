@@ -11,11 +11,11 @@ import msgspec
 from engine.bundle import Bundle
 from engine.errors import FatalError
 from worker.cache.redis_client import ping
+from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
 from worker.startup import compacted_messages, open_engine, policy_of, require_topics
 from worker.stream.room import find_room
 from worker.telemetry.logs import where
-from worker.transport import describe_kafka, describe_redis
 
 SAMPLE = "long week, but we are all right"
 

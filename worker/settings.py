@@ -24,7 +24,7 @@ from pydantic_settings import (
 
 from engine.bundle.signature import SHORTEST, Trust
 from engine.errors import SettingsError
-from worker.transport import Insecure, refusals
+from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
 # Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.

@@ -131,7 +131,7 @@ def _line(event: Label | ReviewCase | DeadLetter, texts: dict[str, str]) -> str:
         case ReviewCase():
             why = {"quality_sample": "sampled", "unread": "unread"}.get(event.kind, "to review")
             text = _shorten(texts.get(event.message_id, ""))
-            return f"[cyan]{why:<9} priority {event.priority:3.0f}[/]            {escape(text)}"
+            return f"[cyan]{why:<9} priority {event.priority:3.0f}[/]             {escape(text)}"
         case DeadLetter():
             return f"[magenta]dead letter[/] {event.reason}: {escape(event.detail)}"
 

@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 for name in ("torch", "transformers", "optimum", "onnxruntime"):
     sys.modules[name] = None  # any import of it raises
-from export.build import build_bundle
+from export.building.build import build_bundle
 build_bundle(*map(Path, sys.argv[1:4]))
 """
 

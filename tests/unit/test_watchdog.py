@@ -15,9 +15,9 @@ from worker.stream.watchdog import EXIT_CODE, Watchdog
 HUNG = """
 import ctypes, os, sys, threading
 from tests.unit.test_in_hand import batch_of, entry
-from worker.logs import configure_logs
-from worker.pace import Pace
-from worker.watchdog import Watchdog
+from worker.telemetry.logs import configure_logs
+from worker.stream.pace import Pace
+from worker.stream.watchdog import Watchdog
 
 configure_logs("json")
 dog = Watchdog(0.6, 20.0, Pace())
