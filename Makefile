@@ -24,8 +24,8 @@ test: $(VENV)/dev  ## pass the tests; ARGS='-k policy' for a part
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Whatever CPU this is, OpenVINO is told that it has AVX2 and fp32 only; FILES=tests for all of them.
-FILES := tests/unit/test_engine* tests/contract/test_device_contract.py tests/integration/test_engine_real.py \
-  tests/integration/test_cli_errors.py tests/unit/test_adapt_bundle.py
+FILES := tests/unit/engine tests/contract/test_device_contract.py tests/integration/test_engine_real.py \
+  tests/integration/test_cli_errors.py tests/unit/export/test_adapt_bundle.py
 test-fp32: $(VENV)/dev  ## pass the tests that meet the CPU, as on one without bf16
 	@PYTHONPATH=$(CURDIR)/tests/cpu_fp32 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FILES) $(ARGS)
 
