@@ -1,4 +1,4 @@
-# Every word here works on a bare clone: Python 3.11 and make, nothing else.
+# Every target works on a fresh clone, and needs only Python 3.11 and make.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
 .DEFAULT_GOAL := help
 
@@ -6,49 +6,49 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
-# Every package by the hash of its file. The project itself is built by what is pinned as well, so that no
-# build environment fetches anything without one.
+# Every package is installed by the hash of its file. The project is built with pinned packages too, so that
+# no build environment downloads anything without a hash.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PINNED := $(PIP) --no-deps --require-hashes --requirement
 EDITABLE := $(PIP) --no-deps --no-build-isolation --editable .
 LOCK := .venv-lock
 export MIMAMORI_HOME ?= $(CURDIR)/.mimamori
 
-help:  ## list the words
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/demo  ## run the main job: a real Kafka, a real model, sample conversations
+demo: $(VENV)/demo  ## show Mimamori at work: a real Kafka, a real model, sample conversations
 	@$(BIN)/mimamori demo $(ARGS)
 
-test: $(VENV)/dev  ## pass the tests; ARGS='-k policy' for a part
+test: $(VENV)/dev  ## run the tests; ARGS='-k policy' for a part
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Whatever CPU this is, OpenVINO is told that it has AVX2 and fp32 only; FILES=tests for all of them.
+# OpenVINO is told that the CPU has AVX2 and fp32 only. FILES=tests runs all tests in this way.
 FILES := tests/unit/test_engine* tests/contract/test_device_contract.py tests/integration/test_engine_real.py \
   tests/integration/test_cli_errors.py tests/unit/test_adapt_bundle.py
-test-fp32: $(VENV)/dev  ## pass the tests that meet the CPU, as on one without bf16
+test-fp32: $(VENV)/dev  ## run the tests that depend on the CPU, as on one without bf16
 	@PYTHONPATH=$(CURDIR)/tests/cpu_fp32 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FILES) $(ARGS)
 
 guard: $(VENV)/dev  ## fail when the engine has lost a fifth of its lead over optimum's
 	@$(BIN)/python -m bench.guard $(ARGS)
 
-bench-engine: $(BENCH)/peers  ## measure the engine beside every peer PyPI has; JSON=FILE, ARGS='--quick'
+bench-engine: $(BENCH)/peers  ## measure the engine and every peer on PyPI; JSON=FILE, ARGS='--quick'
 	@$(BENCH)/bin/python -m bench.engine $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-bench-stream: $(BENCH)/peers  ## measure the stream beside Faust, quixstreams, a bare loop; JSON=FILE, ARGS='--quick'
+bench-stream: $(BENCH)/peers  ## measure the stream, Faust, quixstreams and a bare loop; JSON=FILE, ARGS='--quick'
 	@$(BENCH)/bin/python -m bench.stream $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-check: $(VENV)/dev  ## format, lint, types, imports
+check: $(VENV)/dev  ## check format, lint, types and imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(VENV)/dev  ## let ruff write the format
+format: $(VENV)/dev  ## let ruff format the code and fix what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-sandbox: $(VENV)/demo  ## keep a real Kafka and Redis running, until Ctrl-C
+sandbox: $(VENV)/demo  ## run a real Kafka and Redis until Ctrl-C
 	@$(BIN)/mimamori sandbox $(ARGS)
 
 recipes: $(VENV)/dev  ## export the shipped recipes again
@@ -58,12 +58,12 @@ recipes: $(VENV)/dev  ## export the shipped recipes again
 	    --recipe export/recipes/smollm2-135m-instruct.$$task.recipe || exit 1; \
 	done
 
-clean:  ## forget everything that was installed or built here
+clean:  ## delete everything that was installed or built here
 	rm -rf $(VENV) $(BENCH) $(LOCK) .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 install: $(VENV)/dev  ## install everything, torch included, for development
 
-# A stamp per set of extras: a second run installs nothing.
+# A stamp file for each set of extras, so that a second run installs nothing.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
@@ -81,8 +81,9 @@ $(VENV)/dev: $(VENV)/demo constraints.txt
 	@$(EDITABLE)
 	@touch $@
 
-# What may be installed, and by which hashes: constraints.txt is everything (for development), each file in
-# requirements/ a part of it. Pins stay as they are, unless pyproject.toml or ARGS='--upgrade-package NAME' move them.
+# The lock files list packages with their hashes: constraints.txt has all (for development), and each file in
+# requirements/ a part of them. Versions stay as they are, unless pyproject.toml or
+# ARGS='--upgrade-package NAME' changes them.
 COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command 'make lock' $(ARGS)
 ALL := --extra cpu --extra export --extra sandbox --extra review --extra dev
@@ -98,11 +99,11 @@ lock:  ## pin every package by hash, after a change to pyproject.toml
 	@$(COMPILE) pyproject.toml requirements/build.in --constraint constraints.txt --extra cpu --extra adapt \
 	  --extra review --extra sandbox --output-file requirements/demo.txt
 
-sbom: $(VENV)/dev  ## list what the images hold, with licences: sbom/
+sbom: $(VENV)/dev  ## list what the images hold, with licences, in sbom/
 	@$(BIN)/python -m sbom.generate $(ARGS)
 
-# The peers would move what the project pins. So they live in a second environment, without their
-# dependencies, and it finds those (torch alone is gigabytes) in the first.
+# The peers' dependencies would change the project's pinned versions. So the peers are installed without
+# dependencies in a second environment, which finds those (torch alone is gigabytes) in the first.
 $(BENCH)/peers: $(VENV)/dev bench/peers.txt
 	@echo "installing the peers into $(BENCH) …"
 	@$(PYTHON) -m venv $(BENCH)
