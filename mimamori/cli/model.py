@@ -127,7 +127,7 @@ def halve_command(
 ) -> None:
     """Make an fp16 bundle of a full fp32 one, for `device: cuda`; refuse it where it differs.
 
-    Adapt it afterwards, on the GPU: thresholds hold only for scores in the precision that they were fitted on.
+    Adapt it afterwards, on the GPU: thresholds hold only in the precision that they were fitted in.
     """
     try:
         from export.exporting.half import halve

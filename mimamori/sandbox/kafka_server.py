@@ -199,8 +199,7 @@ class KafkaServer:
         """Format a new data folder with a cluster id; a formatted one is left as it is."""
         if (self._folder / "log" / "meta.properties").exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties)
+        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", properties)
         command = self._run("-Xmx128m", "-XX:TieredStopAtLevel=1", *tool)
         told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
         if told.returncode:
@@ -210,6 +209,18 @@ class KafkaServer:
                 f"Apache Kafka cannot format its data folder: {_cause(log)} (code {told.returncode}); "
                 f"its log is {self._log}"
             )
+
+
+def cluster_id() -> str:
+    """A new cluster's id, as Kafka writes it: a UUID in base64, never with a dash in front.
+
+    Kafka's storage tool would take an id that begins with a dash for one of its options. Kafka's own
+    `Uuid.randomUuid` draws again for the same reason.
+    """
+    while True:
+        drawn = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not drawn.startswith("-"):
+            return drawn
 
 
 def _cause(log: str) -> str:
