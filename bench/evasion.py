@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import get_args
 
 from engine.bundle import Bundle
-from engine.devices.device import DeviceChoice
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import vary
 from engine.language import LanguageDetector
@@ -29,6 +28,7 @@ from engine.load import load_engine
 from engine.policy import Policy
 from engine.scores import Scores
 from engine.task import SHIPPED
+from engine.vocabulary import DeviceChoice
 from export.examples import read_examples
 from mimamori.demo.stage import CONVERSATIONS
 

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import confluent_kafka as ck
 
 from bench.yardstick.fetched import Fetched, records
 from export.adapting.shipped import shipped_bundle
+from mimamori import process
 from mimamori.replay import read_messages
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
@@ -101,34 +101,29 @@ class Worker:
 
     def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path) -> None:
         self._log = folder / "worker.log"
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_")},
-            "MIMAMORI_BOOTSTRAP": sandbox.bootstrap,
-            "MIMAMORI_BUNDLE": str(bundle),
-            "MIMAMORI_REDIS_URL": sandbox.redis_url,
-            "MIMAMORI_CACHE_SECRET": "only for this benchmark",
-            "MIMAMORI_HEALTH_PORT": "0",
+        self._settings = {
+            "bootstrap": sandbox.bootstrap,
+            "bundle": bundle,
+            "redis_url": sandbox.redis_url,
+            "cache_secret": "only for this benchmark",
+            "health_port": 0,
             # Each restart has the same id, as the pod of a StatefulSet has, so that it fences the dead
             # process at once.
-            "MIMAMORI_TRANSACTIONAL_ID": "bench-replay",
+            "transactional_id": "bench-replay",
         }
 
     def start(self) -> None:
         """Start the worker; it joins the group once its engine is warm."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mimamori", "run"], env=self._environment, stdout=log, stderr=log
-            )
+        self._process = process.start(process.WORKER, self._settings, self._log)
 
     def kill(self) -> None:
         """Kill it with SIGKILL, so that it cannot drain."""
-        self._process.send_signal(signal.SIGKILL)
+        self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """Stop it with SIGTERM, and return its exit code."""
-        self._process.terminate()
-        if self._process.wait(60):
+        """Stop it with SIGTERM. Raises SystemExit: it did not end well."""
+        if process.end(self._process, 60):
             raise SystemExit(f"the worker ended badly:\n{self._log.read_text()[-2000:]}")
 
     def check(self) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.bundle import Reading
 from engine.identity import ScoreIdentity
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 
 class Engine(Protocol):

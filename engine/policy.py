@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.scores import Scores
-from schemas.events import Reason, Thresholds, Verdict
+from schemas.events import Thresholds
+from schemas.vocabulary import Reason, Verdict
 
 TOP_PRIORITY = 100.0
 

@@ -7,16 +7,17 @@ samples.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 
 from engine.bundle import HEADS, Bundle, Heads, LabelToken, Manifest
 from engine.bundle.reference import Reference
-from engine.devices.device import Floats, Output, Precision
+from engine.devices.device import Floats
 from engine.errors import BundleError, DeviceError
 from engine.reading.engines import apply_heads
 from engine.reading.reader import Reader
+from engine.vocabulary import Output, Precision, Stage
 
 
 class Tolerance(NamedTuple):
@@ -153,8 +154,7 @@ def _width(manifest: Manifest, output: Output) -> tuple[int, ...]:
 def _stages(labels: Sequence[LabelToken]) -> list[list[int]]:
     """The columns of each stage's labels."""
     columns = [
-        [column for column, label in enumerate(labels) if label.stage == stage]
-        for stage in ("risk", "severity")
+        [column for column, label in enumerate(labels) if label.stage == stage] for stage in get_args(Stage)
     ]
     return [each for each in columns if each]
 

@@ -7,25 +7,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from review.desk import Overview
 from review.queue import Filter
+from schemas.vocabulary import CASE_KINDS, DEAD_LETTER_REASONS, FINDINGS, REASONS
 
-REASONS = {
-    "below_lower_threshold": "below the lower threshold",
-    "between_thresholds": "the model is unsure",
-    "above_upper_threshold": "above the upper threshold",
-    "truncated": "too long to be read in full",
-    "unsupported_language": "language not supported",
-    "unscorable": "the model gave no usable score",
-    "quality_sample": "random quality sample",
-    "obfuscated": "disguised so that the model cannot read it",
-}
-UNREAD = {
-    "unscreenable": "the model fails on this message",
-    "invalid_utf8": "its characters are in another encoding",
-    "invalid_json": "the record is broken",
-    "schema_mismatch": "the record is not a message as agreed",
-    "unreadable_record": "the record is broken",
-}
-KINDS = {"escalation": "Escalation", "unread": "Unread", "quality_sample": "Quality sample"}
+UNREAD = {reason: meaning.shown_as for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as}
 
 
 def age(opened_at: datetime, now: datetime) -> str:
@@ -58,7 +42,9 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["words"] = words
-_environment.globals.update(reasons=REASONS, unread=UNREAD, kinds=KINDS, link=link, age=age)
+_environment.globals.update(
+    reasons=REASONS, unread=UNREAD, kinds=CASE_KINDS, findings=FINDINGS, link=link, age=age
+)
 
 
 def render_queue(overview: Overview | None, wanted: Filter, held: int, partitions: int) -> str:

@@ -1,6 +1,7 @@
 """The contract between Mimamori and everyone else: events, topics, and how both may change.
 
-    events.py  kinds.py  ids.py      what an event says, how it is named and numbered
+    events.py  vocabulary.py         what an event says, and in which words
+    kinds.py  ids.py                 how it is named, versioned and numbered
     codec.py  headers.py             how events travel on Kafka
     topics.py  topics/               where they travel
     json/  examples/  asyncapi.yaml  the same for people who never read this code

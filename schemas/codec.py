@@ -13,12 +13,13 @@ surrogate in a text that it keeps, and anything after the value. `encode` does n
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
 from schemas.events import Event
 from schemas.kinds import KINDS
+from schemas.vocabulary import DeadLetterReason
 
 E = TypeVar("E", bound=Event)
 
@@ -48,7 +49,7 @@ _SYNTAX = re.compile(r"JSON is malformed: [a-z0-9 -]+ \(byte [0-9]+\)|Input data
 class CodecError(ValueError):
     """The bytes are not such an event. `detail` says what is wrong without the text; `reason` is its code."""
 
-    reason: ClassVar[Literal["invalid_utf8", "invalid_json", "schema_mismatch"]]
+    reason: ClassVar[DeadLetterReason]
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -25,6 +25,7 @@ from pydantic_settings import (
 from engine.bundle.signature import SHORTEST, Trust
 from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
@@ -64,6 +65,7 @@ _OWNED = {
 _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
 
 GroupProtocol = Literal["classic", "consumer"]
+LogFormat = Literal["json", "console"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -106,14 +108,14 @@ class Settings(BaseSettings):
     bundle_public_key: Path | None = Field(
         None, description="PEM file of ed25519 public keys: only a bundle that one of them signed may run."
     )
-    device: Literal["auto", "cpu", "openvino", "cuda"] = Field(
+    device: DeviceChoice = Field(
         "auto",
         description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+    precision: PrecisionChoice = Field(
         "auto",
-        description="auto: the one that the bundle's thresholds were fitted on, where the device has it; "
-        "they hold in no other. int8: weights and what meets them, the rest bf16.",
+        description="auto: the one that the bundle's thresholds were fitted on, where the device has it, as "
+        "they hold in no other. int8: products with weights run in int8, everything else in bf16.",
     )
     threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
     gpu_memory_mb: int = Field(
@@ -191,7 +193,7 @@ class Settings(BaseSettings):
     watchdog_factor: float = Field(20.0, gt=1, description="See watchdog_floor_s.")
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
-    log_format: Literal["json", "console"] = "json"
+    log_format: LogFormat = "json"
 
     @field_validator("bundle_fingerprint")
     @classmethod

@@ -13,14 +13,14 @@ from engine.bundle.signature import SIGNATURE, Trust
 from engine.errors import BundleError
 from engine.policy import primary_language
 from engine.task import Task
+from engine.vocabulary import Stage, StoredPrecision
+from schemas.vocabulary import Reading
 
 FORMAT: Final = 2
 MANIFEST: Final = "bundle.json"
 _LARGEST: Final = 1 << 20  # bytes that no real file reaches
 # Files that do not decide scores: the reference is compared with scores, the calibration is fitted on them.
 _ABOUT_SCORES: Final = {REFERENCE, CALIBRATION}
-
-Reading = Literal["prompted", "pooled"]
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LabelToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A label and its token. Its position in the list is its column in `label_logits`."""
 
-    stage: Literal["risk", "severity"]
+    stage: Stage
     name: str
     token_id: int
 
@@ -69,7 +69,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt: Prompt
     labels: tuple[LabelToken, ...]
     reading: Reading
-    precision: Literal["fp32", "fp16"]  # the precision that the graph stores
+    precision: StoredPrecision  # the precision that the graph stores
     opset: int
     form: str
     parity: dict[str, dict[str, float]]

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import msgspec
 
-from engine.bundle import Reading
 from engine.contract import Engine
 from engine.disguise.variant import Variant, vary
 from engine.identity import ScoreIdentity
 from engine.language import LanguageDetector
 from engine.policy import expected_severity, primary_language
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 Answer = TypeVar("Answer")
 

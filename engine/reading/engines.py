@@ -1,16 +1,19 @@
 """The two readings: how a device's numbers become scores. engine.bundle says what a bundle holds."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bundle import Heads, LabelToken, Reading
+from engine.bundle import Heads, LabelToken
 from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
 from engine.reading.cutting import Span
 from engine.reading.reader import Reader
 from engine.scores import Scores
+from engine.vocabulary import Stage
+from schemas.vocabulary import Reading
 
 Array = NDArray[np.float64]
 
@@ -81,7 +84,7 @@ class PromptedEngine(_TextEngine):
         super().__init__(identity, reader)
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
-            for stage in ("risk", "severity")
+            for stage in get_args(Stage)
         }
         _, self._risk_suffix, self._severity_suffix = reader.prompt
 

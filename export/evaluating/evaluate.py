@@ -26,7 +26,8 @@ from engine.scores import Scores
 from engine.task import Task
 from export.adapting.adapt import examples_digest
 from export.examples import LabelledExample
-from schemas.events import Thresholds, Verdict
+from schemas.events import Thresholds
+from schemas.vocabulary import Verdict
 
 _BATCH: Final = 64
 _VERDICTS: Final[tuple[Verdict, ...]] = ("clear", "uncertain", "at_risk")

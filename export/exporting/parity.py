@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from engine.bundle import Bundle, Prompt
 from engine.bundle.reference import Reference
 from engine.devices.choice import Choice, choose
-from engine.devices.device import DeviceChoice, Output, PrecisionChoice
 from engine.errors import DeviceError
 from engine.load import open_reader
 from engine.proof import Differences, prove
+from engine.vocabulary import DeviceChoice, Output, PrecisionChoice
 from export.errors import ExportError
 from export.exporting.prompt import Encode
 

@@ -5,14 +5,14 @@ function, so this needs neither transformers nor torch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from engine.bundle import LabelToken, Prompt
 from engine.task import Task
+from engine.vocabulary import Stage
 from export.errors import ExportError
 from export.examples import LabelledExample
 
-Stage = Literal["risk", "severity"]
 Encode = Callable[[str], list[int]]
 Render = Callable[[str, str], str]
 

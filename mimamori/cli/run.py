@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engine.vocabulary import DeviceChoice
 from worker.settings import load_settings
 from worker.telemetry.logs import configure_logs
 
@@ -20,7 +21,7 @@ def run(
     bundle: Annotated[Path | None, typer.Option(help="Folder of the model bundle [MIMAMORI_BUNDLE].")] = None,
     bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers [MIMAMORI_BOOTSTRAP].")] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group [MIMAMORI_GROUP].")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, openvino or cuda [MIMAMORI_DEVICE].")] = None,
+    device: Annotated[DeviceChoice | None, typer.Option(help="Where to run [MIMAMORI_DEVICE].")] = None,
 ) -> None:
     """Screen messages from Kafka until SIGTERM, then finish the batches in flight and exit.
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.bundle import Reading
 from engine.identity import MAX_MESSAGE_TOKENS, PROMPTED, ScoreIdentity
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 
 class CannedEngine:

@@ -10,6 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from schemas.vocabulary import DeadLetterReason
+
 MALFORMED_SHARE: Final = 0.01
 LONGEST_TEXT: Final = (
     1_000  # characters; the workers of a soak get this limit, so that texts above it are still small
@@ -18,7 +20,7 @@ CONVERSATIONS: Final = 8  # keys per partition: outcomes spread over partitions,
 REPEATED_TEXTS: Final = 997  # two of three messages repeat one of these texts, so that the caches are used
 
 # Indexed by the script's bytes: 0 is a well-formed message, n the n-th of these.
-REASONS: Final[tuple[str | None, ...]] = (
+REASONS: Final[tuple[DeadLetterReason | None, ...]] = (
     "null_value",
     "invalid_utf8",
     "invalid_json",
@@ -39,7 +41,13 @@ _BAD: Final[tuple[bytes | None, ...]] = (
 
 _TOO_LONG: Final = len(REASONS)
 # These may hold somebody's message that no model reads, so each opens a review case of kind `unread`.
-UNREAD: Final = {"invalid_utf8", "invalid_json", "schema_mismatch", "unreadable_record", "unscreenable"}
+UNREAD: Final[set[DeadLetterReason]] = {
+    "invalid_utf8",
+    "invalid_json",
+    "schema_mismatch",
+    "unreadable_record",
+    "unscreenable",
+}
 
 
 class Script:
@@ -66,7 +74,7 @@ class Script:
         """Whether this message's text is longer than the workers' limit."""
         return self._kinds[partition][sequence] == _TOO_LONG
 
-    def reason(self, partition: int, sequence: int) -> str | None:
+    def reason(self, partition: int, sequence: int) -> DeadLetterReason | None:
         """The reason of this message's dead letter; None where it must become a label."""
         kind = self._kinds[partition][sequence]
         return REASONS[kind - 1] if kind else None

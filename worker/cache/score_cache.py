@@ -25,12 +25,13 @@ from worker.cache.circuit import Circuit
 from worker.cache.key import cache_key, is_sound, seal, unseal
 from worker.cache.redis_client import RedisClient, RefusedError
 from worker.settings import Settings
+from worker.telemetry.labels import CacheResult
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
-Event = Literal["local", "redis", "miss", "error", "skipped", "opened", "closed"]
+Event = Literal[CacheResult, "error", "skipped", "opened", "closed"]
 Tell = Callable[[Event, int], None]
 
 
@@ -205,9 +206,12 @@ def open_cache(settings: Settings, scored_by: ScoreIdentity, metrics: Metrics) -
 
 def _counting(metrics: Metrics) -> Tell:
     def tell(event: Event, count: int) -> None:
-        if event in {"local", "redis", "miss"}:
-            metrics.count("mimamori_cache_lookups_total", count, result=event)
-        elif event == "error":
-            metrics.count("mimamori_cache_errors_total", count)
+        match event:
+            case "local" | "redis" | "miss":
+                metrics.count("mimamori_cache_lookups_total", count, result=event)
+            case "error":
+                metrics.count("mimamori_cache_errors_total", count)
+            case "skipped" | "opened" | "closed":  # the log has them
+                pass
 
     return tell

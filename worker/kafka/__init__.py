@@ -5,11 +5,12 @@ Apache Kafka, and a small in-memory broker.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from worker.kafka.record import Offsets, Outbound, Partition, Record
+from worker.telemetry.labels import ResetReason
 
 # A consumer's membership of its group in one generation. It is opaque: a Consumer makes it, a Producer reads
 # it.
@@ -26,7 +27,7 @@ class Restart(msgspec.Struct, frozen=True):
     """
 
     partition: Partition
-    reason: Literal["retention", "made_again", "truncated"]
+    reason: ResetReason
     left: int
     begins: int
     unread: int = 0
