@@ -1,5 +1,5 @@
 # Every target works on a fresh clone, and needs only Python 3.11 and make.
-.PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
+.PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format docs docs-serve sandbox recipes clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -44,6 +44,12 @@ check: $(VENV)/dev  ## check format, lint, types and imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: $(VENV)/dev  ## build the documentation as a site; a broken link fails
+	@$(BIN)/python -m docs.build
+
+docs-serve: $(VENV)/dev  ## serve the documentation while you write: http://localhost:8000
+	@$(BIN)/python -m docs.build --serve
+
 format: $(VENV)/dev  ## let ruff format the code and fix what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -59,7 +65,7 @@ recipes: $(VENV)/dev  ## export the shipped recipes again
 	done
 
 clean:  ## delete everything that was installed or built here
-	rm -rf $(VENV) $(BENCH) $(LOCK) .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(LOCK) build .cache .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 install: $(VENV)/dev  ## install everything, torch included, for development
 

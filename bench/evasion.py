@@ -1,4 +1,4 @@
-"""Measures what disguises do to the shipped tasks, before and after the second reading: docs/evasion.md.
+"""Measures what disguises do to the shipped tasks, before and after the second reading: docs/explanation/evasion.md.
 
     mimamori bundle build stress --adapted --out STRESS
     mimamori bundle build suicide-risk --adapted --out SUICIDE

@@ -2,7 +2,7 @@
 
 Most languages follow from the script. For Latin letters, and where a script serves several languages,
 py3langid is asked. Its answer counts only where the text is long enough, so that short English messages do
-not flood the reviewers. docs/evasion.md has the measurements.
+not flood the reviewers. docs/explanation/evasion.md has the measurements.
 """
 
 import re

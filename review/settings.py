@@ -35,33 +35,53 @@ class ReviewSettings(BaseSettings):
         description="Host names that browsers may use for the desk, comma-separated; * allows any",
     )
 
-    folder: Path = Field(default=Path("review-data"), description="Folder that keeps the table between runs")
-    store: Literal["rocksdict", "memory"] = Field(default="rocksdict", description="How the table is kept")
+    folder: Path = Field(
+        default=Path("review-data"),
+        description="Folder that keeps the table between runs; one desk per folder",
+    )
+    store: Literal["rocksdict", "memory"] = Field(
+        default="rocksdict",
+        description="memory needs no folder, and reads the whole changelog at every start",
+    )
     replication_factor: int | None = Field(
         default=None,
         ge=1,
         description="Replicas of the table's changelog topic; unless set, 3 or as many as there are brokers",
     )
-    keep_markers_days: float = Field(default=90, gt=0, description="How long a decided case is remembered")
+    keep_markers_days: float = Field(
+        default=90,
+        gt=0,
+        description="How long a decided case is remembered. Keep it longer than the cases topic keeps its "
+        "records, or an old case that is read again opens again",
+    )
     changelog_compaction_hours: float = Field(
         default=24, gt=0, description="Longest time that a decided case's text stays in the changelog topic"
     )
 
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How the desk speaks to Kafka"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="Read where the protocol is a SASL one"
+    )
+    sasl_username: str | None = Field(default=None, description="Needed where the protocol is a SASL one")
+    sasl_password: SecretStr | None = Field(
+        default=None, description="Needed where the protocol is a SASL one"
+    )
     ssl_ca: Path | None = Field(default=None, description="PEM of the authorities that signed the brokers")
     ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
     ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
 
     allow_insecure: Annotated[frozenset[Literal["sasl_plaintext"]], NoDecode] = Field(
-        default=frozenset(), description="Names of insecure settings to allow; see docs/deploy.md"
+        default=frozenset(),
+        description="Names of insecure settings to allow; see docs/how-to/secure-the-connections.md",
     )
 
     connect_seconds: float = Field(default=10, gt=0, description="How long to try to reach Kafka at start")
     confirm_seconds: float = Field(default=10, gt=0, description="How long a decision waits for Kafka")
-    log_format: Literal["json", "console"] = "json"
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="json: one object a line, for a log store. console: for a person to read"
+    )
     shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM")
 
     @field_validator("allowed_hosts", mode="before")
@@ -146,7 +166,7 @@ def load_settings() -> ReviewSettings:
     if unknown := sorted(
         name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
     ):
-        raise DeskError(f"no such setting: {', '.join(unknown)}; see docs/review.md")
+        raise DeskError(f"no such setting: {', '.join(unknown)}; docs/reference/settings.md lists them")
     try:
         return ReviewSettings()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Serves the desk over HTTP: one page, a small JSON API, probes and metrics. `docs/review.md` describes it.
+"""Serves the desk over HTTP: one page, a small JSON API, probes, metrics (`docs/reference/desk-api.md`).
 
 It runs in Faust's event loop beside the agents, so that it reads the table without locks.
 """

@@ -18,12 +18,8 @@ import msgspec
 from schemas.evolution import Schema, unreadable
 from schemas.kinds import KINDS, Kind
 from schemas.topics import load_topics
-from schemas.vocabulary import DEAD_LETTER_REASONS
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "events.md"
-BEGIN = "<!-- dead-letter reasons: written by `python -m schemas.generate` from schemas/vocabulary.py -->"
-END = "<!-- end of the reasons -->"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -120,27 +116,10 @@ def _open(node: Any) -> Any:
     return opened
 
 
-def dead_letter_table() -> str:
-    """The reasons of dead letters as docs/events.md shows them."""
-    rows = [
-        f"| `{reason}` | {meaning.mend} | {meaning.looked_at_by} |"
-        for reason, meaning in DEAD_LETTER_REASONS.items()
-    ]
-    return "\n".join(["| reason | what to mend | who looks at it |", "|---|---|---|", *rows])
-
-
-def document(page: Path = PAGE) -> list[Path]:
-    """Bring the table in `page` up to date, between its two marks. Returns the page where it changed."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    content = f"{before}{BEGIN}\n{dead_letter_table()}\n{END}{after}"
-    return [page] if _write(page, content.encode()) else []
-
-
 def main() -> int:
     """Generate the files, and print what changed or what forbids a change."""
     try:
-        changed = generate() + document()
+        changed = generate()
     except FrozenSchemaError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,7 +1,7 @@
 """The words that events are made of: each defined here, once, with its meaning for people.
 
-The structs in `events.py`, the JSON Schemas and the table in docs/events.md (`python -m schemas.generate`
-writes both) and the review desk's texts come from here. Two words that look alike:
+The structs in `events.py`, the JSON Schemas, the reference pages of the documentation and the review desk's
+texts are derived from here. Two words that look alike:
 
     unscorable      a reason of a label: the model answered, and its score is no number
     unscreenable    a reason of a dead letter: the model fails on the message, so that there is no label

@@ -96,7 +96,9 @@ class Settings(BaseSettings):
         description="Further librdkafka client settings, e.g. security.protocol.",
     )
     allow_insecure: Annotated[frozenset[Insecure], NoDecode] = Field(
-        frozenset(), description="Names of what is refused otherwise, comma-separated; see docs/deploy.md."
+        frozenset(),
+        description="Names of what is refused otherwise, comma-separated; see "
+        "docs/how-to/secure-the-connections.md.",
     )
 
     # The engine
@@ -115,7 +117,8 @@ class Settings(BaseSettings):
     precision: PrecisionChoice = Field(
         "auto",
         description="auto: the one that the bundle's thresholds were fitted on, where the device has it, as "
-        "they hold in no other. int8: products with weights run in int8, everything else in bf16.",
+        "they hold in no other. int8: the feed-forward blocks compute in int8, everything else in bf16; "
+        "openvino alone has it.",
     )
     threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
     gpu_memory_mb: int = Field(
@@ -132,18 +135,19 @@ class Settings(BaseSettings):
     max_tokens: Positive = Field(32_768, description="A batch closes at about this many tokens to read.")
     max_batch_s: Seconds = Field(
         5.0,
-        description="… or at what the model reads in this time, as measured: max_batches of them should "
-        "fit into revoke_s and drain_s.",
+        description="A batch closes at what the model reads in this time, as measured. max_batches of them "
+        "should fit into revoke_s and drain_s.",
     )
-    max_records: Positive = Field(2000, description="… or at this many records.")
+    max_records: Positive = Field(2000, description="A batch closes at this many records.")
     max_wait_ms: Positive = Field(
-        50, description="… or when its first record is this old; at once while nothing is in flight."
+        50,
+        description="A batch closes when its first record is this old; at once while nothing is in flight.",
     )
-    max_batches: Positive = Field(3, description="Batches in flight before polling pauses.")
+    max_batches: Positive = Field(3, description="Fetching pauses at this many batches in flight.")
     max_in_flight_tokens: int = Field(
         0,
         ge=0,
-        description="… or about this many tokens to read; 0 is as many as max_batches hold.",
+        description="Fetching pauses at about this many tokens in flight; 0 is as many as max_batches hold.",
     )
     max_text_chars: Positive = Field(
         100_000, description="A longer text is read up to here, and its label says truncated."
@@ -190,10 +194,14 @@ class Settings(BaseSettings):
         description="A call of the model may take this long, or watchdog_factor times as long as measured, "
         "whichever is more; then the process ends, to be started again. Raise it for a very slow device.",
     )
-    watchdog_factor: float = Field(20.0, gt=1, description="See watchdog_floor_s.")
+    watchdog_factor: float = Field(
+        20.0, gt=1, description="How many times its measured time a call may take: see watchdog_floor_s."
+    )
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
-    log_format: LogFormat = "json"
+    log_format: LogFormat = Field(
+        "json", description="json: one object a line, for a log store. console: for a person to read."
+    )
 
     @field_validator("bundle_fingerprint")
     @classmethod

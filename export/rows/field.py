@@ -100,7 +100,7 @@ def _rule(error: str) -> str:
     found = re.search(r" - at `\$\.(\w+)`$", error)
     # msgspec's message is not about one of our fields, and might quote a value.
     if found is None:
-        return "does not fit: docs/events.md shows the fields"
+        return "does not fit: docs/how-to/send-a-file.md shows the fields"
     if found[1] == "sent_at":
         return f"`sent_at` is not a time with an offset: {REMEDIES['sent_at']}"
     return f"`{found[1]}` is longer than 256 characters: shorten it"

@@ -212,6 +212,6 @@ Where to look next
   the worker's log  {log}
   the review desk   mimamori demo --keep
   your own cluster  mimamori topics apply, mimamori run, mimamori replay FILE; check with mimamori doctor
-  your own task     docs/tasks.md""",
+  your own task     docs/how-to/write-a-task.md""",
         markup=False,
     )

@@ -1,4 +1,4 @@
-"""`mimamori review`: starts the review desk. docs/review.md lists its settings."""
+"""`mimamori review`: starts the review desk. docs/reference/settings.md lists its settings."""
 
 import typer
 
@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 def review() -> None:
     """Serve the review desk: the queue of cases, as a web page and a JSON API.
 
-    Its settings are environment variables MIMAMORI_REVIEW_…; docs/review.md lists them.
+    Its settings are environment variables MIMAMORI_REVIEW_…; docs/reference/settings.md lists them.
     """
     try:
         from review.errors import DeskError

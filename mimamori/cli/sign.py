@@ -1,4 +1,4 @@
-"""`mimamori bundle keygen|sign`: makes keys and signs bundles. See docs/deploy.md and decision 10."""
+"""`mimamori bundle keygen|sign`: makes keys and signs bundles (docs/how-to/sign-a-bundle.md, decision 10)."""
 
 import sys
 from pathlib import Path

@@ -48,7 +48,7 @@ def size(
     messages that are not cached, and the stream around it. Both rates were measured on a small machine
     without a GPU; give --device-rate for yours. There are enough workers to keep the headroom free at the
     peak. The headroom is also the capacity that works off a backlog. Brokers are not sized here.
-    docs/sizing.md has the formulas.
+    docs/explanation/sizing.md has the formulas.
     """
     import msgspec
 

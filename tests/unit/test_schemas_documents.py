@@ -4,7 +4,7 @@ import base64
 import copy
 import shutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +17,6 @@ from schemas import generate
 from schemas.events import Label, Message
 from schemas.generate import FrozenSchemaError
 from schemas.kinds import KIND_OF, KINDS, Kind
-from schemas.vocabulary import DeadLetterReason
 
 FOLDER = Path(schemas.__file__).parent
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -178,12 +177,3 @@ def test_struct_and_json_schema_judge_alike(data: st.DataObject) -> None:
     except schemas.SchemaMismatch:
         readable = False
     assert VALIDATORS[kind].is_valid(changed) == readable
-
-
-def test_the_docs_have_the_dead_letters_reasons_of_the_contract() -> None:
-    page = generate.PAGE.read_text()
-    assert f"{generate.BEGIN}\n{generate.dead_letter_table()}\n{generate.END}" in page, (
-        "run python -m schemas.generate"
-    )
-    for reason in get_args(DeadLetterReason):
-        assert f"| `{reason}` |" in page
