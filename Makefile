@@ -7,8 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
-# Every package by the hash of its file. The project itself is built by what is pinned as well, so that no
-# build environment fetches anything without one.
+# Every package is installed by the hash of its file. The project is built with pinned packages too, so that
+# no build environment downloads anything without a hash.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PINNED := $(PIP) --no-deps --require-hashes --requirement
 EDITABLE := $(PIP) --no-deps --no-build-isolation --editable .
@@ -81,13 +81,13 @@ hooks: $(VENV)/dev  ## have git run format, lint, types and imports before each 
 new-task: $(VENV)/dev  ## write the files of a task, to be filled in; NAME=rental-scam, FOLDER=where
 	@$(BIN)/mimamori task new "$(NAME)" --folder "$(or $(FOLDER),engine/tasks)"
 
-docs: $(VENV)/dev  ## build the site of the documentation, and refuse broken links
+docs: $(VENV)/dev  ## build the documentation as a site; a broken link fails
 	@$(BIN)/python -m docs.build
 
-docs-serve: $(VENV)/dev  ## look at it while you write: http://localhost:8000
+docs-serve: $(VENV)/dev  ## serve the documentation while you write: http://localhost:8000
 	@$(BIN)/python -m docs.build --serve
 
-format: $(VENV)/dev  ## let ruff write the format
+format: $(VENV)/dev  ## let ruff format the code and fix what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -106,7 +106,7 @@ clean:  ## use: forget everything that was installed or built here
 
 install: $(VENV)/dev  ## install everything, torch included, for development
 
-# A stamp per set of extras: a second run installs nothing.
+# A stamp file for each set of extras, so that a second run installs nothing.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
@@ -124,8 +124,9 @@ $(VENV)/dev: $(VENV)/demo constraints.txt
 	@$(EDITABLE)
 	@touch $@
 
-# What may be installed, and by which hashes: constraints.txt is everything (for development), each file in
-# requirements/ a part of it. Pins stay as they are, unless pyproject.toml or ARGS='--upgrade-package NAME' move them.
+# The lock files list packages with their hashes: constraints.txt has all (for development), and each file in
+# requirements/ a part of them. Versions stay as they are, unless pyproject.toml or
+# ARGS='--upgrade-package NAME' changes them.
 COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command 'make lock' $(ARGS)
 ALL := --extra cpu --extra export --extra sandbox --extra review --extra dev
