@@ -1,26 +1,26 @@
 """Opens a bundle on a device and proves, before the first message, that it runs as asked."""
 
 import os
-from typing import Final
 
 import msgspec
 import numpy as np
 import structlog
 
-from engine.bundle import TOKENIZER, Bundle
+from engine.bundle import TOKENIZER, Bundle, Manifest
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.devices.choice import Choice, choose
-from engine.devices.device import Device, DeviceChoice, Graph, Ids, Output, PrecisionChoice
+from engine.devices.device import Device, Graph, Ids
 from engine.devices.onnxruntime import OnnxRuntimeDevice
 from engine.devices.openvino import OpenVinoDevice
 from engine.disguise.twice import TwiceReadingEngine
+from engine.disguise.variant import VERSION
 from engine.errors import BundleError, SettingsError
+from engine.identity import MAX_MESSAGE_TOKENS, ScoreIdentity, Windowing
 from engine.proof import prove
 from engine.reading.engines import PooledEngine, PromptedEngine
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
-
-MAX_MESSAGE_TOKENS: Final = 4096
+from engine.vocabulary import DeviceChoice, Output, PrecisionChoice
 
 log = structlog.get_logger()
 
@@ -40,7 +40,8 @@ def load_engine(
     Args:
         bundle: What to run; its manifest says in which reading.
         device: "auto" is OpenVINO where the CPU has bf16, else ONNX Runtime's CPU provider.
-        precision: "auto" is bf16 on openvino, fp32 elsewhere.
+        precision: "auto" is the one that the bundle's thresholds were fitted on where the device has it, else
+            bf16 on openvino and fp32 elsewhere.
         threads: Threads of a CPU device; 0 is one for each core this process may use.
         max_message_tokens: A longer message is read up to here, and said so (`Scores.truncated`).
         device_tokens: Upper bound on rows x padded length of one run.
@@ -52,52 +53,80 @@ def load_engine(
         BundleError: the graph or tokenizer is not what the manifest says.
         SettingsError: the bundle's windows do not fit into a run or into the model's context.
     """
-    pooled = bundle.manifest.reading == "pooled"
-    output: Output = "pooled" if pooled else "label_logits"
     reader = open_reader(
         bundle,
-        output,
+        _output(bundle.manifest),
         device=device,
         precision=precision,
         threads=threads,
         device_tokens=device_tokens,
         arena_bytes=arena_bytes,
     )
-    prefix, *suffixes = reader.prompt
-    window = bundle.windowing.whole
-    longest = window + (0 if pooled else max(map(len, suffixes)))
-    lead = len(reader.lead)
-    room = min(device_tokens - lead, bundle.manifest.source.context - len(prefix))
-    if longest > room:
-        raise SettingsError(
-            f"windows of {window} tokens take {longest} with their suffix, {room} fit: "
-            f"{'raise device_tokens' if room == device_tokens - lead else 'export it with a shorter prompt'}"
-        )
-    if max_message_tokens < 1:
-        raise SettingsError("max_message_tokens must be 1 or more")
-    blank = reader.prompt.blank
-    engine: Engine
-    if not pooled:
-        engine = PromptedEngine(bundle, reader, max_message_tokens, blank)
-    elif bundle.heads is not None and bundle.manifest.layer is not None:
-        engine = PooledEngine(bundle, bundle.heads, reader, max_message_tokens, blank)
-    else:
-        raise BundleError(
-            f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
-        )
-    prove(reader, bundle, output)
-    # Memory is taken, and too little of it noticed, now rather than at the first long message.
-    reader.rows([[blank] * longest])
-    reader.device.settle()
-    bundle.require_same()
+    engine = engine_on(reader, bundle, max_message_tokens)
     log.info(
         "engine_loaded",
         runs=engine.describe(),
         reading=engine.reading,
-        prefix_tokens=len(prefix),
+        prefix_tokens=len(reader.prompt.prefix),
         bundle=bundle.fingerprint[:12],
+        scored_by=engine.identity.name,
     )
-    return TwiceReadingEngine(engine, bundle.manifest.task.languages)
+    return engine
+
+
+def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESSAGE_TOKENS) -> Engine:
+    """The engine of a bundle whose graph `reader` has open, proven. Raises as `load_engine` does."""
+    manifest = bundle.manifest
+    longest = _longest(reader, bundle)
+    if max_message_tokens < 1:
+        raise SettingsError("max_message_tokens must be 1 or more")
+    lower = 0.0 if bundle.calibration is None else bundle.calibration.lower
+    identity = identity_of(manifest, bundle.windowing, lower, reader.device.precision, max_message_tokens)
+    engine: Engine
+    if manifest.reading == "prompted":
+        engine = PromptedEngine(identity, manifest.labels, reader)
+    elif bundle.heads is not None and manifest.layer is not None:
+        engine = PooledEngine(identity, bundle.heads, reader)
+    else:
+        raise BundleError(
+            f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
+        )
+    prove(reader, bundle, _output(manifest))
+    # Memory is taken, and too little of it noticed, now rather than at the first long message.
+    reader.rows([[reader.prompt.blank] * longest])
+    reader.device.settle()
+    bundle.require_same()
+    return TwiceReadingEngine(engine, manifest.task.languages)
+
+
+def identity_of(
+    manifest: Manifest, windowing: Windowing, lower: float, precision: str, max_message_tokens: int
+) -> ScoreIdentity:
+    """What the scores of an engine are scores of. The one place that says so: see `engine.identity`.
+
+    `lower` is the calibration's: no discount takes a message below it.
+    """
+    floor = lower if windowing.discount else 0.0
+    return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens)
+
+
+def _output(manifest: Manifest) -> Output:
+    return "pooled" if manifest.reading == "pooled" else "label_logits"
+
+
+def _longest(reader: Reader, bundle: Bundle) -> int:
+    """The longest row, in tokens. Raises SettingsError: it fits into no run, or not into the context."""
+    prefix, *suffixes = reader.prompt
+    window = bundle.windowing.whole
+    longest = window + (0 if bundle.manifest.reading == "pooled" else max(map(len, suffixes)))
+    within_run = reader.device_tokens - len(reader.lead)
+    room = min(within_run, bundle.manifest.source.context - len(prefix))
+    if longest > room:
+        raise SettingsError(
+            f"windows of {window} tokens take {longest} with their suffix, {room} fit: "
+            f"{'raise device_tokens' if room == within_run else 'export it with a shorter prompt'}"
+        )
+    return longest
 
 
 def open_reader(
@@ -111,7 +140,7 @@ def open_reader(
     arena_bytes: int | None = None,
 ) -> Reader:
     """Open one output of a bundle's graph, the prefix bound. `load_engine` says what the arguments mean."""
-    choice = choose(device, precision, bundle.manifest.precision)
+    choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
     manifest = bundle.manifest
     try_tokenizer(
         bundle.path / TOKENIZER, manifest.files.get(TOKENIZER, ""), msgspec.structs.astuple(manifest.prompt)

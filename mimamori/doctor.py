@@ -1,6 +1,6 @@
-"""Checks everything a worker needs, one after the other, and says what to do about each fault.
+"""Checks everything that a worker needs, one after the other, and says what to do about each fault.
 
-A check that fails never hides the next: all are tried, and what depends on a failed one is skipped.
+A failed check does not end the run: every other check is made, but for those that depend on it.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,9 @@ from typing import Literal
 import msgspec
 
 from engine.bundle import Bundle
+from engine.contract import Engine
 from engine.errors import FatalError
+from engine.identity import ScoreIdentity
 from worker.cache.redis_client import ping
 from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
@@ -29,8 +31,9 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding per check, as they are made."""
+    """Make the checks one by one, and yield the finding of each."""
     bundle: Bundle | None = None
+    engine: Engine | None = None
 
     def read_bundle() -> str:
         nonlocal bundle
@@ -38,17 +41,27 @@ def examine(settings: Settings) -> Iterator[Finding]:
         manifest = bundle.manifest
         depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
         what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
-        windowing = bundle.windowing
-        windows = f"above {windowing.whole} tokens in windows of {windowing.tokens}"
-        return f"{what}, {windows}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
+        return f"{what}, {bundle.windowing}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
+
+    def read_one(bundle: Bundle) -> str:
+        nonlocal engine
+        opened = open_engine(settings, bundle)
+        opened.read([SAMPLE])
+        engine = opened
+        return f"{engine.describe()}; a message was read; labels name its scores {engine.identity.name}"
 
     yield _try("bundle", read_bundle)
     if bundle is None:
         yield Finding("device", "skipped", "needs a bundle")
         yield Finding("policy", "skipped", "needs a bundle")
     else:
-        yield _try("device", lambda: _read_one(settings, bundle))
-        yield _try("policy", lambda: _thresholds(settings, bundle))
+        loaded = bundle
+        yield _try("device", lambda: read_one(loaded))
+        if engine is None:
+            yield Finding("policy", "skipped", "needs a device: thresholds hold only for what it scores")
+        else:
+            identity = engine.identity
+            yield _try("policy", lambda: _thresholds(settings, loaded, identity))
     url = settings.redis_url.get_secret_value()
     ways = [f"Kafka: {describe_kafka(settings.kafka)}"] + ([f"Redis: {describe_redis(url)}"] if url else [])
     yield Finding("transport", "well", "; ".join(ways))
@@ -64,13 +77,13 @@ def _try(check: str, look: Callable[[], str]) -> Finding:
         return Finding(check, "well", look())
     except FatalError as error:
         return Finding(check, "wrong", str(error))
-    except Exception as error:  # noqa: BLE001 - whatever it was, the next check must still be made
+    except Exception as error:  # noqa: BLE001 - whatever this one raised, the next check must be made
         fault = f"{type(error).__name__} at {where(error)}"
         return Finding(check, "wrong", f"a fault of Mimamori, please report it: {fault}")
 
 
 def _origin(settings: Settings) -> str:
-    """What the bundle's origin was held against."""
+    """How the bundle's origin was checked."""
     held = [
         "its fingerprint is the one allowed" if settings.bundle_fingerprint else "",
         f"signed by a key of {settings.bundle_public_key}" if settings.bundle_public_key else "",
@@ -80,14 +93,8 @@ def _origin(settings: Settings) -> str:
     )
 
 
-def _read_one(settings: Settings, bundle: Bundle) -> str:
-    engine = open_engine(settings, bundle)
-    engine.read([SAMPLE])
-    return f"{engine.describe()}; a message was read"
-
-
-def _thresholds(settings: Settings, bundle: Bundle) -> str:
-    policy = policy_of(settings, bundle)
+def _thresholds(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> str:
+    policy = policy_of(settings, bundle, scored_by)
     thresholds = policy.thresholds
     return (
         f"clear below {thresholds.lower:.3f}, at_risk from {thresholds.upper:.3f} "

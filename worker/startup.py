@@ -4,34 +4,25 @@ Fails at start, loudly: settings, the bundle and its checksums, the broker and i
 really runs, the transactional id.
 """
 
+import dataclasses
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 
 from engine.bundle import Bundle
 from engine.contract import Engine
-from engine.disguise.variant import VERSION as VARIANT
 from engine.errors import SettingsError
+from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
-from schemas.events import Message, Thresholds
-from schemas.topics import in_hand_topic, load_topics, topic_names
-from worker.app import App
-from worker.cache.score_cache import ScoreCache, open_cache
+from schemas.topics import load_topics
+from worker.assembly import Worker, assemble, open_producer
+from worker.cache.score_cache import open_cache
 from worker.errors import BrokerError
-from worker.kafka import Consumer, Producer, RebalanceListener
-from worker.kafka.consumer import KafkaConsumer
-from worker.kafka.in_hand_topic import KafkaInHandTopic
-from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import TopicState, read_topics
 from worker.settings import Settings
-from worker.stream.in_hand import InHand
-from worker.stream.intake import Intake
-from worker.stream.outcome import Outcomes
-from worker.stream.room import Room, batch_size, find_room
-from worker.stream.screener import Screener
+from worker.stream.room import find_room
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -39,27 +30,6 @@ log = structlog.get_logger()
 # A batch of thousands of records makes and drops tens of thousands of lists and tuples, none in a cycle. At
 # Python's default of 700 the collector looks through them over and over: a tenth of the throughput.
 COLLECT_EVERY = 100_000
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A worker that is ready to join its group."""
-
-    app: App
-    settings: Settings
-    producer: Producer
-
-    def run(self) -> None:
-        """Join the group and screen until `app.stop`. Raises FatalError."""
-        settings = self.settings
-        topic = topic_names(settings.topic_prefix)[Message]
-
-        def join(listener: RebalanceListener) -> Consumer:
-            return KafkaConsumer(
-                settings.client_config, settings.group, topic, listener, settings.group_protocol
-            )
-
-        self.app.run(join, self.producer)
 
 
 def start(settings: Settings) -> Worker:
@@ -78,12 +48,20 @@ def start(settings: Settings) -> Worker:
         engine=engine.describe(),
         bundle=bundle.fingerprint[:12],
         task=bundle.manifest.task.name,
+        scored_by=engine.identity.name,
     )
-    scored_by = f"{bundle.fingerprint}/{engine.precision}/variant {VARIANT}"
-    cache = open_cache(settings, scored_by, metrics)
-    app = assemble(settings, bundle, engine, cache, metrics, room)
-    config = {"batch.size": batch_size(room), **settings.client_config}
-    return Worker(app, settings, KafkaProducer(config, settings.transactional_id))
+    worker = assemble(
+        settings,
+        engine,
+        task=bundle.manifest.task,
+        fingerprint=bundle.fingerprint,
+        policy=policy_of(settings, bundle, engine.identity),
+        cache=open_cache(settings, engine.identity, metrics),
+        metrics=metrics,
+        room=room,
+    )
+    producer = open_producer(settings, room)  # opened now, so that an id that Kafka refuses fails the start
+    return dataclasses.replace(worker, producer_of=lambda: producer)
 
 
 def settle_memory() -> None:
@@ -115,45 +93,14 @@ def compacted_messages(topics: Sequence[TopicState]) -> str | None:
     return None
 
 
-def assemble(
-    settings: Settings,
-    bundle: Bundle,
-    engine: Engine,
-    cache: ScoreCache,
-    metrics: Metrics,
-    room: Room | None = None,
-) -> App:
-    """The three stations of one worker."""
-    policy = policy_of(settings, bundle)
-    manifest = bundle.manifest
-    task = manifest.task
-    outcomes = Outcomes(
-        settings, policy, task.name, task.level_names, manifest.reading, bundle.fingerprint, room or {}
-    )
-    in_hand = InHand(open_in_hand_topic(settings), metrics)
-    return App(
-        settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
-        Screener(engine, policy, cache),
-        outcomes,
-        in_hand,
-        metrics,
-    )
+def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:
+    """The thresholds in force for scores of `scored_by`: the settings', else the calibration's or the task's.
 
-
-def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
-    """Where the group's workers write down what is in the model's hands."""
-    return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))
-
-
-def policy_of(settings: Settings, bundle: Bundle) -> Policy:
-    """The thresholds in force: the settings' over the calibration's over the task's."""
-    task, fitted = bundle.manifest.task, bundle.thresholds
-    lower = fitted.lower if settings.lower is None else settings.lower
-    upper = fitted.upper if settings.upper is None else settings.upper
-    if lower > upper:
-        raise SettingsError(f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {lower} above upper {upper}")
-    thresholds = Thresholds(lower, upper, "settings")
+    Raises BundleError: they were fitted on other scores. SettingsError: they clear everything.
+    """
+    task = bundle.manifest.task
+    thresholds = bundle.thresholds_for(scored_by, settings.lower, settings.upper)
+    lower = thresholds.lower
     if would_clear_all(thresholds, bundle.highest):
         if not settings.allow_clear_all:
             raise SettingsError(
@@ -161,10 +108,9 @@ def policy_of(settings: Settings, bundle: Bundle) -> Policy:
                 "lower MIMAMORI_LOWER, or set MIMAMORI_ALLOW_CLEAR_ALL=true"
             )
         log.warning("everything_is_cleared", lower=lower, allowed_by="MIMAMORI_ALLOW_CLEAR_ALL")
-    overridden = (lower, upper) != (fitted.lower, fitted.upper)
     share = task.policy.quality_sample_share
     return Policy(
-        thresholds if overridden else fitted,
+        thresholds,
         share if settings.quality_sample_share is None else settings.quality_sample_share,
         frozenset(map(primary_language, task.languages)),
     )

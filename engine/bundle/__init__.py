@@ -4,16 +4,16 @@
     tokenizer.json                 read by `tokenizers`, without transformers
     bundle.json                    manifest.py: source, task, prompt, label tokens, checksums
     reference.npz                  what the original model answers to samples (reference.py)
-    heads.npz, calibration.json    once adapted: the linear heads and the thresholds
+    heads.npz, calibration.json    once adapted: the linear heads, the thresholds and what they were fitted on
     bundle.sig                     once signed (signature.py)
 
-The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file but the signature:
-it stands on every label and in every cache key. What bundle.json does not list is not opened. Nothing here
-imports a device library.
+The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file except the signature.
+It stands on every label. A file that bundle.json does not list is never opened. Nothing here imports a device
+library.
 """
 
 from engine.bundle.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
-from engine.bundle.calibration import CALIBRATION, PROMPTED, Calibration, Windowing
+from engine.bundle.calibration import CALIBRATION, Calibration
 from engine.bundle.heads import HEADS, Heads
 from engine.bundle.manifest import (
     FORMAT,
@@ -21,7 +21,6 @@ from engine.bundle.manifest import (
     LabelToken,
     Manifest,
     Prompt,
-    Reading,
     Source,
     read_manifest,
     write_manifest,
@@ -33,7 +32,6 @@ __all__ = [
     "HEADS",
     "MANIFEST",
     "MODEL",
-    "PROMPTED",
     "TOKENIZER",
     "WEIGHTS",
     "Bundle",
@@ -42,9 +40,7 @@ __all__ = [
     "LabelToken",
     "Manifest",
     "Prompt",
-    "Reading",
     "Source",
-    "Windowing",
     "read_manifest",
     "write_manifest",
 ]

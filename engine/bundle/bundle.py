@@ -6,7 +6,7 @@ from typing import Final, Self
 
 import msgspec
 
-from engine.bundle.calibration import CALIBRATION, LARGEST, PROMPTED, Calibration, Windowing, read_calibration
+from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, read_calibration
 from engine.bundle.files import (
     Seen,
     regular,
@@ -20,13 +20,14 @@ from engine.bundle.heads import HEADS, Heads, read_heads
 from engine.bundle.manifest import MANIFEST, Manifest, read_manifest
 from engine.bundle.reference import REFERENCE, Reference
 from engine.bundle.signature import SIGNATURE, Trust
-from engine.errors import BundleError
+from engine.errors import BundleError, SettingsError
+from engine.identity import PROMPTED, ScoreIdentity, Windowing, require_fitted
 from schemas.events import Thresholds
 
 MODEL: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"
 TOKENIZER: Final = "tokenizer.json"
-# Bytes that no real one reaches; the weights may be of any size, and are never held.
+# The size in bytes that no real file reaches. Weights have no limit, because they are never read into memory.
 _LARGEST: Final = {
     TOKENIZER: 64 << 20,
     MODEL: 16 << 20,
@@ -37,7 +38,7 @@ _LARGEST: Final = {
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A verified bundle."""
+    """A bundle whose files were all verified."""
 
     path: Path
     manifest: Manifest
@@ -47,32 +48,58 @@ class Bundle(msgspec.Struct, frozen=True):
     calibration: Calibration | None
     seen: dict[str, Seen] = {}
 
-    @property
-    def thresholds(self) -> Thresholds:
-        """The calibration's, or the task's defaults where there is none."""
-        if self.calibration is not None:
-            return Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
-        policy = self.manifest.task.policy
-        return Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
+    def thresholds_for(
+        self, scored_by: ScoreIdentity, lower: float | None = None, upper: float | None = None
+    ) -> Thresholds:
+        """The thresholds for scores of `scored_by`: given ones, else the calibration's or the task's.
+
+        A calibration's thresholds hold only for the scores that they were fitted on. The task's thresholds
+        were not fitted and hold for any scores, and so do given ones if both are given.
+
+        Raises BundleError: the calibration's thresholds would govern other scores. SettingsError: lower is
+        above upper.
+        """
+        if self.calibration is None:
+            policy = self.manifest.task.policy
+            fitted = Thresholds(policy.lower, policy.upper, "none: the task's default thresholds")
+        else:
+            if lower is None or upper is None:
+                require_fitted(self.calibration.fitted_on, scored_by, self.path / CALIBRATION)
+            fitted = Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
+        chosen = Thresholds(
+            fitted.lower if lower is None else lower, fitted.upper if upper is None else upper, "settings"
+        )
+        if chosen.lower > chosen.upper:
+            raise SettingsError(
+                f"MIMAMORI_LOWER and MIMAMORI_UPPER leave lower {chosen.lower} above upper {chosen.upper}"
+            )
+        own = None not in {lower, upper} or (chosen.lower, chosen.upper) != (fitted.lower, fitted.upper)
+        return chosen if own else fitted
 
     @property
     def windowing(self) -> Windowing:
-        """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
-        return PROMPTED if self.calibration is None else self.calibration.windowing
+        """How messages are cut: as when the thresholds were fitted, or the prompted reading's windows."""
+        return PROMPTED if self.calibration is None else self.calibration.fitted_on.windowing
+
+    @property
+    def fitted_precision(self) -> str | None:
+        """The precision of the scores that the thresholds were fitted on; None where they were not fitted."""
+        return None if self.calibration is None else self.calibration.fitted_on.precision
 
     @property
     def highest(self) -> float | None:
-        """The highest risk seen in an example or a reference text; None before a bundle is adapted."""
+        """The highest risk known of an example or a reference text; None before a bundle is adapted."""
         return None if self.calibration is None else _highest(self.calibration, self.reference)
 
     @classmethod
     def load(
         cls, path: Path, progress: Callable[[int], None] | None = None, trust: Trust | None = None
     ) -> Self:
-        """Read a bundle and check every file against its checksum; `progress` gets bytes read.
+        """Read a bundle and check every file against its checksum; `progress` gets the number of bytes read.
 
-        Raises BundleError: missing, altered, of another format, not what `trust` asks for, an adapted bundle
-        without its heads, or a folder that holds or a graph that reads what bundle.json does not list.
+        Raises BundleError: a file is missing or altered, the format is another one, the bundle is not what
+        `trust` asks for, an adapted bundle lacks its heads, or the folder holds or the graph reads a file
+        that bundle.json does not list.
         """
         manifest, fingerprint = read_manifest(path, trust)
         for name in (MODEL, TOKENIZER, REFERENCE):
@@ -98,7 +125,10 @@ class Bundle(msgspec.Struct, frozen=True):
         return bundle
 
     def require_same(self) -> None:
-        """Raise BundleError where a file was changed since it was checked. Call it when all are opened."""
+        """Raise BundleError where a file was changed since it was checked.
+
+        Call it when all files are open.
+        """
         require_same(self.path, self.seen)
 
 

@@ -6,6 +6,9 @@
     cuda       as stored                                      the gpu extra, a GPU
     auto       openvino where the CPU has bf16, else cpu
 
+Thresholds hold only for scores in the precision that they were fitted on. So "auto" is first of all that one,
+wherever the device has it: a bundle adapted in int8 runs in int8, and one adapted in fp32 in fp32.
+
 ONNX Runtime runs a graph in the precision it is stored in: fp32, or fp16 once `mimamori bundle halve` has
 made it so, for GPUs. On a CPU such a bundle is stored in fp16 and computed in fp32: a check, and slow.
 OpenVINO rounds by itself, from fp32.
@@ -15,8 +18,8 @@ from typing import NamedTuple
 
 from engine.devices import onnxruntime as onnxruntime_device
 from engine.devices import openvino as openvino_device
-from engine.devices.device import DeviceChoice, DeviceName, Precision, PrecisionChoice
 from engine.errors import DeviceError
+from engine.vocabulary import DeviceChoice, DeviceName, Precision, PrecisionChoice
 
 
 class Choice(NamedTuple):
@@ -26,17 +29,23 @@ class Choice(NamedTuple):
     precision: Precision
 
 
-def choose(device: DeviceChoice, precision: PrecisionChoice, stored: Precision = "fp32") -> Choice:
-    """Resolve `auto` for a bundle that is `stored` so; raise DeviceError where the wish cannot be had."""
+def choose(
+    device: DeviceChoice, precision: PrecisionChoice, stored: Precision = "fp32", fitted: str | None = None
+) -> Choice:
+    """Resolve `auto` for a bundle that is `stored` so, its thresholds `fitted` on scores in that precision.
+
+    Raises DeviceError: the wish cannot be had.
+    """
     if stored != "fp32" and device in {"auto", "openvino"}:
         raise DeviceError(
             f"the bundle stores {stored}, which is for GPUs: set device=cuda, or take the fp32 bundle it was "
             "made of"
         )
     if device == "auto":
-        device = "openvino" if "bf16" in openvino_device.precisions() else "cpu"
+        reasons = {"bf16", fitted} - {"fp32"}  # in fp32 both are as fast, and the CPU's own is plainer
+        device = "openvino" if reasons.intersection(openvino_device.precisions()) else "cpu"
     if device == "openvino":
-        return _openvino(precision)
+        return _openvino(precision, fitted)
     if device not in onnxruntime_device.devices():
         raise DeviceError(
             f"device {device} is not available: it needs the extra {'gpu' if device == 'cuda' else 'cpu'}"
@@ -50,11 +59,12 @@ def choose(device: DeviceChoice, precision: PrecisionChoice, stored: Precision =
     return Choice(device, stored)
 
 
-def _openvino(precision: PrecisionChoice) -> Choice:
+def _openvino(precision: PrecisionChoice, fitted: str | None) -> Choice:
     able = openvino_device.precisions()
     if not able:
         raise DeviceError("device openvino is not available: install the extra cpu, or set device=cpu")
-    wanted: Precision = "bf16" if precision == "auto" else precision
+    default: Precision = next((each for each in able if each == fitted), "bf16")
+    wanted = default if precision == "auto" else precision
     if wanted not in able:
         raise DeviceError(
             f"this CPU has no {wanted}, OpenVINO can run {', '.join(able)} here: "

@@ -4,8 +4,9 @@
     choose    layer and regularisation, by cross-validation          (heads.py)
     cut       the graph at the layer, checked against the full one   (cut.py)
     window    how long messages are read                             (windowing.py)
-    fit       risk and severity heads on all examples; calibration   (heads.py)
+    fit       risk and severity heads on all examples; calibration   (fit.py, heads.py)
     bound     thresholds with a stated bound on misses               (thresholds.py)
+    open      the result as a worker does: its thresholds hold for what it scores by
 
 The same examples on the same device give the same bundle; another device rounds otherwise. What is not
 guaranteed: that the examples are like the stream.
@@ -15,38 +16,27 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, Heads, Windowing, write_manifest
+from engine.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, write_manifest
+from engine.bundle.manifest import with_files
 from engine.bundle.reference import REFERENCE
-from engine.devices.device import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
-from engine.load import MAX_MESSAGE_TOKENS, open_reader
+from engine.identity import MAX_MESSAGE_TOKENS, Windowing
+from engine.load import engine_on, identity_of, open_reader
 from engine.proof import head_scores, prove
-from engine.reading.cutting import Cutter
-from engine.reading.engines import discounted, logit, sigmoid
 from engine.reading.reader import Reader
-from engine.task import Task
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.adapting.cut import cut_graph
-from export.adapting.heads import (
-    Array,
-    Chosen,
-    Ints,
-    Vectors,
-    choose,
-    fit_platt,
-    fit_risk,
-    fit_severity,
-    out_of_fold,
-    standard,
-)
-from export.adapting.thresholds import Bounds, conformal_bounds, needed
-from export.adapting.windowing import UNCUT, choose_windowing, read_windows
+from export.adapting.fit import Fitted, fit
+from export.adapting.heads import Ints, Vectors, choose, standard
+from export.adapting.thresholds import needed
+from export.adapting.windowing import UNCUT
 from export.building.staging import staged
 from export.examples import LabelledExample
 
@@ -139,25 +129,15 @@ def adapt(
                 "export the bundle again"
             )
         progress("choose the windows", 0, 1)
-        fitted = _fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task)
+        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task)
         progress("choose the windows", 1, 1)
-        rate = full.manifest.task.policy.tolerated_miss_rate
-        positives = int(labels.sum())
-        name = f"examples-{examples_digest(examples)}"
-        graded = sum(example.severity is not None for example in examples)
-        calibration = Calibration(
-            name,
-            *fitted.bounds,
-            rate,
-            len(labels),
-            positives,
-            fitted.windowing,
-            float(fitted.risks.max()),
-            graded,
-        )
-        fingerprint = _write(cut, fitted.heads, calibration)
-        prove(cut_reader, Bundle.load(folder), "pooled")
+        fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
+        # Opened as a worker opens it: what it scores by must be what the thresholds were fitted on.
+        written = Bundle.load(folder)
+        written.thresholds_for(engine_on(cut_reader, written).identity)
     risks, bounds = fitted.risks, fitted.bounds
+    rate = full.manifest.task.policy.tolerated_miss_rate
+    positives = int(labels.sum())
     progress("cut the graph", 1, 1)
     return AdaptReport(
         bundle=out,
@@ -168,7 +148,7 @@ def adapt(
         strength=chosen.strength,
         examples=len(labels),
         positives=positives,
-        graded=graded,
+        graded=_graded(examples),
         positives_needed=needed(rate),
         auc=float(roc_auc_score(labels, risks)),
         f1=float(f1_score(labels, risks >= 0.5)),  # noqa: PLR2004 - even odds
@@ -204,7 +184,7 @@ def _labels(examples: Sequence[LabelledExample]) -> Ints:
 
 
 def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
-    rows = Cutter(reader.tokenise, UNCUT, MAX_MESSAGE_TOKENS, reader.prompt.blank).cut(texts)
+    rows = reader.cutter(UNCUT).cut(texts)
     done = 0
 
     def count(read: int) -> None:
@@ -213,68 +193,6 @@ def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
         progress("read the examples", done, len(rows.tokens))
 
     return Vectors(reader.rows(rows.tokens, count), np.array([span.start for span in rows.spans], np.int64))
-
-
-class _Fitted(NamedTuple):
-    """The heads and what they were calibrated for. `risks` [N] are out-of-fold."""
-
-    heads: Heads
-    windowing: Windowing
-    risks: Array
-    bounds: Bounds
-
-
-def _fit(
-    reader: Reader,
-    vectors: Vectors,
-    chosen: Chosen,
-    labels: Ints,
-    examples: Sequence[LabelledExample],
-    task: Task,
-) -> _Fitted:
-    """Fit both heads on all examples, their thresholds on scores that were read as they will be.
-
-    The calibration goes into the risk head's weight and bias.
-    """
-    texts = [example.text for example in examples]
-    rate = task.policy.tolerated_miss_rate
-    means = vectors.means(vectors.layer(chosen.layer))
-    with threadpool_limits(1, "blas"):
-        platt = fit_platt(chosen.decisions, labels)
-        alone = platt.slope * chosen.decisions + platt.shift
-        lower = logit(conformal_bounds(sigmoid(alone), labels, rate).lower)
-        windowing = choose_windowing(reader, texts, means, labels, chosen.strength, platt, lower, rate)
-        read = read_windows(reader, texts, windowing)
-        windowed = Vectors(read.windows[:, np.newaxis].astype(np.float32), read.starts)
-        decisions = out_of_fold(windowed, 1, labels, chosen.strength)
-        risk = fit_risk(means, labels, chosen.strength)
-        platt = fit_platt(decisions, labels)
-        graded = [index for index, example in enumerate(examples) if example.severity is not None]
-        levels = [task.level_names.index(examples[index].severity or "") for index in graded]
-        z = (means[graded] - risk.mean) / risk.scale
-        severity = fit_severity(z, np.array(levels, np.int64), len(task.level_names), chosen.strength)
-    heads = Heads(
-        mean=risk.mean.astype(np.float32),
-        scale=risk.scale.astype(np.float32),
-        risk_weight=(platt.slope * risk.weight).astype(np.float32),
-        risk_bias=np.array(platt.slope * risk.bias + platt.shift, np.float32),
-        severity_weight=severity[0].astype(np.float32),
-        severity_bias=severity[1].astype(np.float32),
-    )
-    if not platt.slope > 0:
-        raise TaskError(
-            "heads fitted on these examples rank others no better than chance: check the labels, bring more"
-        )
-    risks = sigmoid(platt.slope * decisions + platt.shift)
-    lower = conformal_bounds(risks, labels, rate).lower
-    risks = np.array(
-        [
-            discounted(risk, count, windowing.discount, lower)
-            for risk, count in zip(risks.tolist(), read.counts.tolist(), strict=True)
-        ]
-    )
-    # A discount moves no risk across `lower`: the first bound is as it was.
-    return _Fitted(heads, windowing, risks, conformal_bounds(risks, labels, rate))
 
 
 def _cut(full: Bundle, layer: int, folder: Path) -> Bundle:
@@ -287,10 +205,29 @@ def _cut(full: Bundle, layer: int, folder: Path) -> Bundle:
     return Bundle(folder, manifest, "", reference, None, None)
 
 
-def _write(cut: Bundle, heads: Heads, calibration: Calibration) -> str:
+def _graded(examples: Sequence[LabelledExample]) -> int:
+    return sum(example.severity is not None for example in examples)
+
+
+def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], precision: str) -> str:
+    """Write heads, reference, calibration and manifest; returns the bundle's fingerprint."""
+    heads, bounds, windowing = fitted.heads, fitted.bounds, fitted.windowing
     kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
     kept.save(cut.path / REFERENCE)
     np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
+    calibration = Calibration(
+        name=f"examples-{examples_digest(examples)}",
+        lower=bounds.lower,
+        upper=bounds.upper,
+        tolerated_miss_rate=cut.manifest.task.policy.tolerated_miss_rate,
+        examples=len(examples),
+        positives=sum(example.at_risk for example in examples),
+        fitted_on=identity_of(
+            with_files(cut.path, cut.manifest), windowing, bounds.lower, precision, MAX_MESSAGE_TOKENS
+        ),
+        highest=float(fitted.risks.max()),
+        graded=_graded(examples),
+    )
     (cut.path / CALIBRATION).write_bytes(
         msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"
     )

@@ -13,9 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from engine.bundle import Windowing
-from engine.load import MAX_MESSAGE_TOKENS
-from engine.reading.cutting import Cutter
+from engine.identity import Windowing
 from engine.reading.reader import Reader
 from export.adapting.heads import Array, Ints, Linear, Platt, fit_risk
 
@@ -106,8 +104,8 @@ def long_texts(texts: Sequence[str], labels: Ints, halves: Ints) -> Made:
 
 
 def read_windows(reader: Reader, texts: Sequence[str], windowing: Windowing) -> Read:
-    """Read texts as an engine would."""
-    rows = Cutter(reader.tokenise, windowing, MAX_MESSAGE_TOKENS, reader.prompt.blank).cut(texts)
+    """Read texts as they stand, cut as an engine of this windowing would."""
+    rows = reader.cutter(windowing).cut(texts)
     starts = np.array([span.start for span in rows.spans], np.int64)
     return Read(reader.rows(rows.tokens).astype(np.float64), starts)
 

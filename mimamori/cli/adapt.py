@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 import typer
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from engine.bundle import Bundle, read_manifest
 from engine.errors import SettingsError
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.examples import read_examples
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
@@ -30,9 +31,12 @@ Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_defaul
 Examples = Annotated[
     Path, typer.Option(help="JSONL, CSV, TSV or Parquet: text, at_risk, and severity where one applies.")
 ]
-Device = Annotated[Literal["auto", "cpu", "openvino", "cuda"], typer.Option(help="Where to run.")]
+Device = Annotated[DeviceChoice, typer.Option(help="Where to run.")]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16", "int8"], typer.Option(help="In which precision.")
+    PrecisionChoice,
+    typer.Option(
+        help="In which precision; auto: the one that the thresholds were fitted on, if there is any."
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of a CPU device; 0 is one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead.")]
@@ -90,7 +94,9 @@ def evaluate_command(
 ) -> None:
     """Measure a bundle on labelled examples that it has not seen: misses, F1, AUC, severity.
 
-    MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, as for `mimamori run`.
+    As for `mimamori run`, MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, and
+    MIMAMORI_LOWER and MIMAMORI_UPPER take the place of its thresholds. Those hold only for scores in the
+    precision, and all else, that they were fitted on; others are refused.
 
     A CSV file of examples names its columns in the first line; id, language and note may stand beside:
 
@@ -111,17 +117,19 @@ def evaluate_command(
     from engine.load import load_engine
 
     configure_logs("console", logging.WARNING)  # the report says what runs
-    loaded = Bundle.load(bundle, trust=load_settings().trust)
+    settings = load_settings()
+    loaded = Bundle.load(bundle, trust=settings.trust)
     task = loaded.manifest.task
     labelled = read_examples(examples, task, separator, notice)
     engine = load_engine(loaded, device=device, precision=precision, threads=threads)
     with bars() as progress:
         report = evaluate(
             engine,
-            task,
-            loaded.thresholds,
+            loaded,
             labelled,
             lambda done, total: progress("read the examples", done, total),
+            lower=settings.lower,
+            upper=settings.upper,
         )
     _print(report, lambda made: _show_evaluated(made, task.level_names), as_json=as_json)
 
@@ -176,7 +184,7 @@ def _show_evaluated(report: Report, levels: tuple[str, ...]) -> None:
             "[yellow]The bundle was adapted on these very examples: the figures flatter. "
             "Evaluate on others.[/]"
         )
-    table = _table("read on", f"{report.runs}, {report.reading} reading")
+    table = _table("read on", f"{report.runs}, {report.reading} reading (scores: {report.scored_by})")
     table.add_row("examples", f"{report.examples}, {report.positives} at risk")
     table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
     table.add_row("calibration", report.thresholds.calibration)

@@ -6,12 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.bundle import Bundle, Reading, Windowing
+from engine.bundle import Bundle
 from engine.contract import Engine
+from engine.identity import Windowing
 from engine.load import load_engine, open_reader
 from export.adapting.adapt import adapt
 from export.examples import LabelledExample
 from mimamori.soak.canned_engine import CannedEngine
+from schemas.vocabulary import Reading
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 
 LEVELS = len(TASK.level_names)
@@ -112,7 +114,8 @@ def test_the_riskiest_window_of_a_long_message_counts(
     bundle = full
     if reading == "adapted":
         assert adapted.calibration is not None
-        calibration = msgspec.structs.replace(adapted.calibration, windowing=windowing)
+        fitted_on = msgspec.structs.replace(adapted.calibration.fitted_on, windowing=windowing)
+        calibration = msgspec.structs.replace(adapted.calibration, fitted_on=fitted_on)
         bundle = msgspec.structs.replace(adapted, calibration=calibration)
     engine = load_engine(bundle, device=device, precision="fp32", max_message_tokens=40)  # type: ignore[arg-type] # literals above
     text = "abcdefghijklmnopqrstuvwxyz 0123456789!"  # one token a byte: 38

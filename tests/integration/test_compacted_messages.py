@@ -40,7 +40,7 @@ class Compacted:
         self._bundle = write_tiny_bundle(folder / "bundle").path
         self._admin = AdminClient(self.config)
         names = schemas.topic_names(self.prefix)
-        self.topic = names[Message]
+        self.topic, self._labels = names[Message], names[Label]
         apply_topics(self.config, schemas.load_topics(self.prefix, replication_factor=1, partitions=1))
         # Closed segments alone are compacted: each batch closes the one before it.
         self._set(ResourceType.TOPIC, self.topic, **{"segment.ms": "1", "min.cleanable.dirty.ratio": "0.001"})
@@ -75,15 +75,17 @@ class Compacted:
         """Offsets that are left, read from the start."""
         reader = ck.Consumer({**self.config, "group.id": uuid.uuid4().hex, "enable.partition.eof": True})
         reader.assign([ck.TopicPartition(self.topic, 0, 0)])
-        offsets = []
+        offsets: list[int] = []
         while True:
             message = reader.poll(10)
             assert message is not None
-            if message.error():
-                assert message.error().code() == ck.KafkaError._PARTITION_EOF
+            if error := message.error():
+                assert error.code() == ck.KafkaError._PARTITION_EOF
                 reader.close()
                 return offsets
-            offsets.append(message.offset())
+            offset = message.offset()
+            assert offset is not None
+            offsets.append(offset)
 
     def compact(self) -> list[int]:
         """Let Kafka take what it may, and then no more; returns the offsets that are left."""
@@ -116,8 +118,13 @@ class Compacted:
     def outcomes(self) -> list[int]:
         """Read on; returns the offsets that have one, one each time."""
         for record in self._outcomes.poll():
-            kind = Label if record.topic.endswith("labels") else DeadLetter
-            self.seen.append(schemas.decode(kind, record.value or b"").origin.offset)
+            value = record.value or b""
+            event = (
+                schemas.decode(Label, value)
+                if record.topic == self._labels
+                else schemas.decode(DeadLetter, value)
+            )
+            self.seen.append(event.origin.offset)
         return self.seen
 
     def committed(self) -> int:

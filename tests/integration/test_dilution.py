@@ -8,10 +8,12 @@ import pytest
 
 from engine.bundle import Bundle
 from engine.contract import Engine
+from engine.errors import BundleError
 from engine.load import load_engine
 from engine.policy import verdict
 from export.adapting.windowing import UNCUT
 from mimamori.demo.stage import CONVERSATIONS
+from schemas.events import Thresholds
 
 AT_RISK = ("038", "041", "048", "063", "067", "076")
 FRIENDLY = ("001", "003", "005", "010", "013", "022", "025", "034", "036", "055", "058", "060", "072", "079")
@@ -34,22 +36,27 @@ def _among_friends() -> list[str]:
     return [" ".join([*friends[:7], text, *friends[7:]]) for text in _demo(AT_RISK)]
 
 
-def _verdicts(engine: Engine, bundle: Bundle, texts: list[str]) -> list[str]:
+def _verdicts(engine: Engine, thresholds: Thresholds, texts: list[str]) -> list[str]:
     scores = engine.read(texts)
     assert not any(each.truncated for each in scores)
-    return [verdict(each.risk, bundle.thresholds) for each in scores]
+    return [verdict(each.risk, thresholds) for each in scores]
 
 
 def test_small_talk_hides_nobody(bundle: Bundle) -> None:
     engine = load_engine(bundle)
-    assert "clear" not in _verdicts(engine, bundle, _demo(AT_RISK))
-    assert "clear" not in _verdicts(engine, bundle, _among_friends())
-    assert "at_risk" not in _verdicts(engine, bundle, [" ".join(_demo(FRIENDLY))])
+    thresholds = bundle.thresholds_for(engine.identity)
+    assert "clear" not in _verdicts(engine, thresholds, _demo(AT_RISK))
+    assert "clear" not in _verdicts(engine, thresholds, _among_friends())
+    assert "at_risk" not in _verdicts(engine, thresholds, [" ".join(_demo(FRIENDLY))])
 
 
 def test_windows_as_long_as_the_message_would_hide_them(bundle: Bundle) -> None:
     """The fault itself: were this not so, the test above would show nothing."""
     assert bundle.calibration is not None
-    whole = msgspec.structs.replace(bundle.calibration, windowing=UNCUT)
+    uncut = msgspec.structs.replace(bundle.calibration.fitted_on, windowing=UNCUT)
+    whole = msgspec.structs.replace(bundle.calibration, fitted_on=uncut)
     engine = load_engine(msgspec.structs.replace(bundle, calibration=whole))
-    assert _verdicts(engine, bundle, _among_friends()).count("clear") >= len(AT_RISK) // 2
+    with pytest.raises(BundleError, match="messages are read in windows of 256"):
+        bundle.thresholds_for(engine.identity)
+    thresholds = Thresholds(bundle.calibration.lower, bundle.calibration.upper, "of other windows")
+    assert _verdicts(engine, thresholds, _among_friends()).count("clear") >= len(AT_RISK) // 2

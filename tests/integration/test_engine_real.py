@@ -15,7 +15,6 @@ from export.building.recipe import shipped_recipe
 from export.evaluating.evaluate import evaluate
 from export.examples import read_examples, shipped_examples
 from export.exporting.half import halve
-from schemas.events import Thresholds
 
 TASK = load_task("stress")
 TEXTS = [
@@ -56,7 +55,7 @@ def test_a_disguised_message_is_not_cleared(adapted: Bundle) -> None:
     plain = TEXTS[1]
     disguised = ["\x00".join(plain), "\u202e" + plain[::-1] + "\u202c"]
     (alone,) = engine.read([plain])
-    assert alone.risk > adapted.thresholds.lower
+    assert alone.risk > adapted.thresholds_for(engine.identity).lower
     for scores in engine.read(disguised):
         assert scores.risk > alone.risk - 0.01
         assert scores.windows > alone.windows  # read twice
@@ -97,9 +96,8 @@ def test_devices_agree_on_every_layer(full: Bundle) -> None:
 def test_adapted_on_the_shipped_examples_it_judges_others(adapted: Bundle) -> None:
     assert adapted.calibration is not None
     assert (adapted.path / "model.onnx.data").stat().st_size < 350e6  # the upper layers are gone
-    thresholds = Thresholds(adapted.calibration.lower, adapted.calibration.upper, adapted.calibration.name)
     held_out = read_examples(SHIPPED / "stress.heldout.jsonl", TASK)
-    report = evaluate(load_engine(adapted, device="cpu"), TASK, thresholds, held_out)
+    report = evaluate(load_engine(adapted, device="cpu"), adapted, held_out)
     assert not report.seen_at_adapt
     assert report.auc is not None
     assert report.auc > 0.9

@@ -19,7 +19,6 @@ from export.evaluating.evaluate import evaluate
 from export.examples import LabelledExample
 from mimamori.cli import adapt as commands
 from mimamori.soak.canned_engine import CannedEngine
-from schemas.events import Thresholds
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
 
 LEVELS = TASK.level_names
@@ -67,15 +66,17 @@ def test_the_calibration_says_where_it_comes_from(full: Bundle, tmp_path: Path) 
     assert calibration.tolerated_miss_rate == TASK.policy.tolerated_miss_rate
 
 
-def test_a_calibration_without_windows_is_adapted_again(full: Bundle, tmp_path: Path) -> None:
-    """Bundles of before: their thresholds were fitted on scores that nobody reads any more."""
+def test_a_calibration_that_does_not_say_what_it_was_fitted_on_is_adapted_again(
+    full: Bundle, tmp_path: Path
+) -> None:
+    """Bundles of before kept the windows, and not the precision."""
     _adapt(full, tmp_path / "out")
     path = tmp_path / "out" / CALIBRATION
     before = json.loads(path.read_bytes())
-    assert before.pop("windowing")["sentences"]
+    before["windowing"] = before.pop("fitted_on")["windowing"]
     path.write_text(json.dumps(before))
     write_manifest(tmp_path / "out", Bundle.load(full.path).manifest)
-    with pytest.raises(BundleError, match=r"windowing.*run `mimamori adapt` again"):
+    with pytest.raises(BundleError, match=r"calibration\.json.*run `mimamori adapt` again"):
         Bundle.load(tmp_path / "out")
 
 
@@ -88,7 +89,7 @@ def test_windows_that_cut_nothing_are_no_calibration(
     _adapt(full, tmp_path / "out")
     path = tmp_path / "out" / CALIBRATION
     calibration = json.loads(path.read_bytes())
-    calibration["windowing"] |= {"tokens": 12, "overlap": 6} | change
+    calibration["fitted_on"]["windowing"] |= {"tokens": 12, "overlap": 6} | change
     path.write_text(json.dumps(calibration))
     write_manifest(tmp_path / "out", read_manifest(tmp_path / "out")[0])
     with pytest.raises(BundleError, match="run `mimamori adapt` again"):
@@ -153,11 +154,11 @@ def test_a_cut_graph_cannot_be_cut(full: Bundle, tmp_path: Path) -> None:
         cut_graph(tmp_path, 1, again)
 
 
-def test_evaluation_counts_what_the_policy_would_do() -> None:
+def test_evaluation_counts_what_the_policy_would_do(full: Bundle) -> None:
     engine = CannedEngine(levels=3)
     texts = [f"message {n}" for n in range(300)]
     examples = [LabelledExample(text=text, at_risk=n % 3 == 0) for n, text in enumerate(texts)]
-    report = evaluate(engine, TASK, Thresholds(0.3, 0.7, "test"), examples)
+    report = evaluate(engine, full, examples, lower=0.3, upper=0.7)
     risks = np.array([scores.risk for scores in engine.read(texts)])
     at_risk = np.arange(300) % 3 == 0
     assert report.confusion[1][0] == int((risks[at_risk] < 0.3).sum())
@@ -168,7 +169,7 @@ def test_evaluation_counts_what_the_policy_would_do() -> None:
 
 
 def test_evaluation_of_severity(full: Bundle) -> None:
-    report = evaluate(load_engine(full, device="cpu"), TASK, Thresholds(0.3, 0.7, "test"), EXAMPLES)
+    report = evaluate(load_engine(full, device="cpu"), full, EXAMPLES)
     assert report.severity is not None
     assert report.severity.examples == 10
     assert sum(map(sum, report.severity.confusion)) == 10
@@ -177,22 +178,20 @@ def test_evaluation_of_severity(full: Bundle) -> None:
 def test_evaluation_on_the_examples_of_adapt_says_so(full: Bundle, tmp_path: Path) -> None:
     _adapt(full, tmp_path / "out")
     bundle = Bundle.load(tmp_path / "out")
-    assert bundle.calibration is not None
-    thresholds = Thresholds(bundle.calibration.lower, bundle.calibration.upper, bundle.calibration.name)
     engine = load_engine(bundle, device="cpu")
-    assert evaluate(engine, TASK, thresholds, EXAMPLES[::-1]).seen_at_adapt
-    assert not evaluate(engine, TASK, thresholds, HELD_OUT).seen_at_adapt
+    assert evaluate(engine, bundle, EXAMPLES[::-1]).seen_at_adapt
+    assert not evaluate(engine, bundle, HELD_OUT).seen_at_adapt
 
 
-def test_evaluation_of_one_class_only_has_no_auc() -> None:
-    report = evaluate(CannedEngine(), TASK, Thresholds(0.3, 0.7, "test"), HELD_OUT[:1])
+def test_evaluation_of_one_class_only_has_no_auc(full: Bundle) -> None:
+    report = evaluate(CannedEngine(), full, HELD_OUT[:1])
     assert report.auc is None
     assert report.alarm_rate is None
 
 
-def test_evaluation_of_nothing_is_refused() -> None:
+def test_evaluation_of_nothing_is_refused(full: Bundle) -> None:
     with pytest.raises(TaskError, match="no labelled examples"):
-        evaluate(CannedEngine(), TASK, Thresholds(0.3, 0.7, "test"), [])
+        evaluate(CannedEngine(), full, [])
 
 
 @pytest.fixture

@@ -4,11 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from engine.bundle import CALIBRATION, HEADS, MANIFEST, Bundle, Manifest, read_manifest, write_manifest
 from engine.errors import BundleError
+from mimamori.soak.canned_engine import CannedEngine
+from schemas.events import Thresholds
 from tests.fakes.tiny_bundle import HIDDEN, write_tiny_bundle
 
 
@@ -26,7 +29,7 @@ def test_what_was_written_is_read_back(path: Path) -> None:
     bundle = Bundle.load(path)
     assert bundle.manifest.task.name == "tiny"
     assert len(bundle.fingerprint) == 64
-    assert bundle.thresholds.calibration.startswith("none")
+    assert bundle.thresholds_for(CannedEngine().identity).calibration.startswith("none")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json"])
@@ -72,8 +75,8 @@ def adapted(path: Path, **arrays: np.ndarray) -> None:
     }
     np.savez(path / HEADS, **{name: np.ones(shape, np.float32) for name, shape in shapes.items()} | arrays)
     calibration: dict[str, object] = {"name": "test", "lower": 0.2, "upper": 0.8, "tolerated_miss_rate": 0.1}
-    windows = {"tokens": 48, "overlap": 8, "whole": 48, "sentences": True}
-    calibration |= {"examples": 10, "positives": 5, "windowing": windows}
+    fitted_on = msgspec.to_builtins(CannedEngine().identity)
+    calibration |= {"examples": 10, "positives": 5, "fitted_on": fitted_on}
     (path / CALIBRATION).write_text(json.dumps(calibration))
     manifest, _ = read_manifest(path)
     write_manifest(path, manifest)
@@ -83,8 +86,8 @@ def test_an_adapted_bundle_brings_its_heads_and_thresholds(path: Path) -> None:
     adapted(path)
     bundle = Bundle.load(path)
     assert bundle.heads is not None
-    assert (bundle.thresholds.lower, bundle.thresholds.upper) == (0.2, 0.8)
-    assert bundle.thresholds.calibration == "test"
+    assert bundle.calibration is not None
+    assert bundle.thresholds_for(bundle.calibration.fitted_on) == Thresholds(0.2, 0.8, "test")
 
 
 def test_heads_of_another_shape_are_refused(path: Path) -> None:

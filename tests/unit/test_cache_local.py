@@ -4,6 +4,7 @@ import pytest
 
 from engine.errors import SettingsError
 from engine.scores import Scores
+from mimamori.soak.canned_engine import CannedEngine
 from worker.cache.score_cache import LocalCache, NoCache, RedisCache, ScoreCache, open_cache
 from worker.settings import Settings
 from worker.telemetry.metrics import Metrics
@@ -32,7 +33,7 @@ def test_hits_and_misses_are_told() -> None:
 
 
 def open_with(**settings: object) -> ScoreCache:
-    return open_cache(Settings(**settings), "fingerprint", Metrics())  # type: ignore[arg-type] # pydantic checks them
+    return open_cache(Settings(**settings), CannedEngine().identity, Metrics())  # type: ignore[arg-type] # pydantic checks them
 
 
 def test_the_settings_choose_the_cache() -> None:
@@ -48,7 +49,7 @@ def test_the_settings_choose_the_cache() -> None:
 def test_lookups_and_errors_reach_the_metrics() -> None:
     metrics = Metrics()
     settings = Settings(redis_url="redis://127.0.0.1:1", cache_secret="x" * 16)
-    cache = open_cache(settings, "fingerprint", metrics)
+    cache = open_cache(settings, CannedEngine().identity, metrics)
     cache.store(["a"], [SCORES])
     cache.lookup(["a", "b"])
 

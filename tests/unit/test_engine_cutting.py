@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.bundle import Windowing
+from engine.identity import Windowing
 from engine.reading.cutting import Cutter, Rows, joined
 from engine.reading.engines import discounted, logit
 

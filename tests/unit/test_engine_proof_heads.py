@@ -152,20 +152,26 @@ def test_a_threshold_that_is_no_number_is_refused(text: str, adapted: Bundle, tm
 
 def test_settings_that_would_clear_everything_are_refused_unless_forced_by_name(adapted: Bundle) -> None:
     assert adapted.highest is not None
+    assert adapted.calibration is not None
+    scored_by = adapted.calibration.fitted_on
     for lower in (1.0, (1.0 + adapted.highest) / 2):
         with pytest.raises(SettingsError, match="MIMAMORI_ALLOW_CLEAR_ALL=true"):
-            policy_of(settings(lower=lower, upper=1), adapted)
-    forced = policy_of(settings(lower=1, upper=1, allow_clear_all=True), adapted)
+            policy_of(settings(lower=lower, upper=1), adapted, scored_by)
+    forced = policy_of(settings(lower=1, upper=1, allow_clear_all=True), adapted, scored_by)
     assert forced.verdict(0.999) == "clear"
-    assert policy_of(settings(lower=adapted.highest, upper=1), adapted).thresholds.lower == adapted.highest
+    assert (
+        policy_of(settings(lower=adapted.highest, upper=1), adapted, scored_by).thresholds.lower
+        == adapted.highest
+    )
 
 
 def test_settings_alone_would_clear_everything(tmp_path: Path) -> None:
     """Nothing is known of the scores of a bundle that was not adapted, except that none is above 1."""
     full = write_tiny_bundle(tmp_path / "full")
+    scored_by = load_engine(full, device="cpu").identity
     with pytest.raises(SettingsError, match="MIMAMORI_ALLOW_CLEAR_ALL"):
-        policy_of(settings(lower=1, upper=1), full)
-    assert policy_of(settings(lower=0.99, upper=1), full).thresholds.lower == 0.99
+        policy_of(settings(lower=1, upper=1), full, scored_by)
+    assert policy_of(settings(lower=0.99, upper=1), full, scored_by).thresholds.lower == 0.99
 
 
 @pytest.mark.parametrize("name", ["lower", "upper", "quality_sample_share"])

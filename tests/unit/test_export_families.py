@@ -11,8 +11,9 @@ import pytest
 import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
 
-from engine.bundle import MODEL, Windowing
+from engine.bundle import MODEL
 from engine.errors import SettingsError
+from engine.identity import Windowing
 from engine.load import load_engine
 from export.errors import ExportError
 from export.exporting import attention, graph

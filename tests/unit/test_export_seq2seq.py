@@ -100,7 +100,7 @@ def test_it_is_evaluated_and_cannot_be_adapted(bundle: Bundle, tmp_path: Path) -
     examples = [
         LabelledExample(f"message {n}", n % 2 == 0, severity="high" if n % 2 else "low") for n in range(12)
     ]
-    report = evaluate(load_engine(bundle, device="cpu"), TASK, bundle.thresholds, examples)
+    report = evaluate(load_engine(bundle, device="cpu"), bundle, examples)
     assert (report.reading, report.examples) == ("prompted", 12)
     assert report.severity is not None
     with pytest.raises(BundleError, match="has the prompted reading only"):

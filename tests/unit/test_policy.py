@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.bundle import PROMPTED, Bundle, Calibration
+from engine.bundle import Bundle, Calibration
 from engine.errors import SettingsError
 from engine.policy import Policy, expected_severity, primary_language, priority, verdict
 from engine.scores import Scores
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from tests.fakes.worker_app import settings
@@ -147,16 +148,18 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_thresholds_come_from_settings_over_calibration_over_task(bundle: Bundle) -> None:
-    fitted = Calibration("fitted on 50", 0.1, 0.6, 0.1, 50, 25, PROMPTED)
+    scored_by = CannedEngine().identity
+    fitted = Calibration("fitted on 50", 0.1, 0.6, 0.1, 50, 25, scored_by)
     adapted = msgspec.structs.replace(bundle, calibration=fitted)
-    assert policy_of(settings(), bundle).thresholds == Thresholds(
+    assert policy_of(settings(), bundle, scored_by).thresholds == Thresholds(
         0.3, 0.7, "none: the task's default thresholds"
     )
-    assert policy_of(settings(), adapted).thresholds == Thresholds(0.1, 0.6, "fitted on 50")
-    assert policy_of(settings(lower=0.05), adapted).thresholds == Thresholds(0.05, 0.6, "settings")
+    assert policy_of(settings(), adapted, scored_by).thresholds == Thresholds(0.1, 0.6, "fitted on 50")
+    assert policy_of(settings(lower=0.05), adapted, scored_by).thresholds == Thresholds(0.05, 0.6, "settings")
     assert (
-        policy_of(settings(), bundle).quality_sample_share == bundle.manifest.task.policy.quality_sample_share
+        policy_of(settings(), bundle, scored_by).quality_sample_share
+        == bundle.manifest.task.policy.quality_sample_share
     )
-    assert policy_of(settings(quality_sample_share=0.0), bundle).quality_sample_share == 0.0
+    assert policy_of(settings(quality_sample_share=0.0), bundle, scored_by).quality_sample_share == 0.0
     with pytest.raises(SettingsError, match="MIMAMORI_LOWER"):
-        policy_of(settings(lower=0.9), adapted)
+        policy_of(settings(lower=0.9), adapted, scored_by)

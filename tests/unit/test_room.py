@@ -69,7 +69,7 @@ def test_the_largest_outcomes_a_message_can_cause_fit_the_smallest_topics() -> N
     record = Record("t" * 249, 2**31 - 1, 2**63 - 1, b"k" * 4096, value)
     room: dict[type[Event], int] = dict.fromkeys((Label, ReviewCase, DeadLetter), MOST)
     levels = tuple(f"level-{n}" for n in range(9))
-    outcomes = Outcomes(settings(), POLICY, "stress", levels, "pooled", "f" * 64, room)
+    outcomes = Outcomes(settings(), POLICY, "stress", levels, "pooled", "f" * 64, "canned", room)
     scored = Entry(record, decode(value, "stress", 100_000), scores=Scores(0.9, (1 / 9,) * 9, 16, True))
     refused = Entry(record, rejection=RecordError("unreadable_record", "a reason"))
     for _, outbound in outcomes.of([scored, refused]):

@@ -19,14 +19,14 @@ SEAL_BYTES: Final = 16
 FORMAT: Final = b"2"  # of a value: raised with every change of Scores, so that no older value is ever read
 
 
-def cache_key(secret: bytes, fingerprint: str, text: str) -> bytes:
-    """HMAC-SHA256 of the text as the model reads it, under a secret, for one bundle.
+def cache_key(secret: bytes, scored_by: str, text: str) -> bytes:
+    """HMAC-SHA256 of the text as the model reads it, under a secret, for the scores of one identity.
 
     The text is not normalised, not even to NFC: most tokenizers give a composed and a decomposed "é"
     different tokens, so their scores differ, and a shared entry would make a label depend on which came
-    first. `fingerprint` must name everything that changes scores. Source: RFC 2104.
+    first. `scored_by` is the identity's digest: everything else that changes scores. Source: RFC 2104.
     """
-    message = FORMAT + b"key\0" + fingerprint.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
+    message = FORMAT + b"key\0" + scored_by.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
     return PREFIX + hmac.digest(secret, message, hashlib.sha256)
 
 

@@ -13,14 +13,15 @@ from types import MappingProxyType
 
 import schemas
 from engine.policy import Policy, Ruling
-from schemas.events import DeadLetter, Label, Message, Reading, ReviewCase, Severity
+from schemas.events import DeadLetter, Label, Message, ReviewCase, Severity
 from schemas.topics import topic_names
+from schemas.vocabulary import Reading
 from worker.errors import RecordError
 from worker.kafka.record import Outbound, Record
 from worker.settings import Settings
 from worker.stream.batch import Entry
 from worker.stream.room import Room, encode_within
-from worker.stream.unread import UNREAD, unread_case
+from worker.stream.unread import unread_case
 
 Outcome = Label | ReviewCase | DeadLetter
 
@@ -39,9 +40,13 @@ class Outcomes:
         levels: tuple[str, ...],
         reading: Reading,
         fingerprint: str,
+        scored_by: str,
         room: Room = MappingProxyType({}),
     ) -> None:
-        """`room`: how large each kind of outcome may be; any size where it does not say."""
+        """`fingerprint` is the bundle's, `scored_by` the name of its scores' identity.
+
+        `room`: how large each kind of outcome may be; any size where it does not say.
+        """
         self._settings = settings
         self._room = room
         self._policy = policy
@@ -49,6 +54,7 @@ class Outcomes:
         self._levels = levels
         self._reading: Reading = reading
         self._fingerprint = fingerprint
+        self._scored_by = scored_by
         self._topics = topic_names(settings.topic_prefix)
         # Remembered: a text that comes again has the severity it had.
         self._severity = lru_cache(maxsize=SEVERITIES)(partial(_severity, levels))
@@ -67,8 +73,8 @@ class Outcomes:
                     dead_letter,
                     self._outbound(dead_letter, _partition_key(record, dead_letter.id), record),
                 )
-                if dead_letter.reason in UNREAD:
-                    unread = unread_case(dead_letter, record, self._task, with_text=self._settings.case_text)
+                unread = unread_case(dead_letter, record, self._task, with_text=self._settings.case_text)
+                if unread is not None:
                     yield unread, self._outbound(unread, unread.id.encode(), record)
                 continue
             if message is None or scores is None:
@@ -92,6 +98,7 @@ class Outcomes:
                 truncated=scores.truncated,
                 cached=entry.cached,
                 screened_at=now,
+                scored_by=self._scored_by,
             )
             yield label, self._outbound(label, _partition_key(record, message.id), record)
             if ruling.needs_review:

@@ -1,0 +1,101 @@
+"""Fits heads and thresholds at the chosen layer, on scores that are read as the engine will read them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from engine.bundle import Heads
+from engine.disguise.variant import vary
+from engine.errors import TaskError
+from engine.identity import Windowing
+from engine.reading.engines import discounted, logit, sigmoid
+from engine.reading.reader import Reader
+from engine.task import Task
+from export.adapting.heads import (
+    Array,
+    Chosen,
+    Ints,
+    Vectors,
+    fit_platt,
+    fit_risk,
+    fit_severity,
+    out_of_fold,
+)
+from export.adapting.thresholds import Bounds, conformal_bounds
+from export.adapting.windowing import choose_windowing, read_windows
+from export.examples import LabelledExample
+
+
+class Fitted(NamedTuple):
+    """The heads and what they were calibrated for. `risks` [N] are out-of-fold."""
+
+    heads: Heads
+    windowing: Windowing
+    risks: Array
+    bounds: Bounds
+
+
+def fit(
+    reader: Reader,
+    vectors: Vectors,
+    chosen: Chosen,
+    labels: Ints,
+    examples: Sequence[LabelledExample],
+    task: Task,
+) -> Fitted:
+    """Fit both heads on all examples, their thresholds on scores that were read as they will be.
+
+    So a disguised text is read twice, as the engine does (`engine.disguise.twice`). The calibration goes into
+    the risk head's weight and bias.
+    """
+    texts = [example.text for example in examples]
+    rate = task.policy.tolerated_miss_rate
+    means = vectors.means(vectors.layer(chosen.layer))
+    with threadpool_limits(1, "blas"):
+        platt = fit_platt(chosen.decisions, labels)
+        alone = platt.slope * chosen.decisions + platt.shift
+        lower = logit(conformal_bounds(sigmoid(alone), labels, rate).lower)
+        windowing = choose_windowing(reader, texts, means, labels, chosen.strength, platt, lower, rate)
+        variants = [(owner, varied.text) for owner, varied in enumerate(map(vary, texts)) if varied.text]
+        owners = np.array([*range(len(texts)), *(owner for owner, _ in variants)], np.int64)
+        read = read_windows(reader, [*texts, *(variant for _, variant in variants)], windowing)
+        windowed = Vectors(read.windows[:, np.newaxis].astype(np.float32), read.starts)
+        decisions = out_of_fold(windowed, 1, labels, chosen.strength, owners)
+        risk = fit_risk(means, labels, chosen.strength)
+        platt = fit_platt(_highest(decisions, owners), labels)
+        graded = [index for index, example in enumerate(examples) if example.severity is not None]
+        levels = [task.level_names.index(examples[index].severity or "") for index in graded]
+        z = (means[graded] - risk.mean) / risk.scale
+        severity = fit_severity(z, np.array(levels, np.int64), len(task.level_names), chosen.strength)
+    heads = Heads(
+        mean=risk.mean.astype(np.float32),
+        scale=risk.scale.astype(np.float32),
+        risk_weight=(platt.slope * risk.weight).astype(np.float32),
+        risk_bias=np.array(platt.slope * risk.bias + platt.shift, np.float32),
+        severity_weight=severity[0].astype(np.float32),
+        severity_bias=severity[1].astype(np.float32),
+    )
+    if not platt.slope > 0:
+        raise TaskError(
+            "heads fitted on these examples rank others no better than chance: check the labels, bring more"
+        )
+    each = sigmoid(platt.slope * decisions + platt.shift)
+    lower = conformal_bounds(_highest(each, owners), labels, rate).lower
+    each = np.array(
+        [
+            discounted(risk, count, windowing.discount, lower)
+            for risk, count in zip(each.tolist(), read.counts.tolist(), strict=True)
+        ]
+    )
+    # A discount moves no risk across `lower`: the first bound is as it was.
+    risks = _highest(each, owners)
+    return Fitted(heads, windowing, risks, conformal_bounds(risks, labels, rate))
+
+
+def _highest(values: Array, owners: Ints) -> Array:
+    """The riskier of an example's readings [N]: of its text as it stands, and of what a disguise hides."""
+    highest = np.full(int(owners.max()) + 1, -np.inf)
+    np.maximum.at(highest, owners, values)
+    return highest
