@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.bundle import Bundle, read_manifest
-from engine.errors import SettingsError
+from engine.errors import extra_for
 from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.examples import read_examples
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
-from worker.settings import load_settings
+from worker.settings_source import load_settings
 from worker.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
@@ -42,10 +43,25 @@ Threads = Annotated[int, typer.Option(min=0, help="Threads of a CPU device; 0 is
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead.")]
 
 
+_FILES = """
+A CSV file of examples names its columns in the first line; id, language and note may stand beside:
+
+    text,at_risk,severity
+
+    "Nice flat, is there a cellar?",no,
+
+    "I am abroad, wire the deposit",yes,asking
+
+The same in JSONL:
+
+    {"text": "Nice flat, is there a cellar?", "at_risk": false}
+"""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("adapt", rich_help_panel="Model")(adapt_command)
-    app.command("evaluate", rich_help_panel="Model")(evaluate_command)
+    for name, command in (("adapt", adapt_command), ("evaluate", evaluate_command)):
+        app.command(name, help=f"{inspect.getdoc(command)}\n{_FILES}", rich_help_panel="Model")(command)
 
 
 def adapt_command(
@@ -58,24 +74,9 @@ def adapt_command(
     as_json: Json = False,
     separator: SeparatorOption = None,
 ) -> None:
-    """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
-
-    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
-
-        text,at_risk,severity
-
-        "Nice flat, is there a cellar?",no,
-
-        "I am abroad, wire the deposit",yes,asking
-
-    The same in JSONL:
-
-        {"text": "Nice flat, is there a cellar?", "at_risk": false}
-    """
-    try:
+    """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds."""
+    with extra_for("adapting", "adapt,cpu"):
         from export.adapting.adapt import adapt
-    except ModuleNotFoundError as error:
-        raise _without(error) from None
     manifest, _ = read_manifest(bundle)
     labelled = read_examples(examples, manifest.task, separator, notice)
     with bars() as progress:
@@ -97,23 +98,9 @@ def evaluate_command(
     As for `mimamori run`, MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, and
     MIMAMORI_LOWER and MIMAMORI_UPPER take the place of its thresholds. Those hold only for scores in the
     precision, and all else, that they were fitted on; others are refused.
-
-    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
-
-        text,at_risk,severity
-
-        "Nice flat, is there a cellar?",no,
-
-        "I am abroad, wire the deposit",yes,asking
-
-    The same in JSONL:
-
-        {"text": "Nice flat, is there a cellar?", "at_risk": false}
     """
-    try:
+    with extra_for("evaluating", "adapt,cpu"):
         from export.evaluating.evaluate import evaluate
-    except ModuleNotFoundError as error:
-        raise _without(error) from None
     from engine.load import load_engine
 
     configure_logs("console", logging.WARNING)  # the report says what runs
@@ -132,10 +119,6 @@ def evaluate_command(
             upper=settings.upper,
         )
     _print(report, lambda made: _show_evaluated(made, task.level_names), as_json=as_json)
-
-
-def _without(error: ModuleNotFoundError) -> SettingsError:
-    return SettingsError(f"this command needs {error.name}: pip install 'mimamori[adapt,cpu]'")
 
 
 def _print(report: R, show: Callable[[R], None], *, as_json: bool) -> None:

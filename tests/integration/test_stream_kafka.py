@@ -18,7 +18,7 @@ import pytest
 import schemas
 from mimamori import process
 from schemas.events import Label, Message
-from tests.contract.test_broker_contract import Listener
+from tests.fakes.brokers import Listener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.reader import Reader
 from worker.kafka.record import Partition
