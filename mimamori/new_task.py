@@ -4,7 +4,8 @@
     NAME.examples.jsonl    labelled examples that `mimamori adapt` fits to
     NAME.heldout.jsonl     others, by another hand, that `mimamori evaluate` measures on
 
-They load at once. A text that begins with REPLACE is still to be written: docs/tasks.md says what is good.
+They load at once. A text that begins with REPLACE is still to be written: docs/how-to/write-a-task.md says
+what is good.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ ROWS: Final = {"examples": 12, "heldout": 6}
 FEWEST: Final = 10  # `mimamori adapt` needs as many
 
 YAML: Final = """\
-# What this task looks for, in one sentence; docs/tasks.md explains every field.
+# What this task looks for, in one sentence; docs/how-to/write-a-task.md explains every field.
 name: {name}
 description: REPLACE with one sentence that says what is noticed, and for whom.
 languages: [en]

@@ -1,4 +1,4 @@
-"""`mimamori task new|check`: the files of a task of one's own. docs/tasks.md says what belongs into them."""
+"""`mimamori task new|check`: the files of your own task. docs/how-to/write-a-task.md explains them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +27,7 @@ def new_command(
     for path in paths:
         console.print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)
     console.print(
-        f"Replace every REPLACE (docs/tasks.md), then: mimamori task check {paths[0]}",
+        f"Replace every REPLACE (docs/how-to/write-a-task.md), then: mimamori task check {paths[0]}",
         soft_wrap=True,
         highlight=False,
         markup=False,
