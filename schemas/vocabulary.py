@@ -1,12 +1,12 @@
-"""The words that events are made of: each defined here, once, with its meaning for people.
+"""Defines each word that events are made of, once, with its meaning for people.
 
 The structs in `events.py`, the JSON Schemas, the reference pages of the documentation and the review desk's
 texts are derived from here. Two words that look alike:
 
-    unscorable      a reason of a label: the model answered, and its score is no number
+    unscorable      a reason of a label: the model answered, but its score is not a number
     unscreenable    a reason of a dead letter: the model fails on the message, so that there is no label
 
-Neither can be renamed: topics hold them already, and readers of labels were promised that no reason appears.
+Neither can be renamed: topics hold them already, and readers of labels were promised no new reasons.
 """
 
 from collections.abc import Mapping
@@ -40,9 +40,9 @@ DeadLetterReason = Literal[
 
 
 class DeadLetterMeaning(NamedTuple):
-    """A dead letter's reason, for the producer's engineers and for the reviewer of its case.
+    """The meaning of a dead letter's reason, for the producer's engineers and for the reviewer of its case.
 
-    `shown_as` is what the reviewer reads; None where nobody looks, and no case of kind `unread` is opened.
+    `shown_as` is what the reviewer reads. It is None where no case of kind `unread` is opened.
     """
 
     mend: str
