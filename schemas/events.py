@@ -20,7 +20,8 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.vocabulary import CaseKind, DeadLetterReason, Finding, Reading, Reason, Verdict
+from schemas.reasons import DeadLetterReason, Reason
+from schemas.vocabulary import CaseKind, Finding, Reading, Verdict
 
 # A platform's own id. Mimamori's are made from a topic's name (up to 249 characters), and may be longer.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]

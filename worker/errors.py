@@ -1,7 +1,7 @@
 """The errors that only the stream worker raises. `engine/errors.py` shows the tree of all errors."""
 
 from engine.errors import FatalError, MimamoriError
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 
 
 class RecordError(MimamoriError):

@@ -21,8 +21,8 @@ from pydantic_settings import (
 )
 
 from engine.bundle.signature import SHORTEST, Trust
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.identity import MAX_MESSAGE_TOKENS
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"

@@ -12,7 +12,7 @@ import review.errors
 import worker.errors
 from docs.reference.markdown import code, paragraphs, table
 from engine.errors import MimamoriError
-from schemas.vocabulary import DEAD_LETTER_REASONS
+from schemas.reasons import DEAD_LETTER_REASONS
 from worker.stream import watchdog
 
 TREES: Final = (MimamoriError, review.errors.DeskError, review.errors.DecisionRefusedError)

@@ -7,8 +7,8 @@ from typing import Final
 from docs.reference.json_schema import Shape, in_words, resolved
 from docs.reference.markdown import code, paragraphs, table
 from schemas.kinds import KINDS, Kind
+from schemas.reasons import REASONS
 from schemas.topics import TopicDefinition, load_topics
-from schemas.vocabulary import REASONS
 
 SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
 DAY_HOURS: Final = 24

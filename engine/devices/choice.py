@@ -16,10 +16,10 @@ OpenVINO rounds by itself, from fp32.
 
 from typing import NamedTuple
 
+from engine.device_names import DeviceChoice, DeviceName, Precision, PrecisionChoice
 from engine.devices import onnxruntime as onnxruntime_device
 from engine.devices import openvino as openvino_device
 from engine.errors import DeviceError
-from engine.vocabulary import DeviceChoice, DeviceName, Precision, PrecisionChoice
 
 
 class Choice(NamedTuple):

@@ -26,12 +26,12 @@ from threadpoolctl import threadpool_limits
 from engine.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, write_manifest
 from engine.bundle.manifest import with_files
 from engine.bundle.reference import REFERENCE
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
 from engine.identity import MAX_MESSAGE_TOKENS, Windowing
 from engine.load import engine_on, identity_of, open_reader
 from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.adapting.cut import cut_graph
 from export.adapting.fit import Fitted, fit
 from export.adapting.heads import Ints, Vectors, choose, standard

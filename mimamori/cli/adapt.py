@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.bundle import Bundle, read_manifest
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import extra_for
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.examples import read_examples
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice

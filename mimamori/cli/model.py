@@ -14,9 +14,9 @@ from rich.table import Column, Table
 from engine.bundle import TOKENIZER, Bundle, Manifest, read_manifest
 from engine.bundle.signature import Trust, read_signature
 from engine.bundle.tokenizer_trial import try_tokenizer
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import extra_for
 from engine.task import load_task
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.errors import ExportError
 from export.examples import read_examples, shipped_examples
 from mimamori.cli.progress import bars

@@ -21,7 +21,7 @@ from mimamori import process
 from mimamori.replay import message_key
 from mimamori.sandbox import Sandbox
 from schemas.events import DeadLetter, Event, Label, Message, ReviewCase
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 from worker.kafka.reader import Reader
 from worker.kafka.record import Record
 from worker.kafka.sender import Sender

@@ -21,7 +21,7 @@ import msgspec
 import schemas
 from engine.policy import TOP_PRIORITY
 from schemas.events import DeadLetter, Message, ReviewCase
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 from worker.kafka.record import Record
 
 BEHIND_ESCALATIONS: Final = 20.0

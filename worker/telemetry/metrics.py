@@ -9,7 +9,8 @@ from typing import Final, Literal, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from schemas.vocabulary import CaseKind, DeadLetterReason, Reading, Verdict
+from schemas.reasons import DeadLetterReason
+from schemas.vocabulary import CaseKind, Reading, Verdict
 from worker.telemetry.histogram import BatchHistogram
 from worker.telemetry.labels import CacheResult, ResetReason, Station
 
