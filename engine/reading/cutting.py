@@ -68,26 +68,31 @@ class Cutter:
         windowing = self._windowing
         if len(message) <= min(windowing.whole, self._most):
             return ([message] if message else []), False
-        sentences: list[Tokens] = [message]
+        parts: list[Tokens] = [message]
         unseen = False
         if windowing.sentences:
-            split = [sentence for sentence in _ENDS.split(text) if sentence.strip()]
+            split = sentences(text)
             # A sentence has a token or more: of a text that is all full stops, so many are looked at.
             unseen = len(split) > self._most
-            sentences = list(filter(None, self._tokenise(split[: self._most])))
-        sentences, truncated = _first(sentences, self._most)
-        return joined(sentences, windowing.tokens, windowing.overlap), truncated or unseen
+            parts = list(filter(None, self._tokenise(split[: self._most])))
+        parts, truncated = _first(parts, self._most)
+        return joined(parts, windowing.tokens, windowing.overlap), truncated or unseen
 
 
-def joined(sentences: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]:
-    """Windows of at most `size` tokens that hold all of `sentences` in order.
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, with the spaces that stand between them."""
+    return [sentence for sentence in _ENDS.split(text) if sentence.strip()]
+
+
+def joined(parts: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]:
+    """Windows of at most `size` tokens that hold all sentences, `parts`, in order.
 
     Neighbouring sentences share a window where they fit into one. A sentence that fits into none is cut into
     windows that share `overlap`.
     """
     cut: list[Tokens] = []
     opened: list[int] = []
-    for sentence in sentences:
+    for sentence in parts:
         if opened and len(opened) + len(sentence) > size:
             cut.append(opened)
             opened = []
@@ -98,11 +103,11 @@ def joined(sentences: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]
     return [*cut, opened] if opened else cut
 
 
-def _first(sentences: Sequence[Tokens], most: int) -> tuple[list[Tokens], bool]:
+def _first(parts: Sequence[Tokens], most: int) -> tuple[list[Tokens], bool]:
     """The first `most` tokens, and whether there were more."""
     kept: list[Tokens] = []
     room = most
-    for sentence in sentences:
+    for sentence in parts:
         if len(sentence) > room:
             return ([*kept, sentence[:room]] if room else kept), True
         kept.append(sentence)

@@ -4,27 +4,45 @@ Graph surgery with onnx alone: nodes are kept by walking back from the outputs t
 their weights are read and written again. Nothing is optimised or changed in value.
 """
 
+import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model
 
-from engine.bundle import MODEL
+from engine.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
+from engine.bundle.reference import REFERENCE
 from engine.errors import BundleError
 from export.building.layout import write_model
 
 _POOLED: Final = "pooled"
 
 
-def cut_graph(source: Path, layer: int, out: Path) -> None:
+def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False) -> Bundle:
+    """The bundle `full` cut after block `layer`, as far as it can be read with.
+
+    It still lacks heads, calibration and manifest. See `cut_graph` for `borrowed`, and for what it raises.
+    """
+    cut_graph(full.path, layer, folder, borrowed=borrowed)
+    (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
+    reference = full.reference.at_layer(layer)
+    reference.save(folder / REFERENCE)
+    manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layer, labels=())
+    return Bundle(folder, manifest, "", reference, None, None)
+
+
+def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False) -> None:
     """Write `source`'s graph, cut after block `layer` (1-based), into the folder `out`.
 
     The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the
-    layers up to it, and only the inputs that these need.
+    layers up to it, and only the inputs that these need. With `borrowed`, its weights are those of `source`,
+    linked where the file system can: for a graph that runs once and goes.
 
     Raises BundleError: the graph has no such layer, or does not end as an exported graph ends.
     """
@@ -32,9 +50,20 @@ def cut_graph(source: Path, layer: int, out: Path) -> None:
     graph = model.graph
     _take_layer(graph, layer)
     _keep(graph, {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))})
-    load_external_data_for_model(model, str(source))
-    write_model(model, out)
+    if borrowed:
+        _borrow(source / WEIGHTS, out / WEIGHTS)
+        (out / MODEL).write_bytes(model.SerializeToString(deterministic=True))
+    else:
+        load_external_data_for_model(model, str(source))
+        write_model(model, out)
     onnx.checker.check_model(out / MODEL)
+
+
+def _borrow(source: Path, out: Path) -> None:
+    try:
+        os.link(source, out)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, out)
 
 
 def _take_layer(graph: GraphProto, layer: int) -> None:

@@ -17,9 +17,9 @@ from export.adapting.heads import (
     Array,
     Chosen,
     Ints,
+    Learn,
     Vectors,
     fit_platt,
-    fit_risk,
     fit_severity,
     out_of_fold,
 )
@@ -44,8 +44,9 @@ def fit(
     labels: Ints,
     examples: Sequence[LabelledExample],
     task: Task,
+    learn: Learn,
 ) -> Fitted:
-    """Fit both heads on all examples, their thresholds on scores that were read as they will be.
+    """Fit both heads on all examples, the risk's by `learn`, their thresholds on scores read as they will be.
 
     So a disguised text is read twice, as the engine does (`engine.disguise.twice`). The calibration goes into
     the risk head's weight and bias.
@@ -57,13 +58,13 @@ def fit(
         platt = fit_platt(chosen.decisions, labels)
         alone = platt.slope * chosen.decisions + platt.shift
         lower = logit(conformal_bounds(sigmoid(alone), labels, rate).lower)
-        windowing = choose_windowing(reader, texts, means, labels, chosen.strength, platt, lower, rate)
+        windowing = choose_windowing(reader, texts, means, labels, learn, platt, lower, rate)
         variants = [(owner, varied.text) for owner, varied in enumerate(map(vary, texts)) if varied.text]
         owners = np.array([*range(len(texts)), *(owner for owner, _ in variants)], np.int64)
         read = read_windows(reader, [*texts, *(variant for _, variant in variants)], windowing)
         windowed = Vectors(read.windows[:, np.newaxis].astype(np.float32), read.starts)
-        decisions = out_of_fold(windowed, 1, labels, chosen.strength, owners)
-        risk = fit_risk(means, labels, chosen.strength)
+        decisions = out_of_fold(windowed, 1, labels, learn, owners)
+        risk = learn(means, np.arange(len(labels)))
         platt = fit_platt(_highest(decisions, owners), labels)
         graded = [index for index, example in enumerate(examples) if example.severity is not None]
         levels = [task.level_names.index(examples[index].severity or "") for index in graded]

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.identity import Windowing
 from engine.reading.reader import Reader
-from export.adapting.heads import Array, Ints, Linear, Platt, fit_risk
+from export.adapting.heads import Array, Ints, Learn, Linear, Platt
 
 # Candidates, the cheapest first. A message of up to `whole` tokens is most of ordinary traffic.
 CANDIDATES: Final = tuple(Windowing(size, size // 2, whole=32, sentences=True) for size in (24, 16, 12))
@@ -52,19 +52,19 @@ def choose_windowing(
     texts: Sequence[str],
     means: Array,
     labels: Ints,
-    strength: float,
+    learn: Learn,
     platt: Platt,
     lower: float,
     rate: float,
 ) -> Windowing:
-    """Choose it for the heads that `means` [N, H] of the examples give, calibrated by `platt`.
+    """Choose it for the heads that `learn` fits to `means` [N, H] of the examples, calibrated by `platt`.
 
     `lower` is the threshold, in log-odds, above which an example is found; `rate` of the harmless may alarm.
     """
     halves = np.zeros(len(labels), np.int64)
     for label in (0, 1):
         halves[np.flatnonzero(labels == label)[1::2]] = 1
-    heads = [fit_risk(means[halves != half], labels[halves != half], strength * 2) for half in (0, 1)]
+    heads = [learn(means, np.flatnonzero(halves != half)) for half in (0, 1)]
     alone = _calibrated(heads, halves, means, platt)
     made = long_texts(texts, labels, halves)
     found = float(np.mean(alone[made.alone[made.labels == 1]] >= lower))
