@@ -52,10 +52,11 @@ def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False) ->
     _keep(graph, {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))})
     if borrowed:
         _borrow(source / WEIGHTS, out / WEIGHTS)
+        # Not checked: onnx refuses linked weights, since a stranger's graph could point anywhere with them.
         (out / MODEL).write_bytes(model.SerializeToString(deterministic=True))
-    else:
-        load_external_data_for_model(model, str(source))
-        write_model(model, out)
+        return
+    load_external_data_for_model(model, str(source))
+    write_model(model, out)
     onnx.checker.check_model(out / MODEL)
 
 

@@ -52,10 +52,9 @@ def gather(texts: Iterable[str], examples: Collection[str], most: int = MOST) ->
         else:
             met.add(digest)
             # Reservoir sampling: however long the traffic is, no more than `most` are held.
-            place = len(kept) if len(kept) < most else int(chance.integers(len(met)))
-            if place == len(kept):
+            if len(kept) < most:
                 kept.append(text)
-            elif place < most:
+            elif (place := int(chance.integers(len(met)))) < most:
                 kept[place] = text
     if len(kept) < FEWEST:
         raise TaskError(
@@ -87,13 +86,17 @@ def stretches(reader: Reader, texts: Sequence[str]) -> list[str]:
 def read_layers(
     reader: Reader, texts: Sequence[str], layers: int, progress: Callable[[int, int], None]
 ) -> Vectors:
-    """The pooled vectors of the first `layers` layers, one a text: its mean where it is long."""
+    """The pooled vectors of the first `layers` layers, one a text: its mean where it is long.
+
+    A cut graph gives those of one.
+    """
     vectors = np.empty((len(texts), layers, 0), np.float32)
     for start in range(0, len(texts), _CHUNK):
         progress(start, len(texts))
         read = read_windows(reader, texts[start : start + _CHUNK], UNCUT)
         counts = read.counts[:, np.newaxis, np.newaxis]
-        means = np.add.reduceat(read.windows[:, :layers], read.starts, axis=0) / counts
+        piled = read.windows.reshape(len(read.windows), -1, read.windows.shape[-1])
+        means = np.add.reduceat(piled[:, :layers], read.starts, axis=0) / counts
         if not start:
             vectors = np.empty((len(texts), *means.shape[1:]), np.float32)
         vectors[start : start + len(means)] = means

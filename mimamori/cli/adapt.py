@@ -15,8 +15,10 @@ from rich.table import Table
 from engine.bundle import Bundle, read_manifest
 from engine.errors import SettingsError
 from export.examples import read_examples
+from mimamori.cli.curve import draw, require_plot, show_distilled
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
+from mimamori.cli.traffic import read_traffic, require_source
 from worker.settings import load_settings
 from worker.telemetry.logs import configure_logs
 
@@ -38,6 +40,7 @@ Precision = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of a CPU device; 0 is one per core.")]
+DISTIL = "A faster reading, from unlabelled traffic"
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead.")]
 
 
@@ -56,6 +59,38 @@ def adapt_command(
     threads: Threads = 0,
     as_json: Json = False,
     separator: SeparatorOption = None,
+    traffic: Annotated[
+        str | None,
+        typer.Option(
+            help="200 or more unlabelled messages: a JSONL, CSV, TSV or Parquet file, or topic:NAME.",
+            rich_help_panel=DISTIL,
+        ),
+    ] = None,
+    keep: Annotated[
+        float,
+        typer.Option(
+            help="Share of the teacher's AUC that the shallower reading keeps.", rich_help_panel=DISTIL
+        ),
+    ] = 0.98,
+    depth: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many layers to read, instead of --keep.", rich_help_panel=DISTIL),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="An adapted bundle, of any model, that teaches this one. Default: this bundle's own head.",
+            rich_help_panel=DISTIL,
+        ),
+    ] = None,
+    messages: Annotated[
+        int,
+        typer.Option(min=200, help="Learn from at most so many of the traffic.", rich_help_panel=DISTIL),
+    ] = 4000,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw the curve to this .svg or .png (needs matplotlib).", rich_help_panel=DISTIL),
+    ] = None,
 ) -> None:
     """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
 
@@ -70,15 +105,48 @@ def adapt_command(
     The same in JSONL:
 
         {"text": "Nice flat, is there a cellar?", "at_risk": false}
+
+    With --traffic the bundle becomes several times as fast. The head that is
+    fitted to the examples labels your unlabelled messages, and readings of fewer
+    layers learn from that:
+
+        mimamori adapt FULL --examples e.csv --out OUT --traffic week.jsonl
+
+    It prints what every depth keeps of the head's AUC, and how many messages a
+    second it reads here. Messages stay in memory and are kept nowhere; those that
+    are examples too are left out. Of topic:NAME the last ones are read, and the
+    settings of `mimamori run` say where Kafka is.
     """
     try:
         from export.adapting.adapt import adapt
+        from export.adapting.distilled import Distillation
     except ModuleNotFoundError as error:
         raise _without(error) from None
     manifest, _ = read_manifest(bundle)
     labelled = read_examples(examples, manifest.task, separator, notice)
+    if traffic is None:
+        if teacher is not None or depth is not None or plot is not None:
+            raise SettingsError("--teacher, --depth and --plot say how to distil: give --traffic too")
+    else:
+        require_source(traffic)
+        if plot is not None:
+            require_plot(plot)
     with bars() as progress:
-        report = adapt(bundle, labelled, out, progress, device=device, precision=precision, threads=threads)
+        asked = traffic and Distillation(
+            read_traffic(traffic, separator, progress, messages), teacher, keep, depth, messages
+        )
+        report = adapt(
+            bundle,
+            labelled,
+            out,
+            progress,
+            device=device,
+            precision=precision,
+            threads=threads,
+            distillation=asked or None,
+        )
+    if plot is not None and report.distilled is not None:
+        draw(report.distilled, plot)
     _print(report, _show_adapted, as_json=as_json)
 
 
@@ -164,6 +232,8 @@ def _show_adapted(report: AdaptReport) -> None:
     table.add_row("cut against full", f"{report.cut_difference:.1g} standard deviations")
     table.add_row("took", f"{report.seconds:.0f} s")
     console = Console()
+    if report.distilled is not None:
+        show_distilled(report.distilled, console)
     console.print(table)
     others = report.examples - report.positives
     short = {"at risk: until then nothing is cleared": report.positives}
@@ -187,6 +257,7 @@ def _show_evaluated(report: Report, levels: tuple[str, ...]) -> None:
     table.add_row("examples", f"{report.examples}, {report.positives} at risk")
     table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
     table.add_row("calibration", report.thresholds.calibration)
+    table.add_row("messages/s here", f"{report.messages_per_second:,.0f}")
     table.add_row("AUC", _figure(report.auc))
     table.add_row("missed", f"{_figure(report.miss_rate)} of those at risk were cleared")
     table.add_row("false alarms", f"{_figure(report.alarm_rate)} of the others were at_risk")
