@@ -1,5 +1,5 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
-.PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
+.PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format docs docs-serve sandbox recipes clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -44,6 +44,12 @@ check: $(VENV)/dev  ## format, lint, types, imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: $(VENV)/dev  ## build the site of the documentation, and refuse broken links
+	@$(BIN)/python -m docs.build
+
+docs-serve: $(VENV)/dev  ## look at it while you write: http://localhost:8000
+	@$(BIN)/python -m docs.build --serve
+
 format: $(VENV)/dev  ## let ruff write the format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -59,7 +65,7 @@ recipes: $(VENV)/dev  ## export the shipped recipes again
 	done
 
 clean:  ## forget everything that was installed or built here
-	rm -rf $(VENV) $(BENCH) $(LOCK) .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(LOCK) build .cache .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 install: $(VENV)/dev  ## install everything, torch included, for development
 

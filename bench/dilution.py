@@ -1,12 +1,13 @@
-"""Whether small talk hides a message at risk, and whether much of it looks like one: before and after.
+"""Measures whether small talk hides a message at risk, and whether long small talk looks like one.
 
     python -m bench.dilution [--task stress …] [--seeds 5] [--json out.json]
-    python -m bench.dilution --examples FILE … --padding FILE   your own messages, adapted on one part of them
+    python -m bench.dilution --examples FILE … --padding FILE   adapt on a part of your own messages
 
-Messages at risk that the heads have not seen are put at the start, in the middle or at the end of small
-talk of 40 to 500 words; as much small talk alone is harmless. "before" reads in windows of 256 tokens with
-the same heads and thresholds, "after" as the bundle says. Each seed draws other small talk and places (with
---examples, another split and another adaptation too). Median over the seeds, and the lowest and highest.
+Messages at risk that the heads have not seen are put at the start, in the middle or at the end of small talk
+of 40 to 500 words. The same amount of small talk alone is harmless. "before" reads in windows of 256 tokens
+with the same heads and thresholds, "after" as the bundle says. Each seed draws other small talk and places
+(with --examples, also another split and another adaptation). Figures are the median over the seeds, with the
+lowest and the highest.
 
     found    share of the messages at risk that are not clear
     flagged  share of them that are at_risk
@@ -43,13 +44,13 @@ from schemas.events import Thresholds
 SMALL_TALK = Path(__file__).parent / "yardstick" / "small-talk.txt"
 LENGTHS = (0, 40, 150, 300, 500)
 FIGURES = ("found", "flagged", "alarms", "asked")
-LABELS = 50  # of one's own examples that are adapted on
+LABELS = 50  # the share of --examples that the bundle is adapted on
 
 Row = dict[str, float]
 
 
 def main() -> None:
-    """Measure, print, and write what was measured."""
+    """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -81,8 +82,8 @@ def main() -> None:
 def measure(
     bundle: Bundle, at_risk: Sequence[str], talk: Sequence[str], lengths: Sequence[int], seed: int
 ) -> dict[str, Row]:
-    """Every figure by way and words, and how much slower "after" reads long and ordinary texts."""
-    assert bundle.calibration is not None  # noqa: S101 - it was adapted
+    """Every figure by way and number of words, and how much slower "after" reads long and ordinary texts."""
+    assert bundle.calibration is not None  # noqa: S101 - an adapted bundle has thresholds
     uncut = msgspec.structs.replace(bundle.calibration.fitted_on, windowing=UNCUT)
     whole = msgspec.structs.replace(bundle.calibration, fitted_on=uncut)
     engines = {
@@ -116,7 +117,7 @@ def _verdicts(engine: Engine, thresholds: Thresholds, texts: Sequence[str]) -> t
 
 
 def _long(talk: Sequence[str], words: int, chance: random.Random, text: str | None = None) -> str:
-    """`text` at the start, in the middle or at the end of small talk; without it, small talk alone."""
+    """Put `text` at the start, in the middle or at the end of small talk; without it, small talk alone."""
     company: list[str] = [] if text is not None or words else [chance.choice(talk)]
     while sum(len(each.split()) for each in company) < words:
         company.append(chance.choice(talk))
@@ -128,7 +129,7 @@ def _long(talk: Sequence[str], words: int, chance: random.Random, text: str | No
 def _adapted(
     name: str, full: Bundle, folder: Path, files: list[Path] | None, padding: list[str], seed: int
 ) -> tuple[Bundle, list[str], list[str]]:
-    """A bundle, messages at risk that it has not seen, and small talk that it has not seen."""
+    """A bundle, with messages at risk and small talk that it has not seen."""
     task = load_task(name)
     chance = random.Random(seed)
     if not files:

@@ -4,7 +4,8 @@
 
 Each split draws labelled messages, half of them at risk, adapts on them as `mimamori adapt` does, and tests
 on all others. "labels" is a head fitted at the depth on the labels alone, "distilled" one that learnt from the
-adapted head on so many messages of the traffic, in which no labelled text is. F1 is at even odds, after the
+adapted head on so many messages of the
+traffic, in which no labelled text is. F1 is at even odds, after the
 calibration that adapt fits out of fold; mean over the splits and their standard deviation. Rates are of the
 whole engine on this machine, each graph cut at its depth and run; a ratio is to the adapted head's depth in
 the same run. The sentence embedding is measured on the same splits, where its weights are installed.

@@ -1,13 +1,13 @@
-"""Measures this engine and its peers: same weights, messages and prompts, one run, rounds in turn.
+"""Measures this engine and its peers in one run, with the same weights, messages and prompts.
 
-    make bench-engine                       install the peers beside the project, measure all, write docs
-    python -m bench.engine                  what is installed here; the rest is reported as missing
+    make bench-engine                       install the peers beside the project, measure all, write the docs
+    python -m bench.engine                  measure what is installed; the rest is reported as missing
     python -m bench.engine --quick --engines mimamori,openvino-genai
 
-Every engine runs in a process of its own and is frozen while another works. The rates are messages a second,
-the median of the rounds; `bound` is the machine's measured peak of matrix arithmetic (a further "engine" of
-each round) over what one message needs. Figures are one machine's: compare within one run. A peer that is not
-installed or fails is listed with the reason.
+Every engine runs in a process of its own, and is frozen while another works. Rates are in messages a second,
+as the median of interleaved rounds. `bound` is the machine's peak of matrix arithmetic, measured in each
+round like an engine, divided by what one message needs. Figures depend on the machine: compare within one
+run. A peer that is not installed or fails is listed with the reason.
 """
 
 import argparse
@@ -36,15 +36,15 @@ from export.examples import shipped_examples
 
 POOLED = "mimamori:pooled"
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared" / "data"  # beside the project, where there is one
+SHARED = ROOT.parent / "shared" / "data"  # the project's virtual environment, where there is one
 
 
 def main() -> int:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the files that were asked for."""
     options = arguments()
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    # Two a second: the bar's own thread must not be what is measured.
+    # Refreshed twice a second only, so that the bar's thread does not distort the measurement.
     with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
         line = bar.add_task("look around")
         report = measured(options, lambda text: bar.update(line, description=text))
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def measured(options: argparse.Namespace, say: Say) -> Report:
-    """Run everything that the options ask for."""
+    """Measure everything that the options ask for."""
     work = options.work
     work.mkdir(parents=True, exist_ok=True)
     say("build the bundles")
@@ -111,7 +111,7 @@ def measured(options: argparse.Namespace, say: Say) -> Report:
 
 
 def _public(arguments: list[str]) -> list[str]:
-    """The command line without the paths of this machine."""
+    """The command line, without this machine's paths."""
     return [str(Path(each).name) if "/" in each else each for each in arguments]
 
 

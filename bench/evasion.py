@@ -1,13 +1,13 @@
-"""What disguises do to the shipped tasks, before and after the second reading: docs/evasion.md.
+"""Measures what disguises do to the shipped tasks, before and after the second reading: docs/explanation/evasion.md.
 
     mimamori bundle build stress --adapted --out STRESS
     mimamori bundle build suicide-risk --adapted --out SUICIDE
     python -m bench.evasion STRESS SUICIDE --traffic chat.jsonl
 
-At-risk and harmless messages are those of each task's shipped examples that were held out of the fit.
-"Before" is the engine alone, "after" the engine as every command uses it. A message counts as cleared where
-the verdict is `clear`, and a harmless one as flagged where it is not. `--traffic`: JSONL files with `text`,
-to count how much of ordinary traffic is read twice or taken for another language.
+The messages are each task's shipped examples, at risk and harmless, that were held out of the fit. "Before"
+is the engine alone, "after" the engine as every command uses it. A message counts as cleared where its
+verdict is `clear`; a harmless one counts as flagged where it is not. `--traffic` takes JSONL files with
+`text`, to count how much of ordinary traffic is read twice or taken for another language.
 """
 
 import argparse
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import get_args
 
 from engine.bundle import Bundle
-from engine.devices.device import DeviceChoice
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import vary
 from engine.language import LanguageDetector
@@ -29,6 +28,7 @@ from engine.load import load_engine
 from engine.policy import Policy
 from engine.scores import Scores
 from engine.task import SHIPPED
+from engine.vocabulary import DeviceChoice
 from export.examples import read_examples
 from mimamori.demo.stage import CONVERSATIONS
 
@@ -39,12 +39,12 @@ SMALL_CAPITALS = str.maketrans("abcdefghijklmnoprtuvwyz", "ᴀʙᴄᴅᴇꜰɢʜ
 
 
 def between(mark: str) -> Callable[[str], str]:
-    """Puts `mark` between the letters of each word."""
+    """A disguise that puts `mark` between the letters of each word."""
     return lambda text: " ".join(mark.join(word) for word in text.split(" "))
 
 
 def shifted(text: str, first: int, upper: int, lower: int) -> str:
-    """Latin letters as those of another block, whose A is at `upper` and a at `lower`."""
+    """Replace Latin letters with those of another block, whose A is at `upper` and a at `lower`."""
     pairs = ((ord("A"), upper), (ord("a"), lower))
     return "".join(
         next((chr(ord(c) - base + start) for base, start in pairs if 0 <= ord(c) - base < first), c)
@@ -147,7 +147,7 @@ def main() -> None:
 
 
 def opened(bundle: Bundle, device: DeviceChoice) -> TwiceReadingEngine:
-    """The engine as every command uses it, which is the one of which the engine behind can be asked."""
+    """The engine as every command uses it, from which the engine inside can be taken."""
     engine = load_engine(bundle, device=device)
     if not isinstance(engine, TwiceReadingEngine):
         raise TypeError(f"load_engine gave {type(engine).__name__}: there is no second reading to measure")
@@ -155,15 +155,10 @@ def opened(bundle: Bundle, device: DeviceChoice) -> TwiceReadingEngine:
 
 
 def disguises(bundle: Bundle, device: DeviceChoice, most: int) -> None:
-    """Cleared at-risk and flagged harmless messages, before and after."""
+    """Count cleared at-risk messages and flagged harmless ones, before and after."""
     task = bundle.manifest.task
-<<<<<<< HEAD
-    engine = load_engine(bundle, device=device)  # type: ignore[arg-type] # argparse
-    policy = Policy(bundle.thresholds_for(engine.identity), 0.0, frozenset(task.languages))
-=======
     engine = opened(bundle, device)
-    policy = Policy(bundle.thresholds, 0.0, frozenset(task.languages))
->>>>>>> house
+    policy = Policy(bundle.thresholds_for(engine.identity), 0.0, frozenset(task.languages))
     held_out = read_examples(SHIPPED / f"{task.name}.heldout.jsonl", task)
     risky, harmless = ([e.text for e in held_out if e.at_risk is wanted][:most] for wanted in (True, False))
     print(
@@ -186,7 +181,7 @@ def disguises(bundle: Bundle, device: DeviceChoice, most: int) -> None:
 
 
 def _clear(engine: TwiceReadingEngine, policy: Policy, group: Sequence[str]) -> tuple[int, int]:
-    inner = engine._engine  # noqa: SLF001 - the engine as it was before
+    inner = engine._engine  # noqa: SLF001 - the engine without the second reading
     ruled = [
         [policy.rule(s, None, "id").verdict for s in reads(group)] for reads in (inner.read, engine.read)
     ]
@@ -199,7 +194,7 @@ def texts(path: Path) -> list[str]:
 
 
 def traffic(path: Path) -> None:
-    """How much of ordinary traffic is read twice, obfuscated, or taken for another language."""
+    """Count how much of ordinary traffic is read twice, called obfuscated, or taken for another language."""
     group = texts(path)
     variants = [vary(text) for text in group]
     detector = LanguageDetector(("en", "ja"))
@@ -213,7 +208,7 @@ def traffic(path: Path) -> None:
 
 
 def languages() -> None:
-    """Recall on messages in other languages, by length (index of the sentence, short to long)."""
+    """Measure recall on messages in other languages, by length (the sentence's index, from short to long)."""
     detector = LanguageDetector(("en", "ja"))
     foreign = json.loads((ROOT / "bench" / "foreign.json").read_text())
     print("\n| letters | messages not in English or Japanese | noticed |\n|---|---|---|")
@@ -226,7 +221,7 @@ def languages() -> None:
 
 
 def cost(bundle: Bundle, group: list[str], device: DeviceChoice) -> None:
-    """The whole engine against the engine behind it: median ratio of interleaved runs, and its spread."""
+    """Time the whole engine against the engine inside: the median ratio of interleaved runs, and its spread."""
     engine = opened(bundle, device)
     sample = random.Random(7).sample(group, min(300, len(group)))
     ratios = []

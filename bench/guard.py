@@ -1,11 +1,12 @@
-"""Fails when this engine has lost more than a fifth of its lead over optimum's: `make guard`.
+"""`make guard`: fails when this engine has lost more than a fifth of its lead over optimum's.
 
-    python -m bench.guard             measure, compare with docs/benchmarks/engine-guard.json
-    python -m bench.guard --record    write this machine class's ratio there
+    python -m bench.guard             measure, and compare with docs/benchmarks/engine-guard.json
+    python -m bench.guard --record    write the ratio of this machine's class there
 
-Both run the same messages at no shots, in turn, and only the ratio of their rates counts, so a slow or busy
-machine does not fail. Where too little is left, everything is measured once more before that is believed. A
-class of CPU without a recorded ratio is skipped, and says so. Making optimum's model takes a minute, once.
+Both engines run the same messages without shots, in turn. Only the ratio of their rates counts, so that a
+slow or busy machine does not fail. Where the ratio is too low, everything is measured once more. On a class
+of CPU without a recorded ratio, the check is skipped with a message. Making optimum's model takes a minute,
+once.
 """
 
 import argparse
@@ -29,7 +30,7 @@ MESSAGES, ROUNDS, SECONDS = 48, 5, 2.0
 
 
 def main() -> int:
-    """Print both rates and the ratio; 1 where the ratio has fallen too far, or could not be measured."""
+    """Print both rates and the ratio. Returns 1 where the ratio is too low, or could not be measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -61,7 +62,7 @@ def main() -> int:
 
 
 def once(kind: str) -> float | None:
-    """The median over rounds of our rate over theirs, both measured right after one another."""
+    """The median over rounds of our rate over theirs; a round measures both right after one another."""
     work = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
     work.mkdir(parents=True, exist_ok=True)
     full = prompted_bundle(0, work)

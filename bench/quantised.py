@@ -1,12 +1,15 @@
-"""What int8 gains and costs on OpenVINO, beside the same graph in bf16: the choice behind `precision: int8`.
+"""Measures what int8 gains and costs on OpenVINO against the same graph in bf16.
 
-    python -m bench.quantised [BUNDLE ...]      default: the shipped recipe's bundle, built once
+The results are the reasons for how `precision: int8` works.
 
-Weights become int8 with a scale for each output channel, in the feed-forward blocks (what the worker runs) or
-in every weight matrix; what meets them becomes int8 with a scale for each group of a token's features, or
-stays bf16 ("groups of 0"). Rates are in turn, the ratio is the median over the rounds. `off` is the largest
-difference of a label logit (of a pooled vector, relative to its length, in a cut bundle) from the original
-model's over the bundle's samples; the gate is what `engine.proof` tolerates.
+    python -m bench.quantised [BUNDLE ...]      the default is the shipped recipe's bundle, built once
+
+Weights are quantised to int8 with a scale for each output channel, either in the feed-forward blocks (as the
+worker does) or in every weight matrix. The activations that they are multiplied with are quantised to int8
+with a scale for each group of a token's features, or stay bf16 ("groups of 0"). Readers run in turn, and the
+ratio is the median over the rounds. `off` is the largest difference from the original model over the bundle's
+samples: of a label logit, or, in a cut bundle, of a pooled vector relative to its length. The gate is what
+`engine.proof` tolerates.
 """
 
 import argparse
@@ -22,11 +25,11 @@ import numpy as np
 from bench.yardstick.bundles import prompted_bundle
 from engine.bundle import Bundle
 from engine.devices import openvino as openvino_device
-from engine.devices.device import Output
 from engine.devices.quantise import FEED_FORWARD, GROUP, quantise
 from engine.load import open_reader
 from engine.proof import TOLERANCES, compare
 from engine.reading.reader import Reader
+from engine.vocabulary import Output
 
 VARIANTS = [(FEED_FORWARD, 64), (FEED_FORWARD, 32), (FEED_FORWARD, 0), ("", 32), ("", 64), ("", 128)]
 ROUNDS, ROWS, LENGTH = 5, 40, 48
@@ -45,7 +48,7 @@ def main() -> None:
 
 
 def measure(bundle: Bundle) -> None:
-    """Every variant of one bundle."""
+    """Measure every variant of one bundle."""
     output: Output = "label_logits" if bundle.manifest.layer is None else "pooled"
     readers = {"bf16": open_reader(bundle, output, device="openvino", precision="bf16")}
     for where, group in VARIANTS:
@@ -61,7 +64,7 @@ def measure(bundle: Bundle) -> None:
 
 
 def opened(bundle: Bundle, output: Output, where: str, group: int) -> Reader:
-    """A reader of a variant: the worker's own is the first."""
+    """A reader of a variant; the worker's own is the first."""
     with (
         patch.object(openvino_device, "quantise", partial(quantise, where=where, group=group or GROUP)),
         patch.object(openvino_device, "GROUP", group),
@@ -70,7 +73,7 @@ def opened(bundle: Bundle, output: Output, where: str, group: int) -> Reader:
 
 
 def interleaved(readers: dict[str, Reader]) -> dict[str, list[float]]:
-    """Messages a second by reader and round."""
+    """The messages a second by reader and round."""
     chance = np.random.default_rng(0)
     rows = [chance.integers(100, 40_000, LENGTH).tolist() for _ in range(ROWS)]
     rates: dict[str, list[float]] = {name: [] for name in readers}
@@ -78,7 +81,7 @@ def interleaved(readers: dict[str, Reader]) -> dict[str, list[float]]:
         for name, reader in readers.items():
             began = time.perf_counter()
             reader.rows(rows)
-            if turn:  # the first one warms up
+            if turn:  # the first round is the warm-up
                 rates[name].append(ROWS / (time.perf_counter() - began))
     return rates
 

@@ -1,19 +1,19 @@
 """Replays a labelled or unlabelled file through Apache Kafka, Redis and the real engine, and audits it.
 
-    python -m bench.replay FILE                      once, then once more (cache)
-    python -m bench.replay FILE --kills 5 --seed 1   the worker killed (-9) at random moments, and restarted
+    python -m bench.replay FILE                      replay it, then once more from the cache
+    python -m bench.replay FILE --kills 5 --seed 1   kill the worker (-9) at random moments, and restart it
 
-At once (the default) latency is mostly waiting in line; with a --rate below the engine's it is the worker's.
-The audit trusts nobody: a plain confluent-kafka consumer, read-committed, counts outcomes by the record
-they speak of, and compares them with what the messages topic holds. Exit 1 on any loss, repetition or
-disorder. Rates are this machine's: compare within one run only.
+By default all messages are sent at once, so latency is mostly waiting in line; with a --rate below the
+engine's, it is the worker's own. The audit shares no code with the worker: a plain, read-committed
+confluent-kafka consumer counts outcomes by the record of their origin, and compares them with the messages
+topic. The script exits with 1 on any loss, repetition or disorder. Rates depend on the machine: compare
+within one run only.
 """
 
 import argparse
 import json
 import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
@@ -28,6 +28,7 @@ import confluent_kafka as ck
 
 from bench.yardstick.fetched import Fetched, records
 from export.adapting.shipped import shipped_bundle
+from mimamori import process
 from mimamori.replay import read_messages
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
@@ -39,7 +40,7 @@ DEADLINE_S = 1800.0
 
 @dataclass
 class Audit:
-    """What an independent reader saw. Keys are (partition, offset) of the messages topic."""
+    """What an independent reader has seen. Keys are (partition, offset) of the messages topic."""
 
     outcomes: Counter[tuple[int, int]] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -74,7 +75,7 @@ class Audit:
 
 
 def main() -> int:
-    """Run, print, and say by the exit code whether every record had exactly one outcome."""
+    """Run and print. The exit code says whether every record had exactly one outcome."""
     options = arguments()
     home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser()
     bundle = options.bundle or shipped_bundle(options.task, home / "bundles", lambda *_: None)
@@ -100,43 +101,39 @@ class Worker:
 
     def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path) -> None:
         self._log = folder / "worker.log"
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_")},
-            "MIMAMORI_BOOTSTRAP": sandbox.bootstrap,
-            "MIMAMORI_BUNDLE": str(bundle),
-            "MIMAMORI_REDIS_URL": sandbox.redis_url,
-            "MIMAMORI_CACHE_SECRET": "only for this benchmark",
-            "MIMAMORI_HEALTH_PORT": "0",
-            # One id for all its lives, as a StatefulSet's pod has: a new life fences the dead one at once.
-            "MIMAMORI_TRANSACTIONAL_ID": "bench-replay",
+        self._settings = {
+            "bootstrap": sandbox.bootstrap,
+            "bundle": bundle,
+            "redis_url": sandbox.redis_url,
+            "cache_secret": "only for this benchmark",
+            "health_port": 0,
+            # Each restart has the same id, as the pod of a StatefulSet has, so that it fences the dead
+            # process at once.
+            "transactional_id": "bench-replay",
         }
 
     def start(self) -> None:
-        """Start it; it joins the group when its engine is warm."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mimamori", "run"], env=self._environment, stdout=log, stderr=log
-            )
+        """Start the worker; it joins the group once its engine is warm."""
+        self._process = process.start(process.WORKER, self._settings, self._log)
 
     def kill(self) -> None:
-        """Kill -9: no drain, no goodbye."""
-        self._process.send_signal(signal.SIGKILL)
+        """Kill it with SIGKILL, so that it cannot drain."""
+        self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and the worker's own exit code."""
-        self._process.terminate()
-        if self._process.wait(60):
+        """Stop it with SIGTERM. Raises SystemExit: it did not end well."""
+        if process.end(self._process, 60):
             raise SystemExit(f"the worker ended badly:\n{self._log.read_text()[-2000:]}")
 
     def check(self) -> None:
-        """Stop here where it has ended by itself."""
+        """Raise where it has ended by itself."""
         if self._process.poll() is not None:
             raise SystemExit(f"the worker has ended:\n{self._log.read_text()[-2000:]}")
 
 
 def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known: int) -> dict[str, Any]:
-    """Send the file once; wait for all outcomes; kill at random moments where asked."""
+    """Send the file once, kill the worker at random moments where asked to, and wait for all outcomes."""
     chance = random.Random(options.seed)
     expected = sum(1 for _ in read_messages(options.file))
     sending = subprocess.Popen(
@@ -162,10 +159,10 @@ def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known
         seen = len(audit.outcomes)
         if kills and seen - known >= kills[0]:
             killed_at.append(kills.pop(0))
-            time.sleep(chance.uniform(0, 1))  # wherever in its work that is
+            time.sleep(chance.uniform(0, 1))  # at any point of its work
             worker.kill()
             worker.start()
-    time.sleep(2)  # anything that should not come would come now
+    time.sleep(2)  # outcomes that should not exist would arrive now
     for record in records(reader.consume(10_000, 2)):
         audit.note(record)
     reader.close()
@@ -178,7 +175,7 @@ def one_round(options: argparse.Namespace, bootstrap: str, worker: Worker, known
 def report(
     audit: Audit, sent_ms: dict[tuple[int, int], int], known: int, seconds: float, killed_at: list[int]
 ) -> dict[str, Any]:
-    """The figures of one round; `lost` and `twice` over everything ever sent."""
+    """The figures of one round; `lost` and `twice` count over all rounds."""
     labels = audit.verdicts.total()
     new = sorted(audit.written_ms, key=sent_ms.__getitem__)[known:]
     waits = [(audit.written_ms[origin] - sent_ms[origin]) / 1000 for origin in new]
@@ -203,7 +200,7 @@ def report(
 
 
 def assigned(bootstrap: str, topics: tuple[str, ...]) -> ck.Consumer:
-    """A read-committed consumer at the beginning of every partition, in no group."""
+    """A read-committed consumer at the beginning of every partition, without a group."""
     reader = ck.Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "audit", "isolation.level": "read_committed"}
     )
@@ -217,7 +214,7 @@ def assigned(bootstrap: str, topics: tuple[str, ...]) -> ck.Consumer:
 
 
 def read_all(bootstrap: str) -> dict[tuple[int, int], int]:
-    """(partition, offset) -> timestamp in ms, of every record on the messages topic."""
+    """The timestamp in ms of every record on the messages topic, by (partition, offset)."""
     reader = assigned(bootstrap, ("mimamori.messages",))
     ends = {p.partition: reader.get_watermark_offsets(p, 10)[1] for p in reader.assignment()}
     found: dict[tuple[int, int], int] = {}

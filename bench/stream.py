@@ -1,14 +1,14 @@
-"""Measures the stream around the model: this worker and its peers on one warm Kafka, rounds in turn.
+"""Measures the stream around the model: this worker and its peers on one warm Kafka, in interleaved rounds.
 
     make bench-stream                         install the peers, measure all, write docs/benchmarks/stream.md
     python -m bench.stream --quick            a first look
-    python -m bench.stream --engine BUNDLE    also the real engine, Kafka end to end beside offline
+    python -m bench.stream --engine BUNDLE    also compare the real engine in the stream with it offline
 
-Every lane is a process of its own that reads the same topic from its start and writes one label per record;
-one works at a time, in turn, each time another first. The engine is canned: the stream is measured, not the
-model. Rates are medians of the rounds, in records that the group committed a second; afterwards a
-read-committed reader counts the outcomes of each round, and a lane that lost one has no rate. Figures are
-one machine's: compare within one run.
+Every lane is a process of its own that reads the same topic from its start, and writes one label per record.
+The lanes run one at a time, and each round begins with another one. The engine is canned, since the stream is
+measured and not the model. Rates are medians of the rounds, in records a second that the group committed.
+Afterwards a read-committed reader counts the outcomes of each round, and a lane that lost one gets no rate.
+Figures depend on the machine: compare within one run.
 """
 
 import argparse
@@ -49,7 +49,7 @@ WARM_UP_S = 3.0
 
 
 def main() -> int:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the files that were asked for."""
     options = arguments()
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def measured(options: argparse.Namespace, bootstrap: str, folder: str, say: Say) -> StreamReport:
-    """Run everything that the options ask for."""
+    """Measure everything that the options ask for."""
     report = StreamReport(describe(), options.records)
     names = []
     for name in options.lanes:
@@ -96,7 +96,7 @@ def measured(options: argparse.Namespace, bootstrap: str, folder: str, say: Say)
     drain(lanes, report, names, options, say)
     if not options.no_latency:
         paced(lanes, report, names, options, say)
-    # A part that fails says so on the page; what was measured before it stays.
+    # The page names a part that failed, and keeps what was measured before.
     if options.engine:
         try:
             report.engine = real_engine(lanes, options, say)
@@ -112,15 +112,15 @@ def measured(options: argparse.Namespace, bootstrap: str, folder: str, say: Say)
 
 
 def real_engine(lanes: Lanes, options: argparse.Namespace, say: Say) -> RealEngine:
-    """Kafka end to end beside the engine offline."""
+    """Measure the real engine in the stream, and offline."""
     values = [value for _, value in corpus.distinct(options.engine_messages) if value is not None]
-    # One key, one partition: the worker reads the texts in the order in which the engine does offline.
+    # One key, so one partition: the worker reads the texts in the same order as the engine offline.
     lanes.course.fill("engine.messages", ((b"one conversation", value) for value in values))
     return compare(lanes, "engine.messages", options.engine.resolve(), values, options.rounds, say)
 
 
 def scaled(job: Job, workers: int, partitions: int, seconds_per_message: float) -> Scale:
-    """Some workers on topics of their own."""
+    """Measure several numbers of workers, on topics of their own."""
     course, prefix = Course(job.bootstrap, partitions), f"scale{workers}x{partitions}."
     course.lay(prefix)
     total = 4000 * min(workers, partitions)
@@ -130,14 +130,14 @@ def scaled(job: Job, workers: int, partitions: int, seconds_per_message: float) 
 
 
 def topics(options: argparse.Namespace) -> dict[str, int]:
-    """How many records each mix has."""
+    """The number of records of each mix."""
     return {"repeated": options.records, "distinct": options.records, "malformed": MALFORMED}
 
 
 def drain(
     lanes: Lanes, report: StreamReport, names: Iterable[str], options: argparse.Namespace, say: Say
 ) -> None:
-    """Rounds over every lane and mix; the first is not counted: it warms the broker's JVM."""
+    """Run rounds over every lane and mix. The first one is not counted, since it warms the broker's JVM."""
     rides = [(name, "repeated") for name in names]
     rides += [(name, mix) for name in names if name in OUR_LANES for mix in ("distinct", "malformed")]
     for number in range(options.rounds + 1):
@@ -148,7 +148,8 @@ def drain(
             say(f"{'round ' + str(number) if number else 'warm up'}: {name}, {mix}")
             try:
                 job = lanes.job(f"{mix}.messages")
-                # A slow lane reads as many as fit; of malformed records every reason must be seen.
+                # A slow lane reads as many as fit into its time. Of malformed records, it must meet every
+                # reason.
                 most = 60.0 if mix == "malformed" else options.seconds if number else WARM_UP_S
                 ride = lanes.ride(name, job, topics(options)[mix], most)
             except LaneError as error:
@@ -165,7 +166,7 @@ def drain(
 def paced(
     lanes: Lanes, report: StreamReport, names: Iterable[str], options: argparse.Namespace, say: Say
 ) -> None:
-    """Latency at one pace for all, and at half of what each can do."""
+    """Measure latency at one pace for all lanes, and at half of each lane's own rate."""
     for name in names:
         rates = report.rates(name, "repeated")
         if not rates:
@@ -181,7 +182,7 @@ def paced(
 
 
 def _public(arguments: list[str]) -> list[str]:
-    """The command line without the paths of this machine."""
+    """The command line, without this machine's paths."""
     return [str(Path(each).name) if "/" in each else each for each in arguments]
 
 

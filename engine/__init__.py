@@ -1,18 +1,18 @@
-"""What a bundle and a task are, and how a text becomes scores. Knows nothing of Kafka.
+"""What a bundle and a task are, and how a text becomes scores. This package knows nothing of Kafka.
 
-    load.py      load_engine(bundle, …) -> Engine: opens a bundle on a device, and proves it
+    load.py      load_engine(bundle, …) -> Engine: opens a bundle on a device and proves it
     disguise/    Engine    texts  -> Scores              reads disguised texts twice
     language.py                                          and says which language a text is in
-    reading/     Engine    texts  -> Scores              applies heads, or asks; the riskiest window counts
-                 Cutter    texts  -> rows of tokens      whole, or by sentences
-                 Reader    tokens -> rows of numbers     packs, pads, puts back in order
-    devices/     Device    padded ids -> one output      ONNX Runtime or OpenVINO: their only importer
+    reading/     Engine    texts  -> Scores              applies heads or asks the model, per window
+                 Cutter    texts  -> rows of tokens      a text whole, or sentence by sentence
+                 Reader    tokens -> rows of numbers     packs and pads rows, restores their order
+    devices/     Device    padded ids -> one output      ONNX Runtime or OpenVINO; nothing else imports them
     bundle/      the folder that holds a model, its task, its heads and its thresholds
     policy.py    scores -> a verdict, its reasons, a priority
 
-The batch law: an engine answers a batch with as many scores as it was given texts, in their order,
-and a message's scores do not depend on its neighbours (beyond rounding; bf16 rounds coarsely).
-Engines are not thread-safe: one thread owns one engine.
+The batch law: an engine answers a batch with as many scores as it was given texts, in the same order, and a
+message's scores do not depend on its neighbours (beyond rounding; bf16 rounds coarsely). Engines are not
+thread-safe: one thread owns one engine.
 """
 
 from engine.quiet import keep_quiet

@@ -1,15 +1,15 @@
-"""What an engine promises. See the package for the batch law and the threading rule."""
+"""What an engine promises. The package's docstring states the batch law and the threading rule."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.bundle import Reading
 from engine.identity import ScoreIdentity
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 
 class Engine(Protocol):
-    """Reads messages. See the package for the batch law and the threading rule."""
+    """Scores messages. The package's docstring states the batch law and the threading rule."""
 
     @property
     def device(self) -> str:
@@ -21,7 +21,7 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> ScoreIdentity:
-        """What its scores are scores of: all that decides their numbers."""
+        """Everything that decides the numbers of this engine's scores."""
 
     @property
     def reading(self) -> Reading:
@@ -30,15 +30,15 @@ class Engine(Protocol):
     def read(self, texts: Sequence[str]) -> list[Scores]:
         """Score messages: one Scores per text, in order. Severity is None in the prompted reading.
 
-        A message of which nothing could be tokenised is `truncated`: none of it was read.
+        A message that yields no tokens is marked `truncated`, because none of it was read.
         """
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        """The severity stage: per text, one probability per level, least severe first.
+        """Run the severity stage: for each text, one probability per level, least severe first.
 
-        In the pooled reading these are the severities of `read`. In the prompted one a long message
-        is graded by its gravest window (highest mean level).
+        In the pooled reading these are the severities of `read`. In the prompted reading a long message is
+        graded by its gravest window (the one with the highest mean level).
         """
 
     def describe(self) -> str:
-        """What runs, for people: "openvino bf16, 2 threads"."""
+        """Describe what runs, for people: "openvino bf16, 2 threads"."""

@@ -1,30 +1,31 @@
-"""Every error Mimamori raises on purpose, in three kinds that are treated differently.
+"""Every error that Mimamori raises on purpose, in three kinds that are treated differently.
 
     MimamoriError
-    ├── RecordError          a bad record: becomes a dead letter with `reason`, the stream goes on      worker
-    ├── RetryableError       a passing fault: nothing was committed; back off, rewind, try again        worker
-    └── FatalError           nothing sensible can follow: one clear line, non-zero exit
+    ├── RecordError          one record is bad: it becomes a dead letter with `reason`           worker
+    ├── RetryableError       a passing fault: nothing was committed; back off, rewind, try again  worker
+    └── FatalError           the process cannot go on: one clear line, non-zero exit
         ├── SettingsError        a setting is wrong or missing
         ├── TaskError            a task's YAML, or a file of messages or examples, is wrong
         ├── BundleError          a bundle or recipe is missing, altered or made for something else
         ├── DeviceError          what would really run is not what the settings ask for
         ├── BrokerError          Kafka cannot be reached, a topic is missing, this worker was fenced    worker
-        ├── ExportError          a model cannot be exported, or its parity gate failed                  export
+        ├── ExportError          a model cannot be exported, or failed its parity check                 export
         └── SandboxError         the local Kafka or Redis cannot be started                           mimamori
 
-Those that name a package are defined in its `errors.py`, all others here.
+Errors with a package name are defined in that package's `errors.py`, all others here.
 
-Which of them an engine raises does not decide what its failure means: whatever it was, what fails is read in
-halves, and only an engine that can read nothing any more stops the worker (`worker/stream/bisection.py`).
+The kind of error that an engine raises does not decide what happens to its batch. Whatever it was, the batch
+is read again in halves, and the worker stops only if the engine can read nothing any more
+(`worker/stream/bisection.py`).
 
-A message says what is wrong, where, and what to do, in one line. It never carries message text.
+A message says in one line what is wrong, where, and what to do. It never carries message text.
 """
 
 from typing import Final
 
 
 class MimamoriError(Exception):
-    """The root: catch this at the edge (the command line, the top of a thread)."""
+    """The base class. Catch it at the outermost level (the command line, the top of a thread)."""
 
     exit_code: Final = 1
 

@@ -13,7 +13,6 @@ depend on what is read beside it.
 
 import hashlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -91,29 +90,26 @@ def require_fitted(fitted_on: ScoreIdentity, scored_by: ScoreIdentity, calibrati
 
     How much of a long message is read may differ: what is not read to its end is truncated, and never clear.
     """
-    found = list(_differences(fitted_on, scored_by))
+    found = _differences(fitted_on, scored_by)
     if not found:
         return
     remedies = [f"run `mimamori adapt` again with --precision {scored_by.precision}"]
-    if fitted_on.precision != scored_by.precision:
+    if list(found) == ["precision"]:
         remedies.insert(0, f"set precision={fitted_on.precision} (auto takes it where the device has it)")
     raise BundleError(
-        f"{calibration}: the thresholds do not hold for these scores: {'; '.join(found)}: "
+        f"{calibration}: the thresholds do not hold for these scores, as {'; '.join(found.values())}: "
         f"{', '.join(remedies)}, or set both MIMAMORI_LOWER and MIMAMORI_UPPER to thresholds of your own"
     )
 
 
-def _differences(fitted: ScoreIdentity, now: ScoreIdentity) -> Iterator[str]:
-    if fitted.model != now.model:
-        yield "they were fitted on another model (graph, tokenizer, heads or prompt)"
-    if fitted.precision != now.precision:
-        yield f"they were fitted on scores in {fitted.precision}, and {now.precision} runs here"
-    if fitted.windowing != now.windowing:
-        yield f"they were fitted on {fitted.windowing}, and messages are read in {now.windowing}"
-    elif fitted.floor != now.floor:
-        yield f"they were fitted where a discount stops at {fitted.floor:g}, and it stops at {now.floor:g}"
-    if fitted.normalisation != now.normalisation:
-        yield (
-            f"they were fitted on texts normalised by version {fitted.normalisation}, "
-            f"and this is version {now.normalisation}"
-        )
+def _differences(fitted: ScoreIdentity, now: ScoreIdentity) -> dict[str, str]:
+    """Why thresholds do not hold, by the field that differs."""
+    why = {
+        "model": "they were fitted on another model (graph, tokenizer, heads or prompt)",
+        "precision": f"they were fitted on scores in {fitted.precision}, and {now.precision} runs here",
+        "windowing": f"they were fitted on {fitted.windowing}, and messages are read in {now.windowing}",
+        "floor": f"they were fitted where a discount stops at {fitted.floor:g}, and here at {now.floor:g}",
+        "normalisation": f"they were fitted on texts normalised by version {fitted.normalisation}, "
+        f"and this is version {now.normalisation}",
+    }
+    return {name: said for name, said in why.items() if getattr(fitted, name) != getattr(now, name)}

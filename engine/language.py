@@ -1,8 +1,8 @@
-"""Which language a text is surely written in, where its task does not cover it.
+"""Detects which language a text is written in, where its task does not cover that language.
 
-The script tells most at once. For Latin letters, and where a script serves several languages, py3langid is
-asked, and believed only where there is enough to go by: short English must not flood the reviewers.
-Measured in docs/evasion.md.
+Most languages follow from the script. For Latin letters, and where a script serves several languages,
+py3langid is asked. Its answer counts only where the text is long enough, so that short English messages do
+not flood the reviewers. docs/explanation/evasion.md has the measurements.
 """
 
 import re
@@ -12,13 +12,13 @@ from typing import Final
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-LEAST_LETTERS: Final = 14  # below, names and loan words look like any language
-LEAST_CONFIDENCE: Final = 0.3  # of the best guess
-MOST_DOUBT: Final = 0.05  # that it is one of the task's languages after all
-LONGEST_LOOK: Final = 2000  # characters: more tell no more
-_SHARE: Final = 0.3  # of the letters, in words, make the text one in that script
+LEAST_LETTERS: Final = 14  # below this, names and loan words look like any language
+LEAST_CONFIDENCE: Final = 0.3  # least probability of the best guess
+MOST_DOUBT: Final = 0.05  # most probability that it is one of the task's languages after all
+LONGEST_LOOK: Final = 2000  # characters; more of them would not change the answer
+_SHARE: Final = 0.3  # a text with this share of its letters in one script, in words, is in that script
 
-_SCRIPTS: Final = {  # ISO 15924: its letters, the languages written in it
+_SCRIPTS: Final = {  # ISO 15924 code: its letters, the languages written in it
     "Cyrl": ("\u0400-\u052f", "ru uk be bg sr mk kk ky mn tg"),
     "Arab": ("\u0620-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufeff", "ar fa ur ps ku ug sd"),
     "Deva": ("\u0900-\u097f", "hi mr ne sa"),
@@ -46,24 +46,24 @@ _SCRIPTS: Final = {  # ISO 15924: its letters, the languages written in it
     "Khmr": ("\u1780-\u17ff", "km"),
 }
 _FOREIGN: Final = re.compile("[{}]".format("".join(letters for letters, _ in _SCRIPTS.values())))
-# A letter alone is part of a kaomoji, or a sign.
+# Only runs of letters count: a single letter is part of a kaomoji, or a sign.
 _RUNS: Final = {script: re.compile(f"[{letters}]{{2,}}") for script, (letters, _) in _SCRIPTS.items()}
 _LANGUAGES: Final = {script: frozenset(names.split()) for script, (_, names) in _SCRIPTS.items()}
 _NO_LANGUAGE: Final = re.compile(r"https?://\S+|www\.\S+|[^\s@]{1,64}@\S+|[@#]\w+|[^\W\d_]*\d\w*")
 
 
 class LanguageDetector:
-    """Asks for nothing where every language is covered. `covered`: primary tags, as the policy's."""
+    """Detects foreign languages. `covered` are primary language tags as in the policy; none means any."""
 
     def __init__(self, covered: Collection[str]) -> None:
         self._covered = frozenset(covered)
         if covered:
-            _identifier()  # now, and not at the first message
+            _identifier()  # load the model now, and not at the first message
 
     def foreign(self, text: str) -> str | None:
-        """The language of `text` where it is surely none of those covered, else None.
+        """The language of `text` if it is surely none of those covered, else None.
 
-        A tag of BCP 47; it names the script ("ru-Cyrl", "und-Arab") where the script alone is reason enough.
+        Returns a BCP 47 tag. It includes the script ("ru-Cyrl", "und-Arab") where the script alone decided.
         """
         if not self._covered:
             return None
@@ -94,7 +94,7 @@ class LanguageDetector:
 
 def _script(text: str) -> str | None:
     counts = {script: sum(map(len, runs.findall(text))) for script, runs in _RUNS.items()}
-    if counts["Jpan"]:  # Chinese characters between kana are Japanese
+    if counts["Jpan"]:  # Chinese characters beside kana are Japanese
         counts["Jpan"] += counts.pop("Hani")
     most = max(counts, key=counts.__getitem__)
     return most if counts[most] and counts[most] >= _SHARE * sum(map(str.isalpha, text)) else None
@@ -107,5 +107,5 @@ def _is_latin(text: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _identifier() -> LanguageIdentifier:
-    """The model: about 90 MB and one second, once a process."""
+    """The language model, loaded once a process: about 90 MB and one second."""
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

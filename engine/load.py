@@ -10,7 +10,7 @@ from engine.bundle import TOKENIZER, Bundle, Manifest
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.devices.choice import Choice, choose
-from engine.devices.device import Device, DeviceChoice, Graph, Ids, Output, PrecisionChoice
+from engine.devices.device import Device, Graph, Ids
 from engine.devices.onnxruntime import OnnxRuntimeDevice
 from engine.devices.openvino import OpenVinoDevice
 from engine.disguise.twice import TwiceReadingEngine
@@ -20,6 +20,7 @@ from engine.identity import MAX_MESSAGE_TOKENS, ScoreIdentity, Windowing
 from engine.proof import prove
 from engine.reading.engines import PooledEngine, PromptedEngine
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
+from engine.vocabulary import DeviceChoice, Output, PrecisionChoice
 
 log = structlog.get_logger()
 

@@ -1,31 +1,33 @@
-"""Proves a loaded graph against the original model's answers, on the device and in the precision that run.
+"""Proves a loaded graph against the original model's answers, on the device and in the precision in use.
 
-The samples of `reference.npz` are read twice: together as one padded batch, and each alone. Both must be
-what the original answered, and the same as each other: a score must not depend on its neighbours. Where there
-are heads, what they make of the vectors must be what they made of them when they were fitted, and tell the
-samples apart.
+The samples of `reference.npz` are read twice: together as one padded batch, and each alone. Both readings
+must match the original's answers and each other, because a score must not depend on its neighbours. Where
+there are heads, they must give the same scores as when they were fitted, and different risks for different
+samples.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 
 from engine.bundle import HEADS, Bundle, Heads, LabelToken, Manifest
 from engine.bundle.reference import Reference
-from engine.devices.device import Floats, Output, Precision
+from engine.devices.device import Floats
 from engine.errors import BundleError, DeviceError
 from engine.reading.engines import apply_heads
 from engine.reading.reader import Reader
+from engine.vocabulary import Output, Precision, Stage
 
 
 class Tolerance(NamedTuple):
-    """How far a score may be off.
+    """How much a score may differ.
 
-    Label logits in logits, pooled vectors relative to their length, what heads make of them in probability.
+    Label logits are compared in logits, pooled vectors relative to their length, and the heads' scores in
+    probability.
 
-    SmolLM2-135M (OpenVINO, AVX512_BF16, the 8 samples): in bf16 logits below 0.1, vectors below 0.03; in
-    int8, which must be as good as bf16 is required to be, below 0.3 and 0.06.
+    With SmolLM2-135M (OpenVINO, AVX512_BF16, the 8 samples), bf16 logits differ by less than 0.1 and vectors
+    by less than 0.03. In int8 the limits are those of bf16, and the differences are below 0.3 and 0.06.
     """
 
     label_logits: float
@@ -39,17 +41,19 @@ TOLERANCES: Final[dict[Precision, Tolerance]] = {
     "bf16": Tolerance(0.3, 0.06, 0.1),
     "int8": Tolerance(0.3, 0.06, 0.1),
 }
-# Two machines' sums of the same numbers.
+# How far the sums of the same numbers may differ between two machines.
 _ROUNDING: Final = 1e-4
-# Risks that lie closer together tell nobody apart: fitted heads spread the samples over a tenth and more.
+# Heads whose risks lie closer together than this are useless: fitted heads spread the samples over a tenth
+# and more.
 _CONSTANT: Final = 1e-4
 
 
 class Differences(NamedTuple):
-    """The largest over all samples: from the original, and between a row alone and in a padded batch.
+    """The largest differences: to the original, and between a row alone and in a padded batch.
 
-    `agreement` is the share of samples and stages with the same highest label; 1 where none are read.
-    `scores`: the heads' on the device's vectors against those kept; 0 where there are no heads.
+    All are over all samples. `agreement` is the share of samples and stages that have the same highest label;
+    it is 1 where no labels are read. `scores` compares the heads' scores on the device's vectors with the
+    kept ones; it is 0 without heads.
     """
 
     original: float
@@ -59,17 +63,17 @@ class Differences(NamedTuple):
 
 
 def prove(reader: Reader, bundle: Bundle, output: Output) -> Differences:
-    """Compare what `reader` reads with the bundle's reference.
+    """Compare what `reader` computes with the bundle's reference.
 
     Raises DeviceError: a difference is above the precision's tolerance, or not a number. BundleError: the
-    graph's output is not of the manifest's width, or the heads are not those whose scores were kept, or tell
-    nothing apart.
+    graph's output does not have the manifest's width, or the heads give other scores than the kept ones, or
+    the same risk for all samples.
     """
     heads = bundle.heads if output == "pooled" and bundle.manifest.layer is not None else None
     found = compare(reader, bundle.reference, output, bundle.manifest, heads)
     precision = reader.device.precision
     tolerated: float = getattr(TOLERANCES[precision], output)
-    # Not `difference > tolerated`: that lets NaN through.
+    # `difference > tolerated` would be false for NaN, and let it pass.
     if not (found.original <= tolerated and found.batch <= tolerated):
         what = "label logits" if output == "label_logits" else "pooled vectors"
         worst = _worst(found.original, found.batch)
@@ -91,9 +95,9 @@ def prove(reader: Reader, bundle: Bundle, output: Output) -> Differences:
 
 
 def prove_heads(heads: Heads, bundle: Bundle) -> None:
-    """Hold the heads against the scores that were kept when they were fitted. Needs no device.
+    """Compare the heads' scores with those kept when they were fitted. Needs no device.
 
-    Raises BundleError: they give others, no numbers, or all samples the same risk.
+    Raises BundleError: the scores differ, are not numbers, or are the same risk for all samples.
     """
     kept = bundle.reference.scores
     scores = head_scores(heads, bundle.reference.pooled)
@@ -109,7 +113,7 @@ def prove_heads(heads: Heads, bundle: Bundle) -> None:
 
 
 def head_scores(heads: Heads, vectors: Floats) -> Floats:
-    """What a reference keeps: risk, then severity, of pooled vectors [N, H] -> [N, 1 + S]."""
+    """The scores that a reference keeps: risk, then severity, of pooled vectors [N, H] -> [N, 1 + S]."""
     risks, severities = apply_heads(heads, vectors)
     return np.column_stack([risks, severities]).astype(np.float32)
 
@@ -117,7 +121,7 @@ def head_scores(heads: Heads, vectors: Floats) -> Floats:
 def compare(
     reader: Reader, reference: Reference, output: Output, manifest: Manifest, heads: Heads | None = None
 ) -> Differences:
-    """The differences, whatever they are. Raises BundleError: the output is not as the manifest says."""
+    """Return the differences, however large. Raises BundleError: the output is not as the manifest says."""
     expected: Floats = getattr(reference, output)
     rows = reference.rows_for(suffix=output == "label_logits")
     together = reader.together(rows)
@@ -150,26 +154,28 @@ def _width(manifest: Manifest, output: Output) -> tuple[int, ...]:
 def _stages(labels: Sequence[LabelToken]) -> list[list[int]]:
     """The columns of each stage's labels."""
     columns = [
-        [column for column, label in enumerate(labels) if label.stage == stage]
-        for stage in ("risk", "severity")
+        [column for column, label in enumerate(labels) if label.stage == stage] for stage in get_args(Stage)
     ]
     return [each for each in columns if each]
 
 
 def _logits_apart(actual: Floats, expected: Floats, stages: list[list[int]]) -> float:
-    """Within each stage, without what its logits share: a softmax does not see that."""
+    """The largest difference within a stage, without a shift of all its logits, which a softmax ignores."""
     apart = [actual[:, columns] - expected[:, columns] for columns in stages]
     return _worst(*(float(np.abs(each - each.mean(axis=1, keepdims=True)).max()) for each in apart))
 
 
 def _vectors_apart(actual: Floats, expected: Floats) -> float:
-    """Per vector: some models keep values in the thousands in a few dimensions."""
+    """The largest relative difference of a vector.
+
+    Relative, because some models have values in the thousands.
+    """
     lengths = np.linalg.norm(expected, axis=-1)
     return float((np.linalg.norm(actual - expected, axis=-1) / np.maximum(lengths, 1e-12)).max(initial=0.0))
 
 
 def _worst(*differences: float) -> float:
-    """The largest, or not a number where one is none: Python's max would pass over it."""
+    """The largest, or not-a-number where any is: Python's max would skip that."""
     return float(np.max([0.0, *differences]))
 
 

@@ -1,4 +1,4 @@
-"""Switches off what libraries report to their makers, before any of them is imported. Imports none.
+"""Switches off the telemetry of libraries before any of them is imported. It imports none of them itself.
 
     ONNX Runtime      to Microsoft, ten seconds after its import; a device id and a database under HOME
     openvino          to Google Analytics at its import; a client id and counters under HOME
@@ -6,13 +6,13 @@
     hf_xet
     transformers      asks the hub to convert the weights of a model that has no safetensors
 
-The others were looked through and report nothing: aiohttp, aiokafka, faust, jgo, mode, onnx, optimum, redis,
-scikit-learn, tokenizers, torch. librdkafka tells its metrics to the configured broker alone, and only to one
-that asks for them.
+The source of the other libraries was read, and they report nothing: aiohttp, aiokafka, faust, jgo, mode,
+onnx, optimum, redis, scikit-learn, tokenizers, torch. librdkafka sends its metrics only to the configured
+broker, and only if that asks for them.
 
-Packages that may be the first to import such a library call this in their `__init__.py`, so it holds for
-every command, for `python -m …` and for Python that imports a part of Mimamori. It cannot undo what a program
-has imported before.
+A package that may be the first to import such a library calls this in its `__init__.py`. So it applies to
+every command, to `python -m …` and to Python code that imports a part of Mimamori. It cannot undo what was
+imported earlier.
 """
 
 import os
@@ -27,12 +27,12 @@ SWITCHES: Final = {
     "DISABLE_SAFETENSORS_CONVERSION": "true",
 }
 
-# It has no switch but a file under HOME, which might be read-only, or not ours to write to. A module that
-# cannot be imported makes openvino take the stub that it brings along.
+# openvino's telemetry has no switch except a file under HOME, which may be read-only or not ours to write to.
+# If this module cannot be imported, openvino uses the stub that it ships with.
 _OPENVINO: Final = "openvino_telemetry"
 
 
 def keep_quiet() -> None:
-    """Switch all of it off here and in what this process starts, whatever the environment says."""
+    """Switch telemetry off in this process and in those it starts, whatever the environment says."""
     os.environ.update(SWITCHES)
     sys.modules[_OPENVINO] = None  # type: ignore[assignment]  # Python's own way to say: not to be had

@@ -1,15 +1,25 @@
-"""What a reading gives: numbers only, safe to cache. The policy turns them into a verdict."""
+"""The scores that a reading gives: numbers only, safe to cache. The policy turns them into a verdict."""
+
+import math
+from typing import Final
 
 import msgspec
 
+UNGRADABLE: Final = (math.nan, math.nan)  # as many as the fewest levels
+"""The severity of a message that the severity stage fails on: not a number, as a broken engine would give.
+
+The label then has no severity, the message comes first in the review queue, and its scores are never cached.
+"""
+
 
 class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The scores of one message, of its riskiest window where it was read in several.
+    """The scores of one message; if it was read in several windows, those of the riskiest one.
 
-    `risk` is in [0, 1]. `severity` has one probability per level, least severe first, or is None
-    where the severity stage has not run. `truncated`: some of the message was not read at all.
-    `obfuscated`: some of it is disguised so that no model can read it. `language` is the language it is
-    surely written in where the task does not cover that, with the script where that alone tells ("ru-Cyrl").
+    `risk` is in [0, 1]. `severity` has one probability per level, least severe first, or is None where the
+    severity stage has not run; UNGRADABLE, or another that is not finite, counts as no severity. `truncated`:
+    a part of the message was not read. `obfuscated`: a part of it is disguised so that no model can read it.
+    `language` is set if the message is surely in a language that the task does not cover; it includes the
+    script where the script alone decided ("ru-Cyrl").
     """
 
     risk: float

@@ -1,7 +1,7 @@
-"""A screening task: what to look for, how to ask, and the policy's defaults. One YAML file.
+"""A screening task: what to look for, how to ask the model, and the policy's defaults. One YAML file.
 
-The YAML is closed: an unknown field is an error, so that a misspelt threshold is never ignored.
-Both stages share the instruction, so that the prefix runs once.
+Unknown fields are errors, so that a misspelt threshold is never ignored. Both stages share the instruction,
+so that the prefix runs once.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ class RiskStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SeverityLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One level: its name on labels, the answer whose token is scored, what it means to a reviewer."""
+    """One level: its name on labels, the answer whose token is scored, and its meaning for a reviewer."""
 
     name: str
     answer: str
@@ -47,7 +47,7 @@ class PolicyDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quality_sample_share: float = 0.01
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that could never mean what they say."""
+        """Refuse thresholds that cannot work."""
         if not 0.0 <= self.lower <= self.upper <= 1.0:
             raise ValueError("policy needs 0 <= lower <= upper <= 1")
         if not self.lower < 1.0:
@@ -71,7 +71,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicyDefaults = PolicyDefaults()
 
     def __post_init__(self) -> None:
-        """Refuse what could not be asked or scored."""
+        """Refuse a task that cannot be asked or scored."""
         if not self.name or not all(c.isalnum() or c == "-" for c in self.name):
             raise ValueError("name must be letters, digits and dashes")
         if self.message.count("{message}") != 1:
@@ -108,6 +108,6 @@ def load_task(name_or_path: str | Path) -> Task:
         raise TaskError(
             f"no task at {path}: give a YAML file, or one of the shipped tasks ({shipped})"
         ) from None
-    except (msgspec.MsgspecError, ValueError) as error:  # the latter of dates that are none, and the like
-        one_line = " ".join(str(error).split())  # the YAML parser points at a place in several
+    except (msgspec.MsgspecError, ValueError) as error:  # for example, a date that does not exist
+        one_line = " ".join(str(error).split())  # the YAML parser gives the position on several lines
         raise TaskError(f"{path}: {one_line}") from None

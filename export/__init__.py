@@ -1,7 +1,7 @@
-"""From a language model to a bundle that a worker can run, and from labelled examples to its heads.
+"""Turns a language model into a bundle that a worker can run, and labelled examples into its heads.
 
-Only `exporter` and what it alone imports (`attention`, `graph`, `load`, `metadata`, `original`, `seq2seq`,
-`shapes`) need torch, transformers and optimum: everything else runs without the `export` extra.
+Only `exporter` and the modules that it alone imports (`attention`, `graph`, `load`, `metadata`, `original`,
+`seq2seq`, `shapes`) need torch, transformers and optimum. Everything else runs without the `export` extra.
 """
 
 from engine.quiet import keep_quiet

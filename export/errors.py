@@ -1,7 +1,7 @@
-"""What only `export` raises. The whole tree of errors is drawn in `engine/errors.py`."""
+"""The errors that only `export` raises. `engine/errors.py` shows the whole tree."""
 
 from engine.errors import FatalError
 
 
 class ExportError(FatalError):
-    """A model cannot be exported, or its parity gate failed."""
+    """A model cannot be exported, or failed its parity check."""

@@ -20,16 +20,16 @@ class LabelledExample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def shipped_examples(task: Task) -> Path:
-    """Where the labelled examples of a shipped task are."""
+    """The path of a shipped task's labelled examples."""
     return SHIPPED / f"{task.name}.examples.jsonl"
 
 
 def read_examples(
     path: Path, task: Task, separator: Separator | None = None, tell: Tell = lambda _: None
 ) -> list[LabelledExample]:
-    """Read a labelled JSONL, CSV, TSV or Parquet file, every row checked against the task.
+    """Read a labelled JSONL, CSV, TSV or Parquet file, and check every row against the task.
 
-    Raises TaskError naming row, field and remedy (never a text), for a column that examples do not have too.
+    Raises TaskError naming row, field and remedy (never a text), also for a column that examples do not have.
     """
     levels = task.level_names
 

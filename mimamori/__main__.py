@@ -1,4 +1,4 @@
-"""`python -m worker …` is `mimamori …`."""
+"""`python -m mimamori …` is the same as `mimamori …`."""
 
 from mimamori.cli import main
 

@@ -1,6 +1,6 @@
-"""Checks everything a worker needs, one after the other, and says what to do about each fault.
+"""Checks everything that a worker needs, one after the other, and says what to do about each fault.
 
-A check that fails never hides the next: all are tried, and what depends on a failed one is skipped.
+A failed check does not end the run: every other check is made, but for those that depend on it.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding per check, as they are made."""
+    """Make the checks one by one, and yield the finding of each."""
     bundle: Bundle | None = None
     engine: Engine | None = None
 
@@ -77,13 +77,13 @@ def _try(check: str, look: Callable[[], str]) -> Finding:
         return Finding(check, "well", look())
     except FatalError as error:
         return Finding(check, "wrong", str(error))
-    except Exception as error:  # noqa: BLE001 - whatever it was, the next check must still be made
+    except Exception as error:  # noqa: BLE001 - whatever this one raised, the next check must be made
         fault = f"{type(error).__name__} at {where(error)}"
         return Finding(check, "wrong", f"a fault of Mimamori, please report it: {fault}")
 
 
 def _origin(settings: Settings) -> str:
-    """What the bundle's origin was held against."""
+    """How the bundle's origin was checked."""
     held = [
         "its fingerprint is the one allowed" if settings.bundle_fingerprint else "",
         f"signed by a key of {settings.bundle_public_key}" if settings.bundle_public_key else "",

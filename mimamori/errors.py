@@ -1,4 +1,4 @@
-"""What only the tools raise. The whole tree of errors is drawn in `engine/errors.py`."""
+"""The errors that only the tools raise. `engine/errors.py` shows the whole tree of errors."""
 
 from engine.errors import FatalError
 

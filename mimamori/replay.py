@@ -1,4 +1,4 @@
-"""A file's rows as messages. Every row is checked before it is sent."""
+"""Reads a file's rows as messages, and checks each row."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +16,13 @@ def read_messages(
 ) -> Iterator[Message]:
     """Yield the messages of a JSONL, CSV, TSV or Parquet file, one at a time.
 
-    `text` is required; `id` defaults to the file's name and the row's number. Columns that messages do not
-    have are left out, and `tell` is given a line that names them.
+    `text` is required; `id` defaults to the file's name and the row's number. Columns that are not fields of
+    a message are left out, and `tell` is called with a line that names them.
     Raises TaskError naming row, field and remedy, never quoting a text.
     """
     return typed_rows(path, read_rows(path, FIELDS, separator, tell), Message, stem=path.stem)
 
 
 def message_key(message: Message) -> bytes:
-    """What keeps a conversation in one partition, in order."""
+    """The record key, which keeps a conversation in one partition and so in order."""
     return (message.conversation_id or message.id).encode()

@@ -1,12 +1,12 @@
-"""How many workers and partitions a rate needs, and what that costs: arithmetic on measured constants. Pure.
+"""Computes how many workers and partitions a rate needs, and their cost, from measured constants. Pure.
 
-    a worker does    the lesser of   stream   records/s that decode, cache, policy and Kafka allow
+    rate of a worker  the lower of   stream   records/s that decode, cache, policy and Kafka allow
                                      device   tokens/s of the model over the tokens that are not cached
-    workers          rate / (what a worker does x (1 - headroom)), rounded up
-    partitions       a whole number per worker, so that no worker has more to do than another
+    workers           rate / (rate of a worker x (1 - headroom)), rounded up
+    partitions        a whole number per worker, so that no worker has more to do than another
 
-Both parts of a worker run at the same time, so the slower one is its rate. The constants are one machine's
-(`sizing.json`, written by bench/stream.py): measure your own, or give the device's rate.
+Stream and device work at the same time, so the slower one sets the worker's rate. The constants were measured
+on one machine (`sizing.json`, written by bench/stream.py): measure your own, or give your device's rate.
 """
 
 import math
@@ -18,16 +18,17 @@ import msgspec
 from engine.errors import SettingsError
 
 CONSTANTS: Final = Path(__file__).parent / "sizing.json"
-MOST: Final = 1_000_000  # messages a second; beyond it, brokers and not workers are the question
-LONGEST: Final = 4096  # tokens: MIMAMORI_MAX_MESSAGE_TOKENS; what is beyond is not read
+MOST: Final = 1_000_000  # messages a second; beyond it, the brokers are the limit and not the workers
+LONGEST: Final = 4096  # tokens: MIMAMORI_MAX_MESSAGE_TOKENS, beyond which a message is not read
 
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class StreamConstants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Records a second of one worker whose model costs nothing. `source`: the run that measured them.
+    """Records a second of one worker whose model takes no time. `source` names the run that measured them.
 
-    `cached_records_per_s` where the score cache knows every text, `fresh_records_per_s` where it knows none.
+    `cached_records_per_s` holds where the score cache has every text, `fresh_records_per_s` where it has
+    none.
     """
 
     source: str
@@ -36,25 +37,26 @@ class StreamConstants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeviceConstants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Tokens of messages that one device reads a second, padding and all. `source` as above."""
+    """Tokens of messages that one device reads a second, padding included. `source` as above."""
 
     source: str
     tokens_per_s: PositiveFloat
 
 
 class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was measured."""
+    """The measured constants."""
 
     stream: StreamConstants
     device: DeviceConstants
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """What a platform sends, and what it asks for.
+    """The load of a platform, and what it demands of the workers.
 
     `rate`: messages a second at the peak; `tokens`: of a message, on average; `cached`: the share of messages
-    whose text was read before; `headroom`: the share of the workers' capacity that is kept free at the peak;
-    `wait_s`: how long a message may wait for its label; `outage_s`: a standstill to catch up from.
+    whose text was read before; `headroom`: the share of the workers' capacity that stays free at the peak;
+    `wait_s`: how long a message may wait for its label; `outage_s`: how long an outage lasts whose backlog is
+    to be caught up with.
     """
 
     rate: float
@@ -67,7 +69,7 @@ class Demand(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What meets a demand. Rates in messages a second, for one worker or for all."""
+    """The workers and partitions that meet a demand. Rates are in messages a second."""
 
     worker_rate: float
     limit: Literal["device", "stream"]
@@ -76,7 +78,7 @@ class Plan(msgspec.Struct, frozen=True):
     capacity: float
     utilisation: float  # of the capacity, at the demand's rate
     lag_budget: int  # records behind, of all partitions together, at which a new message waits `wait_s`
-    catch_up_s: float  # until the backlog of an outage is worked off, while messages keep coming
+    catch_up_s: float  # to work off the backlog of an outage, while new messages keep arriving
 
     def cost_per_million(self, demand: Demand, price_per_hour: float) -> float:
         """What a million messages cost at the demand's rate, where a worker costs `price_per_hour`."""
@@ -84,7 +86,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(demand: Demand, constants: Constants) -> Plan:
-    """Size the workers for a demand. Raises SettingsError naming what makes no sense."""
+    """Size the workers for a demand. Raises SettingsError naming the value that is out of range."""
     check(demand)
     stream = constants.stream
     fresh = 1 - demand.cached
@@ -107,20 +109,20 @@ def plan(demand: Demand, constants: Constants) -> Plan:
 
 
 def check(demand: Demand) -> None:
-    """Raise SettingsError where a demand makes no sense."""
+    """Raise SettingsError where a value of the demand is out of range."""
     rules = (
         (0 < demand.rate <= MOST, f"the rate must be above 0 and at most {MOST:,} messages a second"),
         (1 <= demand.tokens <= LONGEST, f"a message has 1 to {LONGEST:,} tokens: more are never read"),
         (0 <= demand.cached <= 1, "the cached share is a number from 0 to 1"),
         (
-            0.05 <= demand.headroom <= 0.9,  # noqa: PLR2004 - said in the line
+            0.05 <= demand.headroom <= 0.9,  # noqa: PLR2004 - the line below states both bounds
             "the headroom is a share from 0.05 to 0.9: with none, no backlog is ever worked off",
         ),
         (0 < demand.wait_s < math.inf, "the wait must be above 0 seconds"),
         (0 <= demand.outage_s < math.inf, "the outage must be 0 seconds or more"),
         (demand.partitions_per_worker >= 1, "a worker needs a partition or more"),
     )
-    for holds, complaint in rules:  # a comparison with not-a-number never holds
+    for holds, complaint in rules:  # NaN fails every comparison, and so every rule
         if not holds:
             raise SettingsError(f"no plan: {complaint}")
 
@@ -130,7 +132,7 @@ _SUFFIXES: Final = {"k": 1e3, "M": 1e6, "G": 1e9}
 
 
 def parse_rate(text: str) -> float:
-    """Messages a second of "50000", "50k/s", "3M/min", "2.5G/day". Raises SettingsError."""
+    """Parse "50000", "50k/s", "3M/min" or "2.5G/day" into messages a second. Raises SettingsError."""
     number, _, unit = text.strip().replace("_", "").partition("/")
     factor = _SUFFIXES.get(number[-1:], 1.0)
     try:

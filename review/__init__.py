@@ -1,1 +1,1 @@
-"""The review desk: a Faust app that keeps the cases waiting for a person, and takes their decisions."""
+"""The review desk: a Faust app that keeps the cases that wait for a person, and takes decisions on them."""

@@ -1,10 +1,10 @@
-"""What happens to each event: read it, change the table, wait for Kafka, tell the desk.
+"""Handles each event: reads it, changes the table, waits for Kafka, and tells the desk.
 
-Delivery is at least once. Three traps of Faust are closed here:
-- an exception in an agent restarts it *past* the event, so nothing may escape: what cannot be read is
-  recorded in the table, and a table write that fails is tried again until it succeeds;
-- after a crash the local store can be ahead of the changelog, so an unchanged entry is written again;
-- `current_event` decides the partition a table write goes to, so pruning rides on events.
+Delivery is at least once. Three pitfalls of Faust are avoided here:
+- Faust restarts an agent that raised an exception *past* the event. So no exception may escape: an unreadable
+  event is recorded in the table, and a failed table write is tried again until it succeeds.
+- After a crash, the local store can be ahead of the changelog. So an unchanged entry is written again.
+- The current event decides which partition a table write goes to. So pruning happens during an event.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ E = TypeVar("E", ReviewCase, ReviewDecision)
 
 
 class Agents:
-    """The two agents, and what they share."""
+    """The two agents and their shared state."""
 
     def __init__(self, table: CaseTable, desk: Desk, metrics: DeskMetrics, *, keep_days: float) -> None:
         self._table = table
@@ -52,12 +52,12 @@ class Agents:
         self._pruned: dict[int, float] = {}
 
     async def cases(self, stream: StreamT[bytes]) -> None:
-        """Consume review cases for ever."""
+        """Consume review cases until cancelled."""
         async for event in stream.events():
             await self._until_done(event, self._on_case)
 
     async def decisions(self, stream: StreamT[bytes]) -> None:
-        """Consume review decisions for ever."""
+        """Consume review decisions until cancelled."""
         async for event in stream.events():
             await self._until_done(event, self._on_decision)
 
@@ -68,7 +68,7 @@ class Agents:
             try:
                 await step(event)
                 await self._prune(event.message.partition)
-            except Exception as error:  # noqa: BLE001 - whatever escapes would skip the event
+            except Exception as error:  # noqa: BLE001 - an escaping exception would skip the event
                 log.error("table_write_failed", error=type(error).__name__, **_place(event))  # noqa: TRY400 - its traceback may quote text
                 await asyncio.sleep(RETRY_SECONDS)
             else:

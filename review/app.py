@@ -1,8 +1,8 @@
-"""Wires the desk: Faust app, table, agents, and what the web side needs to know of them.
+"""Wires the desk: the Faust app, table and agents, and what the web server needs to know about them.
 
-Faust keeps the stateful side (table, changelog, recovery); its own web server and topic creation for
-foreign topics stay off. At-least-once on purpose: Faust's exactly-once fences by group id only, and
-leaves topics it only produces to outside the transaction.
+Faust runs the stateful part (table, changelog, recovery). Its own web server is off, and it creates no topics
+of others. Processing is at least once on purpose: Faust's exactly-once fences by group id only, and leaves
+topics that it only produces to outside the transaction.
 """
 
 import asyncio
@@ -48,14 +48,14 @@ class ReviewApp:
 
     @property
     def held_partitions(self) -> int:
-        """How many partitions of cases this desk holds now; another desk has the others."""
+        """The number of partitions of cases that this desk holds now; other desks hold the others."""
         if not self.faust.consumer.started:
             return 0
         return sum(tp.topic == self.settings.cases_topic for tp in self.faust.consumer.assignment())
 
     @property
     def ready(self) -> bool:
-        """Whether the table is recovered and some of the queue is here."""
+        """Whether the table is recovered and this desk holds a part of the queue."""
         tables = self.faust.tables
         return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
 
@@ -66,7 +66,7 @@ def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.Abstrac
         settings.app_id,
         broker=brokers,
         broker_credentials=_credentials(settings),
-        # A killed desk's partitions are free again after this, not after Faust's 60 s.
+        # A killed desk's partitions are free again after this time instead of Faust's 60 s.
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
         store="rocksdb://" if settings.store == "rocksdict" else "memory://",
@@ -76,7 +76,7 @@ def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.Abstrac
         producer_acks=-1,
         producer_max_request_size=MAX_RECORD,
         consumer_max_fetch_size=MAX_RECORD,
-        # An event whose agent was cancelled or failed is delivered again, not taken as done.
+        # An event whose agent was cancelled or failed is delivered again instead of being acknowledged.
         stream_ack_cancelled_tasks=False,
         stream_ack_exceptions=False,
         web_enabled=False,
@@ -101,7 +101,7 @@ def _credentials(settings: ReviewSettings) -> SASLCredentials | SSLCredentials |
 
 
 def _raw_topic(app: faust.App, name: str) -> Any:
-    # Bytes in, bytes out, null values included: `schemas.codec` decides what is readable.
+    # Faust passes bytes through, null values included: `schemas.codec` decides what is readable.
     return app.topic(
         name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
     )
@@ -113,8 +113,8 @@ def _producer(topic: Any) -> Callable[[ReviewDecision, int], Awaitable[object]]:
             key=decision.case_id.encode(),
             value=encode(decision),
             headers=event_headers(decision),
-            # Not by hash of the key: whatever partitioner the worker's producer used, the decision must
-            # arrive where its case is.
+            # The partition is given, not hashed from the key: a decision must arrive in the partition of its
+            # case, whatever partitioner the worker's producer used.
             partition=partition,
         )
         return await sent

@@ -1,7 +1,7 @@
-"""Looks at the Kafka cluster before Faust starts: reachable, topics there, partitions equal.
+"""Checks the Kafka cluster before Faust starts: it is reachable, has the topics, and their partitions match.
 
-Faust would retry an unreachable broker for ever, wait in silence for a missing topic, and stop with a
-traceback on unequal partitions. It does not guarantee that the cluster stays as it was found.
+Faust would retry an unreachable broker for ever, wait silently for a missing topic, and stop with a traceback
+on unequal partitions. Changes to the cluster after this check are not noticed.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ WANTED_REPLICAS = 3
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """What the desk needs to know of the cluster. `partitions` is the same for both topics."""
+    """What the desk needs to know about the cluster. `partitions` is the same for both topics."""
 
     brokers: int
     partitions: int
@@ -26,11 +26,11 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 async def inspect(settings: ReviewSettings) -> Cluster:
-    """Ask the cluster.
+    """Check the cluster.
 
-    Raises DeskError: out of reach, a topic missing, partitions unequal, too few brokers.
+    Raises DeskError: it is unreachable, a topic is missing, partitions are unequal, or brokers are too few.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below says it, once
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below reports it, once
     password = settings.sasl_password
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.bootstrap,
@@ -68,8 +68,8 @@ def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int)
     counts = [partitions[topic] for topic in topics]
     if len(set(counts)) != 1:
         raise DeskError(
-            f"{topics[0]} has {counts[0]} partitions and {topics[1]} has {counts[1]}: they need as many, "
-            "so that a decision meets its case"
+            f"{topics[0]} has {counts[0]} partitions and {topics[1]} has {counts[1]}: both need as "
+            "many, so that a decision reaches its case"
         )
     replicas = settings.replication_factor or min(WANTED_REPLICAS, brokers)
     if replicas > brokers:

@@ -1,14 +1,14 @@
-"""The review desk: what people see of the table, and how a decision gets from a click to the topic.
+"""The review desk: shows the table to people, and brings a decision from a click to the topic.
 
-A decision is taken in four steps, and the answer tells the truth about the last one:
+A decision is taken in four steps, and the answer reports the outcome of the third:
 
-    1. lock the case        (a second click, or a colleague's, gets 409 from here on)
+    1. lock the case        (from here on, a second click or a colleague's gets 409)
     2. produce the event    acks=all, to the partition the case came from
-    3. wait for it to come back through the consumer: the first decision in the log stands
+    3. wait for it to come back through the consumer: the first decision in the log is valid
     4. answer               201 if it is ours, 409 if another was first, 503 if Kafka is too slow
 
-The case leaves the queue at step 3, for everybody, at once. After a 503 it stays locked until Kafka has
-answered: either the decision stands after all, or the producer gives up and the case is free again.
+At step 3 the case leaves everybody's queue at once. After a 503 it stays locked until Kafka has answered:
+either the decision is valid after all, or the producer gives up and the case is unlocked.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ Produce = Callable[[ReviewDecision, int], Awaitable[object]]
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """One look at the table: a page of the queue, and what stands around it."""
+    """A snapshot of the table: a page of the queue, with the counts and choices shown around it."""
 
     page: Page
     tasks: list[str]
@@ -41,7 +41,7 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 class Desk:
-    """Reads the table, and takes decisions."""
+    """Reads the table and takes decisions."""
 
     def __init__(self, table: CaseTable, produce: Produce, *, confirm_seconds: float) -> None:
         self._table = table
@@ -82,7 +82,7 @@ class Desk:
         return entry
 
     async def decide(self, case_id: str, form: Form) -> ReviewDecision:
-        """Take a decision. Returns it once it stands.
+        """Take a decision. Returns it once it is valid.
 
         Raises UnknownCaseError, AlreadyDecidedError, InvalidFormError or NotConfirmedError.
         """
@@ -121,10 +121,10 @@ class Desk:
         log.warning("decision_not_sent", case=decision.case_id, error=type(fault).__name__)
         self._awaited.pop(decision.case_id, None)
         came_back.set_exception(NotConfirmedError("Kafka did not take the decision; the case is still open"))
-        came_back.exception()  # the click may have timed out: nobody else will ask
+        came_back.exception()  # read the exception, since nobody else will where the click has timed out
 
     def stands(self, case_id: str, decided: Decided) -> None:
-        """The agent has seen a decision come back: wake whoever waits for this case."""
+        """Called by the agent when a decision has come back: wakes the request that waits for this case."""
         waiting = self._awaited.pop(case_id, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(decided)

@@ -1,9 +1,9 @@
-"""Who may stand at the desk's door: a bounded number of connections, each for a bounded time.
+"""Limits the desk's connections, in number and in time.
 
-Whoever reaches the port may open connections and ask nothing. So there are at most CONNECTIONS of them. One
-that has asked nothing whole for IDLE_S, since it came or since its last answer, is ended; so is one whose
-answer takes ANSWERING_S, and the longest idle one where there are too many. A browser opens another when it
-needs it.
+Anyone who reaches the port can open connections and send nothing. So there are at most CONNECTIONS of them. A
+connection is closed where no complete request came for IDLE_S since it opened or since its last answer, and
+where an answer takes ANSWERING_S. Where there are too many, the one that has been idle longest is closed. A
+browser opens a new one when it needs it.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Door:
-    """A protocol factory for the event loop, around aiohttp's own."""
+    """A protocol factory for the event loop, which wraps aiohttp's own."""
 
     def __init__(self) -> None:
         self._server: web.Server | None = None
-        self._idle: dict[web.RequestHandler, float] = {}  # since when, the longest first
+        self._idle: dict[web.RequestHandler, float] = {}  # connection -> idle since; longest idle first
         self._busy: dict[web.RequestHandler, float] = {}
 
     def open(self, server: web.Server) -> None:
-        """Let connections through to `server`, as it stands after `AppRunner.setup`."""
+        """Pass connections on to `server`, which is the one of `AppRunner` after its `setup`."""
         self._server = server
 
     def __call__(self) -> web.RequestHandler:
-        """Take a connection that is just being accepted."""
-        assert self._server is not None  # noqa: S101 - opened before anyone listens
+        """Take a new connection."""
+        assert self._server is not None  # noqa: S101 - it is opened before the desk listens
         if len(self._idle) + len(self._busy) >= CONNECTIONS:
             self._forget_closed()
         if len(self._idle) + len(self._busy) >= CONNECTIONS:
@@ -45,7 +45,7 @@ class Door:
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Respond) -> web.StreamResponse:
-        """Note when a connection is being answered, and when it is idle again."""
+        """Note when a request is being answered, and when its connection is idle again."""
         connection = request.protocol
         self._idle.pop(connection, None)
         self._busy[connection] = _now()
@@ -56,7 +56,7 @@ class Door:
             self._idle[connection] = _now()
 
     async def keep(self) -> None:
-        """End connections whose time is over, until cancelled."""
+        """Close connections whose time is over, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._forget_closed()
@@ -67,12 +67,12 @@ class Door:
     def _end(self, connection: web.RequestHandler) -> None:
         self._idle.pop(connection, None)
         self._busy.pop(connection, None)
-        if connection.transport is None:  # it is just being accepted
+        if connection.transport is None:  # still being accepted
             asyncio.get_running_loop().call_later(LOOK_EVERY_S, _abort, connection)
         _abort(connection)
 
     def _forget_closed(self) -> None:
-        # One that is just being accepted has no transport yet; it is looked at again in a moment.
+        # A connection that is still being accepted has no transport yet; the next round looks at it again.
         fresh = _now() - LOOK_EVERY_S
         for since in (self._idle, self._busy):
             for connection in [each for each, at in since.items() if each.transport is None and at < fresh]:

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from schemas.events import ReviewCase, ReviewDecision
+from schemas.vocabulary import Finding
 
 Outcome = Literal["opened", "repeated", "already_decided", "decided", "early"]
 
@@ -34,7 +35,7 @@ class Decided(msgspec.Struct, frozen=True, tag="decided"):
     decision_id: str
     case_id: str
     reviewer: str
-    finding: Literal["at_risk", "not_at_risk", "unsure"]
+    finding: Finding
     severity: str | None
     decided_at: datetime
     partition: int

@@ -1,13 +1,14 @@
-"""What can go wrong at the review desk, in two kinds.
+"""The errors of the review desk, in two kinds.
 
-    DeskError            the app cannot start or go on: one clear line, non-zero exit
+    DeskError            the app cannot start or go on: it prints one line, and exits non-zero
     DecisionRefusedError one decision was not taken; the reviewer is told why
     ├── UnknownCaseError     no such case here                                -> 404
-    ├── AlreadyDecidedError  someone was first, or is being served now        -> 409
+    ├── AlreadyDecidedError  it is decided, or a decision is on its way       -> 409
     ├── InvalidFormError     a field is missing or wrong                      -> 422
     └── NotConfirmedError    Kafka has not confirmed; the outcome is unknown  -> 503
 
-Kept apart from the worker's tree: the desk never imports the worker. No message carries text.
+They are separate from the worker's errors, since the desk never imports the worker. No error message quotes a
+text.
 """
 
 from typing import ClassVar

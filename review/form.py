@@ -6,15 +6,14 @@ bytes ──JSON, types──► Form ──rules of this case──► ReviewDe
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
 
 from review.errors import InvalidFormError
 from schemas.events import ReviewCase, ReviewDecision
 from schemas.ids import decision_id
-
-Finding = Literal["at_risk", "not_at_risk", "unsure"]
+from schemas.vocabulary import Finding
 
 MAX_NOTE = 4000
 MAX_REVIEWER = 120

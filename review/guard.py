@@ -1,8 +1,8 @@
-"""What stands before every request: host check, same-origin check, headers, errors as JSON.
+"""Guards every request: checks the host and the origin, sets headers, and turns errors into JSON.
 
-The desk has no login yet and listens on loopback, where any web page in the reviewer's browser could
-reach it. Two checks keep such pages out: the Host header must be a known name (DNS rebinding), and a
-write must be JSON from the same origin (CSRF). Neither keeps out a program on the same machine.
+The desk has no login yet and listens on loopback, where any web page in the reviewer's browser could reach
+it. Two checks refuse such pages: the Host header must be a known name (against DNS rebinding), and a write
+must be JSON from the same origin (against CSRF). Neither stops a program on the same machine.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,20 +26,20 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Pages hold people's messages: no cache, no history on a shared machine.
+    # Pages hold people's messages, so a shared machine must not keep them in its cache.
     "Cache-Control": "no-store",
 }
-# Asked by address, by machines that hold no cookies and read no text.
+# Machines ask these by address; they send no cookies, and the answers hold no text.
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 def json_response(content: object, status: int = 200) -> web.Response:
-    """Any msgspec-encodable value as a JSON response."""
+    """A JSON response of any value that msgspec can encode."""
     return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")
 
 
 def error_response(status: int, message: str, fields: dict[str, str] | None = None) -> web.Response:
-    """The one shape of an error: `error`, and `fields` where fields are wrong."""
+    """An error as JSON: `error`, and `fields` where fields are wrong."""
     return json_response({"error": message} | ({"fields": fields} if fields else {}), status)
 
 
@@ -56,14 +56,14 @@ def guard(allowed_hosts: frozenset[str]) -> Middleware:
 
 
 def refusal(request: web.Request, allowed_hosts: frozenset[str]) -> web.Response | None:
-    """The response to a request that must not get through, None for one that may."""
+    """The response to a request that is refused; None for one that is allowed."""
     if request.path not in PROBES and "*" not in allowed_hosts and _name(request.host) not in allowed_hosts:
         return error_response(421, "this desk does not go by that name: see MIMAMORI_REVIEW_ALLOWED_HOSTS")
     if request.method in {"GET", "HEAD"}:
         return None
     if request.content_type != "application/json":
         return error_response(415, "send application/json")
-    # Browsers always send one of the two; a program need not.
+    # Browsers always send one of the two headers; other programs need not.
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return error_response(403, "cross-origin requests are refused")
     origin = request.headers.get("Origin")

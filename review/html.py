@@ -1,4 +1,4 @@
-"""The queue as HTML. Jinja escapes everything; the page carries no script or style of its own."""
+"""Renders the queue as HTML. Jinja escapes everything, and the page has no inline script or style."""
 
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -7,29 +7,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from review.desk import Overview
 from review.queue import Filter
+from schemas.vocabulary import CASE_KINDS, DEAD_LETTER_REASONS, FINDINGS, REASONS
 
-REASONS = {
-    "below_lower_threshold": "below the lower threshold",
-    "between_thresholds": "the model is unsure",
-    "above_upper_threshold": "above the upper threshold",
-    "truncated": "too long to be read in full",
-    "unsupported_language": "language not supported",
-    "unscorable": "the model gave no usable score",
-    "quality_sample": "random quality sample",
-    "obfuscated": "disguised so that the model cannot read it",
-}
-UNREAD = {
-    "unscreenable": "the model fails on this message",
-    "invalid_utf8": "its characters are in another encoding",
-    "invalid_json": "the record is broken",
-    "schema_mismatch": "the record is not a message as agreed",
-    "unreadable_record": "the record is broken",
-}
-KINDS = {"escalation": "Escalation", "unread": "Unread", "quality_sample": "Quality sample"}
+UNREAD = {reason: meaning.shown_as for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as}
 
 
 def age(opened_at: datetime, now: datetime) -> str:
-    """How long ago, in its largest sensible unit: 45 s, 12 min, 5 h, 3 d."""
+    """How long ago, in the largest unit that fits: 45 s, 12 min, 5 h, 3 d."""
     if opened_at.tzinfo is None:
         opened_at = opened_at.replace(tzinfo=UTC)
     seconds = max(0, int((now - opened_at).total_seconds()))
@@ -40,12 +24,12 @@ def age(opened_at: datetime, now: datetime) -> str:
 
 
 def words(name: str) -> str:
-    """An identifier as people read it."""
+    """An identifier in words for people."""
     return name.replace("_", " ").replace("-", " ")
 
 
 def link(wanted: Filter, offset: int) -> str:
-    """The address of another part of the same queue."""
+    """The URL of another page of the same queue."""
     fields = {"task": wanted.task, "kind": wanted.kind, "offset": offset or None}
     return "/?" + urlencode({name: value for name, value in fields.items() if value is not None})
 
@@ -58,7 +42,9 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["words"] = words
-_environment.globals.update(reasons=REASONS, unread=UNREAD, kinds=KINDS, link=link, age=age)
+_environment.globals.update(
+    reasons=REASONS, unread=UNREAD, kinds=CASE_KINDS, findings=FINDINGS, link=link, age=age
+)
 
 
 def render_queue(overview: Overview | None, wanted: Filter, held: int, partitions: int) -> str:

@@ -1,6 +1,6 @@
-"""Faust's and aiokafka's own logs, as one structured line each: no traceback, no record value.
+"""Turns Faust's and aiokafka's logs into one structured line each, without tracebacks or record values.
 
-The desk's own events go to structlog directly; whoever starts the desk configures it.
+The desk logs its own events with structlog directly; the command that starts the desk configures it.
 """
 
 import logging
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class OneLine(logging.Handler):
-    """Passes a library's warning on. A traceback becomes the error's class: its locals may be text."""
+    """Passes a library's warning on. Only the error's class is kept of a traceback, which may quote text."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -29,5 +29,5 @@ class OneLine(logging.Handler):
 def capture_library_logs() -> None:
     """Send what libraries log at WARNING and above to structlog."""
     logging.basicConfig(level=logging.WARNING, handlers=[OneLine()], force=True)
-    # Quotes the whole record when a send fails; `review.agents` says so without it.
+    # This logger quotes the whole record when a send fails; `review.agents` reports that without the record.
     logging.getLogger("faust.topics").setLevel(logging.CRITICAL)

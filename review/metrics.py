@@ -1,4 +1,4 @@
-"""What the desk counts. Names once, with what they mean and what to do; no label holds text or an id."""
+"""The desk's metrics: each name with its meaning and what to do about it. No label holds a text or an id."""
 
 import time
 
@@ -8,7 +8,7 @@ from review.table import CaseTable
 
 
 class DeskMetrics:
-    """One registry per desk, so that two desks in one test never share counts."""
+    """The metrics of one desk, in a registry of its own, so that two desks in one test never share counts."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -47,7 +47,7 @@ class DeskMetrics:
         )
 
     def expose(self, table: CaseTable, *, ready: bool) -> bytes:
-        """The metrics page; gauges are read from the table now."""
+        """The metrics page. Gauges are computed from the table when it is asked for."""
         self._open.clear()
         oldest = now = time.time()
         self._ready.set(ready)

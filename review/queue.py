@@ -1,4 +1,4 @@
-"""The order in which people see cases, and which of them a page shows. Pure."""
+"""Decides in which order people see cases, and which of them a page shows. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,13 +11,13 @@ MAX_PAGE = 200
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which cases to show. An absent field does not filter."""
+    """Which cases to show. A field of None does not filter."""
 
     task: str | None = None
     kind: str | None = None
 
     def admits(self, case: ReviewCase) -> bool:
-        """Whether this case is to be shown."""
+        """Whether the filter admits this case."""
         return self.task in {None, case.task} and self.kind in {None, case.kind}
 
 
@@ -31,7 +31,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def urgency(case: ReviewCase) -> tuple[float, float, str]:
-    """Sort key: highest priority first, oldest first among equals, then by id so that it is total."""
+    """The sort key: highest priority first, then oldest first, then by id to make the order total."""
     return (-case.priority, case.opened_at.timestamp(), case.id)
 
 
@@ -42,10 +42,10 @@ def page(entries: Iterable[Open], wanted: Filter, *, offset: int, limit: int) ->
 
 
 def severity_levels(case: ReviewCase, peers: Iterable[ReviewCase]) -> Sequence[str]:
-    """The levels a reviewer may choose, least severe first as the worker lists them.
+    """The levels that a reviewer may choose, least severe first as the worker lists them.
 
-    A quality sample carries no severity; its levels are then those of any other case of its task.
-    Empty where nobody knows them.
+    A quality sample has no severity, so its levels are taken from any other case of its task. They are empty
+    where no case has them.
     """
     for candidate in (case, *(peer for peer in peers if peer.task == case.task)):
         if candidate.severity is not None and candidate.severity.scores:

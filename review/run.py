@@ -1,8 +1,7 @@
-"""Runs the desk until a signal or a fault: `run(settings)` is the whole of `mimamori review`.
+"""Runs the desk until a signal or a fault; `mimamori review` is `run(settings)`.
 
-Faust does not stop while it is stuck joining its group, so SIGTERM starts a clock of its own: at the
-deadline the process ends, whatever the event loop does. Nothing is lost, what was not committed is
-delivered again.
+Faust does not stop while it is stuck joining its group. So SIGTERM starts a timer, and at its deadline the
+process ends, whatever the event loop does. Nothing is lost, since what was not committed is delivered again.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ log = structlog.get_logger()
 
 
 class DeskWorker(faust.Worker):
-    """Faust's worker, quiet, with a deadline."""
+    """Faust's worker, without its banner and with a deadline for the shutdown."""
 
     def __init__(self, review: ReviewApp, server: DeskServer, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -42,11 +41,11 @@ class DeskWorker(faust.Worker):
 
     @property
     def told_to_stop(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has been received."""
         return self._deadline is not None
 
     def _install_signal_handlers_unix(self) -> None:
-        # signal.signal, not loop.add_signal_handler: this one also runs when the loop does not.
+        # signal.signal and not loop.add_signal_handler, since its handler also runs while the loop is stuck.
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
@@ -58,19 +57,19 @@ class DeskWorker(faust.Worker):
             self.loop.call_soon_threadsafe(self._schedule_shutdown, signal.Signals(number))
 
     async def on_startup_finished(self) -> None:
-        """Say where the desk is."""
+        """Log the desk's URL."""
         host = self._review.settings.host
         log.info(
             "desk_open", url=f"http://{host}:{self._server.port}/", partitions=self._review.held_partitions
         )
 
     def run(self) -> None:
-        """Run until stopped. Raises whatever made the app crash."""
+        """Run until stopped. Raises the exception that made the app crash."""
         self._starting_fut = asyncio.ensure_future(self.start(), loop=self.loop)
         try:
             self.loop.run_until_complete(self._starting_fut)
         except asyncio.CancelledError:
-            pass  # a signal, while starting
+            pass  # a signal came during the start
         finally:
             self.stop_and_shutdown()
 
@@ -82,7 +81,7 @@ def _give_up() -> None:
 
 
 def run(settings: ReviewSettings) -> None:
-    """Serve the desk. Raises DeskError: one line saying why it could not start, or go on."""
+    """Serve the desk. Raises DeskError: one line says why it could not start or go on."""
     capture_library_logs()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -94,8 +93,8 @@ def run(settings: ReviewSettings) -> None:
             worker.run()
         except DeskError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever Faust stops with becomes one line
-            if worker.told_to_stop:  # Faust trips over its own feet when stopped while it starts
+        except Exception as error:  # noqa: BLE001 - every error of Faust becomes one line
+            if worker.told_to_stop:  # Faust itself raises errors when it is stopped while it starts
                 log.warning("shutdown_incomplete", error=type(error).__name__)
                 return
             raise DeskError(f"the desk stopped: {type(error).__name__}: {error}") from None
@@ -103,7 +102,7 @@ def run(settings: ReviewSettings) -> None:
 
 
 def _sole_user_of(folder: Path) -> TextIOWrapper:
-    # RocksDB has its own lock; Faust would wait 30 s for it, in silence, and then crash.
+    # RocksDB locks the folder too, but Faust would wait 30 s for that lock silently, and then crash.
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")

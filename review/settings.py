@@ -1,6 +1,6 @@
-"""The desk's settings: environment variables starting with MIMAMORI_REVIEW_, checked once, at start.
+"""The desk's settings: environment variables that start with MIMAMORI_REVIEW_, checked once at start.
 
-They do not guarantee that the cluster agrees: `review.cluster` looks at that.
+Whether the cluster agrees with them is checked by `review.cluster`.
 """
 
 import ipaddress
@@ -18,48 +18,70 @@ ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
 class ReviewSettings(BaseSettings):
-    """Everything the desk can be told. Durations are in the unit their name ends with."""
+    """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    bootstrap: str = Field(default="127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, …")
-    topic_prefix: str = Field(default="mimamori.", description="Stands before every topic and the group")
+    bootstrap: str = Field(default="127.0.0.1:9092", min_length=1, description="Kafka brokers: host:port, …")
+    topic_prefix: str = Field(
+        default="mimamori.", description="Prefix of the names of every topic and the group"
+    )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; the desk has no login yet")
     port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default="localhost,127.0.0.1,[::1]",
         validate_default=True,
-        description="Host names browsers may call the desk by, comma separated; * for any",
+        description="Host names that browsers may use for the desk, comma-separated; * allows any",
     )
 
-    folder: Path = Field(default=Path("review-data"), description="Where the table is kept between runs")
-    store: Literal["rocksdict", "memory"] = Field(default="rocksdict", description="How the table is kept")
+    folder: Path = Field(
+        default=Path("review-data"),
+        description="Folder that keeps the table between runs; one desk per folder",
+    )
+    store: Literal["rocksdict", "memory"] = Field(
+        default="rocksdict",
+        description="memory needs no folder, and reads the whole changelog at every start",
+    )
     replication_factor: int | None = Field(
         default=None,
         ge=1,
-        description="Replicas of the table's changelog topic; 3, or all brokers, unless set",
+        description="Replicas of the table's changelog topic; unless set, 3 or as many as there are brokers",
     )
-    keep_markers_days: float = Field(default=90, gt=0, description="How long a decided case is remembered")
+    keep_markers_days: float = Field(
+        default=90,
+        gt=0,
+        description="How long a decided case is remembered. Keep it longer than the cases topic keeps its "
+        "records, or an old case that is read again opens again",
+    )
     changelog_compaction_hours: float = Field(
-        default=24, gt=0, description="Longest time a decided case's text stays in the changelog topic"
+        default=24, gt=0, description="Longest time that a decided case's text stays in the changelog topic"
     )
 
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How the desk speaks to Kafka"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="Read where the protocol is a SASL one"
+    )
+    sasl_username: str | None = Field(default=None, description="Needed where the protocol is a SASL one")
+    sasl_password: SecretStr | None = Field(
+        default=None, description="Needed where the protocol is a SASL one"
+    )
     ssl_ca: Path | None = Field(default=None, description="PEM of the authorities that signed the brokers")
     ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
     ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
 
     allow_insecure: Annotated[frozenset[Literal["sasl_plaintext"]], NoDecode] = Field(
-        default=frozenset(), description="Names of what is refused otherwise; see docs/deploy.md"
+        default=frozenset(),
+        description="Names of insecure settings to allow; see docs/how-to/secure-the-connections.md",
     )
 
     connect_seconds: float = Field(default=10, gt=0, description="How long to try to reach Kafka at start")
     confirm_seconds: float = Field(default=10, gt=0, description="How long a decision waits for Kafka")
-    log_format: Literal["json", "console"] = "json"
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="json: one object a line, for a log store. console: for a person to read"
+    )
     shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM")
 
     @field_validator("allowed_hosts", mode="before")
@@ -81,7 +103,7 @@ class ReviewSettings(BaseSettings):
         protocol = self.security_protocol
         if protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
             raise ValueError(f"security_protocol {protocol} needs sasl_username and sasl_password")
-        # What is set for a protection that the protocol does not have: it would run without, in silence.
+        # A setting that the protocol ignores would give a false sense of protection, so it is refused.
         for prefix, has, remedy in (
             ("sasl_", protocol.startswith("SASL"), "SASL_SSL"),
             ("ssl_", protocol.endswith("SSL"), "SSL or SASL_SSL"),
@@ -89,13 +111,13 @@ class ReviewSettings(BaseSettings):
             unused = sorted(n for n in self.model_fields_set if n.startswith(prefix) and getattr(self, n))
             if unused and not has:
                 raise ValueError(
-                    f"security_protocol {protocol} does without {', '.join(unused)}: all would travel in "
-                    f"plain text. Set {ENV_PREFIX}SECURITY_PROTOCOL to {remedy}"
+                    f"security_protocol {protocol} does not use {', '.join(unused)}: everything would "
+                    f"travel in plain text. Set {ENV_PREFIX}SECURITY_PROTOCOL to {remedy}"
                 )
         if protocol == "SASL_PLAINTEXT" and protocol.lower() not in self.allow_insecure and not self._here():
             raise ValueError(
-                "security_protocol SASL_PLAINTEXT: whoever is on the way to the brokers reads cases and may "
-                "take the credentials. Set it to SASL_SSL; or, where that is meant, name sasl_plaintext in "
+                "security_protocol SASL_PLAINTEXT: anyone on the network path to the brokers can read cases "
+                "and take the credentials. Set it to SASL_SSL; or, to accept that, name sasl_plaintext in "
                 f"{ENV_PREFIX}ALLOW_INSECURE"
             )
         if (self.ssl_certificate is None) != (self.ssl_key is None):
@@ -112,17 +134,17 @@ class ReviewSettings(BaseSettings):
 
     @property
     def cases_topic(self) -> str:
-        """Where review cases come from."""
+        """The topic that review cases come from."""
         return f"{self.topic_prefix}review-cases"
 
     @property
     def decisions_topic(self) -> str:
-        """Where decisions go, and come back from."""
+        """The topic that decisions are written to, and come back from."""
         return f"{self.topic_prefix}review-decisions"
 
     @property
     def app_id(self) -> str:
-        """The consumer group, and the first part of the changelog topic's name."""
+        """The consumer group, which is also the first part of the changelog topic's name."""
         return f"{self.topic_prefix}review"
 
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -144,7 +166,7 @@ def load_settings() -> ReviewSettings:
     if unknown := sorted(
         name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
     ):
-        raise DeskError(f"no such setting: {', '.join(unknown)}; see docs/review.md")
+        raise DeskError(f"no such setting: {', '.join(unknown)}; docs/reference/settings.md lists them")
     try:
         return ReviewSettings()
     except ValidationError as error:

@@ -1,10 +1,10 @@
 """The table of cases: a Faust table whose writes can be awaited.
 
-Faust sends a table's changelog in the background and commits the event's offset on its own clock; a
-changelog record that never arrives is only a warning. Here the agent waits for Kafka's acknowledgement
-before it lets the event go, so a committed case is always in the changelog.
+Faust sends a table's changelog in the background, commits the event's offset at its own time, and only warns
+of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
+acknowledges the event, so a committed case is always in the changelog.
 
-A plain dict of bytes: what the bytes mean is `review.entries`' affair.
+The table is a plain dict of bytes; `review.entries` defines what they mean.
 """
 
 from collections.abc import Iterator
@@ -16,35 +16,35 @@ from faust.types import FutureMessage
 
 from review.entries import Entry, Open, decode_entry, encode_entry
 
-# One table per partition, each with its own RocksDB: Faust's defaults (2 GB cache) are for millions of keys.
+# Each partition has a RocksDB of its own, and Faust's defaults (2 GB cache) are made for millions of keys.
 ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
 
-# A case's entry is a little larger than its record; this allows for topics of up to 8 MiB a record.
+# A case's entry is a little larger than its record; this suffices for topics with records up to 8 MiB.
 MAX_RECORD = 9 << 20
 
 
 class AwaitableTable(Table[bytes, bytes]):
-    """Keeps the futures of changelog records not yet acknowledged."""
+    """Keeps the futures of changelog records that Kafka has not acknowledged yet."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unsettled: list[FutureMessage] = []
 
     def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
-        """Send a changelog record, and remember it until it is settled."""
+        """Send a changelog record, and keep its future until it is done."""
         future = super().send_changelog(*args, **kwargs)
         self._unsettled.append(future)
         return future
 
     async def settle(self) -> None:
-        """Wait until Kafka has every changelog record. Raises what the producer raised."""
+        """Wait until Kafka has acknowledged every changelog record. Raises what the producer raised."""
         pending, self._unsettled = self._unsettled, []
         for future in pending:
             await future
 
 
 class CaseTable:
-    """Entries by key, read from anywhere, written only inside an agent."""
+    """Entries by key. They can be read from anywhere, but written only inside an agent."""
 
     def __init__(self, app: faust.App, *, partitions: int, compaction_hours: float, rocksdb: bool) -> None:
         name = "cases"
@@ -71,7 +71,7 @@ class CaseTable:
         return None if value is None else decode_entry(value)
 
     def items(self) -> Iterator[tuple[bytes, Entry]]:
-        """Every entry of the partitions held here, in no useful order."""
+        """Every entry of the partitions held here, in no particular order."""
         for key, value in self._table.items():
             yield key, decode_entry(value)
 
@@ -84,12 +84,12 @@ class CaseTable:
         return (entry for entry in self.entries() if isinstance(entry, Open))
 
     async def put(self, key: bytes, entry: Entry) -> None:
-        """Write and wait for Kafka. Also of an unchanged entry: see `review.agents`."""
+        """Write an entry and wait for Kafka, even where it is unchanged: `review.agents` says why."""
         self._table[key] = encode_entry(entry)
         await self._table.settle()
 
     async def prune(self, keys: list[bytes]) -> None:
-        """Forget these keys of the current event's partition, and wait for Kafka."""
+        """Delete these keys of the current event's partition, and wait for Kafka."""
         for key in keys:
             self._table.pop(key, None)
         await self._table.settle()

@@ -1,7 +1,8 @@
-"""Record batches as aiokafka reads them, but for header names that are not UTF-8.
+"""Makes aiokafka read record batches with header names that are not UTF-8.
 
-aiokafka raises UnicodeDecodeError on one, from the same batch for ever: the desk would stand still at it. The
-desk reads no headers, so here such a name is only made readable. Whoever may write to its topics may do so.
+aiokafka raises UnicodeDecodeError on such a name each time it reads the batch, so the desk would stop there
+for ever. Anyone with the right to write to the topics could cause this. The desk reads no headers, so it is
+enough to replace what cannot be decoded.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from aiokafka.record.memory_records import _MemoryRecordsPy  # type: ignore[impo
 
 
 class _Readable(bytearray):
-    """Bytes whose slices decode, whatever they are."""
+    """Bytes whose slices can always be decoded."""
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
@@ -27,7 +28,7 @@ class _Readable(bytearray):
 
 
 class TolerantBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # untyped
-    """aiokafka's own batch in Python, on such bytes."""
+    """aiokafka's own batch in pure Python, over such bytes."""
 
     _buffer: Any
 
@@ -38,7 +39,7 @@ class TolerantBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # untyped
 
 
 class TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]  # untyped
-    """The batches of a fetch: aiokafka's fast ones, a tolerant one where that cannot be read."""
+    """The batches of a fetch: aiokafka's fast ones, or a tolerant one where that fails."""
 
     def next_batch(self, *args: Any) -> Any:
         """See aiokafka's MemoryRecords."""
@@ -51,11 +52,11 @@ class TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]  # untyped
                 pass
         except UnicodeDecodeError:
             return TolerantBatch(content)
-        except Exception:  # noqa: BLE001, S110 - a batch that is corrupt is for the fetcher to judge
+        except Exception:  # noqa: BLE001, S110 - aiokafka's fetcher decides about a corrupt batch
             pass
         return DefaultRecordBatch(content)
 
 
 def install() -> None:
-    """Let every consumer of this process read so."""
+    """Make every consumer of this process read in this way."""
     fetcher.MemoryRecords = TolerantRecords

@@ -1,7 +1,7 @@
-"""Faust's aiokafka transport, reading committed records only.
+"""Faust's aiokafka transport, set to read committed records only.
 
-The worker writes cases in transactions. Faust reads uncommitted records unless it runs exactly-once
-(which loses track of foreign topics), so cases of aborted transactions would stand in the queue.
+The worker writes cases in transactions. Faust reads uncommitted records unless it runs exactly-once (which
+loses track of foreign topics), so cases of aborted transactions would appear in the queue.
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ from review import tolerant
 
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):
-    """The consumer's thread, with the one setting Faust does not offer."""
+    """Faust's consumer thread, with the one setting that Faust does not offer."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         tolerant.install()
         consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 - read once, when the consumer starts
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - read once when the consumer starts
         return consumer
 
 
@@ -30,6 +30,6 @@ class ReadCommittedConsumer(driver.Consumer):
 
 
 class ReadCommittedTransport(driver.Transport):
-    """Kafka as the desk reads it."""
+    """The transport with that consumer."""
 
     Consumer = ReadCommittedConsumer

@@ -1,6 +1,6 @@
-"""The desk over HTTP: one page, a small JSON API, probes and metrics. `docs/review.md` describes it.
+"""Serves the desk over HTTP: one page, a small JSON API, probes, metrics (`docs/reference/desk-api.md`).
 
-Runs in Faust's event loop, beside the agents, so that it reads the table without locks.
+It runs in Faust's event loop beside the agents, so that it reads the table without locks.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ Respond = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class DeskServer(Service):
-    """Listens before the table is recovered, so that probes have something to ask."""
+    """The web server. It listens before the table is recovered, so that probes get an answer."""
 
     def __init__(self, review: ReviewApp) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class DeskServer(Service):
         self._keeping: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:
-        """Listen. Raises DeskError: the address is taken or not this machine's."""
+        """Start to listen. Raises DeskError: the address is in use, or not one of this machine."""
         await self._runner.setup()
         self._door.open(cast("web.Server", self._runner.server))
         loop = asyncio.get_running_loop()
@@ -60,7 +60,7 @@ class DeskServer(Service):
         self._keeping = loop.create_task(self._door.keep())
 
     async def on_stop(self) -> None:
-        """Stop listening; what is being answered has a second to finish."""
+        """Stop listening; requests that are being answered have a second to finish."""
         if self._listening:
             self._listening.close()
         if self._keeping:
@@ -69,7 +69,7 @@ class DeskServer(Service):
 
 
 class Routes:
-    """What each path answers."""
+    """The handlers of all paths."""
 
     def __init__(self, review: ReviewApp) -> None:
         self._review = review
@@ -90,7 +90,7 @@ class Routes:
         return application
 
     def _when_ready(self, respond: Respond) -> Respond:
-        # A half-recovered table would say 404 of a case that is only not read yet.
+        # While the table is recovered, a case that is only not read yet would get a 404.
         async def answer(request: web.Request) -> web.Response:
             if not self._review.ready:
                 return error_response(503, "the table is being recovered; try again in a few seconds")
@@ -99,22 +99,22 @@ class Routes:
         return answer
 
     async def livez(self, _request: web.Request) -> web.Response:
-        """Alive: the event loop turns. Says nothing of Kafka, so that a broker's fault restarts no desk."""
+        """Liveness: the event loop runs. Kafka is not checked, so that a broker's fault restarts no desk."""
         return web.Response(text="alive\n")
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """Ready: the table is recovered and partitions are held."""
+        """Readiness: the table is recovered, and the desk holds partitions."""
         held, of = self._review.held_partitions, self._review.cluster.partitions
         status = 200 if self._review.ready else 503
         return json_response({"ready": self._review.ready, "partitions": held, "of": of}, status)
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """Prometheus' text format."""
+        """The metrics in Prometheus' text format."""
         body = self._review.metrics.expose(self._review.table, ready=self._review.ready)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def queue(self, request: web.Request) -> web.Response:
-        """The page people work on."""
+        """The page that people work on."""
         ready = self._review.ready
         wanted, offset = _filter(request), _number(request, "offset", 0, None)
         overview = self._review.desk.overview(wanted, offset=offset, limit=PAGE) if ready else None
@@ -128,14 +128,14 @@ class Routes:
         return json_response(self._review.desk.page(_filter(request), offset=offset, limit=limit))
 
     async def case(self, request: web.Request) -> web.Response:
-        """One case: open with all it has, or the marker of a decided one."""
+        """One case: an open one whole, or the marker of a decided one."""
         entry = self._review.desk.find(request.match_info["id"])
         if isinstance(entry, Decided):
             return json_response({"state": "decided", "decision": _without_partition(entry)})
         return json_response({"state": "open", "case": entry.case})
 
     async def decide(self, request: web.Request) -> web.Response:
-        """Take a decision; 201 once it stands."""
+        """Take a decision; answers 201 once it is valid."""
         metrics = self._review.metrics
         form = parse_form(await request.read())
         try:

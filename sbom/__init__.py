@@ -1,1 +1,1 @@
-"""What the images hold: a CycloneDX bill of materials of each, and the licences. `make sbom` writes them."""
+"""Lists what the images hold: a CycloneDX bill of materials for each, and the licences. See `make sbom`."""

@@ -1,11 +1,11 @@
-"""`python -m sbom.generate`: write the bill of materials of each image, and the table of licences.
+"""`python -m sbom.generate`: writes the bill of materials of each image, and the table of licences.
 
     python -m sbom.generate           write sbom/*.cdx.json and sbom/licences.md
-    python -m sbom.generate --check   exit 1 where they are not what would be written today
+    python -m sbom.generate --check   exit with 1 where the files are out of date
 
-Made from the lock files that the image installs from (`requirements/`), so it lists what is shipped and no
-development tool. Hashes stand there; licences are those of the installed packages. Not in it: the Debian
-packages and the Python of the base image, which whoever builds the image can list (`docker sbom`).
+It reads the lock files that the image installs from (`requirements/`), so it lists what is shipped, and no
+development tools. Hashes come from the lock files, licences from the installed packages. The Debian packages
+and the Python of the base image are not listed; whoever builds the image can list them with `docker sbom`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ HERE: Final = Path(__file__).parent
 REQUIREMENTS: Final = HERE.parent / "requirements"
 IMAGES: Final = ("cpu", "gpu")
 LICENCES: Final = HERE / "licences.md"
-# The image is Linux on x86-64 with CPython 3.11: what is for other platforms is in the lock and not shipped.
+# The image is Linux on x86-64 with CPython 3.11. The lock also holds packages for other platforms.
 _SHIPPED_ON: Final = {
     "implementation_name": "cpython",
     "os_name": "posix",
@@ -46,7 +46,7 @@ _SHIPPED_ON: Final = {
 
 
 def shipped(image: str) -> dict[str, str]:
-    """Package and version of everything that the image `image` installs, by name."""
+    """The packages that the image `image` installs, with their versions, by name."""
     pins: dict[str, str] = {}
     for file in (REQUIREMENTS / f"{image}.txt", REQUIREMENTS / "model.txt"):
         for line in file.read_text().splitlines():
@@ -59,9 +59,9 @@ def shipped(image: str) -> dict[str, str]:
 
 
 def bill(image: str) -> str:
-    """The image's bill of materials: CycloneDX 1.6 as JSON, the same bytes for the same lock.
+    """The image's bill of materials as CycloneDX 1.6 JSON. The same lock gives the same bytes.
 
-    Raises LookupError: a package's licence is not clear. ValueError: what was made is not CycloneDX.
+    Raises LookupError: a package's licence is unclear. ValueError: the result is not valid CycloneDX.
     """
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
     factory = LicenseFactory()
@@ -95,7 +95,7 @@ def bill(image: str) -> str:
 
 
 def _needs(name: str) -> list[str]:
-    """What the installed package asks for, without extras. Nothing is known of one that is not installed."""
+    """The dependencies of an installed package, without extras; empty where it is not installed."""
     try:
         lines = requires(name) or []
     except PackageNotFoundError:
@@ -109,7 +109,7 @@ def _needs(name: str) -> list[str]:
 
 
 def licences() -> str:
-    """The table of what is shipped, in which image, under which licence."""
+    """The table of shipped packages, with their images and licences."""
     images = {image: shipped(image) for image in IMAGES}
     versions = dict(sorted({name: pin for pins in images.values() for name, pin in pins.items()}.items()))
     lines = [
@@ -127,7 +127,7 @@ def licences() -> str:
 
 
 def main() -> int:
-    """Write or check. 1 where a file is not what would be written today."""
+    """Write or check the files. Returns 1 where a checked file is out of date."""
     parser = argparse.ArgumentParser(
         prog="python -m sbom.generate",
         description=__doc__,

@@ -1,27 +1,27 @@
-"""The licence of an installed package, as an SPDX expression or, where there is none, by name.
+"""Finds the licence of an installed package, as an SPDX expression or, where there is none, by name.
 
-    License-Expression (PEP 639)  ──►  that
-    classifiers, License field    ──►  the SPDX id they stand for, where they leave no doubt
-    BY_HAND                       ──►  what a person read, where the metadata says nothing clear
+    License-Expression (PEP 639)  ──►  that expression
+    classifiers, License field    ──►  their SPDX id, where they are unambiguous
+    BY_HAND                       ──►  what a person read, where the metadata is unclear
 
-A package without any is an error: what is shipped has a licence that somebody may read.
+A package without any is an error, so that a licence is known for everything that is shipped.
 """
 
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import Final
 
-# Read by a person in the package's own licence file.
+# A person read these in the packages' own licence files.
 BY_HAND: Final = {
     "faust-streaming": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "mode-streaming": "BSD-3-Clause",
-    "onnxruntime-gpu": "MIT",  # not in the development environment; the same source as onnxruntime
+    "onnxruntime-gpu": "MIT",  # not installed for development; it has the same source as onnxruntime
     "protobuf": "BSD-3-Clause",
-    "scipy": "BSD-3-Clause",  # and, of code it carries, as its LICENSE.txt says
+    "scipy": "BSD-3-Clause",  # the last are of bundled code, as its LICENSE.txt says
     "tqdm": "MPL-2.0 AND MIT",
     "venusian": "LicenseRef-Repoze",  # BSD-like, with an attribution clause
 }
-# Proprietary, and redistributable in images under NVIDIA's terms; in the gpu image only.
+# Proprietary, but redistributable in images under NVIDIA's terms. Only the gpu image has them.
 NVIDIA: Final = "LicenseRef-NVIDIA-Proprietary"
 
 _SPDX: Final = {
@@ -46,7 +46,7 @@ _SPDX: Final = {
 
 
 def licence_of(name: str) -> str:
-    """SPDX expression of the package `name`. Raises LookupError: not installed, or not clear."""
+    """The SPDX expression of the package `name`. Raises LookupError: not installed, or unclear."""
     if name in BY_HAND:
         return BY_HAND[name]
     try:

@@ -1,12 +1,13 @@
 """The contract between Mimamori and everyone else: events, topics, and how both may change.
 
-    events.py  kinds.py  ids.py      what is said, how it is named and numbered
-    codec.py  headers.py             how it travels on Kafka
-    topics.py  topics/               where it travels
+    events.py  vocabulary.py         what an event says, and in which words
+    kinds.py  ids.py                 how it is named, versioned and numbered
+    codec.py  headers.py             how events travel on Kafka
+    topics.py  topics/               where they travel
     json/  examples/  asyncapi.yaml  the same for people who never read this code
     history/  evolution.py           what was promised before, and the check that it still holds
 
-It knows nothing of Kafka clients, models or settings, and imports nothing else of Mimamori.
+This package knows nothing of Kafka clients, models or settings, and imports nothing else of Mimamori.
 """
 
 from schemas.codec import CodecError, InvalidJson, InvalidUtf8, SchemaMismatch, decode, encode

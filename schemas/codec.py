@@ -1,36 +1,38 @@
-r"""Events to bytes and back: JSON in UTF-8 (RFC 8259).
+"""Converts events to bytes and back: JSON in UTF-8 (RFC 8259).
 
     bytes ──UTF-8?──► text ──JSON?──► value ──schema?──► event
         InvalidUtf8       InvalidJson     SchemaMismatch          all three are a CodecError
 
-An error's detail names the field, the rule or the byte that is wrong and never quotes the input, which
-may be someone's message: neither in its text nor through `__context__`.
+An error's detail names the field, the rule or the byte that is wrong. It never quotes the input, which may be
+someone's message, and neither does the error's `__context__`.
 
-Lenient on purpose: fields that are not known are skipped, and of a key given twice the last one counts,
-as in most parsers. Strict on purpose: a byte order mark, NaN, a lone surrogate where text is read, and
-anything after the value are refused. `encode` does not validate: an event is only as good as its maker.
+Decoding is deliberately lenient in two ways: unknown fields are skipped, and of a repeated key the last one
+counts, as in most parsers. It is deliberately strict in others: it refuses a byte order mark, NaN, a lone
+surrogate in a text that it keeps, and anything after the value. `encode` does not validate its event.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
 from schemas.events import Event
 from schemas.kinds import KINDS
+from schemas.vocabulary import DeadLetterReason
 
 E = TypeVar("E", bound=Event)
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ENCODER: Final = msgspec.json.Encoder()
-# Making a decoder costs more than using it: each is made once. Any: a type cannot tie key to value here.
+# Each decoder is made once, because making one costs more than using it. The value's type is Any, because no
+# type can tie a mapping's values to its keys here.
 _DECODERS: Final[Mapping[type[Any], msgspec.json.Decoder[Any]]] = {
     kind.event: msgspec.json.Decoder(kind.event) for kind in KINDS
 }
 
-# Of msgspec's messages only these shapes pass, for they hold names and numbers of the schema alone.
-# Its message for a wrong enum value quotes that value.
+# Only msgspec messages of these forms are passed on, because they contain nothing but names and numbers of
+# the schema. The message for a wrong enum value is not among them: it quotes that value.
 _RULE = re.compile(
     r"Expected `[a-z |]+`, got `[a-z]+`"
     r"|Expected `[a-z]+` (of length )?[<>]=? -?[0-9.]+"
@@ -45,9 +47,9 @@ _SYNTAX = re.compile(r"JSON is malformed: [a-z0-9 -]+ \(byte [0-9]+\)|Input data
 
 
 class CodecError(ValueError):
-    """Bytes that are no such event. `detail` names what is wrong, never the text; `reason` is its code."""
+    """The bytes are not such an event. `detail` says what is wrong without the text; `reason` is its code."""
 
-    reason: ClassVar[Literal["invalid_utf8", "invalid_json", "schema_mismatch"]]
+    reason: ClassVar[DeadLetterReason]
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -55,25 +57,25 @@ class CodecError(ValueError):
 
 
 class InvalidUtf8(CodecError):  # noqa: N818 - named for the step that failed
-    """The bytes are not UTF-8, or an event to be written holds text that UTF-8 cannot carry."""
+    """The bytes are not UTF-8, or an event to be written holds text that UTF-8 cannot encode."""
 
     reason = "invalid_utf8"
 
 
 class InvalidJson(CodecError):  # noqa: N818 - as above
-    """The text is not JSON, or nested deeper than is ever meant."""
+    """The text is not JSON, or is nested too deeply."""
 
     reason = "invalid_json"
 
 
 class SchemaMismatch(CodecError):  # noqa: N818 - as above
-    """The JSON is well formed and breaks the schema."""
+    """The JSON is well formed but breaks the schema."""
 
     reason = "schema_mismatch"
 
 
 def encode(event: Event) -> bytes:
-    """One event as compact JSON, fields in the order of its struct.
+    """Encode an event as compact JSON, with the fields in the order of its struct.
 
     Raises InvalidUtf8: a field holds a lone surrogate, which a JSON escape can smuggle into a str.
     """
@@ -85,14 +87,14 @@ def encode(event: Event) -> bytes:
 
 
 def decode(kind: type[E], content: bytes) -> E:
-    """One event of a kind: `decode(Message, value)`. A null value (None) is the caller's to judge.
+    """Decode one event of a kind: `decode(Message, value)`. The caller decides about a null value (None).
 
     Raises InvalidUtf8, InvalidJson or SchemaMismatch, checked in this order.
     """
     refusal: CodecError
     try:
         if not content.isascii():
-            str(content, "utf-8")  # msgspec checks only the fields it keeps
+            str(content, "utf-8")  # msgspec checks only the fields that it keeps
         event: E = _DECODERS[kind].decode(content)
     except UnicodeDecodeError as error:
         refusal = InvalidUtf8(f"not UTF-8 at byte {error.start}")
@@ -104,7 +106,8 @@ def decode(kind: type[E], content: bytes) -> E:
         refusal = InvalidJson("nested too deeply")
     else:
         return event
-    # Raised out here, where no `except` is active: the cause holds the input and must not travel along.
+    # This is raised outside of every `except`, because the original error holds the input, and would be
+    # attached.
     raise refusal
 
 

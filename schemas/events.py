@@ -1,5 +1,7 @@
 """The five events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
 
+Their words, such as verdicts and reasons, are in `vocabulary.py`.
+
     message          a platform -> Mimamori        one text message to screen
     label            Mimamori -> a platform        exactly one per screened message
     review-case      Mimamori -> reviewers         for each message a person must look at
@@ -14,9 +16,11 @@ same id, and an at-least-once consumer can always drop it. Times are UTC, RFC 33
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
+
+from schemas.vocabulary import CaseKind, DeadLetterReason, Finding, Reading, Reason, Verdict
 
 # A platform's own id. Ours are made from a topic's name (up to 249 characters) and need more room.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -26,32 +30,6 @@ OwnId = Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
-
-Verdict = Literal["clear", "at_risk", "uncertain"]
-Reading = Literal["prompted", "pooled"]
-Reason = Literal[
-    "below_lower_threshold",
-    "between_thresholds",
-    "above_upper_threshold",
-    "truncated",
-    "unsupported_language",
-    "unscorable",
-    "quality_sample",
-    "obfuscated",
-]
-
-
-DeadLetterReason = Literal[
-    "null_value",
-    "invalid_utf8",
-    "invalid_json",
-    "schema_mismatch",
-    "empty_text",
-    "text_too_long",
-    "unknown_task",
-    "unreadable_record",
-    "unscreenable",
-]
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -136,7 +114,7 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     message_id: Id
     origin: Origin
     task: str
-    kind: Literal["escalation", "quality_sample", "unread"]
+    kind: CaseKind
     verdict: Verdict | None
     risk: Probability | None
     severity: Severity | None
@@ -159,7 +137,7 @@ class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
     message_id: Id
     task: str
     reviewer: Id
-    finding: Literal["at_risk", "not_at_risk", "unsure"]
+    finding: Finding
     severity: str | None
     note: str | None
     decided_at: Time

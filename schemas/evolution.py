@@ -1,8 +1,8 @@
-"""Whether readers of one version of a JSON Schema can read what another version describes.
+"""Checks whether readers of one version of a JSON Schema can read what another version describes.
 
-It knows the keywords that `schemas.generate` writes and refuses any other, so that a new keyword can
-never pass unexamined. It is stricter than needed in one place (a union's branches are matched one by
-one) and, on purpose, looser in one: objects are open, so a strict comparison of sets would forbid every
+The check knows the keywords that `schemas.generate` writes and refuses all others, so that a new keyword can
+never pass unexamined. In one place it is stricter than needed: a union's branches are compared one by one. In
+another it is deliberately looser. Objects accept unknown fields, so a strict comparison would forbid every
 new optional field, because an old producer *might* have sent something else under that name.
 """
 
@@ -19,16 +19,17 @@ _COMPARED |= {"format", "contentEncoding"} | _LOWEST | _HIGHEST
 
 
 def unreadable(written: Schema, reader: Schema) -> list[str]:
-    """What a reader of schema `reader` would refuse of the values that `written` describes.
+    """List what a reader of schema `reader` would refuse of the values that `written` describes.
 
     Returns one line per break, each naming the place and the rule; an empty list means compatible.
+
     Raises ValueError: a keyword that this check does not know.
     """
     return list(_breaks(_Version(written), written, _Version(reader), reader, "$"))
 
 
 class _Version:
-    """One document, for following its references."""
+    """One document, whose references can be resolved."""
 
     def __init__(self, document: Schema) -> None:
         self._named: Schema = document.get("$defs", {})
@@ -36,7 +37,7 @@ class _Version:
     def resolve(self, schema: Schema) -> Schema:
         if unknown := schema.keys() - _SAYS_NOTHING - _COMPARED:
             raise ValueError(
-                f"the evolution check does not know {', '.join(sorted(unknown))}: teach it first"
+                f"the evolution check does not know {', '.join(sorted(unknown))}: add them to it first"
             )
         if "$ref" not in schema:
             return schema
@@ -62,7 +63,7 @@ def _union_breaks(old: _Version, written: Schema, new: _Version, reader: Schema,
     for branch in written.get("anyOf", [written]):
         attempts = [list(_breaks(old, branch, new, candidate, at)) for candidate in branches]
         if not any(attempt == [] for attempt in attempts):
-            # The longest-lived reason: of the branch that came closest.
+            # The union is refused because of the branch that came closest.
             yield min(attempts, key=len)[0]
 
 

@@ -4,8 +4,8 @@
     schemas/history/v<n>/<kind>.schema.json         what version n said; written once, never again
     schemas/history/v<n>/<kind>.examples.json       the examples of that day
 
-A change to a frozen version is refused: raise the kind's version in `schemas/kinds.py` first. A version
-that breaks the promise of its topic's `compatibility` is refused as well.
+A change to a frozen version is refused: raise the kind's version in `schemas/kinds.py` first. A version that
+breaks the promise of its topic's `compatibility` is refused as well.
 """
 
 import inspect
@@ -39,10 +39,10 @@ def json_schema(kind: Kind) -> Schema:
 
 
 def breaks_of_promise(kind: Kind, older: Schema, newer: Schema) -> list[str]:
-    """What the newer schema breaks of what the kind's topic promises. Empty: nothing.
+    """List where the newer schema breaks the compatibility that the kind's topic promises.
 
-    Backward: today's consumers read yesterday's events. Full: yesterday's consumers, who are other
-    people's programs, also read today's.
+    Backward: today's consumers read yesterday's events. Full: yesterday's consumers, which are other people's
+    programs, also read today's.
     """
     (topic,) = (topic for topic in load_topics() if topic.event == kind.name)
     broken = unreadable(older, newer)
@@ -53,7 +53,7 @@ def breaks_of_promise(kind: Kind, older: Schema, newer: Schema) -> list[str]:
 
 
 def generate(folder: Path = HERE) -> list[Path]:
-    """Bring every schema up to date, freeze versions that are new. Returns the files that changed.
+    """Bring every schema up to date and freeze new versions. Returns the files that changed.
 
     Raises FrozenSchemaError before anything is written for the kind at fault.
     """
@@ -85,7 +85,7 @@ def _check_promise(kind: Kind, version: int, frozen: Schema, today: Schema) -> N
 
 
 def _rules(node: Any) -> Any:
-    """A schema without its prose: rewording a docstring is no new version."""
+    """A schema without its descriptions, because rewording a docstring does not make a new version."""
     if isinstance(node, list):
         return [_rules(item) for item in node]
     if not isinstance(node, dict):
@@ -103,7 +103,7 @@ def _write(file: Path, content: bytes) -> bool:
 
 
 def _open(node: Any) -> Any:
-    """Say out loud that objects take unknown fields, and undo the indentation of docstrings."""
+    """State that objects accept unknown fields, and remove the indentation of docstrings."""
     if isinstance(node, list):
         return [_open(item) for item in node]
     if not isinstance(node, dict):
@@ -117,7 +117,7 @@ def _open(node: Any) -> Any:
 
 
 def main() -> int:
-    """Generate; say what changed, or what forbids it."""
+    """Generate the files, and print what changed or what forbids a change."""
     try:
         changed = generate()
     except FrozenSchemaError as error:

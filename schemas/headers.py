@@ -1,7 +1,7 @@
-"""Kafka headers of an event: CloudEvents 1.0 in binary mode, and the W3C trace it belongs to.
+"""Kafka headers of an event: CloudEvents 1.0 in binary mode, and the W3C trace that it belongs to.
 
-Binary mode (CloudEvents Kafka protocol binding): the attributes are headers named `ce_…`, the record's
-value is the event itself. A consumer that knows nothing of CloudEvents loses nothing.
+In binary mode (CloudEvents Kafka protocol binding) the attributes are headers named `ce_…`, and the record's
+value is the event itself. A consumer that does not know CloudEvents can ignore them.
 """
 
 import re
@@ -13,9 +13,9 @@ from typing import Final
 from schemas.events import Event
 from schemas.kinds import KINDS
 
-Headers = list[tuple[str, str | bytes | None]]  # as Kafka clients give and take them
+Headers = list[tuple[str, str | bytes | None]]  # in the form that Kafka clients give and take
 
-# Per kind: the field that is `ce_time`, and the headers that are the same for all its events.
+# For each kind: the field that gives `ce_time`, and the headers that all its events share.
 _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
     kind.event: (
         kind.time,
@@ -34,7 +34,7 @@ _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0
 
 
 def event_headers(event: Event, traceparent: bytes | None = None) -> Headers:
-    """The headers of a record that carries `event`; `traceparent` as `find_traceparent` gave it.
+    """Return the headers of a record that carries `event`; `traceparent` is one from `find_traceparent`.
 
     A message without `sent_at` has no `ce_time`.
     """
@@ -50,15 +50,15 @@ def event_headers(event: Event, traceparent: bytes | None = None) -> Headers:
 
 @lru_cache(maxsize=64)
 def _ce_time(time: datetime) -> tuple[str, bytes]:
-    """Remembered, since all outcomes of a batch have one time."""
+    """The time as a header. It is cached, because all outcomes of a batch have the same time."""
     return "ce_time", time.isoformat().encode()
 
 
 def find_traceparent(headers: Sequence[tuple[str, str | bytes | None]] | None) -> bytes | None:
-    """The trace a consumed record belongs to, or None where it names none that is well formed.
+    """Return the trace that a consumed record belongs to, or None where it names no well-formed one.
 
-    What is not well formed is dropped, as the standard asks: it would be copied to every outcome, and
-    must not become a way for text to travel where text must not go.
+    A malformed value is dropped, as the standard asks. It would be copied to every outcome, and no header may
+    carry text to places where text must not go.
     """
     for name, value in headers or ():
         if name == "traceparent" and value is not None:

@@ -1,8 +1,8 @@
-"""Ids of what Mimamori writes: made from where a record stood, so that a repeated delivery repeats its id.
+"""Ids of the events that Mimamori writes. They follow from a record's place, so redelivery repeats them.
 
-They are unique for the life of a topic. A topic that is deleted and created again counts its offsets
-from zero, and so repeats ids: give it a new prefix instead. Two records that carry the same message id
-are two records; a consumer that wants one label per message looks at `message_id`.
+They are unique for the life of a topic. A topic that is deleted and created again counts its offsets from
+zero and so repeats ids: give it a new prefix instead. Two records with the same message id are two records; a
+consumer that wants one label per message looks at `message_id`.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ def dead_letter_id(origin: Origin) -> str:
 
 
 def decision_id(case_id: str, reviewer: str, seen: int) -> str:
-    """The id of what `reviewer` decided on a case that had `seen` decisions when they looked at it.
+    """The id of `reviewer`'s decision on a case that had `seen` decisions when they looked at it.
 
-    A button pressed twice gives one id. A second thought, taken after seeing the first decision, gives
-    another, and so does a colleague's decision at the same moment.
+    If a button is pressed twice, both decisions have one id. A second decision that is made after seeing the
+    first has another id, and so has a colleague's decision at the same moment.
     """
     hand = hashlib.blake2b(f"{seen}:{reviewer}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return f"decision:{case_id}:{hand}"
 
 
 def _of(kind: str, origin: Origin) -> str:
-    # A topic's name cannot hold a colon, so no two origins share an id.
+    # A topic's name cannot contain a colon, so no two origins share an id.
     return f"{kind}:{origin.topic}:{origin.partition}:{origin.offset}"

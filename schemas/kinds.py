@@ -1,7 +1,7 @@
-"""The five kinds of event: how each is named, versioned and timed wherever its struct alone is not enough.
+"""The five kinds of event: each one's name, version, source and time, which its struct does not state.
 
-A version rises with every released change of a kind's schema. Every later version can be read by
-whoever the topic's `compatibility` promises it to; a change that cannot be is a new kind on a new topic.
+A kind's version rises with every released change of its schema. Each new version can be read by those to whom
+the topic's `compatibility` promises it. A change that breaks this promise needs a new kind on a new topic.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ KindName = Literal["message", "label", "review-case", "review-decision", "dead-l
 class Kind(msgspec.Struct, frozen=True):
     """One kind of event.
 
-    `source` is who writes it through this code (CloudEvents `source`); `time` is the field that says
-    when it came to be. `readers_since` is the oldest version whose readers are promised today's events,
-    where the topic promises that at all: versions before it were in no release.
+    `source` names the writer of such events in this code (CloudEvents `source`); `time` is the field that
+    says when an event was made. `readers_since` is the oldest version whose readers can read today's events,
+    where the topic promises that at all: earlier versions were never released.
     """
 
     name: KindName

@@ -1,7 +1,7 @@
 """The topic definitions: one YAML page per topic in `schemas/topics/`, read into typed values.
 
-A page states what production should have; `load_topics` lets a smaller cluster have less. What is on
-a broker is the business of `worker.kafka.topics`.
+A page states what production should have; `load_topics` can reduce it for a smaller cluster. Creating and
+checking topics on a broker is the task of `worker.kafka.topics`.
 """
 
 from pathlib import Path
@@ -19,11 +19,11 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One topic as it should be. `key` says what a record's key is; `owner`, who answers for the topic.
+    """One topic as it should be. `key` says what a record's key is, `owner` who is responsible for the topic.
 
-    `event` is None where it is internal: workers alone write and read it, and it promises nobody anything.
-    `compatibility` is what a change of the event's schema must keep: BACKWARD_TRANSITIVE (new consumers
-    read all older events) or FULL_TRANSITIVE (older consumers also read newer events).
+    `event` is None for an internal topic, which only workers write and read, without a promise to anybody.
+    `compatibility` is what a change of the event's schema must keep: BACKWARD_TRANSITIVE (new consumers read
+    all older events) or FULL_TRANSITIVE (older consumers also read newer events).
     """
 
     name: str
@@ -42,7 +42,7 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def config(self) -> dict[str, str]:
-        """The topic's settings under Kafka's names, as Kafka spells values."""
+        """The topic's settings under Kafka's names, with the values spelled as Kafka does."""
         return {
             "cleanup.policy": self.cleanup_policy,
             "max.message.bytes": str(self.max_message_bytes),
@@ -55,10 +55,12 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_topics(
     prefix: str = "mimamori.", *, partitions: int | None = None, replication_factor: int | None = None
 ) -> tuple[TopicDefinition, ...]:
-    """The definitions: events in the order of `schemas.kinds.KINDS`, then internal; `prefix` + page name.
+    """The definitions, named `prefix` + page name: events in the order of `schemas.kinds`, then internal.
 
-    `partitions` and `replication_factor` replace what the pages say, for all topics of events alike: review
-    cases and decisions must keep equal counts. In-sync replicas never exceed the replicas.
+    `partitions` and `replication_factor` replace the pages' values. `partitions` does so for topics of events
+    only and for all of them alike, because review cases and decisions must have equal counts. The minimum of
+    in-sync replicas never exceeds the number of replicas.
+
     Raises msgspec.ValidationError: a page is wrong, which only a change to this folder can cause.
     """
     pages = [msgspec.yaml.decode(page.read_bytes(), type=TopicDefinition) for page in PAGES.glob("*.yaml")]
@@ -76,11 +78,11 @@ def load_topics(
 
 
 def topic_names(prefix: str = "mimamori.") -> dict[type[Event], str]:
-    """Where each kind of event travels."""
+    """The name of the topic on which each kind of event travels."""
     events = {kind.name: kind.event for kind in KINDS}
     return {events[topic.event]: topic.name for topic in load_topics(prefix) if topic.event is not None}
 
 
 def in_hand_topic(prefix: str = "mimamori.") -> str:
-    """Where workers write down what is in the model's hands."""
+    """The name of the topic where workers note which messages they are about to give to the model."""
     return f"{prefix}in-hand"

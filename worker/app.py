@@ -9,7 +9,6 @@ more, and what is in flight is finished within one deadline that all stations sh
 read again by whoever gets the partitions next.
 """
 
-import math
 import queue
 import threading
 import time
@@ -21,7 +20,7 @@ from engine.errors import FatalError
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.settings import Settings
 from worker.stream.batch import Batch
-from worker.stream.epochs import Assignment
+from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake
 from worker.stream.outbox import Outbox
@@ -29,6 +28,7 @@ from worker.stream.outcome import Outcomes
 from worker.stream.screener import Screener
 from worker.stream.watchdog import Watchdog
 from worker.telemetry.health import Health
+from worker.telemetry.labels import Station
 from worker.telemetry.logs import where
 from worker.telemetry.metrics import Metrics
 
@@ -47,7 +47,7 @@ class App:
     def __init__(
         self,
         settings: Settings,
-        intake_of: Callable[[Assignment, Batches], Intake],
+        intake_of: Callable[[Epochs, Batches], Intake],
         screener: Screener,
         outcomes: Outcomes,
         in_hand: InHand,
@@ -57,10 +57,10 @@ class App:
         self._metrics = metrics
         self._outcomes = outcomes
         self._screener = screener
-        self._assignment = Assignment()
+        self._epochs = Epochs()
         self._to_screen: Batches = queue.SimpleQueue()
         self._to_commit: Batches = queue.SimpleQueue()
-        self._intake = intake_of(self._assignment, self._to_screen)
+        self._intake = intake_of(self._epochs, self._to_screen)
         self._in_hand = in_hand
         pace = self._intake.pace
         self._watchdog = Watchdog(settings.watchdog_floor_s, settings.watchdog_factor, pace)
@@ -74,7 +74,7 @@ class App:
         listen = self._settings.health_host, self._settings.health_port
         with Health(*listen, self._metrics, self._live, self._ready) as health:
             consumer = consumer_of(self._intake)
-            outbox = Outbox(self._outcomes, consumer, producer, self._assignment, self._metrics)
+            outbox = Outbox(self._outcomes, consumer, producer, self._epochs, self._metrics)
             stations = [
                 self._station("screener", self._screen, self._to_screen, self._to_commit),
                 self._station("outbox", self._committing(outbox), self._to_commit, None),
@@ -88,8 +88,8 @@ class App:
                 self._fail("intake", error)
             finally:
                 self._draining = True
-                self._intake.drain_until = -math.inf if self._failure else self._intake.drain_until
                 if self._failure is not None:
+                    self._intake.stop(0)  # a revocation that comes while closing has nothing to wait for
                     stations[0].join(JOIN_S)  # a call that ends while its partitions are ours accuses nothing
                 consumer.close()
                 producer.close()
@@ -101,13 +101,11 @@ class App:
 
     def stop(self) -> None:
         """Begin the drain. Idempotent."""
-        if not self._draining:
-            self._intake.drain_until = time.monotonic() + self._settings.drain_s
-            self._draining = True
-        self._intake.stop()
+        self._draining = True
+        self._intake.stop(self._settings.drain_s)
 
     def _station(
-        self, name: str, work: Callable[[Batch], None], source: Batches, sink: Batches | None
+        self, name: Station, work: Callable[[Batch], None], source: Batches, sink: Batches | None
     ) -> threading.Thread:
         def loop() -> None:
             try:
@@ -131,7 +129,7 @@ class App:
 
     def _screen(self, batch: Batch) -> None:
         """Screen a batch, unless it is void already: the outbox drops it, and its records are read again."""
-        if not self._assignment.is_current(batch.epoch):
+        if not self._epochs.is_current(batch.epoch):
             return
         if batch.alone:
             with self._watchdog.watching(batch):
@@ -139,7 +137,7 @@ class App:
         with self._in_hand.holding(batch), self._watchdog.watching(batch):
             began = time.monotonic()
             self._screener.screen(batch)
-            self._intake.pace.note(batch.tokens, time.monotonic() - began)
+            self._intake.pace.note(batch.estimated_tokens, time.monotonic() - began)
 
     def _committing(self, outbox: Outbox) -> Callable[[Batch], None]:
         def commit(batch: Batch) -> None:
@@ -159,8 +157,8 @@ class App:
             )
         log.error("station_failed", station=station, error=str(error))
         self._failure = self._failure or error
-        self._assignment.end_epoch()
-        self._intake.stop()
+        self._epochs.end_epoch()
+        self._intake.stop(0)
 
     def _drain(self, consumer: Consumer, stations: list[threading.Thread]) -> None:
         """Keep the membership alive until every batch in flight is committed, or the deadline passes."""
@@ -174,8 +172,8 @@ class App:
 
         self._intake.keep_membership(consumer, done)
         if any(thread.is_alive() for thread in stations):
-            log.warning("drain_deadline_passed", in_flight=self._assignment.in_flight)
-            self._assignment.end_epoch()
+            log.warning("drain_deadline_passed", in_flight=self._epochs.in_flight)
+            self._epochs.end_epoch()
             stations[-1].join(JOIN_S)  # a commit already under way may still end well
 
     def _live(self) -> str | None:

@@ -1,7 +1,7 @@
 """The errors that only the stream knows. The whole tree is drawn in `engine/errors.py`."""
 
 from engine.errors import FatalError, MimamoriError
-from schemas.events import DeadLetterReason
+from schemas.vocabulary import DeadLetterReason
 
 
 class RecordError(MimamoriError):

@@ -1,15 +1,15 @@
-"""How Kafka and Redis are reached: refuses what would give away a credential or trust anyone, says what is.
+"""Checks how Kafka and Redis are reached: refuses settings that leak credentials or trust any server.
 
 Each of these is refused unless MIMAMORI_ALLOW_INSECURE names it:
 
-    sasl_plaintext    a credential for Kafka in plain text, to another machine
-    unverified_broker TLS to brokers whose certificate or host name nobody checks
+    sasl_plaintext    credentials for Kafka in plain text, to another machine
+    unverified_broker TLS to brokers whose certificate or host name is not checked
     foreign_code      client settings that load a library or run a command
     plaintext_redis   a password for Redis in plain text, to another machine
-    unverified_redis  the same for Redis
+    unverified_redis  TLS to a Redis whose certificate or host name is not checked
 
-A credential that the protocol would not even use is refused always: whoever set it expected otherwise.
-It asks nobody: that the brokers are those who were meant is what TLS finds out.
+A credential that the protocol does not use is always refused, since whoever set it expected it to be used.
+Only the settings are checked, without a connection: TLS verifies later that the brokers are the right ones.
 """
 
 import ipaddress
@@ -31,7 +31,7 @@ _TRUE: Final = {"true", "t", "1", "yes", "y", "on"}
 
 
 class Fault(NamedTuple):
-    """What is wrong, as one line with its remedy. `name` is what allows it; None: nothing does."""
+    """What is wrong, in one line with its remedy. `name` is what allows it; None: nothing does."""
 
     name: Insecure | None
     line: str
@@ -40,7 +40,7 @@ class Fault(NamedTuple):
 def refusals(
     bootstrap: str, kafka: Mapping[str, Any], redis_url: str, allowed: frozenset[Insecure]
 ) -> list[str]:
-    """A line for each fault that is not allowed; none quotes a value."""
+    """A line for each fault that is not allowed. No line quotes a value."""
     faults = [*_kafka_faults(bootstrap, kafka), *_redis_faults(redis_url)]
     return [
         f"{fault.line}; or, where that is meant, name {fault.name} in MIMAMORI_ALLOW_INSECURE"
@@ -52,7 +52,7 @@ def refusals(
 
 
 def describe_kafka(kafka: Mapping[str, Any]) -> str:
-    """What protects the way to the brokers, and as whom they are asked."""
+    """Describe what protects the connection to the brokers, and how the client authenticates."""
     protocol = _protocol(kafka)
     if not protocol.endswith("ssl"):
         channel = "plain text"
@@ -74,7 +74,7 @@ def describe_kafka(kafka: Mapping[str, Any]) -> str:
 
 
 def describe_redis(url: str) -> str:
-    """What protects the way to Redis, and whether it gets a password."""
+    """Describe what protects the connection to Redis, and whether a password is sent."""
     redis = _Redis.of(url)
     if redis.scheme == "unix":
         channel = "a socket of this machine"
@@ -87,7 +87,7 @@ def describe_redis(url: str) -> str:
 
 
 def only_here(hosts: Sequence[str]) -> bool:
-    """Whether these hosts (without ports) are all this machine."""
+    """Whether all of these hosts (without ports) are this machine."""
     return all(_here(host) for host in hosts)
 
 
@@ -143,7 +143,7 @@ def _redis_faults(url: str) -> Iterator[Fault]:
 
 
 class _Redis(NamedTuple):
-    """What a Redis URL says of its transport; whether it is a right one is `redis_client`'s to say."""
+    """How a Redis URL says to connect. `redis_client` checks whether the URL is valid."""
 
     scheme: str
     tls: bool
@@ -158,7 +158,7 @@ class _Redis(NamedTuple):
         netloc = rest.split("/")[0].split("?")[0].split("#")[0]
         users, _, hosts = netloc.rpartition("@")
         user, _, password = users.partition(":")
-        # Apart from the hosts, which may be a list.
+        # The hosts are taken out first, since they may be a list.
         options = parse_qs(urlsplit(f"x://hosts{rest.removeprefix(netloc)}").query, keep_blank_values=True)
         last = {name: values[-1] for name, values in options.items()}
         verified = last.get("ssl_cert_reqs", "required").lower() == "required"
@@ -182,7 +182,7 @@ def _host_verified(kafka: Mapping[str, Any]) -> bool:
 
 
 def _host(server: str) -> str:
-    """Without protocol and port: `SASL_SSL://[::1]:9092` is `::1`."""
+    """The host without protocol and port: `SASL_SSL://[::1]:9092` gives `::1`."""
     address = server.strip().rpartition("://")[2]
     if address.startswith("["):
         return address[1:].partition("]")[0]

@@ -25,6 +25,7 @@ from pydantic_settings import (
 from engine.bundle.signature import SHORTEST, Trust
 from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
@@ -64,6 +65,7 @@ _OWNED = {
 _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
 
 GroupProtocol = Literal["classic", "consumer"]
+LogFormat = Literal["json", "console"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -94,7 +96,9 @@ class Settings(BaseSettings):
         description="Further librdkafka client settings, e.g. security.protocol.",
     )
     allow_insecure: Annotated[frozenset[Insecure], NoDecode] = Field(
-        frozenset(), description="Names of what is refused otherwise, comma-separated; see docs/deploy.md."
+        frozenset(),
+        description="Names of what is refused otherwise, comma-separated; see "
+        "docs/how-to/secure-the-connections.md.",
     )
 
     # The engine
@@ -106,14 +110,15 @@ class Settings(BaseSettings):
     bundle_public_key: Path | None = Field(
         None, description="PEM file of ed25519 public keys: only a bundle that one of them signed may run."
     )
-    device: Literal["auto", "cpu", "openvino", "cuda"] = Field(
+    device: DeviceChoice = Field(
         "auto",
         description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+    precision: PrecisionChoice = Field(
         "auto",
-        description="auto: the one that the bundle's thresholds were fitted on, where the device has it; "
-        "they hold in no other. int8: weights and what meets them, the rest bf16.",
+        description="auto: the one that the bundle's thresholds were fitted on, where the device has it, as "
+        "they hold in no other. int8: the feed-forward blocks compute in int8, everything else in bf16; "
+        "openvino alone has it.",
     )
     threads: int = Field(0, ge=0, description="Threads of a CPU device; 0 is one per core.")
     gpu_memory_mb: int = Field(
@@ -130,18 +135,19 @@ class Settings(BaseSettings):
     max_tokens: Positive = Field(32_768, description="A batch closes at about this many tokens to read.")
     max_batch_s: Seconds = Field(
         5.0,
-        description="… or at what the model reads in this time, as measured: max_batches of them should "
-        "fit into revoke_s and drain_s.",
+        description="A batch closes at what the model reads in this time, as measured. max_batches of them "
+        "should fit into revoke_s and drain_s.",
     )
-    max_records: Positive = Field(2000, description="… or at this many records.")
+    max_records: Positive = Field(2000, description="A batch closes at this many records.")
     max_wait_ms: Positive = Field(
-        50, description="… or when its first record is this old; at once while nothing is in flight."
+        50,
+        description="A batch closes when its first record is this old; at once while nothing is in flight.",
     )
-    max_batches: Positive = Field(3, description="Batches in flight before polling pauses.")
+    max_batches: Positive = Field(3, description="Fetching pauses at this many batches in flight.")
     max_in_flight_tokens: int = Field(
         0,
         ge=0,
-        description="… or about this many tokens to read; 0 is as many as max_batches hold.",
+        description="Fetching pauses at about this many tokens in flight; 0 is as many as max_batches hold.",
     )
     max_text_chars: Positive = Field(
         100_000, description="A longer text is read up to here, and its label says truncated."
@@ -188,10 +194,14 @@ class Settings(BaseSettings):
         description="A call of the model may take this long, or watchdog_factor times as long as measured, "
         "whichever is more; then the process ends, to be started again. Raise it for a very slow device.",
     )
-    watchdog_factor: float = Field(20.0, gt=1, description="See watchdog_floor_s.")
+    watchdog_factor: float = Field(
+        20.0, gt=1, description="How many times its measured time a call may take: see watchdog_floor_s."
+    )
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")
-    log_format: Literal["json", "console"] = "json"
+    log_format: LogFormat = Field(
+        "json", description="json: one object a line, for a log store. console: for a person to read."
+    )
 
     @field_validator("bundle_fingerprint")
     @classmethod

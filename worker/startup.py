@@ -4,9 +4,9 @@ Fails at start, loudly: settings, the bundle and its checksums, the broker and i
 really runs, the transactional id.
 """
 
+import dataclasses
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -16,22 +16,13 @@ from engine.errors import SettingsError
 from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
-from schemas.events import Message
-from schemas.topics import in_hand_topic, load_topics, topic_names
-from worker.app import App
-from worker.cache.score_cache import ScoreCache, open_cache
+from schemas.topics import load_topics
+from worker.assembly import Worker, assemble, open_producer
+from worker.cache.score_cache import open_cache
 from worker.errors import BrokerError
-from worker.kafka import Consumer, Producer, RebalanceListener
-from worker.kafka.consumer import KafkaConsumer
-from worker.kafka.in_hand_topic import KafkaInHandTopic
-from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import TopicState, read_topics
 from worker.settings import Settings
-from worker.stream.in_hand import InHand
-from worker.stream.intake import Intake
-from worker.stream.outcome import Outcomes
-from worker.stream.room import Room, batch_size, find_room
-from worker.stream.screener import Screener
+from worker.stream.room import find_room
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -39,27 +30,6 @@ log = structlog.get_logger()
 # A batch of thousands of records makes and drops tens of thousands of lists and tuples, none in a cycle. At
 # Python's default of 700 the collector looks through them over and over: a tenth of the throughput.
 COLLECT_EVERY = 100_000
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A worker that is ready to join its group."""
-
-    app: App
-    settings: Settings
-    producer: Producer
-
-    def run(self) -> None:
-        """Join the group and screen until `app.stop`. Raises FatalError."""
-        settings = self.settings
-        topic = topic_names(settings.topic_prefix)[Message]
-
-        def join(listener: RebalanceListener) -> Consumer:
-            return KafkaConsumer(
-                settings.client_config, settings.group, topic, listener, settings.group_protocol
-            )
-
-        self.app.run(join, self.producer)
 
 
 def start(settings: Settings) -> Worker:
@@ -80,10 +50,18 @@ def start(settings: Settings) -> Worker:
         task=bundle.manifest.task.name,
         scored_by=engine.identity.name,
     )
-    cache = open_cache(settings, engine.identity, metrics)
-    app = assemble(settings, bundle, engine, cache, metrics, room)
-    config = {"batch.size": batch_size(room), **settings.client_config}
-    return Worker(app, settings, KafkaProducer(config, settings.transactional_id))
+    worker = assemble(
+        settings,
+        engine,
+        task=bundle.manifest.task,
+        fingerprint=bundle.fingerprint,
+        policy=policy_of(settings, bundle, engine.identity),
+        cache=open_cache(settings, engine.identity, metrics),
+        metrics=metrics,
+        room=room,
+    )
+    producer = open_producer(settings, room)  # opened now, so that an id that Kafka refuses fails the start
+    return dataclasses.replace(worker, producer_of=lambda: producer)
 
 
 def settle_memory() -> None:
@@ -113,44 +91,6 @@ def compacted_messages(topics: Sequence[TopicState]) -> str | None:
                 "removed before anyone screened it; use cleanup.policy=delete, or a key for each message"
             )
     return None
-
-
-def assemble(
-    settings: Settings,
-    bundle: Bundle,
-    engine: Engine,
-    cache: ScoreCache,
-    metrics: Metrics,
-    room: Room | None = None,
-) -> App:
-    """The three stations of one worker. Raises FatalError: the thresholds do not hold for what it scores."""
-    policy = policy_of(settings, bundle, engine.identity)
-    manifest = bundle.manifest
-    task = manifest.task
-    outcomes = Outcomes(
-        settings,
-        policy,
-        task.name,
-        task.level_names,
-        manifest.reading,
-        bundle.fingerprint,
-        engine.identity.name,
-        room or {},
-    )
-    in_hand = InHand(open_in_hand_topic(settings), metrics)
-    return App(
-        settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
-        Screener(engine, policy, cache),
-        outcomes,
-        in_hand,
-        metrics,
-    )
-
-
-def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
-    """Where the group's workers write down what is in the model's hands."""
-    return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))
 
 
 def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:

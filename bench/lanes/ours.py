@@ -1,4 +1,4 @@
-"""This worker, put together as `worker.startup` does it, but for the engine and, if asked, the producer."""
+"""This worker with an engine that answers at once; or without one of its parts, to see what that costs."""
 
 import os
 import signal
@@ -13,18 +13,12 @@ from engine.policy import Policy
 from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
-from worker.app import App
+from worker.assembly import ConsumerOf, ProducerOf, Worker, assemble
 from worker.cache.score_cache import open_cache
-from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
-from worker.kafka.consumer import KafkaConsumer
-from worker.kafka.producer import KafkaProducer
+from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.record import Partition
 from worker.settings import Settings
-from worker.startup import open_engine, open_in_hand_topic, settle_memory
-from worker.stream.in_hand import InHand
-from worker.stream.intake import Intake
-from worker.stream.outcome import Outcomes
-from worker.stream.screener import Screener
+from worker.startup import open_engine, settle_memory
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import Metrics
 
@@ -41,27 +35,14 @@ def run(job: Job, name: str) -> None:
             "group": job.group,
             "topic_prefix": job.prefix,
             "health_port": 0,
+            "transactional_id": f"{job.group}-{os.getpid()}",
             **(job.settings or {}),
         }
     )
-    notes = NoNotes() if "no notes" in name else open_in_hand_topic(settings)
-    app = assemble(settings, job, notes)
+    worker = assembled(settings, job, name)
     settle_memory()
-    signal.signal(signal.SIGTERM, lambda *_: app.stop())
-    producer: Producer
-    if "at-least-once" in name:
-        producer = plain = AtLeastOnceProducer(settings.client_config)
-
-        def join(listener: RebalanceListener) -> Consumer:
-            plain.consumer = CommittingConsumer(settings.client_config, job.group, job.messages, listener)
-            return plain.consumer
-    else:
-        producer = KafkaProducer(settings.client_config, f"{job.group}-{os.getpid()}")
-
-        def join(listener: RebalanceListener) -> Consumer:
-            return KafkaConsumer(settings.client_config, job.group, job.messages, listener)
-
-    app.run(join, producer)
+    signal.signal(signal.SIGTERM, lambda *_: worker.app.stop())
+    worker.run()
 
 
 class NoNotes:
@@ -82,8 +63,8 @@ class NoNotes:
         """Nothing is open."""
 
 
-def assemble(settings: Settings, job: Job, notes: InHandTopic) -> App:
-    """The three stations, with the real cache and a canned or a real engine."""
+def assembled(settings: Settings, job: Job, name: str) -> Worker:
+    """The worker as it is, but for the parts that this lane is about."""
     task = load_task("stress")
     engine: Engine
     if job.bundle:
@@ -94,21 +75,27 @@ def assemble(settings: Settings, job: Job, notes: InHandTopic) -> App:
         engine = CannedEngine(levels=len(task.level_names), seconds_per_message=job.seconds_per_message)
         fingerprint = "0" * 64
     metrics = Metrics()
-    cache = open_cache(settings, engine.identity, metrics)
-    in_hand = InHand(notes, metrics)
-    return App(
+    consumer_of: ConsumerOf | None = None
+    producer_of: ProducerOf | None = None
+    if "at-least-once" in name:
+        plain = AtLeastOnceProducer(settings.client_config)
+
+        def consumer_of(listener: RebalanceListener) -> Consumer:
+            plain.consumer = CommittingConsumer(settings.client_config, job.group, job.messages, listener)
+            return plain.consumer
+
+        def producer_of() -> Producer:
+            return plain
+
+    return assemble(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
-        Screener(engine, ALL_CLEAR, cache),
-        Outcomes(
-            settings,
-            ALL_CLEAR,
-            task.name,
-            task.level_names,
-            engine.reading,
-            fingerprint,
-            engine.identity.name,
-        ),
-        in_hand,
-        metrics,
+        engine,
+        task=task,
+        fingerprint=fingerprint,
+        policy=ALL_CLEAR,
+        cache=open_cache(settings, engine.identity, metrics),
+        metrics=metrics,
+        in_hand=NoNotes() if "no notes" in name else None,
+        consumer_of=consumer_of,
+        producer_of=producer_of,
     )

@@ -1,8 +1,8 @@
 """The engines that `bench/engine.py` compares, each run in a process of its own (`python -m bench.peers`).
 
-A peer is a module with a class `Peer` that keeps the protocol below, and perhaps a function
-`prepare(spec)` that makes the model's files it needs, once. All of them get the same weights and the same
-tokens: the prefix once, then rows of message + suffix. Tokenising is nobody's time.
+A peer is a module with a class `Peer` that implements the protocol below. It may have a function
+`prepare(spec)`, which makes the model's files that it needs, once. All peers get the same weights and the
+same tokens: the prefix once, then rows of message + suffix. Tokenising is not timed.
 """
 
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from typing import Protocol
 
 from engine.quiet import keep_quiet
 
-keep_quiet()  # a peer imports its engine by itself, and perhaps nothing else of ours
+keep_quiet()  # for types only, since a peer may import nothing but its own engine
 
 Rows = list[list[int]]
 
 
 class Engine(Protocol):
-    """What a peer's module offers as `Peer(spec)`. `runs` says what runs, for people."""
+    """The class `Peer(spec)` of a peer's module. `runs` describes for people what runs."""
 
     runs: str
 
     def read(self, rows: Rows) -> list[float | None]:
-        """Answer each row: the log-odds of at_risk over clear, or None where the engine keeps them."""
+        """Answer each row: the log-odds of at_risk over clear, or None where the engine gives none."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a peer is, what it imports, and how to get that. `idea` is one line for the report."""
+    """A peer's module, what that imports, and how to install it. `idea` is one line for the report."""
 
     module: str
     needs: tuple[str, ...]
@@ -36,14 +36,14 @@ class Entry:
 
     @property
     def missing(self) -> list[str]:
-        """Modules that this interpreter does not have."""
+        """The modules that are not installed."""
         return [name for name in self.needs if not _installed(name)]
 
 
 def _installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it would be in
+    except ModuleNotFoundError:  # its parent package is not installed
         return False
 
 

@@ -1,4 +1,4 @@
-"""One engine's process: `python -m bench.peers NAME SPEC.json [--prepare]`. JSON lines in, JSON lines out.
+"""One engine's process: `python -m bench.peers NAME SPEC.json [--prepare]`. It reads and writes JSON lines.
 
 -> {"event": "loaded", "runs": …, "first_score_s": …, "row_s": …}
 <- {"round": 1, "rows": 12}   -> {"event": "round", "messages": 12, "seconds": …, "rss": …, "answers": […]}
@@ -22,7 +22,7 @@ BEGAN = time.monotonic()
 
 
 def main() -> int:
-    """Load, then one timed round per line of stdin."""
+    """Load the engine, then run one timed round for each line of stdin."""
     name, spec = sys.argv[1], Spec.load(Path(sys.argv[2]))
     say = _private_stdout()
     try:
@@ -47,7 +47,7 @@ def main() -> int:
             answers = engine.read(rows)
             seconds = time.perf_counter() - began
             say({"event": "round", "messages": len(rows), "seconds": seconds, "answers": answers, **memory()})
-    except Exception as error:  # whatever a peer raises, the others go on
+    except Exception as error:  # whatever a peer raises, the others must go on
         line = (str(error).strip() or "no message").splitlines()[0][:300]
         say({"event": "failed", "why": f"{type(error).__name__}: {line}"})
         raise
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def spread(rows: Rows, count: int) -> Rows:
-    """`count` rows that are as long and as short as all of them: evenly spaced in order of length."""
+    """`count` rows, evenly spaced in order of length, so that their lengths represent all rows."""
     ordered = sorted(rows, key=len)
     if count >= len(ordered):
         return rows
@@ -63,7 +63,7 @@ def spread(rows: Rows, count: int) -> Rows:
 
 
 def memory() -> dict[str, int]:
-    """Resident bytes now, and the most there ever were."""
+    """The resident bytes now, and their peak."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/self/status").read_text().splitlines()
         sizes = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))}
@@ -72,7 +72,7 @@ def memory() -> dict[str, int]:
 
 
 def _private_stdout() -> Any:
-    """Keep stdout for our lines: what libraries print goes where stderr goes."""
+    """Reserve stdout for our lines, and send what libraries print to stderr."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 

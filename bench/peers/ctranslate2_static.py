@@ -1,4 +1,4 @@
-"""CTranslate2, int8, with the prefix as a static prompt whose state it caches."""
+"""CTranslate2 in int8, with the prefix as a static prompt whose state it caches."""
 
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,7 @@ def prepare(spec: Spec) -> None:
 
 
 class Peer:
-    """Batches of rows of one length: with mixed ones it feeds all but the shortest token by token."""
+    """Runs batches of rows of one length: with mixed lengths it feeds the longer rows token by token."""
 
     def __init__(self, spec: Spec) -> None:
         self._generator = ctranslate2.Generator(
@@ -38,7 +38,7 @@ class Peer:
         self.runs = f"int8, {spec.threads} threads"
 
     def read(self, rows: Rows) -> list[float | None]:
-        """The generated token: +1 for the answer of at_risk, -1 for that of clear, None for another."""
+        """Score the generated token: +1 for the answer of at_risk, -1 for that of clear, None for another."""
         signs = {self._labels[0]: -1.0, self._labels[1]: 1.0}
         answers: list[float | None] = [None] * len(rows)
         for _, group in groupby(sorted(range(len(rows)), key=lambda i: len(rows[i])), lambda i: len(rows[i])):

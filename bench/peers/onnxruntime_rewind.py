@@ -1,6 +1,6 @@
-"""onnxruntime-genai: the prefix once, then every row behind it, rewinding to the prefix in between.
+"""onnxruntime-genai reads the prefix once, then each row after it, and rewinds to the prefix in between.
 
-Its continuous decoding takes one sequence at a time. fp32, as its model builder makes it for a CPU.
+Its continuous decoding takes one sequence at a time. It runs in fp32, as its model builder does for a CPU.
 """
 
 import json
@@ -17,7 +17,7 @@ from bench.peers.spec import Spec
 
 
 def prepare(spec: Spec) -> None:
-    """Let the library's own builder make the graph."""
+    """Make the graph with the library's own builder."""
     source = safetensors_folder(Path(spec.gguf), spec.folder)
 
     def build(out: Path) -> None:
@@ -29,7 +29,7 @@ def prepare(spec: Spec) -> None:
 
 
 class Peer:
-    """One generator that is never finished, only rewound."""
+    """Uses one generator, which is rewound after each row and never finished."""
 
     def __init__(self, spec: Spec) -> None:
         config = og.Config(str(spec.folder / "onnxruntime-genai"))

@@ -1,8 +1,8 @@
-"""openvino-genai's continuous batching with prefix caching: the strongest peer, set up as its users would.
+"""openvino-genai with continuous batching and prefix caching: the strongest peer, set up as its users would.
 
-It reads the Q4_1 GGUF itself, but then packs the weights anew and answers otherwise than every other engine.
-So it gets the same weights as an F16 GGUF: as fast or faster, and everybody's answers. A KV cache in bf16
-instead of its default was no faster.
+It can read the Q4_1 GGUF, but repacks its weights and then answers differently from every other engine. So it
+gets the same weights as an F16 GGUF, which is as fast or faster and gives the same answers as the others. A
+KV cache in bf16 instead of its default was not faster.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def prepare(spec: Spec) -> None:
 
 
 class Peer:
-    """One pipeline; rows go in as one big call, and its scheduler batches them by tokens."""
+    """Passes all rows to one pipeline in one call; its scheduler batches them by tokens."""
 
     def __init__(self, spec: Spec) -> None:
         capable = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -32,7 +32,7 @@ class Peer:
         scheduler.max_num_batched_tokens = 2048
         scheduler.max_num_seqs = 256
         scheduler.dynamic_split_fuse = True
-        scheduler.cache_size = 2  # GB: holds the prefix and every row of a round
+        scheduler.cache_size = 2  # GB: enough for the prefix and every row of a round
         model = str(half_gguf(Path(spec.gguf), spec.folder))
         properties = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": spec.threads}
         self._pipeline = genai.ContinuousBatchingPipeline(model, scheduler, "CPU", properties)
@@ -43,10 +43,10 @@ class Peer:
         self._prefix = spec.prefix
         self._labels = spec.labels
         self.runs = f"{precision}, prefix caching, {spec.threads} threads"
-        self.read(spec.rows[:1])  # the prefix's blocks are in the cache from here on
+        self.read(spec.rows[:1])  # from here on, the cache holds the prefix's blocks
 
     def read(self, rows: Rows) -> list[float | None]:
-        """The generated token: +1 for the answer of at_risk, -1 for that of clear, None for another."""
+        """Score the generated token: +1 for the answer of at_risk, -1 for that of clear, None for another."""
         inputs = [ov.Tensor(np.array([self._prefix + row], np.int64)) for row in rows]
         results = self._pipeline.generate(inputs, [self._config] * len(rows))
         signs = {self._labels[0]: -1.0, self._labels[1]: 1.0}

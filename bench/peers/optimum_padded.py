@@ -1,4 +1,4 @@
-"""optimum's ORTModelForCausalLM, fp32: what many would deploy first. The full prompt for every message."""
+"""optimum's ORTModelForCausalLM in fp32, which many would try first. It reads the full prompt each time."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from bench.peers.convert import kept, safetensors_folder
 from bench.peers.spec import Spec
 from engine.reading.packing import pack
 
-_TOKENS = 2048  # of a batch: every token's logits over the whole vocabulary are computed
+_TOKENS = 2048  # per batch; it is small, since logits over the whole vocabulary are computed for every token
 
 
 def prepare(spec: Spec) -> None:
@@ -27,10 +27,10 @@ def prepare(spec: Spec) -> None:
 
 
 class Peer:
-    """Left-padded batches under a budget of tokens."""
+    """Runs left-padded batches within a budget of tokens."""
 
     def __init__(self, spec: Spec) -> None:
-        from onnxruntime import SessionOptions  # noqa: PLC0415 - beside its only use
+        from onnxruntime import SessionOptions  # noqa: PLC0415 - needed only here
 
         options = SessionOptions()
         options.intra_op_num_threads = spec.threads

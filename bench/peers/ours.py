@@ -1,4 +1,4 @@
-"""This repository's engine, opened and proven as the worker does it, device auto."""
+"""This repository's engine on device auto, opened and proven as the worker does."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import msgspec
 from bench.peers import Rows
 from bench.peers.spec import Spec
 from engine.bundle import Bundle
-from engine.devices.device import Output, PrecisionChoice
 from engine.load import open_reader
 from engine.proof import prove
+from engine.vocabulary import Output, PrecisionChoice
 
 
 class Peer:
-    """A reader whose prefix is the task's, with the shots behind it."""
+    """A reader whose prefix is the task's, with the shots after it."""
 
     precision: PrecisionChoice = "auto"
 
@@ -25,7 +25,7 @@ class Peer:
         self._prompted = spec.reading == "prompted"
         output: Output = "label_logits" if self._prompted else "pooled"
         self._reader = open_reader(bundle, output, precision=self.precision, threads=spec.threads)
-        if spec.prompt == opened.manifest.prompt.prefix:  # the bundle's own prompt, which it was proven with
+        if spec.prompt == opened.manifest.prompt.prefix:  # the bundle was proven with this prompt only
             prove(self._reader, bundle, output)
         if self._reader.prompt.prefix != spec.prefix:
             raise ValueError("the prefix as one text gives other tokens than its parts")
@@ -34,9 +34,9 @@ class Peer:
         self.runs = f"{device.name} {device.precision}, {device.threads} threads, {manifest.form} attention"
 
     def read(self, rows: Rows) -> list[float | None]:
-        """Label logits, or pooled vectors (which are no answer yet)."""
+        """Return label logits, or None for pooled vectors, which are not an answer yet."""
         values = self._reader.rows(rows)
-        if not self._settled:  # as the worker does when it has warmed up
+        if not self._settled:  # as the worker does after its warm-up
             self._reader.device.settle()
             self._settled = True
         if not self._prompted:

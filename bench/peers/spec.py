@@ -1,4 +1,4 @@
-"""What an engine's process is told: model, tokens, threads. The parent writes it as JSON."""
+"""The job of an engine's process: model, tokens, threads. The parent writes it as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,9 +10,9 @@ from typing import Self
 class Spec:
     """One engine's job at one number of shots.
 
-    `prefix` and the rows of each round are token ids; round 0 is to warm up with. `labels` are the tokens
-    of clear and at_risk, `answers` their words; `prompt` is the prefix as text, for the one engine that
-    tokenises its own. `work` keeps converted models between runs.
+    `prefix` and the rows of each round are token ids; round 0 is for the warm-up. `labels` are the tokens of
+    clear and at_risk, `answers` their words; `prompt` is the prefix as text, for the one engine that
+    tokenises it itself. `work` keeps converted models between runs.
     """
 
     bundle: str
@@ -28,11 +28,11 @@ class Spec:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read one that `save` wrote."""
+        """Read a file that `save` wrote."""
         return cls(**json.loads(path.read_text()))
 
     def save(self, path: Path) -> Path:
-        """Write it where a child can read it."""
+        """Write it to a file for the child."""
         path.write_text(json.dumps(asdict(self)))
         return path
 

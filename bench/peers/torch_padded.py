@@ -1,4 +1,4 @@
-"""transformers on torch, bf16 where the CPU has it: the full prompt for every message, one row of logits."""
+"""transformers on torch, in bf16 where the CPU has it. It reads the full prompt for every message."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def prepare(spec: Spec) -> None:
 
 
 class Peer:
-    """Left-padded batches under a budget of tokens."""
+    """Runs left-padded batches within a budget of tokens."""
 
     def __init__(self, spec: Spec) -> None:
         torch.set_num_threads(spec.threads)

@@ -1,1 +1,1 @@
-"""What `bench/engine.py` measures with: the workload, the machine's bound, the rounds, the report."""
+"""The tools that the benchmarks measure with: workloads, the machine's bound, rounds, reports."""

@@ -1,4 +1,4 @@
-"""The bundles that are measured, kept in the work folder under names that change with their recipe."""
+"""Makes the bundles to measure, and keeps them in the work folder under names that depend on their recipe."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,9 @@ TASK, MODEL = "stress", "smollm2"
 
 
 def prompted_bundle(shots: int, work: Path) -> Bundle:
-    """The shipped recipe's bundle; with shots, one exported with them, its form measured with that prefix.
+    """The bundle of the shipped recipe, or, with shots, one that is exported with them.
+
+    The form of its attention is then measured with that prefix.
 
     Raises SystemExit: shots were asked for and the export extra is missing.
     """
@@ -35,6 +37,6 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
 
 
 def _digest(recipe: Path) -> str:
-    """Of all that a few-shot bundle comes out of: the recipe, and the code that exports."""
+    """A digest of everything that a few-shot bundle depends on: the recipe, and the code that exports."""
     code = [path for path in sorted(recipe.parents[1].rglob("*.py")) if path.is_file()]
     return hashlib.sha256("".join(map(sha256, [recipe, *code])).encode()).hexdigest()[:12]

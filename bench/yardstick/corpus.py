@@ -1,8 +1,8 @@
-"""Messages for bench/stream.py: texts of our own, as JSON, in three mixes.
+"""Makes the messages for bench/stream.py from our own texts, as JSON, in three mixes.
 
-repeated   2,000 texts, a few of them most of the time: the score cache knows all but the first of each
-distinct   no text twice: every message goes to the engine
-malformed  records that are no message, each with the reason it must be dead-lettered for
+repeated   2,000 texts, a few of them most of the time: the score cache has all but the first of each
+distinct   no text occurs twice: every message goes to the engine
+malformed  records that are not messages, each with the reason that its dead letter must have
 """
 
 import itertools
@@ -18,7 +18,7 @@ REPEATED = 2000
 
 
 def repeated(count: int, seed: int = 0) -> Pairs:
-    """`count` messages from 2,000 texts, the n-th about n times rarer than the first."""
+    """`count` messages from 2,000 texts, of which the n-th is about n times rarer than the first."""
     chance = random.Random(seed)
     texts = list(itertools.islice(_texts(seed), REPEATED))
     weights = list(itertools.accumulate(1 / rank for rank in range(1, len(texts) + 1)))
@@ -33,13 +33,13 @@ def distinct(count: int, seed: int = 1) -> Pairs:
 
 
 def malformed(count: int) -> Pairs:
-    """`count` records that are no message; `expected_reasons` says what becomes of them."""
+    """`count` records that are not messages; `expected_reasons` gives their outcomes."""
     for number in range(count):
         yield f"bad-{number}".encode(), list(_BAD.values())[number % len(_BAD)]
 
 
 def expected_reasons(count: int) -> dict[str, int]:
-    """How many dead letters of each reason `malformed(count)` must give."""
+    """The number of dead letters of each reason that `malformed(count)` must give."""
     return {reason: count // len(_BAD) + (place < count % len(_BAD)) for place, reason in enumerate(_BAD)}
 
 
@@ -54,7 +54,7 @@ _BAD: dict[str, bytes | None] = {
 
 
 def _texts(seed: int) -> Iterator[str]:
-    """One or two of our own messages at a time, for ever."""
+    """Yield one or two of our own messages joined, without end."""
     chance = random.Random(seed)
     texts = read_texts(None)
     while True:

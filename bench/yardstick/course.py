@@ -1,8 +1,8 @@
-"""The topics that the lanes of bench/stream.py run on, and what Kafka itself says of a lane's progress.
+"""The topics that the lanes of bench/stream.py run on, and a lane's progress as Kafka itself knows it.
 
-Progress is what the lane's group has committed, asked of the broker some times a second: the one figure
-that all lanes share, and the one that counts, since what is not committed is done again after a crash.
-Afterwards a read-committed reader counts the outcomes per record of origin.
+A lane's progress is what its group has committed. The broker is asked for it several times a second. All
+lanes have this figure, and it is the one that counts, since uncommitted work is done again after a crash.
+Afterwards a read-committed reader counts the outcomes of each record.
 """
 
 import os
@@ -20,25 +20,25 @@ from worker.kafka.topics import apply_topics
 
 _TICK = os.sysconf("SC_CLK_TCK")
 TIMEOUT_S = 20.0
-QUIET = 2  # of syslog: these clients outlive the broker, and would say so
+QUIET = 2  # a syslog level: these clients outlive the broker, and would log that
 
 
 class Origin(msgspec.Struct):
-    """Of which record an outcome speaks."""
+    """The record that an outcome belongs to."""
 
     partition: int
     offset: int
 
 
 class Outcome(msgspec.Struct):
-    """What is counted of a label or a dead letter."""
+    """The parts of a label or a dead letter that are counted."""
 
     origin: Origin
     reason: str = ""
 
 
 class Course:
-    """One broker, with the topics under each of some prefixes."""
+    """One broker with several sets of topics, one for each prefix."""
 
     def __init__(self, bootstrap: str, partitions: int) -> None:
         self.bootstrap = bootstrap
@@ -52,7 +52,7 @@ class Course:
         apply_topics({"bootstrap.servers": self.bootstrap}, topics)
 
     def fill(self, topic: str, values: Iterable[tuple[bytes, bytes | None]]) -> int:
-        """Write (key, value) pairs; returns how many."""
+        """Write (key, value) pairs; returns their number."""
         producer = ck.Producer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -74,17 +74,17 @@ class Course:
         return count
 
     def committed(self, group: str, topic: str) -> int:
-        """How many records of `topic` the group has done with: the sum of its offsets."""
+        """The number of records of `topic` that the group has finished: the sum of its offsets."""
         places = [ck.TopicPartition(topic, number) for number in range(self.partitions)]
         asked = [ck.ConsumerGroupTopicPartitions(group, places)]
         try:
             answer = self._admin.list_consumer_group_offsets(asked)[group].result(TIMEOUT_S)
-        except ck.KafkaException:  # no such group yet
+        except ck.KafkaException:  # the group does not exist yet
             return 0
         return sum(max(0, place.offset) for place in answer.topic_partitions)
 
     def ends(self, topics: Iterable[str]) -> list[ck.TopicPartition]:
-        """Where each partition ends now."""
+        """The end offset of each partition."""
         reader = self._reader()
         places = [ck.TopicPartition(topic, n) for topic in topics for n in range(self.partitions)]
         for place in places:
@@ -93,9 +93,9 @@ class Course:
         return places
 
     def outcomes(self, since: list[ck.TopicPartition]) -> tuple[Counter[tuple[int, int]], Counter[str]]:
-        """Everything committed behind `since`: outcomes per (partition, offset) of origin, and reasons.
+        """Count what was committed after `since`: outcomes per (partition, offset) of origin, and reasons.
 
-        A label counts under the reason "".
+        Labels are counted under the reason "".
         """
         reader = self._reader()
         reader.assign(since)
@@ -109,12 +109,12 @@ class Course:
                 found[event.origin.partition, event.origin.offset] += 1
                 reasons[event.reason] += 1
             errors = [error.code() for message in messages if (error := message.error())]
-            open_ends -= errors.count(ck.KafkaError._PARTITION_EOF)  # noqa: SLF001 - the library's spelling
+            open_ends -= errors.count(ck.KafkaError._PARTITION_EOF)  # noqa: SLF001 - the library names it so
         reader.close()
         return found, reasons
 
     def forget(self, topics: Iterable[str]) -> None:
-        """Delete what the topics hold: a disk is not what is measured."""
+        """Delete the topics' records, so that the disk does not fill up."""
         for future in self._admin.delete_records(self.ends(topics)).values():
             future.result(TIMEOUT_S)
 
@@ -132,7 +132,7 @@ class Course:
 
 
 def _patiently(reader: ck.Consumer, place: ck.TopicPartition) -> int:
-    """The end of a partition; one that was created just now has no leader for a moment."""
+    """The end of a partition. It asks again for a while, since a new partition has no leader at first."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
@@ -146,7 +146,7 @@ def _patiently(reader: ck.Consumer, place: ck.TopicPartition) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used so far, in user and kernel mode."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123 - read fifty times a second
+    """The CPU time that a process has used so far, in user and kernel mode."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123 - faster, and read fifty times a second
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK

@@ -1,7 +1,7 @@
-"""Records as confluent_kafka fetches them, typed.
+"""Gives types to the records that confluent_kafka fetches.
 
-Its types leave every part optional, since one class holds errors, tombstones and records. Not the worker's
-own reading (`worker/kafka/fetched.py`): what audits a worker must not share its code.
+Its types make every part optional, since one class holds errors, tombstones and records. The worker's own
+code (`worker/kafka/fetched.py`) is not used, since an audit of the worker must not share its code.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ import confluent_kafka as ck
 
 
 class Fetched(NamedTuple):
-    """A record with a value: where it stands, what it holds, and when the broker or producer dated it."""
+    """A record with a value, its place, and the time that the broker or producer gave it."""
 
     topic: str
     partition: int
@@ -21,7 +21,7 @@ class Fetched(NamedTuple):
 
 
 def records(messages: Iterable[ck.Message]) -> Iterator[Fetched]:
-    """Those of `messages` that are records: no errors, no tombstones, no end of a partition."""
+    """The records among `messages`, without errors, tombstones and ends of partitions."""
     for message in messages:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         value = message.value()

@@ -1,15 +1,15 @@
-"""How much arithmetic one message is, from the shapes of the graph. Pure but for `shape_of`.
+"""Computes the arithmetic that one message needs, from the shapes of the graph. Pure except `shape_of`.
 
-For P prefix tokens (computed once, at start, and free from then on) and L tokens of the message's own:
+For P prefix tokens (computed once at start, and not counted again) and L tokens of the message itself:
 
     projections   2 * L * (multiply-adds of every weight matrix of every layer: `weights`)
     attention     2 * 2 * layers * heads * head_dim * (L * P  +  L * (L + 1) / 2)
                   (two products, Q @ K^T and P @ V; causal, so half of the own square)
     label rows    2 * `label_weights`, once
 
-Norms, rope, softmax and the activation are left out. Every own token is counted through every layer, as an
-engine that generates runs it. Ours runs the last block for the last token alone, where only label logits are
-asked for: it needs about 3 % less than is counted here.
+Norms, rope, softmax and the activation are left out. Every token of the message is counted through every
+layer, as a generating engine runs it. Ours runs the last block for the last token only where just label
+logits are needed, which takes about 3 % less than is counted here.
 """
 
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ def message_flop(shape: Shape, prefix: int, own: int) -> float:
 
 
 def mean_flop(shape: Shape, prefix: int, lengths: list[int]) -> float:
-    """The mean of `message_flop` over messages of these lengths (it is not the flop of the mean length)."""
+    """The mean of `message_flop` over messages of these lengths, which is not the flop of the mean length."""
     return sum(message_flop(shape, prefix, own) for own in lengths) / len(lengths)
 
 
 def shape_of(bundle: Path) -> Shape:
-    """Read the sizes from a bundle's manifest and the matrices of its graph (a cut graph has fewer)."""
+    """Read the sizes from a bundle's manifest, and the matrices from its graph (a cut graph has fewer)."""
     manifest, _ = read_manifest(bundle)
     source = manifest.source
     graph = onnx.load(bundle / MODEL, load_external_data=False).graph
@@ -57,12 +57,12 @@ def shape_of(bundle: Path) -> Shape:
         for name in node.input[1:2]
         if len(sizes.get(name, ())) == 2
     ]
-    # The LM head's part in the graph has a column per label, and no other matrix is that narrow.
+    # What the graph keeps of the LM head has one column per label; no other matrix is that narrow.
     labels = len(manifest.labels)
     is_label = [labels > 0 and labels in size for _, size in matrices]
     weights = sum(a * b for (_, (a, b)), label in zip(matrices, is_label, strict=True) if not label)
     label_weights = sum(a * b for (_, (a, b)), label in zip(matrices, is_label, strict=True) if label)
-    # The output projection takes every head's values: its rows are heads * head_dim.
+    # The output projection reads the values of all heads, so it has heads * head_dim rows.
     outputs = [size[0] for name, size in matrices if "o_proj" in name]
     heads = (outputs[0] if outputs else source.hidden_size) // source.head_dim
     return Shape(manifest.layer or source.layers, weights, heads, source.head_dim, label_weights)

@@ -1,4 +1,4 @@
-"""Labelled messages, random splits of them, and the F1 that a few labels give."""
+"""Reads labelled messages, splits them at random, and computes the F1 that a few labels give."""
 
 import json
 import random
@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 LABELS = 25
-_MOST = {True: 700, False: 400}  # of one file's positives, and of a file's negatives that has no positives
+# The most positives of a file, and the most negatives of a file without positives.
+_MOST = {True: 700, False: 400}
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -23,16 +24,16 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts with a 1 for at risk."""
+    """Texts, with a label of 1 for at risk."""
 
     texts: list[str]
     labels: Ints
 
 
 def read_labelled(paths: Sequence[Path]) -> Labelled:
-    """Read JSONL files with `text` and `at_risk` (or `stressor`); a file with neither holds negatives.
+    """Read JSONL files with `text` and `at_risk` (or `stressor`). A file with neither holds negatives.
 
-    Too many of a kind are thinned out at random, so that one kind does not decide alone.
+    A kind that is too large is reduced at random, so that it does not dominate the result.
     """
     chance = random.Random(0)
     chosen: list[tuple[str, bool]] = []
@@ -50,7 +51,7 @@ def read_labelled(paths: Sequence[Path]) -> Labelled:
 
 
 def splits(labels: Ints, count: int, size: int = LABELS, seed: int = 0) -> list[tuple[Ints, Ints]]:
-    """`count` random draws of `size` labelled messages, half of them positive, and all others to test on."""
+    """`count` random splits: `size` labelled messages, half of them positive, and all others to test on."""
     chance = np.random.default_rng(seed)
     drawn = []
     for _ in range(count):
@@ -75,8 +76,8 @@ def fitted(features: Floats, labels: Ints, drawn: list[tuple[Ints, Ints]]) -> li
 
 
 def words(texts: list[str], labels: Ints, drawn: list[tuple[Ints, Ints]]) -> list[float]:
-    """F1 of TF-IDF and logistic regression; the vocabulary is that of the few labelled messages."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - beside its only use
+    """F1 of TF-IDF and logistic regression, with the vocabulary of the few labelled messages."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - needed only here
 
     scores = []
     for train, test in drawn:
@@ -89,11 +90,11 @@ def words(texts: list[str], labels: Ints, drawn: list[tuple[Ints, Ints]]) -> lis
 
 
 def thresholded(margins: Floats, labels: Ints, train: Ints, test: Ints) -> float:
-    """F1 above the threshold that gave the best F1 on the labelled messages."""
+    """F1 at the threshold that gave the best F1 on the labelled messages."""
     steps = np.sort(margins[train])
     middles = np.concatenate([[steps[0] - 1], (steps[1:] + steps[:-1]) / 2, [steps[-1] + 1]])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # F1 of no prediction at all is 0, as it should be
+        warnings.simplefilter("ignore")  # without any positive prediction, F1 is 0
         best = max(middles, key=lambda middle: f1_score(labels[train], margins[train] >= middle))
         return float(f1_score(labels[test], margins[test] >= best))
 

@@ -1,7 +1,8 @@
-"""What this machine is, and the most arithmetic it does in a second: the bound that every engine shares.
+"""Describes this machine, and measures its peak of arithmetic, which bounds every engine.
 
-The peak is a plain matrix product in the precision that inference runs in, in a process of its own, as
-one more engine of each round: `python -m bench.yardstick.machine THREADS` answers every line of stdin.
+The peak is measured with plain matrix products in the precision of inference, in a process of its own that
+takes part in each round like an engine: `python -m bench.yardstick.machine THREADS` measures once for every
+line of stdin.
 """
 
 import contextlib
@@ -21,14 +22,14 @@ import numpy as np
 
 CpuClass = Literal["amx", "avx512_bf16", "fp32"]
 
-# Rows, depth, columns: square ones, and the MLP of a small model with a full batch.
+# Rows, depth, columns: square products, and those of a small model's MLP with a full batch.
 SHAPES = ((2048, 2048, 2048), (4096, 2048, 2048), (1536, 4096, 4096), (2048, 576, 1536))
-_CHAIN = 4  # products one after another, so that entering and leaving the library weighs little
+_CHAIN = 4  # products in a chain, so that the cost of calling the library is small
 _REPEATS = 5
 
 
 def cpu_flags() -> set[str]:
-    """The first CPU's flags, as Linux names them; none elsewhere."""
+    """The flags of the first CPU as Linux names them; empty on other systems."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):
@@ -37,7 +38,7 @@ def cpu_flags() -> set[str]:
 
 
 def cpu_class() -> CpuClass:
-    """Which kind of matrix arithmetic this CPU has: figures are comparable within a class only."""
+    """The CPU's class by its matrix arithmetic; figures are comparable only within a class."""
     flags = cpu_flags()
     if {"amx_bf16", "amx_tile"} <= flags:
         return "amx"
@@ -45,7 +46,7 @@ def cpu_class() -> CpuClass:
 
 
 def describe() -> dict[str, Any]:
-    """The machine and the versions a reader needs to compare figures."""
+    """The machine and the versions that a reader needs to compare figures."""
     names = (
         *("openvino", "openvino-genai", "onnxruntime", "onnxruntime-genai", "optimum", "optimum-onnx"),
         *("torch", "transformers", "ctranslate2", "xllamacpp"),
@@ -72,7 +73,7 @@ def describe() -> dict[str, Any]:
 
 
 def revision() -> str:
-    """The commit that is measured, with a plus where files differ from it; "unknown" without git."""
+    """The measured commit, with a plus where files differ from it; "unknown" without git."""
     git = ["git", "-C", str(Path(__file__).parents[2])]
     try:
         commit = subprocess.check_output([*git, "rev-parse", "--short=10", "HEAD"], text=True).strip()
@@ -88,7 +89,7 @@ def cores() -> int:
 
 
 def peaks(threads: int, repeats: int = _REPEATS) -> dict[str, float]:
-    """GFLOP/s by "library precision MxKxN", the median of `repeats`, for whatever is installed."""
+    """GFLOP/s by "library precision MxKxN": medians of `repeats`, for every installed library."""
     found: dict[str, float] = {}
     precision = "fp32" if cpu_class() == "fp32" else "bf16"
     for library, product in (("openvino", _openvino), ("torch", _torch)):
@@ -113,7 +114,7 @@ def _median_seconds(run: Callable[[], Any], repeats: int) -> float:
 def _openvino(
     rows: int, depth: int, columns: int, threads: int, precision: str
 ) -> tuple[Callable[[], Any], float]:
-    import openvino as ov  # noqa: PLC0415 - this file is also read where it is not installed
+    import openvino as ov  # noqa: PLC0415 - this module is also imported where it is not installed
     from openvino import opset13 as ops  # noqa: PLC0415
 
     key = rows, depth, columns, threads, precision
@@ -121,7 +122,7 @@ def _openvino(
         chance = np.random.default_rng(0)
         x = ops.parameter([rows, depth], ov.Type.f32)
         node = x
-        # There and back again, so that every product of the chain has real operands.
+        # The chain multiplies there and back, so that the result of each product is the next one's operand.
         for a, b in ((depth, columns), (columns, depth)) * (_CHAIN // 2):
             weight = (chance.standard_normal((a, b)) / a**0.5).astype(np.float32)
             node = ops.matmul(node, ops.constant(weight), False, False)
@@ -145,7 +146,7 @@ _COMPILED: dict[Any, Any] = {}
 def _torch(
     rows: int, depth: int, columns: int, threads: int, precision: str
 ) -> tuple[Callable[[], Any], float]:
-    import torch  # noqa: PLC0415 - optional: it is gigabytes
+    import torch  # noqa: PLC0415 - optional, since it takes gigabytes
 
     torch.set_num_threads(threads)
     kind = torch.float32 if precision == "fp32" else torch.bfloat16

@@ -1,6 +1,6 @@
-"""End to end at a steady rate: from `produce` to a read-committed consumer that has the label.
+"""Measures latency at a steady rate, from `produce` until a read-committed consumer has the label.
 
-The sender and the reader are threads of this process; what they need of the machine, every lane pays alike.
+The sender and the reader are threads of this process, and take the same CPU time from every lane.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from bench.yardstick.fetched import records
 from bench.yardstick.ride import LaneError, Lanes, started
 
 _TICK_S = 0.005
-_WARM_UP = 0.25  # the share of the messages that is sent first and not counted
+_WARM_UP = 0.25  # the share of the messages that are sent first and not counted
 _PATIENCE_S = 30.0
 
 
@@ -27,7 +27,7 @@ class _Label(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds, at `pace` messages a second as sent."""
+    """Latencies in seconds; `pace` is the rate that was really sent, in messages a second."""
 
     pace: float
     p50: float
@@ -36,7 +36,7 @@ class Latency:
 
 
 def latency(lanes: Lanes, name: str, topic: str, pace: float, seconds: float) -> Latency:
-    """Send for `seconds` at `pace` while `name` works; wait for every label. Raises LaneError."""
+    """Send at `pace` for `seconds` while the lane `name` runs, and wait for every label. Raises LaneError."""
     job = lanes.job(topic)
     lanes.course.forget([topic])
     count = int(pace * seconds)
@@ -72,12 +72,12 @@ def latency(lanes: Lanes, name: str, topic: str, pace: float, seconds: float) ->
 
 
 def _primer() -> list[tuple[bytes, bytes | None]]:
-    """What a lane reads first: ids that no counted message has."""
+    """The messages that a lane reads first; no counted message has their ids."""
     return [(key, value.replace(b'"m-', b'"w-') if value else None) for key, value in corpus.repeated(100)]
 
 
 def _send(bootstrap: str, topic: str, messages: list[tuple[bytes, bytes | None]], pace: float) -> list[float]:
-    """When each was handed to the client."""
+    """The time at which each message was handed to the client."""
     producer = ck.Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 1, "queue.buffering.max.messages": 1_000_000}
     )
@@ -97,7 +97,7 @@ def _send(bootstrap: str, topic: str, messages: list[tuple[bytes, bytes | None]]
 def _read(
     bootstrap: str, since: list[ck.TopicPartition], arrivals: dict[str, float], stop: threading.Event
 ) -> None:
-    """Note when each label can be seen."""
+    """Note when each label becomes visible."""
     reader = ck.Consumer(
         {
             "bootstrap.servers": bootstrap,

@@ -1,4 +1,4 @@
-"""docs/benchmarks/engine.md and engine.png: the run as a page."""
+"""Writes a run as a page: docs/benchmarks/engine.md and engine.png."""
 
 from pathlib import Path
 
@@ -76,11 +76,11 @@ def markdown(report: Report, command: str) -> str:
 
 
 def plot(report: Report, path: Path) -> None:
-    """Rates against the length of the prefix, below the bound; quality against cost beside it.
+    """Plot rates against the prefix's length, with the bound, and beside it quality against cost.
 
     Raises ImportError: matplotlib is not installed.
     """
-    import matplotlib as mpl  # noqa: PLC0415 - only the page needs it
+    import matplotlib as mpl  # noqa: PLC0415 - only the plot needs it
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415

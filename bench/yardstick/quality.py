@@ -1,7 +1,8 @@
-"""Cost against quality: messages a second and F1 at 25 labels of every way to screen the same messages.
+"""Compares cost and quality: messages a second and F1 at 25 labels, for each way to screen the same messages.
 
-Each way reads all messages once; splits of the labels are cheap after that. With shots in the prompt every
-split is a prompt of its own: fewer splits then, and fewer messages to test on, as the row's note says.
+Each way reads all messages once, after which splits of the labels are cheap. With shots in the prompt, every
+split needs a prompt of its own. There are fewer splits then, and fewer messages to test on, as the row's note
+says.
 """
 
 import time
@@ -26,9 +27,9 @@ from bench.yardstick.rounds import Measured, Plan, measure
 from bench.yardstick.sentences import embed
 from bench.yardstick.workload import Workload, with_shots
 from engine.bundle import Bundle
-from engine.devices.device import PrecisionChoice
 from engine.devices.openvino import precisions
 from engine.load import open_reader
+from engine.vocabulary import PrecisionChoice
 from export.examples import LabelledExample
 
 Row = dict[str, float | int | str]
@@ -36,7 +37,7 @@ Splits = list[tuple[Ints, Ints]]
 
 
 class Quality:
-    """One labelled set, and every way to screen it."""
+    """One labelled set, and each way to screen it."""
 
     def __init__(
         self,
@@ -47,14 +48,14 @@ class Quality:
         plan: Plan,
         data: Labelled,
     ) -> None:
-        """`spec` is the prompted job at no shots; `bundles` are those with shots in the prompt."""
+        """`spec` is the prompted job without shots; `bundles` are those with shots in the prompt."""
         self._workload, self._spec, self._adapted = workload, spec, adapted
         self._bundles = bundles
         self._plan = replace(plan, rounds=1, seconds=1e6, patience_s=3600.0)
         self._data = data
 
     def table(self, engines: list[str], draws: int, shots: list[int], say: Say) -> dict[str, Row]:
-        """Every row that can be had here; one that cannot says why."""
+        """A row for each way. Where one cannot be measured here, its row says why."""
         drawn = splits(self._data.labels, draws)
         rows: dict[str, Row] = {}
         say("quality: pooled")
@@ -91,7 +92,8 @@ class Quality:
         result = self._read(engine, self._spec.prompt, np.arange(len(self._data.texts)))
         if result.failed:
             return {"note": f"failed: {result.failed}"}
-        # An engine that only generates has three answers: yes, no, and something else in between.
+        # An engine that only generates has three answers: yes, no, and anything else, which counts as in
+        # between.
         margins = np.array([0.0 if answer is None else answer for answer in result.answers])
         scores = [thresholded(margins, self._data.labels, train, test) for train, test in drawn]
         only = "the generated answer" if set(margins) <= {-1.0, 0.0, 1.0} else "label logits"
@@ -112,7 +114,8 @@ class Quality:
             if result.failed:
                 return {"note": f"failed: {result.failed}"}
             margins = np.array(result.answers, np.float64)
-            # Those in the prompt know their own answer: the others give the threshold, if there are some.
+            # The prompt holds the shots' answers, so the threshold comes from the other labels, if there are
+            # some.
             fit = np.arange(shots if size - shots >= 10 else 0, size)
             rates.append(result.rate or 0.0)
             labels = self._data.labels[tested]
@@ -133,7 +136,7 @@ class Quality:
             for tokens in self._workload.tokenise([self._data.texts[index] for index in indices])
         ]
         prefix = self._workload.tokens(prompt)
-        # Warming up must not put the rows themselves into a prefix cache.
+        # The warm-up uses other rows, so that these are not in a prefix cache already.
         bundle = str(self._bundles[shots].path) if shots else self._spec.bundle
         spec = replace(
             self._spec, bundle=bundle, prompt=prompt, prefix=prefix, rounds=[self._spec.rows, rows]
@@ -142,7 +145,7 @@ class Quality:
 
 
 def default_files(given: list[Path] | None, shared: Path, own: Path) -> list[Path]:
-    """Those given, else SAD and neutral comments where they are, else our own examples."""
+    """The files given, else SAD and neutral comments where they exist, else our own examples."""
     if given:
         return given
     found = [shared / "sad" / "sad-dev.jsonl", shared / "goemotions" / "neutral.jsonl"]

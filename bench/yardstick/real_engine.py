@@ -1,4 +1,4 @@
-"""Kafka end to end with the real engine beside the same engine offline: what the stream costs the model."""
+"""Compares the real engine in the stream with the same engine offline, to show what the stream costs."""
 
 import json
 import statistics
@@ -20,7 +20,7 @@ OURS = "mimamori"
 
 @dataclass
 class RealEngine:
-    """Messages a second by round; a round's two rates stand beside each other in time."""
+    """Messages a second by round. The two rates of a round are measured one right after the other."""
 
     messages: int
     runs: str = ""
@@ -31,19 +31,19 @@ class RealEngine:
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens of messages that the engine alone reads a second."""
+        """The tokens of messages that the engine alone reads a second."""
         return statistics.median(self.offline) * self.tokens_per_message
 
     @property
     def ratio(self) -> float:
-        """Stream over offline, the median of the rounds' own ratios."""
+        """The rate of the stream over the offline rate: the median of the rounds' ratios."""
         return statistics.median(a / b for a, b in zip(self.stream, self.offline, strict=True))
 
 
 def compare(
     lanes: Lanes, topic: str, bundle: Path, values: list[bytes], rounds: int, say: Callable[[str], None]
 ) -> RealEngine:
-    """Each round: the worker reads `topic`, which holds `values`; then the engine reads their texts.
+    """In each round, the worker reads `topic`, which holds `values`, and then the engine reads their texts.
 
     Raises LaneError.
     """

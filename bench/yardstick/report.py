@@ -1,4 +1,4 @@
-"""The figures of one run, and the shapes they are shown in."""
+"""Holds the figures of one run, and shows them as tables and JSON."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ OURS = "mimamori"
 
 @dataclass
 class Report:
-    """Filled while measuring; derived figures are computed when asked for."""
+    """Filled during the measurement; derived figures are computed on demand."""
 
     machine: dict[str, Any]
     full: Path
@@ -34,27 +34,27 @@ class Report:
     bundles: dict[int, Bundle] = field(default_factory=dict)
 
     def add(self, shots: int, prefix: int, results: dict[str, Measured]) -> None:
-        """Note what the engines did at one number of shots."""
+        """Add the engines' results at one number of shots."""
         self.prefixes[shots] = prefix
         for name, result in results.items():
             self.rates.setdefault(name, {})[shots] = result
 
     @property
     def gemm(self) -> tuple[str, float]:
-        """How the peak was reached, and its GFLOP/s."""
+        """The matrix product that reached the peak, and its GFLOP/s."""
         return peak(self.peaks)
 
     def gflop(self, shots: int) -> float:
-        """What one message needs at this number of shots."""
+        """The floating-point operations of one message at this number of shots."""
         lengths = [len(row) for row in self.workload.rows[0]]
         return mean_flop(shape_of(self.full), self.prefixes[shots], lengths) / 1e9
 
     def bound(self, shots: int) -> float:
-        """Messages a second that no engine can exceed."""
+        """The bound: messages a second that no engine can exceed."""
         return self.gemm[1] / self.gflop(shots)
 
     def pooled_figures(self) -> dict[str, Any]:
-        """Rate, share of its own bound and ratio to the prompted reading at no shots."""
+        """The pooled reading's rate, share of its own bound, and ratio to the prompted one at no shots."""
         if self.pooled is None or self.pooled.failed or not self.pooled.rate:
             return {"failed": self.pooled.failed} if self.pooled else {}
         lengths = self.workload.lengths
@@ -72,7 +72,7 @@ class Report:
         }
 
     def memory(self) -> dict[str, Any]:
-        """Our process beyond its weights, after the last run of the fewest shots."""
+        """Our process's memory without the weights, after the last round with the fewest shots."""
         ours = self.rates.get(OURS, {}).get(min(self.prefixes))
         if ours is None or ours.failed:
             return {}
@@ -86,7 +86,7 @@ class Report:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Everything; the first keys are what other tools read."""
+        """All figures for the JSON file; other tools read the first keys."""
         method, gflops = self.gemm
         good = {
             name: {str(shots): round(m.rate, 3) for shots, m in by_shots.items() if m.rate and not m.failed}
@@ -143,7 +143,7 @@ def terminal(report: Report, console: Console) -> None:
 
 
 def cell(measured: Measured | None) -> str:
-    """One figure with its spread; the sample where it is a small one."""
+    """One figure with its spread, and with the sample's size where that is small."""
     if measured is None:
         return "-"
     if measured.failed or measured.rate is None:

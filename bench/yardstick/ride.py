@@ -1,4 +1,4 @@
-"""One lane over one topic, from its start: how fast, and at what cost."""
+"""Runs one lane over one topic from its start, and measures its rate and CPU time."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ _NUMBERS = count()
 
 
 class Sample(NamedTuple):
-    """What was seen at one moment: `done`, records the group has committed; `cpu`, seconds used so far."""
+    """One observation: `done`, the records that the group has committed; `cpu`, the seconds used so far."""
 
     at: float
     done: int
@@ -29,9 +29,9 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Ride:
-    """What one lane did. `rate`: records a second between two commits, the first and the last seen.
+    """The result of one lane. `rate`: records a second between the first and the last commit seen.
 
-    Outcomes of `committed` records should stand on the topics; `lost` have none, `twice` more than one.
+    The topics should hold outcomes of `committed` records; `lost` of them have none, `twice` more than one.
     """
 
     rate: float
@@ -43,11 +43,11 @@ class Ride:
 
 
 class LaneError(Exception):
-    """A lane failed; the message says how, and its log why."""
+    """A lane failed. The error says how, and the lane's log says why."""
 
 
 class Lanes:
-    """Starts lanes on a course, with one job for all but for topics and group."""
+    """Starts lanes on a course. All get the same job, except for topics and group."""
 
     def __init__(self, course: Course, job: Job) -> None:
         self.course = course
@@ -61,7 +61,7 @@ class Lanes:
         bundle: str = "",
         settings: Settings | None = None,
     ) -> Job:
-        """A job with a group of its own, reading `messages` from the start."""
+        """A job with a new group, which reads `messages` from the start."""
         return replace(
             self._job,
             messages=messages,
@@ -97,7 +97,7 @@ class Lanes:
     def watch(
         self, processes: list[subprocess.Popen[bytes]], job: Job, total: int, seconds: float
     ) -> list[Sample]:
-        """A sample at every commit that was seen, three or more. Raises LaneError."""
+        """Sample at every commit seen, three times or more. Raises LaneError."""
         samples: list[Sample] = []
         began = time.perf_counter()
         while True:
@@ -119,7 +119,7 @@ class Lanes:
 
 @contextmanager
 def started(name: str, job: Job) -> Iterator[subprocess.Popen[bytes]]:
-    """A lane's process, told to end after the block, and made to."""
+    """A lane's process, which is ended after the block, with SIGKILL if need be."""
     path = job.save(Path(job.folder) / f"{job.group}.json")
     with log_of(name, job).open("ab") as log:
         process = subprocess.Popen(
@@ -137,5 +137,5 @@ def started(name: str, job: Job) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def log_of(name: str, job: Job) -> Path:
-    """What a lane's process has printed."""
+    """The output of a lane's process."""
     return Path(job.folder) / f"{name.replace(' ', '-')}.log"

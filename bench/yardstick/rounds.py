@@ -1,4 +1,4 @@
-"""Rounds over all engines in turn, one working at a time, so that a slow minute is everybody's."""
+"""Runs rounds over all engines in turn, one at a time, so that a slow minute affects all of them."""
 
 import statistics
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Measured:
-    """What one engine did at one number of shots."""
+    """The result of one engine at one number of shots."""
 
     rates: list[float] = field(default_factory=list)
     runs: str = ""
@@ -29,7 +29,7 @@ class Measured:
 
     @property
     def rate(self) -> float | None:
-        """Messages a second, the median of the rounds."""
+        """Messages a second: the median of the rounds."""
         return statistics.median(self.rates) if self.rates else None
 
     def row(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure: `seconds` is what one engine may take for one round."""
+    """How much to measure: `seconds` is the time that one engine may take for one round."""
 
     rounds: int
     seconds: float
@@ -60,9 +60,9 @@ class Plan:
 
 
 def measure(specs: dict[str, Spec], plan: Plan, say: Say, *, with_peak: bool = True) -> dict[str, Measured]:
-    """Load every engine of `specs` (and the peak), then interleave the rounds.
+    """Load every engine of `specs`, and the peak's process, then run the rounds interleaved.
 
-    A spec's name may have a suffix behind a colon (`mimamori:pooled`): the engine is what stands before it.
+    A spec's name may have a suffix after a colon (`mimamori:pooled`); the part before it names the engine.
     """
     results = {name: Measured() for name in ((PEAK, *specs) if with_peak else specs)}
     with ExitStack() as stack:
@@ -80,12 +80,13 @@ def measure(specs: dict[str, Spec], plan: Plan, say: Say, *, with_peak: bool = T
             result.runs = loaded["runs"]
             result.first_score_s = loaded.get("first_score_s", 0.0)
             spec = specs.get(name)
-            # A slow engine reads as many as fit into its time: evenly spread by length, so the rate is fair.
+            # A slow engine reads as many messages as fit into its time, evenly spread over the lengths to be
+            # fair.
             most = len(spec.rounds[-1]) if spec else 0
             counts[name] = max(2, min(most, int(plan.seconds / loaded.get("row_s", 1.0))))
         for number in range(plan.rounds if seats else 0):
             order = list(seats)
-            # Another one begins each time: nobody always runs behind the same neighbour.
+            # Each round begins with another engine, so that none always runs after the same one.
             order = order[number % len(order) :] + order[: number % len(order)]
             for name in order:
                 say(f"round {number + 1} of {plan.rounds}: {name}")
@@ -98,7 +99,7 @@ def measure(specs: dict[str, Spec], plan: Plan, say: Say, *, with_peak: bool = T
 
 
 def prepare(name: str, spec: Spec, plan: Plan) -> str:
-    """Let an engine convert the model, alone on the machine. Returns why it failed, or nothing."""
+    """Let an engine convert the model while no other runs. Returns why it failed, or an empty string."""
     command = ["-m", "bench.peers", name, str(_saved(name, spec, plan)), "--prepare"]
     try:
         with Seat(command, plan.work / f"{name}.log", plan.patience_s) as seat:
@@ -131,7 +132,7 @@ def _note(measured: Measured, event: dict[str, Any]) -> None:
 
 
 def peak(results: list[Measured]) -> tuple[str, float]:
-    """The fastest matrix product and its GFLOP/s: the median over rounds of each, then the highest."""
+    """The fastest matrix product and its GFLOP/s: the highest of the medians over the rounds."""
     found = [peaks for measured in results for peaks in measured.peaks]
     if not found:
         raise ValueError("the matrix products could not be measured: see peak.log")

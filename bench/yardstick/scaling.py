@@ -1,6 +1,7 @@
-"""How throughput grows with workers and partitions, on a simulated device with a fixed service time.
+"""Measures how throughput grows with workers and partitions, on a simulated device with a fixed service time.
 
-A device that sleeps needs no core: what is seen is the stream's own scaling, as if every worker had a GPU.
+The simulated device sleeps and needs no core, so this measures how the stream scales, as if every worker had
+a GPU.
 """
 
 from contextlib import ExitStack
@@ -9,12 +10,12 @@ from dataclasses import dataclass
 from bench.yardstick.ride import LaneError, Lanes, Sample, started
 
 OURS = "mimamori"
-STEADY = (0.3, 0.8)  # the part of a run that counts: everyone has joined, nobody has finished
+STEADY = (0.3, 0.8)  # the part of a run that counts: all workers have joined, and none has finished
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Records a second of `workers` on `partitions`; `ideal`: what their devices would do."""
+    """Records a second of `workers` on `partitions`; `ideal` is the rate of their devices alone."""
 
     workers: int
     partitions: int
@@ -23,7 +24,7 @@ class Scale:
 
 
 def scale(lanes: Lanes, topic: str, workers: int, seconds_per_message: float, total: int) -> Scale:
-    """`workers` in one group over a topic of `total` distinct messages. Raises LaneError."""
+    """Run `workers` in one group over a topic of `total` distinct messages. Raises LaneError."""
     job = lanes.job(topic, seconds_per_message=seconds_per_message, settings={"max_tokens": 1024})
     since = lanes.course.ends([job.labels])
     with ExitStack() as stack:
@@ -37,7 +38,7 @@ def scale(lanes: Lanes, topic: str, workers: int, seconds_per_message: float, to
 
 
 def steady(samples: list[Sample], total: int) -> float:
-    """Records a second in the middle of a run."""
+    """The records a second in the middle of a run."""
     first = next(sample for sample in samples if sample.done >= STEADY[0] * total)
     last = next(sample for sample in samples if sample.done >= STEADY[1] * total)
     return (last.done - first.done) / (last.at - first.at)

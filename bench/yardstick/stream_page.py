@@ -1,4 +1,4 @@
-"""A run of bench/stream.py as a table on the terminal, as docs/benchmarks/stream.md, and as a plot."""
+"""Shows a run of bench/stream.py: as tables on the terminal, as docs/benchmarks/stream.md, and as a plot."""
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -73,8 +73,8 @@ def _tables(report: StreamReport, *, how: bool) -> Iterator[str]:
 
 
 def plot(report: StreamReport, path: Path) -> None:
-    """Rates, latencies and scaling side by side. Raises ImportError: matplotlib is not installed."""
-    import matplotlib as mpl  # noqa: PLC0415 - only the page needs it
+    """Plot rates, latencies and scaling side by side. Raises ImportError: matplotlib is not installed."""
+    import matplotlib as mpl  # noqa: PLC0415 - only the plot needs it
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415

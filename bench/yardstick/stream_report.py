@@ -1,4 +1,4 @@
-"""What one run of bench/stream.py found, and the figures that are drawn from it."""
+"""Holds the results of one run of bench/stream.py, and computes figures from them."""
 
 import statistics
 from dataclasses import asdict, dataclass, field
@@ -18,7 +18,7 @@ BARE = "confluent-kafka"
 
 @dataclass
 class StreamReport:
-    """Everything measured, by lane and mix."""
+    """All results, by lane and mix."""
 
     machine: dict[str, Any]
     records: int
@@ -35,27 +35,27 @@ class StreamReport:
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        """Every (lane, mix) that was measured: by mix, the lanes in their own order."""
+        """Every (lane, mix) that was measured, ordered by mix and then as the lanes are."""
         return [(name, mix) for mix in MIXES for name in LANES if (name, mix) in self.rides]
 
     def twice(self, name: str, mix: str) -> int:
-        """Outcomes too many, in all rounds together."""
+        """The number of surplus outcomes, over all rounds."""
         return sum(ride.twice for ride in self.rides[name, mix])
 
     def rates(self, name: str, mix: str) -> list[float]:
-        """Records a second of each round; none where the lane failed."""
+        """The records a second of each round; empty where the lane failed."""
         return [ride.rate for ride in self.rides.get((name, mix), [])]
 
     def rate(self, name: str, mix: str = "repeated") -> float:
-        """The median of the rounds; 0 where there are none."""
+        """The median rate of the rounds; 0 where there are none."""
         return statistics.median(self.rates(name, mix) or [0.0])
 
     def cpu(self, name: str, mix: str = "repeated") -> float:
-        """CPU seconds per 1,000 records, the median of the rounds; 0 where there are none."""
+        """The CPU seconds per 1,000 records: the median of the rounds, 0 where there are none."""
         return statistics.median([ride.cpu_per_1000 for ride in self.rides.get((name, mix), [])] or [0.0])
 
     def ratios(self) -> list[tuple[str, float, float]]:
-        """(what, the figure, what it must reach), for whatever was measured."""
+        """The targets that this run measured, as (name, figure, least figure)."""
         ours = self.rate(OURS)
         wanted = [
             (f"cache hits, exactly-once, over {BARE} (a commit per 5,000)", ours, self.rate(BARE), 0.5),

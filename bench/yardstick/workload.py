@@ -1,8 +1,7 @@
-"""What every engine reads: the same messages behind the same prefix, as the same tokens.
+"""Makes what every engine reads: the same messages after the same prefix, as the same tokens.
 
-Messages are joined from real ones until they have the length that the published figures used: 40 to 60
-tokens with the suffix. Shots are the task's shipped examples, as `mimamori export --shots` puts them into
-the prompt.
+Real messages are joined until they have the length that the published figures used: 40 to 60 tokens with the
+suffix. Shots are the task's shipped examples, put into the prompt as `mimamori export --shots` does.
 """
 
 import json
@@ -23,25 +22,25 @@ SHORTEST, LONGEST = 40, 60  # tokens of a row: message and suffix
 
 
 class Workload:
-    """Messages and prefixes of one bundle, as tokens."""
+    """The messages and prefixes of one bundle, as tokens."""
 
     def __init__(self, bundle: Bundle, texts: Sequence[str], count: int, rounds: int) -> None:
-        """`count` messages for each round are made of `texts`, the same ones for the same arguments."""
+        """For each round, `count` messages are made of `texts`. The same arguments give the same messages."""
         self.manifest = bundle.manifest
         self._tokenizer = load_tokenizer(bundle.path)
         prompt = tokenise_prompt(self._tokenizer, bundle.manifest.prompt)
         self.suffix = prompt.risk_suffix
-        # One more, to warm up with.
+        # One more round, to warm up with.
         self.messages = join(self._tokenizer, texts, count, rounds + 1, len(self.suffix))
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens of each message, without the suffix; every round has the same."""
+        """The number of tokens of each message without the suffix, which is the same in every round."""
         return [len(message) for message in self.messages[0]]
 
     @property
     def rows(self) -> list[list[list[int]]]:
-        """Message and suffix of each, by round."""
+        """The tokens of each message and suffix, by round."""
         return [[[*message, *self.suffix] for message in messages] for messages in self.messages]
 
     @property
@@ -51,19 +50,19 @@ class Workload:
         return by_name["clear"], by_name["at_risk"]
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of whole messages, whose special tokens are plain text."""
+        """Tokens of whole messages, in which markers of the chat template are plain text."""
         self._tokenizer.encode_special_tokens = True
         return [
             encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         ]
 
     def tokens(self, text: str) -> list[int]:
-        """Tokens of a part of the prompt: markers of the chat template are special tokens."""
+        """Tokens of a part of the prompt, in which markers of the chat template are special tokens."""
         self._tokenizer.encode_special_tokens = False
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def spec(self, bundle: Bundle, gguf: Path, work: Path, threads: int) -> Spec:
-        """A prompted engine's job: the prompt, shots and all, is that of `bundle`."""
+        """A prompted engine's job. Its prompt, shots included, is that of `bundle`."""
         text = bundle.manifest.prompt.prefix
         prefix = self.tokens(text)
         risk = self.manifest.task.risk
@@ -81,7 +80,7 @@ class Workload:
 
 
 def with_shots(prompt: Prompt, task: Task, examples: Sequence[LabelledExample]) -> str:
-    """The prefix with each example as a turn of its own, answered.
+    """The prefix, followed by each example as an answered turn.
 
     Raises ValueError: the template's turns do not end with `<|im_end|>` (only such models are measured).
     """
@@ -100,13 +99,13 @@ def with_shots(prompt: Prompt, task: Task, examples: Sequence[LabelledExample]) 
 def join(
     tokenizer: Tokenizer, texts: Sequence[str], count: int, rounds: int, suffix: int
 ) -> list[list[list[int]]]:
-    """`count` messages for each round, of SHORTEST..LONGEST tokens with the suffix, joined from texts.
+    """For each round, `count` messages of SHORTEST..LONGEST tokens with the suffix, joined from texts.
 
-    Every round has the same lengths and other words: an engine with a prefix cache that has read a row
-    before would only look it up.
+    Every round has the same lengths but other words, since an engine with a prefix cache would only look up a
+    row that it has read before.
     """
     chance = random.Random(0)
-    tokenizer.encode_special_tokens = True  # a message is never a part of the template
+    tokenizer.encode_special_tokens = True  # a message must not contain the template's markers
     pieces = [tokenizer.encode(text.strip() + " ", add_special_tokens=False).ids for text in texts]
     lengths = [chance.randint(SHORTEST, LONGEST) - suffix for _ in range(count)]
     waiting: list[list[int]] = []
@@ -125,7 +124,7 @@ def join(
 
 
 def read_texts(path: Path | None) -> list[str]:
-    """The texts of a JSONL file; without one, those of our own examples and demo conversations."""
+    """The texts of a JSONL file, or, without one, of our own examples and demo conversations."""
     paths = [path] if path else sorted(SHIPPED.glob("*.jsonl"))
     lines = [line for file in paths for line in file.read_text().splitlines() if line.strip()]
     texts = [str(json.loads(line)["text"]) for line in lines]
@@ -135,7 +134,7 @@ def read_texts(path: Path | None) -> list[str]:
 
 
 def pooled_spec(spec: Spec, bundle: Bundle, messages: list[list[list[int]]]) -> Spec:
-    """The job of the pooled reading: the same messages without the suffix, behind the bare instruction."""
+    """The job of the pooled reading: the same messages without the suffix, after the instruction alone."""
     prompt = bundle.manifest.prompt
     prefix = tokenise_prompt(load_tokenizer(bundle.path), prompt).prefix
     return replace(

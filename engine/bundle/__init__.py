@@ -7,9 +7,9 @@
     heads.npz, calibration.json    once adapted: the linear heads, the thresholds and what they were fitted on
     bundle.sig                     once signed (signature.py)
 
-The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file but the signature:
-it stands on every label. What bundle.json does not list is not opened. Nothing here
-imports a device library.
+The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file except the signature.
+It stands on every label. A file that bundle.json does not list is never opened. Nothing here imports a device
+library.
 """
 
 from engine.bundle.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
@@ -21,7 +21,6 @@ from engine.bundle.manifest import (
     LabelToken,
     Manifest,
     Prompt,
-    Reading,
     Source,
     read_manifest,
     write_manifest,
@@ -41,7 +40,6 @@ __all__ = [
     "LabelToken",
     "Manifest",
     "Prompt",
-    "Reading",
     "Source",
     "read_manifest",
     "write_manifest",

@@ -1,7 +1,7 @@
-"""Zip and npz files read within bounds: what an archive says of itself is checked before any memory is taken.
+"""Reads zip and npz files within bounds: what an archive claims is checked before memory is allocated for it.
 
-A few kilobytes can say that they are terabytes. No member comes out larger than its reader allows, none is
-read that nobody asked for, and arrays are numbers of exactly the size that their shape says.
+A file of a few kilobytes can claim to hold terabytes. So no member may unpack to more bytes than the caller
+allows, only requested members are read, and an array must have exactly the bytes that its shape implies.
 """
 
 import io
@@ -16,35 +16,37 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-# Bytes of all that is read: the largest, the graphs of recipes, have a few megabytes.
+# The most bytes read from one archive. The largest real ones, the graphs of recipes, have a few megabytes.
 LARGEST: Final = 128 << 20
-_METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others may ask for gigabytes to unpack a byte
+# Other compression methods may ask for gigabytes of memory to unpack one byte.
+_METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _KINDS: Final = "biuf"
-_HEADER: Final = 10_000  # bytes of text in which an array says its shape
+_HEADER: Final = 10_000  # bytes of the text that states an array's shape
 
-# All that the standard library's reader is known to raise on archives that are none.
+# Every exception that the standard library's reader is known to raise on a file that is not a valid archive.
 _BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
     KeyError,
-    NotImplementedError,  # methods and versions it does not know
+    NotImplementedError,  # an unknown compression method or zip version
     OverflowError,
-    RuntimeError,  # encrypted
+    RuntimeError,  # an encrypted member
     ValueError,
 )
 
 
 class ArchiveError(Exception):
-    """Not an archive of what was asked for. The message says why, without a place."""
+    """The file is not an archive with the wanted content. The message says why, but not which file."""
 
 
 def read_members(
     file: Path | bytes, wanted: Iterable[str], optional: Iterable[str] = (), largest: int = LARGEST
 ) -> dict[str, bytes]:
-    """The members `wanted`, and those of `optional` that are there, of at most `largest` bytes together.
+    """Read the members `wanted`, and those of `optional` that exist, of at most `largest` bytes together.
 
-    Raises ArchiveError: no zip, a member is missing, damaged or larger. OSError: the file cannot be read.
+    Raises ArchiveError: the file is not a zip, or a member is missing, damaged or too large. OSError: the
+    file cannot be read.
     """
     try:
         with zipfile.ZipFile(file if isinstance(file, Path) else io.BytesIO(file)) as archive:
@@ -62,7 +64,7 @@ def read_members(
 def read_arrays(
     file: Path, wanted: Iterable[str], optional: Iterable[str] = (), largest: int = LARGEST
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz, as `np.savez` writes it. Raises ArchiveError and OSError as `read_members`."""
+    """Read arrays of an npz that `np.savez` wrote. Raises ArchiveError and OSError as `read_members` does."""
     members = read_members(
         file, [f"{name}.npy" for name in wanted], [f"{name}.npy" for name in optional], largest
     )
@@ -70,7 +72,7 @@ def read_arrays(
 
 
 def only(arrays: Mapping[str, NDArray[Any]], kind: str) -> bool:
-    """Whether all arrays are of one of these kinds of numpy's ("f", "iu")."""
+    """Whether the dtype of every array is of one of these numpy kinds ("f", "iu")."""
     return all(array.dtype.kind in kind for array in arrays.values())
 
 
@@ -79,7 +81,7 @@ def _read(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
     if entry.compress_type not in _METHODS:
         raise ArchiveError(f"{name} is packed by method {entry.compress_type}")
     with archive.open(entry) as member:
-        # A little at a time: what the archive says of a member's size need not be true.
+        # Read in small pieces, because the size that the archive states for a member need not be true.
         pieces, left = [], largest
         while piece := member.read(1 << 20):
             left -= len(piece)
@@ -99,10 +101,10 @@ def _array(content: bytes) -> NDArray[Any]:
         }[version]
         shape, in_columns, dtype = read(file, max_header_size=_HEADER)
     except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
-        raise ArchiveError("an array says its shape in no way that numpy writes") from None
+        raise ArchiveError("an array's header is not one that numpy writes") from None
     data = content[file.tell() :]
     if dtype.kind not in _KINDS or any(length < 0 for length in shape):
-        raise ArchiveError(f"an array of {dtype} is none of numbers")
+        raise ArchiveError(f"an array of {dtype} does not hold numbers")
     if math.prod(shape) * dtype.itemsize != len(data):
-        raise ArchiveError(f"an array of {shape} {dtype} has {len(data)} bytes")
+        raise ArchiveError(f"an array of {shape} {dtype} cannot have {len(data)} bytes")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if in_columns else "C")

@@ -27,7 +27,7 @@ from schemas.events import Thresholds
 MODEL: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"
 TOKENIZER: Final = "tokenizer.json"
-# Bytes that no real one reaches; the weights may be of any size, and are never held.
+# The size in bytes that no real file reaches. Weights have no limit, because they are never read into memory.
 _LARGEST: Final = {
     TOKENIZER: 64 << 20,
     MODEL: 16 << 20,
@@ -38,7 +38,7 @@ _LARGEST: Final = {
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A verified bundle."""
+    """A bundle whose files were all verified."""
 
     path: Path
     manifest: Manifest
@@ -51,12 +51,13 @@ class Bundle(msgspec.Struct, frozen=True):
     def thresholds_for(
         self, scored_by: ScoreIdentity, lower: float | None = None, upper: float | None = None
     ) -> Thresholds:
-        """The thresholds that govern scores of `scored_by`: given ones, else the calibration's or the task's.
+        """The thresholds for scores of `scored_by`: given ones, else the calibration's or the task's.
 
-        Those of a calibration govern no scores but those they were fitted on. The task's were fitted on none,
-        and govern any; so do given ones, if both are.
+        A calibration's thresholds hold only for the scores that they were fitted on. The task's thresholds
+        were not fitted and hold for any scores, and so do given ones if both are given.
 
-        Raises BundleError: the calibration's would govern other scores. SettingsError: lower is above upper.
+        Raises BundleError: the calibration's thresholds would govern other scores. SettingsError: lower is
+        above upper.
         """
         if self.calibration is None:
             policy = self.manifest.task.policy
@@ -77,27 +78,28 @@ class Bundle(msgspec.Struct, frozen=True):
 
     @property
     def windowing(self) -> Windowing:
-        """How its messages are read: as the thresholds were fitted, or in the prompted reading's windows."""
+        """How messages are cut: as when the thresholds were fitted, or the prompted reading's windows."""
         return PROMPTED if self.calibration is None else self.calibration.fitted_on.windowing
 
     @property
     def fitted_precision(self) -> str | None:
-        """The precision of the scores that the thresholds were fitted on; None where they were on none."""
+        """The precision of the scores that the thresholds were fitted on; None where they were not fitted."""
         return None if self.calibration is None else self.calibration.fitted_on.precision
 
     @property
     def highest(self) -> float | None:
-        """The highest risk seen in an example or a reference text; None before a bundle is adapted."""
+        """The highest risk known of an example or a reference text; None before a bundle is adapted."""
         return None if self.calibration is None else _highest(self.calibration, self.reference)
 
     @classmethod
     def load(
         cls, path: Path, progress: Callable[[int], None] | None = None, trust: Trust | None = None
     ) -> Self:
-        """Read a bundle and check every file against its checksum; `progress` gets bytes read.
+        """Read a bundle and check every file against its checksum; `progress` gets the number of bytes read.
 
-        Raises BundleError: missing, altered, of another format, not what `trust` asks for, an adapted bundle
-        without its heads, or a folder that holds or a graph that reads what bundle.json does not list.
+        Raises BundleError: a file is missing or altered, the format is another one, the bundle is not what
+        `trust` asks for, an adapted bundle lacks its heads, or the folder holds or the graph reads a file
+        that bundle.json does not list.
         """
         manifest, fingerprint = read_manifest(path, trust)
         for name in (MODEL, TOKENIZER, REFERENCE):
@@ -123,7 +125,10 @@ class Bundle(msgspec.Struct, frozen=True):
         return bundle
 
     def require_same(self) -> None:
-        """Raise BundleError where a file was changed since it was checked. Call it when all are opened."""
+        """Raise BundleError where a file was changed since it was checked.
+
+        Call it when all files are open.
+        """
         require_same(self.path, self.seen)
 
 

@@ -1,9 +1,9 @@
-"""A bundle's folder, as files: that only what bundle.json lists is there, unaltered, and stays so.
+"""Checks a bundle's folder: it holds only the files that bundle.json lists, and they stay unaltered.
 
-Device libraries open files by their names, after they were hashed. What is promised: a file that is replaced,
-written to, renamed or linked between the two is noticed (the file system notes each such change in the file's
-change time, which nobody but root can set), if it happens before the worker is ready. From then on a mapped
-file is as trusted as whoever may write to the folder: mount it read-only.
+Device libraries open files by name, after their checksums were computed. If a file is replaced, written to,
+renamed or linked in between, and before the worker is ready, that is noticed: the file system records each
+such change in the file's change time, which nobody but root can set. From then on a memory-mapped file can be
+trusted as much as everyone who may write to the folder, so mount it read-only.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from engine.errors import BundleError
 
 T = TypeVar("T")
 
-# What file systems put into a folder by themselves, and nothing here opens; hidden files as well.
+# File systems create this folder by themselves, and nothing here opens it. Hidden files are ignored as well.
 _NOT_OURS: Final = {"lost+found"}
 
 
 class Seen(NamedTuple):
-    """By what a file is known again: device, inode, size, and the times of its last write and change."""
+    """Identifies one state of a file: device, inode, size, and the times of its last write and change."""
 
     device: int
     inode: int
@@ -34,12 +34,12 @@ class Seen(NamedTuple):
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` is a file's in the folder, and no path to anywhere else."""
+    """Whether `name` is a plain file name inside the folder, and not a path to somewhere else."""
     return bool(name) and not name.startswith(".") and not {"/", "\\", "\0"} & set(name)
 
 
 def regular(path: Path) -> Seen:
-    """What a file is now. Raises BundleError: missing, or a link or a folder, which may lead anywhere."""
+    """The current state of a file. Raises BundleError: it is missing, or a link or a folder."""
     try:
         found = path.lstat()
     except OSError as error:
@@ -50,7 +50,7 @@ def regular(path: Path) -> Seen:
 
 
 def require_only(folder: Path, listed: Iterable[str]) -> None:
-    """Raise BundleError where the folder holds something that is not `listed`."""
+    """Raise BundleError where the folder holds a file that is not `listed`."""
     known = set(listed) | _NOT_OURS
     try:
         extra = sorted(p.name for p in folder.iterdir() if p.name not in known and p.name[0] != ".")
@@ -64,14 +64,14 @@ def require_only(folder: Path, listed: Iterable[str]) -> None:
 
 
 def require_sizes(folder: Path, largest: Mapping[str, int]) -> None:
-    """Raise BundleError where a file is larger than any real one: before it is read."""
+    """Raise BundleError where a file is larger than any real one, before it is read."""
     for name, most in largest.items():
         if (size := regular(folder / name).size) > most:
-            raise BundleError(f"{folder / name} has {size} bytes, {most} is the most: build it again")
+            raise BundleError(f"{folder / name} has {size} bytes, at most {most} are allowed: build it again")
 
 
 def require_listed(model: Path, files: Mapping[str, object]) -> None:
-    """Raise BundleError where the graph reads a file that is not among `files`, or more than is in it."""
+    """Raise BundleError where the graph reads a file that is not in `files`, or beyond a file's end."""
     for name, end in external_files(model).items():
         if name not in files:
             raise BundleError(
@@ -82,7 +82,7 @@ def require_listed(model: Path, files: Mapping[str, object]) -> None:
 
 
 def require_same(folder: Path, seen: Mapping[str, Seen]) -> None:
-    """Raise BundleError where a file is not the one that was `seen` any more."""
+    """Raise BundleError where a file's state is no longer the one that was `seen`."""
     for name, before in seen.items():
         if regular(folder / name) != before:
             raise BundleError(
@@ -91,7 +91,7 @@ def require_same(folder: Path, seen: Mapping[str, Seen]) -> None:
 
 
 def read(path: Path, most: int) -> bytes:
-    """A small file. Raises BundleError: missing, not a plain file, or of more than `most` bytes."""
+    """Read a small file. Raises BundleError: missing, not a plain file, or more than `most` bytes."""
     try:
         with path.open("rb") as file:
             content = file.read(most + 1)
@@ -105,7 +105,7 @@ def read(path: Path, most: int) -> bytes:
 
 
 def decode(path: Path, content: bytes, kind: type[T], remedy: str = "build or copy the bundle again") -> T:
-    """The JSON of the file `path`. Raises BundleError, with a remedy: it is none, or not of this kind."""
+    """Decode the JSON of the file `path`. Raises BundleError: it is not JSON, or not of this kind."""
     try:
         return msgspec.json.decode(content, type=kind)
     except UnicodeDecodeError:
@@ -117,7 +117,7 @@ def decode(path: Path, content: bytes, kind: type[T], remedy: str = "build or co
 
 
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """The sha256 of a file, hex, read in pieces of 4 MiB. Raises BundleError where it is missing."""
+    """The sha256 of a file in hex, read in pieces of 4 MiB. Raises BundleError where the file is missing."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

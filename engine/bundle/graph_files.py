@@ -1,9 +1,9 @@
-"""Which files an ONNX graph reads beside itself, found without loading it.
+"""Finds the files that an ONNX graph reads beside itself, without loading it.
 
-An ONNX file names its weights by path, and a device library opens whatever stands there. So the names are
-read here first, from the protobuf's bytes alone, and a bundle is refused where one is not in its bundle.json.
-Every place where a tensor may stand is walked: initialisers, attributes of nodes, graphs in attributes
-(`If`, `Loop`), sparse tensors, functions.
+An ONNX file refers to its weights by path, and a device library opens any path that stands there. So the
+paths are first read here, from the protobuf's bytes alone, and a bundle is refused if one of them is not in
+its bundle.json. Every place that can hold a tensor is visited: initialisers, attributes of nodes, graphs in
+attributes (`If`, `Loop`), sparse tensors and functions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 from engine.errors import BundleError
 
-_DEEPEST: Final = 32  # messages in messages; an exported graph has 5
+_DEEPEST: Final = 32  # levels of messages inside messages; an exported graph has 5
 
-# Field number -> what stands in it, of each message of onnx.proto that may hold a tensor. The numbers are the
-# file format's own and never change.
+# For each message type of onnx.proto that may hold a tensor: field number -> what the field holds. The file
+# format fixes these numbers, and they never change.
 _FIELDS: Final[Mapping[str, Mapping[int, str]]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -32,20 +32,20 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class External(NamedTuple):
-    """Where a tensor's bytes are; `end` is one after the last, 0 where the graph does not say."""
+    """Where a tensor's bytes are. `end` is the offset after the last byte, 0 where the graph does not say."""
 
     file: str
     end: int
 
 
 class _BrokenError(Exception):
-    """No protobuf of a graph."""
+    """The bytes are not the protobuf of a graph."""
 
 
 def external_files(model: Path) -> dict[str, int]:
-    """The files that the graph names, and how many bytes each must have.
+    """Return the files that the graph refers to, and how many bytes each must have.
 
-    Raises BundleError: it is no ONNX graph, or nested as no export nests it.
+    Raises BundleError: it is not an ONNX graph, or is nested more deeply than any export.
     """
     try:
         return _files(memoryview(model.read_bytes()))
@@ -72,7 +72,7 @@ def _walk(view: memoryview, kind: str, depth: int) -> Iterator[External]:
         inner = _FIELDS[kind].get(number)
         if inner == "external":
             key, value = _entry(content)
-            # The first of two locations might be checked here and the second be opened.
+            # Of two locations for one tensor, this check might see one and the device library open the other.
             if key in entries:
                 raise _BrokenError
             entries[key] = value
@@ -91,7 +91,7 @@ def _entry(view: memoryview) -> tuple[str, str]:
 
 
 def _messages(view: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The fields of a message that have a length; the rest holds no tensor."""
+    """The fields of a message that are length-delimited; other fields cannot hold a tensor."""
     at = 0
     while at < len(view):
         tag, at = _varint(view, at)

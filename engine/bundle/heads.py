@@ -1,4 +1,4 @@
-"""heads.npz: the linear heads on the pooled vector."""
+"""Reads heads.npz: the linear heads on the pooled vector."""
 
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ HEADS: Final = "heads.npz"
 
 
 class Heads(msgspec.Struct, frozen=True):
-    """heads.npz: standardise the pooled vector, then two linear heads. H hidden, S severity levels."""
+    """heads.npz: the pooled vector is standardised, then two linear heads follow. H hidden size, S levels."""
 
     mean: NDArray[np.float32]  # [H]
     scale: NDArray[np.float32]  # [H]
@@ -26,7 +26,7 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 def read_heads(path: Path, manifest: Manifest) -> Heads:
-    """Read heads.npz. Raises BundleError: its arrays are not what the manifest asks for, or not finite."""
+    """Read heads.npz. Raises BundleError: its arrays do not match the manifest, or are not finite."""
     hidden, levels = manifest.source.hidden_size, len(manifest.task.severity.levels)
     shapes = {
         "mean": (hidden,),
@@ -38,7 +38,7 @@ def read_heads(path: Path, manifest: Manifest) -> Heads:
     }
     try:
         arrays = read_arrays(path / HEADS, (), optional=shapes)
-    except (ArchiveError, OSError):  # no archive, or one that holds pickled objects
+    except (ArchiveError, OSError):  # not an archive, or one that holds pickled objects
         raise BundleError(
             f"{path / HEADS} is not an archive of number arrays: run `mimamori adapt` again"
         ) from None

@@ -1,4 +1,4 @@
-"""bundle.json: what a bundle was made from and of, and the checksum of every other file of it."""
+"""bundle.json: what a bundle was made from, what is in it, and the checksum of every other file."""
 
 import hashlib
 from pathlib import Path
@@ -13,18 +13,18 @@ from engine.bundle.signature import SIGNATURE, Trust
 from engine.errors import BundleError
 from engine.policy import primary_language
 from engine.task import Task
+from engine.vocabulary import Stage, StoredPrecision
+from schemas.vocabulary import Reading
 
 FORMAT: Final = 2
 MANIFEST: Final = "bundle.json"
-_LARGEST: Final = 1 << 20  # bytes that no real one reaches
-# The files that no score is made of: what scores are held against, and what is fitted on them.
+_LARGEST: Final = 1 << 20  # bytes that no real file reaches
+# Files that do not decide scores: the reference is compared with scores, the calibration is fitted on them.
 _ABOUT_SCORES: Final = {REFERENCE, CALIBRATION}
-
-Reading = Literal["prompted", "pooled"]
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The model a bundle was exported from, and the shapes the graph's inputs need."""
+    """The model that a bundle was exported from, and the sizes that the graph's inputs depend on."""
 
     name: str
     revision: str
@@ -37,7 +37,10 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """prefix | message | suffix, chat template applied. Tokenised apart, without special tokens."""
+    """prefix | message | suffix, after the chat template.
+
+    Each is tokenised separately, without special tokens.
+    """
 
     prefix: str
     risk_suffix: str
@@ -45,20 +48,20 @@ class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LabelToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A label, its token, and (by its place in the list) its column of `label_logits`."""
+    """A label and its token. Its position in the list is its column in `label_logits`."""
 
-    stage: Literal["risk", "severity"]
+    stage: Stage
     name: str
     token_id: int
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """bundle.json. `layer` is the last layer of a cut graph, None at full depth.
+    """bundle.json. `layer` is the last layer of a graph that was cut, None for the full graph.
 
-    `labels` lists the columns of `label_logits`: risk (clear, at_risk), then severity, least first.
-    `parity` holds the export gate's figures for each device and precision it ran; `files` the sha256 of
-    every other file. `form` is how the graph computes attention (`export/exporting/forms.py`). `prefix` says
-    where the prefix is: bound to the graph, or in each row.
+    `labels` lists the columns of `label_logits`: risk (clear, at_risk), then severity, least severe first.
+    `parity` holds the figures of the export's parity check for each device and precision that it ran; `files`
+    holds the sha256 of every other file. `form` is how the graph computes attention
+    (`export/exporting/forms.py`). `prefix` says where the prefix is: bound to the graph, or part of each row.
     """
 
     source: Source
@@ -66,7 +69,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt: Prompt
     labels: tuple[LabelToken, ...]
     reading: Reading
-    precision: Literal["fp32", "fp16"]  # that the graph stores
+    precision: StoredPrecision  # the precision that the graph stores
     opset: int
     form: str
     parity: dict[str, dict[str, float]]
@@ -77,16 +80,17 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def bound(self) -> bool:
-        """Whether the prefix runs once, its keys and values bound; only then is there a pooled reading."""
+        """Whether the prefix runs once and its keys and values are bound; the pooled reading needs this."""
         return self.prefix == "bound"
 
     @property
     def model(self) -> str:
-        """The digest, 64 hex digits, of all in the bundle that decides its scores.
+        """The digest, 64 hex digits, of everything in the bundle that decides its scores.
 
-        That is the graph with its weights, the tokenizer and the heads by their checksums, the parts of the
-        prompt that this reading puts around a message, the stage of each column of logits, and the languages
-        that a message is expected in. A pooled reading asks no question: it has neither suffixes nor columns.
+        That is: the graph with its weights, the tokenizer and the heads, by their checksums; the parts of the
+        prompt that this reading puts around a message; the stage of each column of logits; and the languages
+        that messages are expected in. A pooled reading asks no question, so it has neither suffixes nor
+        columns.
         """
         asked = self.reading == "prompted"
         decisive = {
@@ -103,7 +107,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()
 
     def __post_init__(self) -> None:
-        """Refuse files that are not in the bundle's folder."""
+        """Refuse file names that lead out of the bundle's folder."""
         for name in self.files:
             if not is_name(name) or name in {MANIFEST, SIGNATURE}:
                 raise ValueError(f"files lists {name[:100]!r}, which is no file of a bundle")
@@ -112,7 +116,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_manifest(path: Path, trust: Trust | None = None) -> tuple[Manifest, str]:
     """Read bundle.json without checking the other files. Returns it and the bundle's fingerprint.
 
-    `trust` is asked first, so that nothing is made of a bundle that nobody vouches for.
+    `trust` is checked first, so that the content of an untrusted bundle is not even parsed.
     """
     content = read(path / MANIFEST, _LARGEST)
     fingerprint = hashlib.sha256(content).hexdigest()
@@ -127,15 +131,15 @@ def read_manifest(path: Path, trust: Trust | None = None) -> tuple[Manifest, str
 
 
 def with_files(path: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the checksum of every file that lies beside bundle.json now."""
+    """The manifest with the present checksum of every file beside bundle.json."""
     names = sorted(file.name for file in path.iterdir() if is_name(file.name) and file.name != MANIFEST)
     return msgspec.structs.replace(manifest, files={name: sha256(path / name) for name in names})
 
 
 def write_manifest(path: Path, manifest: Manifest) -> str:
-    """Fill in the checksums of every file beside bundle.json, write it, return the fingerprint.
+    """Add the checksum of every file beside bundle.json, write bundle.json and return the fingerprint.
 
-    A signature that was there is of another bundle now, and goes.
+    An existing signature is removed, because it was made for other content.
     """
     (path / SIGNATURE).unlink(missing_ok=True)
     content = msgspec.json.format(msgspec.json.encode(with_files(path, manifest)), indent=2)

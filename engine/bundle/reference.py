@@ -1,7 +1,7 @@
-"""What the original model answered to a few sample messages: reference.npz, kept in the bundle.
+"""The original model's answers to a few sample messages: reference.npz, kept in the bundle.
 
-Export compares the graph with it, and so does every worker when it starts, on the device and in the
-precision that really run there (`engine.proof`): parity is proven where it counts.
+Export compares the graph with these answers. So does every worker when it starts, on the device and in the
+precision that it really uses (`engine.proof`): parity is proven where it matters.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from engine.errors import BundleError
 
 REFERENCE = "reference.npz"
 
-_MOST_TOKENS = 1 << 18  # a thousand times what the samples have: they are read at once
+_MOST_TOKENS = 1 << 18  # a thousand times what the samples have; all samples are read in one batch
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """N sample messages as tokens, and the original's answers.
+    """N sample messages as tokens, and the original model's answers.
 
     `tokens` [N, L], right-padded: message, then suffix. `messages` and `rows` [N] count the tokens of the
-    message and of the whole row. `label_logits` [N, labels], without columns once adapted. `pooled`
-    [N, layers, hidden], [N, hidden] once cut at a layer, without columns where there is no pooled reading.
-    `scores` [N, 1 + levels]: the risk and the severity that the heads make of the original's vectors, without
-    columns where there are no heads.
+    message and of the whole row. `label_logits` [N, labels] has no columns once the bundle is adapted.
+    `pooled` is [N, layers, hidden], or [N, hidden] once the graph is cut at a layer; it has no columns where
+    there is no pooled reading. `scores` [N, 1 + levels] holds the risk and the severity that the heads
+    compute from the original model's vectors; it has no columns where there are no heads.
     """
 
     tokens: Ints
@@ -44,7 +44,7 @@ class Reference(msgspec.Struct, frozen=True):
     def of(
         cls, samples: Sequence[tuple[Sequence[int], Sequence[int]]], logits: Floats, pooled: Floats
     ) -> Self:
-        """From (message, suffix) token lists and the answers, rounded to what another CPU agrees on."""
+        """Make it from (message, suffix) token lists and answers, rounded to what another CPU agrees on."""
         whole = [[*message, *suffix] for message, suffix in samples]
         tokens = np.zeros((len(whole), max(map(len, whole))), np.int32)
         for line, row in zip(tokens, whole, strict=True):
@@ -55,7 +55,7 @@ class Reference(msgspec.Struct, frozen=True):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read it. Raises BundleError: not an archive of number arrays, or not of matching shapes."""
+        """Read it. Raises BundleError: not an archive of number arrays, or their shapes do not match."""
         *wanted, scores = cls.__struct_fields__
         try:
             arrays = read_arrays(path, wanted, optional=(scores,))
@@ -65,7 +65,7 @@ class Reference(msgspec.Struct, frozen=True):
         kinds = {name: arrays[name].dtype.kind for name in arrays}
         expected = dict.fromkeys(arrays, "f") | dict.fromkeys(("tokens", "messages", "rows"), "i")
         if 0 in ndims.values() or kinds != expected:
-            raise BundleError(f"{path} holds no samples of one kind: build or copy the bundle again")
+            raise BundleError(f"{path} holds no matching arrays of samples: build or copy the bundle again")
         arrays.setdefault(scores, _none(len(arrays["tokens"])))
         reference = cls(**arrays)
         counts = {len(getattr(reference, name)) for name in cls.__struct_fields__}
@@ -76,23 +76,23 @@ class Reference(msgspec.Struct, frozen=True):
             or reference.tokens.size > _MOST_TOKENS
             or not reference.fits()
         ):
-            raise BundleError(f"{path} holds no samples of one kind: build or copy the bundle again")
+            raise BundleError(f"{path} holds no matching arrays of samples: build or copy the bundle again")
         return reference
 
     def save(self, path: Path) -> None:
-        """Write it; the same arrays give the same bytes. Without heads, no scores are written."""
+        """Write it; the same arrays give the same bytes. Where there are no heads, no scores are written."""
         arrays = {name: getattr(self, name) for name in self.__struct_fields__}
         if not self.scores.shape[1]:
             del arrays["scores"]
         np.savez(path, **arrays)
 
     def fits(self) -> bool:
-        """Whether every message and row has tokens, and no more than there are."""
+        """Whether every message and every row has at least one token, and no more than `tokens` holds."""
         inside = (self.messages > 0) & (self.messages <= self.rows) & (self.rows <= self.tokens.shape[1])
         return bool(inside.all())
 
     def at_layer(self, layer: int) -> Self:
-        """What an adapted bundle keeps: the vectors of one layer (1-based), no label logits."""
+        """What an adapted bundle keeps: the vectors of one layer (1-based), and no label logits."""
         return msgspec.structs.replace(
             self,
             label_logits=self.label_logits[:, :0],
@@ -110,6 +110,6 @@ def _none(count: int) -> Floats:
 
 
 def _eleven_bits(array: Floats) -> Floats:
-    """Keep 11 bits of each mantissa: half the entropy, and a relative error of 0.0003."""
+    """Keep 11 bits of each mantissa, which halves the entropy at a relative error of 0.0003."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     return (bits & np.uint32(0xFFFFF000)).view(np.float32)

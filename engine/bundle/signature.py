@@ -1,8 +1,9 @@
-"""Signs and verifies bundles with ed25519: who vouches for what may run. Offline, keys as PEM files.
+"""Signs and verifies bundles with ed25519, to show who vouches for them. Works offline, with PEM key files.
 
-What is signed is a context, so that the signature can mean nothing else, and the bundle's fingerprint, which
-holds the checksum of every file. The signature lies beside bundle.json and is no part of the fingerprint.
-Keys are as openssl makes and reads them (PKCS 8 and SubjectPublicKeyInfo).
+The signature covers a fixed context string, so that it cannot be mistaken for a signature of anything else,
+and the bundle's fingerprint, which covers the checksum of every file. It is stored beside bundle.json and is
+not part of the fingerprint. Keys have the formats that openssl writes and reads (PKCS 8 and
+SubjectPublicKeyInfo).
 """
 
 import base64
@@ -28,7 +29,8 @@ from cryptography.hazmat.primitives.serialization import (
 from engine.errors import BundleError, SettingsError
 
 SIGNATURE: Final = "bundle.sig"
-SHORTEST: Final = 32  # hex digits of a pinned fingerprint: 128 bits, which nobody finds a second bundle for
+# Hex digits of a pinned fingerprint: 128 bits, for which nobody can construct a second bundle.
+SHORTEST: Final = 32
 
 _CONTEXT: Final = b"mimamori bundle v1\n"
 _LARGEST: Final = 64 << 10  # bytes of a key file or a signature
@@ -36,7 +38,7 @@ _PEM: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY----
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """bundle.sig. `key` names the public key (`key_name`), `value` is the signature, base64."""
+    """bundle.sig. `key` is the public key's name (`key_name`), `value` the signature in base64."""
 
     algorithm: str
     key: str
@@ -44,13 +46,13 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Trust(msgspec.Struct, frozen=True):
-    """Which bundles may be opened: the one of a fingerprint, those signed by a key, both, or any."""
+    """Which bundles may be opened: the one with a given fingerprint, those signed by a key, both, or any."""
 
     fingerprint: str = ""
     public_key: Path | None = None
 
     def require(self, bundle: Path, fingerprint: str) -> None:
-        """Raise BundleError where the bundle is not to be trusted; nothing of it but a hash was read yet."""
+        """Raise BundleError where the bundle is not trusted. Until then, nothing of it but a hash is used."""
         if not fingerprint.startswith(self.fingerprint):
             raise BundleError(
                 f"{bundle} has the fingerprint {fingerprint}, MIMAMORI_BUNDLE_FINGERPRINT allows "
@@ -61,7 +63,7 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 def make_keys(private: Path, public: Path, passphrase: bytes | None) -> str:
-    """Write a new pair of keys, the private one for its owner alone. Returns the key's name.
+    """Write a new key pair; only the owner may read the private key. Returns the key's name.
 
     Raises BundleError: a file exists already, or cannot be written.
     """
@@ -82,29 +84,29 @@ def make_keys(private: Path, public: Path, passphrase: bytes | None) -> str:
 
 
 def encrypted(private: Path) -> bool:
-    """Whether a passphrase is needed. Raises SettingsError: the file cannot be read."""
+    """Whether the private key needs a passphrase. Raises SettingsError: the file cannot be read."""
     return b"BEGIN ENCRYPTED" in _read_key(private)
 
 
 def sign(bundle: Path, fingerprint: str, private: Path, passphrase: bytes | None = None) -> str:
-    """Write the signature beside bundle.json, in place of one that was there. Returns the key's name.
+    """Write the signature beside bundle.json, replacing an older one. Returns the key's name.
 
-    Raises SettingsError: the key cannot be used, or others may read it and it has no passphrase.
+    Raises SettingsError: the key cannot be used, or other users may read it and it has no passphrase.
     BundleError: the signature cannot be written.
     """
     pem = _read_key(private)
-    # Kubernetes and ssh guard keys by their mode too; a passphrase guards one wherever it lies.
+    # Kubernetes and ssh also protect keys by file mode; a passphrase protects a key wherever it is.
     if not encrypted(private) and private.stat().st_mode & 0o077:
         raise SettingsError(f"others may read the private key {private}: chmod 600, or give it a passphrase")
     try:
         key = load_pem_private_key(pem, passphrase)
     except (TypeError, ValueError, UnsupportedAlgorithm):
         raise SettingsError(
-            f"{private} is no private key in PEM, or the passphrase is not its: make one with "
+            f"{private} is not a private key in PEM, or the passphrase is wrong: make a key with "
             "`mimamori bundle keygen`"
         ) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"{private} is no ed25519 key: make one with `mimamori bundle keygen`")
+        raise SettingsError(f"{private} is not an ed25519 key: make one with `mimamori bundle keygen`")
     name = key_name(key.public_key())
     value = base64.b64encode(key.sign(_signed(fingerprint))).decode()
     partial = bundle / f".{SIGNATURE}.partial"
@@ -117,22 +119,22 @@ def sign(bundle: Path, fingerprint: str, private: Path, passphrase: bytes | None
 
 
 def verify(bundle: Path, fingerprint: str, public: Path) -> str:
-    """Check the signature by the public key, or by one of several in the file. Returns the key's name.
+    """Check the signature against the public key, or against each of several. Returns the key's name.
 
-    Raises BundleError: the bundle is not signed, not by such a key, or another bundle was. SettingsError:
-    the file holds no ed25519 public key.
+    Raises BundleError: the bundle is not signed, or not by one of these keys, or the signature is of another
+    bundle. SettingsError: the file holds no ed25519 public key.
     """
     keys = {key_name(key): key for key in _public_keys(public)}
     signature = read_signature(bundle)
     if signature is None:
         raise BundleError(
-            f"{bundle} is not signed, and must be by {', '.join(keys)} ({public}): "
-            "sign it with `mimamori bundle sign`, or bring a signed one"
+            f"{bundle} is not signed, but must be signed by {', '.join(keys)} ({public}): "
+            "sign it with `mimamori bundle sign`, or use a signed one"
         )
     key = keys.get(signature.key)
     if key is None:
         raise BundleError(
-            f"{bundle} is signed by {signature.key}, and must be by {', '.join(keys)} ({public}): "
+            f"{bundle} is signed by {signature.key}, but must be signed by {', '.join(keys)} ({public}): "
             "have it signed by that key, or trust the other"
         )
     try:
@@ -140,13 +142,13 @@ def verify(bundle: Path, fingerprint: str, public: Path) -> str:
     except (InvalidSignature, ValueError):
         raise BundleError(
             f"the signature of {bundle} is not of this bundle ({fingerprint}): it was altered after it was "
-            "signed, or the signature belongs to another; bring the bundle again"
+            "signed, or the signature belongs to another bundle; copy the bundle again"
         ) from None
     return signature.key
 
 
 def read_signature(bundle: Path) -> Signature | None:
-    """What bundle.sig says, unchecked; None where there is none. Raises BundleError: it says nothing."""
+    """Read bundle.sig without verifying it; None where there is none. Raises BundleError: it is malformed."""
     path = bundle / SIGNATURE
     try:
         with path.open("rb") as file:
@@ -156,14 +158,14 @@ def read_signature(bundle: Path) -> Signature | None:
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}; sign the bundle again") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise BundleError(f"{path} is no signature: sign the bundle again") from None
+        raise BundleError(f"{path} is not a signature: sign the bundle again") from None
     if found.algorithm != "ed25519" or not re.fullmatch(r"[0-9a-f]{16}", found.key):
-        raise BundleError(f"{path} is not of an ed25519 key: sign the bundle again")
+        raise BundleError(f"{path} is not the signature of an ed25519 key: sign the bundle again")
     return found
 
 
 def key_name(key: Ed25519PublicKey) -> str:
-    """What a public key is called: the first 16 hex digits of the sha256 of its 32 bytes."""
+    """The name of a public key: the first 16 hex digits of the sha256 of its 32 bytes."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 

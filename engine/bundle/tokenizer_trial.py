@@ -1,10 +1,10 @@
-"""Tries a tokenizer.json in a process of its own, where what it does to memory and time does no harm.
+"""Tries a tokenizer.json in a separate process, where excessive use of memory or time does no harm.
 
-The `tokenizers` library is native code that believes its file: a list of a few hundred kilobytes keeps it
-busy for minutes, thirty replacements of "a" by "aa" fill any memory, and a pattern may need time that doubles
-with each letter of a text. None of that can be stopped inside a process, or seen in the file. What is
-promised: it was read, and read the prompt and texts that are known to be hard, within bounds. What is not:
-that no message is harder.
+The `tokenizers` library is native code that trusts its file: a list of a few hundred kilobytes keeps it busy
+for minutes, thirty replacements of "a" by "aa" exhaust any memory, and the time of a pattern may double with
+each letter of a text. None of this can be seen in the file or stopped inside a process. The trial shows that
+the file loads, and that it tokenises the prompt and some texts known to be hard, within bounds. It does not
+show that no message is harder.
 """
 
 import os
@@ -18,11 +18,13 @@ import msgspec
 
 from engine.errors import BundleError
 
-_MEMORY: Final = 900 << 20  # bytes of address space; 262,000 words and 514,000 merges took 360
-_SECONDS: Final = 8  # of the CPU, so that a busy machine refuses no more than an idle one
+# bytes of address space; a real one with 262,000 words and 514,000 merges took 360 MB
+_MEMORY: Final = 900 << 20
+_SECONDS: Final = 8  # of CPU time, so that a busy machine refuses no more than an idle one
 _PATIENCE_S: Final = 120.0
 
-# Runs of one kind of character, of several, and what must not match at their end: where patterns are slow.
+# Texts on which patterns are slow: runs of one kind of character or of several, with and without an end that
+# does not match.
 _HARD: Final = tuple(
     unit * (2000 // len(unit)) + end
     for unit in ("a", "A1", "0", " ", "!", "\n", "ab ", "é", "見")
@@ -60,9 +62,9 @@ _tried: set[tuple[str, ...]] = set()
 
 
 def try_tokenizer(file: Path, digest: str, texts: Sequence[str]) -> None:
-    """Read `file`, and `texts` with it, elsewhere; what was well with this `digest` is not tried again.
+    """Load `file` and tokenise `texts` in another process; a `digest` that passed is not tried again.
 
-    Raises BundleError: it cannot be read, or takes more time or memory than any real one.
+    Raises BundleError: it cannot be loaded, or takes more time or memory than any real one.
     """
     if digest and (digest, *texts) in _tried:
         return

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from engine.devices import onnxruntime as onnxruntime_device
 from engine.devices import openvino as openvino_device
-from engine.devices.device import DeviceChoice, DeviceName, Precision, PrecisionChoice
 from engine.errors import DeviceError
+from engine.vocabulary import DeviceChoice, DeviceName, Precision, PrecisionChoice
 
 
 class Choice(NamedTuple):

@@ -1,9 +1,9 @@
-"""What a device promises, and what it demands of a bundle's graph. No device library here."""
+"""What a device promises, and what it requires of a bundle's graph. No device library is imported here."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 
 from engine.bundle import MODEL, Bundle
 from engine.errors import BundleError, DeviceError, MimamoriError
-
-DeviceName = Literal["cpu", "openvino", "cuda"]
-DeviceChoice = Literal["auto", "cpu", "openvino", "cuda"]
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-Output = Literal["pooled", "label_logits"]
+from engine.vocabulary import DeviceName, Output, Precision
 
 # Measured on two cores (SmolLM2-135M, bf16): 480 tokens a run are 5 % slower for each token than 1,000.
 CPU_RUN_COST: Final = 32
@@ -26,7 +21,7 @@ Floats = NDArray[np.float32]
 
 
 class Device(Protocol):
-    """A compiled graph with the prefix's keys and values bound, computing one output."""
+    """A compiled graph that computes one output, with the prefix's keys and values bound."""
 
     @property
     def name(self) -> DeviceName:
@@ -34,26 +29,26 @@ class Device(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """The precision that really runs, read back where the library tells."""
+        """The precision that really runs, read back where the library reports it."""
 
     @property
     def threads(self) -> int:
-        """Threads of a CPU device; 0 where the work is done elsewhere."""
+        """The number of threads of a CPU device; 0 where the CPU does not do the work."""
 
     @property
     def run_cost(self) -> int:
-        """What a run costs beyond its tokens, as a number of tokens: how small a batch may be."""
+        """The fixed cost of a run, expressed in tokens. Packing weighs it against padding."""
 
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
-        """One forward pass: `input_ids` [B, L] right-padded, `lengths` [B] in 1..L -> [B, …]."""
+        """Run one forward pass: `input_ids` [B, L] right-padded, `lengths` [B] in 1..L -> [B, …]."""
 
     def settle(self) -> None:
-        """After warming up: give back what loading took and running does not need."""
+        """Free the memory that loading took and running does not need. Call it after the first run."""
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn whatever a device library raises into one DeviceError line: their types are many."""
+    """Turn any exception of a device library into one DeviceError line, because the types are many."""
     try:
         yield
     except MimamoriError:
@@ -64,7 +59,7 @@ def translated(doing: str) -> Iterator[None]:
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """The part of a bundle's graph that a device must run. `layers`: how many take a bound prefix."""
+    """The part of a bundle's graph that a device runs. `layers` is how many layers take a bound prefix."""
 
     model: Path
     output: Output
@@ -74,27 +69,27 @@ class Graph(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, bundle: Bundle, output: Output) -> Self:
-        """The graph of `bundle`, to be run for `output`."""
+        """The graph of `bundle` that computes `output`."""
         source = bundle.manifest.source
         layers = (bundle.manifest.layer or source.layers) if bundle.manifest.bound else 0
         return cls(bundle.path / MODEL, output, layers, source.kv_heads, source.head_dim)
 
     @property
     def past(self) -> list[str]:
-        """The inputs that take the prefix's keys and values."""
+        """The names of the inputs that take the prefix's keys and values."""
         return [f"past_{kind}.{layer}" for layer in range(self.layers) for kind in ("key", "value")]
 
     @property
     def present(self) -> list[str]:
-        """The outputs that give a row's own keys and values, in the order of `past`."""
+        """The names of the outputs that hold a row's own keys and values, in the order of `past`."""
         return [name.replace("past", "present", 1) for name in self.past]
 
     def no_past(self) -> Floats:
-        """The past of a row that has none: [1, kv_heads, 0, head_dim]."""
+        """The keys and values of an empty prefix: [1, kv_heads, 0, head_dim]."""
         return np.zeros((1, self.kv_heads, 0, self.head_dim), np.float32)
 
     def verify(self, inputs: Iterable[str], outputs: Iterable[str]) -> None:
-        """Raise BundleError where the manifest promises something that the graph has not."""
+        """Raise BundleError where the graph lacks an input or output that the manifest promises."""
         missing = {"input_ids", "lengths", *self.past} - set(inputs)
         missing |= {self.output, *self.present} - set(outputs)
         if missing:

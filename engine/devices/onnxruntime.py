@@ -1,12 +1,12 @@
-"""ONNX Runtime as a device: its CPU provider anywhere, its CUDA provider on a GPU.
+"""ONNX Runtime as a device: its CPU provider on any machine, its CUDA provider on a GPU.
 
-Not guaranteed here: the CUDA path keeps the prefix and all intermediate values on the GPU and caps
-the arena, but was written without a GPU to run it on. It runs what the graph stores: fp32 with TF32 off, or
-fp16, in which keys and values then are too.
+The CUDA path keeps the prefix and all intermediate values on the GPU and caps the arena. It was written
+without a GPU to run it on, so none of that is guaranteed. It runs in the precision that the graph stores:
+fp32 with TF32 switched off, or fp16, where keys and values are fp16 as well.
 
-ONNX Runtime computes outputs that nobody fetches (`only_execute_path_to_fetches` is ignored by its
-inference builds, seen with 1.31). In these graphs that is a sum per layer, and for label logits the last
-block for all tokens.
+ONNX Runtime also computes outputs that nobody fetches (its inference builds ignore
+`only_execute_path_to_fetches`, seen with 1.31). In these graphs that is one sum per layer, and for label
+logits the last block for all tokens.
 """
 
 from typing import Any, Final
@@ -14,25 +14,26 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.devices.device import CPU_RUN_COST, DeviceName, Floats, Graph, Ids, Precision, translated
+from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
 from engine.errors import BundleError, DeviceError
+from engine.vocabulary import DeviceName, Precision
 
 try:
     import onnxruntime as ort
-except ImportError:  # neither the cpu nor the gpu extra: choice.py then says which to install
+except ImportError:  # neither the cpu nor the gpu extra is installed: choice.py then says which to install
     ort = None
 
 _PROVIDERS: Final[dict[DeviceName, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def devices() -> list[DeviceName]:
-    """The devices that the installed ONNX Runtime was built for; none where it is not installed."""
+    """The devices that the installed ONNX Runtime supports; none where it is not installed."""
     built_for = ort.get_available_providers() if ort else []
     return [name for name, provider in _PROVIDERS.items() if provider in built_for]
 
 
 class OnnxRuntimeDevice:
-    """One session with the prefix's keys and values bound as OrtValues where the device can read them."""
+    """One session, with the prefix's keys and values bound as OrtValues in the device's own memory."""
 
     run_cost: int
 
@@ -41,11 +42,11 @@ class OnnxRuntimeDevice:
     ) -> None:
         """Load the graph and run the prefix (int64 [P]) once.
 
-        Raises BundleError: the graph is not what its manifest says. DeviceError: it runs elsewhere.
+        Raises BundleError: the graph is not what its manifest says. DeviceError: another device would run it.
         """
         self.name: DeviceName = device
         self.threads = threads if device == "cpu" else 0
-        # On a GPU not measured: launching a layer's kernels takes it as long as thousands of tokens.
+        # Not measured on a GPU, where launching a layer's kernels takes as long as thousands of tokens.
         self.run_cost = CPU_RUN_COST if device == "cpu" else 2048
         self._session = _open(graph, device, threads, arena_bytes)
         graph.verify(
@@ -63,7 +64,8 @@ class OnnxRuntimeDevice:
         with translated(f"{self.name}: a run of {input_ids.shape} tokens"):
             self._binding.bind_cpu_input("input_ids", input_ids)
             self._binding.bind_cpu_input("lengths", lengths)
-            # Bound anew each time: the output's shape changes with the batch, and memory bound once stays.
+            # The output is bound again for each run, because its shape changes with the batch and a binding
+            # keeps the memory that it got.
             self._binding.clear_binding_outputs()
             self._binding.bind_output(self._output, "cpu")
             self._session.run_with_iobinding(self._binding)
@@ -71,7 +73,10 @@ class OnnxRuntimeDevice:
         return output
 
     def settle(self) -> None:
-        """See Device.settle. ONNX Runtime maps no file, and packs into memory of its own at load."""
+        """See Device.settle.
+
+        There is nothing to free: ONNX Runtime maps no file, and packs weights at load.
+        """
 
     def _bind_prefix(self, graph: Graph, prefix: Ids) -> None:
         nothing: NDArray[Any] = graph.no_past().astype(_KINDS[self.precision])
@@ -86,7 +91,7 @@ class OnnxRuntimeDevice:
                 first.bind_output(name, self.name)
             self._session.run_with_iobinding(first, _shrinking(self.name))
             past = first.get_outputs()
-        self._past = past  # the binding keeps no reference of its own
+        self._past = past  # the binding holds no reference of its own
         for name, value in zip(graph.past, past, strict=True):
             self._binding.bind_ortvalue_input(name, value)
 
@@ -96,9 +101,9 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Patterns are kept per shape, and batches come in hundreds of shapes: the arena grew twice as fast.
+    # Memory patterns are kept per shape, and batches have hundreds: the arena grew twice as fast.
     options.enable_mem_pattern = False
-    # Spinning threads would take the cores from the stations between two batches.
+    # Spinning threads would take CPU time from the other stations between two batches.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     provider: Any = _PROVIDERS[device]
     if device == "cuda":
@@ -120,13 +125,13 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
 
 
 def _stored(session: Any, graph: Graph) -> Precision:
-    """The precision of the keys and values that the graph takes; a graph without any is fp32."""
+    """The precision of the keys and values that the graph takes; fp32 for a graph without any."""
     kinds = {value.type for value in session.get_inputs() if value.name in graph.past}
     return "fp16" if kinds == {"tensor(float16)"} else "fp32"
 
 
 def _shrinking(device: DeviceName) -> Any:
-    """Give the arena's memory back after the prefix, which is longer than any row that follows."""
+    """Options that shrink the arena after the prefix, which is longer than any row that follows."""
     options = ort.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"{_ARENA[device]}:0")
     return options

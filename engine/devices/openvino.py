@@ -1,7 +1,7 @@
-"""The OpenVINO runtime as a device: the same ONNX file, in bf16 or int8 on CPUs that have them.
+"""OpenVINO as a device: it runs the same ONNX file in bf16 or int8 on CPUs that support them.
 
-The graph is cut to the one output that is asked for, so nothing else is computed. A second, short-lived
-compilation of the same file makes the prefix's keys and values.
+The graph is cut to the one output that is asked for, so that nothing else is computed. A second, short-lived
+compilation of the same file computes the prefix's keys and values.
 """
 
 import gc
@@ -10,17 +10,19 @@ from typing import Any, Final
 import numpy as np
 
 from engine.bundle import WEIGHTS
-from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, Precision, translated
+from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
 from engine.devices.memory import release_pages
 from engine.devices.quantise import GROUP, quantise
 from engine.errors import BundleError, DeviceError
+from engine.vocabulary import Precision
 
 try:
     import openvino as ov
 except ImportError:  # the gpu extra has no OpenVINO; choice.py then refuses the device
     ov = None
 
-# What a graph computes in outside its weights' products. In int8 those alone are, and the rest is bf16.
+# The precision of everything but the products with weights. In int8 only those products run in int8, and the
+# rest runs in bf16.
 _HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "bf16"}
 _PRECISIONS: Final[dict[str, Precision]] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 _GROUP_SIZE: Final = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
@@ -35,7 +37,7 @@ def precisions() -> list[Precision]:
 
 
 class OpenVinoDevice:
-    """One infer request with the prefix's keys and values set as its tensors."""
+    """One infer request, with the prefix's keys and values set as its tensors."""
 
     name: Final = "openvino"
     run_cost: Final = CPU_RUN_COST
@@ -43,7 +45,8 @@ class OpenVinoDevice:
     def __init__(self, graph: Graph, prefix: Ids, *, precision: Precision, threads: int) -> None:
         """Compile the graph and run the prefix (int64 [P]) once.
 
-        Raises BundleError: the graph is not what its manifest says. DeviceError: it runs otherwise.
+        Raises BundleError: the graph is not what its manifest says. DeviceError: another device or precision
+        would run it.
         """
         self.threads = threads
         self._weights = graph.model.with_name(WEIGHTS)
@@ -65,7 +68,7 @@ class OpenVinoDevice:
             compiled = _compile(core, model, [graph.output], precision, threads)
         self.precision: Precision = _read_back(compiled, precision)
         self._request = compiled.create_infer_request()
-        # Tensors share the arrays' memory and do not own it: the arrays must live as long as the request.
+        # Tensors share the arrays' memory without owning it, so the arrays must live as long as the request.
         self._past = past
         bound = _names(compiled.inputs)
         for name, value in zip(graph.past, past, strict=True):
@@ -97,16 +100,16 @@ def _compile(core: Any, model: Any, outputs: list[str], precision: Precision, th
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
-            # Pinned threads of two workers on one machine would sit on the same cores.
+            # With pinning, two workers on one machine would run their threads on the same cores.
             "ENABLE_CPU_PINNING": False,
-            # OpenVINO's default is to round activations wherever weights are int8.
+            # By default, OpenVINO quantises activations wherever weights are int8.
             _GROUP_SIZE: GROUP if precision == "int8" else 0,
         },
     )
 
 
 def _reachable(results: list[Any]) -> set[str]:
-    """Friendly names (unique within a model) of every node that `results` need."""
+    """The friendly names (unique within a model) of every node that `results` depend on."""
     seen: set[str] = set()
     waiting = list(results)
     while waiting:
@@ -118,14 +121,14 @@ def _reachable(results: list[Any]) -> set[str]:
 
 
 def _keys_and_values(compiled: Any, graph: Graph, prefix: Ids) -> list[Floats]:
-    """Run the prefix alone; its keys and values [1, kv_heads, P, head_dim], copied out of the request."""
+    """Run the prefix alone and return copies of its keys and values [1, kv_heads, P, head_dim]."""
     bound = _names(compiled.inputs)
     inputs: dict[str, Any] = {"input_ids": prefix[np.newaxis], "lengths": np.array([prefix.size], np.int64)}
     inputs |= {name: graph.no_past() for name in graph.past}
     request = compiled.create_infer_request()
     outputs = request.infer({name: value for name, value in inputs.items() if name in bound})
     past = [np.array(outputs[name], np.float32) for name in graph.present]
-    # The packed weights of this compilation are as large as the model: let go of them now.
+    # Free this compilation's packed weights at once, because they are as large as the model.
     del outputs, request, compiled
     gc.collect()
     return past
@@ -133,9 +136,9 @@ def _keys_and_values(compiled: Any, graph: Graph, prefix: Ids) -> list[Floats]:
 
 def _read_back(compiled: Any, precision: Precision) -> Precision:
     devices = compiled.get_property("EXECUTION_DEVICES")
-    # By its own name: as a numpy type, bf16 would call itself float16.
+    # Ask for OpenVINO's own type name, because bf16 converted to a numpy type is called float16.
     hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    actual = _PRECISIONS.get(hint, "fp32")  # "dynamic": as the file has it
+    actual = _PRECISIONS.get(hint, "fp32")  # "dynamic" means the precision of the file
     if actual == "bf16" and _multiplies_int8(compiled):
         actual = "int8"
     if actual != precision or devices != ["CPU"]:
@@ -147,7 +150,7 @@ def _read_back(compiled: Any, precision: Precision) -> Precision:
 
 
 def _multiplies_int8(compiled: Any) -> bool:
-    """Whether every product with a quantised weight runs in int8, its activations too."""
+    """Whether all products with quantised weights run in int8, including their activations."""
     kinds = {
         info["runtimePrecision"].astype(str)
         for node in compiled.get_runtime_model().get_ops()

@@ -1,11 +1,11 @@
-"""Turns feed-forward weights of an OpenVINO model into int8, in memory: bundles stay as they are.
+"""Quantises the feed-forward weights of an OpenVINO model to int8, in memory. The bundle does not change.
 
     w [features, outputs]  ~  q * scale        q = round(w / scale) int8,  scale = max |w| / 127 per output
 
-OpenVINO then also rounds what meets them to int8, with a scale of its own for each group of a token's
-features: so a message's scores do not depend on its neighbours. Everything else keeps its precision; with
-the projections of the attention rounded too, a long prompt's answers would be off by more than the proof
-tolerates (`bench/quantised.py`).
+OpenVINO then also quantises the activations that are multiplied with these weights. Each group of a token's
+features has its own scale, so a message's scores do not depend on its neighbours. Everything else keeps its
+precision: if the projections of the attention were quantised too, the answers after a long prompt would be
+off by more than the proof tolerates (`bench/quantised.py`).
 """
 
 from typing import Any, Final
@@ -14,17 +14,17 @@ import numpy as np
 
 try:
     from openvino import opset13 as ops
-except ImportError:  # see openvino_device.py
+except ImportError:  # see openvino.py
     ops = None
 
-GROUP: Final = 64  # features per scale of the activations
-FEED_FORWARD: Final = "/mlp/"  # as every family of transformers calls it, and so the graph's nodes
+GROUP: Final = 64  # features that share one scale of the activations
+FEED_FORWARD: Final = "/mlp/"  # as every family of transformers names it, and so the graph's nodes
 
 
 def quantise(model: Any, where: str = FEED_FORWARD, group: int = GROUP) -> int:
-    """Replace the weight matrices of the MatMuls whose name holds `where`; returns how many there were.
+    """Quantise the weight matrices of MatMuls whose name contains `where`; return how many there were.
 
-    One whose features do not divide into groups stays as it is.
+    A matrix whose number of features is not a multiple of `group` stays as it is.
     """
     done: dict[str, Any] = {}
     for node in model.get_ordered_ops():

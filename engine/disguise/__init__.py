@@ -1,1 +1,1 @@
-"""Texts written so that a model misreads them: read as they are and as a person reads them."""
+"""Reads texts that are disguised from models: as they are, and as a person would read them."""

@@ -1,7 +1,7 @@
-"""Text that was encoded to be sent, and not to be read: base64, hexadecimal, bits, percent, escapes. Pure.
+"""Decodes text that hides its words in base64, hexadecimal, bits, percent signs or escapes. Pure.
 
-Keys, hashes and addresses are blobs too, and harmless: a blob counts where it decodes to words, or is most of
-the message.
+Keys, hashes and addresses look encoded too and are harmless. So encoded text counts only where it decodes to
+words, or where random characters make up most of the message.
 """
 
 import base64
@@ -19,16 +19,16 @@ ESCAPES: Final = r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}){4,}"
 _ANY: Final = re.compile(f"(?P<bits>{BITS})|(?P<blob>{BLOB})|(?P<percent>{PERCENT})|(?P<escapes>{ESCAPES})")
 _ADDRESS: Final = re.compile(r"https?://\S+|www\.\S+")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{2}(?:[ :]?[0-9A-Fa-f]{2})+")
-_WORDS: Final = 0.85  # of the characters are letters and spaces
+_WORDS: Final = 0.85  # the share of letters, spaces and punctuation in what counts as words
 _SHORTEST: Final = 4  # characters
 _MOST: Final = 0.9  # of a message
-_HASHES: Final = frozenset((32, 40, 64))  # characters of MD5, SHA-1 and SHA-256
+_HASHES: Final = frozenset((32, 40, 64))  # the lengths of MD5, SHA-1 and SHA-256 in characters
 _LONG: Final = 40  # characters
 _RANDOM: Final = re.compile(r"(?=.*[a-z])(?=.*[0-9])")
 
 
 def decoded(text: str) -> tuple[str, bool]:
-    """`text` with what decodes to words decoded; and whether there was any, or little else than a blob."""
+    """`text` with encoded words decoded; and whether it had any, or is little else than a random string."""
     addresses = (
         [match.span() for match in _ADDRESS.finditer(text)] if "http" in text or "www." in text else []
     )
@@ -64,7 +64,7 @@ def _bytes(part: re.Match[str]) -> bytes:
     if _HEX.fullmatch(blob):
         return bytes.fromhex(re.sub("[ :]", "", blob))
     body = blob.rstrip("=").replace("-", "+").replace("_", "/")
-    if len(body) % 4 == 1:  # no whole byte is in the last character
+    if len(body) % 4 == 1:  # the last character holds no whole byte
         body = body[:-1]
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4))
@@ -73,7 +73,7 @@ def _bytes(part: re.Match[str]) -> bytes:
 
 
 def _words(raw: bytes) -> str | None:
-    """The text in `raw`, where it is words."""
+    """The text in `raw`, or None where it is not words."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""An engine that reads a disguised text twice: as it is, and as a person reads it. The higher risk counts.
+"""Reads a disguised text twice: as it is, and as a person would read it. The higher risk counts.
 
-texts ──► [text, text, …, variant, variant]  one call of the engine behind  ──► the riskier of each pair
+texts ──► [text, text, …, variant, variant]  one call of the inner engine  ──► the riskier of each pair
 """
 
 import math
@@ -9,26 +9,26 @@ from typing import TypeVar
 
 import msgspec
 
-from engine.bundle import Reading
 from engine.contract import Engine
 from engine.disguise.variant import Variant, vary
 from engine.identity import ScoreIdentity
 from engine.language import LanguageDetector
 from engine.policy import expected_severity, primary_language
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 Answer = TypeVar("Answer")
 
 
 class TwiceReadingEngine:
-    """Keeps every promise of Engine: also the batch law, and not thread-safe.
+    """An engine around another one. It keeps all promises of Engine, and is not thread-safe either.
 
-    Scores are those of the riskier reading; `windows` counts those of both, and what one of them left out is
-    `truncated`. The language is that of the text as a person would read it.
+    Scores are those of the riskier reading. `windows` is the sum of both readings, and `truncated` is set
+    where either of them left something out. The language is that of the text as a person would read it.
     """
 
     def __init__(self, engine: Engine, languages: Sequence[str]) -> None:
-        """`engine` reads; `languages` are those the task covers, none of them meaning any."""
+        """`engine` reads; `languages` are those that the task covers, and none means any."""
         self.device = engine.device
         self.precision = engine.precision
         self.reading: Reading = engine.reading
@@ -46,7 +46,7 @@ class TwiceReadingEngine:
         ]
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        """See Engine.grade. In the prompted reading the graver of the two readings counts."""
+        """See Engine.grade. In the prompted reading, the graver of the two answers counts."""
         if self.reading == "pooled":
             return [scores.severity or () for scores in self.read(texts)]
         variants = [vary(text) for text in texts]
@@ -76,7 +76,10 @@ def _both(texts: Sequence[str], variants: Sequence[Variant]) -> list[str]:
 
 
 def _pairs(answers: list[Answer], variants: Sequence[Variant]) -> list[tuple[Answer, Answer | None]]:
-    """Each text's own answer, and its variant's where it has one. Raises ValueError: too few or too many."""
+    """Pair each text's answer with its variant's, if it has one.
+
+    Raises ValueError: wrong number of answers.
+    """
     asked = len(variants) + sum(variant.text is not None for variant in variants)
     if len(answers) != asked:
         raise ValueError(f"the engine answered {asked} texts with {len(answers)} scores")
@@ -88,7 +91,7 @@ def _pairs(answers: list[Answer], variants: Sequence[Variant]) -> list[tuple[Ans
 
 
 def _urgency(risk: float) -> float:
-    return math.inf if math.isnan(risk) else risk  # what is no number is read by people: nothing fails open
+    return math.inf if math.isnan(risk) else risk  # not-a-number is read by people: nothing fails open
 
 
 def _gravity(severity: tuple[float, ...]) -> float:

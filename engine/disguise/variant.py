@@ -1,11 +1,11 @@
 """The second reading: a disguised text as a person would read it. Pure, linear, never raises.
 
     plain text ──one regular expression──► nothing to do (most messages)
-    suspect    ──► entities · unseen and look-alike characters · encoded blobs
+    suspect    ──► entities · unseen and look-alike characters · encoded text
                    · letters apart · digits for letters · capitals · drawn-out letters ──► the variant
 
-There is one variant a text. The original is read as well, and the higher risk counts (`twice.py`), so a
-harmless text that is changed here loses nothing but the time of its second reading.
+A text has at most one variant. The original is read as well and the higher risk counts (`twice.py`), so for a
+harmless text that is changed here, the second reading only costs time.
 """
 
 import html
@@ -14,16 +14,15 @@ from typing import Final, NamedTuple
 
 from engine.disguise import encoded, glyphs
 
-VERSION: Final = (
-    1  # in every score's identity: raise it with any change here, in `glyphs`, `encoded` or `language`
-)
+# Part of every score's identity: raise it with any change here, in `glyphs`, `encoded` or `language`.
+VERSION: Final = 1
 
 _ENTITY: Final = r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,31});"
 _APART: Final = r"(?<![^\W_])[^\W\d_](?:[^\w\n]{1,3}|_)[^\W\d_](?:(?:[^\w\n]{1,3}|_)[^\W\d_]){2,}(?![^\W_])"
 _LEET: Final = r"[A-Za-z][013457@$!|]{1,2}[A-Za-z]"
 _LOUD: Final = r"\b[A-Z]+\b[^\w\n]+[A-Z]{2,}[^\w\n]+[A-Z]{2,}"
 _DRAWN: Final = r"([A-Za-z])\1\1"
-# Whatever is none of these hides something, or may: the slow way tells.
+# Matches every character that hides something, or may do so. Such a text is examined more closely.
 _ODD: Final = (
     "[^\t\n\r\x20-\x7e\xa0-\xac\xae-\u024f\u0590-\u05ff\u0606-\u061b\u061d-\u06dc\u06de-\u070e\u0710-\u088f"
     "\u0892-\u08e1\u08e3-\u115e\u1161-\u139f\u1400-\u17b3\u17b6-\u180a\u1810-\u1aaf\u1b00-\u1c7f\u1e00-\u200a"
@@ -49,17 +48,18 @@ _DIGITS: Final = str.maketrans("013457@$!|", "oieastasil")
 _COUNTED: Final = re.compile(
     r"[$]?\d+[A-Za-z]{0,3}|[A-Za-z]{3,}\d+|[Mm][Pp]\d\w?|[A-Za-z]*[$@!|]+"
 )  # "4th", "10am", "mp3s"
-_LONGEST_WORD: Final = 24  # letters: longer ones are keys and hashes
-_DOUBLED: Final = frozenset("elsELS")  # "feel", "kill", "miss": of these letters two are left
+_LONGEST_WORD: Final = 24  # letters; longer words are keys and hashes
+# "feel", "kill", "miss": these letters are reduced to two, all others to one
+_DOUBLED: Final = frozenset("elsELS")
 _DRAWN_WORDS: Final = 2
 _LOUD_SHARE: Final = 0.7
 _PASSES: Final = 4
-_LONG_APART: Final = 12  # letters in a row without a sign of where words end
+_LONG_APART: Final = 12  # letters in a row with no sign of where a word ends
 _ROOM: Final = 256  # characters
 
 
 class Variant(NamedTuple):
-    """`text` is the second reading, None where there is none. `obfuscated`: some of it stays unreadable."""
+    """`text` is the second reading, None where there is none. `obfuscated`: a part stays unreadable."""
 
     text: str | None
     obfuscated: bool
@@ -69,7 +69,10 @@ PLAIN: Final = Variant(None, obfuscated=False)
 
 
 def vary(text: str) -> Variant:
-    """The second reading of `text`. What would be over twice as long is cut, and `obfuscated`."""
+    """Return the second reading of `text`.
+
+    If it grows beyond twice the length, it is cut and `obfuscated`.
+    """
     if not _SUSPECT.search(text):
         return PLAIN
     most = 2 * len(text) + _ROOM
@@ -96,7 +99,7 @@ def _undisguised(text: str) -> tuple[str, bool]:
 
 
 def _joined(text: str) -> tuple[str, bool]:
-    """Letters that stand apart become words; true where nothing says where one word ends."""
+    """Join letters that stand apart into words; also return whether word boundaries could not be found."""
     lost = False
 
     def join(run: re.Match[str]) -> str:
@@ -114,7 +117,7 @@ def _joined(text: str) -> tuple[str, bool]:
 
 
 def _spelled(text: str) -> str:
-    """Digits and signs inside words become the letters they stand for."""
+    """Replace digits and signs inside words by the letters that they stand for."""
     if not _LEET_INSIDE.search(text):
         return text
     addresses = [match.span() for match in _ADDRESS.finditer(text)]
@@ -134,7 +137,7 @@ def _unleet(word: re.Match[str]) -> str:
 
 
 def _lowered(text: str) -> str:
-    """What is shouted is said: lower case, where most letters are capitals and they make words."""
+    """Turn shouting into lower case, where most letters are capitals and they form words."""
     if not _LOUD_WORDS.search(text):
         return text
     capitals = sum(map(str.isupper, text))
@@ -142,7 +145,7 @@ def _lowered(text: str) -> str:
 
 
 def _slowed(text: str) -> str:
-    """Drawn-out letters are shortened, where several words have them: one is how people write."""
+    """Shorten drawn-out letters where at least two words have them; a single one is ordinary writing."""
     runs = _DRAWN_OUT.findall(text)
     if len(runs) < _DRAWN_WORDS:
         return text

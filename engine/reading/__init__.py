@@ -1,1 +1,1 @@
-"""From texts to scores: cut into rows of tokens, run with others of like length, read by heads or asked."""
+"""Turns texts into scores: cuts them into rows of tokens, runs the rows in batches, computes scores."""

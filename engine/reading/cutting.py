@@ -1,7 +1,7 @@
-"""How messages become rows: a short one whole, a longer one in windows that end where its sentences end.
+"""Cuts messages into rows: a short one stays whole, a longer one becomes windows that end with a sentence.
 
-A mean over many tokens hides one sentence among friendly ones, so a window is about as long as the messages
-that the heads were fitted on. Sentences are read alone and not by the words that happen to stand around them.
+A mean over many tokens hides one sentence among friendly ones. So a window is about as long as the messages
+that the heads were fitted on, and a sentence is read without the text that happens to surround it.
 """
 
 import re
@@ -13,13 +13,13 @@ from engine.reading.packing import windows
 
 Tokens = Sequence[int]
 
-# After a full stop, a question or exclamation mark before a space; after a line's end, and after those of
-# Japanese and Chinese, which no space follows.
+# A sentence ends after a full stop, question mark or exclamation mark before a space, at the end of a line,
+# and after the marks of Japanese and Chinese, which no space follows.
 _ENDS: Final = re.compile(r"(?<=[.!?…])(?=\s)|(?<=[\n\u3002\uff01\uff1f])")
 
 
 class Span(NamedTuple):
-    """The rows of one message. `truncated`: some of it is in no row."""
+    """The rows of one message. `truncated`: a part of the message is in no row."""
 
     start: int
     stop: int
@@ -27,14 +27,14 @@ class Span(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The rows of a batch of messages, in order, and whose they are."""
+    """The rows of a batch of messages in order, and which rows belong to which message."""
 
     tokens: list[Tokens]
     spans: list[Span]
 
 
 class Cutter:
-    """Cuts messages as a bundle's windowing says; beyond `most` tokens of a message none is read."""
+    """Cuts messages as a bundle's windowing says. Only the first `most` tokens of a message are read."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class Cutter:
         most: int,
         blank: int,
     ) -> None:
-        """`blank` is a token to run where there is nothing to read."""
+        """`blank` is the token that runs where a message has none."""
         self._tokenise = tokenise
         self._windowing = windowing
         self._most = most
         self._blank = blank
 
     def cut(self, texts: Sequence[str], suffix: Tokens = ()) -> Rows:
-        """The rows of `texts`, `suffix` after each window.
+        """Return the rows of `texts`, with `suffix` after each window.
 
-        A message without tokens gets one row too, of the suffix or else of the blank token, and counts
-        as truncated, so that nobody takes it for read.
+        A message without tokens gets one row too, which is the suffix or else the blank token. It counts as
+        truncated, so that nobody takes it for a message that was read.
         """
         rows: list[Tokens] = []
         spans: list[Span] = []
@@ -68,31 +68,32 @@ class Cutter:
         windowing = self._windowing
         if len(message) <= min(windowing.whole, self._most):
             return ([message] if message else []), False
-        parts: list[Tokens] = [message]
+        sentences: list[Tokens] = [message]
         unseen = False
         if windowing.sentences:
-            split = sentences(text)
-            # A sentence has a token or more: of a text that is all full stops, so many are looked at.
+            split = sentences_of(text)
+            # A sentence has at least one token. So of a text that is all full stops, only this many need to
+            # be split.
             unseen = len(split) > self._most
-            parts = list(filter(None, self._tokenise(split[: self._most])))
-        parts, truncated = _first(parts, self._most)
-        return joined(parts, windowing.tokens, windowing.overlap), truncated or unseen
+            sentences = list(filter(None, self._tokenise(split[: self._most])))
+        sentences, truncated = _first(sentences, self._most)
+        return joined(sentences, windowing.tokens, windowing.overlap), truncated or unseen
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, with the spaces that stand between them."""
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a text, with the spaces that stand between them."""
     return [sentence for sentence in _ENDS.split(text) if sentence.strip()]
 
 
-def joined(parts: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]:
-    """Windows of at most `size` tokens that hold all sentences, `parts`, in order.
+def joined(sentences: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]:
+    """Return windows of at most `size` tokens that hold all of `sentences` in order.
 
-    Neighbouring sentences share a window where they fit into one. A sentence that fits into none is cut into
-    windows that share `overlap`.
+    Neighbouring sentences share a window where they fit into one. A sentence that is too long for a window is
+    cut into windows that share `overlap` tokens.
     """
     cut: list[Tokens] = []
     opened: list[int] = []
-    for sentence in parts:
+    for sentence in sentences:
         if opened and len(opened) + len(sentence) > size:
             cut.append(opened)
             opened = []
@@ -103,11 +104,11 @@ def joined(parts: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]:
     return [*cut, opened] if opened else cut
 
 
-def _first(parts: Sequence[Tokens], most: int) -> tuple[list[Tokens], bool]:
+def _first(sentences: Sequence[Tokens], most: int) -> tuple[list[Tokens], bool]:
     """The first `most` tokens, and whether there were more."""
     kept: list[Tokens] = []
     room = most
-    for sentence in parts:
+    for sentence in sentences:
         if len(sentence) > room:
             return ([*kept, sentence[:room]] if room else kept), True
         kept.append(sentence)

@@ -1,22 +1,25 @@
-"""The two readings: how a device's numbers become scores. See engine.bundle for what a bundle holds."""
+"""The two readings: how a device's numbers become scores. engine.bundle says what a bundle holds."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bundle import Heads, LabelToken, Reading
+from engine.bundle import Heads, LabelToken
 from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
 from engine.reading.cutting import Span
 from engine.reading.reader import Reader
 from engine.scores import Scores
+from engine.vocabulary import Stage
+from schemas.vocabulary import Reading
 
 Array = NDArray[np.float64]
 
 
 class _TextEngine:
-    """What both readings share: a reader, how messages are cut (as `identity` says), and what runs."""
+    """What both readings share: a reader, the way messages are cut (by `identity`), and what runs."""
 
     reading: Reading
 
@@ -39,7 +42,7 @@ class _TextEngine:
 
 
 class PooledEngine(_TextEngine):
-    """Linear heads on the mean hidden state of the message's own tokens: risk and severity in one pass."""
+    """Applies linear heads to the mean hidden state of a message's tokens: risk and severity in one pass."""
 
     reading: Reading = "pooled"
 
@@ -72,16 +75,16 @@ class PooledEngine(_TextEngine):
 
 
 class PromptedEngine(_TextEngine):
-    """The label tokens' logits after prefix, message and question. Needs no labelled examples."""
+    """Reads the label tokens' logits after prefix, message and question. Needs no labelled examples."""
 
     reading: Reading = "prompted"
 
     def __init__(self, identity: ScoreIdentity, labels: Sequence[LabelToken], reader: Reader) -> None:
-        """`labels` are the columns of `label_logits`, as the manifest lists them."""
+        """`labels` are the columns of `label_logits`, in the manifest's order."""
         super().__init__(identity, reader)
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
-            for stage in ("risk", "severity")
+            for stage in get_args(Stage)
         }
         _, self._risk_suffix, self._severity_suffix = reader.prompt
 
@@ -107,26 +110,27 @@ class PromptedEngine(_TextEngine):
 
 
 def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
-    """Risk [N] and severity [N, S] of pooled vectors [N, H]."""
+    """Compute risk [N] and severity [N, S] of pooled vectors [N, H]."""
     z = (vectors.astype(np.float64) - heads.mean) / heads.scale
     risks = sigmoid(z @ heads.risk_weight.astype(np.float64) + heads.risk_bias)
     return risks, softmax(z @ heads.severity_weight.T.astype(np.float64) + heads.severity_bias)
 
 
 def discounted(risk: float, windows: int, discount: float, floor: float) -> float:
-    """The risk of the riskiest of some windows, less what is riskier by chance. See Windowing.
+    """Reduce the risk of the riskiest window by what many windows add by chance. See Windowing.
 
-    What is above `floor`, the lower threshold, stays there: a message is never cleared for being long.
+    A risk above `floor`, the lower threshold, is never reduced below it: no message is cleared because it is
+    long.
     """
-    if windows == 1 or not risk > floor:  # not-a-number stays what it is
+    if windows == 1 or not risk > floor:  # not-a-number stays as it is
         return risk
-    # Dividing the odds subtracts from their logarithm.
+    # Dividing the odds subtracts from the log-odds.
     odds_against: float = (1.0 - risk) * windows**discount
     return max(floor, risk / (risk + odds_against))
 
 
 def sigmoid(x: Array) -> Array:
-    """The logistic function, without overflow."""
+    """The logistic function, computed without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Windows and rows: how messages of any length become padded batches of bounded size. Pure."""
+"""Cuts long messages into windows, and groups rows into padded batches of bounded size. Pure."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def windows(tokens: Sequence[int], size: int, overlap: int) -> list[Sequence[int]]:
-    """Cut `tokens` into windows of at most `size`, neighbours sharing `overlap`.
+    """Cut `tokens` into windows of at most `size`, with `overlap` tokens shared by neighbours.
 
-    What fits is one window, nothing none. The last window ends with the tokens and is kept whole: it starts
-    earlier rather than being short, since a few words read alone mislead.
+    Tokens that fit give one window, no tokens give none. The last window ends with the last token and has
+    full length: it starts earlier instead of being short, because a few words read alone mislead.
     """
     if not tokens:
         return []
@@ -18,15 +18,16 @@ def windows(tokens: Sequence[int], size: int, overlap: int) -> list[Sequence[int
 
 
 def pack(lengths: Sequence[int], budget: int, run_cost: int = 0) -> list[list[int]]:
-    """Group rows of similar length: lists of indices, shortest rows first, each index once.
+    """Group rows of similar length. Returns lists of indices, shortest rows first, each index once.
 
-    Rows x longest row of a group is at most `budget` (a row longer than that travels alone), so a run's
-    memory is bounded. Among those groupings the one is taken whose padded tokens, and `run_cost` tokens for
-    each group, sum up to the least: exact, by dynamic programming over the rows in order of length.
+    A group's rows x longest row is at most `budget` (a longer row gets a group of its own), so the memory of
+    a run is bounded. Among all such groupings, the one with the least cost is chosen, where the cost is the
+    number of padded tokens plus `run_cost` for each group. Dynamic programming over the sorted rows makes
+    this exact.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     best = np.zeros(len(order) + 1)  # the cost of the first n rows
-    starts = np.zeros(len(order) + 1, np.int64)  # where their last group begins
+    starts = np.zeros(len(order) + 1, np.int64)  # where the last group of the first n rows begins
     for end in range(1, len(order) + 1):
         longest = lengths[order[end - 1]]
         first = max(0, end - max(1, budget // longest))

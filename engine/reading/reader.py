@@ -1,4 +1,4 @@
-"""Tokens in, rows of numbers out: packs, pads, runs the device, puts the rows back in order."""
+"""Runs rows of tokens on a device: packs and pads them, and returns the output in the original order."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from engine.reading.packing import pack
 
 
 class PromptTokens(NamedTuple):
-    """The prompt's parts: the prefix comes before each row, a suffix follows each row of its stage."""
+    """The prompt's parts: the prefix comes before each row, and a stage's suffix after each of its rows."""
 
     prefix: list[int]
     risk_suffix: list[int]
@@ -24,12 +24,12 @@ class PromptTokens(NamedTuple):
 
     @property
     def blank(self) -> int:
-        """A token to run where there is nothing to read."""
+        """The token that runs where there is nothing to read."""
         return self.prefix[-1] if self.prefix else 0
 
 
 class Reader:
-    """A tokenizer and a device, which has the prefix bound or is given it in each row. Not thread-safe.
+    """A tokenizer and a device that has the prefix bound or gets it in each row. Not thread-safe.
 
     `lead` is what goes before each row: the prefix where it is not bound.
     """
@@ -37,7 +37,7 @@ class Reader:
     def __init__(
         self, device: Device, tokenizer: Tokenizer, prompt: PromptTokens, device_tokens: int, *, bound: bool
     ) -> None:
-        """`device_tokens` bounds rows x padded length of one run, the prefix counted where it is in them."""
+        """`device_tokens` bounds rows x padded length of a run, including a prefix in each row."""
         self.device = device
         self.prompt = prompt
         self.lead: list[int] = [] if bound else prompt.prefix
@@ -51,19 +51,19 @@ class Reader:
         try:
             encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of Rust's: no Exception, and of a hidden class
+            if type(error).__name__ != "PanicException":  # a panic in Rust is no Exception
                 raise
             raise DeviceError("the tokenizer's pattern takes too long on a text: use another model") from None
         return [encoding.ids for encoding in encodings]
 
     def cutter(self, windowing: Windowing, most: int = MAX_MESSAGE_TOKENS) -> Cutter:
-        """What cuts messages into rows for this reader: the one way to, for whoever reads."""
+        """Make the object that cuts messages into rows for this reader. Every caller cuts with it."""
         return Cutter(self.tokenise, windowing, most, self.prompt.blank)
 
     def rows(self, rows: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None) -> Floats:
-        """The device's output for each row of tokens, in order: [N, …]. No row may be empty.
+        """Return the device's output for each row of tokens, in order: [N, …]. No row may be empty.
 
-        `progress` gets the number of rows read, after each run.
+        `progress` gets the number of rows read after each run.
         """
         lengths = [len(self.lead) + len(row) for row in rows]
         answers: Floats | None = None
@@ -77,11 +77,11 @@ class Reader:
         return np.empty((0, 0), np.float32) if answers is None else answers
 
     def together(self, rows: Sequence[Sequence[int]]) -> Floats:
-        """The device's output for rows that make one run, padded to the longest, whatever the bound is."""
+        """Return the output for rows that run as one batch, padded to the longest, whatever its size."""
         if self.lead:
             rows = [[*self.lead, *row] for row in rows]
         lengths = np.array([len(row) for row in rows], np.int64)
-        # Any id serves as padding: attention is causal, or masks what is beyond `lengths`.
+        # Any id serves as padding, because attention is causal or masks what is beyond `lengths`.
         ids = np.zeros((len(rows), int(lengths.max())), np.int64)
         for line, row in zip(ids, rows, strict=True):
             line[: len(row)] = row
@@ -92,7 +92,7 @@ class Reader:
 
 
 def load_tokenizer(bundle: Path) -> Tokenizer:
-    """Read tokenizer.json. Its own truncation and padding are switched off: windows and rows do that."""
+    """Read tokenizer.json, with its own truncation and padding off: both are done here."""
     try:
         tokenizer = Tokenizer.from_file(str(bundle / TOKENIZER))
     except Exception as error:  # noqa: BLE001 - tokenizers raises Exception itself
@@ -103,7 +103,7 @@ def load_tokenizer(bundle: Path) -> Tokenizer:
 
 
 def tokenise_prompt(tokenizer: Tokenizer, prompt: Prompt) -> PromptTokens:
-    """The prompt's strings as tokens, each apart; the chat template's markers become special tokens."""
+    """The prompt's strings as tokens, each separately; the chat template's markers become special tokens."""
     tokenizer.encode_special_tokens = False
     texts = (prompt.prefix, prompt.risk_suffix, prompt.severity_suffix)
     return PromptTokens(*(tokenizer.encode(text, add_special_tokens=False).ids for text in texts))

@@ -1,1 +1,1 @@
-"""Labelled examples become heads and thresholds. No torch."""
+"""Fits heads and thresholds on labelled examples, without torch."""

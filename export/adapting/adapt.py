@@ -28,12 +28,12 @@ from threadpoolctl import threadpool_limits
 from engine.bundle import CALIBRATION, HEADS, Bundle, Calibration, write_manifest
 from engine.bundle.manifest import with_files
 from engine.bundle.reference import REFERENCE
-from engine.devices.device import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
 from engine.identity import MAX_MESSAGE_TOKENS, Windowing
 from engine.load import engine_on, identity_of, open_reader
 from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, hear, require_sensible
 from export.adapting.fit import Fitted, fit

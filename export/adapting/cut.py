@@ -1,7 +1,7 @@
-"""Cuts a full graph at a layer: what the pooled vector of that layer does not need is dropped.
+"""Cuts a full graph at a layer: everything that this layer's pooled vector does not need is removed.
 
-Graph surgery with onnx alone: nodes are kept by walking back from the outputs that stay, and only
-their weights are read and written again. Nothing is optimised or changed in value.
+It needs only onnx: it finds the nodes to keep by walking back from the outputs that stay, and reads and
+writes only their weights. Nothing is optimised, and no value changes.
 """
 
 import os
@@ -25,7 +25,7 @@ _POOLED: Final = "pooled"
 
 
 def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False) -> Bundle:
-    """The bundle `full` cut after block `layer`, as far as it can be read with.
+    """Cut the bundle `full` after block `layer`; return it as far as it can be read with.
 
     It still lacks heads, calibration and manifest. See `cut_graph` for `borrowed`, and for what it raises.
     """
@@ -38,13 +38,13 @@ def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False
 
 
 def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False) -> None:
-    """Write `source`'s graph, cut after block `layer` (1-based), into the folder `out`.
+    """Cut `source`'s graph after block `layer` (1-based) and write it into the folder `out`.
 
-    The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the
-    layers up to it, and only the inputs that these need. With `borrowed`, its weights are those of `source`,
-    linked where the file system can: for a graph that runs once and goes.
+    The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the layers up
+    to it, and only the inputs that these need. With `borrowed`, the weights are those of `source`, linked
+    where the file system can: for a graph that is run once and then removed.
 
-    Raises BundleError: the graph has no such layer, or does not end as an exported graph ends.
+    Raises BundleError: the graph has no such layer, or does not end as exported graphs do.
     """
     model = onnx.load(source / MODEL, load_external_data=False)
     graph = model.graph
@@ -68,16 +68,16 @@ def _borrow(source: Path, out: Path) -> None:
 
 
 def _take_layer(graph: GraphProto, layer: int) -> None:
-    """Make `pooled` the one layer's vector instead of the pile of all."""
+    """Make `pooled` the vector of one layer, instead of the vectors of all layers."""
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
     pile = maker.get(_POOLED)
-    while pile is not None and pile.op_type == "Cast":  # of a halved bundle, whose output stays fp32
+    while pile is not None and pile.op_type == "Cast":  # a halved bundle casts this output to fp32
         pile = maker.get(pile.input[0])
     shape = next((value.type.tensor_type.shape for value in graph.output if value.name == _POOLED), None)
     axis = next((a.i for a in pile.attribute if a.name == "axis"), 0) if pile is not None else 0
     if pile is None or shape is None or len(shape.dim) != 3 or pile.op_type != "Concat" or axis != 1:  # noqa: PLR2004 - [B, layers, hidden]
         raise BundleError(
-            f"the graph's {_POOLED!r} is not a pile of all layers: only a full export can be cut"
+            f"the graph's {_POOLED!r} does not hold the vectors of all layers: only a full export can be cut"
         )
     if not 1 <= layer <= len(pile.input):
         raise BundleError(f"the graph has layers 1 to {len(pile.input)}, not {layer}")
@@ -91,7 +91,7 @@ def _take_layer(graph: GraphProto, layer: int) -> None:
 
 
 def _keep(graph: GraphProto, outputs: set[str]) -> None:
-    """Drop every node, input, output and weight that `outputs` do not need."""
+    """Remove every node, input, output and weight that `outputs` do not need."""
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
     needed: set[str] = set()
     waiting = list(outputs)
@@ -105,11 +105,11 @@ def _keep(graph: GraphProto, outputs: set[str]) -> None:
     _retain(graph.initializer, [weight for weight in graph.initializer if weight.name in needed])
     _retain(graph.input, [value for value in graph.input if value.name in needed])
     _retain(graph.output, [value for value in graph.output if value.name in outputs])
-    del graph.value_info[:]  # intermediate shapes, some of nodes that are gone
+    del graph.value_info[:]  # shapes of intermediate values, some of them of nodes that were removed
 
 
 def _retain(field: Any, kept: Iterable[Any]) -> None:
-    """Leave only `kept` in a repeated field: protobuf has no filter in place."""
+    """Leave only `kept` in a repeated field. protobuf cannot filter one in place."""
     staying = list(kept)
     del field[:]
     field.extend(staying)

@@ -1,10 +1,10 @@
 """Fits the linear heads on pooled vectors, and chooses layer and strength by cross-validation.
 
-With 10 to 50 examples the layer that looks best in cross-validation is often a lucky one: taking it cost
-2 points of F1 at 25 examples (SmolLM2-135M on stress messages, ten draws), against the middle of the
-network. So the middle is the choice unless the examples speak clearly for another layer: the nearest to
-the middle is taken whose loss is within two standard errors of the best. The same rule then lets the
-regularisation be weaker than C = 0.001 only where that clearly helps.
+With 10 to 50 examples, the layer that looks best in cross-validation is often best by chance only. Taking it
+instead of the middle of the network cost 2 points of F1 at 25 examples (SmolLM2-135M on stress messages, ten
+draws). So the middle layer is chosen unless the examples clearly favour another one: among the layers whose
+loss is within two standard errors of the best, the nearest to the middle is taken. By the same rule, the
+regularisation is weaker than C = 0.001 only where that clearly helps.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ STRENGTHS: Final = (0.001, 0.01)  # scikit-learn's C; the first is preferred
 _MIDDLE: Final = 0.53  # layer 16 of 30
 _FOLDS: Final = 5
 _STANDARD_ERRORS: Final = 2.0
-_FEW: Final = 200  # up to here one round of cross-validation is too noisy
+_FEW: Final = 200  # up to this many examples, one round of cross-validation is too noisy
 
 
 class Vectors(NamedTuple):
@@ -36,17 +36,17 @@ class Vectors(NamedTuple):
         return self.windows[:, layer - 1].astype(np.float64)
 
     def means(self, vectors: Array) -> Array:
-        """Each example's mean over its windows [N, H]: what the heads are fitted on."""
+        """Each example's mean over its windows [N, H]. The heads are fitted on these."""
         counts = np.diff([*self.starts, len(vectors)])[:, np.newaxis]
         return np.asarray(np.add.reduceat(vectors, self.starts, axis=0) / counts, np.float64)
 
     def highest(self, values: Array) -> Array:
-        """Each example's highest window [N]: what its risk is taken from at run time."""
+        """Each example's highest window [N]. At run time, the risk is taken from this window."""
         return np.asarray(np.maximum.reduceat(values, self.starts), np.float64)
 
 
 class Linear(NamedTuple):
-    """Standardise, then a linear function: decision = ((x - mean) / scale) @ weight + bias."""
+    """Standardises, then applies a linear function: decision = ((x - mean) / scale) @ weight + bias."""
 
     mean: Array
     scale: Array
@@ -100,9 +100,10 @@ def choose(vectors: Vectors, labels: Ints, progress: Callable[[int, int], None])
 def out_of_fold(
     vectors: Vectors, layer: int, labels: Ints, learn: Learn, owners: Ints | None = None
 ) -> Array:
-    """The decision value of each text by heads that have not seen its example, averaged over the repeats [R].
+    """Each text's decision value by heads fitted without its example, averaged over the repeats [R].
 
-    The first N texts are the examples. `owners` [R] says whose each text is, where more are to be judged.
+    The first N texts are the examples. `owners` [R] gives the example that each text belongs to, where there
+    are more texts than examples.
     """
     owners = np.arange(len(labels)) if owners is None else owners
     windows = vectors.layer(layer)
@@ -128,7 +129,7 @@ def from_labels(labels: Ints, strength: float) -> Learn:
 
 
 def fit_risk(means: Array, labels: Ints, strength: float) -> Linear:
-    """Standardised logistic regression, both classes weighing the same."""
+    """Fit a standardised logistic regression in which both classes weigh the same."""
     mean, scale = standard(means)
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
     model.fit((means - mean) / scale, labels)
@@ -136,11 +137,11 @@ def fit_risk(means: Array, labels: Ints, strength: float) -> Linear:
 
 
 def fit_severity(z: Array, levels: Ints, count: int, strength: float) -> tuple[Array, Array]:
-    """Multinomial logistic regression on standardised vectors: weight [S, H] and bias [S].
+    """Fit a multinomial logistic regression on standardised vectors: weight [S, H] and bias [S].
 
-    `levels` [N] are indices of the S = `count` levels. One made-up example of each level at the origin
-    (the mean message) joins them: with few examples this pulls towards even odds, and a level without
-    any keeps a small probability instead of none.
+    `levels` [N] are indices of the S = `count` levels. One artificial example per level is added at the
+    origin (the mean message): with few examples this pulls towards even odds, and a level without any example
+    keeps a small probability instead of none.
     """
     z = np.vstack([z, np.zeros((count, z.shape[1]))])
     model = LogisticRegression(C=strength, max_iter=1000).fit(z, np.append(levels, np.arange(count)))
@@ -151,7 +152,7 @@ def fit_severity(z: Array, levels: Ints, count: int, strength: float) -> tuple[A
 
 
 def fit_platt(decisions: Array, labels: Ints) -> Platt:
-    """Platt scaling with his smoothed targets (1999), so that separable examples give no certainty.
+    """Fit Platt scaling with his smoothed targets (1999), so that separable examples give no certainty.
 
     The slope is never negative: heads that rank worse than chance give everyone the same risk.
     """
@@ -159,7 +160,8 @@ def fit_platt(decisions: Array, labels: Ints) -> Platt:
     targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
     spread = float(decisions.std()) or 1.0
     x = np.tile(decisions / spread, 2)[:, np.newaxis]
-    model = LogisticRegression(C=1e4, max_iter=1000)  # soft targets: each example once for either class
+    # soft targets: each example appears once with either class
+    model = LogisticRegression(C=1e4, max_iter=1000)
     model.fit(x, np.repeat([1, 0], len(labels)), sample_weight=np.concatenate([targets, 1 - targets]))
     slope = float(model.coef_[0, 0]) / spread
     if slope <= 0:
@@ -174,7 +176,7 @@ def standard(means: Array) -> tuple[Array, Array]:
 
 
 def _losses(decisions: Array, labels: Ints) -> Array:
-    """Log loss of each example [N] after calibration, so that strengths can be compared."""
+    """Log loss of each example [N] after calibration, which makes strengths comparable."""
     platt = fit_platt(decisions, labels)
     return np.asarray(np.logaddexp(0, (1 - 2 * labels) * (platt.slope * decisions + platt.shift)), np.float64)
 

@@ -1,4 +1,4 @@
-"""Bundles adapted on the examples that ship with a task: what the demo and a trial run. Built once, kept."""
+"""Builds bundles adapted on a task's shipped examples, for the demo and for trials, and keeps them."""
 
 import tempfile
 from collections.abc import Callable
@@ -7,33 +7,37 @@ from typing import Final
 
 from engine.bundle import MANIFEST, Bundle
 from engine.bundle.files import sha256
+from engine.devices.choice import choose
 from engine.task import load_task
 from export.adapting.adapt import adapt, examples_digest
 from export.building.build import build_bundle
 from export.building.recipe import read_recipe, shipped_recipe
 from export.examples import read_examples, shipped_examples
 
-ADAPTED: Final = 2  # raised when adapting writes another bundle than it did
+ADAPTED: Final = 3  # raised whenever adapting would write a different bundle than before
 Progress = Callable[[str, int, int], None]
 
 
 def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
-    """Build and adapt the bundle of a shipped task below `home`, or find it there from an earlier run.
+    """Build and adapt the bundle of a shipped task below `home`, unless an earlier run already did.
 
-    The folder's name holds what it was made from: another recipe or other examples give another one.
-    Raises BundleError or TaskError.
+    The folder's name depends on the recipe, the examples and the machine's precision, because thresholds hold
+    for one precision only. So a change to any of them gives a new folder.
+
+    Raises FatalError.
     """
     task = load_task(task_name)
     recipe = shipped_recipe(task.name)
     examples = examples_digest(read_examples(shipped_examples(task), task))
-    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{ADAPTED}"
+    precision = choose("auto", "auto").precision
+    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{precision}-{ADAPTED}"
     if not (out / MANIFEST).is_file():
         build_adapted(recipe, out, None, progress)
     return out
 
 
 def build_adapted(recipe: Path, out: Path, source: Path | None, progress: Progress) -> Bundle:
-    """Fill a recipe and adapt it on its task's shipped examples; one that is already there is only verified.
+    """Fill a recipe and adapt it on its task's shipped examples; an existing bundle is only verified.
 
     Raises BundleError: as `build_bundle`. TaskError: the task ships no examples.
     """

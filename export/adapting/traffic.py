@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.errors import TaskError
-from engine.reading.cutting import sentences
+from engine.reading.cutting import sentences_of
 from engine.reading.reader import Reader
 from export.adapting.heads import Vectors
 from export.adapting.windowing import CANDIDATES, UNCUT, read_windows
@@ -71,7 +71,7 @@ def stretches(reader: Reader, texts: Sequence[str]) -> list[str]:
     chance = np.random.default_rng(0)
     drawn = []
     for text, tokens in zip(texts, reader.tokenise(texts), strict=True):
-        parts = sentences(text) if len(tokens) > windowing.whole else [text]
+        parts = sentences_of(text) if len(tokens) > windowing.whole else [text]
         start = int(chance.integers(len(parts)))
         stretch = parts[start]
         for part in parts[start + 1 :]:

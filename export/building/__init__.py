@@ -1,1 +1,1 @@
-"""A recipe becomes a bundle, filled from the model's own files. No torch."""
+"""Builds a bundle from a recipe and the model's own files, without torch."""

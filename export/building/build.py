@@ -1,6 +1,6 @@
-"""Fills a recipe from the model's own files, with numpy alone: the bundle comes out bit for bit.
+"""Builds a bundle from a recipe and the model's own files, with numpy alone and identical bit for bit.
 
-Neither torch nor transformers is imported, and no more than one tensor is held at a time.
+Neither torch nor transformers is imported, and no more than one tensor is in memory at a time.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from export.building.tokens import attach
 def build_bundle(
     recipe: Path, out: Path, source: Path | None = None, progress: Progress | None = None
 ) -> Bundle:
-    """Build the bundle of `recipe` in the folder `out`; one that is already there is only verified.
+    """Build the bundle of `recipe` in the folder `out`; an existing bundle is only verified.
 
     Args:
         recipe: The recipe's file.
@@ -33,7 +33,7 @@ def build_bundle(
         source: The folder (or single file) of the model's files; None looks where the recipe says.
         progress: Called with a stage, and how much of it is done.
 
-    Raises BundleError: the recipe, or a file of the model, is missing or altered, or `out` is taken.
+    Raises BundleError: the recipe or a file of the model is missing or altered, or `out` has other content.
     """
     report = progress or _silent
     packed = read_recipe(recipe)
@@ -103,4 +103,4 @@ def _verified(folder: Path, packed: Packed, report: Progress) -> Bundle:
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Nobody is watching."""
+    """Ignore the progress, where nobody asked for it."""

@@ -1,8 +1,8 @@
-"""Reads a GGUF's header within bounds: what it says of lengths and counts is held against the file's size.
+"""Reads a GGUF's header within bounds: the lengths and counts in it are checked against the file's size.
 
-The `gguf` package's reader makes an array for each word of a vocabulary (half a million took it 10 s and
-600 MB here), and believes every length: a file of 60 bytes that says it holds a million million of them keeps
-it going until the memory is full. The package's own tables of types and its dequantisation are used.
+The reader of the `gguf` package makes an array for each word of a vocabulary (half a million words took 10 s
+and 600 MB here) and trusts every length: a file of 60 bytes that claims to hold a million million words keeps
+it going until memory is full. This module uses only the package's tables of types and its dequantisation.
 """
 
 import math
@@ -18,30 +18,33 @@ _MAGIC: Final = b"GGUF"
 _VERSIONS: Final = {2, 3}
 _ALIGNMENT: Final = 32
 _STRING, _LIST = 8, 9
-# Type -> how `struct` and numpy call it.
+# For each type: its code in `struct` and numpy.
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
-# The largest real files, of 262,000 words, list each with a score and a type, or half a million merges.
+# The largest real files, of 262,000 words, list a score and a type for each, or half a million merges.
 _PAIRS: Final = 4096
-_WORDS: Final = 1_500_000  # of all lists of strings together
+_WORDS: Final = 1_500_000  # in all lists of strings together
 _NUMBERS: Final = 1_500_000
 _TENSORS: Final = 100_000
 _DIMENSIONS: Final = 4
 
 
 class GgufError(ValueError):
-    """It is no GGUF, or says more than it holds."""
+    """The file is not a GGUF, or claims more than it holds."""
 
 
 class StoredTensor(NamedTuple):
-    """Its bytes [..., bytes of a row], as `gguf.dequantize` takes them, and their kind."""
+    """A tensor's bytes [..., bytes of a row], as `gguf.dequantize` takes them, and their type."""
 
     data: NDArray[np.uint8]
     kind: gguf.GGMLQuantizationType
 
 
 class GgufFile:
-    """`values`: the metadata, lists of numbers as arrays. `tensors`: where each lies; none is read yet."""
+    """A GGUF. `values` is the metadata, with lists of numbers as arrays; `tensors` says where each tensor is.
+
+    No tensor is read when the file is opened.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises GgufError, and OSError where the file cannot be read."""
@@ -52,7 +55,7 @@ class GgufFile:
         self._at = 0
         self._words, self._numbers = _WORDS, _NUMBERS
         if bytes(self._take(4)) != _MAGIC or self._number("I") not in _VERSIONS:
-            raise GgufError("it is no GGUF of version 2 or 3")
+            raise GgufError("it is not a GGUF of version 2 or 3")
         tensors, pairs = self._number("Q"), self._number("Q")
         if tensors > _TENSORS or pairs > _PAIRS:
             raise GgufError(f"it says that it has {pairs} values and {tensors} tensors")
@@ -65,7 +68,7 @@ class GgufFile:
         described = [self._described() for _ in range(tensors)]
         alignment = self.values.get("general.alignment", _ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
-            raise GgufError("its alignment is no power of two")
+            raise GgufError("its alignment is not a power of two")
         start = -(-self._at // alignment) * alignment
         self.tensors = {name: self._stored(shape, kind, start + at) for name, shape, kind, at in described}
         if len(self.tensors) != len(described):
@@ -122,7 +125,7 @@ class GgufFile:
     def _stored(self, shape: list[int], kind: gguf.GGMLQuantizationType, start: int) -> StoredTensor:
         of_row, size = gguf.GGML_QUANT_SIZES[kind]
         if shape[-1] % of_row:
-            raise GgufError(f"it has a tensor whose rows of {shape[-1]} are no whole blocks of {of_row}")
+            raise GgufError(f"it has a tensor whose rows of {shape[-1]} are not whole blocks of {of_row}")
         rows = [*shape[:-1], shape[-1] // of_row * size]
         end = start + math.prod(rows)
         if end > len(self._data):

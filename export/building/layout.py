@@ -1,7 +1,7 @@
-"""Where a bundle's weights lie: model.onnx keeps the small tensors, model.onnx.data the large ones.
+"""Decides where a bundle's weights are: small tensors in model.onnx, large ones in model.onnx.data.
 
-The order is the graph's, each weight starts on a page, and the gaps are zeros: the same graph and the
-same weights give the same two files.
+Weights have the order of the graph, each starts on a page, and gaps are filled with zeros. So the same graph
+and the same weights always give the same two files.
 """
 
 from collections.abc import Iterable
@@ -15,16 +15,16 @@ from onnx import TensorProto, external_data_helper, numpy_helper
 
 from engine.bundle import MODEL, WEIGHTS
 
-# A runtime maps the file into memory page by page.
+# Runtimes map the file into memory page by page.
 PAGE: Final = 4096
 # Smaller tensors (norms of small models, constants) are not worth a page and a line in the recipe.
 INLINE_BELOW: Final = 4096
 
 
 def write_model(model: onnx.ModelProto, folder: Path) -> dict[str, NDArray[np.float32]]:
-    """Write both files. The model's large tensors are moved out of it.
+    """Write both files, and move the large tensors out of `model`.
 
-    Returns the large tensors by name, in the order they were written.
+    Returns the large tensors by name, in the order in which they were written.
     """
     weights: dict[str, NDArray[np.float32]] = {}
     offset = 0

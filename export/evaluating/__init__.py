@@ -1,1 +1,1 @@
-"""A bundle is measured on labelled examples."""
+"""Measures a bundle on labelled examples."""

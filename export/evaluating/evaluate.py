@@ -1,6 +1,7 @@
-"""Measures an engine against labelled examples: what would have been cleared, asked and escalated.
+"""Measures an engine on labelled examples: what would have been cleared, asked and escalated.
 
-Nothing is fitted here. Figures on the examples a bundle was adapted on flatter; `seen_at_adapt` tells.
+Nothing is fitted here. On the examples that a bundle was adapted on, the figures are too good;
+`seen_at_adapt` tells whether that is so.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,14 +27,15 @@ from engine.task import Task
 from export.adapting.adapt import examples_digest
 from export.examples import LabelledExample
 from export.rate import BATCH, messages_per_second
-from schemas.events import Thresholds, Verdict
+from schemas.events import Thresholds
+from schemas.vocabulary import Verdict
 
 _BATCH: Final = 64
 _VERDICTS: Final[tuple[Verdict, ...]] = ("clear", "uncertain", "at_risk")
 
 
 class Flagging(msgspec.Struct, frozen=True):
-    """How well one way to call a message positive does, on the class at risk."""
+    """How well one way of calling a message positive detects the class at risk."""
 
     precision: float
     recall: float
@@ -43,7 +45,7 @@ class Flagging(msgspec.Struct, frozen=True):
 class SeverityReport(msgspec.Struct, frozen=True):
     """The severity stage where examples have a level. `confusion` [true][most probable], least first.
 
-    `kappa` is Cohen's, quadratically weighted: an error of two levels costs four of one.
+    `kappa` is Cohen's kappa with quadratic weights: an error of two levels costs as much as four of one.
     """
 
     examples: int
@@ -53,10 +55,10 @@ class SeverityReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What `evaluate` measured. None where a figure needs an example that is not there.
+    """The figures that `evaluate` measured. A figure is None where the examples it needs are absent.
 
-    `confusion` [not at risk, at risk][clear, uncertain, at_risk] counts messages. `miss_rate` is the
-    share of those at risk that were cleared, `alarm_rate` the share of the others that were at_risk.
+    `confusion` [not at risk, at risk][clear, uncertain, at_risk] counts messages. `miss_rate` is the share of
+    those at risk that were cleared, `alarm_rate` the share of the others that were at_risk.
     """
 
     runs: str
@@ -86,10 +88,11 @@ def evaluate(
     lower: float | None = None,
     upper: float | None = None,
 ) -> Report:
-    """Score `examples` by the engine of `bundle` and count. `progress` gets how many were read, of how many.
+    """Score `examples` by the engine of `bundle` and count the verdicts.
 
-    The thresholds are those that a worker would rule by: `lower` and `upper` where they are given, else the
-    bundle's. A message that is truncated, obfuscated or in another language is never clear, as at run time.
+    The thresholds are those that a worker would use: `lower` and `upper` where they are given, else the
+    bundle's. As at run time, a message that is truncated, obfuscated or in another language is never clear.
+    `progress` gets how many examples were read, and the total.
 
     Raises TaskError: there are no examples. BundleError: the bundle's thresholds were fitted on other scores.
     SettingsError: `lower` is above the upper threshold.
@@ -128,7 +131,7 @@ def evaluate(
 
 
 def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], None]) -> list[Scores]:
-    """Scores in batches, severity included in either reading."""
+    """Score the texts in batches. Severity is included in either reading."""
     scores: list[Scores] = []
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
@@ -145,7 +148,7 @@ def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], N
 
 
 def _verdict(scores: Scores, thresholds: Thresholds) -> int:
-    """The verdict's index in clear, uncertain, at_risk."""
+    """The verdict as an index into clear, uncertain, at_risk."""
     ruled = _VERDICTS.index(verdict(scores.risk, thresholds))
     return max(ruled, 1) if scores.truncated or scores.obfuscated or scores.language else ruled
 
@@ -170,7 +173,8 @@ def _severity(
         return None
     true, guessed = zip(*pairs, strict=True)
     columns = list(levels.values())
-    same = len({*true, *guessed}) == 1  # kappa divides by the disagreement expected, which is then none
+    # Kappa divides by the disagreement expected by chance, which is zero here.
+    same = len({*true, *guessed}) == 1
     return SeverityReport(
         examples=len(pairs),
         macro_f1=float(f1_score(true, guessed, average="macro", zero_division=0.0)),

@@ -1,1 +1,1 @@
-"""A language model becomes a bundle and a recipe. The only importer of torch, transformers and optimum."""
+"""Turns a language model into a bundle and a recipe. The only importer of torch, transformers and optimum."""

@@ -1,11 +1,11 @@
-"""Attention over a prefix that is shared by every row of the batch, as a transformers attention.
+"""Attention over a prefix that all rows of a batch share, registered as an attention of transformers.
 
-The prefix's keys and values come in once, `[1, kv_heads, P, head_dim]`, and are broadcast: neither the
-prefix (per row) nor the keys (per query head) are ever copied. How the scores over the prefix and over the
-row's own tokens become one softmax is the graph's form (`export.exporting.forms`).
+The prefix's keys and values come in once, `[1, kv_heads, P, head_dim]`, and are broadcast: neither the prefix
+(per row) nor the keys (per query head) are ever copied. The graph's form (`export.exporting.forms`) decides
+how the scores over the prefix and over the row's own tokens become one softmax.
 
-What a family adds to that comes in by the arguments of `attend`: a soft cap on the scores, and on some
-layers a sliding window. Anything else that transformers passes is refused, not ignored.
+What a family adds to that arrives in the arguments of `attend`: a soft cap on the scores, and on some layers
+a sliding window. Anything else that transformers passes is refused, not ignored.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,8 +18,8 @@ from export.exporting.forms import BLOCKED, Form, Part, joined, merged
 
 NAME: Final = "mimamori_broadcast_prefix"
 
-# What every layer is told and no score depends on: positions are in the keys already, and the rest is
-# about what transformers caches and returns.
+# Arguments that every layer gets and that change no score: the keys already contain the positions, and the
+# others are about what transformers caches and returns.
 _HARMLESS: Final = frozenset(
     {"cache_position", "output_attentions", "output_hidden_states", "position_ids", "use_cache"}
 )
@@ -31,12 +31,12 @@ class UnsupportedAttentionError(ValueError):
 
 @dataclass
 class Prefix:
-    """What the layers of one forward pass share.
+    """The values that the layers of one forward pass share.
 
-    `keys` and `values` have one `[1, kv_heads, P, head_dim]` tensor per layer; `length` is L, `groups`
-    the query heads per key head, and `context` the most that P + L can be. Every own token is a query, or
-    only each row's one at `last` [B]. `own_keys` and `own_values` are filled by the pass,
-    `[B, kv_heads, L, head_dim]` per layer, rope applied.
+    `keys` and `values` have one `[1, kv_heads, P, head_dim]` tensor per layer; `length` is L, `groups` the
+    number of query heads per key head, and `context` the most that P + L can be. Queries are all own tokens,
+    or only the one at `last` [B] of each row. The pass fills `own_keys` and `own_values`,
+    `[B, kv_heads, L, head_dim]` per layer, with rope applied.
     """
 
     keys: list[torch.Tensor]
@@ -48,24 +48,24 @@ class Prefix:
     last: torch.Tensor | None = None
     own_keys: list[torch.Tensor] = field(default_factory=list)
     own_values: list[torch.Tensor] = field(default_factory=list)
-    _places: torch.Tensor = field(init=False)  # of the queries among the own tokens: [L], or [B, 1]
+    _places: torch.Tensor = field(init=False)  # the queries' positions among the own tokens: [L], or [B, 1]
     masked: dict[int | None, tuple[torch.Tensor | None, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Note where the queries are."""
+        """Note the queries' positions."""
         self._places = torch.arange(self.length) if self.last is None else self.last[:, None]
 
     def at_last(self, lengths: torch.Tensor) -> Self:
-        """The same pass again, each row's last token asking: own keys and values are there already."""
+        """The same pass with each row's last token as the only query. It reuses the own keys and values."""
         return replace(self, last=lengths - 1, masked={})
 
     @property
     def queries(self) -> Any:
-        """How many tokens of a row ask: L, or 1."""
+        """The number of queries in a row: L, or 1."""
         return self._places.shape[-1]
 
     def own(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Note a layer's keys and values of the own tokens; a second pass gets the first one's."""
+        """Store a layer's keys and values of the own tokens; a second pass gets those of the first."""
         if layer == len(self.own_keys):
             self.own_keys.append(key)
             self.own_values.append(value)
@@ -74,10 +74,10 @@ class Prefix:
     def masks(self, window: int | None) -> tuple[torch.Tensor | None, torch.Tensor]:
         """What to add to the scores over the prefix, if anything, and to those over the own tokens.
 
-        `[groups * L, P]` and `[groups * L, L]`; for each row's last token `[B, 1, 1, …]`. A token sees
-        itself and the `window - 1` tokens before it, or all where that is None.
+        `[groups * L, P]` and `[groups * L, L]`; for each row's last token `[B, 1, 1, …]`. A token sees itself
+        and the `window - 1` tokens before it, or all tokens before it where `window` is None.
         """
-        # No two tokens are further apart than the context: such a window hides nothing.
+        # No two tokens are further apart than the context, so a window of that size hides nothing.
         if window is not None and window >= self.context:
             window = None
         if window not in self.masked:
@@ -112,30 +112,30 @@ def attend(
     dropout: float = 0.0,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to the prefix and to the own tokens before and at each position.
+    """Attend to the prefix and to the own tokens up to each position.
 
     `query` is `[B, heads, L, head_dim]`, `key` and `value` `[B, kv_heads, L, head_dim]`; returns
-    `[B, L, heads, head_dim]`. Padding is to the right, so causality alone hides it from own tokens.
+    `[B, L, heads, head_dim]`. Padding is on the right, so causality alone hides it from the own tokens.
 
     Raises UnsupportedAttentionError: transformers asks for more than this computes.
     """
     _refuse(module, {"attention_mask": attention_mask, "dropout": dropout or None, **others})
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # transformers sets it on every attention module
     key, value = prefix.own(layer, key, value)
-    # int(): what the model fixes is a constant of the graph; only L and P stay symbolic.
+    # int() turns sizes that the model fixes into constants of the graph; only L and P stay symbolic.
     kv_heads, head_dim = int(key.shape[1]), int(key.shape[3])
     grouped = (query * scaling).reshape(-1, kv_heads, prefix.groups * prefix.queries, head_dim)
     prefix_mask, own_mask = prefix.masks(sliding_window)
     over = Part(prefix.keys[layer], prefix.values[layer], prefix_mask)
     own = Part(key, value, own_mask)
-    # Merging takes the prefix's first key for a measure, which a window may hide.
+    # Merging measures scores against the prefix's first key, which a window may hide.
     mix = merged if prefix.form == "merged" and prefix_mask is None else joined
     mixed = mix(grouped, over, own, lambda scores: soft_capped(scores, softcap))
     return mixed.reshape(-1, kv_heads * prefix.groups, prefix.queries, head_dim).transpose(1, 2), None
 
 
 def soft_capped(scores: torch.Tensor, cap: float | None) -> torch.Tensor:
-    """Scores squeezed into (-cap, cap), where there is a cap."""
+    """Limit scores to (-cap, cap), where there is a cap."""
     return scores if cap is None else torch.tanh(scores / cap) * cap
 
 

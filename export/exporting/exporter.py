@@ -1,8 +1,8 @@
-"""A language model from anywhere, as a bundle and its recipe. The one entrance to everything with torch.
+"""Exports a language model from any source as a bundle and its recipe. The only entrance to code with torch.
 
     find -> load -> prompt and label tokens -> original's answers -> form -> trace -> match -> write -> gates
 
-The bundle appears whole or not at all: what fails the gate leaves nothing behind.
+The bundle appears whole or not at all: if it fails the parity check, no file is left behind.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ from engine.bundle import (
     write_manifest,
 )
 from engine.bundle.reference import REFERENCE
-from engine.devices.device import DeviceChoice, PrecisionChoice
 from engine.task import Task
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.building.layout import write_model
 from export.building.recipe import SUFFIX, Recipe, Weight, write_recipe
 from export.building.source import ModelFiles, Progress, SourceFile, find_model
@@ -52,7 +52,7 @@ from export.exporting.shapes import Shapes
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote."""
+    """The result of an export."""
 
     bundle: Path
     recipe: Path
@@ -62,7 +62,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Asked:
-    """The task in the model's words."""
+    """The task's prompt and label tokens for this model."""
 
     prompt: Prompt
     labels: tuple[LabelToken, ...]
@@ -89,17 +89,17 @@ def export_model(
 
     Args:
         model: `smollm2`, a hub id, a folder with safetensors, or a GGUF file.
-        task: The screening task; its answers must each be one token of the model.
+        task: The screening task; the model must have each of its answers as one token.
         out: The bundle's folder, which must not exist yet.
         progress: Called with a stage, and how much of it is done.
-        recipe: Where the recipe goes; beside the bundle where None.
+        recipe: Where the recipe is written; None means beside the bundle.
         shots: Solved examples that stand in the prompt, before the message.
         form: How the graph computes attention; "auto" takes what is fastest with this prefix on `device`.
-        device: Where the bundle will run: it must prove itself there, and in any case on the CPU in fp32.
-        precision: In which precision it will run there.
+        device: Where the bundle will run. Parity is checked there, and always on the CPU in fp32.
+        precision: The precision in which it will run there.
 
-    Raises ExportError: see the message; nothing is left behind. DeviceError: this machine has no such
-    device or precision.
+    Raises ExportError: see the message; no file is left behind. DeviceError: this machine lacks the device or
+    precision.
     """
     report = progress or _silent
     if out.exists():
@@ -136,14 +136,14 @@ def export_model(
     reference, tokenizer = reference_of(samples, expected), loaded.tokenizer
     traced = _tracer(loaded, shapes, asked.label_ids, model)
     if not (loaded.family.bound and prefix):
-        form = "joined"  # there are no two parts
+        form = "joined"  # there is no bound prefix to merge with
     elif form == "auto":
         report("measure the graph's forms", 0, 0)
         form = fastest_form(traced, manifest, reference, tokenizer, choices[-1])
     manifest = msgspec.structs.replace(manifest, form=form)
     report("trace the graph", 0, 0)
     graph = traced(form)
-    del loaded, traced  # the gate holds the graph twice; the original need not be there a third time
+    del loaded, traced  # the parity check holds the graph twice, so the original is freed first
     with staged(out) as folder:
         (folder / TOKENIZER).write_bytes(tokenizer)
         reference.save(folder / REFERENCE)
@@ -194,16 +194,16 @@ def _ask(task: Task, loaded: Loaded, shapes: Shapes, shots: Sequence[Shot]) -> _
 
 
 def _fitting(samples: list[Sample], room: int) -> list[Sample]:
-    """Samples without what of their messages the context cannot hold: beyond, the original may differ.
+    """Shorten the samples' messages to what the context holds. Beyond it, the original may differ.
 
-    Some tokenizers make nothing of another script; such a sample is left out.
+    A tokenizer may give no tokens for another script; such a sample is left out.
     """
     cut = [each._replace(message=each.message[: room - len(each.suffix)]) for each in samples]
     return [each for each in cut if each.message]
 
 
 def _recipe(files: ModelFiles, weights: dict[str, Floats], made: dict[str, Derivation]) -> Recipe:
-    # Hubs keep the same weights in several forms: only the files that were used are asked for again.
+    # Hubs keep the same weights in several formats, so the recipe asks only for the files that were used.
     used = {derivation.file for derivation in made.values()}
     needed = [path for path in files.weights if path.name in used or path == files.gguf]
     copied = [files.tokenizer] if files.tokenizer else []
@@ -232,4 +232,4 @@ def _source(files: ModelFiles, loaded: Loaded, shapes: Shapes) -> Source:
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Nobody is watching."""
+    """Ignore the progress, where nobody asked for it."""

@@ -1,9 +1,9 @@
-"""Which model families can be exported, and what the graph must know of each.
+"""Defines which model families can be exported, and what the graph must know about each.
 
-A family stands here once its attention is known to be what `attention.py` computes and its parity has
-been tested. What differs between them (soft caps, sliding windows, scalings) is not written down here: it
-is read from the config and from what transformers passes to the attention, and what is passed and not
-computed is refused. Other families are refused by name.
+A family is listed here once its attention is known to be what `attention.py` computes and its parity has been
+tested. Differences such as soft caps, sliding windows and scalings are not written down here: they are read
+from the config and from what transformers passes to the attention, and an argument that is not computed is
+refused. Families that are not listed are refused by name.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from export.errors import ExportError
 
 @dataclass(frozen=True)
 class Family:
-    """`bound`: the prefix's keys and values are bound once; else the prefix stands in each row.
+    """One family. `bound`: the prefix's keys and values are bound once; otherwise it is part of each row.
 
-    `ends` are what the names of its architectures may end with. `context` is the length it was trained
-    for where its config does not say so.
+    `ends` are the possible endings of its architectures' names. `context` is the length that it was trained
+    for, where its config does not state one.
     """
 
     bound: bool = True
@@ -36,25 +36,25 @@ FAMILIES: Final = {
     "qwen2": _DECODER,
     "qwen3": _DECODER,
     "smollm3": _DECODER,
-    # Its encoder reads in both directions, so that no prefix can be shared. Positions are relative.
+    # Its encoder reads in both directions, so no prefix can be shared. Positions are relative.
     "t5": Family(bound=False, ends=("ForConditionalGeneration",), context=512),
 }
 
-# Longrope has one set of frequencies up to a length and another beyond: see `context_of`.
+# Longrope has one set of frequencies up to a length and another beyond it: see `context_of`.
 _ROPE_TYPES: Final = frozenset({"default", "linear", "llama3", "longrope", "yarn"})
 
 
 def family_of(config: Any, model: str) -> Family:
-    """The family of a transformers config.
+    """Return the family of a transformers config.
 
-    Raises ExportError: not a language model of a kind that can be exported, a family not supported, or
-    a rope that changes with the length of the text.
+    Raises ExportError: it is not a kind of language model that can be exported, its family is not supported,
+    or its rope changes with the length of the text.
     """
     family = FAMILIES.get(config.model_type)
     encodes = bool(getattr(config, "is_encoder_decoder", False))
     architectures = tuple(getattr(config, "architectures", None) or ())
     ends = family.ends if family is not None else _DECODER.ends
-    # A GGUF names no architecture.
+    # A GGUF does not name an architecture.
     named = not architectures or any(name.endswith(ends) for name in architectures)
     if not named or (encodes and family is None):
         kind = architectures[0] if architectures else config.model_type
@@ -75,10 +75,10 @@ def family_of(config: Any, model: str) -> Family:
 
 
 def context_of(config: Any, family: Family) -> int:
-    """How many positions the exported graph can read.
+    """Return how many positions the exported graph can read.
 
-    With longrope it is the length of the original training: a longer text would need the long factors
-    for all its tokens, and a graph holds one set. What does not fit is refused by the context checks.
+    With longrope this is the length of the original training: a longer text would need the long factors for
+    all its tokens, and a graph holds only one set. The context checks refuse what does not fit.
     """
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     context = int(positions or family.context or 0)

@@ -1,7 +1,8 @@
-"""Which form of attention is the fastest for a model, a prefix and a device: by measurement, not by belief.
+"""Measures which form of attention is the fastest for a model, a prefix and a device.
 
-Only the lowest layers are run, in each form in turn: what differs between forms is the same in every layer
-that has no sliding window, and nothing in one that has. Where the lowest all slide, the plain form stays.
+Only the lowest layers are run, in each form in turn: the forms differ by the same amount in every layer
+without a sliding window, and not at all in a layer with one. If all of the lowest layers have a window, the
+plain form stays.
 """
 
 import shutil
@@ -28,17 +29,17 @@ Trace = Callable[[Form], onnx.ModelProto]
 
 _LAYERS: Final = 4
 _ROUNDS: Final = 7
-_TOKENS: Final = 1024  # of one run: about what a worker gives its device
+_TOKENS: Final = 1024  # in one run, about as many as a worker gives its device
 _WORTH: Final = 0.97  # of the plain form's time
 
 
 def fastest_form(
     trace: Trace, manifest: Manifest, reference: Reference, tokenizer: bytes, on: Choice
 ) -> Form:
-    """Measure every form on the device `on`, with the manifest's own prefix.
+    """Measure every form on the device `on`, with the manifest's own prefix, and return the best one.
 
-    The plain form is kept unless another one takes 3 % less time: below that the measurement is noise. It is
-    the only one in fp16, which cannot hold what the others sum.
+    The plain form is kept unless another one takes 3 % less time; a smaller difference is noise. In fp16 only
+    the plain form is possible, because the sums of the others exceed what fp16 can hold.
     """
     if on.precision == "fp16":
         return FORMS[0]
@@ -51,7 +52,7 @@ def fastest_form(
             whole.mkdir(parents=True)
             write_model(trace(form), whole)
             cut_graph(whole, layers, path)
-            shutil.rmtree(whole)  # as large as the model
+            shutil.rmtree(whole)  # it is as large as the model
             (path / TOKENIZER).write_bytes(tokenizer)
             bundle = Bundle(
                 path, msgspec.structs.replace(manifest, layer=layers, form=form), "", reference, None, None
@@ -64,7 +65,10 @@ def fastest_form(
 
 
 def _interleaved(readers: dict[Form, Reader], reference: Reference) -> dict[Form, float]:
-    """Median seconds of a run, in turns: a machine that slows down does so for all."""
+    """Return the median seconds of a run.
+
+    The forms take turns, so that a machine that slows down affects all of them.
+    """
     row = max(reference.rows_for(suffix=True), key=len)
     rows = [row] * max(1, _TOKENS // len(row))
     times: dict[Form, list[float]] = {form: [] for form in readers}
@@ -72,6 +76,6 @@ def _interleaved(readers: dict[Form, Reader], reference: Reference) -> dict[Form
         for form, reader in readers.items():
             began = time.perf_counter()
             reader.rows(rows)
-            if turn:  # the first one warms up
+            if turn:  # the first turn warms up
                 times[form].append(time.perf_counter() - began)
     return {form: statistics.median(each) for form, each in times.items()}

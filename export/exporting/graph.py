@@ -1,12 +1,12 @@
-"""The transformers model as one ONNX graph with both readings.
+"""Exports the transformers model as one ONNX graph with both readings.
 
 Inputs   input_ids [B, L] int64, right-padded; lengths [B] int64 (own tokens, >= 1);
          past_key.{i}, past_value.{i} [1, kv_heads, P, head_dim] for each layer, P >= 0
 Outputs  label_logits [B, labels]; pooled [B, layers, hidden];
          present_key.{i}, present_value.{i} [B, kv_heads, L, head_dim]
 
-Positions are P + arange(L). Everything is float32. The same model, labels and library versions give the
-same bytes; other versions of torch may not.
+Positions are P + arange(L). Everything is float32. The same model, labels and library versions give the same
+bytes; other versions of torch may not.
 """
 
 import tempfile
@@ -27,9 +27,9 @@ OPSET: Final = 17
 
 
 class BroadcastPrefixGraph(torch.nn.Module):
-    """What is exported: the model without its vocabulary, behind the inputs and outputs above."""
+    """The module that is exported: the model without its vocabulary, with the inputs and outputs above."""
 
-    model: Any  # a PreTrainedModel, whose own annotations are few
+    model: Any  # a PreTrainedModel, whose own annotations are incomplete
 
     def __init__(self, model: PreTrainedModel, shapes: Shapes, label_ids: list[int], form: Form) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class BroadcastPrefixGraph(torch.nn.Module):
     def forward(
         self, input_ids: torch.Tensor, lengths: torch.Tensor, *past: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        """One pass; `past` alternates key and value, layer by layer."""
+        """Run one pass; `past` alternates key and value, layer by layer."""
         batch, length = input_ids.shape
         own = torch.arange(length)
         prefix = Prefix(list(past[0::2]), list(past[1::2]), length, self._groups, self._context, self._form)
@@ -57,8 +57,8 @@ class BroadcastPrefixGraph(torch.nn.Module):
                 use_cache=False,
                 prefix=prefix,
             )
-        # The last block once more, for each row's last token alone: what asks for the logits only need not
-        # run it for the other tokens, a thirtieth of the work in a network of thirty blocks.
+        # The last block runs once more, for each row's last token alone. A reading that needs only the logits
+        # skips the other tokens there, which saves a thirtieth of the work in a network of thirty blocks.
         last = call.again(torch.arange(batch), lengths, prefix)
         label_logits = soft_capped(self._norm(last) @ self.label_weight.T, self._softcap)
         mean = (own[None, :] < lengths[:, None]).to(torch.float32) / lengths[:, None].to(torch.float32)
@@ -70,7 +70,7 @@ class BroadcastPrefixGraph(torch.nn.Module):
 class HiddenStates:
     """Collects the hidden state after each block of a forward pass, `[B, L, hidden]` per block.
 
-    Not `output_hidden_states`: transformers puts the final norm on the last of them.
+    `output_hidden_states` does not serve, because transformers applies the final norm to the last of them.
     """
 
     def __init__(self, blocks: torch.nn.ModuleList) -> None:
@@ -91,7 +91,7 @@ class HiddenStates:
 
 
 class LastCall:
-    """Notes how a block was called, and can call it again for each row's last token."""
+    """Remembers how a block was called, and can call it again for each row's last token."""
 
     def __init__(self, block: torch.nn.Module) -> None:
         self._block: Any = block
@@ -120,7 +120,7 @@ class LastCall:
 
 
 def _at(argument: Any, *, last: torch.Tensor) -> Any:
-    """A block's argument for each row's last token: of rotary tables and positions [1, L, …], one each."""
+    """Reduce a block's argument to each row's last token, as in rotary tables and positions [1, L, …]."""
     if isinstance(argument, tuple):
         return tuple(_at(each, last=last) for each in argument)
     return (
@@ -131,9 +131,9 @@ def _at(argument: Any, *, last: torch.Tensor) -> Any:
 def trace(
     model: PreTrainedModel, shapes: Shapes, label_ids: list[int], form: Form = "joined"
 ) -> onnx.ModelProto:
-    """Trace the model with small dummy inputs; returns the graph with its weights inside.
+    """Trace the model with small dummy inputs; return the graph with its weights inside.
 
-    Raises UnsupportedAttentionError: its attention has a feature that the graph would not compute.
+    Raises UnsupportedAttentionError: the model's attention has a feature that the graph would not compute.
     """
     sides = [f"{kind}.{i}" for i in range(shapes.layers) for kind in ("key", "value")]
     pasts, presents = [f"past_{side}" for side in sides], [f"present_{side}" for side in sides]
@@ -169,10 +169,10 @@ def trace_module(
     `axes` are the dynamic axes of everything but the former two.
     """
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
-        # The tracer warns of each shape it takes for a constant, and of its own age. The parity
-        # gate runs other shapes than these, and would see one that was wrongly frozen.
+        # The tracer warns about each shape that it takes for a constant, and that it is deprecated. The
+        # parity check runs other shapes than these, and would find one that was wrongly frozen.
         warnings.simplefilter("ignore")
-        # To a file: above 2 GB the exporter writes the weights beside it.
+        # Export into a file, because above 2 GB the exporter writes the weights beside it.
         path = Path(folder) / "traced.onnx"
         torch.onnx.export(
             module,

@@ -1,8 +1,8 @@
-"""An fp32 bundle as an fp16 one, for GPUs: ONNX Runtime runs a graph in the precision that it stores.
+"""Converts an fp32 bundle to fp16 for GPUs, because ONNX Runtime runs a graph in the precision it stores.
 
 What half precision cannot hold stays in fp32: norms square their input, rotary angles grow with positions
-that fp16 cannot count, and the pooled mean sums over a message. The conversion is onnxruntime's own; what
-comes out must prove itself as every bundle must, here on the CPU (which rounds to fp16 what it stores), and
+that fp16 cannot count, and the pooled mean sums over a message. The conversion is onnxruntime's own. Its
+result must prove itself as every bundle must: here on the CPU (which rounds to fp16 what it stores), and
 again on the GPU when a worker starts.
 """
 
@@ -22,14 +22,15 @@ from export.building.staging import staged
 from export.errors import ExportError
 from export.exporting.parity import check_parity
 
-_READ: Final = ["label_logits", "pooled"]  # what leaves the device; keys and values stay on it
-_IN_FP32: Final = ("norm", "rotary")  # parts of the names of modules that stay
+_READ: Final = ["label_logits", "pooled"]  # the outputs that leave the device; keys and values stay on it
+_IN_FP32: Final = ("norm", "rotary")  # parts of the names of the modules that stay in fp32
 
 
 def halve(bundle: Bundle, out: Path) -> Bundle:
-    """Write `bundle`, full or adapted, with half the weight into the folder `out`, which must not exist.
+    """Write the full `bundle` in fp16 into the folder `out`, which must not exist.
 
-    Raises ExportError: it is fp16 already, `out` exists, or its scores are not the original's any more.
+    Raises ExportError: it is fp16 or adapted already, `out` exists, or the scores no longer match the
+    original model's.
     """
     if out.exists():
         raise ExportError(f"{out} exists already: remove it or choose another folder")
@@ -37,6 +38,11 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
         raise ExportError(
             f"{bundle.path} stores {bundle.manifest.precision}, its prefix {bundle.manifest.prefix}: "
             "only an fp32 bundle with a bound prefix can be halved"
+        )
+    if bundle.calibration is not None:
+        raise ExportError(
+            f"{bundle.path} is adapted, and its thresholds do not hold for scores in fp16: halve the full "
+            "bundle that it was made from, then adapt that with --device cuda"
         )
     if bundle.manifest.form != "joined":
         raise ExportError(
@@ -48,7 +54,7 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
     half = convert_float_to_float16(
         model,
         keep_io_types=[value.name for value in model.graph.output if value.name in _READ],
-        disable_shape_infer=True,  # done above, where the weights were not in the way: 2 GB is its limit
+        disable_shape_infer=True,  # done above without the weights, because it is limited to 2 GB
         node_block_list=stays,
     )
     _without_detours(half.graph)
@@ -64,9 +70,10 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
 
 
 def _without_detours(graph: onnx.GraphProto) -> None:
-    """Let neighbours that stay in fp32 hand on fp32: the conversion rounds each one's output to fp16 between.
+    """Pass fp32 directly between neighbours that stay in fp32; the conversion casts to fp16 in between.
 
-    It also casts a value once for each node that reads it, under the same names: the first is kept.
+    The conversion also casts a value once for each node that reads it, under the same names. Only the first
+    cast is kept.
     """
     maker = {name: node for node in reversed(graph.node) for name in node.output}
     for node in graph.node:
@@ -87,5 +94,5 @@ def _casts(node: onnx.NodeProto | None, kind: int) -> TypeGuard[onnx.NodeProto]:
 
 def _needs_fp32(node: onnx.NodeProto) -> bool:
     inside = any(part in node.name for part in _IN_FP32)
-    # Outside of any module are the label rows and the means over a message's tokens.
+    # The nodes outside of any module compute the label rows and the means over a message's tokens.
     return inside or node.name.count("/") == 1

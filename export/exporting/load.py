@@ -1,4 +1,4 @@
-"""Loads a model and its tokenizer through transformers, in float32, and refuses what is incomplete."""
+"""Loads a model and its tokenizer through transformers, in float32, and refuses an incomplete model."""
 
 import contextlib
 import io
@@ -23,13 +23,13 @@ from export.errors import ExportError
 from export.exporting.families import Family, family_of
 from export.exporting.prompt import Shot, plain_template
 
-# Llama 3's template would otherwise write today's date into the prompt: another bundle every day.
+# Without a date, Llama 3's template would write today's into the prompt, and every day give another bundle.
 _DATE = "01 January 2025"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to be traced. `tokenizer` is what tokenizer.json will hold."""
+    """A model that is ready to be traced. `tokenizer` is the content of tokenizer.json."""
 
     model: PreTrainedModel
     family: Family
@@ -39,7 +39,7 @@ class Loaded:
 
 
 def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loaded:
-    """Load the model at `files`, which has these `tensors`; `model` is how the user called it.
+    """Load the model at `files`, which has these `tensors`; `model` is the name that the user gave.
 
     Raises ExportError: not a causal language model, a family not supported, a tensor missing from its
     files, or a tokenizer that the worker could not read.
@@ -48,7 +48,7 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
     if files.gguf is not None:
         where["gguf_file"] = files.gguf.name
         if {"rope_freqs.weight", "rope_factors_short.weight"}.intersection(tensors):
-            # transformers ignores them in silence, and then places every token wrongly.
+            # transformers silently ignores this tensor, and then gives every token a wrong position.
             raise ExportError(
                 f"{model} scales its rope with a tensor that transformers ignores in a GGUF: "
                 "export the model from its safetensors instead"
@@ -62,7 +62,7 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
         family = family_of(config, model)
         models: Any = AutoModelForCausalLM if family.bound else AutoModelForSeq2SeqLM
         try:
-            # Eager: transformers' other attentions leave out soft caps, in silence.
+            # "eager", because the other attentions of transformers silently leave out soft caps.
             loaded, report = models.from_pretrained(
                 **where,
                 config=config,
@@ -89,10 +89,10 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
 
 def _renderer(tokenizer: Any, family: Family, model: str) -> Callable[[str, str, Sequence[Shot]], str]:
     def plain(instruction: str, request: str, shots: Sequence[Shot]) -> str:
-        # What the tokenizer would put around a text by itself; tokens are made without that here.
+        # The special tokens that the tokenizer puts around a text; here, texts are tokenised without them.
         first, *_, last = tokenizer("a a")["input_ids"]
         start = tokenizer.bos_token if first == tokenizer.bos_token_id else ""
-        # A text that the model is to continue has not ended.
+        # A text that the model is to continue has no end token.
         end = tokenizer.eos_token if last == tokenizer.eos_token_id and not family.bound else ""
         return start + plain_template(instruction, request, shots) + end
 
@@ -130,7 +130,7 @@ def _renderer(tokenizer: Any, family: Family, model: str) -> Callable[[str, str,
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from writing advice and bars of its own over ours; what matters is raised."""
+    """Keep transformers from printing advice and progress bars over ours; real problems are raised."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

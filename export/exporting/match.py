@@ -1,7 +1,8 @@
-"""Finds, for each large weight of an exported graph, the tensor of the model it was made from.
+"""Finds, for each large weight of an exported graph, the tensor of the model that it was made from.
 
-By content, not by name: what counts is that the same bytes come out. A sum over the bits does not change
-when values are moved about, so it picks the few candidates worth comparing in full.
+It compares content and not names, because a recipe must give the same bytes. The sum over a tensor's bits
+does not change when values are moved about, so it finds the few candidates that are worth comparing
+completely.
 """
 
 from collections import defaultdict
@@ -16,8 +17,8 @@ from export.errors import ExportError
 
 _Print = tuple[int, int]
 
-# Gemma's norms multiply by 1 + weight, which is folded into one constant; a GGUF stores that 1 + weight,
-# transformers takes the 1 away again, and rounding does not always bring the same number back.
+# Gemma's norms multiply by 1 + weight, which is folded into one constant. A GGUF stores that 1 + weight,
+# transformers subtracts the 1 again, and rounding does not always restore the same number.
 _SUMS: Final = ((), (1.0,), (-1.0, 1.0))
 
 
@@ -27,9 +28,9 @@ def match_weights(
     heads: Sequence[int],
     label_ids: Sequence[int],
 ) -> dict[str, Derivation]:
-    """Where each of `weights` comes from; `heads` are the head counts a rope permutation may have.
+    """Find the source of each of `weights`; `heads` are the head counts a rope permutation may have.
 
-    Raises ExportError: a weight is not in the model's files, so that no recipe could rebuild it.
+    Raises ExportError: a weight is not in the model's files, so no recipe could rebuild it.
     """
     wanted: dict[_Print, list[str]] = defaultdict(list)
     for name, weight in weights.items():
@@ -73,7 +74,7 @@ def _try(
         if name in found or (derivation.unrope and not _has_pairs(tensor, derivation.unrope)):
             continue
         made = derivation.apply(tensor)
-        # Bits, not values: a recipe promises the same bytes, and 0.0 == -0.0.
+        # Bits are compared and not values, because a recipe promises the same bytes, and 0.0 == -0.0.
         if made.shape == weight.shape and np.array_equal(made.view(np.uint32), _bits(weight)):
             found[name] = derivation
 

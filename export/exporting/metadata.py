@@ -1,7 +1,7 @@
-"""What a GGUF says about its model and transformers 4.57 does not read: refused where it would matter.
+"""Refuses a GGUF whose metadata contradicts the model that transformers 4.57 makes of it.
 
-transformers takes the defaults of the family instead, in silence, and the parity gate could not tell: the
-original that it asks would be the wrong one.
+transformers does not read these values: it silently takes the family's defaults instead. The parity check
+could not notice, because the original model that it asks would be the wrong one.
 """
 
 from typing import Any, Final
@@ -10,7 +10,7 @@ from export.building.tensors import Tensors
 from export.errors import ExportError
 from export.exporting.shapes import Shapes
 
-# Key below the architecture's name -> attribute of the config that must say the same.
+# A key below the architecture's name -> the attribute of the config that must have the same value.
 _READ_AS: Final = {
     "attn_logit_softcapping": "attn_logit_softcapping",
     "final_logit_softcapping": "final_logit_softcapping",
@@ -19,7 +19,7 @@ _READ_AS: Final = {
 
 
 def check_metadata(file: Tensors, config: Any, shapes: Shapes, model: str) -> None:
-    """Raise ExportError where the GGUF describes another model than the one transformers made of it."""
+    """Raise ExportError where the GGUF describes another model than the one that transformers made of it."""
     architecture = file.value("general.architecture")
     stated = {key: file.value(f"{architecture}.{key}") for key in _READ_AS}
     window = stated["attention.sliding_window"]

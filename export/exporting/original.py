@@ -1,4 +1,4 @@
-"""What the original model answers: transformers' own attention, each full prompt in one go, no padding."""
+"""Asks the original model: with transformers' own attention, one full prompt at a time, without padding."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from export.exporting.parity import Answer, Sample
 def original_answers(
     model: PreTrainedModel, prefix: list[int], samples: list[Sample], label_ids: list[int]
 ) -> Iterator[Answer]:
-    """Run the untouched model on prefix + message + suffix; one answer per sample, in order.
+    """Run the unchanged model on prefix + message + suffix; return one answer per sample, in order.
 
     The hidden states of the message's tokens do not depend on the suffix after them, so one pass gives
     both the label logits and the pooled vectors.

@@ -1,9 +1,9 @@
-"""The gate every export passes: the graph, run as a worker runs it, against the original model.
+"""The parity check of every export: the graph, run as a worker runs it, against the original model.
 
 Sample messages of very different lengths are read by the worker's own devices, each alone and all in one
 padded batch, in every precision that the bundle is meant for and this machine has. The prefix's keys and
-values come from the graph itself, as in production. What is compared with what, and what is tolerated, is
-`engine.proof`, which every worker runs again when it starts.
+values come from the graph itself, as in production. `engine.proof` defines what is compared and how much
+difference is tolerated; every worker runs it again when it starts.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from engine.bundle import Bundle, Prompt
 from engine.bundle.reference import Reference
 from engine.devices.choice import Choice, choose
-from engine.devices.device import DeviceChoice, Output, PrecisionChoice
 from engine.errors import DeviceError
 from engine.load import open_reader
 from engine.proof import Differences, prove
+from engine.vocabulary import DeviceChoice, Output, PrecisionChoice
 from export.errors import ExportError
 from export.exporting.prompt import Encode
 
 Floats = NDArray[np.float32]
 
-# What a difference is said to be below, in bundle.json: finer steps are finer than two CPUs agree on.
+# The bounds on a difference that bundle.json can state. Two CPUs would not agree on finer steps.
 _BOUNDS: Final = (1e-4, 1e-3, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3)
 
 SAMPLES: Final = (
@@ -59,27 +59,27 @@ class Answer(NamedTuple):
 
 
 def samples_for(prompt: Prompt, encode: Encode) -> list[Sample]:
-    """The sample messages as tokens, with the stages' suffixes in turn."""
+    """The sample messages as tokens; the suffixes of both stages alternate."""
     suffixes = cycle((encode(prompt.risk_suffix), encode(prompt.severity_suffix)))
     return [Sample(encode(text), suffix) for text, suffix in zip(SAMPLES, suffixes, strict=False)]
 
 
 def reference_of(samples: Sequence[Sample], answers: Sequence[Answer]) -> Reference:
-    """The samples with the original's answers, as the bundle keeps them."""
+    """The samples with the original model's answers, in the form that the bundle keeps."""
     logits = np.stack([answer.label_logits for answer in answers])
     return Reference.of(samples, logits, np.stack([answer.pooled for answer in answers]))
 
 
 def gates(device: DeviceChoice, precision: PrecisionChoice) -> list[Choice]:
-    """Where the graph must prove itself: on the CPU in fp32, and as it will run here.
+    """Where parity must be shown: on the CPU in fp32, and on the device and in the precision asked for.
 
-    Raises DeviceError: the wish cannot be had on this machine.
+    Raises DeviceError: this machine lacks that device or precision.
     """
     return list(dict.fromkeys([Choice("cpu", "fp32"), choose(device, precision)]))
 
 
 def check_parity(bundle: Bundle, choices: Sequence[Choice]) -> dict[str, dict[str, float]]:
-    """Compare the bundle's graph with the original's answers on each device; figures for the manifest.
+    """Compare the graph with the original model's answers on each device; return figures for the manifest.
 
     Raises ExportError: a difference is above the tolerance, or the graph cannot run.
     """

@@ -1,24 +1,24 @@
-"""A task in the words of a model: its chat template split at the message, and one token per label.
+"""Puts a task into a model's words: its chat template, split at the message, and one token per label.
 
-Tokenisers are given as an `encode` function (text -> ids, no special tokens), so this needs neither
-transformers nor torch; the template comes as a `render` function.
+A tokenizer is given as an `encode` function (text -> ids, no special tokens) and the template as a `render`
+function, so this needs neither transformers nor torch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from engine.bundle import LabelToken, Prompt
 from engine.task import Task
+from engine.vocabulary import Stage
 from export.errors import ExportError
 from export.examples import LabelledExample
 
-Stage = Literal["risk", "severity"]
 Encode = Callable[[str], list[int]]
 Render = Callable[[str, str], str]
 
 
 class Shot(NamedTuple):
-    """A solved example in the prompt: what was asked, and the answer."""
+    """A solved example in the prompt: the request and the answer."""
 
     request: str
     answer: str
@@ -29,13 +29,13 @@ _SLOT: Final = "MIMAMORI-MESSAGE-SLOT"
 
 
 def plain_template(instruction: str, request: str, shots: Sequence[Shot] = ()) -> str:
-    """The prompt for a model without a chat template: paragraphs, and a line to be completed."""
+    """The prompt for a model without a chat template: paragraphs, and a line to complete."""
     solved = "".join(f"{shot.request}\nAnswer: {shot.answer}\n\n" for shot in shots)
     return f"{instruction}\n\n{solved}{request}\nAnswer:"
 
 
 def solved(task: Task, examples: Sequence[LabelledExample], count: int) -> list[Shot]:
-    """`count` examples as shots of the risk question: at risk and not in turn, in the file's order.
+    """Take `count` examples as shots of the risk question, alternately at risk and not, in the file's order.
 
     Raises ExportError: there are too few of one kind.
     """
@@ -54,9 +54,9 @@ def solved(task: Task, examples: Sequence[LabelledExample], count: int) -> list[
 
 
 def split_prompt(task: Task, render: Render) -> Prompt:
-    """Render both stages and cut each at the message.
+    """Render the prompt of both stages and split each at the message.
 
-    Raises ExportError: the template loses the message, repeats it, or changes the prefix with the question.
+    Raises ExportError: the template loses or repeats the message, or the prefix changes with the question.
     """
     risk_prefix, risk_suffix = _cut(task, task.risk.question, render)
     severity_prefix, severity_suffix = _cut(task, task.severity.question, render)
@@ -70,11 +70,11 @@ def split_prompt(task: Task, render: Render) -> Prompt:
 def label_tokens(
     task: Task, prompt: Prompt, encode: Encode, unknown: int | None = None, *, apart: bool = False
 ) -> tuple[LabelToken, ...]:
-    """The token that each answer adds after its stage's suffix: risk (clear, at_risk), then severity.
+    """Find the token that each answer adds after its stage's suffix: risk (clear, at_risk), then severity.
 
-    `apart`: the model writes its answer as a text of its own, instead of continuing the suffix.
+    `apart`: the model writes its answer as a separate text, instead of continuing the suffix.
 
-    Raises ExportError naming an answer that is not exactly one token there, or only the `unknown` one.
+    Raises ExportError naming an answer that is not exactly one token there, or is only the `unknown` one.
     """
     risk = {"clear": task.risk.clear, "at_risk": task.risk.at_risk}
     severity = {level.name: level.answer for level in task.severity.levels}
@@ -111,7 +111,7 @@ def _cut(task: Task, question: str, render: Render) -> tuple[str, str]:
 
 
 def _request(task: Task, message: str, question: str) -> str:
-    # Not str.format: a task's words may hold other braces.
+    # str.format is not used, because a task's words may contain other braces.
     return task.message.replace("{message}", message) + "\n" + question
 
 
@@ -122,8 +122,8 @@ def _answer(task: Task, example: LabelledExample) -> str:
 def _stage_tokens(
     task: Task, stage: Stage, answers: dict[str, str], suffix: str, encode: Encode
 ) -> tuple[LabelToken, ...]:
-    # A suffix that ends a line, or none, is followed by "Yes"; one that ends in a word by " Yes". All
-    # answers of a stage are read the same way, or their logits could not be compared.
+    # After a suffix that ends a line, or an empty one, the answer is "Yes"; after one that ends in a word it
+    # is " Yes". All answers of a stage must be read the same way, or their logits could not be compared.
     gaps = (" ", "") if suffix[-1:].strip() else ("",)
     before = encode(suffix)
     for gap in gaps:

@@ -1,10 +1,10 @@
-"""An encoder-decoder (T5) as one ONNX graph: the label logits of the first word it would answer.
+"""Exports an encoder-decoder (T5) as one ONNX graph: the label logits of the first word of its answer.
 
 Inputs   input_ids [B, L] int64, right-padded: prefix, message and suffix; lengths [B] int64
 Outputs  label_logits [B, labels]
 
-Its encoder reads in both directions, so that a token's keys depend on what follows: no prefix can be bound,
-and no layer read without the suffix. For evaluation baselines. Everything is float32.
+The encoder reads in both directions, so a token's keys depend on what follows. Hence no prefix can be bound,
+and no layer can be read without the suffix. This is for evaluation baselines. Everything is float32.
 """
 
 from collections.abc import Iterator
@@ -20,22 +20,22 @@ from export.exporting.parity import Answer, Sample
 
 
 class FirstAnswerGraph(torch.nn.Module):
-    """What is exported: the encoder, and one step of the decoder without its vocabulary."""
+    """The module that is exported: the encoder, and one decoder step without the vocabulary."""
 
-    model: Any  # a PreTrainedModel, whose own annotations are few
+    model: Any  # a PreTrainedModel, whose own annotations are incomplete
 
     def __init__(self, model: PreTrainedModel, label_ids: list[int]) -> None:
         super().__init__()
         self.model = model
         config: Any = model.config
         self._start = int(config.decoder_start_token_id)
-        # transformers scales what it multiplies with an embedding table that also reads.
+        # transformers scales the last hidden state where input and output share one embedding table.
         self._scale = config.d_model**-0.5 if config.tie_word_embeddings else None
         head = self.model.get_output_embeddings()
         self.label_weight = torch.nn.Parameter(head.weight[label_ids].detach().clone(), requires_grad=False)
 
     def forward(self, input_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """One pass of the encoder and one step of the decoder."""
+        """Run one pass of the encoder and one step of the decoder."""
         batch, length = input_ids.shape
         mask = (torch.arange(length)[None, :] < lengths[:, None]).to(torch.int64)
         read = self.model.get_encoder()(input_ids=input_ids, attention_mask=mask)
@@ -51,7 +51,7 @@ class FirstAnswerGraph(torch.nn.Module):
 
 
 def trace(model: PreTrainedModel, label_ids: list[int]) -> onnx.ModelProto:
-    """Trace the model with small dummy inputs; returns the graph with its weights inside."""
+    """Trace the model with small dummy inputs; return the graph with its weights inside."""
     graph = FirstAnswerGraph(model, label_ids)
     return trace_module(graph, [], [], ["label_logits"], {"label_logits": {0: "batch"}})
 
@@ -59,7 +59,7 @@ def trace(model: PreTrainedModel, label_ids: list[int]) -> onnx.ModelProto:
 def original_answers(
     model: PreTrainedModel, prefix: list[int], samples: list[Sample], label_ids: list[int]
 ) -> Iterator[Answer]:
-    """Run the untouched model on prefix + message + suffix; one answer per sample, without pooled vectors."""
+    """Run the unchanged model on prefix + message + suffix; return one answer per sample, without vectors."""
     whole: Any = model
     start = torch.tensor([[model.config.decoder_start_token_id]])
     for sample in samples:

@@ -1,4 +1,4 @@
-"""The sizes of a model that its graph and its bundle need, whatever its family calls them."""
+"""The sizes of a model that its graph and its bundle need, under one name for all families."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,7 +10,7 @@ from export.exporting.families import Family, context_of
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of a decoder, or of an encoder; `context` is the number of positions the graph can read."""
+    """Sizes of a decoder or an encoder; `context` is the number of positions that the graph can read."""
 
     layers: int
     hidden_size: int
@@ -23,8 +23,8 @@ class Shapes:
     def of(cls, config: Any, family: Family) -> Self:
         """Read a transformers config.
 
-        Not through optimum's table of families, which lacks some of ours: its generic names fall back
-        on transformers' own map of each family's.
+        Optimum's table of families is not used, because it lacks some of ours. Its generic names fall back on
+        transformers' own map for each family.
         """
         names = NormalizedTextConfigWithGQA(config)
         heads = names.num_attention_heads
@@ -33,7 +33,7 @@ class Shapes:
             hidden_size=names.hidden_size,
             heads=heads,
             kv_heads=getattr(names, "num_key_value_heads", None) or heads,
-            # optimum assumes hidden_size / heads, which is wrong for families that state it apart.
+            # optimum assumes hidden_size / heads, which is wrong for families that state it separately.
             head_dim=getattr(config, "head_dim", None) or names.hidden_size // heads,
             context=context_of(config, family),
         )

@@ -1,8 +1,8 @@
-"""Rows of a file: one reader for messages and for labelled examples, in JSONL, CSV, TSV and Parquet.
+"""Reads rows of a file: messages or labelled examples, in JSONL, CSV, TSV and Parquet.
 
-What a row says is read exactly or refused, with its row, its field and what to do. Nothing is guessed where
-the guess could lose words: a cell too many, a quote that never closes, a column named twice are refused.
-No error quotes a cell: it may be somebody's message.
+A value is read exactly, or the file is refused with the row, the field and a remedy. Nothing is guessed where
+a wrong guess could lose words: an extra cell, a quote that never closes and a repeated column name are
+refused. No error quotes a cell, because it may be somebody's message.
 """
 
 from export.rows.field import typed_rows

@@ -1,8 +1,9 @@
-"""CSV and TSV: Python's own reader in its strict mode, and refusals of what it lets pass.
+"""Reads CSV and TSV with Python's own reader in its strict mode, and refuses errors that it does not see.
 
 Of the readers tried, it alone refuses a quote that never closes, text after a closing quote and a bare line
-end inside a cell (pyarrow read the first as one long cell, polars left out what followed the second). What it
-does not see is refused here: cells too many or too few, mixed line ends, a quoted part that a separator cuts.
+end inside a cell (pyarrow read the first as one long cell, polars left out what followed the second). This
+module refuses what that reader lets pass: too many or too few cells, mixed line ends, and a quoted part that
+a separator cuts.
 """
 
 import csv
@@ -26,9 +27,9 @@ FAULTS = {
 def delimited_rows(
     path: Path, fields: tuple[str, ...], others: dict[str, None], separator: Separator | None
 ) -> Iterator[Row]:
-    """Yield each row under the header; empty ones count and are skipped. `others` collects unknown columns.
+    """Yield each row under the header. Empty rows count but are skipped. `others` collects unknown columns.
 
-    Raises TaskError: the header's separator is in doubt, a row has not as many cells as there are columns, …
+    Raises TaskError: the separator is in doubt, a row has another number of cells than the header, …
     """
     first, end, declared = _first_line(path)
     mark = SEPARATORS[separator] if separator else declared or _sniffed(path, first, fields)
@@ -44,16 +45,16 @@ def delimited_rows(
             if len(cells) != len(names):
                 raise refuse(path, _wrong_count(len(cells), len(names)), place)
             if len(cells) > 1 and not any(cells):
-                continue  # spreadsheets end with such rows
+                continue  # spreadsheets often end with such rows
             for column in unnamed:
                 if cells[column]:
-                    what = f"column {column + 1} has no name, but something in it"
+                    what = f"column {column + 1} has no name but is not empty"
                     raise refuse(path, f"{what}: name the column, or put the text in quotes", place)
             yield Row(place, number, {field: cells[column] for field, column in columns.items()})
 
 
 def _first_line(path: Path) -> tuple[str, str, str | None]:
-    """Return the header's line, the file's line end, and the separator that a line before it declares."""
+    """Return the header's line, the file's line end, and the separator that a line above it declares."""
     with lines(path, "") as found:
         header = next(found, "")
         if not header:
@@ -68,7 +69,7 @@ def _first_line(path: Path) -> tuple[str, str, str | None]:
 
 
 def _sniffed(path: Path, header: str, fields: tuple[str, ...]) -> str:
-    """Return the one separator under which the header names fields of ours; the rows have no say."""
+    """Return the one separator under which the header has known field names. The rows are not considered."""
     naming = []
     for mark in SEPARATORS.values():
         try:
@@ -88,7 +89,7 @@ def _sniffed(path: Path, header: str, fields: tuple[str, ...]) -> str:
 def _records(
     path: Path, found: Iterator[str], mark: str, end: str, offset: int
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield the cells of each record that is not blank, with its place; the header is the first."""
+    """Yield the cells of each record that is not blank, with its place. The first record is the header."""
     csv.field_size_limit(MAX_CELL)
     taken: list[str] = []
 
@@ -122,7 +123,7 @@ def _records(
 
 
 def _cut(cell: str, cells: list[str], raw: str) -> bool:
-    """Whether an unquoted cell has an odd number of quotes: a separator may have cut what they hold."""
+    """Whether an unquoted cell has an odd number of quotes: a separator may have cut a quoted part in two."""
     if cell.count('"') % 2 == 0:
         return False
     quoted = '"' + cell.replace('"', '""') + '"'
@@ -133,7 +134,7 @@ def _wrong_count(cells: int, columns: int) -> str:
     if cells > columns:
         return (
             f"{cells} cells under {columns} column{'s' * (columns > 1)}: put a text that holds the separator "
-            "in quotes, or say another with --separator"
+            "in quotes, or give another separator with --separator"
         )
     found = f"{cells} cell{'s' * (cells > 1)} under {columns} columns"
     return f"{found}: give every column its cell, if an empty one"

@@ -1,4 +1,4 @@
-"""Values as the fields of an event or an example; a wrong one is named, never quoted."""
+"""Converts values to the fields of an event or an example. An error never quotes a wrong value."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,9 +26,9 @@ def typed_rows(
     stem: str | None = None,
     check: Callable[[T], str | None] = lambda _: None,
 ) -> Iterator[T]:
-    """Yield each row as `kind`. Where `stem` is given, a row without an id gets one: stem and number.
+    """Yield each row as `kind`. If `stem` is given, a row without an id gets `stem` and its number.
 
-    `check` says what else is wrong with one.
+    `check` returns what else is wrong with a converted row, or None.
 
     Raises TaskError naming row, field and remedy.
     """
@@ -52,7 +52,7 @@ def typed_rows(
 
 
 class _WrongFieldError(ValueError):
-    """A field is wrong; the place is added by who knows it."""
+    """A field is wrong. The caller adds the row to the message."""
 
 
 def _complete(values: dict[str, Any], given: Mapping[str, Any], wanted: set[str]) -> None:
@@ -64,7 +64,7 @@ def _complete(values: dict[str, Any], given: Mapping[str, Any], wanted: set[str]
 
 
 def _value(name: str, given: Any) -> Any:
-    """Return a cell's value as its field holds it: a number as an id becomes text, yes becomes true."""
+    """Convert a cell to its field's type: a number given as an id becomes text, "yes" becomes true."""
     if name == "at_risk":
         truth = given if isinstance(given, bool) else TRUTH.get(str(given).strip().casefold())
         if truth is None:
@@ -76,7 +76,7 @@ def _value(name: str, given: Any) -> Any:
     if is_id and isinstance(given, int) and not isinstance(given, bool):
         return str(given)
     if is_id and isinstance(given, float):
-        # 1e20 or 12345678901234567.0 may have lost digits on the way here.
+        # 1e20 or 12345678901234567.0 may have lost digits before it got here.
         raise _WrongFieldError(
             f"`{name}` is a number with a fraction or an exponent: write it as text, in quotes"
         )
@@ -96,10 +96,11 @@ def _kind(given: Any) -> str:
 
 
 def _rule(error: str) -> str:
-    """Say which field breaks its rule: what is left to check are the lengths and the time."""
+    """Say which field breaks its rule. Only the lengths and the time are left to check."""
     found = re.search(r" - at `\$\.(\w+)`$", error)
-    if found is None:  # not said by msgspec of a field of ours, and what it might quote stays unsaid
-        return "does not fit: docs/events.md shows the fields"
+    # msgspec's message is not about one of our fields, and might quote a value.
+    if found is None:
+        return "does not fit: docs/how-to/send-a-file.md shows the fields"
     if found[1] == "sent_at":
-        return f"`sent_at` is no time with its offset: {REMEDIES['sent_at']}"
+        return f"`sent_at` is not a time with an offset: {REMEDIES['sent_at']}"
     return f"`{found[1]}` is longer than 256 characters: shorten it"

@@ -1,4 +1,4 @@
-"""Which reader a file's name asks for, and what a person is told besides the rows."""
+"""Chooses the reader by a file's name, and tells people what they should know besides the rows."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ Tell = Callable[[str], None]
 JSONL = {".jsonl", ".ndjson", ".json"}
 DELIMITED = {".csv", ".tsv", ".tab"}
 PARQUET = {".parquet", ".pq"}
-# By their first bytes, whatever the name says.
+# These formats are recognised by their first bytes, whatever the file's name.
 PACKED = {
     b"\x1f\x8b": "is compressed: unpack it first (gunzip)",
     b"\x28\xb5\x2f\xfd": "is compressed: unpack it first (unzstd)",
@@ -32,10 +32,11 @@ def read_rows(
     *,
     closed: bool = False,
 ) -> Iterator[Row]:
-    """Yield the rows of a JSONL, CSV, TSV or Parquet file: `text` and the other `fields`, a row at a time.
+    """Yield the rows of a JSONL, CSV, TSV or Parquet file: `text` and the other `fields`, one row at a time.
 
-    Names are compared without case. `tell` is given one line about what was left out, and one about ids that
-    stand twice; where `closed`, a name that is no field is an error.
+    Names are compared without case. `tell` gets one line about columns that were left out, and one about
+    repeated ids. With `closed`, a name that is not a field is an error.
+
     Raises TaskError naming row, column and remedy, and SettingsError where Parquet's extra is missing.
     """
     _check(path)
@@ -50,7 +51,7 @@ def read_rows(
                 path, f"{_named(others)}: not a field ({known}); rename it or leave it out", row.place
             )
         if (given := row.values.get("id")) not in (None, ""):
-            # The hash alone: a million ids of any length fit.
+            # Only the hash is kept, so that a million ids of any length fit into memory.
             earlier = seen.setdefault(hash(str(given)), row.place)
             if earlier != row.place:
                 repetitions += 1
@@ -59,7 +60,7 @@ def read_rows(
     if others:
         tell(f"{path}: left out: {_named(others)}")
     if repetitions:
-        tell(f"{path}: {repetitions} ids stand there before, first in {repeated}: each row counts by itself")
+        tell(f"{path}: {repetitions} ids are repeated, first in {repeated}: each row counts separately")
 
 
 def _rows(
@@ -74,11 +75,11 @@ def _rows(
         return parquet_rows(path, fields, others)
     if suffix in JSONL:
         return jsonl_rows(path, fields, others)
-    raise refuse(path, "its name says no format: name it .jsonl, .csv, .tsv or .parquet")
+    raise refuse(path, "its name does not tell its format: name it .jsonl, .csv, .tsv or .parquet")
 
 
 def _check(path: Path) -> None:
-    """Refuse what cannot be read twice, and what is another format than its name says."""
+    """Refuse a file that cannot be read twice, or that has another format than its name says."""
     try:
         if not path.is_file():
             path.stat()
@@ -96,7 +97,7 @@ def _check(path: Path) -> None:
 
 
 def _named(others: dict[str, None]) -> str:
-    """Name columns. Long or unprintable names may be somebody's words, and are counted only."""
+    """Name columns. Long or unprintable names may be somebody's words, so they are only counted."""
     short = [name.strip() for name in others if len(name) <= SHOWN_CHARACTERS and name.isprintable()]
     shown = [f"`{name}`" for name in short[:SHOWN_NAMES]]
     if more := len(others) - len(shown):

@@ -12,7 +12,7 @@ from export.rows.text import lines
 
 
 def jsonl_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> Iterator[Row]:
-    """Yield each row; blank lines count and are skipped. `others` collects the names that are no field."""
+    """Yield each row. Blank lines count but are skipped. `others` collects the names that are not fields."""
     with lines(path, "\n") as found:
         for number, line in enumerate(found, start=1):
             if not line.strip():
@@ -24,16 +24,16 @@ def jsonl_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> 
                 if field not in fields:
                     others[name] = None
                 elif field in values:
-                    raise refuse(path, f"`{field}` stands twice: keep one, or rename the other", place)
+                    raise refuse(path, f"`{field}` is given twice: keep one, or rename the other", place)
                 else:
                     values[field] = value
             yield Row(place, number, values)
 
 
 def _pairs(path: Path, line: str, place: str) -> list[tuple[str, Any]]:
-    """Return the object's names and values in order: a name given twice is there twice."""
+    """Return the object's names and values in order. A repeated name is in the list twice."""
     try:
-        # msgspec is the strict one (no NaN, no half an emoji); json tells of a name that stands twice.
+        # msgspec is strict (no NaN, no lone surrogate), but only json shows a name that is given twice.
         if not isinstance(msgspec.json.decode(line), dict):
             raise refuse(path, "is not a JSON object: write one object per line", place)
         pairs: list[tuple[str, Any]] = json.loads(line, object_pairs_hook=list)

@@ -1,4 +1,4 @@
-"""Parquet, read in a process of its own: a hostile file costs that process, a bounded time and memory."""
+"""Reads Parquet in a separate process with bounded time and memory, which a hostile file cannot leave."""
 
 import importlib.util
 import os
@@ -21,10 +21,10 @@ MEMORY = "its row groups take more than 1 GB to read: write smaller ones, or wri
 
 
 def parquet_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> Iterator[Row]:
-    """Yield each row. `others` collects the columns that are no field.
+    """Yield each row. `others` collects the columns that are not fields.
 
-    Raises SettingsError: pyarrow is not installed. TaskError: not Parquet, damaged, a column of a type that
-    is no text, more memory than 1 GB or no answer within 10 s.
+    Raises SettingsError: pyarrow is not installed. TaskError: the file is not Parquet or is damaged, a column
+    has a type that is not text, or reading takes more than 1 GB or gives no answer within 10 s.
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise SettingsError("reading Parquet needs pyarrow: pip install 'mimamori[parquet]'")
@@ -61,7 +61,7 @@ def _answers(
 
 
 def _answer(path: Path, pipe: IO[bytes]) -> Any:
-    """Return what the child answers next. Raises TaskError: it refused the file, died of it, or is silent."""
+    """Return the child's next answer. Raises TaskError: it refused the file, died of it, or is silent."""
     deadline = time.monotonic() + PATIENCE_S
     size = int.from_bytes(_read(path, pipe, 4, deadline))
     answer = msgspec.msgpack.decode(_read(path, pipe, size, deadline))

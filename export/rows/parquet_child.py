@@ -1,7 +1,7 @@
-"""The process that reads a Parquet file: names first, then the columns asked for, in batches.
+"""The process that reads a Parquet file: first the names, then the wanted columns, in batches.
 
-It is run as a file and imports nothing of Mimamori, so that it starts as quickly as pyarrow does.
-Frames on standard output: four bytes of length, then msgpack, `{"answer": …}` or `{"refused": why}`.
+It is run as a file and imports nothing of Mimamori, so that it starts as quickly as pyarrow does. It writes
+frames to standard output: four bytes of length, then msgpack, `{"answer": …}` or `{"refused": why}`.
 """
 
 import os
@@ -18,7 +18,7 @@ CROWD = 10_000_000
 
 
 def main(path: str) -> None:
-    """Answer with the columns' names, read which are wanted, answer with their values."""
+    """Answer with the columns' names, read which of them are wanted, and answer with their values."""
     _bound()
     import pyarrow as pa  # noqa: PLC0415 - within the bounds
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -47,15 +47,15 @@ def main(path: str) -> None:
     except UnicodeDecodeError:
         _refuse("holds text that is not UTF-8: write it again")
     except (pa.ArrowException, OSError, ValueError, OverflowError):
-        _refuse("is damaged, or no Parquet: write it again")
+        _refuse("is damaged, or is not Parquet: write it again")
 
 
 def _bound() -> None:
     import resource  # noqa: PLC0415 - not on Windows, where nothing bounds it
 
     resource.setrlimit(resource.RLIMIT_DATA, (GIGABYTE, GIGABYTE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold texts
-    # The others reserve memory ahead, and keep threads.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would contain texts
+    # Arrow's other memory pools reserve memory in advance and keep threads.
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -70,7 +70,7 @@ def _unfit(pa: Any, kind: Any) -> str | None:
     fits = (types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_floating)
     if any(fit(kind) for fit in (*fits, types.is_boolean, types.is_null, types.is_timestamp)):
         return None
-    return "is of a type that is no text (a list, a structure, bytes, …): write it as text"
+    return "has a type that is not text (a list, a structure, bytes, …): write it as text"
 
 
 def _values(pa: Any, column: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A row, and the columns that a file's names stand for."""
+"""A row of a file, and how column names are matched to fields."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ MAX_CELL = 1 << 24
 
 
 class Row(NamedTuple):
-    """One row: where it stands, the number its id is made from, and its values by field."""
+    """One row: its place in the file, the number that its id is made from, and its values by field."""
 
     place: str
     number: int
@@ -21,19 +21,19 @@ class Row(NamedTuple):
 
 
 def refuse(path: Path, what: str, place: str = "") -> TaskError:
-    """Return the error of a file, at a place in it."""
+    """Return the error for a file, at a place in it."""
     return TaskError(f"{path}, {place}: {what}" if place else f"{path}: {what}")
 
 
 def plain(name: str) -> str:
-    """Return a column's name as it is compared: `Text ` is `text`."""
+    """Return a column's name in the form that is compared: `Text ` becomes `text`."""
     return name.strip().strip("\ufeff").casefold()
 
 
 def known_columns(path: Path, names: Iterable[str], fields: tuple[str, ...]) -> dict[str, int]:
     """Map each field to the number of its column, counted from 0.
 
-    Raises TaskError: no column is `text`, or two columns are one field.
+    Raises TaskError: no column is named `text`, or two columns have the name of one field.
     """
     found: dict[str, int] = {}
     for number, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""A text file's lines: UTF-8, or whatever its byte order mark says."""
+"""Reads a text file's lines, in UTF-8 or in the encoding that its byte order mark names."""
 
 import codecs
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import BinaryIO
 from engine.errors import TaskError
 from export.rows.row import MAX_CELL, refuse
 
-# The longer marks first: UTF-32's begins with UTF-16's.
+# The longer marks come first, because UTF-32's begins with UTF-16's.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -22,9 +22,9 @@ MAX_LINE = 2 * MAX_CELL
 
 @contextmanager
 def lines(path: Path, newline: str) -> Iterator[Iterator[str]]:
-    """Open `path` and give its lines, each with its end; `newline` as `open` takes it ("" is any kind).
+    """Open `path` and yield its lines with their ends; `newline` is that of `open` ("" is any kind).
 
-    Raises TaskError: it cannot be read, is in another encoding, or a line is longer than any message.
+    Raises TaskError: it cannot be read, has another encoding, or has a line that is longer than any message.
     """
     try:
         with path.open("rb") as binary:
@@ -40,7 +40,7 @@ def lines(path: Path, newline: str) -> Iterator[Iterator[str]]:
 def _lines(path: Path, found: Iterator[str]) -> Iterator[str]:
     for number, line in enumerate(found, start=1):
         if len(line) >= MAX_LINE:
-            raise refuse(path, f"is longer than {MAX_LINE:,} characters: no message is", f"line {number}")
+            raise refuse(path, f"is longer than {MAX_LINE:,} characters, as no message is", f"line {number}")
         yield line
 
 
@@ -57,7 +57,7 @@ def _encoding(path: Path, file: BinaryIO) -> str:
 def _wrong_encoding(path: Path, encoding: str) -> TaskError:
     if encoding not in {"utf-8", "utf-8-sig"}:
         mark = encoding.upper()
-        return refuse(path, f"is not the {mark} that its byte order mark says: save it as UTF-8")
+        return refuse(path, f"is not in {mark}, which its byte order mark names: save it as UTF-8")
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), start=1):
             try:

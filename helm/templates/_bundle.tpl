@@ -1,4 +1,4 @@
-{{/* Where /bundle/current comes from: built by an init container, on a claim, or packed as an image. */}}
+{{/* The source of /bundle/current: built by an init container, from a claim, or from an image. */}}
 
 {{- define "mimamori.bundleVolume" -}}
 - name: bundle
@@ -39,7 +39,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Runs again when the node restarts, on the same emptyDir: a bundle that is there is only verified. */}}
+{{/* This runs again when the node restarts, on the same emptyDir; an existing bundle is then only verified. */}}
 {{- define "mimamori.bundleInit" -}}
 - name: bundle
   image: {{ .image }}

@@ -1,4 +1,4 @@
-{{/* How pods reach Kafka: one description in values, three dialects (librdkafka, the review desk, KEDA). */}}
+{{/* How pods reach Kafka. The values describe it once; librdkafka, the review desk and KEDA need it in three forms. */}}
 
 {{- define "mimamori.sasl" -}}{{- if hasPrefix "SASL_" .Values.kafka.security.protocol }}true{{ end -}}{{- end -}}
 {{- define "mimamori.tls" -}}{{- if hasSuffix "SSL" .Values.kafka.security.protocol }}true{{ end -}}{{- end -}}
@@ -49,7 +49,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Credentials of the review desk, which has a setting for each. */}}
+{{/* Credentials of the review desk, each as a setting of its own. */}}
 {{- define "mimamori.reviewKafkaEnv" -}}
 {{- $security := .Values.kafka.security -}}
 {{- if include "mimamori.sasl" . }}

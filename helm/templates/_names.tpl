@@ -1,4 +1,4 @@
-{{/* Names and labels. Selectors hold only what never changes: a Deployment's selector cannot be upgraded. */}}
+{{/* Names and labels. Selectors hold only labels that never change, since a Deployment's selector is immutable. */}}
 
 {{- define "mimamori.name" -}}
 {{- if contains .Chart.Name .Release.Name -}}
@@ -22,7 +22,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* The image of one kind, cpu or gpu: a digest where there is one, else the tag. */}}
+{{/* The image of one kind, cpu or gpu, by its digest where one is given, else by its tag. */}}
 {{- define "mimamori.image" -}}
 {{- $image := .root.Values.image -}}
 {{- with get $image.digests .kind -}}

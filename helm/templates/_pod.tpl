@@ -1,4 +1,4 @@
-{{/* What every pod shares. */}}
+{{/* The parts that every pod has. */}}
 
 {{- define "mimamori.podBase" -}}
 serviceAccountName: {{ .Values.serviceAccountName }}

@@ -1,7 +1,7 @@
-"""`mimamori …`: every command, thin. The work is done in the modules a command names.
+"""The command line `mimamori …`. Each command is thin: the modules that it imports do the work.
 
-An error Mimamori raises on purpose is one clear line on standard error and a non-zero exit; anything else
-is a fault of ours: its kind and the lines it came through are shown, its message is not, since that could
+An error that Mimamori raises on purpose is printed as one line on standard error, and the exit code is not 0.
+Any other exception is a fault of ours: its type and traceback are printed, but not its message, which could
 quote someone's text.
 """
 
@@ -23,18 +23,18 @@ app = typer.Typer(
     name="mimamori",
     help="Screens a stream of text messages with small language models; people decide severity.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # locals hold message text
-    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # local variables hold message text
+    rich_markup_mode="markdown",  # joins the lines of a paragraph
 )
 for _area in (demo, run, doctor, replay, size, topics, sandbox, soak, model, adapt, review):
-    # The production image has the commands without the tools that start servers and kill workers.
+    # The production image leaves out the tools that start servers and kill workers, and so these commands.
     if _area not in {demo, sandbox, soak} or find_spec("mimamori.sandbox"):
         _area.register(app)
 
 
 def main() -> NoReturn:
     """The console script."""
-    configure_logs("console", logging.WARNING)  # to standard error; `run` and `review` set up their own
+    configure_logs("console", logging.WARNING)  # on standard error; `run` and `review` configure their own
     try:
         app()
     except MimamoriError as error:
@@ -42,7 +42,7 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except (SystemExit, KeyboardInterrupt):
         raise
-    except BaseException as error:  # noqa: BLE001 - not one of ours: whatever prints it must leave out its message
+    except BaseException as error:  # noqa: BLE001 - anything unexpected is printed here, without its message
         sys.stderr.write("".join(traceback.format_tb(error.__traceback__)))
         _say(f"{type(error).__name__}, which should not happen: please report it with the lines above")
         sys.exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 import typer
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from engine.bundle import Bundle, read_manifest
 from engine.errors import SettingsError
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.examples import read_examples
 from mimamori.cli.curve import draw, require_plot, show_distilled
 from mimamori.cli.progress import bars
@@ -32,9 +33,9 @@ Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_defaul
 Examples = Annotated[
     Path, typer.Option(help="JSONL, CSV, TSV or Parquet: text, at_risk, and severity where one applies.")
 ]
-Device = Annotated[Literal["auto", "cpu", "openvino", "cuda"], typer.Option(help="Where to run.")]
+Device = Annotated[DeviceChoice, typer.Option(help="Where to run.")]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16", "int8"],
+    PrecisionChoice,
     typer.Option(
         help="In which precision; auto: the one that the thresholds were fitted on, if there is any."
     ),

@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -13,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -67,7 +65,8 @@ def demo(
         console.print(f"Apache Kafka on {sandbox.bootstrap}, Redis on {sandbox.redis_url}")
         with stage.worker_process(sandbox, prefix, bundle, log) as metrics:
             console.print(
-                f"worker reads with {_engine(log)}; {manifest.source.name}, task {manifest.task.name}\n"
+                f"worker reads with {stage.what_runs(metrics)}; {manifest.source.name}, "
+                f"task {manifest.task.name}\n"
             )
             outcomes = [names[kind] for kind in (Label, ReviewCase, DeadLetter)]
             with Reader({"bootstrap.servers": sandbox.bootstrap}, outcomes, from_beginning=False) as reader:
@@ -182,30 +181,18 @@ def _ms(seconds: list[float], percent: int) -> str:
     return f"{statistics.quantiles(seconds, n=100, method='inclusive')[percent - 1] * 1000:.0f} ms"
 
 
-def _engine(log: Path) -> str:
-    """What the worker says it runs on: the first place to look when it is slow."""
-    for line in log.read_bytes().splitlines():
-        if b"engine_ready" in line:
-            return str(msgspec.json.decode(line)["engine"])
-    return "an engine its log does not name"
-
-
 def _keep(console: Console, bootstrap: str, prefix: str, log: Path, metrics: str) -> None:
     """Run the review desk beside the worker until Ctrl-C."""
+    from mimamori import process
+
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_REVIEW_")}
+    log.unlink(missing_ok=True)
     # A table of its own each time: it belongs to a Kafka that ends with the demo.
-    with tempfile.TemporaryDirectory() as folder, log.open("wb") as output:
-        settings = {
-            "MIMAMORI_REVIEW_BOOTSTRAP": bootstrap,
-            "MIMAMORI_REVIEW_TOPIC_PREFIX": prefix,
-            "MIMAMORI_REVIEW_FOLDER": folder,
-        }
-        desk = subprocess.Popen(
-            [sys.executable, "-m", "mimamori", "review"], env=outside | settings, stdout=output, stderr=output
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"bootstrap": bootstrap, "topic_prefix": prefix, "folder": folder}
+        desk = process.start(process.DESK, settings, log)
         console.print(
             f"\nreview desk  http://127.0.0.1:6066/\nmetrics      {metrics}\nbroker       {bootstrap}"
         )
@@ -214,8 +201,7 @@ def _keep(console: Console, bootstrap: str, prefix: str, log: Path, metrics: str
             pass
         if desk.poll() is not None:
             console.print(f"[bold red]the review desk ended by itself, its log says why: {log}[/]")
-        desk.terminate()
-        desk.wait(30)
+        process.end(desk, 30)
 
 
 def _next(console: Console, bundle: Path, fingerprint: str, log: Path) -> None:
@@ -226,6 +212,6 @@ Where to look next
   the worker's log  {log}
   the review desk   mimamori demo --keep
   your own cluster  mimamori topics apply, mimamori run, mimamori replay FILE; check with mimamori doctor
-  your own task     docs/tasks.md""",
+  your own task     docs/how-to/write-a-task.md""",
         markup=False,
     )

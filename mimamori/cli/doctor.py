@@ -1,4 +1,4 @@
-"""`mimamori doctor`: check settings, bundle, device, broker and Redis, and say what to do."""
+"""`mimamori doctor`: checks settings, bundle, device, broker and Redis, and says what to do."""
 
 from typing import Annotated
 
@@ -19,14 +19,18 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     settings: Annotated[
-        bool, typer.Option("--settings", help="List every setting, its value and meaning.")
+        bool, typer.Option("--settings", help="List every setting with its value and meaning.")
     ] = False,
 ) -> None:
-    """Check everything a worker needs, and say what to do about each fault. Exit 1 where one is found."""
+    """Check everything a worker needs, and say what to do about each fault. Exits with 1 if there is one.
+
+    It checks the settings as `mimamori run` would read them: environment variables MIMAMORI_… and the YAML
+    file that MIMAMORI_SETTINGS names.
+    """
     from mimamori.doctor import examine
     from worker.telemetry.logs import configure_logs
 
-    configure_logs("console", level=40)  # findings say what went wrong; the log would only say it twice
+    configure_logs("console", level=40)  # the findings say what is wrong; the log would repeat it
     loaded = load_settings()
     console = Console(soft_wrap=True, highlight=False)
     if settings:
@@ -47,7 +51,7 @@ def _table(settings: Settings) -> Table:
     table = Table("setting", "value", "meaning")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        # Client settings by name only: among them may be sasl.password. A SecretStr hides itself.
+        # Client settings are shown by name only, since one may be sasl.password. A SecretStr masks itself.
         shown = ", ".join(f"{key}=…" for key in value) if name == "kafka" else str(value)
         shown = ", ".join(sorted(value)) if name == "allow_insecure" else shown
         table.add_row(PREFIX + name.upper(), escape(shown), escape(field.description or ""))

@@ -15,6 +15,7 @@ from engine.bundle import TOKENIZER, Bundle, Manifest, read_manifest
 from engine.bundle.signature import Trust, read_signature
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.task import load_task
+from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.errors import ExportError
 from export.examples import read_examples, shipped_examples
 from mimamori.cli.progress import bars
@@ -53,11 +54,11 @@ def export_command(
         typer.Option(help="How the graph computes attention; auto measures which is fastest."),
     ] = "auto",
     device: Annotated[
-        Literal["auto", "cpu", "openvino", "cuda"],
+        DeviceChoice,
         typer.Option(help="Where it will run: it is measured and must prove itself there too."),
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16", "int8"],
+        PrecisionChoice,
         typer.Option(help="In which precision it will run there."),
     ] = "auto",
     separator: SeparatorOption = None,
@@ -125,7 +126,10 @@ def build_command(
 def halve_command(
     bundle: Folder, out: Annotated[Path, typer.Option(help="The new bundle's folder.")]
 ) -> None:
-    """Make an fp16 bundle of an fp32 one, full or adapted, for `device: cuda`; refuse it where it differs."""
+    """Make an fp16 bundle of a full fp32 one, for `device: cuda`; refuse it where it differs.
+
+    Adapt it afterwards, on the GPU: thresholds hold only in the precision that they were fitted in.
+    """
     try:
         from export.exporting.half import halve
     except ModuleNotFoundError as error:

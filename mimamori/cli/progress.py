@@ -1,4 +1,4 @@
-"""Progress bars on standard error: one per stage of a long piece of work."""
+"""Shows progress bars on standard error, one for each stage of a long piece of work."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 @contextmanager
 def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield `report(stage, done, total)`; a stage with a total of 0 only shows that it is alive."""
+    """Yield `report(stage, done, total)`. A stage with a total of 0 shows only that it is running."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         stages: dict[str, TaskID] = {}

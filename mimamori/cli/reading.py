@@ -1,4 +1,4 @@
-"""What the commands that read rows share: the option for a separator, and notices on standard error."""
+"""Shared by the commands that read rows: the option for a separator, and notices on standard error."""
 
 from typing import Annotated, Literal
 
@@ -8,11 +8,11 @@ from rich.console import Console
 SeparatorOption = Annotated[
     Literal["comma", "semicolon", "tab", "pipe"] | None,
     typer.Option(
-        help="What stands between the cells of a CSV or TSV file. Default: as its first line shows."
+        help="What separates the cells of a CSV or TSV file. Default: detected from its first line."
     ),
 ]
 
 
 def notice(what: str) -> None:
-    """Say on standard error what a person should know and may be meant."""
+    """Print on standard error what may be intended, but a person should know."""
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {what}")

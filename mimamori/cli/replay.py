@@ -1,4 +1,4 @@
-"""`mimamori replay`: send a file's messages to the messages topic."""
+"""`mimamori replay`: sends a file's messages to the messages topic."""
 
 import time
 from itertools import islice
@@ -23,20 +23,20 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     file: Annotated[
-        Path, typer.Argument(help="JSONL, CSV, TSV or Parquet with a `text` and perhaps an `id` per row.")
+        Path, typer.Argument(help="A JSONL, CSV, TSV or Parquet file: a `text` and perhaps an `id` per row.")
     ],
     bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers [MIMAMORI_BOOTSTRAP].")] = None,
-    topic: Annotated[str | None, typer.Option(help="Default: the messages topic.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Topic to send to; default: the messages topic.")] = None,
     rate: Annotated[
-        float, typer.Option(min=0, help="Messages a second; 0 is as fast as Kafka takes them.")
+        float, typer.Option(min=0, help="Messages a second; 0 sends as fast as Kafka takes them.")
     ] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Send at most this many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send at most this many messages.")] = None,
     separator: SeparatorOption = None,
 ) -> None:
     """Send a file's messages to Kafka, as a platform would.
 
-    The whole file is checked first: either every row is a message, or nothing is sent. A CSV file names its
-    columns in the first line, and a text that holds the separator stands in quotes:
+    The whole file is checked first: if a row is not a valid message, nothing is sent. The first line of a CSV
+    file names its columns, and a text that contains the separator must be in quotes:
 
         id,text
 
@@ -46,8 +46,8 @@ def replay(
 
         {"id": "m-1", "text": "I was fine at first, then I wanted to end it all"}
 
-    task, conversation_id, author_id, language and sent_at may stand beside. Parquet needs the extra
-    `parquet`.
+    The further columns task, conversation_id, author_id, language and sent_at are optional. Parquet files
+    need the extra `parquet`.
     """
     from engine.errors import TaskError
     from mimamori.replay import message_key, read_messages
@@ -70,7 +70,7 @@ def replay(
     checked = file.stat()
     total = min(total, limit or total)
     target = topic or topic_names(settings.topic_prefix)[Message]
-    # A producer would wait 30 s for a broker or a topic that is not there, and then say less.
+    # Asked first, since a producer would wait 30 s for a missing broker or topic, and report it less clearly.
     (wanted, *_) = load_topics(settings.topic_prefix)
     (state,) = read_topics(settings.client_config, [msgspec.structs.replace(wanted, name=target)])
     if state.partitions is None:
@@ -82,7 +82,7 @@ def replay(
         Progress(*columns, console=Console(stderr=True)) as progress,
     ):
         bar = progress.add_task(f"{file.name} -> {target}", total=total)
-        # Read again rather than kept: a file of any length takes the memory of one row.
+        # The file is read again rather than kept, so that one of any length needs the memory of one row.
         for message in islice(read_messages(file, separator), total):
             if rate and (early := started + sent / rate - time.monotonic()) > 0:
                 time.sleep(early)

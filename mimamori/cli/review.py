@@ -1,4 +1,4 @@
-"""`mimamori review`: the review desk. Its settings are MIMAMORI_REVIEW_… variables; see docs/review.md."""
+"""`mimamori review`: starts the review desk. docs/reference/settings.md lists its settings."""
 
 import typer
 
@@ -12,7 +12,10 @@ def register(app: typer.Typer) -> None:
 
 
 def review() -> None:
-    """Serve the review desk: the queue of cases, as a page and a JSON API."""
+    """Serve the review desk: the queue of cases, as a web page and a JSON API.
+
+    Its settings are environment variables MIMAMORI_REVIEW_…; docs/reference/settings.md lists them.
+    """
     try:
         from review.errors import DeskError
         from review.run import run

@@ -1,4 +1,4 @@
-"""`mimamori run`: the worker, against a real cluster."""
+"""`mimamori run`: starts a worker."""
 
 import signal
 import sys
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engine.vocabulary import DeviceChoice
 from worker.settings import load_settings
 from worker.telemetry.logs import configure_logs
 
@@ -17,22 +18,22 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    bundle: Annotated[Path | None, typer.Option(help="Model bundle [MIMAMORI_BUNDLE].")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Folder of the model bundle [MIMAMORI_BUNDLE].")] = None,
     bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers [MIMAMORI_BOOTSTRAP].")] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group [MIMAMORI_GROUP].")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, openvino or cuda [MIMAMORI_DEVICE].")] = None,
+    device: Annotated[DeviceChoice | None, typer.Option(help="Where to run [MIMAMORI_DEVICE].")] = None,
 ) -> None:
-    """Screen messages from Kafka until SIGTERM; then finish what is in flight.
+    """Screen messages from Kafka until SIGTERM, then finish the batches in flight and exit.
 
     Every setting is an environment variable MIMAMORI_… or a line of the YAML file that MIMAMORI_SETTINGS
-    names; the options above override them. `mimamori doctor` lists all, and checks them.
+    names; the options of this command override both. `mimamori doctor --settings` checks and lists them all.
     """
     from worker.startup import settle_memory, start
 
     given = {"bundle": bundle, "bootstrap": bootstrap, "group": group, "device": device}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logs(settings.log_format)
-    # From the first moment: as a container's first process it would not hear a signal it has not asked for.
+    # Set before anything else: the first process of a container gets no signal that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     worker = start(settings)

@@ -1,4 +1,4 @@
-"""`mimamori sandbox`: a real Apache Kafka and Redis on this machine, until Ctrl-C."""
+"""`mimamori sandbox`: runs a real Apache Kafka and Redis on this machine, until Ctrl-C."""
 
 import secrets
 import signal
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-if TYPE_CHECKING:  # the production image has this command's file, and not the sandbox
+if TYPE_CHECKING:  # the production image has this file, but not the package `sandbox`
     from mimamori.sandbox import Sandbox
 
 LOOK_EVERY_S = 1.0
@@ -25,17 +25,22 @@ def sandbox(
     data: Annotated[
         Path | None, typer.Option(help="Keep data and logs in this folder; default: a temporary one.")
     ] = None,
-    kafka_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9092,
-    redis_port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 6379,
+    kafka_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of Kafka; 0 takes a free one.")
+    ] = 9092,
+    redis_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of Redis; 0 takes a free one.")
+    ] = 6379,
     redis: Annotated[bool, typer.Option(help="Run a Redis too.")] = True,
     topic_prefix: Annotated[
         str, typer.Option(envvar="MIMAMORI_TOPIC_PREFIX", help="Prefix of the topics' names.")
     ] = "mimamori.",
 ) -> None:
-    """Run Apache Kafka and Redis on this machine, with the topics, until Ctrl-C.
+    """Run Apache Kafka and Redis on this machine until Ctrl-C, and create the topics.
 
-    For development only. The first start downloads 46 MB; KAFKA_HOME, KAFKA_BOOTSTRAP and REDIS_URL name
-    what is already here. Everything ends with this command, even when it is killed.
+    This is for development only. The first start downloads 46 MB, unless KAFKA_HOME names a Kafka
+    distribution. Where KAFKA_BOOTSTRAP or REDIS_URL names a running server, that one is used. Servers that
+    this command started end with it, even when it is killed.
     """
     from mimamori.sandbox import Sandbox
     from schemas.topics import load_topics
@@ -43,7 +48,7 @@ def sandbox(
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with Sandbox(data, kafka_port, redis_port, redis=redis, echo=console.print) as running:
-        # From here on a signal ends the wait below, and the servers in order.
+        # From here on, a signal ends the wait below, after which the servers are shut down.
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
@@ -64,7 +69,7 @@ def sandbox(
 
 
 def _settings(running: "Sandbox", topic_prefix: str, *, redis: bool) -> Iterator[tuple[str, str]]:
-    """What another terminal must export so that the worker uses these servers."""
+    """The variables that another terminal must export so that a worker uses these servers."""
     yield "MIMAMORI_BOOTSTRAP", running.bootstrap
     yield "MIMAMORI_TOPIC_PREFIX", topic_prefix
     if redis:

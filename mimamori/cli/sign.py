@@ -1,4 +1,4 @@
-"""`mimamori bundle keygen|sign`: who vouches for a bundle. See docs/deploy.md and decision 10."""
+"""`mimamori bundle keygen|sign`: makes keys and signs bundles (docs/how-to/sign-a-bundle.md, decision 10)."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from engine.errors import SettingsError
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
 PassphraseFile = Annotated[
     Path | None,
-    typer.Option(help="A file whose first line is the key's passphrase [default: it is asked for]"),
+    typer.Option(help="A file whose first line is the key's passphrase [default: a prompt asks for it]"),
 ]
 
 
@@ -25,10 +25,10 @@ def keygen_command(
     ] = None,
     passphrase_file: PassphraseFile = None,
     no_passphrase: Annotated[
-        bool, typer.Option("--no-passphrase", help="Guard the private key by its file's mode alone.")
+        bool, typer.Option("--no-passphrase", help="Protect the private key by its file's permissions alone.")
     ] = False,
 ) -> None:
-    """Make an ed25519 pair of keys for signing bundles, in PEM, as openssl does too."""
+    """Make an ed25519 key pair for signing bundles, as PEM files that openssl can read."""
     public = public_key or key.with_suffix(".pub.pem")
     passphrase = None if no_passphrase else _passphrase(passphrase_file, confirm=True)
     name = make_keys(key, public, passphrase)
@@ -37,10 +37,10 @@ def keygen_command(
 
 def sign_command(
     bundle: Folder,
-    key: Annotated[Path, typer.Option(help="The private key, ed25519, PEM.")],
+    key: Annotated[Path, typer.Option(help="The private key's file: ed25519, PEM.")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Check every file of a bundle and sign it; the signature is written beside bundle.json."""
+    """Check every file of a bundle and sign it. The signature is written beside bundle.json."""
     loaded = Bundle.load(bundle)
     passphrase = _passphrase(passphrase_file, confirm=False) if encrypted(key) else None
     name = sign(bundle, loaded.fingerprint, key, passphrase)

@@ -1,4 +1,4 @@
-"""`mimamori size`: how many workers and partitions a rate needs, and what a million messages cost."""
+"""`mimamori size`: says how many workers and partitions a rate needs, and what a million messages cost."""
 
 import json
 from pathlib import Path
@@ -17,34 +17,38 @@ def register(app: typer.Typer) -> None:
 
 
 def size(
-    rate: Annotated[str, typer.Option(help="Messages at the peak: 50000, 50k/s, 3M/min, 2.5G/day.")],
-    tokens: Annotated[
-        float, typer.Option(help="Tokens of a message, on average: English has 4 per 3 words.")
-    ],
+    rate: Annotated[str, typer.Option(help="Rate of messages at the peak: 50000, 50k/s, 3M/min, 2.5G/day.")],
+    tokens: Annotated[float, typer.Option(help="Tokens of a message on average; English has 4 per 3 words.")],
     cached: Annotated[
         float, typer.Option(help="Share of messages whose text was read before, 0 to 1.")
     ] = 0.0,
     device_rate: Annotated[
-        float | None, typer.Option(min=1, help="Tokens a second of your device; default: as measured here.")
+        float | None,
+        typer.Option(min=1, help="Tokens that your device reads a second; default: from the constants."),
     ] = None,
-    headroom: Annotated[float, typer.Option(help="Share of the capacity kept free at the peak.")] = 0.3,
+    headroom: Annotated[
+        float, typer.Option(help="Share of the workers' capacity kept free at the peak.")
+    ] = 0.3,
     wait: Annotated[float, typer.Option(help="Seconds a message may wait for its label.")] = 5.0,
-    outage: Annotated[float, typer.Option(help="Seconds of standstill to catch up from.")] = 300.0,
-    partitions_per_worker: Annotated[int, typer.Option(help="2 leaves room for twice the workers.")] = 2,
+    outage: Annotated[float, typer.Option(help="Length in seconds of an outage to catch up from.")] = 300.0,
+    partitions_per_worker: Annotated[
+        int, typer.Option(help="Leave room for more workers: 2 allows twice as many.")
+    ] = 2,
     price_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="What a worker costs an hour, in your money.")
+        float | None, typer.Option(min=0, help="Price of one worker per hour, in any currency.")
     ] = None,
     constants: Annotated[
-        Path | None, typer.Option(help="Constants measured on your machine (bench/stream.py --docs).")
+        Path | None, typer.Option(help="File of constants measured on your machine (bench/stream.py --docs).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Say how many workers and partitions a rate needs, how long a backlog lasts, what it costs.
+    """Say how many workers and partitions a rate needs, how long a backlog lasts, and what it costs.
 
-    A worker is as fast as the slower of two parts that run side by side: the device, which reads only the
-    tokens that are not cached, and the stream around it. Both rates are measured, on a small machine
-    without a GPU: give --device-rate for yours. The workers are as many as keep the headroom free at the
-    peak; it is also what works off a backlog. The broker is not sized here. docs/sizing.md has the formulas.
+    A worker is as fast as the slower of two parts that run at the same time: the device, which reads only
+    messages that are not cached, and the stream around it. Both rates were measured on a small machine
+    without a GPU; give --device-rate for yours. There are enough workers to keep the headroom free at the
+    peak. The headroom is also the capacity that works off a backlog. Brokers are not sized here.
+    docs/explanation/sizing.md has the formulas.
     """
     import msgspec
 

@@ -1,4 +1,4 @@
-"""`mimamori soak`: is every message's outcome there exactly once, whatever is killed?"""
+"""`mimamori soak`: checks that every message has exactly one outcome, whatever is killed."""
 
 import shutil
 import tempfile
@@ -19,26 +19,35 @@ def register(app: typer.Typer) -> None:
 def soak(
     records: Annotated[int, typer.Option(min=100, help="Numbered messages to send.")] = 200_000,
     kills: Annotated[
-        int, typer.Option(min=0, help="kill -9 of workers; other faults come in proportion. 0: no faults.")
+        int,
+        typer.Option(
+            min=0, help="How often to kill -9 a worker; other faults come in proportion. 0: no faults."
+        ),
     ] = 40,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same messages and faults.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the messages and faults; the same seed gives the same ones.")
+    ] = 1,
     json: Annotated[
-        Path | None, typer.Option(help="Write the result, with every fault's moment, here.")
+        Path | None, typer.Option(help="Write the result, with the time of every fault, to this file.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=2, help="Worker processes.")] = 3,
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of every topic.")] = 6,
+    workers: Annotated[int, typer.Option(min=2, help="Number of worker processes.")] = 3,
+    partitions: Annotated[int, typer.Option(min=1, help="Number of partitions of every topic.")] = 6,
     engine: Annotated[
-        Literal["canned", "bundle"], typer.Option(help="canned: scores from a hash, no model.")
+        Literal["canned", "bundle"],
+        typer.Option(help="canned takes scores from a hash; bundle runs a model."),
     ] = "canned",
-    bundle: Annotated[Path | None, typer.Option(help="The model bundle, with --engine bundle.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of the model bundle, with --engine bundle.")
+    ] = None,
 ) -> None:
     """Send numbered messages through workers that are killed, and prove every outcome is there exactly once.
 
-    Starts a Kafka and a Redis of its own, and the whole worker, often, with canned scores in place of the
-    model. An independent read-committed reader then checks every id: one label or one dead letter, in order
-    per partition, the right reason, a review case for each label that asks for one and for no other.
+    It starts its own Kafka and Redis, and whole workers, by default with canned scores in place of the model.
+    An independent read-committed reader then checks that every message has one label or one dead letter with
+    the right reason, that outcomes are in order per partition, and that exactly the labels that ask for a
+    review case have one.
 
-    Exits with 1 on any loss, repetition, disorder or mismatch, and keeps the workers' logs.
+    It exits with 1 on any loss, repetition, disorder or mismatch, and then keeps the workers' logs.
     """
     from mimamori.cli.progress import bars
     from mimamori.soak.run import Setup

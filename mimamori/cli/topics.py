@@ -1,4 +1,4 @@
-"""`mimamori topics apply|list`: the topic definitions, held against a broker."""
+"""`mimamori topics apply|list`: creates the topics, and compares them with their definitions."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,17 +11,23 @@ from schemas.topics import TopicDefinition, load_topics
 from worker.kafka.topics import TopicState, apply_topics, read_topics
 from worker.settings import load_settings
 
-topics = typer.Typer(name="topics", help="The topics: create them, compare them.", no_args_is_help=True)
+topics = typer.Typer(
+    name="topics",
+    help="Create the Kafka topics, or compare them with their definitions.",
+    no_args_is_help=True,
+)
 
 Bootstrap = Annotated[str | None, typer.Option(help="Kafka brokers, host:port [env: MIMAMORI_BOOTSTRAP]")]
 Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [env: MIMAMORI_TOPIC_PREFIX]")]
 Replication = Annotated[
     int | None,
-    typer.Option("--replication-factor", min=1, help="Instead of the definitions' 3; 1 on one broker."),
+    typer.Option(
+        "--replication-factor", min=1, help="Replicas of each topic, in place of 3; use 1 with one broker."
+    ),
 ]
 Partitions = Annotated[
     int | None,
-    typer.Option("--partitions-override", min=1, help="Instead of the definitions' 12, for all topics."),
+    typer.Option("--partitions-override", min=1, help="Partitions of each topic, in place of 12."),
 ]
 
 
@@ -36,9 +42,11 @@ def apply_command(
     prefix: Prefix = None,
     replication_factor: Replication = None,
     partitions: Partitions = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be created.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")
+    ] = False,
 ) -> None:
-    """Create the topics that are missing; say what differs. Never changes or deletes one."""
+    """Create the missing topics, and show where existing ones differ. It never changes or deletes a topic."""
     config, definitions = _wanted(bootstrap, prefix, partitions, replication_factor)
     states = apply_topics(config, definitions, dry_run=dry_run)
     _show(states)
@@ -54,7 +62,7 @@ def list_command(
     replication_factor: Replication = None,
     partitions: Partitions = None,
 ) -> None:
-    """Show each definition beside what is on the broker."""
+    """Show each topic's definition, and how the topic on the broker differs from it."""
     _show(read_topics(*_wanted(bootstrap, prefix, partitions, replication_factor)))
 
 
@@ -72,7 +80,7 @@ def _wanted(
 def _show(states: Sequence[TopicState]) -> None:
     table = Table("topic", box=None, padding=(0, 2, 0, 0))
     for title in ("partitions", "replicas", "kept", "largest", "broker"):
-        table.add_column(title, no_wrap=True)  # in a narrow terminal it is the name that folds
+        table.add_column(title, no_wrap=True)  # in a narrow terminal, only the name is wrapped
     for state in states:
         definition = state.definition
         table.add_row(

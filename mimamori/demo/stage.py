@@ -4,40 +4,42 @@ It is a platform in small: it sends messages and reads labels, review cases and 
 would, through topics. Its own sample texts are shown beside their labels; nothing else ever shows text.
 """
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
 import schemas
 from engine.errors import FatalError
+from mimamori import process
 from mimamori.replay import message_key
 from mimamori.sandbox import Sandbox
 from schemas.events import DeadLetter, Event, Label, Message, ReviewCase
+from schemas.vocabulary import DeadLetterReason
 from worker.kafka.reader import Reader
 from worker.kafka.record import Record
 from worker.kafka.sender import Sender
-from worker.stream.unread import UNREAD
+from worker.stream.unread import priority_of
+from worker.telemetry.metrics import EngineInfo
 
 CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")
 # What a platform's bug might send, by the reason each gets.
-MALFORMED: dict[str, bytes] = {
+MALFORMED: dict[DeadLetterReason, bytes] = {
     "invalid_json": b'{"id": "broken-1", "text": "cut off here',
     "invalid_utf8": b'{"id": "broken-2", "text": "\xff\xfe"}',
     "schema_mismatch": b'{"id": "broken-3", "words": "no text field"}',
     "empty_text": b'{"id": "broken-4", "text": "   "}',
 }
 READY_S = 120.0
+END_S = 30.0
 SILENCE_S = 60.0
+ENGINE_INFO: EngineInfo = "mimamori_engine_info"
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -107,7 +109,7 @@ def arrivals(reader: Reader, feed: Feed, prefix: str, expected: int) -> Iterator
             if isinstance(event, Label):
                 due += event.verdict != "clear" or "quality_sample" in event.reasons
             elif isinstance(event, DeadLetter):
-                due += event.reason in UNREAD
+                due += priority_of(event.reason) is not None
             due -= isinstance(event, ReviewCase)
             sent = None if isinstance(event, DeadLetter) else feed.sent_at.get(event.message_id)
             yield Arrival(event, None if sent is None else now - sent)
@@ -129,30 +131,32 @@ def worker_process(sandbox: Sandbox, prefix: str, bundle: Path, log: Path) -> It
     Yields the address of its /metrics. Raises FatalError where it does not become ready.
     """
     port = _free_port()
-    settings = {
-        "MIMAMORI_BOOTSTRAP": sandbox.bootstrap,
-        "MIMAMORI_BUNDLE": str(bundle),
-        "MIMAMORI_GROUP": f"{prefix}demo",
-        "MIMAMORI_TOPIC_PREFIX": prefix,
-        "MIMAMORI_HEALTH_PORT": str(port),
+    settings: dict[str, object] = {
+        "bootstrap": sandbox.bootstrap,
+        "bundle": bundle,
+        "group": f"{prefix}demo",
+        "topic_prefix": prefix,
+        "health_port": port,
     }
     if sandbox.redis_url:
-        settings |= {"MIMAMORI_REDIS_URL": sandbox.redis_url, "MIMAMORI_CACHE_SECRET": "only for the demo"}
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("MIMAMORI_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mimamori", "run"], env=outside | settings, stdout=output, stderr=output
-        )
-        try:
-            _wait_ready(process, port, log)
-            yield f"http://127.0.0.1:{port}/metrics"
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        settings |= {"redis_url": sandbox.redis_url, "cache_secret": "only for the demo"}
+    log.unlink(missing_ok=True)
+    worker = process.start(process.WORKER, settings, log)
+    try:
+        process.await_ready(worker, port, log, READY_S)
+        yield f"http://127.0.0.1:{port}/metrics"
+    finally:
+        process.end(worker, END_S)
+
+
+def what_runs(metrics_url: str) -> str:
+    """What the worker whose /metrics this is says it runs on: the first place to look when it is slow."""
+    with urllib.request.urlopen(metrics_url, timeout=END_S) as page:  # noqa: S310 - our own worker's
+        families = text_string_to_metric_families(page.read().decode())
+        labels = [one.labels for family in families for one in family.samples if one.name == ENGINE_INFO]
+    if not labels:
+        raise FatalError(f"{metrics_url} has no {ENGINE_INFO}: another program listens there")
+    return labels[0]["engine"]
 
 
 def sending(
@@ -162,19 +166,6 @@ def sending(
     thread = threading.Thread(target=feed.run, args=(records, rate), daemon=True)
     thread.start()
     return thread
-
-
-def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise FatalError(f"the worker did not start, its log says why: {log}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise FatalError(f"the worker was not ready after {READY_S:.0f} s, see its log: {log}")
 
 
 def _free_port() -> int:

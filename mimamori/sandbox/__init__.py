@@ -4,9 +4,10 @@
         sandbox.bootstrap   # "127.0.0.1:23456"
         sandbox.redis_url   # "redis://127.0.0.1:23457/0"
 
-Needs no Docker: see `java.py` for where the programs come from. KAFKA_BOOTSTRAP and REDIS_URL name
-servers that already run; then nothing is started in their place, and nothing of theirs is ended.
-Servers end with the process that started them, even when it is killed. Not for production.
+The sandbox needs no Docker; `java.py` says where the programs come from. Where KAFKA_BOOTSTRAP or REDIS_URL
+names a server that already runs, the sandbox uses that one, and neither starts nor ends it. Servers that it
+started end with the process that started them, even when that process is killed. It is not made for
+production.
 """
 
 import atexit
@@ -27,7 +28,7 @@ __all__ = ["Sandbox"]
 
 
 def _silent(_line: str) -> None:
-    """Say nothing: the default for `echo`."""
+    """Print nothing: the default for `echo`."""
 
 
 class Sandbox:
@@ -38,7 +39,7 @@ class Sandbox:
         kafka_port: port for Kafka's clients, 0 for a free one.
         redis_port: port for Redis, 0 for a free one.
         redis: whether to run a Redis at all.
-        echo: gets lines for the person waiting (the first start downloads 46 MB).
+        echo: is called with lines that tell what takes so long (the first start downloads 46 MB).
     """
 
     def __init__(
@@ -83,10 +84,10 @@ class Sandbox:
         return self._root
 
     def start(self) -> Self:
-        """Start both; return when both serve. No-op where they run.
+        """Start both, and return when both serve requests. Does nothing where they already run.
 
         Raises SandboxError, one line that says what to do: no Java, no download, a port taken, a
-        server that does not come up. Then nothing is left running, and the logs are kept.
+        server that does not come up. In that case nothing is left running, and the logs are kept.
         """
         if self._root is not None:
             return self
@@ -102,7 +103,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """End both in order; a temporary folder is removed. No-op where nothing runs."""
+        """Shut both down, and remove a temporary folder. Does nothing where nothing runs."""
         self._end(keep=self._folder is not None)
 
     def check(self) -> None:
@@ -116,11 +117,11 @@ class Sandbox:
         self._own_kafka().start()
 
     def stop_kafka(self) -> None:
-        """End Kafka in order, as an operator would. Raises SandboxError: it is not ours."""
+        """Shut Kafka down with SIGTERM, as an operator would. Raises SandboxError: not started here."""
         self._own_kafka().stop()
 
     def kill_kafka(self) -> None:
-        """End Kafka as a crash would (SIGKILL). Raises SandboxError: it is not ours."""
+        """Kill Kafka with SIGKILL, as a crash would. Raises SandboxError: not started here."""
         self._own_kafka().kill()
 
     def __enter__(self) -> Self:
@@ -172,7 +173,7 @@ class Sandbox:
 def check_listening(bootstrap: str) -> None:
     """Raise SandboxError unless one of the addresses in KAFKA_BOOTSTRAP accepts a connection.
 
-    No more than that is asked: the broker may want TLS or a password, which only the worker knows.
+    It sends nothing: the broker may want TLS or a password, and only the worker has those.
     """
     for address in bootstrap.split(","):
         host, _, port = address.strip().rpartition(":")

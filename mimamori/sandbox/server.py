@@ -1,7 +1,7 @@
-"""One local server as a process: its own group, its own log, always ended.
+"""Runs one local server as a process, with its own process group and log, and makes sure that it ends.
 
-What the two servers of the sandbox have in common. A Server does not know what it runs: the caller
-gives a command and a probe that says when it is ready.
+Both servers of the sandbox use it. A Server does not know what it runs: the caller gives a command, and a
+probe that says when the server is ready.
 """
 
 import os
@@ -19,13 +19,13 @@ from mimamori.sandbox import guard
 
 HOST = "127.0.0.1"
 READY_WITHIN = 120.0  # a start takes 2-6 s; a busy two-core machine has needed 40
-# Below the ports that Linux and macOS give to outgoing connections: one of those could take a port between
-# its choice here and its use by a server that needs seconds to start.
+# These lie below the ports that Linux and macOS give to outgoing connections. Such a connection could take a
+# port after it was chosen here, before a server that needs seconds to start listens on it.
 PORTS = range(20_000, 32_000)
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of the loopback interface now."""
+    """Whether this port of the loopback interface is free now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -38,7 +38,7 @@ def is_free(port: int) -> bool:
 def choose_port(wanted: int, option: str) -> int:
     """Return the port to listen on: `wanted`, or a free one for 0.
 
-    Raises SandboxError: `wanted` is taken; `option` is named as the way to choose another.
+    Raises SandboxError: `wanted` is taken. The line names `option` as the way to choose another.
     """
     if wanted:
         if not is_free(wanted):
@@ -55,19 +55,20 @@ def choose_port(wanted: int, option: str) -> int:
 
 
 class Server:
-    """A running program. Made by starting it; ended by `stop` or `kill`, or with its starter's process."""
+    """A running program. `stop` or `kill` ends it; if the starting process dies first, a guard ends it."""
 
     def __init__(self, name: str, command: Sequence[str | Path], log: Path, temporary: Path | None) -> None:
-        """Start `command`, its output appended to `log`.
+        """Start `command`, and append its output to `log`.
 
-        `temporary` is a folder the guard removes if this process dies before it could `stop`.
+        The guard removes the folder `temporary` if this process dies before it calls `stop`.
         Raises SandboxError: the program cannot be executed.
         """
         self.name = name
         self.log = log
         try:
             with log.open("ab") as output:
-                # A group of its own: a Ctrl-C in the terminal reaches us alone, and we end it in order.
+                # In a process group of its own, the server does not get a terminal's Ctrl-C. We do, and shut
+                # it down.
                 self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
                     command,
                     stdin=subprocess.DEVNULL,
@@ -92,10 +93,10 @@ class Server:
         return self._process.pid
 
     def await_ready(self, is_ready: Callable[[], bool], cause: Callable[[str], str]) -> None:
-        """Wait until `is_ready` says so; OSErrors of the probe mean "not yet".
+        """Wait until `is_ready` returns true; an OSError of the probe means "not yet".
 
         Raises SandboxError: the program ended first, or was not ready in READY_WITHIN seconds.
-        `cause` turns the end of its log into the likely cause.
+        `cause` reads the likely cause from the end of its log.
         """
         try:
             problem = self._wait(is_ready)
@@ -107,7 +108,7 @@ class Server:
             raise SandboxError(f"{self.name} {problem}: {self._why(cause)}")
 
     def _wait(self, is_ready: Callable[[], bool]) -> str | None:
-        """What went wrong, None once it is ready."""
+        """Wait; return what went wrong, or None once it is ready."""
         deadline = time.monotonic() + READY_WITHIN
         while not _asked(is_ready):
             if (code := self._process.poll()) is not None:
@@ -123,10 +124,10 @@ class Server:
             raise SandboxError(f"{self.name} ended with exit code {code}: {self._why(cause)}")
 
     def stop(self, grace: float = 15.0) -> None:
-        """Ask the program to end, make it after `grace` seconds. Returns when it is gone."""
+        """Send SIGTERM, and SIGKILL after `grace` seconds. Returns when the program is gone."""
         if self._process.poll() is None:
             self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # a stopped process would never see the first
+            self._signal(signal.SIGCONT)  # a stopped process does not handle SIGTERM before it is continued
             try:
                 self._process.wait(grace)
             except subprocess.TimeoutExpired:
@@ -134,7 +135,7 @@ class Server:
         self._leave()
 
     def kill(self) -> None:
-        """End the program as a crash would (SIGKILL). Returns when it is gone."""
+        """Kill the program with SIGKILL, as a crash would. Returns when it is gone."""
         self._signal(signal.SIGKILL)
         self._leave()
 

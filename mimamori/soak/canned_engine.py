@@ -1,6 +1,7 @@
-"""An engine without a model: scores from a hash of the text, for tests of everything around the engine.
+"""An engine without a model, which scores a hash of the text: for tests of everything around the engine.
 
-It keeps the batch law and every promise of Engine. The scores mean nothing, and are always the same.
+It keeps the batch law and the rest of Engine's contract. The scores have no meaning, but a text always gets
+the same.
 """
 
 import hashlib
@@ -9,13 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.bundle import Reading
 from engine.identity import MAX_MESSAGE_TOKENS, PROMPTED, ScoreIdentity
 from engine.scores import Scores
+from schemas.vocabulary import Reading
 
 
 class CannedEngine:
-    """Answers at once, or after a fixed time per message, as a device that is busy would."""
+    """Answers at once, or after a fixed time per message, like a busy device."""
 
     device = "canned"
     precision = "none"
@@ -23,9 +24,9 @@ class CannedEngine:
     def __init__(
         self, *, levels: int = 3, reading: Reading = "pooled", seconds_per_message: float = 0.0
     ) -> None:
-        """`levels`: how many severity levels the task has."""
+        """`levels` is the number of severity levels of the task."""
         self.reading: Reading = reading
-        # It cuts nothing and reads a text once, all of it; levels and reading are what its numbers depend on.
+        # The engine reads each text once and whole; its scores depend only on the levels and the reading.
         self.identity = ScoreIdentity(
             f"canned {reading} {levels}", self.precision, PROMPTED, 0.0, 0, MAX_MESSAGE_TOKENS
         )
@@ -60,6 +61,6 @@ class CannedEngine:
 
 
 def _draw(text: str, what: str) -> float:
-    """A number in [0, 1) that depends on the text and on what it is for."""
+    """A number in [0, 1) that depends on the text and on its purpose."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), person=what.encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "big") / 2**64

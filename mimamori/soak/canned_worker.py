@@ -6,24 +6,21 @@ So a soak tests the stream at the stream's own speed. Run by the zygote; no comm
 import faulthandler
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from engine.bundle import Bundle, Manifest, Prompt, Source
-from engine.bundle.reference import Reference
 from engine.contract import Engine
+from engine.policy import Policy, primary_language
 from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
+from schemas.events import Thresholds
+from worker.assembly import ProducerOf, Worker, assemble
 from worker.cache.score_cache import open_cache
-from worker.kafka.producer import KafkaProducer
 from worker.settings import Settings
-from worker.startup import Worker, assemble
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import Metrics
 
 TASK = load_task("stress")
+FINGERPRINT = "canned"
 
 
 def run(settings: dict[str, Any]) -> None:
@@ -43,14 +40,20 @@ def prepare(settings: dict[str, Any]) -> Settings:
     return valid
 
 
-def make(settings: Settings, engine: Engine | None = None) -> Worker:
-    """As `worker.startup.start` makes one, with a bundle that exists in memory only."""
-    bundle = _bundle()
+def make(settings: Settings, engine: Engine | None = None, producer_of: ProducerOf | None = None) -> Worker:
+    """As `worker.startup.start` makes one, without a bundle: the policy is the settings'."""
     metrics = Metrics()
     engine = engine or CannedEngine(levels=len(TASK.level_names))
-    cache = open_cache(settings, engine.identity, metrics)
-    app = assemble(settings, bundle, engine, cache, metrics)
-    return Worker(app, settings, KafkaProducer(settings.client_config, settings.transactional_id))
+    return assemble(
+        settings,
+        engine,
+        task=TASK,
+        fingerprint=FINGERPRINT,
+        policy=_policy(settings),
+        cache=open_cache(settings, engine.identity, metrics),
+        metrics=metrics,
+        producer_of=producer_of,
+    )
 
 
 def serve(worker: Worker) -> None:
@@ -59,26 +62,13 @@ def serve(worker: Worker) -> None:
     worker.run()
 
 
-def _bundle() -> Bundle:
-    nothing = np.zeros((0, 0), np.int32)
-    counts, scores = np.zeros(0, np.int32), np.zeros((0, 0), np.float32)
-    manifest = Manifest(
-        source=Source("canned", "none", "none", 0, 0, 0, 0, 0),
-        task=TASK,
-        prompt=Prompt("", "", ""),
-        labels=(),
-        reading="pooled",
-        precision="fp32",
-        opset=0,
-        form="none",
-        parity={},
-        files={},
-    )
-    return Bundle(
-        Path("canned"),
-        manifest,
-        "canned",
-        Reference(nothing, counts, counts, scores, scores, scores),
-        None,
-        None,
+def _policy(settings: Settings) -> Policy:
+    defaults = TASK.policy
+    lower = defaults.lower if settings.lower is None else settings.lower
+    upper = defaults.upper if settings.upper is None else settings.upper
+    share = settings.quality_sample_share
+    return Policy(
+        Thresholds(lower, upper, "settings"),
+        defaults.quality_sample_share if share is None else share,
+        frozenset(map(primary_language, TASK.languages)),
     )

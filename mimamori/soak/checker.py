@@ -1,12 +1,13 @@
-"""The checker: what became of every numbered message, from the outcomes a read-committed reader sees.
+"""Checks the outcome of every numbered message, from what a read-committed reader sees.
 
     every message     exactly one label, or exactly one dead letter where the script says so, for that reason
-    per partition     the labels, and the dead letters, that share an output partition stand in input order
-    every label       a review case if and only if it asks for one, and it says the same; no case without one
+    per partition     labels, and dead letters, that share an output partition are in input order
+    every label       a review case that agrees with it, if and only if the label asks for one; no other case
     every dead letter a review case if and only if it may hold a message
 
-It is fed in any interleaving of the three topics and asked at the end. State is a few bytes a message:
-ten million fit in a hundred megabytes. It reads `schemas` and nothing of the worker.
+Records of the three topics may come in any interleaving, and the verdict is asked for at the end. The state
+is a few bytes per message: ten million messages fit in a hundred megabytes. The checker imports
+`schemas`, and nothing of the worker.
 """
 
 from array import array
@@ -26,14 +27,14 @@ Trouble = Literal[
     "lost", "twice", "out_of_order", "mismatched_cases", "wrong_outcomes", "strangers", "uncommitted"
 ]
 TROUBLES: Final[tuple[Trouble, ...]] = get_args(Trouble)
-SHOWN: Final = 10  # ids kept of each trouble
+SHOWN: Final = 10  # ids kept for each kind of trouble
 
 _LABELLED, _DEAD, _ASKS_CASE, _HAS_CASE = 1, 2, 4, 8
 _OUTCOME = _LABELLED | _DEAD
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """How many messages have each trouble, and the first ids of each. `seen`: messages with an outcome."""
+    """How many messages have each kind of trouble, with their first ids. `seen`: messages with an outcome."""
 
     seen: int
     counts: dict[str, int]
@@ -41,15 +42,15 @@ class Findings(msgspec.Struct, frozen=True):
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no trouble was found."""
         return not any(self.counts.values())
 
 
 class Checker:
-    """Feed it every record of the three topics with `take`; ask `findings` once no more will come."""
+    """Give it every record of the three topics with `take`; call `findings` once no more will come."""
 
     def __init__(self, script: Script, topic: str) -> None:
-        """`topic`: where the script's messages were sent."""
+        """`topic` is the one that the script's messages were sent to."""
         self._script = script
         self._topic = topic
         self._flags = [bytearray(length) for length in script.lengths]
@@ -62,7 +63,7 @@ class Checker:
         self.seen_of = [0] * script.partitions
 
     def take(self, kind: type[Label | DeadLetter | ReviewCase], partition: int, value: bytes | None) -> None:
-        """One record of the topic of `kind`, in the order of its `partition`."""
+        """Take one record of the topic of `kind`. The records of a `partition` must come in order."""
         try:
             event = schemas.decode(kind, value or b"")
         except schemas.CodecError:
@@ -79,7 +80,7 @@ class Checker:
         self._check_order(type(event), partition, origin)
 
     def findings(self) -> Findings:
-        """The verdict, given all that was taken."""
+        """The verdict on all records that were taken."""
         for partition, content in enumerate(self._flags):
             flags = np.frombuffer(content, np.uint8)
             unpaired = ((flags & _ASKS_CASE) > 0) != ((flags & _HAS_CASE) > 0)
@@ -89,7 +90,7 @@ class Checker:
         return Findings(self.seen, counts, dict(self._ids))
 
     def finished(self) -> list[int]:
-        """Per partition, the first sequence that has no outcome yet."""
+        """The first sequence without an outcome, for each partition."""
         for partition, flags in enumerate(self._flags):
             at = self._finished[partition]
             while at < len(flags) and flags[at] & _OUTCOME:
@@ -98,7 +99,7 @@ class Checker:
         return list(self._finished)
 
     def committed(self, offsets: dict[int, int]) -> None:
-        """The group's committed offset per partition, once all is done: each must be its length."""
+        """Take the group's committed offsets at the end: each must equal its partition's length."""
         for partition, length in enumerate(self._script.lengths):
             if length and offsets.get(partition) != length:
                 self._note("uncommitted", f"partition {partition} at {offsets.get(partition)} of {length}")
@@ -133,14 +134,14 @@ class Checker:
         partition, sequence = case.origin.partition, case.origin.offset
         flags = self._flags[partition]
         name = message_id(partition, sequence)
-        # The id of a record that cannot be read is not known: such a case is told by its origin.
+        # An unreadable record has no known id, so its case is matched by its origin.
         if flags[sequence] & _HAS_CASE or (case.kind != "unread" and case.message_id != name):
             self._note("mismatched_cases", name)
         flags[sequence] |= _HAS_CASE
         self._compare(case)
 
     def _compare(self, event: Label | DeadLetter | ReviewCase) -> None:
-        """Whichever of an outcome and its case comes first leaves a checksum; the other must say the same."""
+        """Compare an outcome with its case: the first to come leaves a checksum to compare the other with."""
         said = crc32(_said(event).encode()) | 1
         partition, sequence = event.origin.partition, event.origin.offset
         before, self._said[partition][sequence] = self._said[partition][sequence], said
@@ -171,7 +172,7 @@ class Checker:
 
 
 def _said(event: Label | DeadLetter | ReviewCase) -> str:
-    """What an outcome and its case must say alike."""
+    """A checksum of what an outcome and its case must agree on."""
     match event:
         case DeadLetter():
             return f"{event.id} {event.reason}"

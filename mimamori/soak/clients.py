@@ -1,6 +1,6 @@
-"""The soak's own Kafka clients: what it feeds, what it sees, what it forgets.
+"""The soak's own Kafka clients: they send the messages, read the outcomes, and delete what was read.
 
-On purpose not the worker's (`worker/kafka`): what checks must not share the code it checks.
+They share no code with the worker's clients (`worker/kafka`), since those are what the soak checks.
 """
 
 import threading
@@ -16,18 +16,18 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from mimamori.soak.script import Script
 from worker.errors import BrokerError
 
-PATIENCE_MS = 300_000  # a broker that is killed comes back
+PATIENCE_MS = 300_000  # a killed broker is started again within this time
 ANSWER_S = 20.0
-CLOSED_S = 40.0  # the workers' transactions time out after 15
+CLOSED_S = 40.0  # the workers' transactions time out after 15 s
 CHUNK = 5_000
 WAIT_S = 0.02
 
 
 class Feed:
-    """Sends the script on a thread of its own, as far ahead of the outcomes as it may. A context manager.
+    """Sends the script on its own thread, as far ahead of the outcomes as it is allowed. A context manager.
 
-    Idempotent, so that a broker's death neither repeats nor reorders; every offset that the broker reports
-    is checked to be the message's number.
+    The producer is idempotent, so that a broker's death neither repeats nor reorders messages. Every offset
+    that the broker reports must equal the message's number.
     """
 
     def __init__(self, bootstrap: str, topic: str, script: Script) -> None:
@@ -54,11 +54,11 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def allow(self, partition: int, sequence: int) -> None:
-        """Send this partition's messages up to, and without, `sequence`."""
+        """Allow sending this partition's messages before `sequence`."""
         self._limits[partition] = min(sequence, self._script.lengths[partition])
 
     def check(self) -> None:
-        """Raise BrokerError where a message was not delivered as scripted: the run means nothing then."""
+        """Raise BrokerError where a message was not delivered as scripted: the run then proves nothing."""
         if self._failure:
             raise BrokerError(self._failure)
 
@@ -87,7 +87,7 @@ class Feed:
                     partition,
                     on_delivery=self._expect(sequence),
                 )
-            except BufferError:  # the broker is away: let deliveries make room
+            except BufferError:  # the queue is full while the broker is away: wait until deliveries make room
                 self._producer.poll(0.05)
                 break
             self._sent[partition] = sequence + 1
@@ -107,7 +107,7 @@ class Feed:
 
 
 class Watch:
-    """Reads topics as a platform would: read-committed, from their start, every partition, no group.
+    """Reads every partition of some topics from the start, read-committed and without a group.
 
     A context manager.
     """
@@ -117,7 +117,7 @@ class Watch:
             {
                 "bootstrap.servers": bootstrap,
                 "client.id": "soak-watch",
-                "group.id": "soak-watch",  # required by the client; nothing is ever committed to it
+                "group.id": "soak-watch",  # the client requires one; nothing is committed under it
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
@@ -138,11 +138,11 @@ class Watch:
 
     @property
     def positions(self) -> dict[tuple[str, int], int]:
-        """Per topic and partition, the offset to be read next."""
+        """The offset to be read next, for each topic and partition."""
         return dict(self._positions)
 
     def read(self) -> Iterator[tuple[str, int, bytes | None]]:
-        """Topic, partition and value of the next few thousand records; none where none has come."""
+        """Topic, partition and value of the next few thousand records, or fewer; may be empty."""
         for message in self._consumer.consume(CHUNK, WAIT_S):
             place = (message.topic() or "", message.partition() or 0)
             error = message.error()
@@ -156,7 +156,7 @@ class Watch:
                 raise BrokerError(f"the soak cannot read {place[0]}: {error.str()}")
 
     def read_to_end(self) -> Iterator[tuple[str, int, bytes | None]]:
-        """As `read`, until every partition has been read to an end that it reached from now on."""
+        """As `read`, until each partition was read to its end, as that is now or later."""
         self._at_end.clear()
         self._consumer.assign([ck.TopicPartition(*place, at) for place, at in self._positions.items()])
         while len(self._at_end) < len(self._positions):
@@ -170,23 +170,23 @@ class Watch:
 
 
 class Housekeeping:
-    """Forgets what was read, and asks what the workers' group has committed."""
+    """Deletes records that were read, and asks for the offsets that the workers' group has committed."""
 
     def __init__(self, bootstrap: str) -> None:
         self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "error_cb": _ignore, "log_level": 0}
         self._admin = AdminClient(self._config)
 
     def trim(self, keep_from: dict[tuple[str, int], int]) -> None:
-        """Let the broker delete what stands before these offsets. Best effort; does not wait."""
+        """Let the broker delete the records before these offsets. It is a best effort, and does not wait."""
         before = [ck.TopicPartition(topic, number, at) for (topic, number), at in keep_from.items() if at > 0]
         if before:
             with suppress(ck.KafkaException):
                 self._admin.delete_records(before)
 
     def await_closed(self, places: Iterable[tuple[str, int]]) -> None:
-        """Wait until no transaction is open: what stands behind one is hidden from read-committed readers.
+        """Wait until no transaction is open: a read-committed reader sees nothing behind an open one.
 
-        Raises BrokerError: one stays open for longer than any may.
+        Raises BrokerError: a transaction stays open for longer than its timeout.
         """
         asked = {ck.TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call] # a typed package in all else
         deadline = time.monotonic() + CLOSED_S
@@ -196,7 +196,7 @@ class Housekeeping:
             time.sleep(0.1)
 
     def _are_closed(self, asked: dict[ck.TopicPartition, OffsetSpec]) -> bool:
-        # A client made now: one from before the broker was killed asks under its old leader epoch, for ever.
+        # A new client, since one made before the broker was killed keeps asking with the old leader epoch.
         admin = AdminClient(self._config)
         try:
             stable, last = (
@@ -206,7 +206,7 @@ class Housekeeping:
                     for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
                 )
             )
-        except ck.KafkaException:  # not answered this time
+        except ck.KafkaException:  # no answer this time; the loop asks again
             return False
         return stable == last
 
@@ -223,4 +223,4 @@ class Housekeeping:
 
 
 def _ignore(_: ck.KafkaError) -> None:
-    """Connections break here all the time: that is what a soak is for."""
+    """Ignore connection errors, since the soak breaks connections on purpose."""

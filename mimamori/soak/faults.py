@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Self
+from typing import Self, assert_never
 
 import msgspec
 
 from mimamori.errors import SandboxError
 from mimamori.soak.fleet import Fleet
-from mimamori.soak.plan import LATENCY_S, Fault, Kind
+from mimamori.soak.plan import LATENCY_S, Fault, Kind, ServerKind, WorkerKind
 from mimamori.soak.servers import Servers
 
 STORM = 2  # workers that join at once
@@ -105,10 +105,15 @@ class Faults:
 
     def _do(self, fault: Fault) -> bool:
         """Whether it could be done now."""
-        return self._worker_fault(fault) if fault.slot >= 0 else self._server_fault(fault)
-
-    def _worker_fault(self, fault: Fault) -> bool:
         match fault.kind:
+            case "kill" | "zombie" | "usurp" | "storm" | "kafka_cut" | "kafka_latency" as kind:
+                return self._strike_worker(kind, fault)
+            case "broker_kill" | "redis_flush" | "redis_kill" | "redis_cut" | "redis_latency" as kind:
+                return self._strike_server(kind, fault.lasts_s)
+        assert_never(fault.kind)  # planned and not handled: it must not count as struck
+
+    def _strike_worker(self, kind: WorkerKind, fault: Fault) -> bool:
+        match kind:
             case "kill":
                 pid = self._fleet.holder(str(fault.slot))
                 return pid is not None and self._fleet.signal(pid, signal.SIGKILL)
@@ -124,22 +129,22 @@ class Faults:
                 self._later(fault.lasts_s, lambda: self._servers.turn_kafka(fault.slot, latency_s=0))
         return True
 
-    def _server_fault(self, fault: Fault) -> bool:
-        match fault.kind:
+    def _strike_server(self, kind: ServerKind, lasts_s: float) -> bool:
+        match kind:
             case "broker_kill":
-                return self._kill_broker(fault.lasts_s)
+                return self._kill_broker(lasts_s)
             case "redis_flush":
                 with suppress(OSError):  # it is dead just now: as good as flushed
                     self._servers.redis.flush()
             case "redis_kill":
                 self._servers.redis.kill()
-                self._later(fault.lasts_s, self._servers.redis.start)
+                self._later(lasts_s, self._servers.redis.start)
             case "redis_cut":
                 self._servers.turn_redis(cut=True, is_open=False)
-                self._later(fault.lasts_s, lambda: self._servers.turn_redis(is_open=True))
+                self._later(lasts_s, lambda: self._servers.turn_redis(is_open=True))
             case "redis_latency":
                 self._servers.turn_redis(latency_s=LATENCY_S)
-                self._later(fault.lasts_s, lambda: self._servers.turn_redis(latency_s=0))
+                self._later(lasts_s, lambda: self._servers.turn_redis(latency_s=0))
         return True
 
     def _storm(self, fault: Fault) -> None:

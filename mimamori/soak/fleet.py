@@ -1,9 +1,9 @@
-"""The workers of a soak by slot: started, killed, stopped, replaced, and started again when they end.
+"""Runs the workers of a soak, by slot: starts, kills, stops and replaces them, and restarts those that end.
 
-    slot 0 … W-1   always has a worker: one that ends, however it ends, is replaced at once
+    slot 0 … W-1   always has a worker: one that ends, for whatever reason, is replaced at once
     storm          further workers that join and leave
 
-It plays the part of a cluster's scheduler, and no more: it does not look at what workers do.
+It does what a cluster's scheduler does, and does not look at what the workers do.
 """
 
 import os
@@ -17,8 +17,8 @@ from typing import Any, Self
 from engine.errors import FatalError
 from mimamori.soak.launch import Launcher
 
-END_S = 40.0  # for the drain of workers at the end
-CRASH_PAUSE_S = 0.5  # before a worker that ended by itself is started again
+END_S = 40.0  # how long the workers may drain at the end
+CRASH_PAUSE_S = 0.5  # wait before a worker that ended by itself is started again
 
 _CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}
 
@@ -36,11 +36,11 @@ class Fleet:
         self._slot_of: dict[int, str] = {}  # every process that runs -> its slot
         self._wanted = {str(number) for number in range(slots)}
         self._due: dict[str, float] = {}  # slot -> when to start it again
-        self._asked: dict[int, int] = {}  # process -> the exit code that what it was sent must give
-        self.exits: Counter[str] = Counter()  # ends that were not asked for, or not so, by their code
+        self._asked: dict[int, int] = {}  # process -> the exit code that the signal sent to it must give
+        self.exits: Counter[str] = Counter()  # unexpected exit code -> number of processes
 
     def start(self, slot: str) -> int:
-        """A worker for the slot, beside whichever holds it now."""
+        """Start a worker for the slot, even where another one still holds it."""
         pid = self._launcher.start(self._settings_of(slot), self._folder / f"worker-{slot}.log")
         self._current[slot] = pid
         self._slot_of[pid] = slot
@@ -51,7 +51,7 @@ class Fleet:
         return self._current.get(slot)
 
     def signal(self, pid: int, number: signal.Signals) -> bool:
-        """Send a signal; whether the process was still there."""
+        """Send a signal; return whether the process still existed."""
         if pid not in self._slot_of:
             return False
         if number in _CODES:
@@ -63,7 +63,7 @@ class Fleet:
         return True
 
     def tend(self) -> None:
-        """Take note of those that ended, and fill the slots again. Call it often."""
+        """Note which workers have ended, and fill their slots again. Call it often."""
         now = time.monotonic()
         for report in self._launcher.ended():
             slot = self._slot_of.pop(report.pid)
@@ -80,12 +80,12 @@ class Fleet:
                 self.start(slot)
 
     def ask_where(self) -> None:
-        """Have every worker write to its log where its threads are, if it can (`canned_worker` does)."""
+        """Have every worker that can (as `canned_worker` does) write its threads' stacks to its log."""
         for pid in self._slot_of:
             self.signal(pid, signal.SIGUSR1)
 
     def drain(self) -> None:
-        """Let every worker finish in order. Raises FatalError: one does not end within END_S."""
+        """Send SIGTERM to every worker and wait. Raises FatalError: one does not end within END_S."""
         self._wanted.clear()
         self._due.clear()
         for pid in list(self._slot_of):

@@ -1,6 +1,5 @@
 """How worker processes are started: forked by a zygote, or as `mimamori run` on a real bundle."""
 
-import os
 import queue
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from engine.errors import FatalError
+from mimamori import process
 from mimamori.soak.zygote import Order, Report
 
 START_S = 30.0
@@ -40,7 +40,7 @@ class ZygoteLauncher:
             [sys.executable, "-m", "mimamori.soak.zygote", entry],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_outside(),
+            env=process.outside(),
             start_new_session=True,
         )
         self._started: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -95,21 +95,8 @@ class BundleLauncher:
 
     def start(self, settings: Mapping[str, Any], log: Path) -> int:
         """See Launcher."""
-        given = {"bundle": str(self._bundle), **settings}
-        environment = {
-            f"MIMAMORI_{name.upper()}": value
-            if isinstance(value, str)
-            else msgspec.json.encode(value).decode()
-            for name, value in given.items()
-        }
-        with log.open("ab") as output:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "mimamori", "run"],
-                env=_outside() | environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # a Ctrl-C is for the soak, which ends them in order
-            )
+        given = {"bundle": self._bundle, **settings}
+        worker = process.start(process.WORKER, given, log, own_session=True)
         self._running.append(worker)
         return worker.pid
 
@@ -124,12 +111,3 @@ class BundleLauncher:
         for worker in self._running:
             worker.kill()
             worker.wait(END_S)
-
-
-def _outside() -> dict[str, str]:
-    """This process's environment, without settings of a worker."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("MIMAMORI_") or name == "MIMAMORI_HOME"
-    }

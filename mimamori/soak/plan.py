@@ -10,19 +10,9 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-Kind = Literal[
-    "kill",
-    "zombie",
-    "usurp",
-    "storm",
-    "broker_kill",
-    "kafka_cut",
-    "kafka_latency",
-    "redis_flush",
-    "redis_kill",
-    "redis_cut",
-    "redis_latency",
-]
+WorkerKind = Literal["kill", "zombie", "usurp", "storm", "kafka_cut", "kafka_latency"]  # strikes one worker
+ServerKind = Literal["broker_kill", "redis_flush", "redis_kill", "redis_cut", "redis_latency"]
+Kind = Literal[WorkerKind, ServerKind]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 SESSION_S: Final = 3.0  # the workers' session timeout in a soak
@@ -30,28 +20,24 @@ LATENCY_S: Final = 5.0
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How a kind of fault is dealt out: how many per kill (at least one), and its length in seconds.
-
-    `on_worker`: it strikes one worker, not a server.
-    """
+    """How a kind of fault is dealt out: how many per kill (at least one), and its length in seconds."""
 
     per_kill: float
     lasts_s: tuple[float, float]
-    on_worker: bool
 
 
 SHAPES: Final[dict[Kind, Shape]] = {
-    "kill": Shape(1, (0, 0), on_worker=True),
-    "zombie": Shape(1 / 30, (SESSION_S + 0.5, SESSION_S + 2), on_worker=True),
-    "usurp": Shape(1 / 50, (0.5, 2), on_worker=True),
-    "storm": Shape(1 / 50, (0.5, 4), on_worker=True),
-    "broker_kill": Shape(1 / 100, (0, 1), on_worker=False),
-    "kafka_cut": Shape(1 / 20, (0, 2), on_worker=True),
-    "kafka_latency": Shape(1 / 100, (6, 9), on_worker=True),
-    "redis_flush": Shape(1 / 30, (0, 0), on_worker=False),
-    "redis_kill": Shape(1 / 50, (0, 2), on_worker=False),
-    "redis_cut": Shape(1 / 50, (0, 2), on_worker=False),
-    "redis_latency": Shape(1 / 100, (2, 5), on_worker=False),
+    "kill": Shape(1, (0, 0)),
+    "zombie": Shape(1 / 30, (SESSION_S + 0.5, SESSION_S + 2)),
+    "usurp": Shape(1 / 50, (0.5, 2)),
+    "storm": Shape(1 / 50, (0.5, 4)),
+    "broker_kill": Shape(1 / 100, (0, 1)),
+    "kafka_cut": Shape(1 / 20, (0, 2)),
+    "kafka_latency": Shape(1 / 100, (6, 9)),
+    "redis_flush": Shape(1 / 30, (0, 0)),
+    "redis_kill": Shape(1 / 50, (0, 2)),
+    "redis_cut": Shape(1 / 50, (0, 2)),
+    "redis_latency": Shape(1 / 100, (2, 5)),
 }
 FIRST, LAST = 0.02, 0.95  # of all records: the first faults meet a working stream, the last leave it one
 LONGEST_DELAY_S = 0.3
@@ -78,7 +64,7 @@ def plan(seed: int, records: int, kills: int, workers: int) -> list[Fault]:
             at=int(records * draw.uniform(FIRST, LAST)),
             delay_s=round(draw.uniform(0, LONGEST_DELAY_S), 3),
             kind=kind,
-            slot=draw.randrange(workers) if shape.on_worker else -1,
+            slot=draw.randrange(workers) if kind in get_args(WorkerKind) else -1,
             lasts_s=round(draw.uniform(*shape.lasts_s), 3),
         )
         for kind, shape in SHAPES.items()

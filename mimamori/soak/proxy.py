@@ -1,12 +1,12 @@
-"""Stands between workers and servers, in a process of its own: forwards, cuts, delays, refuses.
+"""A proxy process between workers and servers, which forwards, cuts, delays and refuses connections.
 
     arguments   LISTEN:TARGET LISTEN:TARGET …        ports of this machine: one gate each
     stdin       {"gate": 27001, "cut": true}          break every connection of the gate, with a reset
                 {"gate": 27001, "open": false}        refuse new ones too, until it is opened
-                {"gate": 27001, "latency_s": 5.0}     delay what the server says, on live connections too
+                {"gate": 27001, "latency_s": 5.0}     delay the server's answers, on live connections too
 
-A gate is named by its listening port; fields that are not given leave things as they are. It prints one line
-once all gates listen, and ends when its standard input is closed.
+A gate is named by its listening port; fields that are left out change nothing. The proxy prints one line once
+all gates listen, and ends when its standard input is closed.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import msgspec
 
 HOST = "127.0.0.1"
 PIECE = 1 << 16
-PIECES = 64  # that wait for their moment, per direction of a connection
+PIECES = 64  # chunks that wait out the latency, per direction of a connection
 
 Pieces = asyncio.Queue[tuple[float, bytes]]
 
@@ -91,7 +91,7 @@ class Gate:
 
 
 async def _first(*works: Coroutine[Any, Any, None]) -> None:
-    """Run all until one ends, in order or by an OSError (a connection's end); then cancel the others."""
+    """Run all until one returns or raises an OSError (the connection's end); then cancel the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -102,7 +102,7 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
 
 
 async def main(routes: dict[int, int]) -> None:
-    """Serve `routes`, listening port to target port, until standard input ends."""
+    """Serve `routes`, which map listening ports to target ports, until standard input ends."""
     gates = {listen: Gate(target) for listen, target in routes.items()}
     for listen, gate in gates.items():
         await asyncio.start_server(gate.serve, HOST, listen)
@@ -113,7 +113,7 @@ async def main(routes: dict[int, int]) -> None:
     while line := await turns.readline():
         turn = msgspec.json.decode(line, type=Turn)
         gates[turn.gate].turn(turn)
-    os._exit(0)  # connections that are cut in the middle are its trade: no farewell, no traceback of each
+    os._exit(0)  # no traceback for each cut connection, since cutting them is the proxy's purpose
 
 
 if __name__ == "__main__":

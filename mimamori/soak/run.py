@@ -1,4 +1,4 @@
-"""One soak from start to verdict."""
+"""Runs one soak from its start to the verdict."""
 
 import secrets
 import time
@@ -22,18 +22,18 @@ from schemas import DeadLetter, Label, Message, ReviewCase, load_topics, topic_n
 from worker.kafka.topics import apply_topics
 
 CANNED = "mimamori.soak.canned_worker:run"
-AHEAD = 60_000  # messages sent and without an outcome, all partitions together
-STALL_S = 120.0  # without a new outcome, once no fault is to come: what is missing then is lost
+AHEAD = 60_000  # messages sent that have no outcome yet, over all partitions
+STALL_S = 120.0  # no new outcome for this long, with no fault left to come: what is missing counts as lost
 TRIM_EVERY_S = 15.0
-KEPT = 2_000  # records before the last outcome of a partition: a worker that reads too far back finds them
+KEPT = 2_000  # records kept before a partition's last outcome, for a worker that reads too far back to find
 
 Progress = Callable[[int, int], None]
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. Workers are processes of `mimamori run` on `bundle`; without one, `entry` (see zygote.py).
+    """What to run. Workers run `mimamori run` on `bundle`, or, without a bundle, `entry` (see zygote.py).
 
-    `settings` are further settings of every worker. Topics and group are named by `prefix`.
+    `settings` are further settings of every worker. The names of topics and group start with `prefix`.
     """
 
     records: int
@@ -50,7 +50,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ground(Protocol):
-    """Where workers and soak meet: `Servers`, or any Kafka and Redis where nothing fails."""
+    """The servers that workers and soak use: `Servers`, or any Kafka and Redis in a run without faults."""
 
     @property
     def bootstrap(self) -> str:
@@ -65,10 +65,10 @@ class Ground(Protocol):
 
 
 def soak(setup: Setup, folder: Path, progress: Progress = lambda *_: None) -> Result:
-    """Run it on servers of its own. `progress` gets the outcomes seen and the records.
+    """Run a soak on its own servers. `progress` is called with the number of outcomes seen and of records.
 
-    Logs of all workers stay in `folder`. Raises SandboxError or BrokerError: the soak itself could not run,
-    and says nothing of the worker.
+    The logs of all workers stay in `folder`. Raises SandboxError or BrokerError: the soak itself could not
+    run, which says nothing about the worker.
     """
     faults = plan(setup.seed, setup.records, setup.kills, setup.workers)
     with Servers(folder, setup.workers) as servers:
@@ -76,12 +76,12 @@ def soak(setup: Setup, folder: Path, progress: Progress = lambda *_: None) -> Re
 
 
 def soak_on(ground: Ground, setup: Setup, folder: Path) -> Result:
-    """Run it, without faults, on servers that are there already. Raises BrokerError."""
+    """Run a soak without faults on servers that already run. Raises BrokerError."""
     return _Run(setup, ground, folder, lambda *_: None).run(lambda fleet: Faults([], fleet, None))
 
 
 class _Run:
-    """The parts of one soak while it runs."""
+    """The parts of one running soak."""
 
     def __init__(self, setup: Setup, ground: Ground, folder: Path, progress: Progress) -> None:
         names = topic_names(setup.prefix)
@@ -141,7 +141,7 @@ class _Run:
         return ZygoteLauncher(self._setup.entry)
 
     def _stream(self, fleet: Fleet, faults: Faults, feed: Feed) -> None:
-        """Until every message has an outcome and every fault is over, or nothing moves any more."""
+        """Run until every message has an outcome and every fault is over, or until nothing moves any more."""
         last_seen, moved = 0, time.monotonic()
         while self._checker.seen < self._setup.records or faults.pending:
             self._take(self._watch.read())
@@ -156,7 +156,7 @@ class _Run:
             if seen > last_seen or faults.active:
                 last_seen, moved = seen, now
             elif now - moved > self._setup.stall_s:
-                if self._setup.bundle is None:  # `mimamori run` would die of the signal
+                if self._setup.bundle is None:  # the signal would kill `mimamori run`
                     fleet.ask_where()
                 return
 
@@ -165,7 +165,7 @@ class _Run:
             self._checker.take(self._kinds[topic], partition, value)
 
     def _allow(self, feed: Feed, faults: Faults) -> None:
-        """Some way ahead of the outcomes, but not past the next fault: none must strike idle workers."""
+        """Let the feed go ahead of the outcomes, but not past the next fault: it must strike busy workers."""
         ahead = AHEAD // self._setup.partitions
         for partition, seen in enumerate(self._checker.seen_of):
             reach = min(seen, faults.next_at / self._setup.partitions)
@@ -182,7 +182,7 @@ class _Run:
         self._house.trim(outcomes | messages)
 
     def _settings_of(self, slot: str) -> dict[str, Any]:
-        """As a StatefulSet would give them: names of its own per slot; every second slot a static member."""
+        """A slot's settings, with its own names as in a StatefulSet; every second slot is a static member."""
         number = int(slot) if slot.isdecimal() else 0
         kafka: dict[str, Any] = {
             "session.timeout.ms": int(self._setup.session_s * 1000),

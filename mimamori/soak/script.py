@@ -1,8 +1,8 @@
-"""Every message the soak sends, and what must become of it. The same seed writes the same script.
+"""Every message that the soak sends, and its expected outcome. The same seed gives the same script.
 
-A message is numbered twice: it is the `sequence`th of its `partition`, which is also its offset, for the
-soak is the only one that writes to a fresh topic. So an outcome names its input by its origin alone, even
-where a malformed record carries no id that could be read.
+A message is identified by its `partition` and its `sequence` there. The sequence is also its offset, since
+only the soak writes to the new topic. So an outcome's origin alone identifies its input, even where a
+malformed record has no readable id.
 """
 
 from collections.abc import Iterator
@@ -10,22 +10,24 @@ from typing import Final
 
 import numpy as np
 
+from schemas.vocabulary import DeadLetterReason
+
 MALFORMED_SHARE: Final = 0.01
 LONGEST_TEXT: Final = (
-    1_000  # characters; the workers of a soak are set to it, so that too long is still small
+    1_000  # characters; the workers of a soak get this limit, so that texts above it are still small
 )
-CONVERSATIONS: Final = 8  # keys per partition: outcomes spread over partitions and keep their order in each
-REPEATED_TEXTS: Final = 997  # two of three messages repeat one of these, so that the caches have work
+CONVERSATIONS: Final = 8  # keys per partition: outcomes spread over partitions, in order within each
+REPEATED_TEXTS: Final = 997  # two of three messages repeat one of these texts, so that the caches are used
 
-# By what stands at its place in the script: 0 is a well-formed message, n the n-th of these.
-REASONS: Final[tuple[str | None, ...]] = (
+# Indexed by the script's bytes: 0 is a well-formed message, n the n-th of these.
+REASONS: Final[tuple[DeadLetterReason | None, ...]] = (
     "null_value",
     "invalid_utf8",
     "invalid_json",
     "schema_mismatch",
     "empty_text",
     "unknown_task",
-    None,  # a text above the workers' limit: read up to it, and its label says truncated
+    None,  # a text above the workers' limit is read up to it, and its label says truncated
 )
 _BAD: Final[tuple[bytes | None, ...]] = (
     None,
@@ -38,12 +40,18 @@ _BAD: Final[tuple[bytes | None, ...]] = (
 )
 
 _TOO_LONG: Final = len(REASONS)
-# What may hold somebody's message, and no model reads: each opens a review case of kind `unread`.
-UNREAD: Final = {"invalid_utf8", "invalid_json", "schema_mismatch", "unreadable_record", "unscreenable"}
+# These may hold somebody's message that no model reads, so each opens a review case of kind `unread`.
+UNREAD: Final[set[DeadLetterReason]] = {
+    "invalid_utf8",
+    "invalid_json",
+    "schema_mismatch",
+    "unreadable_record",
+    "unscreenable",
+}
 
 
 class Script:
-    """`records` messages over `partitions`, as evenly as they go. One byte of memory a message."""
+    """`records` messages, spread evenly over `partitions`. It takes one byte of memory per message."""
 
     def __init__(self, seed: int, records: int, partitions: int) -> None:
         draw = np.random.default_rng(seed)
@@ -59,15 +67,15 @@ class Script:
 
     @property
     def malformed(self) -> int:
-        """How many of the messages must become dead letters."""
+        """The number of messages that must become dead letters."""
         return sum(length - kinds.count(0) - kinds.count(_TOO_LONG) for length, kinds in self._all())
 
     def is_truncated(self, partition: int, sequence: int) -> bool:
-        """Whether some of this message's text is above the workers' limit."""
+        """Whether this message's text is longer than the workers' limit."""
         return self._kinds[partition][sequence] == _TOO_LONG
 
-    def reason(self, partition: int, sequence: int) -> str | None:
-        """Why this message must become a dead letter; None where it must become a label."""
+    def reason(self, partition: int, sequence: int) -> DeadLetterReason | None:
+        """The reason of this message's dead letter; None where it must become a label."""
         kind = self._kinds[partition][sequence]
         return REASONS[kind - 1] if kind else None
 
@@ -85,7 +93,7 @@ class Script:
         return zip(self.lengths, self._kinds, strict=True)
 
     def key(self, partition: int, sequence: int) -> bytes:
-        """The record's key: one of the partition's conversations."""
+        """The record's key, which is one of the partition's conversations."""
         return b"%d.%d" % (partition, sequence % CONVERSATIONS)
 
 

@@ -1,7 +1,7 @@
-"""The servers of a soak, its own and new: Kafka and Redis, with a gate of the proxy before each.
+"""The soak's own new Kafka and Redis, each behind gates of the proxy.
 
 soak's own clients ─────────────────────────► Kafka
-worker of slot n ──► gate n ────────────────► Kafka's listener n       one a worker, so that one alone
+worker of slot n ──► gate n ────────────────► Kafka's listener n       one per worker, so that each alone
                  ──► gate of Redis ─────────► Redis                    can be cut off or slowed down
 """
 
@@ -38,16 +38,16 @@ class Servers:
 
     @property
     def bootstrap(self) -> str:
-        """Kafka, without a proxy."""
+        """Kafka's address without the proxy."""
         return self.kafka.bootstrap
 
     def bootstrap_of(self, slot: int) -> str:
-        """Kafka as the worker of this slot must reach it; further slots share the gates."""
+        """Kafka's address for the worker of this slot; slots beyond the gates share them."""
         return f"{HOST}:{self._gates[slot % len(self._gates)]}"
 
     @property
     def redis_url(self) -> str:
-        """Redis as the workers must reach it."""
+        """Redis' URL for the workers, through its gate."""
         return f"redis://{HOST}:{self._redis_gate}/0"
 
     def turn_kafka(
@@ -76,7 +76,7 @@ class Servers:
         if self._proxy is not None:
             self._proxy.kill()
             self._proxy.communicate(timeout=END_S)  # closes the pipes too
-        self.kafka.kill()  # nobody reads it again: an orderly end would only take longer
+        self.kafka.kill()  # its data is not read again, and an orderly shutdown would take longer
         self.redis.kill()
 
     def _start_proxy(self) -> None:
@@ -101,7 +101,7 @@ class Servers:
 
 
 def _ports(count: int) -> Sequence[int]:
-    """Different free ports."""
+    """Find `count` different free ports."""
     ports: set[int] = set()
     while len(ports) < count:
         ports.add(choose_port(0, "--seed"))

@@ -1,14 +1,14 @@
-"""Forks workers in milliseconds: a process that has imported everything and opened nothing.
+"""Forks workers in milliseconds, from a process that has imported everything and opened nothing.
 
-A killed worker is replaced at once, a thousand times a run; importing alone would cost a second each time.
-The zygote has no Kafka client and no thread of ours when it forks. A worker is a real process of its own:
-what SIGKILL does to it is what it does to any.
+A killed worker is replaced at once, up to a thousand times a run, and imports alone would take a second each
+time. The zygote has no Kafka client and no thread of ours when it forks. A forked worker is a process like
+any other, so SIGKILL affects it in the same way.
 
     stdin   {"settings": {…}, "log": "path"}              a line for each worker to start
     stdout  {"pid": 7}                                     … answered by its process id
             {"pid": 7, "code": -9}                         … and, when it has ended, by its exit code
 
-It ends, and kills what it forked, when its standard input is closed: so none outlives the soak.
+When its standard input is closed, it kills its workers and ends, so that none outlives the soak.
 """
 
 import importlib
@@ -45,7 +45,7 @@ def main(entry_name: str) -> None:
     """Serve orders until standard input is closed. `entry_name` is `module:function`."""
     module, _, function = entry_name.partition(":")
     entry: Entry = getattr(importlib.import_module(module), function)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the soak, which ends us in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the soak handles Ctrl-C, and then ends this process
     children: set[int] = set()
     pending = b""
     while True:
@@ -66,7 +66,7 @@ def main(entry_name: str) -> None:
 
 
 def _reap(children: set[int]) -> None:
-    for pid in list(children):  # each by its id: libraries may have children of their own
+    for pid in list(children):  # each by its id, since libraries may have child processes of their own
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             children.discard(pid)
@@ -85,7 +85,7 @@ def _become(entry: Entry, order: Order) -> NoReturn:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException as error:  # noqa: BLE001 - the last frame of this process: say what it was
+    except BaseException as error:  # noqa: BLE001 - the last frame of this process reports the error
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
     finally:
         sys.stderr.flush()

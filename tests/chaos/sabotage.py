@@ -4,7 +4,6 @@ Everything is the real worker but for what wraps its producer. What must happen 
 duplicate) happens in the worker that first takes the mark, a file that can be made only once.
 """
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import confluent_kafka as ck
 
 from mimamori.soak import canned_worker
+from worker.assembly import open_producer
 from worker.errors import RetryableError
 from worker.kafka import Membership, Producer
 from worker.kafka.record import Offsets, Outbound
@@ -163,8 +163,8 @@ def leave_mark() -> None:
 
 def _run(kind: type[Sabotage], given: dict[str, Any]) -> None:
     settings = canned_worker.prepare(given)
-    worker = canned_worker.make(settings)
-    canned_worker.serve(dataclasses.replace(worker, producer=kind(worker.producer, settings)))
+    worker = canned_worker.make(settings, producer_of=lambda: kind(open_producer(settings), settings))
+    canned_worker.serve(worker)
 
 
 def zombie(given: dict[str, Any]) -> None:

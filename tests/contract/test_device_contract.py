@@ -6,13 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.bundle import Bundle, Reading
+from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.identity import Windowing
 from engine.load import load_engine, open_reader
 from export.adapting.adapt import adapt
 from export.examples import LabelledExample
 from mimamori.soak.canned_engine import CannedEngine
+from schemas.vocabulary import Reading
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 
 LEVELS = len(TASK.level_names)

@@ -3,8 +3,10 @@
 import json
 import os
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from engine.bundle.signature import Trust, make_keys
 from review.settings import ReviewSettings
@@ -190,6 +192,24 @@ def test_values_schema_offers_every_further_setting(
     assert owned <= set(fields)
     assert offered.keys() == set(fields) - owned
     assert all(setting["description"] for setting in offered.values())
+
+
+@pytest.mark.parametrize(("component", "settings"), [("worker", Settings), ("review", ReviewSettings)])
+def test_values_schema_offers_the_choices_that_the_settings_have(
+    component: str, settings: type[BaseSettings]
+) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"][component]["properties"]
+    offered = {
+        **schema["settings"]["properties"],
+        **({"device": schema["device"]} if "device" in schema else {}),
+    }
+    choices = {
+        name: list(get_args(field.annotation))
+        for name, field in settings.model_fields.items()
+        if get_origin(field.annotation) is Literal and name in offered
+    }
+    assert choices
+    assert {name: offered[name]["enum"] for name in choices} == choices
 
 
 def test_defaults_agree_with_the_topic_definitions(render: Renderer) -> None:

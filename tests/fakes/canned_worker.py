@@ -8,17 +8,16 @@ import signal
 from collections.abc import Sequence
 
 from engine.scores import Scores
+from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
-from schemas.events import Message
-from schemas.topics import topic_names
-from tests.fakes.worker_app import build_app
-from worker.kafka import Consumer, RebalanceListener
-from worker.kafka.consumer import KafkaConsumer
-from worker.kafka.producer import KafkaProducer
+from tests.fakes.worker_app import POLICY
+from worker.assembly import assemble
+from worker.cache.score_cache import NoCache
 from worker.settings import load_settings
-from worker.startup import open_in_hand_topic, require_topics
-from worker.stream.room import batch_size, find_room
+from worker.startup import require_topics
+from worker.stream.room import find_room
 from worker.telemetry.logs import configure_logs
+from worker.telemetry.metrics import Metrics
 
 
 class CountingEngine(CannedEngine):
@@ -37,15 +36,18 @@ def main() -> None:
     configure_logs(settings.log_format)
     engine = CountingEngine(levels=3, seconds_per_message=float(os.environ["SECONDS_PER_MESSAGE"]))
     room = find_room(require_topics(settings), settings.client_config)
-    app = build_app(settings, engine=engine, room=room, notes=open_in_hand_topic(settings))
-    signal.signal(signal.SIGTERM, lambda *_: app.stop())
-
-    def join(listener: RebalanceListener) -> Consumer:
-        topic = topic_names(settings.topic_prefix)[Message]
-        return KafkaConsumer(settings.client_config, settings.group, topic, listener, settings.group_protocol)
-
-    config = {"batch.size": batch_size(room), **settings.client_config}
-    app.run(join, KafkaProducer(config, settings.transactional_id))
+    worker = assemble(
+        settings,
+        engine,
+        task=load_task("stress"),
+        fingerprint="fingerprint",
+        policy=POLICY,
+        cache=NoCache(),
+        metrics=Metrics(),
+        room=room,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: worker.app.stop())
+    worker.run()
     print(engine.read_texts)  # noqa: T201 - the test reads it
 
 

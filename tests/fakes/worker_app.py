@@ -13,14 +13,11 @@ from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
 from tests.fakes.memory_broker import MemoryInHandTopic
 from worker.app import App
+from worker.assembly import assemble
 from worker.cache.score_cache import NoCache, ScoreCache
 from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.settings import Settings
-from worker.stream.in_hand import InHand
-from worker.stream.intake import Intake
-from worker.stream.outcome import Outcomes
 from worker.stream.room import Room
-from worker.stream.screener import Screener
 from worker.telemetry.metrics import Metrics
 
 POLICY = Policy(Thresholds(0.3, 0.7, "test"), quality_sample_share=0.0)
@@ -38,27 +35,17 @@ def build_app(
 ) -> App:
     """The `stress` task on a canned engine unless told otherwise."""
     task = load_task("stress")
-    engine = engine or CannedEngine(levels=len(task.level_names))
-    cache = cache or NoCache()
-    metrics = metrics or Metrics()
-    in_hand = InHand(notes or MemoryInHandTopic(), metrics)
-    return App(
+    return assemble(
         settings,
-        lambda assignment, batches: Intake(settings, task.name, cache, assignment, metrics, batches, in_hand),
-        Screener(engine, policy, cache),
-        Outcomes(
-            settings,
-            policy,
-            task.name,
-            task.level_names,
-            engine.reading,
-            "fingerprint",
-            engine.identity.name,
-            room or {},
-        ),
-        in_hand,
-        metrics,
-    )
+        engine or CannedEngine(levels=len(task.level_names)),
+        task=task,
+        fingerprint="fingerprint",
+        policy=policy,
+        cache=cache or NoCache(),
+        metrics=metrics or Metrics(),
+        room=room or {},
+        in_hand=notes or MemoryInHandTopic(),
+    ).app
 
 
 class Running:

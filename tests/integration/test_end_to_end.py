@@ -1,18 +1,15 @@
 """The whole path on real servers with the real model: `mimamori run` as a process, watched from outside."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import confluent_kafka as ck
@@ -20,6 +17,7 @@ import pytest
 
 from engine.task import SHIPPED, load_task
 from export.examples import read_examples
+from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
 from worker.kafka.topics import apply_topics
@@ -39,28 +37,21 @@ class Platform:
             load_topics(self.prefix, replication_factor=1, partitions=3),
         )
         self._producer = ck.Producer({"bootstrap.servers": sandbox.bootstrap, "message.max.bytes": 4 << 20})
-        self._environment = {
-            **os.environ,
-            "MIMAMORI_BOOTSTRAP": sandbox.bootstrap,
-            "MIMAMORI_TOPIC_PREFIX": self.prefix,
-            "MIMAMORI_GROUP": self.prefix,
-            "MIMAMORI_BUNDLE": str(bundle),
-            "MIMAMORI_REDIS_URL": sandbox.redis_url,
-            "MIMAMORI_CACHE_SECRET": uuid.uuid4().hex,
-            "MIMAMORI_HEALTH_PORT": "0",
-            "MIMAMORI_MAX_TOKENS": "256",
-            "MIMAMORI_TRANSACTIONAL_ID": self.prefix,
+        self._settings = {
+            "bootstrap": sandbox.bootstrap,
+            "topic_prefix": self.prefix,
+            "group": self.prefix,
+            "bundle": bundle,
+            "redis_url": sandbox.redis_url,
+            "cache_secret": uuid.uuid4().hex,
+            "health_port": 0,
+            "max_tokens": 256,
+            "transactional_id": self.prefix,
         }
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "mimamori", "run"],
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
+        worker = process.start(process.WORKER, self._settings, self._log)
         self.workers.append(worker)
         return worker
 
@@ -70,30 +61,15 @@ class Platform:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         settings = {
-            "MIMAMORI_REVIEW_BOOTSTRAP": self._bootstrap,
-            "MIMAMORI_REVIEW_TOPIC_PREFIX": self.prefix,
-            "MIMAMORI_REVIEW_PORT": str(port),
-            "MIMAMORI_REVIEW_FOLDER": str(folder / "desk"),
+            "bootstrap": self._bootstrap,
+            "topic_prefix": self.prefix,
+            "port": port,
+            "folder": folder / "desk",
         }
-        with (folder / "desk.log").open("wb") as log:
-            desk = subprocess.Popen(
-                [sys.executable, "-m", "mimamori", "review"],
-                env=os.environ | settings,
-                stdout=log,
-                stderr=log,
-            )
+        desk = process.start(process.DESK, settings, folder / "desk.log")
         self.workers.insert(0, desk)
-        address = f"http://127.0.0.1:{port}"
-
-        def ready() -> bool:
-            assert desk.poll() is None, (folder / "desk.log").read_text()
-            try:
-                return bool(urlopen(f"{address}/readyz", timeout=5).status == 200)
-            except (HTTPError, URLError, ConnectionError):
-                return False
-
-        self.wait(ready)
-        return address
+        process.await_ready(desk, port, folder / "desk.log", 90)
+        return f"http://127.0.0.1:{port}"
 
     def ask(self, address: str, path: str, body: object = None) -> Any:
         """GET, or POST where there is a body; JSON both ways."""

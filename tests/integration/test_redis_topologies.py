@@ -25,7 +25,7 @@ from worker.cache.circuit import Circuit
 from worker.cache.redis_client import RedisClient, ping
 from worker.cache.score_cache import LocalCache, RedisCache
 
-RIGHTS = "~mimamori:* +get +mget +set +ping +info"  # what docs/deploy.md says an ACL needs
+RIGHTS = "~mimamori:* +get +mget +set +ping +info"  # docs/how-to/secure-the-connections.md
 USER = ["--user", "mimamori", "on", ">right", *RIGHTS.split()]
 CLUSTERED = [
     "--cluster-enabled",

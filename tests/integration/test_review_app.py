@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     NewTopic,
 )
 
+from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas.codec import decode, encode
 from schemas.events import Origin, ReviewCase, ReviewDecision, Severity
@@ -156,21 +156,17 @@ class DeskProcess:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        given = {
-            "BOOTSTRAP": bootstrap,
-            "TOPIC_PREFIX": prefix,
-            "PORT": str(self.port),
-            "FOLDER": str(folder),
-        }
-        self._environment = os.environ | {f"MIMAMORI_REVIEW_{k}": v for k, v in (given | settings).items()}
+        self._settings = {
+            "bootstrap": bootstrap,
+            "topic_prefix": prefix,
+            "port": str(self.port),
+            "folder": str(folder),
+        } | settings
         self._log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mimamori", "review"], env=self._environment, stdout=log, stderr=log
-            )
+        self._process = process.start(process.DESK, self._settings, self._log)
         return self
 
     def ready(self) -> Self:

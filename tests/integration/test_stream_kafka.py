@@ -5,10 +5,7 @@ its own, so that what an engine has read and what became a label can be compared
 """
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -19,6 +16,7 @@ import confluent_kafka as ck
 import pytest
 
 import schemas
+from mimamori import process
 from schemas.events import Label, Message
 from tests.contract.test_broker_contract import Listener
 from worker.kafka.consumer import KafkaConsumer
@@ -37,13 +35,9 @@ class Worker:
 
     def __init__(self, log: Path, environment: dict[str, str]) -> None:
         self._log, self._told = log, log.with_suffix(".out")
-        with log.open("wb") as errors, self._told.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fakes.canned_worker"],
-                env=os.environ | environment,
-                stdout=output,
-                stderr=errors,
-            )
+        self.process = process.start(
+            ["tests.fakes.canned_worker"], {}, log, beside=environment, output=self._told
+        )
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Its log's lines of one kind."""

@@ -28,10 +28,10 @@ LEVELS = TASK.level_names
 def _text(chance: random.Random, *, at_risk: bool) -> str:
     """Letters of either end of the alphabet, some of the other: no head is perfect."""
     mine, others = ("zqxvw", "abcde") if at_risk else ("abcde", "zqxvw")
-    return "".join(chance.choice(mine if chance.random() < 0.8 else others) for _ in range(12))
+    return "".join(chance.choice(mine if chance.random() < 0.7 else others) for _ in range(12))
 
 
-CHANCE = random.Random(0)
+CHANCE = random.Random(0)  # noqa: S311 - letters, no secrets
 EXAMPLES = [
     LabelledExample(
         text=_text(CHANCE, at_risk=n % 2 == 0),
@@ -41,7 +41,7 @@ EXAMPLES = [
     for n in range(40)
 ]
 TRAFFIC = [_text(CHANCE, at_risk=n % 3 == 0) for n in range(400)]
-SECRET = "zzqqsecretwords"
+WORDS = "zzqqprivatewords"
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ LABELS: Ints = np.arange(COUNT) % 2
 
 
 def _world(signals: list[float], *, seed: int = 0) -> tuple[Vectors, Vectors, Array]:
-    """Examples and traffic of a network whose layers tell the classes apart by so much; the traffic's classes."""
+    """Examples, traffic and its classes, of a network whose layers tell the classes apart by so much."""
     chance = np.random.default_rng(seed)
     classes = chance.integers(2, size=TOLD)
 
@@ -236,7 +236,7 @@ def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, t
     commands.register(app)
     examples, traffic = tmp_path / "examples.jsonl", tmp_path / "traffic.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
-    traffic.write_text("\n".join(json.dumps({"text": text}) for text in [SECRET, *TRAFFIC]))
+    traffic.write_text("\n".join(json.dumps({"text": text}) for text in [WORDS, *TRAFFIC]))
     out = tmp_path / "out"
     base = [
         "adapt",
@@ -256,8 +256,8 @@ def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, t
     assert told["depth"] == 1
     assert {"depth", "messages_per_second", "auc", "f1", "agreement"} <= set(told["curve"][0])
     written = b"".join(path.read_bytes() for path in out.iterdir())
-    assert SECRET not in shown.output + printed.output
-    assert SECRET.encode() not in written
+    assert WORDS not in shown.output + printed.output
+    assert WORDS.encode() not in written
 
 
 @pytest.mark.parametrize("options", [["--depth", "1"], ["--teacher", "x"], ["--traffic", "missing.jsonl"]])

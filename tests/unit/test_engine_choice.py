@@ -4,8 +4,8 @@ import pytest
 
 from engine.devices import openvino as openvino_device
 from engine.devices.choice import choose
-from engine.devices.device import DeviceChoice, Precision, PrecisionChoice
 from engine.errors import DeviceError
+from engine.vocabulary import DeviceChoice, Precision, PrecisionChoice
 
 PLAIN: list[Precision] = ["fp32"]
 WITH_BF16: list[Precision] = ["fp32", "bf16"]

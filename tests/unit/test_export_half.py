@@ -31,11 +31,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.mark.parametrize("reading", ["prompted", "pooled"])
 def test_it_weighs_half_and_answers_the_same(full: Bundle, tmp_path: Path, reading: str) -> None:
-    bundle = full
+    bundle, half = full, halve(full, tmp_path / "half")
     if reading == "pooled":
-        adapt(full.path, EXAMPLES, tmp_path / "adapted", lambda *_: None, device="cpu")
-        bundle = Bundle.load(tmp_path / "adapted")
-    half = halve(bundle, tmp_path / "half")
+        bundle, half = (_adapted(each, tmp_path / f"adapted {each.path.name}") for each in (bundle, half))
     assert half.manifest.precision == "fp16"
     assert "cpu fp16" in half.manifest.parity
     assert half.fingerprint != bundle.fingerprint
@@ -48,8 +46,24 @@ def test_it_weighs_half_and_answers_the_same(full: Bundle, tmp_path: Path, readi
     assert kinds == {onnx.TensorProto.FLOAT16}
     engine = load_engine(half, device="cpu")
     assert engine.precision == "fp16"
+    assert half.thresholds_for(engine.identity).lower == pytest.approx(
+        bundle.thresholds_for(load_engine(bundle, device="cpu").identity).lower, abs=0.02
+    )
     expected = [scores.risk for scores in load_engine(bundle, device="cpu").read(TEXTS)]
     assert [scores.risk for scores in engine.read(TEXTS)] == pytest.approx(expected, abs=0.02)
+
+
+def _adapted(bundle: Bundle, out: Path) -> Bundle:
+    adapt(bundle.path, EXAMPLES, out, lambda *_: None, device="cpu")
+    return Bundle.load(out)
+
+
+def test_an_adapted_bundle_is_halved_before_and_not_after(full: Bundle, tmp_path: Path) -> None:
+    """Its thresholds were fitted on scores in fp32: no worker would start with them."""
+    adapted = _adapted(full, tmp_path / "adapted")
+    with pytest.raises(ExportError, match=r"halve the full bundle .* then adapt that with --device cuda"):
+        halve(adapted, tmp_path / "half")
+    assert not (tmp_path / "half").exists()
 
 
 def test_devices_that_round_by_themselves_refuse_it(full: Bundle, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import queue
+import time
 from collections.abc import Callable, Sequence
 from unittest import mock
 
@@ -18,7 +19,7 @@ from worker.cache.score_cache import NoCache
 from worker.kafka import Membership
 from worker.kafka.record import Record
 from worker.stream.batch import Batch
-from worker.stream.epochs import Assignment
+from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake, backoff_s
 from worker.stream.suspicion import Accused, Note, Suspect
@@ -71,7 +72,7 @@ class ScriptedConsumer:
 
 class Fixture:
     def __init__(self, cache: NoCache | None = None, **overrides: object) -> None:
-        self.assignment = Assignment()
+        self.epochs = Epochs()
         self.notes = MemoryInHandTopic()
         self.in_hand = InHand(self.notes, Metrics())
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -79,7 +80,7 @@ class Fixture:
             settings(None, **overrides),
             "stress",
             cache or NoCache(),
-            self.assignment,
+            self.epochs,
             Metrics(),
             self.batches,
             self.in_hand,
@@ -102,15 +103,15 @@ def test_records_read_past_an_abort_are_void_until_the_intake_has_rewound() -> N
     fixture = Fixture(max_records=1)
 
     def poll_while_the_outbox_aborts() -> Sequence[Record]:
-        fixture.assignment.end_epoch()
+        fixture.epochs.end_epoch()
         return [record(7)]
 
     consumer = fixture.run(poll_while_the_outbox_aborts, lambda: [record(3)])
     void, current = fixture.taken()
     assert void.offsets == {("mimamori.messages", 0): 8}
-    assert not fixture.assignment.is_current(void.epoch)
+    assert not fixture.epochs.is_current(void.epoch)
     assert current.offsets == {("mimamori.messages", 0): 4}
-    assert fixture.assignment.is_current(current.epoch)
+    assert fixture.epochs.is_current(current.epoch)
     assert consumer.rewinds == 1
 
 
@@ -122,7 +123,7 @@ def test_a_revocation_that_cannot_finish_in_time_voids_what_is_in_flight() -> No
         return [record(8)]  # of a partition that stays: read past what was just voided
 
     fixture.run(lambda: [record(7)], revoke)
-    assert all(not fixture.assignment.is_current(batch.epoch) for batch in fixture.taken())
+    assert all(not fixture.epochs.is_current(batch.epoch) for batch in fixture.taken())
 
 
 def test_lost_partitions_void_even_the_open_batch() -> None:
@@ -134,8 +135,8 @@ def test_lost_partitions_void_even_the_open_batch() -> None:
 
     fixture.run(lambda: [record(1)], lambda: [record(2)], lose)
     (first,) = fixture.taken()  # the second was still open
-    assert not fixture.assignment.is_current(first.epoch)
-    assert fixture.assignment.in_flight == 1
+    assert not fixture.epochs.is_current(first.epoch)
+    assert fixture.epochs.in_flight == 1
 
 
 def test_a_batch_waits_for_company_only_while_another_is_in_flight() -> None:
@@ -161,7 +162,7 @@ def test_an_old_batch_waits_for_company_while_one_stands_before_the_model() -> N
     fixture = Fixture(max_wait_ms=1)
 
     def finish_one() -> Sequence[Record]:
-        fixture.assignment.close()
+        fixture.epochs.close()
         return []
 
     # Whenever the clock is read, another second has passed: every batch is old.
@@ -183,7 +184,7 @@ def test_what_waits_for_room_goes_with_its_partition() -> None:
         return Record("mimamori.messages", 1, offset, b"k", record(offset).value)
 
     def revoke() -> Sequence[Record]:
-        fixture.assignment.close()
+        fixture.epochs.close()
         fixture.intake.revoked([("mimamori.messages", 0)])
         return []
 
@@ -211,10 +212,10 @@ def test_tokens_in_flight_stay_within_their_bound_and_every_record_still_gets_it
             waiting.append(batch := fixture.batches.get() or pytest.fail("it ended"))
             seen.extend(entry.record.offset for entry in batch.entries)
         assert len(waiting) <= max_batches
-        assert sum(batch.tokens for batch in waiting) <= fixture.assignment.tokens
-        assert fixture.assignment.tokens <= limit or fixture.assignment.in_flight == 1
+        assert sum(batch.estimated_tokens for batch in waiting) <= fixture.epochs.estimated_tokens
+        assert fixture.epochs.estimated_tokens <= limit or fixture.epochs.in_flight == 1
         if waiting:
-            fixture.assignment.close(waiting.pop(0).tokens)
+            fixture.epochs.close(waiting.pop(0).estimated_tokens)
         return []
 
     texts = ["x" * (1 + length) for length in lengths]
@@ -224,19 +225,29 @@ def test_tokens_in_flight_stay_within_their_bound_and_every_record_still_gets_it
     seen += [entry.record.offset for batch in fixture.taken() for entry in batch.entries]
     assert seen == list(range(len(texts)))
     for batch in waiting:
-        fixture.assignment.close(batch.tokens)
+        fixture.epochs.close(batch.estimated_tokens)
 
 
 def test_the_pause_before_reading_again_doubles_until_a_batch_is_committed() -> None:
     for setbacks, doubled in ((1, 0.05), (2, 0.1), (5, 0.8), (9, 5.0), (10_000, 5.0)):
         pauses = [backoff_s(setbacks) for _ in range(200)]
         assert 0.5 * doubled <= min(pauses) < max(pauses) <= 1.5 * doubled
-    assignment = Assignment()
+    epochs = Epochs()
     for _ in range(3):
-        assignment.end_epoch()
-    assert assignment.setbacks == 3
-    assignment.committed()
-    assert assignment.setbacks == 0
+        epochs.end_epoch()
+    assert epochs.setbacks == 3
+    epochs.committed()
+    assert epochs.setbacks == 0
+
+
+def test_the_earliest_deadline_of_a_drain_holds() -> None:
+    fixture = Fixture()
+    before = time.monotonic()
+    fixture.intake.stop(25)
+    fixture.intake.stop(1_000)
+    assert before + 25 <= fixture.intake.drain_until <= time.monotonic() + 25
+    fixture.intake.stop(0)
+    assert fixture.intake.drain_until <= time.monotonic()
 
 
 class KnowsAll(NoCache):
@@ -249,7 +260,7 @@ def test_cached_records_cost_no_tokens_and_ride_in_the_batch() -> None:
     fixture.run(lambda: [record(n, "x" * 200) for n in range(6)])
     (batch,) = fixture.taken()
     assert all(entry.cached for entry in batch.entries)
-    assert batch.tokens == 0
+    assert batch.estimated_tokens == 0
 
 
 def test_reading_pauses_while_enough_batches_are_in_flight() -> None:
@@ -261,7 +272,7 @@ def test_reading_pauses_while_enough_batches_are_in_flight() -> None:
         return []
 
     def finish_one() -> Sequence[Record]:
-        fixture.assignment.close()
+        fixture.epochs.close()
         return look()
 
     consumer = ScriptedConsumer(

@@ -1,19 +1,22 @@
 """The catalogue: one line per metric, complete, and what is not in it cannot be counted."""
 
 import re
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
 from schemas.events import DeadLetter, Label
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, Metrics
+from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, Metrics
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station"}
+LABELS |= {"engine", "device", "precision", "bundle", "task", "reading"}  # of the worker itself
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
@@ -71,20 +74,48 @@ def test_two_workers_in_one_process_count_apart() -> None:
     assert "mimamori_records_total 0.0" in generate_latest(other.registry).decode()
 
 
-def test_what_is_not_in_the_catalogue_is_refused() -> None:
-    metrics = Metrics()
+def test_the_catalogue_has_every_name_that_the_code_may_count_and_no_other() -> None:
+    unions = [get_args(part) for part in get_args(MetricName)]
+    assert sorted(metric.name for metric in CATALOGUE) == sorted(name for part in unions for name in part)
+
+
+def test_a_misspelt_name_label_or_value_is_a_type_error_and_raises() -> None:
+    metrics = Metrics()  # mypy says when one of these ignores is not needed: then nothing would hold it
     with pytest.raises(KeyError):
-        metrics.count("mimamori_invented_total")
+        metrics.count("mimamori_invented_total")  # type: ignore[call-overload]
     with pytest.raises(KeyError):
-        metrics.gauge("mimamori_records_total", 1)  # a counter is no gauge
+        metrics.gauge("mimamori_records_total", 1)  # type: ignore[arg-type] # a counter is no gauge
     with pytest.raises(KeyError):
-        metrics.observe("mimamori_lag_records", 1)
+        metrics.observe("mimamori_lag_records", 1, station="screener")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="label"):
-        metrics.count("mimamori_labels_total", text="someone's words")
+        metrics.count("mimamori_labels_total", text="someone's words")  # type: ignore[call-overload]
+    metrics.count("mimamori_labels_total", verdict="fine")  # type: ignore[call-overload]
+
+
+def test_what_runs_can_be_asked_of_the_page() -> None:
+    metrics = Metrics()
+    metrics.engine(
+        engine="cpu fp32, 2 threads",
+        device="cpu",
+        precision="fp32",
+        bundle="0" * 64,
+        task="stress",
+        reading="pooled",
+    )
+    (family,) = [
+        family
+        for family in text_string_to_metric_families(generate_latest(metrics.registry).decode())
+        if family.name == "mimamori_engine_info"
+    ]
+    (sample,) = family.samples
+    assert (sample.name, sample.value) == ("mimamori_engine_info", 1)
+    (line,) = [metric for metric in CATALOGUE if metric.name == sample.name]
+    assert set(sample.labels) == set(line.labels)
+    assert sample.labels["engine"] == "cpu fp32, 2 threads"
 
 
 def test_kinds_are_those_prometheus_knows() -> None:
-    assert {metric.kind for metric in CATALOGUE} == {Counter, Gauge, Histogram}
+    assert {metric.kind for metric in CATALOGUE} == {Counter, Gauge, Histogram, Info}
     labels = {metric.name: metric.labels for metric in CATALOGUE}
     assert labels["mimamori_labels_total"] == ("verdict",)
     assert "verdict" in Label.__struct_fields__

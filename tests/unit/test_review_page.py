@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import msgspec
 import pytest
@@ -10,10 +11,19 @@ from aiohttp.test_utils import make_mocked_request
 from review.desk import Overview
 from review.entries import Unreadable
 from review.guard import SECURITY_HEADERS, refusal
-from review.html import KINDS, REASONS, UNREAD, age, link, render_queue
+from review.html import age, link, render_queue
 from review.queue import Filter, Page
 from schemas.events import Origin, ReviewCase, Severity
-from worker.stream.unread import UNREAD as OPENS_A_CASE
+from schemas.vocabulary import (
+    CASE_KINDS,
+    DEAD_LETTER_REASONS,
+    FINDINGS,
+    REASONS,
+    CaseKind,
+    DeadLetterReason,
+    Finding,
+    Reason,
+)
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -82,9 +92,10 @@ def test_an_empty_queue_and_a_recovering_one_have_their_own_words() -> None:
 
 
 def test_every_reason_and_kind_of_the_contract_has_words() -> None:
-    fields = ReviewCase.__annotations__
-    assert set(KINDS) == set(fields["kind"].__args__)
-    assert set(REASONS) >= set(fields["reasons"].__args__[0].__args__)
+    assert set(CASE_KINDS) == set(get_args(CaseKind))
+    assert set(REASONS) == set(get_args(Reason))
+    assert set(FINDINGS) == set(get_args(Finding))
+    assert set(DEAD_LETTER_REASONS) == set(get_args(DeadLetterReason))
 
 
 @pytest.mark.parametrize(
@@ -156,11 +167,7 @@ def test_a_case_that_no_model_has_read_says_so_and_why() -> None:
         unread_because="invalid_json",
     )
     page = render(unread)
-    assert KINDS["unread"] in page
+    assert CASE_KINDS["unread"] in page
     assert "no model has read this: the record is broken" in page
     assert "half a &lt;message&gt;" in page
     assert "<meter" not in page
-
-
-def test_every_reason_that_opens_a_case_has_words() -> None:
-    assert set(UNREAD) == set(OPENS_A_CASE)

@@ -31,8 +31,8 @@ def test_hosts_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> No
         ("KEEP_MARKERS_DAYS", "0", "MIMAMORI_REVIEW_KEEP_MARKERS_DAYS"),
         ("TOPIC_PREFFIX", "x", "no such setting: MIMAMORI_REVIEW_TOPIC_PREFFIX"),
         ("SECURITY_PROTOCOL", "SASL_SSL", "needs sasl_username and sasl_password"),
-        ("SSL_CA", "ca.pem", "PLAINTEXT does without ssl_ca: .* MIMAMORI_REVIEW_SECURITY_PROTOCOL to SSL"),
-        ("SASL_PASSWORD", "correct-horse", "does without sasl_password: .* to SASL_SSL"),
+        ("SSL_CA", "ca.pem", "PLAINTEXT does not use ssl_ca: .* MIMAMORI_REVIEW_SECURITY_PROTOCOL to SSL"),
+        ("SASL_PASSWORD", "correct-horse", "does not use sasl_password: .* to SASL_SSL"),
         ("ALLOW_INSECURE", "everything", "MIMAMORI_REVIEW_ALLOW_INSECURE"),
     ],
 )

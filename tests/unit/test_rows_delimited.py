@@ -85,7 +85,7 @@ def test_what_is_left_out_and_what_stands_twice_is_told_once(tmp_path: Path) -> 
     assert len(list(read_messages(path, tell=told.append))) == 4
     assert told == [
         f"{path}: left out: `mood`, 1 more",
-        f"{path}: 2 ids stand there before, first in {places}: each row counts by itself",
+        f"{path}: 2 ids are repeated, first in {places}: each row counts separately",
     ]
 
 

@@ -68,13 +68,13 @@ def test_labelled_examples(tmp_path: Path) -> None:
     [
         ({"id": ["1"]}, "no column is named `text`"),
         ({"text": ["x"], "Text": ["secret"]}, "columns 1 and 2 are both named `text`"),
-        ({"text": [["secret"]]}, "column `text` is of a type that is no text"),
-        ({"text": [b"secret"]}, "column `text` is of a type that is no text"),
+        ({"text": [["secret"]]}, "column `text` has a type that is not text"),
+        ({"text": [b"secret"]}, "column `text` has a type that is not text"),
         ({"text": [5]}, "row 1: `text` is a number: write it as text"),
         ({"text": ["x", None]}, "row 2: `text` is empty"),
         ({"text": ["x"], "id": [1.0]}, "row 1: `id` is a number with a fraction or an exponent"),
         ({"text": ["x"], "id": [Decimal("1.5")]}, "column `id` holds decimals with a fraction"),
-        ({"text": ["x"], "sent_at": [datetime(2026, 1, 1)]}, "row 1: `sent_at` is no time with its offset"),  # noqa: DTZ001
+        ({"text": ["x"], "sent_at": [datetime(2026, 1, 1)]}, "row 1: `sent_at` is not a time with an offset"),  # noqa: DTZ001
         ({"text": ["x" * (1 << 24) + "secret"]}, "row 1: a cell is longer than 16,777,216 characters"),
         # One text of a megabyte, three thousand times over, in a file of 1 MB.
         (

@@ -1,12 +1,15 @@
 """What the soak sends and what it breaks: both written by the seed."""
 
 from collections import Counter
+from typing import cast, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimamori.soak.plan import FIRST, KINDS, LAST, SHAPES, plan
+from mimamori.soak.faults import Faults
+from mimamori.soak.fleet import Fleet
+from mimamori.soak.plan import FIRST, KINDS, LAST, SHAPES, Fault, Kind, WorkerKind, plan
 from mimamori.soak.script import LONGEST_TEXT, REASONS, Script, message_id
 from worker.errors import RecordError
 from worker.stream.decode import decode
@@ -28,7 +31,21 @@ def test_a_plan_has_every_kind_in_order_while_records_still_come(
     assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
     for fault in faults:
         assert int(records * FIRST) <= fault.at <= records * LAST
-        assert (0 <= fault.slot < workers) == SHAPES[fault.kind].on_worker
+        assert (0 <= fault.slot < workers) == (fault.kind in get_args(WorkerKind))
+
+
+def test_every_kind_says_how_it_is_dealt_out() -> None:
+    assert set(SHAPES) == set(KINDS)
+
+
+def test_a_fault_that_is_planned_and_not_handled_is_never_reported_as_struck() -> None:
+    unknown = Fault(0, 0.0, cast("Kind", "meteor"), -1, 0.0)
+    with Faults([unknown], cast("Fleet", None), None) as faults:
+        faults.tick(1)  # due from now on
+        with pytest.raises(AssertionError, match="meteor"):
+            faults.tick(1)
+        assert not faults.log
+        assert not faults.counts
 
 
 def test_without_kills_nothing_is_planned() -> None:

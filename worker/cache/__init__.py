@@ -1,1 +1,1 @@
-"""Scores of texts that were read before: in this process and in Redis, whose only importer this is."""
+"""Caches the scores of texts, in this process and in Redis. Only this package imports redis."""

@@ -1,7 +1,7 @@
-"""Calls that may hang, made on a thread of their own, and waited for no longer than a deadline.
+"""Makes calls that may hang on a separate thread, and waits for them no longer than a deadline.
 
-A socket's timeout bounds each read, not a call of many reads, nor the look-up of a host name, nor the search
-for a cluster's nodes one after the other. Whoever must never wait longer asks here.
+A socket's timeout limits each read, but not a call with many reads, the look-up of a host name, or the search
+for a cluster's nodes one after the other. A caller that must not wait for those uses this.
 """
 
 import threading
@@ -14,10 +14,10 @@ Answer = TypeVar("Answer")
 
 
 class Bounded:
-    """Makes one call after the other, each begun only while somebody still waits for it."""
+    """Makes one call after the other, and begins none that nobody waits for any more."""
 
     def __init__(self, name: str) -> None:
-        """`name`: the thread's. It starts with the first call, and ends with the process."""
+        """`name` is the thread's name. The thread starts with the first call, and ends with the process."""
         self._name = name
         self._thread: threading.Thread | None = None
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
@@ -25,7 +25,8 @@ class Bounded:
     def call(self, work: Callable[[], Answer], timeout_s: float) -> Answer:
         """Return what `work` returns, raise what it raises. Used by one thread.
 
-        Raises TimeoutError where it takes longer, or one given up earlier still runs: its end is not awaited.
+        Raises TimeoutError where it takes longer, or where a call given up earlier still runs. That call goes
+        on.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -35,7 +36,7 @@ class Bounded:
         try:
             return future.result(timeout_s)
         finally:
-            future.cancel()  # has an effect only where it has not begun
+            future.cancel()  # this has an effect only where the call has not begun
 
     def _run(self) -> None:
         while True:
@@ -44,6 +45,6 @@ class Bounded:
                 continue
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller
                 future.set_exception(error)
-            del future, work  # or the last call's values live until the next
+            del future, work  # otherwise the last call's values would stay in memory until the next

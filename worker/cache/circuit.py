@@ -1,10 +1,10 @@
-"""A circuit breaker: stops asking something that keeps failing, and now and then tries once.
+"""A circuit breaker: stops calls to a service that keeps failing, and lets one through now and then.
 
     closed ── failures in a row ──► open ── cool-down over ──► one probe ──► closed
                                       ▲                            │
                                       └──── failed: twice as long ─┘
 
-It only counts; it calls nothing and raises nothing. Safe from several threads.
+It only counts: it calls nothing and raises nothing. Thread-safe.
 """
 
 import threading
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 
 class Circuit:
-    """Args: `failures` in a row that open it; the first and the longest cool-down in seconds; the clock."""
+    """It opens after `failures` in a row. The first and the longest cool-down are in seconds."""
 
     def __init__(
         self,
@@ -32,22 +32,22 @@ class Circuit:
 
     @property
     def is_open(self) -> bool:
-        """Whether it refuses all but probes."""
+        """Whether it refuses all calls but probes."""
         return self._probe_at is not None
 
     def allows(self) -> bool:
-        """Whether to ask now. While open, True for one caller per cool-down: the probe."""
+        """Whether to call now. While open, this is True for one caller per cool-down, which is the probe."""
         with self._lock:
             if self._probe_at is None:
                 return True
             now = self._clock()
             if now < self._probe_at:
                 return False
-            self._probe_at = now + self._cool_down  # a probe that never reports costs one more cool-down
+            self._probe_at = now + self._cool_down  # the time of the next probe, if this one never reports
             return True
 
     def succeeded(self) -> bool:
-        """Report an answer; returns whether that closed the circuit."""
+        """Report a success; returns whether it closed the circuit."""
         with self._lock:
             closed = self._probe_at is not None
             self._failures = 0
@@ -56,7 +56,7 @@ class Circuit:
             return closed
 
     def failed(self) -> bool:
-        """Report a failure; returns whether that opened the circuit."""
+        """Report a failure; returns whether it opened the circuit."""
         with self._lock:
             self._failures += 1
             if self._probe_at is not None:  # a failed probe

@@ -1,13 +1,14 @@
-"""A Redis, however it is reached, and the only module that imports redis.
+"""The client for Redis: one server, Sentinels or a cluster. Only this module imports redis.
 
     redis://user:password@host:port/db                      one server
     unix://path                                             … on this machine
     redis+sentinel://host:port,host:port/service/db         the master that Sentinels name
     redis+cluster://host:port,host:port                     a cluster: keys lie on many nodes
 
-`rediss` in place of `redis` is TLS. User and password are those of the servers that hold keys; Sentinels have
-their own, `?sentinel_username=…&sentinel_password=…`. Other options are redis-py's: `?socket_timeout=0.1`.
-Every call has a deadline (see `bounded.py`), and is made once: what fails is a miss, not worth a second wait.
+`rediss` in place of `redis` uses TLS. User and password are for the servers that hold the keys; those for
+Sentinels are given as `?sentinel_username=…&sentinel_password=…`. Other options are redis-py's, such as
+`?socket_timeout=0.1`. Every call has a deadline (see `bounded.py`) and is not repeated: a failure is only a
+cache miss, which is cheaper than a second wait.
 """
 
 import re
@@ -27,13 +28,13 @@ from engine.errors import SettingsError
 from worker.cache.bounded import Bounded
 
 TIMEOUT_S: Final = 0.05  # per socket operation; a URL's ?socket_timeout= overrides it
-CALL_TIMEOUTS: Final = 4  # a whole call gets this many of them
+CALL_TIMEOUTS: Final = 4  # the deadline of a whole call, in socket timeouts
 
-_ONCE: Final = Retry(NoBackoff(), 0)  # redis-py's own default is up to ten times
+_ONCE: Final = Retry(NoBackoff(), 0)  # no retries; redis-py's own default is up to ten
 _BARE: Final = {
     "socket_timeout": TIMEOUT_S,
     "socket_connect_timeout": TIMEOUT_S,
-    "protocol": 2,  # no HELLO and CLIENT SETINFO round trips inside the connect's timeouts
+    "protocol": 2,  # saves the round trips HELLO and CLIENT SETINFO, which count against the connect timeout
     "driver_info": None,
 }
 _OF_ONE_HOST: Final = {"host", "port", "connection_class"}
@@ -43,11 +44,11 @@ Answer = TypeVar("Answer")
 
 
 class RefusedError(Exception):
-    """Redis answered, and said no: out of memory, no permission. The link is healthy."""
+    """Redis answered with an error (out of memory, no permission), so the connection is healthy."""
 
 
 class RedisClient:
-    """Gets and sets many keys at once. Each method is used by one thread at a time; connects at first use.
+    """Gets and sets many keys at once. It connects at first use; one thread at a time may use each method.
 
     Methods raise RefusedError, TimeoutError at their deadline, and whatever else redis-py or a socket raises.
     """
@@ -69,11 +70,11 @@ class RedisClient:
         self._gets, self._sets = Bounded("cache-get"), Bounded("cache-set")
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The value of each key, None where there is none, in one round trip (one per node of a cluster)."""
+        """The value of each key, None where there is none. Takes one round trip (per node of a cluster)."""
         return self._gets.call(lambda: self._ask(lambda client: _get(client, keys)), self._deadline_s)
 
     def set(self, values: Mapping[bytes, bytes], ttl_s: int) -> None:
-        """Keep each value for `ttl_s` seconds, in one pipeline."""
+        """Store each value for `ttl_s` seconds, with one pipeline."""
         self._sets.call(lambda: self._ask(lambda client: _set(client, values, ttl_s)), self._deadline_s)
 
     def version(self) -> str:
@@ -87,19 +88,19 @@ class RedisClient:
         except redis.ResponseError as error:
             raise RefusedError(type(error).__name__) from None
         except Exception:
-            # A cluster's client knows its nodes as they were, perhaps all gone: begin again with the URL's.
+            # A cluster's nodes, as the client knows them, may all be gone: make a new client from the URL.
             if isinstance(client, RedisCluster):
                 self._client = None
             raise
 
 
 def ping(url: str, ca: Path | None = None) -> str:
-    """The version of the Redis at `url`. Raises SettingsError saying what is wrong, without the password."""
+    """The version of the Redis at `url`. Raises SettingsError naming the fault, without the password."""
     try:
         return RedisClient(url, ca).version()
     except SettingsError:
         raise
-    except Exception as error:  # noqa: BLE001 - redis-py, the socket, TLS: whatever it was, it did not answer
+    except Exception as error:  # noqa: BLE001 - whichever of redis-py, socket or TLS it was, Redis did not answer
         raise SettingsError(
             f"Redis does not answer ({error if isinstance(error, RefusedError) else type(error).__name__}): "
             "check MIMAMORI_REDIS_URL, and the server; the worker runs without it, only slower"
@@ -108,7 +109,7 @@ def ping(url: str, ca: Path | None = None) -> str:
 
 def _get(client: _Client, keys: Sequence[bytes]) -> list[bytes | None]:
     values = client.mget_nonatomic(keys) if isinstance(client, RedisCluster) else client.mget(keys)
-    return cast("list[bytes | None]", values)  # its types allow for decode_responses
+    return cast("list[bytes | None]", values)  # its types also cover decode_responses
 
 
 def _set(client: _Client, values: Mapping[bytes, bytes], ttl_s: int) -> None:
@@ -129,10 +130,10 @@ def _version(client: _Client) -> str:
 
 
 def _opener(url: str, options: dict[str, Any]) -> tuple[Callable[[], _Client], float]:
-    """What makes the client, and its socket timeout. Asks nobody. ValueError, TypeError: a wrong URL."""
+    """A function that makes the client, and its socket timeout. Raises ValueError, TypeError: a wrong URL."""
     scheme, _, rest = url.partition("://")
     netloc = re.split("[/?#]", rest, maxsplit=1)[0]
-    # Apart from the hosts: some Pythons (3.11.2) refuse a list of them with an IPv6 address in it.
+    # The hosts are taken out first: some Pythons (3.11.2) refuse a list of hosts with an IPv6 address in it.
     parts = urlsplit(f"{scheme}://hosts{rest.removeprefix(netloc)}")
     base, plus, form = parts.scheme.partition("+")
     if plus and (base not in {"redis", "rediss"} or form not in {"sentinel", "cluster"}):
@@ -141,14 +142,14 @@ def _opener(url: str, options: dict[str, Any]) -> tuple[Callable[[], _Client], f
     of_sentinels = {name: query.pop(f"sentinel_{name}", None) for name in ("username", "password")}
     users, at, hosts = netloc.rpartition("@")
     service, _, db = parts.path.strip("/").partition("/") if form == "sentinel" else ("", "", parts.path)
-    # redis-py reads a URL of one host, and turns the options of its query into what they should be.
+    # redis-py parses a URL of one host, and converts the options in its query to their types.
     single = url
     if form:
         first = f"{users}{at}{hosts.split(',')[0]}"
         single = urlunsplit((base, first, str(int(db.strip("/") or 0)), urlencode(query), ""))
     shared: dict[str, Any] = {**_BARE, **options, **parse_url(single)}
     pool = redis.ConnectionPool.from_url(single, **shared, retry=_ONCE)
-    pool.make_connection()  # connects to nothing, and refuses an option that it does not know
+    pool.make_connection()  # makes no connection, but refuses unknown options
     timeout_s = float(shared["socket_timeout"])
     if not form:
         return lambda: redis.Redis(connection_pool=pool), timeout_s
@@ -185,7 +186,7 @@ def _cluster(addresses: Sequence[tuple[str, int | None]], options: dict[str, Any
     if options.pop("db", 0):
         raise ValueError("a cluster has one database")
     nodes = [(host, port or 6379) for host, port in addresses]
-    # Made where it is used: it asks the nodes for the others.
+    # Made at first use, since it asks the nodes for the other nodes.
     return lambda: RedisCluster(
         startup_nodes=[ClusterNode(*node) for node in nodes],
         require_full_coverage=False,

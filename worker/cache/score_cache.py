@@ -1,13 +1,14 @@
-"""The score cache: a text that was read before, in this way, is not read again.
+"""The score cache: a text that was read before in the same way is not read again.
 
-    text ──HMAC──► key ──► in-process LRU ──► Redis (one MGET a call, a deadline, a circuit breaker)
+    text ──HMAC──► key ──► in-process LRU ──► Redis (one MGET per call, a deadline, a circuit breaker)
 
-What holds:
-- Text is in no key and no value, and a value that was forged, cut short, or meant for another key is a miss
-  and never a label (see `seal.py`).
-- Nothing here raises once it is open. A Redis that is absent, slow, full or wrong costs misses and a count.
+What is guaranteed:
+- Neither keys nor values hold text. A value that was forged, cut short, or written for another key is a miss
+  and never a label (see `seal` in `key.py`).
+- Nothing here raises once the cache is open. A Redis that is absent, slow, full or wrong causes misses, which
+  are counted.
 
-What does not: an entry may vanish at any moment, and two workers may read the same text at once.
+What is not guaranteed: an entry may vanish at any moment, and two workers may read the same text at once.
 """
 
 import secrets
@@ -24,42 +25,43 @@ from worker.cache.circuit import Circuit
 from worker.cache.key import cache_key, is_sound, seal, unseal
 from worker.cache.redis_client import RedisClient, RefusedError
 from worker.settings import Settings
+from worker.telemetry.labels import CacheResult
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
-Event = Literal["local", "redis", "miss", "error", "skipped", "opened", "closed"]
+Event = Literal[CacheResult, "error", "skipped", "opened", "closed"]
 Tell = Callable[[Event, int], None]
 
 
 class ScoreCache(Protocol):
-    """Remembers scores by text. Safe from several threads; never raises."""
+    """Stores scores by text. Thread-safe; never raises."""
 
     def lookup(self, texts: Sequence[str]) -> list[Scores | None]:
-        """Scores of each text in the same order, None where unknown."""
+        """The scores of each text, in the same order; None where unknown."""
         ...
 
     def store(self, texts: Sequence[str], scores: Sequence[Scores]) -> None:
-        """Remember the scores of each text; both sequences have the same length."""
+        """Store the scores of each text; both sequences have the same length."""
         ...
 
 
 class NoCache:
-    """Remembers nothing."""
+    """A cache that stores nothing."""
 
     def lookup(self, texts: Sequence[str]) -> list[Scores | None]:
-        """All unknown."""
+        """None for every text."""
         return [None] * len(texts)
 
     def store(self, texts: Sequence[str], scores: Sequence[Scores]) -> None:
-        """Nothing happens."""
+        """Does nothing."""
 
 
 class LocalCache:
-    """The most recently used `entries` scores, in this process. Keeps digests, not texts.
+    """Keeps the most recently used `entries` scores in this process, by digests and not by texts.
 
-    Entries do not age: the key names what scored them, and the scores of one identity do not change.
+    Entries do not expire: the key names what scored them, and the scores of one identity do not change.
     """
 
     def __init__(self, secret: bytes, scored_by: str, entries: int, tell: Tell) -> None:
@@ -84,7 +86,7 @@ class LocalCache:
         self.remember(dict(zip(self.keys(texts), scores, strict=True)))
 
     def keys(self, texts: Sequence[str]) -> list[bytes]:
-        """The key of each text. One that comes more than once is hashed once."""
+        """The key of each text. A repeated text is hashed once."""
         known = {text: cache_key(self._secret, self._scored_by, text) for text in dict.fromkeys(texts)}
         return [known[text] for text in texts]
 
@@ -97,7 +99,7 @@ class LocalCache:
             return [self._recent.get(key) for key in keys]
 
     def remember(self, scores: dict[bytes, Scores]) -> None:
-        """Keep those that are sound, forgetting the least recently used."""
+        """Store the valid scores, and drop the least recently used."""
         with self._lock:
             for key, one in scores.items():
                 if is_sound(one):
@@ -108,7 +110,7 @@ class LocalCache:
 
 
 class RedisCache:
-    """A LocalCache in front, Redis behind, so that workers share what they read."""
+    """A LocalCache in front of Redis, through which workers share their scores."""
 
     def __init__(
         self,
@@ -127,7 +129,7 @@ class RedisCache:
         self._circuit = circuit or Circuit()
 
     def lookup(self, texts: Sequence[str]) -> list[Scores | None]:
-        """See ScoreCache. At most one round trip, and none where the LRU knows all."""
+        """See ScoreCache. Needs at most one round trip, and none where the LRU has every text."""
         keys = self._local.keys(texts)
         found = self._local.recall(keys)
         unknown = list(dict.fromkeys(key for key, scores in zip(keys, found, strict=True) if scores is None))
@@ -140,7 +142,7 @@ class RedisCache:
         return both
 
     def store(self, texts: Sequence[str], scores: Sequence[Scores]) -> None:
-        """See ScoreCache. One pipeline, one round trip."""
+        """See ScoreCache. Needs one round trip, with a pipeline."""
         sound = {key: one for key, one in zip(self._local.keys(texts), scores, strict=True) if is_sound(one)}
         self._local.remember(sound)
         if not sound:
@@ -149,7 +151,7 @@ class RedisCache:
         self._attempt(lambda: self._client.set(sealed, self._ttl_s))
 
     def _fetch(self, keys: list[bytes]) -> dict[bytes, Scores]:
-        """What Redis knows under these keys; nothing where it does not answer."""
+        """The scores that Redis has under these keys; none where it does not answer."""
         values = self._attempt(lambda: self._client.get(keys))
         if values is None or len(values) != len(keys):
             return {}
@@ -157,7 +159,7 @@ class RedisCache:
         return {key: scores for key, scores in opened if scores is not None}
 
     def _attempt(self, call: Callable[[], Answer]) -> Answer | None:
-        """Its answer, None where it failed or was not tried."""
+        """Redis' answer; None where the call failed or was not made."""
         if not self._circuit.allows():
             self._tell("skipped", 1)
             return None
@@ -167,7 +169,7 @@ class RedisCache:
             self._tell("error", 1)
             log.debug("cache_refused", kind=str(error))
             answer = None
-        except Exception as error:  # noqa: BLE001 - whatever Redis or its client does, it costs a miss
+        except Exception as error:  # noqa: BLE001 - any failure of Redis or its client is a miss
             self._sick(type(error).__name__)
             return None
         self._healthy()
@@ -186,14 +188,14 @@ class RedisCache:
 
 
 def open_cache(settings: Settings, scored_by: ScoreIdentity, metrics: Metrics) -> ScoreCache:
-    """The cache the settings ask for, of the scores of one identity.
+    """Make the cache that the settings ask for, for the scores of one identity.
 
-    Asks nothing of Redis yet. Raises SettingsError: redis_url is no URL.
+    It does not connect to Redis yet. Raises SettingsError: redis_url is no URL.
     """
     if not settings.cache_entries:
         return NoCache()
     url = settings.redis_url.get_secret_value()
-    # Without Redis nobody else needs to find our keys.
+    # Without Redis, no other process needs to compute the same keys.
     secret = settings.cache_secret.get_secret_value().encode() or secrets.token_bytes(32)
     tell = _counting(metrics)
     local = LocalCache(secret, scored_by.digest, settings.cache_entries, tell)
@@ -204,9 +206,12 @@ def open_cache(settings: Settings, scored_by: ScoreIdentity, metrics: Metrics) -
 
 def _counting(metrics: Metrics) -> Tell:
     def tell(event: Event, count: int) -> None:
-        if event in {"local", "redis", "miss"}:
-            metrics.count("mimamori_cache_lookups_total", count, result=event)
-        elif event == "error":
-            metrics.count("mimamori_cache_errors_total", count)
+        match event:
+            case "local" | "redis" | "miss":
+                metrics.count("mimamori_cache_lookups_total", count, result=event)
+            case "error":
+                metrics.count("mimamori_cache_errors_total", count)
+            case "skipped" | "opened" | "closed":  # the log has them
+                pass
 
     return tell

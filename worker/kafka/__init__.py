@@ -1,82 +1,84 @@
-"""Apache Kafka, and the only package that imports confluent_kafka.
+"""Everything that speaks to Apache Kafka. Only this package imports confluent_kafka.
 
-The stations know the protocols below; the tests run one contract suite on them, against Apache Kafka
-and against a small in-memory broker.
+The stations use only the protocols below. The tests run one contract suite against both implementations:
+Apache Kafka, and a small in-memory broker.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from worker.kafka.record import Offsets, Outbound, Partition, Record
+from worker.telemetry.labels import ResetReason
 
-# The consumer's place in its group at one generation: opaque, made by a Consumer, read by a Producer.
+# A consumer's membership of its group in one generation. It is opaque: a Consumer makes it, a Producer reads
+# it.
 Membership = Any
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """A partition that is not read on from where its group left it.
+    """A partition that is read from another offset than the one where its group left it.
 
-    `left` is the offset that was to be read next, `begins` the one that is. `unread` counts the records
-    between them that were deleted before any worker of the group read them, where it is not known already.
-
-    retention: the records at `left` are deleted. made_again: `left` is of an earlier topic of this name.
-    truncated: `left` lies beyond the partition's end.
+    `left` is the offset that should have been read next, `begins` the one that is read next instead. `unread`
+    counts the records between them that were deleted before any worker of the group read them, without those
+    that were reported before. The reasons: retention, the records at `left` are deleted; made_again, `left`
+    belongs to an earlier topic of this name; truncated, `left` lies beyond the partition's end.
     """
 
     partition: Partition
-    reason: Literal["retention", "made_again", "truncated"]
+    reason: ResetReason
     left: int
     begins: int
     unread: int = 0
 
 
 class RebalanceListener(Protocol):
-    """Called from inside `Consumer.poll`, on the polling thread."""
+    """What a consumer reports of rebalances. `Consumer.poll` makes these calls, on the polling thread."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Partitions were added."""
+        """Partitions were assigned in addition."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Partitions will go when this returns: finish their batches, or end their epoch."""
+        """Partitions will be given up when this returns: finish their batches first, or end their epoch."""
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        """Partitions already belong to someone else: nothing of theirs can be committed."""
+        """Partitions already belong to another consumer: their batches can no longer be committed."""
 
     def restarted(self, restarts: Sequence[Restart]) -> None:
-        """Partitions are read from elsewhere than the group left them. What is in flight may commit."""
+        """Partitions are not read on from where the group left them. Batches in flight may still commit."""
 
 
 class Consumer(Protocol):
     """Reads committed records of its assigned partitions, each partition in offset order.
 
-    Offsets are committed by `Producer.commit` alone, but for the start of a partition whose committed offset
-    stands for nothing any more.
+    Only `Producer.commit` commits offsets, with one exception: where a partition's committed offset is no
+    longer valid, the consumer commits the offset that it starts from.
     """
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
-        """Up to `limit` records, waiting `timeout_s` for the first. Serves rebalances.
+        """Return up to `limit` records, and wait up to `timeout_s` for the first. Serves rebalances.
 
-        Never returns a record of a partition that is not assigned when it returns. Each is read from where
-        the group left it, or from its start: see `Restart`.
-        Raises FatalError where the group or topic cannot be read at all, is deleted, or made again meanwhile.
+        It never returns a record of a partition that is not assigned at that moment. A partition is read from
+        where the group left it, or from its start: see `Restart`.
+        Raises FatalError where the group or topic cannot be read at all, or the topic was deleted or made
+        again.
         """
 
     def pause(self) -> None:
-        """Stop fetching; `poll` then only keeps the membership alive. Idempotent."""
+        """Stop fetching, so that `poll` only keeps the membership alive. Idempotent."""
 
     def resume(self) -> None:
         """Fetch again. Idempotent."""
 
     def rewind(self) -> None:
-        """Go back to the committed offset of every assigned partition, or its start. RetryableError."""
+        """Go back to every assigned partition's committed offset, or its start. Raises RetryableError."""
 
     def membership(self) -> Membership:
-        """The group membership as of the last poll or rebalance. Any thread may ask."""
+        """The group membership as of the last poll or rebalance. Any thread may call this."""
 
     def lag(self) -> int:
-        """Records between the position and the last known end of the assigned partitions."""
+        """The number of records between the position and the last known end, over the assigned partitions."""
 
     def close(self) -> None:
         """Leave the group."""
@@ -86,30 +88,31 @@ class Producer(Protocol):
     """Writes one transaction at a time."""
 
     def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
-        """Produce every record and commit the offsets, all or nothing.
+        """Produce every record and commit the offsets in one transaction: all or nothing.
 
-        Raises RetryableError: aborted, nothing is visible; rewind. FatalError: fenced, or the broker is
-        gone for good; what became of the transaction will be read from the committed offsets at restart.
+        Raises RetryableError: the transaction was aborted and nothing is visible, so rewind. FatalError: the
+        producer was fenced, or the broker does not come back. The committed offsets then show, after a
+        restart, whether the transaction was committed.
         """
 
     def close(self) -> None:
-        """Release the connection. An open transaction is aborted."""
+        """Abort an open transaction, and close the connection."""
 
 
 class InHandTopic(Protocol):
-    """Keeps the newest note of each partition, for this group, where every worker of it finds it."""
+    """Keeps the newest note of each partition, where every worker of this group can read it."""
 
     def read(self, partitions: Sequence[Partition]) -> dict[Partition, bytes]:
-        """The notes there are of `partitions`; every note that was settled before is among them.
+        """The notes on `partitions`, including every note that was settled before this call.
 
-        Raises RetryableError: not answered in time. BrokerError: it cannot be read at all.
+        Raises RetryableError: no answer in time. BrokerError: the topic cannot be read at all.
         """
 
     def write(self, notes: Mapping[Partition, bytes]) -> None:
-        """Send notes, in order. Does not wait."""
+        """Send notes in order, without waiting for their delivery."""
 
     def settle(self) -> None:
-        """Wait until everything sent is safe. BrokerError: it will not be."""
+        """Wait until Kafka has everything that was sent. Raises BrokerError: it was not delivered."""
 
     def close(self) -> None:
-        """Let what was sent arrive, for a moment."""
+        """Wait a moment for the delivery of what was sent."""

@@ -1,4 +1,4 @@
-"""What every Kafka client here shares: how it is made, and how librdkafka's own troubles are logged."""
+"""Makes Kafka clients, and logs what librdkafka reports by itself."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -14,18 +14,18 @@ Client = TypeVar("Client")
 
 log = structlog.get_logger()
 
-# What librdkafka mends by itself by reconnecting: worth a line, not an exit.
+# librdkafka recovers from these by reconnecting, so they are logged and stop nothing.
 _PASSING = {ck.KafkaError._TRANSPORT, ck.KafkaError._ALL_BROKERS_DOWN, ck.KafkaError._TIMED_OUT}
 
 
 def log_error(error: ck.KafkaError) -> None:
-    """For `error_cb`: connection troubles at info, anything else as a warning."""
+    """A callback for `error_cb`: logs connection errors at info, and anything else as a warning."""
     level = log.info if error.code() in _PASSING else log.warning
     level("kafka_client_error", code=error.name(), fatal=error.fatal())
 
 
 class _ToStructlog(logging.Handler):
-    """librdkafka's log lines, among them offsets that retention has taken, in the worker's own format."""
+    """Writes librdkafka's log lines, such as those on reset offsets, in the worker's own format."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = log.warning if record.levelno >= logging.WARNING else log.info
@@ -43,7 +43,7 @@ def make(client: Callable[..., Client], config: dict[str, Any]) -> Client:
 def make_admin(config: Mapping[str, Any]) -> AdminClient:
     """Make an admin client. Raises BrokerError: the client settings are wrong."""
     try:
-        # With error_cb, librdkafka's own complaints go to the log instead of straight to stderr.
+        # With error_cb, librdkafka's errors go to the log instead of to stderr.
         whole: dict[str, Any] = {"error_cb": log_error, "log_level": 0, **config}
         return AdminClient(whole)
     except ck.KafkaException as error:

@@ -1,7 +1,8 @@
-"""The notes of what is in the model's hands, on Apache Kafka: one compacted topic of one partition.
+"""Stores the notes of what the model is reading in Apache Kafka: in one compacted topic of one partition.
 
-Its producer is its own, without transactions: a note must be there before the call, while the outbox may
-have a transaction open. It is idempotent so that two notes of a partition never change places.
+It has a producer of its own without transactions, since a note must be visible before the model is called,
+while the outbox may have a transaction open. The producer is idempotent, so that two notes of a partition
+never change their order.
 """
 
 import time
@@ -21,7 +22,7 @@ CHUNK = 5000
 PARTITION = 0
 
 _GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC}
-# What is said of the membership is said of the consumer that reads messages: this one joins no group.
+# These settings are for the consumer that reads messages; the one here joins no group.
 _NOT_OURS = {
     "group.instance.id",
     "group.remote.assignor",
@@ -32,7 +33,7 @@ _NOT_OURS = {
 
 
 class KafkaInHandTopic:
-    """A `worker.kafka.InHandTopic` on Apache Kafka. One thread reads while another writes."""
+    """The `worker.kafka.InHandTopic` on Apache Kafka. One thread may read while another writes."""
 
     def __init__(self, config: dict[str, Any], group: str, topic: str) -> None:
         self._config = {name: value for name, value in config.items() if name not in _NOT_OURS}
@@ -43,7 +44,7 @@ class KafkaInHandTopic:
             ck.Producer,
             {
                 "client.id": "mimamori-in-hand",
-                "linger.ms": 0,  # the model waits for the answer
+                "linger.ms": 0,  # the model waits for the acknowledgement
                 "message.timeout.ms": int(WRITE_S * 1000),
                 "error_cb": log_error,
                 "delivery.report.only.error": True,
@@ -56,7 +57,7 @@ class KafkaInHandTopic:
     def read(self, partitions: Sequence[Partition]) -> dict[Partition, bytes]:
         """See `worker.kafka.InHandTopic.read`.
 
-        By a client made now: a topic this small is read in milliseconds, and rebalances are rare.
+        Each call makes a new client: so small a topic is read in milliseconds, and rebalances are rare.
         """
         wanted = {self._key(place): place for place in partitions}
         found: dict[Partition, bytes] = {}
@@ -67,7 +68,7 @@ class KafkaInHandTopic:
                 "fetch.wait.max.ms": 10,
                 "error_cb": log_error,
                 **self._config,
-                "group.id": self._group,  # required by the client; it neither joins nor commits
+                "group.id": self._group,  # the client requires one; it neither joins nor commits
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
@@ -116,7 +117,7 @@ class KafkaInHandTopic:
         return f"{self._group}/{topic}/{number}".encode()
 
     def _check(self, consumer: ck.Consumer) -> None:
-        """See that the topic is there and may be read: a consumer alone would wait for it in silence."""
+        """Check that the topic exists and may be read, since a consumer would silently wait for it."""
         try:
             error = consumer.list_topics(self._topic, READ_S).topics[self._topic].error
         except ck.KafkaException as failure:

@@ -1,27 +1,27 @@
-"""The note that stands beside every committed offset: which topic the offset belongs to.
+"""The note that is committed with every offset, and says which topic the offset belongs to.
 
-An offset alone does not say so. Where a topic is deleted and made again under its name, an offset of the
-first would skip as many records of the second. Kafka keeps a string with each committed offset, in the same
-transaction; this is what the worker writes there: small JSON, `{"v":1,"topic_id":"9fIXJ0ymT--T3k1OIVmaUg"}`.
+Where a topic is deleted and another one made with its name, an offset of the first would skip as many records
+of the second. Kafka stores a string with each committed offset, in the same transaction. The worker writes
+this JSON into it: `{"v":1,"topic_id":"9fIXJ0ymT--T3k1OIVmaUg"}`.
 
-To add a field, give it a default: notes without it, and notes of later workers, stay readable. What no worker
-of ours wrote reads as a note that says nothing.
+A new field needs a default, so that older notes stay readable; unknown fields are ignored, so that notes of
+later workers are too. A string that no worker of ours wrote is read as an empty note.
 """
 
 import msgspec
 
-LARGEST_BYTES = 4096  # the brokers' offset.metadata.max.bytes, by default
+LARGEST_BYTES = 4096  # the default of the brokers' offset.metadata.max.bytes
 
 
 class OffsetNote(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`topic_id` is as Kafka's own tools print it; empty where it is not known."""
+    """`topic_id` is written as Kafka's tools print it, and empty where it is unknown."""
 
     topic_id: str = ""
     version: int = msgspec.field(default=1, name="v")
 
 
 def write(note: OffsetNote) -> str:
-    """As it is sent to Kafka. ValueError: larger than brokers take."""
+    """The string for Kafka. Raises ValueError: it is larger than brokers accept."""
     text = msgspec.json.encode(note).decode()
     if len(text.encode()) > LARGEST_BYTES:
         raise ValueError(f"a note of an offset may have {LARGEST_BYTES} bytes")
@@ -29,7 +29,7 @@ def write(note: OffsetNote) -> str:
 
 
 def read(metadata: str | None) -> OffsetNote:
-    """As it came from Kafka; whatever cannot be read says nothing."""
+    """Read the string from Kafka; an unreadable one gives an empty note."""
     try:
         return msgspec.json.decode(metadata or "", type=OffsetNote)
     except (msgspec.DecodeError, UnicodeError):

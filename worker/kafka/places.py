@@ -1,8 +1,8 @@
-"""Where a record says it stands, held against the end of its partition.
+"""Checks each record's offset against the end of its partition.
 
-A batch that is not compressed keeps the offsets that its producer wrote into it: Kafka numbers the batch, and
-does not look at the records inside (seen on 4.3). The client believes them. Committed, an offset beyond the
-end makes the next worker begin again at the start, or skip what comes in between.
+In a batch that is not compressed, the records keep the offsets that their producer wrote: Kafka numbers the
+batch, and does not check the records in it (seen on 4.3). The client trusts them. If an offset beyond the end
+were committed, the next worker would start again at the beginning, or skip the records in between.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,35 +15,35 @@ FAULT = "its producer gave it an offset beyond the end of the partition"
 
 
 class Places:
-    """The next offset of each assigned partition, as far as it is known. Used by the polling thread."""
+    """The next offset of each assigned partition, where it is known. Used by the polling thread."""
 
     def __init__(self, end_of: Callable[[Partition], int], start_of: Callable[[Partition], int]) -> None:
-        """`end_of`: the last known end, negative where there is none. `start_of`: where reading began."""
+        """`end_of` gives the last known end, negative if there is none; `start_of` where reading began."""
         self._end_of = end_of
         self._start_of = start_of
         self._next: dict[Partition, int] = {}
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """After a rewind, and where partitions come or go: the next record may stand anywhere."""
+        """Forget the offsets, after a rewind or a change of the assignment: any offset may come next."""
         for place in partitions:
             self._next.pop(place, None)
 
     def expect(self, place: Partition, offset: int) -> None:
-        """The next record is due at `offset`, where the client was just sent; below 0, anywhere."""
+        """Expect the next record at `offset`, after a seek to it; any offset may follow a negative one."""
         if offset < 0:
             self.forget([place])
         else:
             self._next[place] = offset
 
     def next_of(self, place: Partition) -> int | None:
-        """The offset after the last record that came, if one came since reading began."""
+        """The offset after the last record, if a record has come since reading began."""
         return self._next.get(place)
 
     def check(self, records: Sequence[Record]) -> tuple[list[Record], dict[Partition, int]]:
-        """The records, and where to read on in partitions that hold one whose offset cannot be.
+        """Return the records, and where to read on in partitions with an impossible offset.
 
-        Such a record gets the offset at which the next one is due, and its `fault`; what was fetched behind
-        it is left out, and comes again.
+        The record with that offset gets the expected one and a `fault`. Records fetched after it are left
+        out, and will be fetched again.
         """
         ends: dict[Partition, int] = {}
         again: dict[Partition, int] = {}
@@ -57,7 +57,7 @@ class Places:
             offset = record.offset
             if 0 <= ends[place] <= offset:
                 offset = self._next[place] if place in self._next else self._start_of(place)
-                record = msgspec.structs.replace(record, offset=offset, fault=FAULT)  # noqa: PLW2901 - the same, where it stands
+                record = msgspec.structs.replace(record, offset=offset, fault=FAULT)  # noqa: PLW2901 - the same record
                 again[place] = offset + 1
             self._next[place] = offset + 1
             kept.append(record)

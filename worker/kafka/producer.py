@@ -1,4 +1,4 @@
-"""The producing side on Apache Kafka: one transaction carries the outcomes and the consumed offsets."""
+"""The producer on Apache Kafka: one transaction holds the outcomes and the consumed offsets."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ STEP_TIMEOUT_S = 10.0
 COMMIT_DEADLINE_S = 60.0
 CLOSE_TIMEOUT_S = 2.0
 
-# The same batch would be refused again, however often it is tried.
+# After these errors the same batch would be refused at every try.
 _PERMANENT = {
     ck.KafkaError.MSG_SIZE_TOO_LARGE,
     ck.KafkaError.RECORD_LIST_TOO_LARGE,
@@ -30,14 +30,15 @@ _PERMANENT = {
     ck.KafkaError._UNKNOWN_PARTITION,
 }
 
-# What a topic that is not there comes out as, once the client has heard that it is gone.
+# The client reports these where a topic no longer exists.
 _UNSENT = {ck.KafkaError._TIMED_OUT, ck.KafkaError._MSG_TIMED_OUT}
 
 
 class KafkaProducer:
-    """A `worker.kafka.Producer` on Apache Kafka. Used by one thread.
+    """The `worker.kafka.Producer` on Apache Kafka. Used by one thread.
 
-    `transactional_id` must be unique among running workers: a second one with the same id fences the first.
+    `transactional_id` must be unique among running workers: a second worker with the same id fences the
+    first.
     """
 
     def __init__(self, config: dict[str, Any], transactional_id: str) -> None:
@@ -46,19 +47,19 @@ class KafkaProducer:
             ck.Producer,
             {
                 "client.id": "mimamori-outbox",
-                # The worst time a dead worker's open transaction holds back read-committed readers.
+                # The longest time that a dead worker's open transaction holds back read-committed readers.
                 "transaction.timeout.ms": 15_000,
                 "message.timeout.ms": 15_000,
                 # While the broker still writes the last transaction's markers it answers
                 # CONCURRENT_TRANSACTIONS; the default backoff then costs up to 100 ms a batch.
                 "retry.backoff.ms": 1,
                 "retry.backoff.max.ms": 200,
-                # The default, "rebootstrap", forgets all brokers once they are down, and the client waits
-                # for the group coordinator that it forgot: sending offsets never returns, whatever its
-                # timeout (librdkafka#5456). Should all brokers have moved, the deadline ends the worker.
+                # The default, "rebootstrap", makes the client forget all brokers once they are down, and then
+                # wait for the forgotten group coordinator: sending offsets never returns, whatever its
+                # timeout (librdkafka#5456). Where all brokers have moved, the deadline ends the worker.
                 "metadata.recovery.strategy": "none",
                 "linger.ms": 2,
-                "partitioner": "murmur2_random",  # as Java producers do: a key's partition is the same
+                "partitioner": "murmur2_random",  # like Java producers: same key, same partition
                 "compression.type": "lz4",
                 "message.max.bytes": 8 << 20,
                 "queue.buffering.max.messages": 500_000,
@@ -99,8 +100,8 @@ class KafkaProducer:
 
     def close(self) -> None:
         """See `worker.kafka.Producer.close`."""
-        # Any of them raises where this client was fenced; to abort, also where no transaction is open, or a
-        # commit is under way on another thread.
+        # Each of them raises where this client was fenced. Aborting also raises where no transaction is open,
+        # or another thread is committing one.
         for step in (
             self._producer.purge,
             lambda: self._producer.abort_transaction(CLOSE_TIMEOUT_S),
@@ -113,17 +114,17 @@ class KafkaProducer:
         while True:
             try:
                 self._producer.produce(record.topic, record.value, record.key, headers=record.headers)
-            except BufferError:  # the local queue is full: let deliveries make room
+            except BufferError:  # the local queue is full: wait until deliveries make room
                 self._producer.poll(0.1)
             else:
                 return
 
     def _abort(self, cause: ck.KafkaError, topics: set[str]) -> None:
-        """Abort what `cause` broke, a transaction that has to do with `topics`. Always raises."""
+        """Abort the transaction on `topics` after the error `cause`, and always raise."""
         if cause.fatal():
             raise BrokerError(
                 f"this worker was fenced or cannot go on ({cause.name()}): another worker uses its "
-                "transactional id, or it stood still too long; restart it"
+                "transactional id, or it was paused for too long; restart it"
             )
         log.warning("transaction_aborted", code=cause.name())
         if cause.code() in _UNSENT and (missing := self._missing(topics)):
@@ -139,12 +140,12 @@ class KafkaProducer:
             topic = topic or self._missing(topics)
             raise BrokerError(
                 f"Kafka refuses what this worker writes{f' to {topic}' if topic else ''} ({refusal.name()}), "
-                "and would again: check the topic with `mimamori topics list`, and this worker's rights"
+                "and would do so again: check the topic with `mimamori topics list`, and this worker's rights"
             )
         raise RetryableError(f"transaction aborted: {cause.name()}")
 
     def _missing(self, topics: set[str]) -> str:
-        """Which of `topics` Kafka does not have: where it refuses a whole transaction it does not say."""
+        """The one of `topics` that is missing, which Kafka does not name when it refuses a transaction."""
         try:
             found = self._producer.list_topics(timeout=STEP_TIMEOUT_S).topics
         except ck.KafkaException:
@@ -152,13 +153,13 @@ class KafkaProducer:
         return ", ".join(sorted(topics - found.keys()))
 
     def _note_refusal(self, error: ck.KafkaError | None, message: ck.Message) -> None:
-        """Keep the first record's error: the transaction's own only says that some record failed."""
+        """Keep the first failed record's error: the transaction's error only says that some record failed."""
         if error is not None and error.code() in _PERMANENT and self._refused is None:
             self._refused = message.topic(), error
 
 
 def _patiently(step: Callable[[], object], complaint: str) -> None:
-    """Repeat a step while Kafka calls its failure retriable, as the transactional API asks.
+    """Repeat a step while its error is retriable, as the transactional API requires.
 
     Raises BrokerError at the deadline; other KafkaExceptions pass through.
     """

@@ -1,4 +1,4 @@
-"""Reads topics as any platform would: read-committed, without a group, committing nothing."""
+"""Reads topics as a platform would: read-committed, without a group or commits."""
 
 import time
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ RETRY_S = 0.05
 
 
 class Reader:
-    """Every partition of some topics, from their beginning or from now. A context manager."""
+    """Reads every partition of some topics, from their beginning or from now on. A context manager."""
 
     def __init__(self, config: dict[str, Any], topics: Iterable[str], *, from_beginning: bool) -> None:
         self._consumer = ck.Consumer(
             {
-                "group.id": "mimamori-reader",  # required by the client; nothing is ever committed to it
+                "group.id": "mimamori-reader",  # the client requires one; nothing is committed under it
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 10,
                 "error_cb": log_error,
@@ -38,7 +38,7 @@ class Reader:
         )
 
     def poll(self, limit: int = 500, timeout_s: float = 0.1) -> list[Record]:
-        """Up to `limit` records; in offset order per partition."""
+        """Read up to `limit` records, in offset order per partition."""
         messages = consume(self._consumer, limit, timeout_s)
         return [to_record(message) for message in messages if message.error() is None]
 
@@ -58,9 +58,10 @@ class Reader:
         return sorted(metadata.partitions)
 
     def _start(self, topic: str, number: int, *, from_beginning: bool) -> int:
-        """An offset, not OFFSET_END: "now" is when this is called, not when the first fetch arrives.
+        """The offset to start at.
 
-        Asked again for a while where it fails: a topic made a moment ago has no leader yet.
+        It looks the offset up, since OFFSET_END would mean the end at the first fetch and not now. It asks
+        again for a while where that fails, since a new topic has no leader yet.
         """
         deadline = time.monotonic() + TIMEOUT_S
         while True:

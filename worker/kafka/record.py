@@ -1,23 +1,24 @@
-"""What is read from Kafka and written to it, whatever the client: records, partitions, offsets.
+"""What is read from and written to Kafka, independent of the client: records, partitions, offsets.
 
-`gc=False`: none of these is ever part of a cycle, and the garbage collector need not walk thousands a batch.
+They have `gc=False`, since none is ever part of a reference cycle, and the garbage collector would otherwise
+visit thousands of them per batch.
 """
 
 import msgspec
 
 from schemas.events import Origin
 
-Headers = list[tuple[str, str | bytes | None]]  # as Kafka clients give and take them
+Headers = list[tuple[str, str | bytes | None]]  # in the form that Kafka clients use
 Partition = tuple[str, int]  # topic, partition number
 Offsets = dict[Partition, int]  # the next offset to read
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One consumed record, bytes untouched.
+    """One consumed record, its bytes unchanged.
 
-    `timestamp_ms` since the epoch, 0 where there is none: a producer's claim, which may be any other day.
-    `headers` is None where they cannot be read: that costs the trace, never the label. `fault` says why the
-    record cannot be taken at its word, empty where it can.
+    `timestamp_ms` counts from the epoch, and is 0 where there is none; the producer sets it, so it may be any
+    day. `headers` is None where they cannot be read: the message then loses its trace, but never its label.
+    `fault` says what is wrong with the record, and is empty where nothing is.
     """
 
     topic: str
@@ -36,7 +37,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def origin(self) -> Origin:
-        """Where it came from, as events state it."""
+        """The record's origin, as events hold it."""
         return Origin(self.topic, self.partition, self.offset)
 
 

@@ -1,4 +1,4 @@
-"""A plain producer, for `replay`, the demo and benchmarks: at least once, every delivery confirmed."""
+"""A plain producer for `replay`, the demo and benchmarks: at least once, with every delivery confirmed."""
 
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ FLUSH_S = 30.0
 
 
 class Sender:
-    """Sends records; a context manager that does not end before all are confirmed. One thread."""
+    """Sends records. A context manager, which ends when all are confirmed. Used by one thread."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._failed: ck.KafkaError | None = None
@@ -21,7 +21,7 @@ class Sender:
             {
                 "client.id": "mimamori-sender",
                 "enable.idempotence": True,
-                "partitioner": "murmur2_random",  # as Java producers do: a key's partition is the same
+                "partitioner": "murmur2_random",  # like Java producers: same key, same partition
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "message.max.bytes": 8 << 20,
@@ -38,7 +38,7 @@ class Sender:
                 self._producer.produce(
                     topic, value, key, headers=list(headers or []), on_delivery=self._delivered
                 )
-            except BufferError:  # the local queue is full: let deliveries make room
+            except BufferError:  # the local queue is full: wait until deliveries make room
                 self._producer.poll(0.1)
             else:
                 break

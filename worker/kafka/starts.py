@@ -1,14 +1,14 @@
-"""Where a partition is to be read from: almost always where its group left it, and otherwise said aloud.
+"""Decides where to start reading a partition: where its group left it, or elsewhere, which is then reported.
 
     nothing committed                    its start
     committed in this topic              there
-    committed in an earlier topic        its start: "made_again"      (by the id in the offset's note)
-    … and Kafka has no such offset:
-      records there are deleted          the first that is left: "retention", and they are counted
-      it lies beyond the end             its start: "truncated", since what took those offsets is unknown
+    committed in an earlier topic        its start: "made_again"      (told by the id in the offset's note)
+    … but Kafka has no such offset:
+      records there are deleted          the first that is left: "retention"; the deleted ones are counted
+      it lies beyond the end             its start: "truncated", since it is unknown what had those offsets
 
-The client's own `auto.offset.reset` would do the same without saying so; it is told to report instead. A
-start that nothing was read from yet is committed, so that nobody comes upon the same hole again.
+The client's own `auto.offset.reset` would do the same without a report, so it is set to raise an error. Such
+a start is committed before anything is read, so that the same gap is not found again.
 """
 
 from contextlib import suppress
@@ -29,27 +29,29 @@ REFRESH_TIMEOUT_S = 2.0
 
 
 class Starts:
-    """Finds them for one consumer of one topic. Used by its polling thread."""
+    """Finds the starts for one consumer of one topic. Used by its polling thread."""
 
     def __init__(self, consumer: ck.Consumer, config: dict[str, Any], topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
         self._watch = TopicWatch(config, topic)
-        self._committed: dict[Partition, int] = {}  # committed offsets from which no record has come yet
-        self._counted: dict[Partition, range] = {}  # unread records that were reported
+        self._committed: dict[Partition, int] = {}  # committed offsets after which no record has come yet
+        self._counted: dict[Partition, range] = {}  # unread records that were reported already
         self.note = OffsetNote()
 
     def check(self) -> None:
-        """Raise BrokerError where the topic is known to be gone, or another one.
+        """Raise BrokerError where the topic is known to be deleted or replaced.
 
-        Waits only where partitions were added: the client learns of them, and the group shares them out.
+        Waits only where partitions were added: then the client refreshes its metadata, and the group
+        rebalances.
         """
         before = self._watch.partitions
         self._compare(self._watch.glance())
         if 0 < before < self._watch.partitions:
             log.info("partitions_added", topic=self._topic, partitions=self._watch.partitions)
-            with suppress(ck.KafkaException):  # then at its next refresh
-                self._consumer.list_topics(timeout=REFRESH_TIMEOUT_S)  # of all: one alone moves no group
+            with suppress(ck.KafkaException):  # the client then learns of them at its next refresh
+                # Asks for all topics, since refreshing one alone does not start a rebalance.
+                self._consumer.list_topics(timeout=REFRESH_TIMEOUT_S)
 
     def left(self, partitions: list[ck.TopicPartition], timeout_s: float) -> list[ck.TopicPartition]:
         """The group's committed offsets, with their notes. Raises RetryableError, BrokerError."""
@@ -65,7 +67,7 @@ class Starts:
         return committed
 
     def begin(self, committed: list[ck.TopicPartition]) -> tuple[list[ck.TopicPartition], list[Restart]]:
-        """Turn what `left` told into where to begin, and what is to be reported of it."""
+        """Decide from the result of `left` where to begin, and what to report."""
         begin: list[ck.TopicPartition] = []
         restarts: list[Restart] = []
         for place in committed:
@@ -84,7 +86,7 @@ class Starts:
         return begin, restarts
 
     def instead_of(self, missing: ck.TopicPartition, timeout_s: float) -> tuple[int, Restart | None]:
-        """Where to read on, Kafka having no offset `missing`. Raises RetryableError, BrokerError."""
+        """Where to read on when Kafka lacks the offset `missing`. Raises RetryableError, BrokerError."""
         self._compare(self._watch.topic_id(timeout_s))
         partition, at = (missing.topic, missing.partition), missing.offset
         try:
@@ -93,7 +95,7 @@ class Starts:
             )
         except ck.KafkaException as error:
             raise RetryableError(f"cannot look for what is left: {error.args[0].name()}") from None
-        if low <= at <= high:  # it was for a moment
+        if low <= at <= high:  # it was missing only for a moment
             return at, None
         untouched = self._committed.get(partition) == at
         if untouched:
@@ -120,16 +122,16 @@ class Starts:
             )
 
     def _unread(self, partition: Partition, gone: range) -> int:
-        """How many of `gone` were not reported before: an aborted batch goes back over a hole it has met."""
+        """How many of `gone` were not reported before: after an abort, the same gap is met again."""
         known = self._counted.get(partition, range(0))
         self._counted[partition] = gone
         both = range(max(known.start, gone.start), min(known.stop, gone.stop))
         return len(gone) - len(both)
 
     def _settle(self, partition: Partition, offset: int) -> None:
-        """Commit where `partition` begins. Nothing of it is in flight."""
+        """Commit the start of `partition`, of which nothing is in flight."""
         place = ck.TopicPartition(*partition, offset, offset_note.write(self.note))
         try:
             self._consumer.commit(offsets=[place], asynchronous=False)
-        except ck.KafkaException as error:  # then it is found again, and reported again
+        except ck.KafkaException as error:  # the next worker then finds and reports the gap again
             log.warning("start_not_committed", code=error.args[0].name())

@@ -1,8 +1,8 @@
-"""Whether a topic is still the one it was: Kafka gives each a new id, though its name be an old one.
+"""Notices when a topic was deleted and made again: Kafka gives the new one another id.
 
-The client that reads a topic follows its name: deleted and made again under a running worker, it is read on
-at the old offset without a word, and librdkafka's maintainers advise to restart the client then (#4898). One
-request a second, waited for by nobody, notices it.
+A client follows a topic's name. Where the topic is deleted and made again while a worker runs, the client
+silently reads on at the old offset; librdkafka's maintainers advise to restart the client then (#4898). So
+the topic's id is asked for once a second, without waiting for the answer.
 """
 
 import time
@@ -17,7 +17,7 @@ from worker.kafka.client import make_admin
 LOOK_EVERY_S = 1.0
 ASK_TIMEOUT_S = 5.0
 GONE_AFTER_S = 3.0  # a broker that has just started may not know its topics yet
-_NONE = ck.Uuid(0, 0)  # of brokers older than 2.8
+_NONE = ck.Uuid(0, 0)  # the id that brokers older than 2.8 give
 
 
 class TopicWatch:
@@ -32,17 +32,17 @@ class TopicWatch:
         self.partitions = 0  # as of the last answer
 
     def topic_id(self, timeout_s: float) -> str:
-        """The id as of now; empty where brokers give none.
+        """Ask for the current id; empty where brokers have none.
 
-        Raises RetryableError: no answer in time, or one that the topic is not there. BrokerError: it has not
-        been there for a while.
+        Raises RetryableError: no answer in time, or the topic does not exist at the moment. BrokerError: it
+        has not existed for a while.
         """
         return self._read(self._ask(timeout_s), timeout_s)
 
     def glance(self) -> str:
-        """The id as of the last second, without waiting; empty where nothing new is known.
+        """The id as of about a second ago, without waiting; empty where nothing new is known.
 
-        Raises BrokerError: the topic has not been there for a while.
+        Raises BrokerError: the topic has not existed for a while.
         """
         now = time.monotonic()
         if self._asked is None:
@@ -56,7 +56,7 @@ class TopicWatch:
         asked, self._asked = self._asked, None
         try:
             return self._read(asked, 0)
-        except RetryableError:  # whatever keeps Kafka from answering will be noticed elsewhere
+        except RetryableError:  # other code reports that Kafka does not answer
             return ""
 
     def _ask(self, timeout_s: float) -> "Future[Any]":
@@ -72,14 +72,14 @@ class TopicWatch:
         except TimeoutError:
             raise RetryableError(f"cannot look at {self._topic}: no answer") from None
         self._absent_since = None
-        # librdkafka prints ids in the alphabet of base64, Kafka's tools in the one for URLs.
+        # librdkafka prints ids as plain base64, Kafka's tools as base64url.
         self.partitions = len(found.partitions)
         topic_id = found.topic_id
         return "" if topic_id == _NONE else str(topic_id).replace("+", "-").replace("/", "_")
 
     def _note_absence(self, error: ck.KafkaError) -> None:
         if error.code() != ck.KafkaError.UNKNOWN_TOPIC_OR_PART:
-            self._absent_since = None  # no answer is no news
+            self._absent_since = None  # no answer says nothing about the topic
             return
         now = time.monotonic()
         self._absent_since = self._absent_since or now

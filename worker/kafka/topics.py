@@ -1,7 +1,8 @@
-"""Topics on a broker, held against their definitions: creates what is missing, tells what differs.
+"""Creates missing topics, and reports where existing ones differ from their definitions.
 
-It never deletes a topic, and never changes one that exists: more partitions move every key to another
-place, a shorter retention deletes records. It says which command would, and a person decides.
+It never deletes a topic and never changes an existing one: more partitions would move keys to other
+partitions, and a shorter retention would delete records. It prints the command that would make the change, so
+that a person decides.
 """
 
 import time
@@ -28,7 +29,7 @@ TIMEOUT_S = 8.0
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A setting of a topic that is not what its definition says, and the command that would make it so."""
+    """A setting of a topic that differs from its definition, and the command that would change it."""
 
     setting: str
     expected: str
@@ -37,9 +38,10 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class TopicState(msgspec.Struct, frozen=True):
-    """A definition beside what is on the broker. `partitions` is None where the topic is missing.
+    """A definition, and the topic on the broker. `partitions` is None where the topic is missing.
 
-    `max_bytes` is what the topic takes in one batch, `compacted` whether older records of a key are removed.
+    `max_bytes` is the largest batch that the topic accepts; `compacted` says whether older records of a key
+    are removed.
     """
 
     definition: TopicDefinition
@@ -53,9 +55,10 @@ class TopicState(msgspec.Struct, frozen=True):
 def read_topics(
     client_config: Mapping[str, Any], definitions: Sequence[TopicDefinition], *, timeout_s: float = TIMEOUT_S
 ) -> list[TopicState]:
-    """What the broker has of each definition, in the definitions' order.
+    """Look up each definition's topic on the broker, in the definitions' order.
 
-    Raises BrokerError: unreachable within `timeout_s`, wrong client settings, or not allowed to look.
+    Raises BrokerError: no broker answers within `timeout_s`, the client settings are wrong, or access is
+    denied.
     """
     return _read(make_admin(client_config), definitions, time.monotonic() + timeout_s)
 
@@ -67,10 +70,10 @@ def apply_topics(
     dry_run: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> list[TopicState]:
-    """Create the topics that are missing, and wait until the broker shows them. Idempotent.
+    """Create the missing topics, and wait until the broker lists them. Idempotent.
 
-    A `dry_run` asks the broker to validate the creation without doing it; what is missing stays so.
-    Raises BrokerError: as `read_topics`, or a topic cannot be created (the others still are).
+    With `dry_run`, the broker only validates the request, and missing topics stay missing.
+    Raises BrokerError: as `read_topics`, or where a topic cannot be created (the others still are).
     """
     deadline = time.monotonic() + timeout_s
     admin = make_admin(client_config)
@@ -82,7 +85,7 @@ def apply_topics(
     if dry_run:
         return before
     after = _read(admin, definitions, deadline)
-    # The controller has created them; the broker that answers may hear of it some milliseconds later.
+    # The controller has created them, but the broker that answers may learn of it some milliseconds later.
     while any(state.partitions is None for state in after):
         _remaining(deadline, "the topics were created, but do not show up")
         time.sleep(0.05)
@@ -92,7 +95,8 @@ def apply_topics(
 
 def _read(admin: AdminClient, definitions: Sequence[TopicDefinition], deadline: float) -> list[TopicState]:
     try:
-        # Asking for every topic, not for each by name: a cluster may create topics that are asked for.
+        # This asks for all topics, since a cluster may automatically create a topic that is asked for by
+        # name.
         found = admin.list_topics(timeout=_remaining(deadline, "the broker does not answer")).topics
     except ck.KafkaException as error:
         raise BrokerError(
@@ -125,7 +129,7 @@ def _read_configs(
         raise BrokerError(f"the settings of the topics cannot be read: {error.args[0].str()}") from None
 
 
-def _create(admin: AdminClient, missing: Sequence[TopicDefinition], dry_run: bool, deadline: float) -> None:  # noqa: FBT001 - as `apply_topics` was told
+def _create(admin: AdminClient, missing: Sequence[TopicDefinition], dry_run: bool, deadline: float) -> None:  # noqa: FBT001 - passed on from `apply_topics`
     timeout = _remaining(deadline, "the broker does not answer")
     creations: dict[str, Future[None]] = admin.create_topics(
         [_new_topic(definition) for definition in missing],
@@ -138,7 +142,7 @@ def _create(admin: AdminClient, missing: Sequence[TopicDefinition], dry_run: boo
         try:
             creation.result()
         except ck.KafkaException as error:
-            # Someone else was faster: it exists, and is compared with its definition like any other.
+            # Somebody else has created it meanwhile; it is compared with its definition like any other topic.
             if error.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS:
                 refused.setdefault(_advice(error.args[0]), []).append(name)
     if refused:

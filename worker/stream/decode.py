@@ -24,12 +24,8 @@ def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
         raise RecordError("null_value", "the record has no value")
     try:
         message = schemas.decode(Message, value)
-    except schemas.InvalidUtf8 as error:
-        raise RecordError("invalid_utf8", str(error)) from None
-    except schemas.InvalidJson as error:
-        raise RecordError("invalid_json", str(error)) from None
-    except schemas.SchemaMismatch as error:
-        raise RecordError("schema_mismatch", str(error)) from None
+    except schemas.CodecError as error:
+        raise RecordError(error.reason, error.detail) from None
     if len(message.text) <= max_text_chars and not any(map(_is_visible, message.text)):
         raise RecordError("empty_text", "text is empty, or nothing but whitespace and invisible characters")
     if message.task is not None and message.task != task:

@@ -12,14 +12,14 @@ the rebalance carries the membership of the generation before, and is refused (K
 import threading
 
 
-class Assignment:
-    """Counts what is in flight under the current epoch. Thread-safe."""
+class Epochs:
+    """Which epoch may commit, and what is in flight of any. It holds no partitions. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._epoch = 0
         self._in_flight = 0
-        self._tokens = 0
+        self._estimated_tokens = 0
         self._setbacks = 0
 
     @property
@@ -29,10 +29,10 @@ class Assignment:
             return self._in_flight
 
     @property
-    def tokens(self) -> int:
-        """Tokens to read of the batches in flight."""
+    def estimated_tokens(self) -> int:
+        """Tokens to read of the batches in flight, as estimated."""
         with self._changed:
-            return self._tokens
+            return self._estimated_tokens
 
     @property
     def epoch(self) -> int:
@@ -51,16 +51,16 @@ class Assignment:
         with self._changed:
             self._in_flight += 1
 
-    def add(self, tokens: int) -> None:
+    def add(self, estimated_tokens: int) -> None:
         """Count in what an open batch has taken in."""
         with self._changed:
-            self._tokens += tokens
+            self._estimated_tokens += estimated_tokens
 
-    def close(self, tokens: int = 0) -> None:
+    def close(self, estimated_tokens: int = 0) -> None:
         """Count a batch out, committed or dropped, with the tokens that were counted in for it."""
         with self._changed:
             self._in_flight -= 1
-            self._tokens -= tokens
+            self._estimated_tokens -= estimated_tokens
             self._changed.notify_all()
 
     def is_current(self, epoch: int) -> bool:
@@ -94,7 +94,9 @@ class Assignment:
         """
 
         def has_room() -> bool:
-            return self._in_flight < batches and (self._tokens + more <= tokens or not self._tokens)
+            return self._in_flight < batches and (
+                self._estimated_tokens + more <= tokens or not self._estimated_tokens
+            )
 
         with self._changed:
             return self._changed.wait_for(has_room, timeout_s)

@@ -1,4 +1,4 @@
-"""Station 1: poll, decode, look up the cache, fill a Batch.
+"""Station 1: poll, let `reception.py` decode and look up the cache, fill a Batch.
 
 It owns the polling thread. It never waits for the model or for a commit: when enough batches are in
 flight it pauses fetching and keeps polling, so that the group membership lives however long a batch
@@ -16,17 +16,16 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from worker.cache.score_cache import ScoreCache
-from worker.errors import RecordError, RetryableError
+from worker.errors import RetryableError
 from worker.kafka import Consumer, Restart
 from worker.kafka.record import Partition, Record
 from worker.settings import Settings
 from worker.stream.batch import Batch, Entry
-from worker.stream.decode import decode, within
-from worker.stream.epochs import Assignment
+from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
 from worker.stream.pace import Pace
+from worker.stream.reception import Reception
 from worker.stream.restarts import report
-from worker.stream.suspicion import DETAIL
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -35,7 +34,6 @@ IDLE_POLL_S = 0.1
 SHORTEST_POLL_S = 0.005  # an old batch may have to wait for the model: not in a loop that never rests
 CHUNK = 500  # records per poll: one cache round trip each
 BACKOFF_S = (0.05, 5.0)  # first and longest pause before reading again what was voided
-BYTES_PER_TOKEN = 4  # a budget, not a measurement: the engine counts exactly when it packs rows
 LAG_EVERY_S = 5.0
 
 
@@ -47,31 +45,40 @@ class Intake:
         settings: Settings,
         task: str,
         cache: ScoreCache,
-        assignment: Assignment,
+        epochs: Epochs,
         metrics: Metrics,
         batches: "queue.SimpleQueue[Batch | None]",
         in_hand: InHand,
     ) -> None:
         self._batches = batches  # bounded: never more than `max_batches` are in flight
         self._settings = settings
-        self._task = task
-        self._cache = cache
-        self._assignment = assignment
+        self._reception = Reception(settings, task, cache, in_hand)
+        self._epochs = epochs
         self._metrics = metrics
         self._in_hand = in_hand
         self._stopping = False  # a plain flag: a signal handler sets it, and must not take a lock
         self._open: Batch | None = None
         self._waiting: deque[Entry] = deque()  # polled and not yet in flight: at most one poll's worth
-        self._epoch = assignment.epoch  # the one last rewound for
+        self._epoch = epochs.epoch  # the one last rewound for
         self._assigned: set[Partition] = set()
         self._lag_due = 0.0
+        self._drain_until = math.inf  # monotonic seconds
         self.pace = Pace()  # whoever runs the model notes in it
         self.joined = threading.Event()
         self.last_poll = time.monotonic()
-        self.drain_until = math.inf  # monotonic seconds; set when the drain begins
 
-    def stop(self) -> None:
-        """Stop reading after the current poll; what is open is handed on."""
+    @property
+    def drain_until(self) -> float:
+        """When what is in flight must be done, in monotonic seconds; infinity before `stop`."""
+        return self._drain_until
+
+    def stop(self, within_s: float = math.inf) -> None:
+        """Stop reading after the current poll; what is open is handed on.
+
+        What is in flight has `within_s` seconds from now to be committed. The earliest deadline of several
+        calls holds.
+        """
+        self._drain_until = min(self._drain_until, time.monotonic() + within_s)
         self._stopping = True
 
     def run(self, consumer: Consumer) -> None:
@@ -101,16 +108,16 @@ class Intake:
         gone = set(partitions)
         self._waiting = deque(e for e in self._waiting if e.record.place not in gone)
         self._close_batch()
-        patience = min(self._settings.revoke_s, self.drain_until - time.monotonic())
-        if not self._assignment.wait_idle(max(0.0, patience)):
-            log.warning("revoke_deadline_passed", in_flight=self._assignment.in_flight)
-            self._assignment.end_epoch()
+        patience = min(self._settings.revoke_s, self._drain_until - time.monotonic())
+        if not self._epochs.wait_idle(max(0.0, patience)):
+            log.warning("revoke_deadline_passed", in_flight=self._epochs.in_flight)
+            self._epochs.end_epoch()
         self._forget(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Someone else has them: void everything in flight at once."""
         log.warning("partitions_lost", count=len(partitions))
-        self._assignment.end_epoch()
+        self._epochs.end_epoch()
         self._drop_open()
         self._forget(partitions)
 
@@ -119,12 +126,12 @@ class Intake:
         report(restarts, self._metrics)
 
     def _step(self, consumer: Consumer) -> None:
-        if not self._assignment.is_current(self._epoch):
+        if not self._epochs.is_current(self._epoch):
             self._rewind(consumer)
         if not self._waiting:
             consumer.resume()
             self._take_in(self._poll(consumer, CHUNK, self._patience()))
-        elif not self._has_room(self._tokens_of(self._waiting[0]), IDLE_POLL_S):
+        elif not self._has_room(self._reception.estimated_tokens(self._waiting[0]), IDLE_POLL_S):
             # Not at once: pausing throws away what the client has fetched ahead.
             consumer.pause()
             self._take_in(self._poll(consumer, CHUNK, 0))
@@ -147,7 +154,7 @@ class Intake:
         return max(SHORTEST_POLL_S, min(IDLE_POLL_S, self._settings.max_wait_ms / 1000 - age))
 
     def _is_due(self, batch: Batch) -> bool:
-        others = self._assignment.in_flight - 1
+        others = self._epochs.in_flight - 1
         if others == 0:  # nothing but this one: waiting would only cost time
             return True
         if others > 1:  # one is being read and one stands behind it: closing a third would gain nothing
@@ -157,26 +164,21 @@ class Intake:
     def _is_full(self, batch: Batch) -> bool:
         settings = self._settings
         most = min(settings.max_tokens, self.pace.tokens_in(settings.max_batch_s))
-        return batch.tokens >= most or len(batch.entries) >= settings.max_records
+        return batch.estimated_tokens >= most or len(batch.entries) >= settings.max_records
 
     def _take_in(self, records: Sequence[Record]) -> None:
-        """Decode `records` and look them up; they wait, in the order they came, for room in a batch."""
+        """Let `records` wait, in the order they came, for room in a batch."""
         if not records:
             return
         self._metrics.count("mimamori_records_total", len(records))
         self._metrics.count("mimamori_unreadable_headers_total", sum(r.headers is None for r in records))
-        entries = [self._entry(record) for record in records]
-        readable = [(e, e.message.text) for e in entries if e.message is not None]
-        found = self._cache.lookup([text for _, text in readable])
-        for (entry, _), scores in zip(readable, found, strict=True):
-            entry.scores, entry.cached = scores, scores is not None
-        self._waiting += entries
+        self._waiting += self._reception.entries(records)
 
     def _fill(self) -> None:
         """Move what waits into batches, as much as may be in flight."""
         while self._waiting:
             entry = self._waiting[0]
-            tokens = self._tokens_of(entry)
+            tokens = self._reception.estimated_tokens(entry)
             suspect = entry.may_be_read and self._in_hand.is_suspect(entry.record)
             if self._open is not None and not self._open.takes(entry, alone=suspect):
                 self._close_batch()
@@ -186,8 +188,8 @@ class Intake:
             batch = self._open or self._open_batch()
             batch.add(self._waiting.popleft(), alone=suspect)
             if tokens:
-                batch.tokens += tokens
-                self._assignment.add(tokens)
+                batch.estimated_tokens += tokens
+                self._epochs.add(tokens)
             if self._is_full(batch):
                 self._close_batch()
 
@@ -196,30 +198,12 @@ class Intake:
         settings = self._settings
         batches = settings.max_batches + (self._open is not None)  # the open one is in flight already
         limit = settings.max_in_flight_tokens or math.inf
-        return self._assignment.wait_for_room(batches, limit, tokens, timeout_s)
-
-    def _tokens_of(self, entry: Entry) -> int:
-        """About how many tokens are to be read; none where it is cached or rejected."""
-        if entry.message is None or entry.scores is not None:
-            return 0
-        return min(self._settings.max_message_tokens, 1 + len(entry.message.text.encode()) // BYTES_PER_TOKEN)
-
-    def _entry(self, record: Record) -> Entry:
-        if record.fault:
-            return Entry(record, rejection=RecordError("unreadable_record", record.fault))
-        try:
-            message = decode(record.value, self._task, self._settings.max_text_chars)
-        except RecordError as rejection:
-            return Entry(record, rejection=rejection)
-        if self._in_hand.is_condemned(record):
-            return Entry(record, rejection=RecordError("unscreenable", DETAIL))
-        message, cut = within(message, self._settings.max_text_chars)
-        return Entry(record, message=message, cut=cut)
+        return self._epochs.wait_for_room(batches, limit, tokens, timeout_s)
 
     def _open_batch(self) -> Batch:
-        self._assignment.open()
+        self._epochs.open()
         self._open = Batch(self._epoch, time.monotonic())
-        self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
+        self._metrics.gauge("mimamori_in_flight_batches", self._epochs.in_flight)
         return self._open
 
     def _close_batch(self) -> None:
@@ -230,7 +214,7 @@ class Intake:
 
     def _drop_open(self) -> None:
         if self._open is not None:
-            self._assignment.close(self._open.tokens)
+            self._epochs.close(self._open.estimated_tokens)
             self._open = None
             self._metrics.count("mimamori_voided_batches_total")
 
@@ -241,11 +225,11 @@ class Intake:
         consumer.pause()
         attempt = 0
         while not self._stopping:
-            resume_at = time.monotonic() + backoff_s(self._assignment.setbacks + attempt)
+            resume_at = time.monotonic() + backoff_s(self._epochs.setbacks + attempt)
             attempt += 1
             while (left := resume_at - time.monotonic()) > 0:
                 self._poll(consumer, 1, min(left, IDLE_POLL_S))
-            epoch = self._assignment.epoch  # before the rewind: one that ends meanwhile needs another
+            epoch = self._epochs.epoch  # before the rewind: one that ends meanwhile needs another
             try:
                 consumer.rewind()
             except RetryableError as error:

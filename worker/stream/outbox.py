@@ -18,7 +18,7 @@ from schemas.events import DeadLetter, Label, ReviewCase
 from worker.errors import RetryableError
 from worker.kafka import Consumer, Producer
 from worker.stream.batch import Batch
-from worker.stream.epochs import Assignment
+from worker.stream.epochs import Epochs
 from worker.stream.outcome import Outcome, Outcomes
 from worker.telemetry.metrics import Metrics
 
@@ -36,13 +36,13 @@ class Outbox:
         outcomes: Outcomes,
         consumer: Consumer,
         producer: Producer,
-        assignment: Assignment,
+        epochs: Epochs,
         metrics: Metrics,
     ) -> None:
         self._outcomes = outcomes
         self._consumer = consumer
         self._producer = producer
-        self._assignment = assignment
+        self._epochs = epochs
         self._metrics = metrics
 
     def commit(self, batch: Batch) -> None:
@@ -50,12 +50,12 @@ class Outbox:
         try:
             self._commit(batch)
         finally:
-            self._assignment.close(batch.tokens)
-            self._metrics.gauge("mimamori_in_flight_batches", self._assignment.in_flight)
+            self._epochs.close(batch.estimated_tokens)
+            self._metrics.gauge("mimamori_in_flight_batches", self._epochs.in_flight)
 
     def _commit(self, batch: Batch) -> None:
         membership = self._consumer.membership()
-        if not self._assignment.is_current(batch.epoch):
+        if not self._epochs.is_current(batch.epoch):
             self._metrics.count("mimamori_voided_batches_total")
             return
         outcomes = list(self._outcomes.of(batch.entries))
@@ -64,14 +64,19 @@ class Outbox:
         except RetryableError as error:
             log.warning("batch_aborted", error=str(error), records=len(batch.entries))
             self._metrics.count("mimamori_aborts_total")
-            self._assignment.end_epoch()
+            self._epochs.end_epoch()
             return
-        self._assignment.committed()
+        self._epochs.committed()
         self._count([event for event, _ in outcomes], batch)
 
     def _count(self, events: list[Outcome], batch: Batch) -> None:
-        for (metric, label, value), count in Counter(map(_kind, events)).items():
-            self._metrics.count(metric, count, **{label: value})
+        count = self._metrics.count
+        for verdict, found in Counter(one.verdict for one in events if isinstance(one, Label)).items():
+            count("mimamori_labels_total", found, verdict=verdict)
+        for kind, found in Counter(one.kind for one in events if isinstance(one, ReviewCase)).items():
+            count("mimamori_review_cases_total", found, kind=kind)
+        for reason, found in Counter(one.reason for one in events if isinstance(one, DeadLetter)).items():
+            count("mimamori_dead_letters_total", found, reason=reason)
         self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
 
 
@@ -85,14 +90,3 @@ def _ages(batch: Batch, now: float) -> Iterator[float]:
         then = entry.record.timestamp_ms / 1000
         if earliest <= then <= latest:
             yield max(0.0, now - then)
-
-
-def _kind(event: Outcome) -> tuple[str, str, str]:
-    """What an event counts as: metric, label, the label's value."""
-    match event:
-        case Label(verdict=verdict):
-            return "mimamori_labels_total", "verdict", verdict
-        case ReviewCase(kind=kind):
-            return "mimamori_review_cases_total", "kind", kind
-        case DeadLetter(reason=reason):
-            return "mimamori_dead_letters_total", "reason", reason

@@ -13,14 +13,15 @@ from types import MappingProxyType
 
 import schemas
 from engine.policy import Policy, Ruling
-from schemas.events import DeadLetter, Label, Message, Reading, ReviewCase, Severity
+from schemas.events import DeadLetter, Label, Message, ReviewCase, Severity
 from schemas.topics import topic_names
+from schemas.vocabulary import Reading
 from worker.errors import RecordError
 from worker.kafka.record import Outbound, Record
 from worker.settings import Settings
 from worker.stream.batch import Entry
 from worker.stream.room import Room, encode_within
-from worker.stream.unread import UNREAD, unread_case
+from worker.stream.unread import unread_case
 
 Outcome = Label | ReviewCase | DeadLetter
 
@@ -72,8 +73,8 @@ class Outcomes:
                     dead_letter,
                     self._outbound(dead_letter, _partition_key(record, dead_letter.id), record),
                 )
-                if dead_letter.reason in UNREAD:
-                    unread = unread_case(dead_letter, record, self._task, with_text=self._settings.case_text)
+                unread = unread_case(dead_letter, record, self._task, with_text=self._settings.case_text)
+                if unread is not None:
                     yield unread, self._outbound(unread, unread.id.encode(), record)
                 continue
             if message is None or scores is None:

@@ -5,21 +5,17 @@ that the engine fails on, when it reads others, is rejected (see `bisection.py`)
 severity fails keeps its risk, and goes to people before the others.
 """
 
-import math
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
 from engine.contract import Engine
 from engine.policy import Policy
-from engine.scores import Scores
+from engine.scores import UNGRADABLE, Scores
 from worker.cache.score_cache import ScoreCache
 from worker.errors import RecordError
 from worker.stream.batch import Batch, Entry
 from worker.stream.bisection import CONTROL, read_in_halves
-
-NO_SEVERITY: Final = (math.nan, math.nan)  # none on the label, first in the queue, and never cached
 
 
 class Screener:
@@ -62,7 +58,7 @@ class Screener:
         severities, _ = read_in_halves(self._engine.grade, list(ungraded))
         graded: dict[str, Scores] = {}
         for text, entries in ungraded.items():
-            severity = severities.get(text, NO_SEVERITY)
+            severity = severities.get(text, UNGRADABLE)
             for entry in entries:
                 if entry.scores is not None:
                     entry.scores = graded[text] = msgspec.structs.replace(entry.scores, severity=severity)

@@ -9,29 +9,34 @@ unreadable_record   as those
 null_value          no case: a tombstone, nobody wrote anything
 empty_text          no case: there is nothing that a person could see
 unknown_task        no case: it is for another task's workers, which read the same topic and answer for it
+text_too_long       no case: earlier versions gave it, and no worker does any more
 """
 
-from collections.abc import Mapping
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
 import schemas
 from engine.policy import TOP_PRIORITY
-from schemas.events import DeadLetter, DeadLetterReason, Message, ReviewCase
+from schemas.events import DeadLetter, Message, ReviewCase
+from schemas.vocabulary import DeadLetterReason
 from worker.kafka.record import Record
 
 BEHIND_ESCALATIONS: Final = 20.0
-# The reasons that open a case, and where it stands in the queue, in [0, 100].
-UNREAD: Final[Mapping[DeadLetterReason, float]] = {
-    "unscreenable": TOP_PRIORITY,
-    "invalid_utf8": BEHIND_ESCALATIONS,
-    "invalid_json": BEHIND_ESCALATIONS,
-    "schema_mismatch": BEHIND_ESCALATIONS,
-    "unreadable_record": BEHIND_ESCALATIONS,
-}
 LONGEST_TEXT: Final = 10_000  # characters of a record that is no message: enough to see what it is
 LONGEST_ID: Final = 256  # as schemas.events.Id
+
+
+def priority_of(reason: DeadLetterReason) -> float | None:
+    """Where its case stands in the queue, in [0, 100]; None where no case is opened."""
+    match reason:
+        case "unscreenable":
+            return TOP_PRIORITY
+        case "invalid_utf8" | "invalid_json" | "schema_mismatch" | "unreadable_record":
+            return BEHIND_ESCALATIONS
+        case "null_value" | "empty_text" | "unknown_task" | "text_too_long":
+            return None
+    assert_never(reason)
 
 
 class _Scraps(msgspec.Struct):
@@ -40,8 +45,10 @@ class _Scraps(msgspec.Struct):
     text: str | None = None
 
 
-def unread_case(letter: DeadLetter, record: Record, task: str, *, with_text: bool) -> ReviewCase:
-    """The case of `letter`, whose reason must be one of UNREAD. `with_text`: cases may carry text."""
+def unread_case(letter: DeadLetter, record: Record, task: str, *, with_text: bool) -> ReviewCase | None:
+    """The case of `letter`; None where its reason opens none. `with_text`: cases may carry text."""
+    if (priority := priority_of(letter.reason)) is None:
+        return None
     message = _message(record)
     place = f"{record.topic}:{record.partition}:{record.offset}"
     return ReviewCase(
@@ -54,7 +61,7 @@ def unread_case(letter: DeadLetter, record: Record, task: str, *, with_text: boo
         verdict=None,
         risk=None,
         severity=None,
-        priority=UNREAD[letter.reason],
+        priority=priority,
         reasons=[],
         bundle=None,
         conversation_id=message.conversation_id if message else None,

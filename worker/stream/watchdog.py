@@ -68,7 +68,7 @@ class Watchdog:
     @contextmanager
     def watching(self, batch: Batch) -> Iterator[None]:
         """For the length of one call on this batch."""
-        limit = self.limit_s(batch.tokens)
+        limit = self.limit_s(batch.estimated_tokens)
         self._call = _Call(batch, threading.get_ident(), limit)
         faulthandler.dump_traceback_later(LOCKED_OUT * limit, exit=True, file=_STDERR)
         try:
@@ -94,7 +94,7 @@ def _tell(call: _Call) -> None:
     log.critical(
         "model_never_answered",
         waited_s=round(call.waited_s),
-        tokens=call.batch.tokens,
+        estimated_tokens=call.batch.estimated_tokens,
         in_hand=[
             f"{topic}/{partition} {held.first}-{held.last}"
             for (topic, partition), held in sorted(held_of(call.batch).items())

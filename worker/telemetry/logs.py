@@ -2,12 +2,13 @@
 
 import logging
 import sys
-from typing import Literal
 
 import structlog
 
+from worker.settings import LogFormat
 
-def configure_logs(style: Literal["json", "console"], level: int = logging.INFO) -> None:
+
+def configure_logs(style: LogFormat, level: int = logging.INFO) -> None:
     """Set up structlog for this process."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()

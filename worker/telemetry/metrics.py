@@ -5,22 +5,49 @@ Dashboards, alerts and the runbook quote this file. No label ever carries messag
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, overload
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from schemas.vocabulary import CaseKind, DeadLetterReason, Reading, Verdict
 from worker.telemetry.histogram import BatchHistogram
+from worker.telemetry.labels import CacheResult, ResetReason, Station
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+# What is counted, by the labels it has: a misspelt name, label or value is a type error.
+PlainCounter = Literal[
+    "mimamori_records_total",
+    "mimamori_unreadable_headers_total",
+    "mimamori_deleted_unread_records_total",
+    "mimamori_deaths_in_hand_total",
+    "mimamori_cache_errors_total",
+    "mimamori_aborts_total",
+    "mimamori_voided_batches_total",
+]
+LabelsCounter = Literal["mimamori_labels_total"]
+CasesCounter = Literal["mimamori_review_cases_total"]
+DeadLettersCounter = Literal["mimamori_dead_letters_total"]
+ResetsCounter = Literal["mimamori_position_resets_total"]
+LookupsCounter = Literal["mimamori_cache_lookups_total"]
+CounterName = (
+    PlainCounter | LabelsCounter | CasesCounter | DeadLettersCounter | ResetsCounter | LookupsCounter
+)
+GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
+SpreadName = Literal["mimamori_batch_records", "mimamori_latency_seconds"]  # histograms without labels
+StationHistogram = Literal["mimamori_station_seconds"]
+EngineInfo = Literal["mimamori_engine_info"]
+MetricName = CounterName | GaugeName | SpreadName | StationHistogram | EngineInfo
 
 
 @dataclass(frozen=True)
 class Metric:
     """One catalogue line. `remedy` is what to do when it looks wrong."""
 
-    name: str
-    kind: type[Counter] | type[Gauge] | type[Histogram]
+    name: MetricName
+    kind: type[Counter] | type[Gauge] | type[Histogram] | type[Info]
     meaning: str
     remedy: str
     labels: tuple[str, ...] = ()
@@ -153,6 +180,13 @@ CATALOGUE: Final = (
         "Records behind the end of the assigned partitions (transaction markers count as records).",
         "Growing: add workers, up to the number of partitions.",
     ),
+    Metric(
+        "mimamori_engine_info",
+        Info,
+        "What this worker runs, as labels; always 1.",
+        "Not the device or the bundle that you deployed: see its settings, and `mimamori doctor`.",
+        ("engine", "device", "precision", "bundle", "task", "reading"),
+    ),
 )
 
 
@@ -164,37 +198,65 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._batch_histograms: dict[str, BatchHistogram] = {}
+        self._spreads: dict[str, BatchHistogram] = {}
+        self._infos: dict[str, Info] = {}
         for metric in CATALOGUE:
+            name, registry = metric.name, self.registry
             if metric.kind is Counter:
-                counter = Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
-                self._counters[metric.name] = counter
+                self._counters[name] = Counter(name, metric.meaning, metric.labels, registry=registry)
             elif metric.kind is Gauge:
-                self._gauges[metric.name] = Gauge(
-                    metric.name, metric.meaning, metric.labels, registry=self.registry
-                )
+                self._gauges[name] = Gauge(name, metric.meaning, metric.labels, registry=registry)
+            elif metric.kind is Info:
+                self._infos[name] = Info(name.removesuffix("_info"), metric.meaning, registry=registry)
             elif not metric.labels:
-                self._batch_histograms[metric.name] = BatchHistogram(
-                    metric.name, metric.meaning, metric.buckets, self.registry
-                )
+                self._spreads[name] = BatchHistogram(name, metric.meaning, metric.buckets, registry)
             else:
-                self._histograms[metric.name] = Histogram(
-                    metric.name, metric.meaning, metric.labels, registry=self.registry, buckets=metric.buckets
+                self._histograms[name] = Histogram(
+                    name, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets
                 )
 
-    def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Add to a counter. KeyError: not in the catalogue."""
+    @overload
+    def count(self, name: PlainCounter, amount: float = 1) -> None: ...
+    @overload
+    def count(self, name: LabelsCounter, amount: float = 1, *, verdict: Verdict) -> None: ...
+    @overload
+    def count(self, name: CasesCounter, amount: float = 1, *, kind: CaseKind) -> None: ...
+    @overload
+    def count(self, name: DeadLettersCounter, amount: float = 1, *, reason: DeadLetterReason) -> None: ...
+    @overload
+    def count(self, name: ResetsCounter, amount: float = 1, *, reason: ResetReason) -> None: ...
+    @overload
+    def count(self, name: LookupsCounter, amount: float = 1, *, result: CacheResult) -> None: ...
+
+    def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
         counter = self._counters[name]
         (counter.labels(**labels) if labels else counter).inc(amount)
 
-    def gauge(self, name: str, value: float) -> None:
-        """Set a gauge. KeyError: not in the catalogue."""
+    def gauge(self, name: GaugeName, value: float) -> None:
+        """Set a gauge."""
         self._gauges[name].set(value)
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        """Add to a histogram that has labels. KeyError: not in the catalogue."""
-        self._histograms[name].labels(**labels).observe(value)
+    def observe(self, name: StationHistogram, value: float, *, station: Station) -> None:
+        """Add to a histogram that has labels."""
+        self._histograms[name].labels(station).observe(value)
 
-    def observe_all(self, name: str, values: Sequence[float]) -> None:
-        """Add to a histogram without labels. KeyError: not in the catalogue."""
-        self._batch_histograms[name].observe(values)
+    def observe_all(self, name: SpreadName, values: Sequence[float]) -> None:
+        """Add to a histogram without labels."""
+        self._spreads[name].observe(values)
+
+    def engine(
+        self, *, engine: str, device: str, precision: str, bundle: str, task: str, reading: Reading
+    ) -> None:
+        """Say what runs. `engine` is for people ("openvino bf16, 2 threads"), `bundle` the fingerprint."""
+        name: EngineInfo = "mimamori_engine_info"
+        self._infos[name].info(
+            {
+                "engine": engine,
+                "device": device,
+                "precision": precision,
+                "bundle": bundle,
+                "task": task,
+                "reading": reading,
+            }
+        )

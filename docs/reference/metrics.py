@@ -1,0 +1,46 @@
+"""`metrics.md`: every metric of the worker and of the review desk, from the objects that count."""
+
+from typing import Final
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from docs.reference.markdown import code, paragraphs
+from review.metrics import DeskMetrics
+from worker.telemetry.metrics import CATALOGUE
+
+INTRODUCTION: Final = """# Metrics
+
+The worker serves its metrics for Prometheus on `/metrics` of its health port (`MIMAMORI_HEALTH_PORT`, 8080),
+the review desk on `/metrics` of its own (`MIMAMORI_REVIEW_PORT`, 6066). No label ever carries message text
+or an id. The alerts that every installation should have are in
+[Watch the workers](../how-to/watch-the-workers.md).
+"""
+
+
+def page() -> str:
+    """The page."""
+    lines = [INTRODUCTION, "## The worker\n"]
+    for metric in CATALOGUE:
+        lines += _metric(str(metric.name), metric.kind.__name__.lower(), metric.labels, metric.meaning)
+        lines.append(f"*What to do.* {metric.remedy}\n")
+    lines.append("## The review desk\n")
+    for name, kind, labels, meaning in desk_metrics():
+        lines += _metric(name, kind, labels, meaning)
+    return "\n".join(lines)
+
+
+def desk_metrics() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """Name as exposed, type, labels and meaning of each metric of the desk."""
+    found = []
+    for metric in vars(DeskMetrics()).values():
+        if isinstance(metric, MetricWrapperBase):
+            (about,) = metric.describe()
+            name = f"{about.name}_total" if about.type == "counter" else about.name
+            labels = tuple(metric._labelnames)  # noqa: SLF001 - nothing public tells them
+            found.append((name, about.type, labels, about.documentation))
+    return found
+
+
+def _metric(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> list[str]:
+    by = f", by {', '.join(map(code, labels))}" if labels else ""
+    return [f"### `{name}`\n", f"{paragraphs(meaning)}\n", f"{kind}{by}\n"]

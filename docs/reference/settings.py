@@ -1,0 +1,165 @@
+"""`settings.md`: every setting of the worker and of the review desk, from their classes."""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic_settings import BaseSettings
+
+from docs.reference.json_schema import in_words
+from docs.reference.markdown import code
+from review.settings import ENV_PREFIX as REVIEW_PREFIX
+from review.settings import ReviewSettings
+from worker.settings import PREFIX as WORKER_PREFIX
+from worker.settings import Settings
+
+HELM: Final = Path(__file__).parents[2] / "helm"
+
+# What the chart sets under a value of its own; every other setting goes under `settings`, by its own name.
+# None: the chart decides it, and it cannot be chosen there.
+WORKER_VALUES: Final[Mapping[str, str | None]] = {
+    "bootstrap": "kafka.bootstrap",
+    "group": "worker.group",
+    "topic_prefix": "kafka.topicPrefix",
+    "transactional_id": None,
+    "kafka": "kafka.config",
+    "allow_insecure": "allowInsecure",
+    "bundle": "bundle.source",
+    "bundle_fingerprint": "bundle.fingerprint",
+    "bundle_public_key": "bundle.publicKey",
+    "device": "worker.device",
+    "redis_url": "cache.redisUrlKey",
+    "cache_secret": "cache.cacheSecretKey",
+    "drain_s": "worker.drainSeconds",
+    "health_host": None,
+    "health_port": None,
+}
+REVIEW_VALUES: Final[Mapping[str, str | None]] = {
+    "bootstrap": "kafka.bootstrap",
+    "topic_prefix": "kafka.topicPrefix",
+    "host": None,
+    "port": None,
+    "allowed_hosts": "review.allowedHosts",
+    "folder": None,
+    "replication_factor": "kafka.replicationFactor",
+    "security_protocol": "kafka.security.protocol",
+    "sasl_mechanism": "kafka.security.saslMechanism",
+    "sasl_username": "kafka.security.usernameKey",
+    "sasl_password": "kafka.security.passwordKey",
+    "ssl_ca": "kafka.security.caKey",
+    "ssl_certificate": "kafka.security.certificateKey",
+    "ssl_key": "kafka.security.privateKeyKey",
+    "allow_insecure": "allowInsecure",
+}
+
+INTRODUCTION: Final = """# Settings
+
+The worker and the review desk read their settings once, when they start. An unknown or misspelt name stops
+them, so that no setting is passed over in silence. `mimamori doctor --settings` prints the worker's settings
+with the values that are in force.
+
+The worker takes each setting from an environment variable. `MIMAMORI_SETTINGS` may name a YAML file with the
+same names in lower case, without the prefix; a variable wins over the file. Every command also reads
+`MIMAMORI_HOME`, where downloads and built bundles are kept (`~/.cache/mimamori` by default). The desk takes
+environment variables alone.
+
+*Chart* names the value of the Helm chart that sets it. Passwords and keys come from the secrets that the
+chart names; such a value is the key in the secret.
+"""
+
+
+def page() -> str:
+    """The page. Raises ValueError: a setting has no description, or the chart has no place for it."""
+    return "\n".join(
+        [
+            INTRODUCTION,
+            "## The worker\n",
+            *section(Settings, WORKER_PREFIX, WORKER_VALUES, "worker"),
+            "## The review desk\n",
+            *section(ReviewSettings, REVIEW_PREFIX, REVIEW_VALUES, "review"),
+        ]
+    )
+
+
+def section(
+    settings: type[BaseSettings], prefix: str, values: Mapping[str, str | None], part: str
+) -> list[str]:
+    """The part of the page on one class. Raises ValueError, as `page` does."""
+    schema = settings.model_json_schema()
+    chart = _chart_settings(part)
+    known = yaml.safe_load((HELM / "values.yaml").read_bytes())
+    if gone := values.keys() - settings.model_fields.keys():
+        raise ValueError(
+            f"no such setting of the {part}: {', '.join(sorted(gone))}; see docs/reference/settings.py"
+        )
+    groups = _groups(settings)
+    lines = []
+    for name in settings.model_fields:
+        if name in groups:
+            lines.append(f"### {groups[name]}\n")
+        shape = schema["properties"][name]
+        if not shape.get("description"):
+            raise ValueError(f"{prefix + name.upper()} has no description: give its field one")
+        facts = [_takes(shape, schema), f"default {_default(shape.get('default'))}"]
+        if name in values:
+            value = values[name]
+            if value and not _exists(known, value):
+                raise ValueError(f"helm/values.yaml has no {value}, which is said to set {name}")
+            facts.append(f"chart {code(value)}" if value else "set by the chart itself")
+        elif name in chart:
+            facts.append(f"chart `{part}.settings.{name}`")
+        else:
+            raise ValueError(
+                f"the chart has no place for {name}: add it to {part}.settings in helm/values.schema.json, "
+                "or say in docs/reference/settings.py which value sets it"
+            )
+        variable = prefix + name.upper()
+        lines.append(f"#### `{variable}` {{ #{variable.lower().replace('_', '-')} }}\n")
+        lines.append(f"{_sentence(shape['description'])}\n\n{' · '.join(facts)}\n")
+    return lines
+
+
+def _chart_settings(part: str) -> set[str]:
+    """Names that `worker.settings` or `review.settings` may hold in the chart."""
+    schema = json.loads((HELM / "values.schema.json").read_bytes())
+    return set(schema["properties"][part]["properties"]["settings"]["properties"])
+
+
+def _exists(values: Any, path: str) -> bool:
+    for step in path.split("."):
+        if not isinstance(values, dict) or step not in values:
+            return False
+        values = values[step]
+    return True
+
+
+def _groups(settings: type[BaseSettings]) -> dict[str, str]:
+    """The comment above a block of settings is the block's heading: first setting of a block to heading."""
+    source = inspect.getsource(settings)
+    return {name: title for title, name in re.findall(r"^    # (.+)\n    (\w+): ", source, re.MULTILINE)}
+
+
+def _takes(shape: dict[str, Any], schema: dict[str, Any]) -> str:
+    """What may stand in the variable. A setting that may be absent is simply not set."""
+    if "anyOf" in shape:
+        shape = {"anyOf": [one for one in shape["anyOf"] if one.get("type") != "null"]}
+    words = in_words(shape, schema)
+    return f"comma-separated {words.removeprefix('list of ')}" if words.startswith("list of") else words
+
+
+def _default(value: object) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return "none"
+        case bool():
+            return code(str(value).lower())
+        case _:
+            return code(value)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,103 @@
+"""Starts a worker or a desk as a process of its own: the one way of the demo, the soak, benchmarks and tests.
+
+What is set for this process (`MIMAMORI_…`) is not inherited, so that a started one runs under the settings
+it is given and no others; where caches are kept (`MIMAMORI_HOME`) is.
+"""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.errors import FatalError
+
+WORKER: Final = ("mimamori", "run")
+DESK: Final = ("mimamori", "review")
+
+_PREFIX: Final = "MIMAMORI_"
+_LOOK_EVERY_S: Final = 0.05
+
+
+def start(
+    program: Sequence[str],
+    settings: Mapping[str, object],
+    log: Path,
+    *,
+    beside: Mapping[str, str] | None = None,
+    output: Path | None = None,
+    own_session: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start `python -m` with `program`: a module, and its arguments.
+
+    Args:
+        program: WORKER, DESK, or another module that reads the same settings.
+        settings: By name, as the settings of the worker or, for DESK, of the review desk are called.
+        log: What it prints is appended here.
+        beside: Further environment variables.
+        output: Where its standard output goes instead.
+        own_session: A Ctrl-C does not reach it: whoever started it ends it in order.
+    """
+    prefix = f"{_PREFIX}REVIEW_" if program == DESK else _PREFIX
+    environment = outside() | as_environment(settings, prefix) | dict(beside or {})
+    with log.open("ab") as errors, (output or log).open("ab") as printed:
+        return subprocess.Popen(  # noqa: S603 - this interpreter, our own modules
+            [sys.executable, "-m", *program],
+            env=environment,
+            stdout=printed,
+            stderr=errors,
+            start_new_session=own_session,
+        )
+
+
+def await_ready(process: subprocess.Popen[bytes], port: int, log: Path, within_s: float) -> None:
+    """Return once /readyz says so. Raises FatalError: it has ended, or the time is over."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise FatalError(f"{_name(process)} did not start, its log says why: {log}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+                return
+        except OSError:  # nobody listens yet, or it says 503
+            time.sleep(_LOOK_EVERY_S)
+    raise FatalError(f"{_name(process)} was not ready after {within_s:.0f} s, see its log: {log}")
+
+
+def end(process: subprocess.Popen[bytes], within_s: float) -> int:
+    """SIGTERM, and after `within_s` seconds SIGKILL. Returns its exit code (negative: a signal)."""
+    process.terminate()
+    try:
+        return process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def outside() -> dict[str, str]:
+    """This process's environment, without its settings."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_PREFIX) or name == "MIMAMORI_HOME"
+    }
+
+
+def as_environment(settings: Mapping[str, object], prefix: str = _PREFIX) -> dict[str, str]:
+    """Settings by their names as environment variables; what is no text or path as JSON."""
+    return {
+        f"{prefix}{name.upper()}": str(value)
+        if isinstance(value, str | Path)
+        else msgspec.json.encode(value).decode()
+        for name, value in settings.items()
+    }
+
+
+def _name(process: subprocess.Popen[bytes]) -> str:
+    command = process.args
+    return "the review desk" if isinstance(command, list) and command[-1] == DESK[-1] else "the worker"

@@ -1,0 +1,125 @@
+"""Puts one worker together. `mimamori run`, the soak, the benchmarks and the tests all come here.
+
+What they do differently is a part that they hand in: another engine, another producer, a topic in memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from engine.contract import Engine
+from engine.policy import Policy
+from engine.task import Task
+from schemas.events import Message
+from schemas.topics import in_hand_topic, topic_names
+from worker.app import App
+from worker.cache.score_cache import ScoreCache
+from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
+from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.in_hand_topic import KafkaInHandTopic
+from worker.kafka.producer import KafkaProducer
+from worker.settings import Settings
+from worker.stream.in_hand import InHand
+from worker.stream.intake import Intake
+from worker.stream.outcome import Outcomes
+from worker.stream.room import Room, batch_size
+from worker.stream.screener import Screener
+from worker.telemetry.metrics import Metrics
+
+ConsumerOf = Callable[[RebalanceListener], Consumer]
+ProducerOf = Callable[[], Producer]
+
+_ANY_SIZE: Final[Room] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that is ready to join its group, and how it gets its Kafka clients."""
+
+    app: App
+    consumer_of: ConsumerOf
+    producer_of: ProducerOf
+
+    def run(self) -> None:
+        """Join the group and screen until `app.stop`. Raises FatalError."""
+        self.app.run(self.consumer_of, self.producer_of())
+
+
+def assemble(
+    settings: Settings,
+    engine: Engine,
+    *,
+    task: Task,
+    fingerprint: str,
+    policy: Policy,
+    cache: ScoreCache,
+    metrics: Metrics,
+    room: Room = _ANY_SIZE,
+    in_hand: InHandTopic | None = None,
+    consumer_of: ConsumerOf | None = None,
+    producer_of: ProducerOf | None = None,
+) -> Worker:
+    """The three stations of one worker.
+
+    Args:
+        settings: What every station goes by, and where Kafka is.
+        engine: Reads the messages; it must be warm.
+        task: What the engine screens for.
+        fingerprint: The bundle's, for the labels.
+        policy: The thresholds in force.
+        cache: The scores that are known already, under whatever changes scores.
+        metrics: Where everything is counted; `cache` counts there too.
+        room: How large each kind of outcome may be; any size where it does not say.
+        in_hand: Where workers note what the model has in hand; None is the topic in Kafka.
+        consumer_of: Joins the group for a listener; None is the consumer that the settings describe.
+        producer_of: Opens the producer of outcomes; None is the transactional one that the settings describe.
+    """
+    notes = InHand(open_in_hand_topic(settings) if in_hand is None else in_hand, metrics)
+    metrics.engine(
+        engine=engine.describe(),
+        device=engine.device,
+        precision=engine.precision,
+        bundle=fingerprint,
+        task=task.name,
+        reading=engine.reading,
+    )
+    app = App(
+        settings,
+        lambda epochs, batches: Intake(settings, task.name, cache, epochs, metrics, batches, notes),
+        Screener(engine, policy, cache),
+        Outcomes(
+            settings,
+            policy,
+            task.name,
+            task.level_names,
+            engine.reading,
+            fingerprint,
+            engine.identity.name,
+            room,
+        ),
+        notes,
+        metrics,
+    )
+    return Worker(
+        app,
+        consumer_of or (lambda listener: join_group(settings, listener)),
+        producer_of or (lambda: open_producer(settings, room)),
+    )
+
+
+def join_group(settings: Settings, listener: RebalanceListener) -> KafkaConsumer:
+    """The consumer of messages, in the group. Raises BrokerError."""
+    topic = topic_names(settings.topic_prefix)[Message]
+    return KafkaConsumer(settings.client_config, settings.group, topic, listener, settings.group_protocol)
+
+
+def open_producer(settings: Settings, room: Room = _ANY_SIZE) -> KafkaProducer:
+    """The transactional producer, which fences whoever had its id before. Raises BrokerError."""
+    config = {"batch.size": batch_size(room), **settings.client_config}
+    return KafkaProducer(config, settings.transactional_id)
+
+
+def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
+    """Where the group's workers write down what is in the model's hands."""
+    return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))

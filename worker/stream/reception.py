@@ -1,0 +1,49 @@
+"""A record becomes an entry: decoded, held against the notes of earlier deaths, looked up in the cache."""
+
+from collections.abc import Sequence
+
+from worker.cache.score_cache import ScoreCache
+from worker.errors import RecordError
+from worker.kafka.record import Record
+from worker.settings import Settings
+from worker.stream.batch import Entry, estimate_tokens
+from worker.stream.decode import decode, within
+from worker.stream.in_hand import InHand
+from worker.stream.suspicion import DETAIL
+
+
+class Reception:
+    """Makes the entries of one worker, which screens for `task`. Used by the polling thread."""
+
+    def __init__(self, settings: Settings, task: str, cache: ScoreCache, in_hand: InHand) -> None:
+        self._settings = settings
+        self._task = task
+        self._cache = cache
+        self._in_hand = in_hand
+
+    def entries(self, records: Sequence[Record]) -> list[Entry]:
+        """One entry per record, in order, with the scores that the cache knows. One lookup for all."""
+        entries = [self._entry(record) for record in records]
+        readable = [(e, e.message.text) for e in entries if e.message is not None]
+        found = self._cache.lookup([text for _, text in readable])
+        for (entry, _), scores in zip(readable, found, strict=True):
+            entry.scores, entry.cached = scores, scores is not None
+        return entries
+
+    def estimated_tokens(self, entry: Entry) -> int:
+        """About how many tokens the model has to read; none where the entry is cached or rejected."""
+        if entry.message is None or entry.scores is not None:
+            return 0
+        return min(self._settings.max_message_tokens, estimate_tokens(entry.message.text))
+
+    def _entry(self, record: Record) -> Entry:
+        if record.fault:
+            return Entry(record, rejection=RecordError("unreadable_record", record.fault))
+        try:
+            message = decode(record.value, self._task, self._settings.max_text_chars)
+        except RecordError as rejection:
+            return Entry(record, rejection=rejection)
+        if self._in_hand.is_condemned(record):
+            return Entry(record, rejection=RecordError("unscreenable", DETAIL))
+        message, cut = within(message, self._settings.max_text_chars)
+        return Entry(record, message=message, cut=cut)
