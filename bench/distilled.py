@@ -3,12 +3,11 @@
     python -m bench.distilled LABELLED … --traffic FILE … [--labels 50] [--splits 10] [--seed 1]
 
 Each split draws labelled messages, half of them at risk, adapts on them as `mimamori adapt` does, and tests
-on all others. "labels" is a head fitted at the depth on the labels alone, "distilled" one that learnt from the
-adapted head on so many messages of the
-traffic, in which no labelled text is. F1 is at even odds, after the
-calibration that adapt fits out of fold; mean over the splits and their standard deviation. Rates are of the
-whole engine on this machine, each graph cut at its depth and run; a ratio is to the adapted head's depth in
-the same run. The sentence embedding is measured on the same splits, where its weights are installed.
+on all others. "labels" is a head fitted at the depth on the labels alone. "distilled" is one that learnt from
+the adapted head on so many messages of the traffic, in which no labelled text is. F1 is at even odds, after
+the calibration that adapt fits out of fold; mean over the splits and their standard deviation. Rates are of
+the whole engine on this machine, each graph cut at its depth and run; a ratio is to the adapted head's depth
+in the same run. The sentence embedding is measured on the same splits, where its weights are installed.
 """
 
 import argparse
@@ -33,13 +32,15 @@ from engine.bundle import Bundle
 from engine.load import open_reader
 from engine.reading.reader import Reader
 from export.adapting.distilling import own_teacher, student
-from export.adapting.heads import Array, Learn, Vectors, choose, fit_platt, from_labels, out_of_fold
+from export.adapting.heads import Array, Learn, Levels, Vectors, choose, fit_platt, from_labels, out_of_fold
 from export.adapting.rates import measure
 from export.adapting.traffic import gather, read_layers, stretches
 from export.adapting.windowing import UNCUT, read_windows
 from export.building.build import build_bundle
 from export.building.recipe import shipped_recipe
 from export.rate import BATCH
+
+NO_LEVELS = Levels(np.zeros(0, np.int64), np.zeros(0, np.int64), 2)  # severity is not measured here
 
 Row = tuple[float, float]  # F1 and AUC of one split
 
@@ -135,8 +136,8 @@ def _split(
             yield f"labels {depth}", row(depth, alone), chosen.layer
             for count in messages:
                 traffic = Vectors(read.traffic.windows[:count], read.traffic.starts[:count])
-                teacher = own_teacher(examples, chosen, labels, traffic.layer(chosen.layer), "")
-                learn = student(traffic.layer(depth), teacher.teach, len(labels)).learn
+                teacher = own_teacher(examples, chosen, labels, NO_LEVELS, traffic.layer(chosen.layer), "")
+                learn = student(traffic.layer(depth), teacher).learn
                 yield f"distilled ({count}) {depth}", row(depth, learn), chosen.layer
 
 

@@ -36,8 +36,8 @@ from engine.reading.reader import Reader
 from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, hear, require_sensible
-from export.adapting.fit import Fitted, fit
-from export.adapting.heads import Ints, Vectors, choose, from_labels, standard
+from export.adapting.fit import Fitted, fit, levels_of
+from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
 from export.building.staging import staged
@@ -125,17 +125,19 @@ def adapt(
     # The matrices are tiny: threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
-    learn, distilled = from_labels(labels, chosen.strength), None
+    levels, distilled = levels_of(examples, full.manifest.task), None
+    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
     if distillation is not None:
         heard = hear(distillation, reader, texts, full, chosen.layer, progress)
     del reader  # it holds the full model; the cut one is opened below
     if distillation is not None:
-        chosen, learn, distilled = distil(
+        chosen, learn, grade, distilled = distil(
             distillation,
             heard,
             vectors,
             chosen,
             labels,
+            levels,
             texts,
             full,
             open_pooled,
@@ -155,7 +157,7 @@ def adapt(
                 "export the bundle again"
             )
         progress("choose the windows", 0, 1)
-        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn)
+        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade)
         progress("choose the windows", 1, 1)
         fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
         # Opened as a worker opens it: what it scores by must be what the thresholds were fitted on.

@@ -15,8 +15,18 @@ from engine.bundle import Bundle
 from engine.errors import TaskError
 from engine.load import engine_on
 from engine.reading.reader import Reader
-from export.adapting.distilling import KEEP, Reading, Teacher, judged, own_teacher, shallowest, student, trace
-from export.adapting.heads import Chosen, Ints, Learn, Vectors, from_labels, out_of_fold
+from export.adapting.distilling import KEEP, Reading, judged, own_teacher, shallowest, student, trace
+from export.adapting.heads import (
+    Chosen,
+    Grade,
+    Ints,
+    Learn,
+    Levels,
+    Vectors,
+    from_labels,
+    grade_from_labels,
+    out_of_fold,
+)
 from export.adapting.rates import Open, between, measure, worth_measuring
 from export.adapting.teachers import require_teacher, visiting
 from export.adapting.traffic import MOST, Traffic, gather, read_layers, stretches
@@ -83,6 +93,7 @@ class Choice(NamedTuple):
 
     chosen: Chosen
     learn: Learn
+    grade: Grade
     told: Distilled
 
 
@@ -124,6 +135,7 @@ def distil(
     vectors: Vectors,
     chosen: Chosen,
     labels: Ints,
+    levels: Levels,
     examples: Sequence[str],
     full: Bundle,
     open_: Open,
@@ -140,7 +152,9 @@ def distil(
     """
     timed = heard.traffic.texts[:BATCH]
     if heard.teacher is None:
-        teacher = own_teacher(vectors, chosen, labels, heard.vectors.layer(chosen.layer), "the adapted head")
+        teacher = own_teacher(
+            vectors, chosen, labels, levels, heard.vectors.layer(chosen.layer), "the adapted head"
+        )
         refitted, own_rate = True, None
     else:
         reader = open_(heard.teacher)
@@ -152,6 +166,7 @@ def distil(
             reader,
             examples,
             labels,
+            levels,
             heard.stretches,
             full.manifest.source.layers,
             _stage(progress, "ask the teacher"),
@@ -163,15 +178,21 @@ def distil(
         curve = trace(vectors, labels, heard.vectors, teacher, _stage(progress, "trace the curve"))
         best = judged(teacher, labels)
         depth = asked.depth or shallowest(curve, best, asked.keep) or _fallback(curve, best, asked)
-        learn, final = _learnt(depth, heard.vectors, vectors, teacher, chosen, labels)
+        if depth > teacher.deepest:
+            learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
+        else:
+            taught = student(heard.vectors.layer(depth), teacher)
+            learn, grade = taught.learn, taught.grade
+            decisions = out_of_fold(vectors, depth, labels, learn)
+            chosen = chosen._replace(layer=depth, decisions=decisions)
     depths = [reading.depth for reading in curve]
     if heard.teacher is None:
-        depths.append(chosen.layer)
+        depths.append(best.depth)
     measured = worth_measuring(depths, depth)
     rates = measure(full, measured, timed, open_, beside, _stage(progress, "time each depth"))
     every = between(rates, depths)
     points = tuple(_point(reading, every[reading.depth], reading.depth in rates) for reading in curve)
-    at_top = _point(best, every[chosen.layer] if own_rate is None else own_rate, measured=True)
+    at_top = _point(best, every[best.depth] if own_rate is None else own_rate, measured=True)
     taken = next((point for point in points if point.depth == depth), at_top)
     told = Distilled(
         teacher=at_top,
@@ -188,18 +209,7 @@ def distil(
         faster=taken.messages_per_second / at_top.messages_per_second,
         curve=points,
     )
-    return Choice(final, learn, told)
-
-
-def _learnt(
-    depth: int, traffic: Vectors, vectors: Vectors, teacher: Teacher, chosen: Chosen, labels: Ints
-) -> tuple[Learn, Chosen]:
-    """The heads of a depth: the teacher's own where it is the teacher's."""
-    if depth > teacher.deepest:
-        return from_labels(labels, chosen.strength), chosen
-    learn = student(traffic.layer(depth), teacher.teach, len(labels)).learn
-    decisions = out_of_fold(vectors, depth, labels, learn)
-    return learn, Chosen(depth, chosen.strength, decisions, chosen.losses)
+    return Choice(chosen, learn, grade, told)
 
 
 def _fallback(curve: Sequence[Reading], best: Reading, asked: Distillation) -> int:

@@ -21,12 +21,15 @@ from sklearn.metrics import f1_score, roc_auc_score
 from export.adapting.heads import (
     Array,
     Chosen,
+    Grade,
     Ints,
     Learn,
+    Levels,
     Linear,
     Vectors,
     fit_platt,
     from_labels,
+    grade_from_labels,
     out_of_fold,
     standard,
 )
@@ -42,7 +45,8 @@ Teach = Callable[[Ints], Array]
 class Teacher(NamedTuple):
     """Who teaches: `layer` of some network, to students up to `deepest` of the network at hand.
 
-    `decisions` [N] are of the examples, by teachers that had not seen them.
+    `decisions` [N] are of the examples, by teachers that had not seen them. `grades` [M, S] are of the
+    traffic: what the severity head says before softmax.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Teacher(NamedTuple):
     deepest: int
     teach: Teach
     decisions: Array
+    grades: Array
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -70,13 +75,16 @@ class Student(NamedTuple):
     """A depth's student: heads by the labels their teachers saw, and how it does on traffic kept apart."""
 
     learn: Learn
+    grade: Grade
     penalty: float
     correlation: float
     agreement: float
 
 
-def own_teacher(vectors: Vectors, chosen: Chosen, labels: Ints, traffic: Array, name: str) -> Teacher:
-    """The head of layer `chosen.layer`; `traffic` [M, H] are the traffic's vectors at that layer."""
+def own_teacher(
+    vectors: Vectors, chosen: Chosen, labels: Ints, levels: Levels, traffic: Array, name: str
+) -> Teacher:
+    """The heads of layer `chosen.layer`; `traffic` [M, H] are the traffic's vectors at that layer."""
     means = vectors.means(vectors.layer(chosen.layer))
     learn = from_labels(labels, chosen.strength)
     known: dict[bytes, Array] = {}
@@ -87,26 +95,38 @@ def own_teacher(vectors: Vectors, chosen: Chosen, labels: Ints, traffic: Array, 
             known[key] = learn(means, examples)(traffic)
         return known[key]
 
-    return Teacher(name, chosen.layer, chosen.layer - 1, teach, chosen.decisions)
+    risk = learn(means, np.arange(len(labels)))
+    weight, bias = grade_from_labels(levels, chosen.strength)(means, risk)
+    grades = (traffic - risk.mean) / risk.scale @ weight.T + bias
+    return Teacher(name, chosen.layer, chosen.layer - 1, teach, chosen.decisions, grades)
 
 
-def student(traffic: Array, teach: Teach, examples: int) -> Student:
-    """The student for vectors like those of the traffic [M, H], of a teacher with so many `examples`."""
+def student(traffic: Array, teacher: Teacher) -> Student:
+    """The student for vectors like those of the traffic [M, H].
+
+    Severity is learnt from the teacher too. From its labels alone a shallow layer orders messages worse
+    (layers 1 and 4: Spearman .10 against .13 with 50 labels, .18 against .26 with 200; the teacher .14, .29).
+    """
     mean, scale = standard(traffic)
     z = (traffic - mean) / scale
-    values = teach(np.arange(examples))
+    values = teacher.teach(np.arange(len(teacher.decisions)))
     penalty, guessed, apart = _choose_penalty(z, values)
     inverse = np.linalg.inv(z.T @ z + penalty * np.eye(z.shape[1]))
 
     def learn(_: Array, chosen: Ints) -> Linear:
-        taught = teach(chosen)
+        taught = teacher.teach(chosen)
         centre = float(taught.mean())
         return Linear(mean, scale, inverse @ (z.T @ (taught - centre)), centre)
+
+    def grade(_: Array, __: Linear) -> tuple[Array, Array]:
+        centre = teacher.grades.mean(axis=0)
+        return (inverse @ (z.T @ (teacher.grades - centre))).T, centre
 
     true = values[apart]
     spread = float(guessed.std() * true.std())
     return Student(
         learn,
+        grade,
         penalty,
         float(np.mean((guessed - guessed.mean()) * (true - true.mean()))) / spread if spread > 0 else 0.0,
         float(np.mean((guessed > 0) == (true > 0))),
@@ -120,7 +140,7 @@ def trace(
     curve = []
     for depth in range(1, teacher.deepest + 1):
         progress(depth - 1, teacher.deepest)
-        taught = student(traffic.layer(depth), teacher.teach, len(labels))
+        taught = student(traffic.layer(depth), teacher)
         decisions = out_of_fold(vectors, depth, labels, taught.learn)
         curve.append(_reading(depth, decisions, labels, taught.correlation, taught.agreement))
     progress(teacher.deepest, teacher.deepest)

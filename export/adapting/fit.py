@@ -16,11 +16,12 @@ from engine.task import Task
 from export.adapting.heads import (
     Array,
     Chosen,
+    Grade,
     Ints,
     Learn,
+    Levels,
     Vectors,
     fit_platt,
-    fit_severity,
     out_of_fold,
 )
 from export.adapting.thresholds import Bounds, conformal_bounds
@@ -45,8 +46,9 @@ def fit(
     examples: Sequence[LabelledExample],
     task: Task,
     learn: Learn,
+    grade: Grade,
 ) -> Fitted:
-    """Fit both heads on all examples, the risk's by `learn`, their thresholds on scores read as they will be.
+    """Fit heads by `learn` and `grade` on all examples, their thresholds on scores read as they will be.
 
     So a disguised text is read twice, as the engine does (`engine.disguise.twice`). The calibration goes into
     the risk head's weight and bias.
@@ -66,10 +68,7 @@ def fit(
         decisions = out_of_fold(windowed, 1, labels, learn, owners)
         risk = learn(means, np.arange(len(labels)))
         platt = fit_platt(_highest(decisions, owners), labels)
-        graded = [index for index, example in enumerate(examples) if example.severity is not None]
-        levels = [task.level_names.index(examples[index].severity or "") for index in graded]
-        z = (means[graded] - risk.mean) / risk.scale
-        severity = fit_severity(z, np.array(levels, np.int64), len(task.level_names), chosen.strength)
+        severity = grade(means, risk)
     heads = Heads(
         mean=risk.mean.astype(np.float32),
         scale=risk.scale.astype(np.float32),
@@ -93,6 +92,13 @@ def fit(
     # A discount moves no risk across `lower`: the first bound is as it was.
     risks = _highest(each, owners)
     return Fitted(heads, windowing, risks, conformal_bounds(risks, labels, rate))
+
+
+def levels_of(examples: Sequence[LabelledExample], task: Task) -> Levels:
+    """The levels of those examples that have a severity."""
+    graded = [index for index, example in enumerate(examples) if example.severity is not None]
+    levels = [task.level_names.index(examples[index].severity or "") for index in graded]
+    return Levels(np.array(graded, np.int64), np.array(levels, np.int64), len(task.level_names))
 
 
 def _highest(values: Array, owners: Ints) -> Array:

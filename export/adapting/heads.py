@@ -61,6 +61,17 @@ class Linear(NamedTuple):
 Learn = Callable[[Array, Ints], Linear]
 """Fits a head for vectors like these of the examples [N, H], on the labels of those chosen by index alone."""
 
+Grade = Callable[[Array, Linear], tuple[Array, Array]]
+"""Fits a severity head, weight [S, H] and bias [S], for vectors [N, H] scaled as by the risk head."""
+
+
+class Levels(NamedTuple):
+    """Which examples have a severity, the index of each one's level, and how many levels there are in `all`."""
+
+    graded: Ints
+    levels: Ints
+    all: int
+
 
 class Chosen(NamedTuple):
     """Layer (1-based) and C, the mean out-of-fold decision of each example [N], the loss of each layer."""
@@ -126,6 +137,13 @@ def from_labels(labels: Ints, strength: float) -> Learn:
         return fit_risk(means[chosen], labels[chosen], strength * len(labels) / len(chosen))
 
     return learn
+
+
+def grade_from_labels(levels: Levels, strength: float) -> Grade:
+    """Severity heads fitted on the labelled examples."""
+    return lambda means, risk: fit_severity(
+        (means[levels.graded] - risk.mean) / risk.scale, levels.levels, levels.all, strength
+    )
 
 
 def fit_risk(means: Array, labels: Ints, strength: float) -> Linear:

@@ -10,7 +10,7 @@ from engine.errors import BundleError
 from engine.reading.reader import Reader
 from engine.task import Task
 from export.adapting.distilling import Teacher, own_teacher
-from export.adapting.heads import Array, Ints, Linear, Vectors, choose
+from export.adapting.heads import Array, Ints, Levels, Linear, Vectors, choose
 from export.adapting.traffic import read_layers
 from export.adapting.windowing import UNCUT, read_windows
 
@@ -31,6 +31,7 @@ def visiting(
     reader: Reader,
     examples: Sequence[str],
     labels: Ints,
+    levels: Levels,
     traffic: Sequence[str],
     deepest: int,
     progress: Callable[[int, int], None],
@@ -50,11 +51,13 @@ def visiting(
     if adapted_on_these:
         with threadpool_limits(1, "blas"):
             chosen = choose(vectors, labels, lambda *_: None)
-            return own_teacher(vectors, chosen, labels, heard, name)._replace(layer=layer, deepest=deepest)
+            return own_teacher(vectors, chosen, labels, levels, heard, name)._replace(
+                layer=layer, deepest=deepest
+            )
     head = _risk_head(bundle)
     values: Array = head(heard)
     decisions = vectors.highest(head(vectors.layer(1)))
-    return Teacher(name, layer, deepest, lambda _: values, decisions)
+    return Teacher(name, layer, deepest, lambda _: values, decisions, _grades(bundle, heard))
 
 
 def _risk_head(bundle: Bundle) -> Linear:
@@ -64,3 +67,10 @@ def _risk_head(bundle: Bundle) -> Linear:
         np.asarray(array, np.float64) for array in (heads.mean, heads.scale, heads.risk_weight)
     )
     return Linear(mean, scale, weight, float(heads.risk_bias))
+
+
+def _grades(bundle: Bundle, vectors: Array) -> Array:
+    assert bundle.heads is not None  # noqa: S101 - required before
+    heads = bundle.heads
+    graded = (vectors - heads.mean) / heads.scale @ heads.severity_weight.T + heads.severity_bias
+    return np.asarray(graded, np.float64)

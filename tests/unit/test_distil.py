@@ -15,7 +15,7 @@ from engine.load import load_engine, open_reader
 from export.adapting.adapt import AdaptReport, adapt
 from export.adapting.distilled import Distillation
 from export.adapting.distilling import judged, own_teacher, shallowest, student, trace
-from export.adapting.heads import Array, Chosen, Ints, Vectors, from_labels, out_of_fold
+from export.adapting.heads import Array, Chosen, Ints, Levels, Vectors, from_labels, out_of_fold
 from export.adapting.rates import between, worth_measuring
 from export.adapting.traffic import gather, stretches
 from export.examples import LabelledExample
@@ -159,6 +159,7 @@ def test_a_long_message_is_heard_in_a_stretch_about_as_long_as_a_window(full: Bu
 
 COUNT, TOLD, HIDDEN = 60, 600, 8
 LABELS: Ints = np.arange(COUNT) % 2
+GRADED = Levels(np.flatnonzero(LABELS), np.arange(COUNT // 2) % 3, 3)
 
 
 def _world(signals: list[float], *, seed: int = 0) -> tuple[Vectors, Vectors, Array]:
@@ -179,7 +180,7 @@ def _trace(examples: Vectors, traffic: Vectors) -> tuple[tuple[float, ...], floa
     layer = examples.windows.shape[1]
     learn = from_labels(LABELS, 0.01)
     chosen = Chosen(layer, 0.01, out_of_fold(examples, layer, LABELS, learn), np.zeros(0))
-    teacher = own_teacher(examples, chosen, LABELS, traffic.layer(layer), "the head")
+    teacher = own_teacher(examples, chosen, LABELS, GRADED, traffic.layer(layer), "the head")
     curve, best = trace(examples, LABELS, traffic, teacher, lambda *_: None), judged(teacher, LABELS)
     return tuple(reading.auc for reading in curve), best.auc, shallowest(curve, best, 0.98)
 
@@ -208,9 +209,7 @@ def test_a_layer_that_knows_as_much_learns_as_much(seed: int) -> None:
     assert aucs[0] > best - 0.05
     learn = from_labels(LABELS, 0.01)
     chosen = Chosen(2, 0.01, out_of_fold(examples, 2, LABELS, learn), np.zeros(0))
-    taught = student(
-        traffic.layer(1), own_teacher(examples, chosen, LABELS, traffic.layer(2), "").teach, COUNT
-    )
+    taught = student(traffic.layer(1), own_teacher(examples, chosen, LABELS, GRADED, traffic.layer(2), ""))
     assert taught.correlation > 0.5
     head = taught.learn(examples.layer(1), np.arange(COUNT))
     assert roc_auc_score(classes, head(traffic.layer(1))) > 0.95
