@@ -5,9 +5,11 @@
 Each split draws labelled messages, half of them at risk, adapts on them as `mimamori adapt` does, and tests
 on all others. "labels" is a head fitted at the depth on the labels alone. "distilled" is one that learnt from
 the adapted head on so many messages of the traffic, in which no labelled text is. F1 is at even odds, after
-the calibration that adapt fits out of fold; mean over the splits and their standard deviation. Rates are of
-the whole engine on this machine, each graph cut at its depth and run; a ratio is to the adapted head's depth
-in the same run. The sentence embedding is measured on the same splits, where its weights are installed.
+the calibration that adapt fits out of fold; mean over the splits and their standard deviation.
+
+Each graph is cut at its depth and run here: "network" is the rate of the graph alone, "engine" of all that an
+engine does (tokens, disguises, languages); times are of the adapted head's depth in the same run. The sentence
+embedding is measured on the same splits, where its weights are installed.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from statistics import mode
+from statistics import median, mode
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +33,12 @@ from bench.yardstick.sentences import embed
 from engine.bundle import Bundle
 from engine.load import open_reader
 from engine.reading.reader import Reader
+from export.adapting.cut import cut_bundle
 from export.adapting.distilling import own_teacher, student
 from export.adapting.heads import Array, Learn, Levels, Vectors, choose, fit_platt, from_labels, out_of_fold
-from export.adapting.rates import measure
+from export.adapting.rates import Open, measure
 from export.adapting.traffic import gather, read_layers, stretches
-from export.adapting.windowing import UNCUT, read_windows
+from export.adapting.windowing import CANDIDATES, UNCUT, read_windows
 from export.building.build import build_bundle
 from export.building.recipe import shipped_recipe
 from export.rate import BATCH
@@ -98,7 +101,9 @@ def main() -> None:
     opened = partial(open_reader, output="pooled", threads=options.threads)
     with tempfile.TemporaryDirectory(dir=full.path.parent) as folder:
         depths = [*(depth for depth in options.depths if depth < layer), layer]
-        rates = measure(full, depths, traffic.texts[:BATCH], opened, Path(folder), lambda *_: None)
+        timed = traffic.texts[:BATCH]
+        engine = measure(full, depths, timed, opened, Path(folder), lambda *_: None)
+        network = {depth: _network(full, depth, timed, opened, Path(folder)) for depth in depths}
     try:
         vectors, rate = embed(data.texts, options.threads or os.cpu_count() or 1)
     except ImportError as error:
@@ -108,9 +113,9 @@ def main() -> None:
             (f1, float("nan")) for f1 in fitted(vectors, data.labels, drawn)
         ]
         print(f"sentence embedding: {rate:.0f} messages/s")
-    _show(figures, rates, layer)
+    _show(figures, network, engine, layer)
     if options.json:
-        found = {"runs": runs, "layers": layers, "rates": rates, "figures": figures, "options": vars(options)}
+        found = {"runs": runs, "layers": layers, "network": network, "engine": engine, "figures": figures}
         options.json.write_text(json.dumps(found, indent=1, default=str) + "\n")
 
 
@@ -148,6 +153,19 @@ def _read(reader: Reader, texts: list[str], labels: Ints, traffic: list[str]) ->
     return Read(labelled, labels, read_layers(reader, stretches(reader, traffic), layers, lambda *_: None))
 
 
+def _network(full: Bundle, depth: int, texts: list[str], opened: Open, beside: Path) -> float:
+    """Messages a second of the graph alone: the median of five passes after one."""
+    with tempfile.TemporaryDirectory(dir=beside) as folder:
+        reader = opened(cut_bundle(full, depth, Path(folder), borrowed=True))
+        rows = reader.cutter(CANDIDATES[0]).cut(texts).tokens
+        seconds = []
+        for _ in range(6):
+            began = time.perf_counter()
+            reader.rows(rows)
+            seconds.append(time.perf_counter() - began)
+    return len(texts) / median(seconds[1:])
+
+
 def _some(vectors: Vectors, chosen: Ints) -> Vectors:
     """The vectors of some texts, each with all its windows."""
     stops = np.append(vectors.starts[1:], len(vectors.windows))
@@ -163,14 +181,20 @@ def _texts(paths: list[Path]) -> Iterator[str]:
                 yield str(json.loads(line)["text"])
 
 
-def _show(figures: dict[str, list[Row]], rates: dict[int, float], layer: int) -> None:
-    print("\n| way, depth | F1 | AUC | messages/s | times the head's |\n|---|---|---|---|---|")
+def _show(
+    figures: dict[str, list[Row]], network: dict[int, float], engine: dict[int, float], layer: int
+) -> None:
+    print("\n| way, depth | F1 | AUC | network/s | times | engine/s | times |\n|---|---|---|---|---|---|---|")
     for name, rows in figures.items():
         f1, auc = np.mean(rows, axis=0)
         depth = layer if name == "head" else int(name.split()[-1]) if name[-1].isdigit() else None
-        rate = rates.get(depth) if depth else None
-        speed = f"{rate:.0f} | {rate / rates[layer]:.1f}" if rate else "|"
-        print(f"| {name} | {f1:.3f} ± {np.std([row[0] for row in rows]):.3f} | {auc:.3f} | {speed} |")
+        cells = [
+            f"{rates[depth]:.0f} | {rates[depth] / rates[layer]:.1f}" if depth in rates else "|"
+            for rates in (network, engine)
+        ]
+        print(
+            f"| {name} | {f1:.3f} ± {np.std([row[0] for row in rows]):.3f} | {auc:.3f} | {' | '.join(cells)} |"
+        )
 
 
 if __name__ == "__main__":

@@ -122,15 +122,14 @@ def adapt(
     texts, digest = [example.text for example in examples], examples_digest(examples)
     vectors = _read(reader, texts, progress)
     runs = f"{reader.device.name} {reader.device.precision}"
+    del reader  # it holds the full model; cut ones are opened below
     # The matrices are tiny: threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
     levels, distilled = levels_of(examples, full.manifest.task), None
     learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
     if distillation is not None:
-        heard = hear(distillation, reader, texts, full, chosen.layer, progress)
-    del reader  # it holds the full model; the cut one is opened below
-    if distillation is not None:
+        heard = hear(distillation, open_pooled, texts, full, chosen.layer, out.parent, progress)
         chosen, learn, grade, distilled = distil(
             distillation,
             heard,

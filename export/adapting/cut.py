@@ -24,12 +24,14 @@ from export.building.layout import write_model
 _POOLED: Final = "pooled"
 
 
-def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False) -> Bundle:
+def cut_bundle(
+    full: Bundle, layer: int, folder: Path, *, borrowed: bool = False, piled: bool = False
+) -> Bundle:
     """Cut the bundle `full` after block `layer`; return it as far as it can be read with.
 
-    It still lacks heads, calibration and manifest. See `cut_graph` for `borrowed`, and for what it raises.
+    It still lacks heads, calibration and manifest. See `cut_graph` for the rest.
     """
-    cut_graph(full.path, layer, folder, borrowed=borrowed)
+    cut_graph(full.path, layer, folder, borrowed=borrowed, piled=piled)
     (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
     reference = full.reference.at_layer(layer)
     reference.save(folder / REFERENCE)
@@ -37,18 +39,19 @@ def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False
     return Bundle(folder, manifest, "", reference, None, None)
 
 
-def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False) -> None:
+def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, piled: bool = False) -> None:
     """Cut `source`'s graph after block `layer` (1-based) and write it into the folder `out`.
 
     The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the layers up
     to it, and only the inputs that these need. With `borrowed`, the weights are those of `source`, linked
-    where the file system can: for a graph that is run once and then removed.
+    where the file system can: for a graph that is run once and then removed. With `piled`, `pooled` holds the
+    vectors of every layer up to it, float32 [B, layer, hidden].
 
     Raises BundleError: the graph has no such layer, or does not end as exported graphs do.
     """
     model = onnx.load(source / MODEL, load_external_data=False)
     graph = model.graph
-    _take_layer(graph, layer)
+    _take_layer(graph, layer, piled=piled)
     _keep(graph, {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))})
     if borrowed:
         _borrow(source / WEIGHTS, out / WEIGHTS)
@@ -67,8 +70,8 @@ def _borrow(source: Path, out: Path) -> None:
         shutil.copyfile(source, out)
 
 
-def _take_layer(graph: GraphProto, layer: int) -> None:
-    """Make `pooled` the vector of one layer, instead of the vectors of all layers."""
+def _take_layer(graph: GraphProto, layer: int, *, piled: bool) -> None:
+    """Make `pooled` the vector of one layer, or of those up to it, instead of the vectors of all layers."""
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
     pile = maker.get(_POOLED)
     while pile is not None and pile.op_type == "Cast":  # a halved bundle casts this output to fp32
@@ -81,6 +84,10 @@ def _take_layer(graph: GraphProto, layer: int) -> None:
         )
     if not 1 <= layer <= len(pile.input):
         raise BundleError(f"the graph has layers 1 to {len(pile.input)}, not {layer}")
+    if piled:
+        del pile.input[layer:]
+        shape.dim[1].dim_value = layer
+        return
     chosen, output = pile.input[layer - 1], pile.output[0]
     place = next(index for index, node in enumerate(graph.node) if node is pile)
     del graph.node[place]

@@ -1,9 +1,10 @@
 """Distilling, as `adapt` asks for it: hear the traffic, ask the teacher, trace the curve, choose a depth.
 
-The method is in `distilling.py`. The full bundle's graph is open once, and reads the traffic as deep as the
-teacher is; a visiting teacher's is opened after it is closed. Then each depth is timed on the device.
+The method is in `distilling.py`. One graph is open at a time: the bundle's, cut where the teacher reads, for
+the traffic; a visiting teacher's, for its opinion; then one of each depth, for its rate on this device.
 """
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from engine.bundle import Bundle
 from engine.errors import TaskError
 from engine.load import engine_on
-from engine.reading.reader import Reader
+from export.adapting.cut import cut_bundle
 from export.adapting.distilling import KEEP, Reading, judged, own_teacher, shallowest, student, trace
 from export.adapting.heads import (
     Chosen,
@@ -111,9 +112,15 @@ def require_sensible(asked: Distillation, full: Bundle) -> None:
 
 
 def hear(
-    asked: Distillation, reader: Reader, examples: Sequence[str], full: Bundle, layer: int, progress: Progress
+    asked: Distillation,
+    open_: Open,
+    examples: Sequence[str],
+    full: Bundle,
+    layer: int,
+    beside: Path,
+    progress: Progress,
 ) -> Heard:
-    """Gather the traffic and read it as deep as a student may be. Raises as `gather` does."""
+    """Gather the traffic and read it as deep as it is needed. Raises as `gather` and `load_engine` do."""
     teacher = None if asked.teacher is None else Bundle.load(asked.teacher)
     deepest = layer - 1 if teacher is None else full.manifest.source.layers
     if not deepest or (asked.depth is not None and asked.depth > deepest):
@@ -123,9 +130,13 @@ def hear(
             "or adapt without --traffic"
         )
     traffic = gather(asked.texts, examples, asked.most)
-    drawn = stretches(reader, traffic.texts)
     depth = layer if teacher is None else deepest
-    vectors = read_layers(reader, drawn, depth, _stage(progress, "read the traffic"))
+    progress("read the traffic", 0, 1)
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".depth-", dir=beside) as folder:
+        reader = open_(cut_bundle(full, depth, Path(folder), borrowed=True, piled=True))
+        drawn = stretches(reader, traffic.texts)
+        vectors = read_layers(reader, drawn, depth, _stage(progress, "read the traffic"))
     return Heard(traffic, drawn, vectors, teacher)
 
 

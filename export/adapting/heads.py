@@ -66,7 +66,7 @@ Grade = Callable[[Array, Linear], tuple[Array, Array]]
 
 
 class Levels(NamedTuple):
-    """Which examples have a severity, the index of each one's level, and how many levels there are in `all`."""
+    """Which examples have a severity, the index of each one's level, and how many levels there are."""
 
     graded: Ints
     levels: Ints

@@ -42,7 +42,6 @@ def measure(
     The cut graphs lie for that long in a folder made in `beside`, and borrow the full bundle's weights. Their
     heads are blank: what they say takes no time.
     """
-    beside.mkdir(parents=True, exist_ok=True)
     rates: dict[int, float] = {}
     for done, depth in enumerate(depths):
         progress(done, len(depths))
