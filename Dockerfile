@@ -1,13 +1,13 @@
-# One image for the worker, the review desk, the topics job and the bundle build: only the command differs.
+# One image for the worker, the review desk, the topics job and the bundle build, which differ in the command.
 #
 #   docker build --build-arg EXTRA=cpu -t mimamori:0.1.0-cpu .      ONNX Runtime and OpenVINO
 #   docker build --build-arg EXTRA=gpu -t mimamori:0.1.0-gpu .      ONNX Runtime with CUDA and cuDNN
-#
-# It holds no torch, no bundle, no secret, and none of what starts servers or kills workers (.dockerignore); of models, only the file that the shipped recipes are filled from,
-# so that `mimamori bundle build` downloads nothing (--build-arg MODEL= leaves it out). The root file system may be read-only: what is written at run
-# time goes to /tmp, /bundle, /var/cache/mimamori and /var/lib/mimamori, which are meant to be mounted.
-# By digest (of the index for all platforms): a tag can be moved. To follow security releases, ask for the
-# tag's present digest (docker buildx imagetools inspect python:3.11-slim-bookworm) and change it here.
+# It holds no torch, no bundle, no secret, and no tools that start servers or kill workers (.dockerignore). Its
+# only model is the file that the shipped recipes are filled from, so that `mimamori bundle build` downloads
+# nothing (--build-arg MODEL= leaves it out). The root file system may be read-only: files are written only to
+# /tmp, /bundle, /var/cache/mimamori and /var/lib/mimamori, which should be mounted.
+# Pinned by the digest of the index for all platforms, since a tag can be moved. For a security release, look
+# up the tag's new digest (docker buildx imagetools inspect python:3.11-slim-bookworm) and change it here.
 ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${PYTHON_IMAGE} AS build
@@ -24,8 +24,8 @@ COPY export export
 COPY worker worker
 COPY review review
 COPY mimamori mimamori
-# `adapt` is here for `bundle build`, which fills a recipe without torch; the last lines keep it that way.
-# Everything that is fetched is fetched by its hash, what builds the project's own wheel included.
+# The extra `adapt` is for `bundle build`, which fills a recipe without torch; the last lines check that torch
+# stays out. Every download is verified by its hash, including the packages that build the project's wheel.
 RUN --mount=type=cache,target=/root/.cache/pip \
     case "${EXTRA}" in cpu | gpu) ;; *) echo "EXTRA must be cpu or gpu, not ${EXTRA}" >&2; exit 1 ;; esac \
     && /opt/build/bin/pip install --no-deps --require-hashes --requirement requirements/build.txt \
@@ -48,14 +48,14 @@ LABEL org.opencontainers.image.title="mimamori" \
       org.opencontainers.image.version="${VERSION}-${EXTRA}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="python:3.11.16-slim-bookworm"
-# A named volume takes its owner from the image's folder, so every folder that may be one is made here.
+# A named volume gets the owner of the image's folder, so every folder that may be mounted is made here.
 RUN groupadd --gid 10001 mimamori \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/mimamori --shell /usr/sbin/nologin mimamori \
     && install --directory --owner=10001 --group=10001 --mode=0750 /bundle /var/cache/mimamori /var/lib/mimamori
 COPY --from=build /opt/mimamori /opt/mimamori
-# Telemetry is off as engine/quiet.py has it, for whatever else is started in a container too.
-# NVIDIA_DRIVER_CAPABILITIES is read by the NVIDIA container runtime alone. Which GPUs a container sees is
-# decided by whoever starts it, never here.
+# Telemetry is off as in engine/quiet.py, also for other programs in the container.
+# NVIDIA_DRIVER_CAPABILITIES is read only by the NVIDIA container runtime. Whoever starts a container decides
+# which GPUs it sees.
 ENV PATH=/opt/mimamori/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -70,11 +70,11 @@ ENV PATH=/opt/mimamori/bin:$PATH \
     DISABLE_SAFETENSORS_CONVERSION=true \
     HEALTHCHECK_URL=http://127.0.0.1:8080/livez
 WORKDIR /var/lib/mimamori
-# By number, so that Kubernetes can check runAsNonRoot.
+# The user is given by number, so that Kubernetes can check runAsNonRoot.
 USER 10001:10001
 EXPOSE 8080 6066
 STOPSIGNAL SIGTERM
-# Liveness, not readiness: a worker that waits for its broker must not be killed for it.
+# It checks liveness and not readiness, so that a worker that waits for its broker is not killed.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s --retries=6 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(os.environ['HEALTHCHECK_URL'], timeout=2)"]
 ENTRYPOINT ["mimamori"]

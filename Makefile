@@ -1,75 +1,112 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
-.PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format docs docs-serve sandbox recipes clean
+.PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
+.PHONY: unit contract export integration chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
-# Every package by the hash of its file. The project itself is built by what is pinned as well, so that no
-# build environment fetches anything without one.
+# Every package is installed by the hash of its file. The project is built with pinned packages too, so that
+# no build environment downloads anything without a hash.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PINNED := $(PIP) --no-deps --require-hashes --requirement
 EDITABLE := $(PIP) --no-deps --no-build-isolation --editable .
 LOCK := .venv-lock
 export MIMAMORI_HOME ?= $(CURDIR)/.mimamori
 
-help:  ## list the words
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+# What stands behind ## is the word's help; its group is what the line begins with, and `develop` if that is none.
+help:  ## use: this page
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { \
+	  group = "develop"; said = $$2; \
+	  if (match(said, /^(use|test|measure|release): /)) {group = substr(said, 1, RLENGTH - 2); said = substr(said, RLENGTH + 1)} \
+	  page[group] = page[group] sprintf("  make %-12s %s\n", $$1, said)} \
+	  END {split("use develop test measure release", groups, " "); \
+	  for (n = 1; n <= 5; n++) printf("%s%s\n%s", (n == 1 ? "" : "\n"), groups[n], page[groups[n]])}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/demo  ## run the main job: a real Kafka, a real model, sample conversations
+demo: $(VENV)/demo  ## use: run the main job: a real Kafka, a real model, sample conversations
 	@$(BIN)/mimamori demo $(ARGS)
 
-test: $(VENV)/dev  ## pass the tests; ARGS='-k policy' for a part
+test: $(VENV)/dev  ## test: pass the tests; ARGS='-k policy' for a part
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# A layer alone: `make unit` needs no server, no torch and no real model. ARCHITECTURE.md says what each holds.
+LAYER = @$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/$@ $(ARGS)
+unit: $(VENV)/dev  ## test: each module by itself, without servers, torch or the model: run it while you work
+	$(LAYER)
+contract: $(VENV)/dev  ## test: one suite on each fake and on the real thing
+	$(LAYER)
+export: $(VENV)/dev  ## test: torch exports tiny models of every family
+	$(LAYER)
+integration: $(VENV)/dev  ## test: real Kafka, Redis, model and browser-facing pages
+	$(LAYER)
+chaos: $(VENV)/dev  ## test: workers killed, cut off and sabotaged
+	$(LAYER)
+deploy: $(VENV)/dev  ## test: chart, compose, images, AsyncAPI
+	$(LAYER)
+quiet: $(VENV)/dev  ## test: what the commands look up, call and leave behind
+	$(LAYER)
+
+COVER := tests/unit tests/contract tests/export tests/integration
+coverage: $(VENV)/dev  ## test: lines and branches that no test ran, worst file first; COVER='tests/unit' for a part
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=html:build/coverage $(COVER) $(ARGS)
+	@$(BIN)/coverage report | head -20
+	@echo "every line: build/coverage/index.html"
+
 # Whatever CPU this is, OpenVINO is told that it has AVX2 and fp32 only; FILES=tests for all of them.
-FILES := tests/unit/test_engine* tests/contract/test_device_contract.py tests/integration/test_engine_real.py \
-  tests/integration/test_cli_errors.py tests/unit/test_adapt_bundle.py
-test-fp32: $(VENV)/dev  ## pass the tests that meet the CPU, as on one without bf16
+FILES := tests/unit/engine tests/contract/test_device_contract.py tests/integration/test_engine_real.py \
+  tests/integration/test_cli_errors.py tests/unit/export/test_adapt_bundle.py
+test-fp32: $(VENV)/dev  ## test: pass the tests that meet the CPU, as on one without bf16
 	@PYTHONPATH=$(CURDIR)/tests/cpu_fp32 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FILES) $(ARGS)
 
-guard: $(VENV)/dev  ## fail when the engine has lost a fifth of its lead over optimum's
+guard: $(VENV)/dev  ## measure: fail when the engine has lost a fifth of its lead over optimum's
 	@$(BIN)/python -m bench.guard $(ARGS)
 
-bench-engine: $(BENCH)/peers  ## measure the engine beside every peer PyPI has; JSON=FILE, ARGS='--quick'
+bench-engine: $(BENCH)/peers  ## measure: measure the engine beside every peer PyPI has; JSON=FILE, ARGS='--quick'
 	@$(BENCH)/bin/python -m bench.engine $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-bench-stream: $(BENCH)/peers  ## measure the stream beside Faust, quixstreams, a bare loop; JSON=FILE, ARGS='--quick'
+bench-stream: $(BENCH)/peers  ## measure: measure the stream beside Faust, quixstreams, a bare loop; JSON=FILE, ARGS='--quick'
 	@$(BENCH)/bin/python -m bench.stream $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-check: $(VENV)/dev  ## format, lint, types, imports
+check: $(VENV)/dev  ## format, lint, types, imports, and that sbom/ is fresh
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/pytest --quiet tests/deploy/test_sbom.py
 
-docs: $(VENV)/dev  ## build the site of the documentation, and refuse broken links
+hooks: $(VENV)/dev  ## have git run format, lint, types and imports before each commit
+	@$(BIN)/pre-commit install
+
+new-task: $(VENV)/dev  ## write the files of a task, to be filled in; NAME=rental-scam, FOLDER=where
+	@$(BIN)/mimamori task new "$(NAME)" --folder "$(or $(FOLDER),engine/tasks)"
+
+docs: $(VENV)/dev  ## build the documentation as a site; a broken link fails
 	@$(BIN)/python -m docs.build
 
-docs-serve: $(VENV)/dev  ## look at it while you write: http://localhost:8000
+docs-serve: $(VENV)/dev  ## serve the documentation while you write: http://localhost:8000
 	@$(BIN)/python -m docs.build --serve
 
-format: $(VENV)/dev  ## let ruff write the format
+format: $(VENV)/dev  ## let ruff format the code and fix what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-sandbox: $(VENV)/demo  ## keep a real Kafka and Redis running, until Ctrl-C
+sandbox: $(VENV)/demo  ## use: keep a real Kafka and Redis running, until Ctrl-C
 	@$(BIN)/mimamori sandbox $(ARGS)
 
-recipes: $(VENV)/dev  ## export the shipped recipes again
+recipes: $(VENV)/dev  ## release: export the shipped recipes again
 	@for task in stress suicide-risk; do \
 	  rm -rf $(MIMAMORI_HOME)/export/$$task && \
 	  $(BIN)/mimamori export --model smollm2 --task $$task --out $(MIMAMORI_HOME)/export/$$task \
 	    --recipe export/recipes/smollm2-135m-instruct.$$task.recipe || exit 1; \
 	done
 
-clean:  ## forget everything that was installed or built here
-	rm -rf $(VENV) $(BENCH) $(LOCK) build .cache .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## use: forget everything that was installed or built here
+	rm -rf $(VENV) $(BENCH) $(LOCK) build .cache .mimamori .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 
 install: $(VENV)/dev  ## install everything, torch included, for development
 
-# A stamp per set of extras: a second run installs nothing.
+# A stamp file for each set of extras, so that a second run installs nothing.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
@@ -87,12 +124,13 @@ $(VENV)/dev: $(VENV)/demo constraints.txt
 	@$(EDITABLE)
 	@touch $@
 
-# What may be installed, and by which hashes: constraints.txt is everything (for development), each file in
-# requirements/ a part of it. Pins stay as they are, unless pyproject.toml or ARGS='--upgrade-package NAME' move them.
+# The lock files list packages with their hashes: constraints.txt has all (for development), and each file in
+# requirements/ a part of them. Versions stay as they are, unless pyproject.toml or
+# ARGS='--upgrade-package NAME' changes them.
 COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command 'make lock' $(ARGS)
 ALL := --extra cpu --extra export --extra sandbox --extra review --extra dev
-lock:  ## pin every package by hash, after a change to pyproject.toml
+lock:  ## release: pin every package by hash, after a change to pyproject.toml
 	@test -x $(LOCK)/bin/uv || $(PYTHON) -m venv $(LOCK)
 	@$(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@$(COMPILE) pyproject.toml requirements/build.in $(ALL) --output-file constraints.txt
@@ -104,15 +142,16 @@ lock:  ## pin every package by hash, after a change to pyproject.toml
 	@$(COMPILE) pyproject.toml requirements/build.in --constraint constraints.txt --extra cpu --extra adapt \
 	  --extra review --extra sandbox --output-file requirements/demo.txt
 
-sbom: $(VENV)/dev  ## list what the images hold, with licences: sbom/
+sbom: $(VENV)/dev  ## release: list what the images hold, with licences: sbom/
 	@$(BIN)/python -m sbom.generate $(ARGS)
 
 # The peers would move what the project pins. So they live in a second environment, without their
-# dependencies, and it finds those (torch alone is gigabytes) in the first.
+# dependencies, and it finds those (torch alone is gigabytes) in the first: as a site of its own, since a path
+# that is only added would not say where the project is installed from.
 $(BENCH)/peers: $(VENV)/dev bench/peers.txt
 	@echo "installing the peers into $(BENCH) …"
 	@$(PYTHON) -m venv $(BENCH)
-	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > \
 	  "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement bench/peers.txt
 	@touch $@

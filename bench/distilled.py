@@ -8,8 +8,8 @@ the adapted head on so many messages of the traffic, in which no labelled text i
 the calibration that adapt fits out of fold; mean over the splits and their standard deviation.
 
 Each graph is cut at its depth and run here: "network" is the rate of the graph alone, "engine" of all that an
-engine does (tokens, disguises, languages); times are of the adapted head's depth in the same run. The sentence
-embedding is measured on the same splits, where its weights are installed.
+engine does (tokens, disguises, languages); times are of the adapted head's depth in the same run. The
+sentence embedding is measured on the same splits, where its weights are installed.
 """
 
 import argparse
@@ -192,9 +192,8 @@ def _show(
             f"{rates[depth]:.0f} | {rates[depth] / rates[layer]:.1f}" if depth in rates else "|"
             for rates in (network, engine)
         ]
-        print(
-            f"| {name} | {f1:.3f} ± {np.std([row[0] for row in rows]):.3f} | {auc:.3f} | {' | '.join(cells)} |"
-        )
+        spread = np.std([row[0] for row in rows])
+        print(f"| {name} | {f1:.3f} ± {spread:.3f} | {auc:.3f} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -38,10 +38,10 @@ from bench.yardstick.scaling import Scale, scale
 from bench.yardstick.stream_page import markdown, plot, terminal
 from bench.yardstick.stream_report import OURS, StreamReport
 from mimamori.sandbox import Sandbox
+from mimamori.sizing import CONSTANTS
 
 Say = Callable[[str], None]
 ROOT = Path(__file__).resolve().parents[1]
-CONSTANTS = ROOT / "worker" / "sizing.json"
 OUR_LANES = (OURS, "mimamori at-least-once", "mimamori no notes")
 PARTITIONS = 4
 MALFORMED = 100_000

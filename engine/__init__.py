@@ -8,6 +8,7 @@
                  Reader    tokens -> rows of numbers     packs and pads rows, restores their order
     devices/     Device    padded ids -> one output      ONNX Runtime or OpenVINO; nothing else imports them
     bundle/      the folder that holds a model, its task, its heads and its thresholds
+    identity.py  what a score is a score of: thresholds, cache and labels go by it
     policy.py    scores -> a verdict, its reasons, a priority
 
 The batch law: an engine answers a batch with as many scores as it was given texts, in the same order, and a

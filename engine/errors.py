@@ -8,6 +8,7 @@
         ├── TaskError            a task's YAML, or a file of messages or examples, is wrong
         ├── BundleError          a bundle or recipe is missing, altered or made for something else
         ├── DeviceError          what would really run is not what the settings ask for
+        ├── MissingExtraError    a package that only an extra installs is not there
         ├── BrokerError          Kafka cannot be reached, a topic is missing, this worker was fenced    worker
         ├── ExportError          a model cannot be exported, or failed its parity check                 export
         └── SandboxError         the local Kafka or Redis cannot be started                           mimamori
@@ -21,6 +22,8 @@ is read again in halves, and the worker stops only if the engine can read nothin
 A message says in one line what is wrong, where, and what to do. It never carries message text.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 
@@ -48,3 +51,20 @@ class BundleError(FatalError):
 
 class DeviceError(FatalError):
     """What would really run is not what the settings ask for."""
+
+
+class MissingExtraError(FatalError):
+    """What was asked for needs a package that only an extra of Mimamori installs."""
+
+    def __init__(self, what: str, module: str | None, extra: str) -> None:
+        """`what` is being done ("exporting"), `module` cannot be imported, `extra` ("export,cpu") has it."""
+        super().__init__(f"{what} needs {module}: pip install 'mimamori[{extra}]'")
+
+
+@contextmanager
+def extra_for(what: str, extra: str) -> Iterator[None]:
+    """Import in this block what only `extra` installs. Raises MissingExtraError: it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(what, error.name, extra) from None

@@ -12,7 +12,7 @@ _SECONDS: Final = 0.5
 
 
 def messages_per_second(engine: Engine, texts: Sequence[str]) -> float:
-    """The median over passes through `texts` until half a second is over. A quick first pass only warms up."""
+    """The median over passes through `texts` for half a second. A quick first pass only warms up."""
     began = time.perf_counter()
     first = _seconds(engine, texts)
     if first >= _SECONDS:

@@ -12,7 +12,7 @@ either the decision is valid after all, or the producer gives up and the case is
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -23,7 +23,7 @@ from review.errors import AlreadyDecidedError, NotConfirmedError, UnknownCaseErr
 from review.form import Form, to_decision
 from review.queue import Filter, Page, page, severity_levels
 from review.table import CaseTable
-from schemas.events import ReviewCase, ReviewDecision
+from schemas.events import ReviewDecision
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ class Desk:
         return Overview(
             page=shown,
             tasks=sorted({entry.case.task for entry in opened} | ({wanted.task} if wanted.task else set())),
-            levels={case.id: tuple(severity_levels(case, _cases(opened))) for case in shown.cases},
+            levels={case.id: tuple(severity_levels(case)) for case in shown.cases},
             unreadable=len(unreadable),
             last_unreadable=max(unreadable, key=lambda record: record.seen_at, default=None),
         )
@@ -91,7 +91,7 @@ class Desk:
             raise AlreadyDecidedError(f"already decided by {entry.reviewer}")
         if case_id in self._awaited:
             raise AlreadyDecidedError("a decision on this case is on its way to Kafka")
-        levels = severity_levels(entry.case, _cases(self._table.open_cases()))
+        levels = severity_levels(entry.case)
         decision = to_decision(form, entry.case, levels, datetime.now(UTC))
         stands = await self._send(decision, entry.partition)
         if stands != marker(decision, entry.partition):
@@ -128,7 +128,3 @@ class Desk:
         waiting = self._awaited.pop(case_id, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(decided)
-
-
-def _cases(entries: Iterable[Open]) -> Iterator[ReviewCase]:
-    return (entry.case for entry in entries)

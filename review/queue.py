@@ -41,13 +41,9 @@ def page(entries: Iterable[Open], wanted: Filter, *, offset: int, limit: int) ->
     return Page(cases[offset : offset + limit], len(cases), offset, limit)
 
 
-def severity_levels(case: ReviewCase, peers: Iterable[ReviewCase]) -> Sequence[str]:
-    """The levels that a reviewer may choose, least severe first as the worker lists them.
+def severity_levels(case: ReviewCase) -> Sequence[str]:
+    """The levels that a reviewer may choose, least severe first, as the worker wrote them on the case.
 
-    A quality sample has no severity, so its levels are taken from any other case of its task. They are empty
-    where no case has them.
+    A case of a version before 4 has them only where it has a severity. Empty where nobody knows them.
     """
-    for candidate in (case, *(peer for peer in peers if peer.task == case.task)):
-        if candidate.severity is not None and candidate.severity.scores:
-            return tuple(candidate.severity.scores)
-    return ()
+    return tuple(case.levels or (case.severity.scores if case.severity else ()))

@@ -107,6 +107,9 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
 
     `text` is None unless the worker's settings put message text on review cases. Where it did not fit the
     topic, `text_shortened` says so, and `text` holds its beginning and its end.
+
+    `levels` are the task's severity levels, least severe first: what a decision on this case may choose from.
+    Cases of versions before 4 have none.
     """
 
     id: OwnId
@@ -127,6 +130,7 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     text_shortened: bool = False
     dead_letter_id: OwnId | None = None
     unread_because: DeadLetterReason | None = None
+    levels: list[str] = []
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):

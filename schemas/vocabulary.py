@@ -104,7 +104,7 @@ REASONS: Final[Mapping[Reason, str]] = {
 }
 CASE_KINDS: Final[Mapping[CaseKind, str]] = {
     "escalation": "Escalation",
-    "unread": "Unread",
+    "unread": "Not screened",
     "quality_sample": "Quality sample",
 }
 FINDINGS: Final[Mapping[Finding, str]] = {

@@ -102,14 +102,15 @@ def _kafka_faults(bootstrap: str, kafka: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(
                 None,
                 f"MIMAMORI_KAFKA sets {', '.join(unused)}, but its security.protocol is {protocol.upper()}, "
-                f"which does without: all would travel in plain text. Set security.protocol to {remedy}",
+                "which does not use them: everything would travel in plain text. Set security.protocol to "
+                f"{remedy}",
             )
     hosts = [_host(server) for server in bootstrap.split(",")]
     if protocol == "sasl_plaintext" and not only_here(hosts):
         yield Fault(
             "sasl_plaintext",
-            "MIMAMORI_KAFKA sets security.protocol to SASL_PLAINTEXT: whoever is on the way to "
-            "MIMAMORI_BOOTSTRAP reads messages and may take the credentials. Set it to SASL_SSL",
+            "MIMAMORI_KAFKA sets security.protocol to SASL_PLAINTEXT: anyone on the network path "
+            "to MIMAMORI_BOOTSTRAP can read messages and take the credentials. Set it to SASL_SSL",
         )
     if protocol.endswith("ssl"):
         off = "enable.ssl.certificate.verification" if not _verified(kafka) else ""

@@ -1,4 +1,4 @@
-"""Every setting of the worker, validated once, at start.
+"""Every setting of the worker, with what it must be. `settings_source.py` reads and refuses them.
 
 Read from the environment (`MIMAMORI_…`) over a YAML file named by `MIMAMORI_SETTINGS`. An unknown or
 misspelt setting in either is an error: a threshold that is silently ignored is a person missed.
@@ -11,9 +11,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import pydantic_settings
-import yaml
-from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -23,24 +21,11 @@ from pydantic_settings import (
 )
 
 from engine.bundle.signature import SHORTEST, Trust
-from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
 from engine.vocabulary import DeviceChoice, PrecisionChoice
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
-# Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
-_FOREIGN = {"MIMAMORI_SETTINGS", "MIMAMORI_HOME"}
-_FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_",)
-
-# Settings of earlier versions that must not be passed over: whoever sets them relies on them.
-_RETIRED = dict.fromkeys(
-    ("window_tokens", "window_overlap"),
-    "is a setting no more: a bundle's thresholds hold only for the windows they were fitted on, so "
-    "calibration.json keeps them; remove it, and run `mimamori adapt` again to have them measured anew",
-) | {
-    "max_windows": "is a setting no more: set MIMAMORI_MAX_MESSAGE_TOKENS, how much of a message is read",
-}
 
 # Client settings the worker's promises rest on; metadata.broker.list is another name of the first.
 _OWNED = {
@@ -277,46 +262,3 @@ class Settings(BaseSettings):
         if path := os.environ.get("MIMAMORI_SETTINGS"):
             sources += (YamlConfigSettingsSource(settings_cls, yaml_file=path),)
         return sources
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Read and validate the settings; `overrides` are the command line's.
-
-    Raises SettingsError naming each wrong setting, as the environment variable to change.
-    """
-    path = os.environ.get("MIMAMORI_SETTINGS")
-    if path and not Path(path).is_file():
-        raise SettingsError(f"MIMAMORI_SETTINGS names {path}, which is not a file")
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for given in os.environ:
-        name = given.upper()  # settings are read whatever their case, so a misspelling is one in any case
-        foreign = name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
-        if name.startswith(PREFIX) and name not in known and not foreign:
-            retired = _RETIRED.get(name.removeprefix(PREFIX).lower())
-            raise SettingsError(
-                f"{given} {retired}"
-                if retired
-                else f"{given} is not a setting; `mimamori doctor --settings` lists those that are"
-            )
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        wrong = "; ".join(_explain(item["loc"], item["msg"]) for item in error.errors())
-        raise SettingsError(f"wrong settings: {wrong}") from None
-    except pydantic_settings.SettingsError:  # of all settings only `kafka` is read as JSON
-        raise SettingsError(
-            'wrong settings: MIMAMORI_KAFKA: must be a JSON object, e.g. {"security.protocol": "SSL"}'
-        ) from None
-    except (ValueError, yaml.YAMLError):
-        raise SettingsError(
-            f"MIMAMORI_SETTINGS: {path} is not a YAML file of `setting: value` lines"
-        ) from None
-
-
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    if not location:
-        return message.removeprefix("Value error, ")
-    said = (
-        _RETIRED.get(str(location[0]), "is not a setting") if message.startswith("Extra inputs") else message
-    )
-    return f"{PREFIX}{str(location[0]).upper()}: {said.removeprefix('Value error, ')}"

@@ -101,15 +101,17 @@ class Course:
         reader.assign(since)
         found: Counter[tuple[int, int]] = Counter()
         reasons: Counter[str] = Counter()
-        open_ends = len(since)
-        while open_ends:
+        ended: set[tuple[str | None, int | None]] = set()  # a partition may reach its end twice, as it grows
+        while len(ended) < len(since):
             messages = reader.consume(5000, 1.0)
             for record in records(messages):
                 event = self._decoder.decode(record.value)
                 found[event.origin.partition, event.origin.offset] += 1
                 reasons[event.reason] += 1
-            errors = [error.code() for message in messages if (error := message.error())]
-            open_ends -= errors.count(ck.KafkaError._PARTITION_EOF)  # noqa: SLF001 - the library names it so
+            for message in messages:
+                error = message.error()
+                if error and error.code() == ck.KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's spelling
+                    ended.add((message.topic(), message.partition()))
         reader.close()
         return found, reasons
 

@@ -54,7 +54,7 @@ def _tables(report: StreamReport, *, how: bool) -> Iterator[str]:
             pace = f"{one.pace:,.0f}{' (half of its rate)' if kind == 'half' else ''}"
             yield f"| {name} | {pace} | {1000 * one.p50:.1f} | {1000 * one.p99:.1f} |"
     if report.scales:
-        yield from ("", "Workers on a simulated device, a fixed time per message, nobody cached:", "")
+        yield from ("", "Workers on a simulated device, a fixed time per message, nothing cached:", "")
         yield from (
             "| workers | partitions | records/s | of what the devices would do |",
             "|---|---|---|---|",

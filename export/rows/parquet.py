@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
-from engine.errors import SettingsError
+from engine.errors import MissingExtraError
 from export.rows.row import MAX_CELL, Row, known_columns, plain, refuse
 
 PATIENCE_S = 10.0
@@ -23,11 +23,11 @@ MEMORY = "its row groups take more than 1 GB to read: write smaller ones, or wri
 def parquet_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> Iterator[Row]:
     """Yield each row. `others` collects the columns that are not fields.
 
-    Raises SettingsError: pyarrow is not installed. TaskError: the file is not Parquet or is damaged, a column
-    has a type that is not text, or reading takes more than 1 GB or gives no answer within 10 s.
+    Raises MissingExtraError: pyarrow is not installed. TaskError: the file is not Parquet or is damaged, a
+    column has a type that is not text, or reading takes more than 1 GB or gives no answer within 10 s.
     """
     if importlib.util.find_spec("pyarrow") is None:
-        raise SettingsError("reading Parquet needs pyarrow: pip install 'mimamori[parquet]'")
+        raise MissingExtraError("reading Parquet", "pyarrow", "parquet")
     with subprocess.Popen(  # noqa: S603 - our own file under our own interpreter
         [sys.executable, "-P", str(CHILD), str(path)],
         stdin=subprocess.PIPE,

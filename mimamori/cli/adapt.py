@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +14,23 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.bundle import Bundle, read_manifest
-from engine.errors import SettingsError
+from engine.errors import SettingsError, extra_for
 from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.examples import read_examples
 from mimamori.cli.curve import draw, require_plot, show_distilled
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
-from mimamori.cli.traffic import read_traffic, require_source
-from worker.settings import load_settings
+from mimamori.cli.traffic import (
+    DepthOption,
+    KeepOption,
+    MessagesOption,
+    PlotOption,
+    TeacherOption,
+    TrafficOption,
+    read_traffic,
+    require_source,
+)
+from worker.settings_source import load_settings
 from worker.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
@@ -41,14 +51,28 @@ Precision = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of a CPU device; 0 is one per core.")]
-DISTIL = "A faster reading, from unlabelled traffic"
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead.")]
+
+
+_FILES = """
+A CSV file of examples names its columns in the first line; id, language and note may stand beside:
+
+    text,at_risk,severity
+
+    "Nice flat, is there a cellar?",no,
+
+    "I am abroad, wire the deposit",yes,asking
+
+The same in JSONL:
+
+    {"text": "Nice flat, is there a cellar?", "at_risk": false}
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("adapt", rich_help_panel="Model")(adapt_command)
-    app.command("evaluate", rich_help_panel="Model")(evaluate_command)
+    for name, command in (("adapt", adapt_command), ("evaluate", evaluate_command)):
+        app.command(name, help=f"{inspect.getdoc(command)}\n{_FILES}", rich_help_panel="Model")(command)
 
 
 def adapt_command(
@@ -60,56 +84,18 @@ def adapt_command(
     threads: Threads = 0,
     as_json: Json = False,
     separator: SeparatorOption = None,
-    traffic: Annotated[
-        str | None,
-        typer.Option(
-            help="200 or more unlabelled messages: a JSONL, CSV, TSV or Parquet file, or topic:NAME.",
-            rich_help_panel=DISTIL,
-        ),
-    ] = None,
-    keep: Annotated[
-        float,
-        typer.Option(
-            help="Share of the teacher's AUC that the shallower reading keeps.", rich_help_panel=DISTIL
-        ),
-    ] = 0.98,
-    depth: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many layers to read, instead of --keep.", rich_help_panel=DISTIL),
-    ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(
-            help="An adapted bundle, of any model, that teaches this one. Default: this bundle's own head.",
-            rich_help_panel=DISTIL,
-        ),
-    ] = None,
-    messages: Annotated[
-        int,
-        typer.Option(min=200, help="Learn from at most so many of the traffic.", rich_help_panel=DISTIL),
-    ] = 4000,
-    plot: Annotated[
-        Path | None,
-        typer.Option(help="Draw the curve to this .svg or .png (needs matplotlib).", rich_help_panel=DISTIL),
-    ] = None,
+    traffic: TrafficOption = None,
+    keep: KeepOption = 0.98,
+    depth: DepthOption = None,
+    teacher: TeacherOption = None,
+    messages: MessagesOption = 4000,
+    plot: PlotOption = None,
 ) -> None:
     """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
 
-    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
-
-        text,at_risk,severity
-
-        "Nice flat, is there a cellar?",no,
-
-        "I am abroad, wire the deposit",yes,asking
-
-    The same in JSONL:
-
-        {"text": "Nice flat, is there a cellar?", "at_risk": false}
-
-    With --traffic the bundle becomes several times as fast. The head that is
+    With --traffic the bundle becomes several times as fast: the head that is
     fitted to the examples labels your unlabelled messages, and readings of fewer
-    layers learn from that:
+    layers learn from that.
 
         mimamori adapt FULL --examples e.csv --out OUT --traffic week.jsonl
 
@@ -118,11 +104,9 @@ def adapt_command(
     are examples too are left out. Of topic:NAME the last ones are read, and the
     settings of `mimamori run` say where Kafka is.
     """
-    try:
+    with extra_for("adapting", "adapt,cpu"):
         from export.adapting.adapt import adapt
         from export.adapting.distilled import Distillation
-    except ModuleNotFoundError as error:
-        raise _without(error) from None
     manifest, _ = read_manifest(bundle)
     labelled = read_examples(examples, manifest.task, separator, notice)
     if traffic is None:
@@ -165,23 +149,9 @@ def evaluate_command(
     As for `mimamori run`, MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, and
     MIMAMORI_LOWER and MIMAMORI_UPPER take the place of its thresholds. Those hold only for scores in the
     precision, and all else, that they were fitted on; others are refused.
-
-    A CSV file of examples names its columns in the first line; id, language and note may stand beside:
-
-        text,at_risk,severity
-
-        "Nice flat, is there a cellar?",no,
-
-        "I am abroad, wire the deposit",yes,asking
-
-    The same in JSONL:
-
-        {"text": "Nice flat, is there a cellar?", "at_risk": false}
     """
-    try:
+    with extra_for("evaluating", "adapt,cpu"):
         from export.evaluating.evaluate import evaluate
-    except ModuleNotFoundError as error:
-        raise _without(error) from None
     from engine.load import load_engine
 
     configure_logs("console", logging.WARNING)  # the report says what runs
@@ -200,10 +170,6 @@ def evaluate_command(
             upper=settings.upper,
         )
     _print(report, lambda made: _show_evaluated(made, task.level_names), as_json=as_json)
-
-
-def _without(error: ModuleNotFoundError) -> SettingsError:
-    return SettingsError(f"this command needs {error.name}: pip install 'mimamori[adapt,cpu]'")
 
 
 def _print(report: R, show: Callable[[R], None], *, as_json: bool) -> None:

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from worker.settings import PREFIX, Settings, load_settings
+from worker.settings import PREFIX, Settings
+from worker.settings_source import load_settings
 
 STYLES = {"well": "green", "wrong": "bold red", "skipped": "dim"}
 

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from engine.bundle import TOKENIZER, Bundle, Manifest, read_manifest
 from engine.bundle.signature import Trust, read_signature
 from engine.bundle.tokenizer_trial import try_tokenizer
+from engine.errors import extra_for
 from engine.task import load_task
 from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.errors import ExportError
@@ -66,11 +67,9 @@ def export_command(
     """Export a language model as a bundle and its recipe; refuse it where it differs from the original."""
     asked = load_task(task)
     _require_readable(Path(model).expanduser())
-    try:
+    with extra_for("exporting", "export,cpu"):
         from export.exporting.exporter import export_model
         from export.exporting.prompt import solved
-    except ModuleNotFoundError as error:
-        raise ExportError(f"exporting needs {error.name}: pip install 'mimamori[export,cpu]'") from None
     if examples is not None and not shots:
         raise ExportError("--examples are what --shots takes from: say how many with --shots")
     given = examples or shipped_examples(asked)
@@ -110,9 +109,10 @@ def build_command(
     ] = False,
 ) -> None:
     """Build a bundle from its recipe and the model's own files, bit for bit, without torch."""
-    from export.adapting.shipped import build_adapted
-    from export.building.build import build_bundle
-    from export.building.recipe import SUFFIX, shipped_recipe
+    with extra_for("building", "adapt"):
+        from export.adapting.shipped import build_adapted
+        from export.building.build import build_bundle
+        from export.building.recipe import SUFFIX, shipped_recipe
 
     path = Path(recipe)
     if path.suffix != SUFFIX and not path.exists():
@@ -130,10 +130,8 @@ def halve_command(
 
     Adapt it afterwards, on the GPU: thresholds hold only in the precision that they were fitted in.
     """
-    try:
+    with extra_for("halving", "adapt,cpu"):
         from export.exporting.half import halve
-    except ModuleNotFoundError as error:
-        raise ExportError(f"halving needs {error.name}: pip install 'mimamori[adapt,cpu]'") from None
     with bars() as progress:
         progress("halve the bundle", 0, 0)
         made = halve(Bundle.load(bundle), out)

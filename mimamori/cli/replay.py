@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mimamori.cli.reading import SeparatorOption, notice
-from worker.settings import load_settings
+from worker.settings_source import load_settings
 
 SHOWN_EVERY = 1000
 

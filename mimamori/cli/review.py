@@ -2,7 +2,7 @@
 
 import typer
 
-from engine.errors import FatalError
+from engine.errors import FatalError, extra_for
 from worker.telemetry.logs import configure_logs
 
 
@@ -16,12 +16,10 @@ def review() -> None:
 
     Its settings are environment variables MIMAMORI_REVIEW_…; docs/reference/settings.md lists them.
     """
-    try:
+    with extra_for("the review desk", "review"):
         from review.errors import DeskError
         from review.run import run
         from review.settings import load_settings
-    except ModuleNotFoundError as error:
-        raise FatalError(f"{error.name} is not installed: pip install 'mimamori[review]'") from None
     try:
         settings = load_settings()
         configure_logs(settings.log_format)

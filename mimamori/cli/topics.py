@@ -9,7 +9,7 @@ from rich.table import Table
 
 from schemas.topics import TopicDefinition, load_topics
 from worker.kafka.topics import TopicState, apply_topics, read_topics
-from worker.settings import load_settings
+from worker.settings_source import load_settings
 
 topics = typer.Typer(
     name="topics",

@@ -2,12 +2,51 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from engine.errors import TaskError
 from export.rows import Separator
 from mimamori.cli.reading import notice
 from mimamori.replay import read_messages
+
+_DISTIL: Final = "A faster reading, from unlabelled traffic"
+TrafficOption = Annotated[
+    str | None,
+    typer.Option(
+        help="200 or more unlabelled messages: a JSONL, CSV, TSV or Parquet file, or topic:NAME.",
+        rich_help_panel=_DISTIL,
+    ),
+]
+KeepOption = Annotated[
+    float,
+    typer.Option(
+        help="Share of the teacher's AUC to keep; the shallowest depth that does is taken.",
+        rich_help_panel=_DISTIL,
+    ),
+]
+DepthOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many layers to read, instead of --keep.", rich_help_panel=_DISTIL),
+]
+TeacherOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="An adapted bundle, of any model, that teaches this one. Default: this bundle's own head.",
+        rich_help_panel=_DISTIL,
+    ),
+]
+MessagesOption = Annotated[
+    int,
+    typer.Option(min=200, help="Learn from at most so many of the traffic.", rich_help_panel=_DISTIL),
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Draw the curve to this .svg, .png or .pdf (needs matplotlib).", rich_help_panel=_DISTIL
+    ),
+]
 
 TOPIC: Final = "topic:"
 _SHOWN_EVERY: Final = 500
@@ -41,7 +80,7 @@ def _of_topic(topic: str, most: int) -> Iterator[str]:
     from schemas.codec import CodecError
     from schemas.events import Message
     from worker.kafka.latest import latest
-    from worker.settings import load_settings
+    from worker.settings_source import load_settings
 
     unread = 0
     for record in latest(load_settings().client_config, topic, most):

@@ -153,10 +153,11 @@ def what_runs(metrics_url: str) -> str:
     """What the worker whose /metrics this is says it runs on: the first place to look when it is slow."""
     with urllib.request.urlopen(metrics_url, timeout=END_S) as page:  # noqa: S310 - our own worker's
         families = text_string_to_metric_families(page.read().decode())
-        labels = [one.labels for family in families for one in family.samples if one.name == ENGINE_INFO]
-    if not labels:
-        raise FatalError(f"{metrics_url} has no {ENGINE_INFO}: another program listens there")
-    return labels[0]["engine"]
+        samples = [one for family in families for one in family.samples if one.name == ENGINE_INFO]
+    for sample in samples:
+        if engine := sample.labels.get("engine"):
+            return engine
+    raise FatalError(f"{metrics_url} does not say what runs ({ENGINE_INFO}): another program listens there")
 
 
 def sending(

@@ -19,8 +19,6 @@ from mimamori.soak.servers import Servers
 
 STORM = 2  # workers that join at once
 
-Undo = Callable[[], None]
-
 
 class Struck(msgspec.Struct, frozen=True):
     """A fault that was done: `at_s` seconds into the run, when `at_record` messages had outcomes."""

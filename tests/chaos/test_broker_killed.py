@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
-from tests.contract.test_broker_contract import Listener
+from tests.fakes.brokers import Listener
 from worker.errors import BrokerError, RetryableError
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer

@@ -7,7 +7,7 @@ import confluent_kafka as ck
 import pytest
 
 from schemas import load_topics
-from tests.contract.test_broker_contract import Listener
+from tests.fakes.brokers import Listener
 from worker.errors import BrokerError
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer

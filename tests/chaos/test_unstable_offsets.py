@@ -6,7 +6,7 @@ import uuid
 import confluent_kafka as ck
 
 from schemas import load_topics
-from tests.contract.test_broker_contract import Listener
+from tests.fakes.brokers import Listener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
 from worker.kafka.topics import apply_topics

@@ -4,10 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
+from engine.identity import ScoreIdentity, Windowing
 from engine.scores import Scores
 from mimamori.sandbox.redis_server import RedisServer
+from mimamori.soak.canned_engine import CannedEngine
 from worker.cache.redis_client import RedisClient
 from worker.cache.score_cache import LocalCache, NoCache, RedisCache, ScoreCache
 
@@ -47,6 +50,21 @@ def kind(request: pytest.FixtureRequest, redis: RedisServer) -> Kind:
     }[request.param]
 
 
+def _differing() -> list[ScoreIdentity]:
+    """Identities that differ in one field each, how much of a message is read among them."""
+    one = CannedEngine().identity
+    changes: dict[str, object] = {
+        "model": "another",
+        "precision": "bf16",
+        "windowing": Windowing(24, 12, 32, sentences=True),
+        "floor": 0.2,
+        "normalisation": one.normalisation + 1,
+        "max_message_tokens": one.max_message_tokens // 2,
+    }
+    assert changes.keys() == set(ScoreIdentity.__struct_fields__)
+    return [one, *(msgspec.structs.replace(one, **{name: value}) for name, value in changes.items())]
+
+
 @pytest.fixture
 def cache(kind: Kind, request: pytest.FixtureRequest) -> ScoreCache:
     return kind.opened(SECRET, request.node.name)
@@ -63,6 +81,19 @@ def test_one_answer_per_text_in_the_texts_order(cache: ScoreCache, kind: Kind) -
     expected = [stored.get(text) if kind.remembers else None for text in asked]
     assert cache.lookup(asked) == expected
     assert cache.lookup([]) == []
+
+
+def test_scores_of_one_identity_are_never_those_of_another(
+    kind: Kind, request: pytest.FixtureRequest
+) -> None:
+    """On one Redis: workers of another bundle, precision or limit on a message's length share nothing."""
+    secret = SECRET + request.node.name.encode()  # the Redis is the other kinds' as well
+    caches = [kind.opened(secret, identity.digest) for identity in _differing()]
+    for number, cache in enumerate(caches):
+        assert cache.lookup(["t"]) == [None]
+        cache.store(["t"], [scores(number / 10)])
+    for number, cache in enumerate(caches):
+        assert cache.lookup(["t"]) == ([scores(number / 10)] if kind.remembers else [None])
 
 
 def test_the_last_stored_counts(cache: ScoreCache, kind: Kind) -> None:

@@ -15,7 +15,7 @@ from schemas.events import Message
 from schemas.topics import load_topics, topic_names
 from tests.deploy.chart import CHART, PROFILES, Renderer, environment, of_kind, pod_of
 from worker.settings import Settings
-from worker.settings import load_settings as load_worker
+from worker.settings_source import load_settings as load_worker
 
 SECRETS = {
     "username": "ana",

@@ -15,7 +15,7 @@ from jsonschema.validators import validator_for
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_review
 from tests.deploy.toolbox import REPOSITORY, Toolbox
-from worker.settings import load_settings as load_worker
+from worker.settings_source import load_settings as load_worker
 
 FILE = REPOSITORY / "docker-compose.yml"
 GIVEN = {"MIMAMORI_CACHE_SECRET": "0123456789abcdef"}

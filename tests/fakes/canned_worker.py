@@ -13,7 +13,7 @@ from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.worker_app import POLICY
 from worker.assembly import assemble
 from worker.cache.score_cache import NoCache
-from worker.settings import load_settings
+from worker.settings_source import load_settings
 from worker.startup import require_topics
 from worker.stream.room import find_room
 from worker.telemetry.logs import configure_logs

@@ -6,8 +6,12 @@ import sys
 import uuid
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engine.bundle import CALIBRATION, read_manifest, write_manifest
+from export.adapting.adapt import adapt
+from export.examples import LabelledExample
 from schemas import load_topics
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from worker.kafka.topics import apply_topics
@@ -110,6 +114,23 @@ def test_a_device_that_is_not_there(
     assert_refused(result)
 
 
+def test_thresholds_of_other_scores_govern_no_messages(
+    bundle: Path, tmp_path: Path, kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    """A bundle that was adapted where the CPU computes in bf16, brought to one that does not."""
+    labelled = [LabelledExample(w * n, at_risk=w == "zq") for n in range(1, 7) for w in ("zq", "ab")]
+    examples, out = tmp_path / "examples.jsonl", tmp_path / "adapted"
+    examples.write_bytes(b"\n".join(map(msgspec.json.encode, labelled)))
+    adapt(bundle, labelled, out, lambda *_: None, device="cpu")
+    calibration = (out / CALIBRATION).read_text()
+    (out / CALIBRATION).write_text(calibration.replace('"precision": "fp32"', '"precision": "bf16"'))
+    write_manifest(out, read_manifest(out)[0])
+    run = mimamori("run", BUNDLE=str(out), DEVICE="cpu", BOOTSTRAP=kafka_bootstrap, TOPIC_PREFIX=topic_prefix)
+    evaluated = mimamori("evaluate", str(out), "--examples", str(examples), "--device", "cpu")
+    for result in (run, evaluated):
+        assert_refused(result, "in bf16, and fp32 runs here", "`mimamori adapt` again with --precision fp32")
+
+
 def test_a_port_that_is_taken(bundle: Path, kafka_bootstrap: str, topic_prefix: str) -> None:
     port = kafka_bootstrap.rpartition(":")[2]
     result = mimamori(
@@ -137,7 +158,7 @@ def test_doctor_says_everything_that_is_wrong_and_what_to_do(bundle: Path) -> No
     states = {line.split()[1]: line.split()[0] for line in result.stdout.splitlines()}
     assert states["bundle"] == "well"
     assert states["device"] == states["broker"] == "wrong"
-    assert states["policy"] == "well"
+    assert states["policy"] == "skipped"  # thresholds hold only for what a device scores
     assert "Kafka: plain text, no credentials" in result.stdout
 
 

@@ -145,6 +145,26 @@ def test_each_hostile_record_has_one_outcome_and_the_worker_goes_on(platform: Pl
     print(Counter(e.reason if isinstance(e, DeadLetter) else "label" for e in platform.outcomes))  # noqa: T201 - the figures of a full-size run
 
 
+def test_a_hundred_thousand_headers_leave_no_memory_behind(platform: Platform) -> None:
+    """What the client makes of one such record is given back: twenty more cost less than 100 MB."""
+    crowded = batch_of([RawRecord(VALUE, headers=[(b"%d" % n, None) for n in range(100_000)])])
+    worker = platform.start()
+
+    def answer(records: int) -> int:
+        with RawProducer(platform.bootstrap) as producer:
+            for _ in range(records):
+                platform.send(producer, 0, crowded, [True])
+        platform.wait_for_all()
+        status = Path(f"/proc/{worker.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    first = answer(1)
+    assert answer(20) - first < 100_000
+    worker.stop()
+    assert platform.origins() == Counter(platform.sent.keys())
+    assert all(isinstance(event, Label) for event in platform.outcomes)
+
+
 def test_an_offset_beyond_the_end_is_a_dead_letter_where_the_record_stands(platform: Platform) -> None:
     """Seen on Kafka 4.3: the offsets inside a batch that is not compressed are the producer's own words."""
     honest = batch_of([RawRecord(VALUE)])

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     NewTopic,
 )
 
-from tests.contract.test_broker_contract import Listener, make_again, poll_until, take
+from tests.fakes.brokers import Listener, make_again, poll_until, take
 from tests.integration.test_stream_kafka import PARTITIONS, Stream, Worker
 from worker.errors import BrokerError, RetryableError
 from worker.kafka.consumer import KafkaConsumer

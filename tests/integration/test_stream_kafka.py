@@ -18,7 +18,7 @@ import pytest
 import schemas
 from mimamori import process
 from schemas.events import Label, Message
-from tests.contract.test_broker_contract import Listener
+from tests.fakes.brokers import Listener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.reader import Reader
 from worker.kafka.record import Partition
@@ -33,11 +33,11 @@ QUICK = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300}
 class Worker:
     """A process, its log, and after its end how many texts its engine has read."""
 
-    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, log: Path, environment: dict[str, str], command: Sequence[str] = ("tests.fakes.canned_worker",)
+    ) -> None:
         self._log, self._told = log, log.with_suffix(".out")
-        self.process = process.start(
-            ["tests.fakes.canned_worker"], {}, log, beside=environment, output=self._told
-        )
+        self.process = process.start(command, {}, log, beside=environment, output=self._told)
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Its log's lines of one kind."""
@@ -48,10 +48,14 @@ class Worker:
         """Whether it was given partitions."""
         return any(event["partitions"] for event in self.events("assignment_changed"))
 
-    def stop(self) -> int:
-        """SIGTERM; returns how many texts its engine has read."""
+    def drain(self) -> None:
+        """SIGTERM, and an orderly end."""
         self.process.terminate()
         assert self.process.wait(30) == 0, self._log.read_text()
+
+    def stop(self) -> int:
+        """Drain a canned worker; returns how many texts its engine has read."""
+        self.drain()
         return int(self._told.read_text())
 
 

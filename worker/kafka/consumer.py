@@ -14,6 +14,7 @@ import structlog
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
+from worker.kafka.consumer_config import consumer_config
 from worker.kafka.fetched import consume, to_record
 from worker.kafka.membership import KafkaMembership, membership_of
 from worker.kafka.places import Places
@@ -26,16 +27,6 @@ log = structlog.get_logger()
 OFFSETS_TIMEOUT_S = 10.0
 PLACE_TIMEOUT_S = 2.0  # what stays is not polled meanwhile
 PLACE_PAUSE_S = 0.5
-_GROUP: dict[GroupProtocol, dict[str, Any]] = {
-    "classic": {
-        "group.protocol": "classic",
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": 10_000,
-        "heartbeat.interval.ms": 2_000,
-    },
-    # Assignor, session timeout and heartbeat are the broker's: the client refuses to be told any.
-    "consumer": {"group.protocol": "consumer"},
-}
 _REFUSED = {
     ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
     ck.KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -69,20 +60,7 @@ class KafkaConsumer:
         self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
             ck.Consumer,
-            {
-                "group.id": group,
-                "client.id": "mimamori-intake",
-                **_GROUP[protocol],
-                # Where Kafka has no record at a committed offset: Starts says what then.
-                "auto.offset.reset": "error",
-                "topic.metadata.refresh.interval.ms": 10_000,  # how long a new partition may go unnoticed
-                "fetch.wait.max.ms": 10,  # the default of 500 ms is all of the latency at a trickle
-                "queued.max.messages.kbytes": 65_536,
-                "error_cb": log_error,
-                **config,
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-            },
+            {**consumer_config(config, group, protocol), "error_cb": log_error},
         )
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)

@@ -73,7 +73,9 @@ class Outcomes:
                     dead_letter,
                     self._outbound(dead_letter, _partition_key(record, dead_letter.id), record),
                 )
-                unread = unread_case(dead_letter, record, self._task, with_text=self._settings.case_text)
+                unread = unread_case(
+                    dead_letter, record, self._task, self._levels, with_text=self._settings.case_text
+                )
                 if unread is not None:
                     yield unread, self._outbound(unread, unread.id.encode(), record)
                 continue
@@ -122,6 +124,7 @@ class Outcomes:
             conversation_id=message.conversation_id,
             text=message.text if self._settings.case_text else None,
             opened_at=label.screened_at,
+            levels=list(self._levels),
         )
 
     def _dead_letter(self, record: Record, rejection: RecordError, now: datetime) -> DeadLetter:

@@ -12,6 +12,7 @@ unknown_task        no case: it is for another task's workers, which read the sa
 text_too_long       no case: earlier versions gave it, and no worker does any more
 """
 
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 import msgspec
@@ -45,7 +46,9 @@ class _Scraps(msgspec.Struct):
     text: str | None = None
 
 
-def unread_case(letter: DeadLetter, record: Record, task: str, *, with_text: bool) -> ReviewCase | None:
+def unread_case(
+    letter: DeadLetter, record: Record, task: str, levels: Sequence[str], *, with_text: bool
+) -> ReviewCase | None:
     """The case of `letter`; None where its reason opens none. `with_text`: cases may carry text."""
     if (priority := priority_of(letter.reason)) is None:
         return None
@@ -69,6 +72,7 @@ def unread_case(letter: DeadLetter, record: Record, task: str, *, with_text: boo
         opened_at=letter.failed_at,
         dead_letter_id=letter.id,
         unread_because=letter.reason,
+        levels=list(levels),
     )
 
 

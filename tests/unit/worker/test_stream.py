@@ -98,6 +98,7 @@ def test_every_message_gets_one_label_and_escalations_get_a_case() -> None:
     cases = [schemas.decode(ReviewCase, r.value or b"") for r in broker.read(CASES)]
     all_labels = [schemas.decode(Label, r.value or b"") for r in broker.read(LABELS)]
     assert {label.verdict for label in all_labels} == {"clear", "at_risk", "uncertain"}
+    assert {label.scored_by for label in all_labels} == {CannedEngine(levels=3).identity.name}
     assert sorted(str(c.label_id) for c in cases) == sorted(x.id for x in all_labels if x.verdict != "clear")
     assert all(case.severity is not None for case in cases)
     assert len(labels) == 11  # the platform's own keys

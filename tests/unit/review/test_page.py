@@ -168,6 +168,7 @@ def test_a_case_that_no_model_has_read_says_so_and_why() -> None:
     )
     page = render(unread)
     assert CASE_KINDS["unread"] in page
+    assert "What arrived, as far as it can be shown." in page
     assert "no model has read this: the record is broken" in page
     assert "half a &lt;message&gt;" in page
     assert "<meter" not in page

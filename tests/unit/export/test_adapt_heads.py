@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.reading.engines import sigmoid, softmax
-from export.adapting.heads import Vectors, choose, fit_platt, fit_severity, standard
+from export.adapting.heads import Vectors, choose, fit_platt, fit_severity, out_of_fold, standard
 
 LAYERS, HIDDEN, COUNT = 10, 12, 40
 LABELS = np.arange(COUNT) % 2
@@ -51,6 +51,16 @@ def test_windows_of_one_example_stay_together() -> None:
     vectors = Vectors(windows, np.array([0, 1, 4]))
     assert vectors.means(vectors.layer(1)).tolist() == [[0, 1], [4, 5], [9, 10]]
     assert vectors.highest(np.array([5.0, 1, 7, 2, 0, 9])).tolist() == [5, 7, 9]
+
+
+def test_a_text_of_an_example_is_judged_by_heads_that_have_not_seen_the_example() -> None:
+    """The second reading of a disguised one is: were it judged by others, it would get another value."""
+    vectors = _vectors({1: 1.0})
+    again = np.array([3, 17])
+    more = Vectors(np.concatenate([vectors.windows, vectors.windows[again]]), np.arange(COUNT + len(again)))
+    alone = out_of_fold(vectors, 1, LABELS, 0.01)
+    both = out_of_fold(more, 1, LABELS, 0.01, np.concatenate([np.arange(COUNT), again]))
+    assert np.allclose(both, np.concatenate([alone, alone[again]]))
 
 
 def test_separable_examples_give_no_certainty() -> None:

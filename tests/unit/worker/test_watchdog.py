@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_in_hand import batch_of, entry
+from tests.unit.worker.test_in_hand import batch_of, entry
 from worker.stream.pace import Pace
 from worker.stream.watchdog import EXIT_CODE, Watchdog
 
 HUNG = """
 import ctypes, os, sys, threading
-from tests.unit.test_in_hand import batch_of, entry
+from tests.unit.worker.test_in_hand import batch_of, entry
 from worker.telemetry.logs import configure_logs
 from worker.stream.pace import Pace
 from worker.stream.watchdog import Watchdog
@@ -31,7 +31,7 @@ def hung(hang: str) -> subprocess.CompletedProcess[str]:
     """A process that hangs so, in a call that may take 0.6 s."""
     return subprocess.run(
         [sys.executable, "-c", HUNG.format(hang=hang)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=60,

@@ -19,7 +19,7 @@ from mimamori.demo.stage import CONVERSATIONS as DEMO
 from schemas.events import Message
 
 TASKS = ("stress", "suicide-risk")
-PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-task.md"
 LABELLED = tuple(f"{task}.{part}" for task in TASKS for part in ("examples", "heldout"))
 PERSONAL = re.compile(r"https?:|www\.|\S@\S|\d{5,}")
 

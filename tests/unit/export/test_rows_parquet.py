@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine.errors import SettingsError, TaskError
+from engine.errors import MissingExtraError, TaskError
 from engine.task import load_task
 from export.examples import read_examples
 from export.rows import parquet
@@ -132,7 +132,7 @@ def test_without_its_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     path = write(tmp_path, {"text": ["x"]})
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(
-        SettingsError, match=r"reading Parquet needs pyarrow: pip install 'mimamori\[parquet\]'"
+        MissingExtraError, match=r"reading Parquet needs pyarrow: pip install 'mimamori\[parquet\]'"
     ):
         list(read_messages(path))
 

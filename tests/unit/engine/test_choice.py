@@ -9,6 +9,7 @@ from engine.vocabulary import DeviceChoice, Precision, PrecisionChoice
 
 PLAIN: list[Precision] = ["fp32"]
 WITH_BF16: list[Precision] = ["fp32", "bf16"]
+WITH_INT8: list[Precision] = ["fp32", "bf16", "int8"]
 
 
 def _cpu_has(monkeypatch: pytest.MonkeyPatch, precisions: list[Precision]) -> None:
@@ -35,6 +36,32 @@ def test_what_is_chosen(
 ) -> None:
     _cpu_has(monkeypatch, able)
     assert choose(*asked) == chosen
+
+
+@pytest.mark.parametrize(
+    ("able", "asked", "fitted", "chosen"),
+    [
+        (WITH_BF16, ("auto", "auto"), "fp32", ("openvino", "fp32")),
+        (WITH_BF16, ("auto", "auto"), "bf16", ("openvino", "bf16")),
+        (WITH_BF16, ("auto", "fp32"), "bf16", ("openvino", "fp32")),  # asked for: the thresholds then refuse
+        (WITH_BF16, ("auto", "auto"), "int8", ("openvino", "bf16")),
+        (WITH_INT8, ("auto", "auto"), "int8", ("openvino", "int8")),
+        (WITH_INT8, ("cpu", "auto"), "int8", ("cpu", "fp32")),
+        (PLAIN, ("auto", "auto"), "fp32", ("cpu", "fp32")),
+        (PLAIN, ("auto", "auto"), "bf16", ("cpu", "fp32")),
+        (PLAIN, ("openvino", "auto"), "fp32", ("openvino", "fp32")),
+        (["fp32", "fp16"], ("auto", "auto"), "fp16", ("openvino", "fp16")),
+    ],
+)
+def test_auto_is_what_the_thresholds_were_fitted_on_where_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+    able: list[Precision],
+    asked: tuple[DeviceChoice, PrecisionChoice],
+    fitted: str,
+    chosen: tuple[str, str],
+) -> None:
+    _cpu_has(monkeypatch, able)
+    assert choose(*asked, fitted=fitted) == chosen
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from engine.errors import FatalError
 from mimamori.soak.launch import ZygoteLauncher
 from mimamori.soak.zygote import Report
 
-ENTRY = "tests.unit.test_soak_zygote:entry"
+ENTRY = "tests.unit.mimamori.test_soak_zygote:entry"
 
 
 def entry(settings: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ UNREAD = [reason for reason in get_args(DeadLetterReason) if priority_of(reason)
 def case_of(value: bytes | None, reason: DeadLetterReason, topic: str = "messages") -> ReviewCase:
     record = Record(topic, 3, 1042, b"key", value)
     letter = DeadLetter(schemas.dead_letter_id(record.origin), record.origin, reason, "", None, None, NOW)
-    case = unread_case(letter, record, "stress", with_text=True)
+    case = unread_case(letter, record, "stress", ("low", "high"), with_text=True)
     assert case is not None
     return case
 
@@ -29,6 +29,7 @@ def test_a_message_that_the_model_fails_on_is_shown_whole_and_first() -> None:
     message = Message("m-1", "nobody has answered me all day", conversation_id="c-7")
     case = case_of(schemas.encode(message), "unscreenable")
     assert (case.message_id, case.conversation_id, case.text) == ("m-1", "c-7", message.text)
+    assert case.levels == ["low", "high"]
     assert case.priority == max(filter(None, map(priority_of, UNREAD))) == 100
 
 

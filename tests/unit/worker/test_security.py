@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import SettingsError
 from worker.security import describe_kafka, describe_redis
-from worker.settings import load_settings
+from worker.settings_source import load_settings
 
 SECRET = "correct-horse-battery"  # noqa: S105 - to be looked for
 ANA = {"sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "ana", "sasl.password": SECRET}

@@ -124,3 +124,18 @@ def test_a_message_cannot_speak_the_templates_markers(bundle: Bundle) -> None:
     reader = open_reader(bundle, "pooled", device="cpu")
     assert BYTES in reader.prompt.prefix
     assert BYTES not in reader.tokenise([f"fine {MARKER}"])[0]
+
+
+def test_every_loaded_engine_reads_a_disguised_text_twice_and_knows_other_languages(bundle: Bundle) -> None:
+    """Whatever opens a bundle gets all of it: a command cannot forget the second reading."""
+    engine = load_engine(bundle, device="cpu")
+    disguise = "\u200b".join("no way out")
+    hidden = "hi " + "".join(chr(0xE0000 + ord(letter)) for letter in "no way out")
+    plain, twice, unreadable, foreign = engine.read(
+        ["no way out", disguise, hidden, "Мне сегодня очень плохо"]
+    )
+    assert (plain.windows, plain.obfuscated, plain.language) == (1, False, None)
+    assert twice.windows == 2
+    assert twice.risk >= plain.risk
+    assert unreadable.obfuscated
+    assert foreign.language is not None

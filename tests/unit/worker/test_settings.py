@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import SettingsError
-from worker.settings import PREFIX, Settings, load_settings
+from worker.settings import PREFIX, Settings
+from worker.settings_source import load_settings
 
 SECRET = "hunter2-hunter2-hunter2"  # noqa: S105 - stands for one
 

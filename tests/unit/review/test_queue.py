@@ -5,8 +5,10 @@ from itertools import pairwise
 from random import Random
 from typing import Literal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from review.entries import Open
 from review.queue import Filter, page, severity_levels, urgency
@@ -94,10 +96,13 @@ def test_filters_divide_the_queue(cases: list[ReviewCase]) -> None:
     assert sum(parts) == len(cases)
 
 
-def test_a_sample_without_severity_takes_the_levels_of_its_task() -> None:
-    guess = Severity("high", {"low": 0.2, "high": 0.8})
-    sample = case(1, kind="quality_sample")
-    peers = [case(2, task="suicide-risk", severity=Severity("x", {"x": 1.0})), case(3, severity=guess)]
-    assert severity_levels(sample, peers) == ("low", "high")
-    assert severity_levels(sample, peers[:1]) == ()
-    assert severity_levels(peers[1], []) == ("low", "high")
+def test_the_levels_are_the_cases_own() -> None:
+    sample = structs.replace(case(1, kind="quality_sample"), levels=["low", "moderate", "high"])
+    assert severity_levels(sample) == ("low", "moderate", "high")
+
+
+def test_a_case_of_an_earlier_version_has_the_levels_of_its_severity_or_none() -> None:
+    encoded = msgspec.to_builtins(case(1, severity=Severity("high", {"low": 0.2, "high": 0.8})))
+    del encoded["levels"]
+    assert severity_levels(msgspec.convert(encoded, ReviewCase)) == ("low", "high")
+    assert severity_levels(case(2, kind="quality_sample")) == ()

@@ -1,7 +1,7 @@
 """A worker starts only where its scores are the original model's, whoever its neighbours are."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from engine.bundle.reference import REFERENCE, Reference
 from engine.errors import BundleError, DeviceError
 from engine.load import load_engine, open_reader
 from engine.proof import TOLERANCES, prove
+from engine.vocabulary import Precision
 from export.adapting.adapt import adapt
 from export.examples import LabelledExample
 from tests.fakes.tiny_bundle import HIDDEN, LAYERS, TASK, write_tiny_bundle
@@ -112,6 +113,7 @@ def test_neighbours_and_nans_are_noticed(bundle: Bundle, reader: type[_Dishonest
 
 
 def test_coarser_precisions_are_allowed_more_but_not_a_wrong_model() -> None:
+    assert set(TOLERANCES) == set(get_args(Precision))
     assert TOLERANCES["fp32"] < TOLERANCES["fp16"] < TOLERANCES["bf16"]
     assert TOLERANCES["bf16"].label_logits < 0.5
     assert TOLERANCES["int8"] == TOLERANCES["bf16"]  # quantised or not: as good as the default must be

@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import SettingsError
 from worker.cache.redis_client import RedisClient
-from worker.settings import load_settings
+from worker.settings_source import load_settings
 
 SECRET = "hunter2-hunter2-hunter2"  # noqa: S105 - stands for one
 

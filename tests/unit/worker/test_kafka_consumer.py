@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.test_broker_contract import Listener
+from tests.fakes.brokers import Listener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.places import Places
 from worker.kafka.record import Record

@@ -22,7 +22,7 @@ from schemas.vocabulary import DeadLetterReason, Reason
 from worker.settings import Settings
 from worker.telemetry.metrics import CATALOGUE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def headings(name: str) -> list[str]:
