@@ -33,7 +33,7 @@ from bench.yardstick.sentences import embed
 from engine.bundle import Bundle
 from engine.load import open_reader
 from engine.reading.reader import Reader
-from export.adapting.cut import cut_bundle
+from export.adapting.cut import cut_bundle, trim
 from export.adapting.distilling import own_teacher, student
 from export.adapting.heads import Array, Learn, Levels, Vectors, choose, fit_platt, from_labels, out_of_fold
 from export.adapting.rates import Open, measure
@@ -45,6 +45,7 @@ from export.rate import BATCH
 
 NO_LEVELS = Levels(np.zeros(0, np.int64), np.zeros(0, np.int64), 2)  # severity is not measured here
 
+Splits = list[tuple[Ints, Ints]]
 Row = tuple[float, float]  # F1 and AUC of one split
 
 
@@ -89,21 +90,15 @@ def main() -> None:
     del reader
     drawn = splits(data.labels, options.splits, options.labels, options.seed)
     figures: dict[str, list[Row]] = defaultdict(list)
-    layers = []
-    with threadpool_limits(1, "blas"):
-        for split, (train, test) in enumerate(drawn):
-            rows = list(_split(read, train, test, options.depths, options.messages))
-            for name, row, _ in rows:
-                figures[name].append(row)
-            layers.append(rows[0][2])
-            print(f"split {split + 1}: the head reads layer {layers[-1]}", flush=True)
+    layers = _all_splits(read, drawn, options.depths, options.messages, figures)
     layer = mode(layers)
     opened = partial(open_reader, output="pooled", threads=options.threads)
     with tempfile.TemporaryDirectory(dir=full.path.parent) as folder:
         depths = [*(depth for depth in options.depths if depth < layer), layer]
         timed = traffic.texts[:BATCH]
-        engine = measure(full, depths, timed, opened, Path(folder), lambda *_: None)
-        network = {depth: _network(full, depth, timed, opened, Path(folder)) for depth in depths}
+        trimmed = trim(full, layer, Path(folder))
+        engine = measure(trimmed, depths, timed, opened, lambda *_: None)
+        network = {depth: _network(trimmed, depth, timed, opened) for depth in depths}
     try:
         vectors, rate = embed(data.texts, options.threads or os.cpu_count() or 1)
     except ImportError as error:
@@ -117,6 +112,21 @@ def main() -> None:
     if options.json:
         found = {"runs": runs, "layers": layers, "network": network, "engine": engine, "figures": figures}
         options.json.write_text(json.dumps(found, indent=1, default=str) + "\n")
+
+
+def _all_splits(
+    read: Read, drawn: Splits, depths: list[int], messages: list[int], figures: dict[str, list[Row]]
+) -> list[int]:
+    """Fill `figures` with a row a split; the layer that each split's head reads."""
+    layers = []
+    with threadpool_limits(1, "blas"):
+        for split, (train, test) in enumerate(drawn, start=1):
+            rows = list(_split(read, train, test, depths, messages))
+            for name, row, _ in rows:
+                figures[name].append(row)
+            layers.append(rows[0][2])
+            print(f"split {split}: the head reads layer {layers[-1]}", flush=True)
+    return layers
 
 
 def _split(
@@ -153,10 +163,10 @@ def _read(reader: Reader, texts: list[str], labels: Ints, traffic: list[str]) ->
     return Read(labelled, labels, read_layers(reader, stretches(reader, traffic), layers, lambda *_: None))
 
 
-def _network(full: Bundle, depth: int, texts: list[str], opened: Open, beside: Path) -> float:
+def _network(trimmed: Bundle, depth: int, texts: list[str], opened: Open) -> float:
     """Messages a second of the graph alone: the median of five passes after one."""
-    with tempfile.TemporaryDirectory(dir=beside) as folder:
-        reader = opened(cut_bundle(full, depth, Path(folder), borrowed=True))
+    with tempfile.TemporaryDirectory(dir=trimmed.path) as folder:
+        reader = opened(cut_bundle(trimmed, depth, Path(folder), borrowed=True))
         rows = reader.cutter(CANDIDATES[0]).cut(texts).tokens
         seconds = []
         for _ in range(6):

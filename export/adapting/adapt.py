@@ -35,7 +35,7 @@ from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
 from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.adapting.cut import cut_bundle
-from export.adapting.distilled import Distillation, Distilled, distil, hear, require_sensible
+from export.adapting.distilled import Distillation, Distilled, distil, require_sensible
 from export.adapting.fit import Fitted, fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
 from export.adapting.thresholds import needed
@@ -129,10 +129,8 @@ def adapt(
     levels, distilled = levels_of(examples, full.manifest.task), None
     learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
     if distillation is not None:
-        heard = hear(distillation, open_pooled, texts, full, chosen.layer, out.parent, progress)
         chosen, learn, grade, distilled = distil(
             distillation,
-            heard,
             vectors,
             chosen,
             labels,

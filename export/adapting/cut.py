@@ -24,14 +24,12 @@ from export.building.layout import write_model
 _POOLED: Final = "pooled"
 
 
-def cut_bundle(
-    full: Bundle, layer: int, folder: Path, *, borrowed: bool = False, piled: bool = False
-) -> Bundle:
+def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False) -> Bundle:
     """Cut the bundle `full` after block `layer`; return it as far as it can be read with.
 
-    It still lacks heads, calibration and manifest. See `cut_graph` for the rest.
+    It still lacks heads, calibration and manifest. `borrowed` as in `cut_graph`.
     """
-    cut_graph(full.path, layer, folder, borrowed=borrowed, piled=piled)
+    cut_graph(full.path, layer, folder, borrowed=borrowed)
     (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
     reference = full.reference.at_layer(layer)
     reference.save(folder / REFERENCE)
@@ -39,13 +37,24 @@ def cut_bundle(
     return Bundle(folder, manifest, "", reference, None, None)
 
 
+def trim(full: Bundle, layer: int, folder: Path) -> Bundle:
+    """Copy `full` without what lies above block `layer`: other graphs can be cut from it, and borrow from it.
+
+    It reads the vectors of every layer up to that one.
+    """
+    cut_graph(full.path, layer, folder, piled=True)
+    (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
+    return msgspec.structs.replace(full, path=folder, seen={})
+
+
 def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, piled: bool = False) -> None:
     """Cut `source`'s graph after block `layer` (1-based) and write it into the folder `out`.
 
     The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the layers up
-    to it, and only the inputs that these need. With `borrowed`, the weights are those of `source`, linked
-    where the file system can: for a graph that is run once and then removed. With `piled`, `pooled` holds the
-    vectors of every layer up to it, float32 [B, layer, hidden].
+    to it, and only the inputs that these need. With `piled`, `pooled` holds the vectors of every layer up to
+    it, float32 [B, layer, hidden]. With `borrowed`, the weights are a link to those of `source`, where the
+    file system has links: for graphs that run once, of a `source` that nobody else has open. A link changes
+    what the system says of a file, and whoever opens a bundle at that moment would take it for altered.
 
     Raises BundleError: the graph has no such layer, or does not end as exported graphs do.
     """

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from engine.bundle import Bundle
 from engine.errors import TaskError
 from engine.load import engine_on
-from export.adapting.cut import cut_bundle
+from export.adapting.cut import trim
 from export.adapting.distilling import KEEP, Reading, judged, own_teacher, shallowest, student, trace
 from export.adapting.heads import (
     Chosen,
@@ -30,7 +30,7 @@ from export.adapting.heads import (
 )
 from export.adapting.rates import Open, between, measure, worth_measuring
 from export.adapting.teachers import require_teacher, visiting
-from export.adapting.traffic import MOST, Traffic, gather, read_layers, stretches
+from export.adapting.traffic import MOST, gather, read_layers, stretches
 from export.rate import BATCH, messages_per_second
 
 Progress = Callable[[str, int, int], None]
@@ -80,15 +80,6 @@ class Distilled(msgspec.Struct, frozen=True):
     curve: tuple[Point, ...]
 
 
-class Heard(NamedTuple):
-    """The traffic, the stretches that were read of it, and the vectors of each layer that was needed."""
-
-    traffic: Traffic
-    stretches: list[str]
-    vectors: Vectors
-    teacher: Bundle | None
-
-
 class Choice(NamedTuple):
     """How the heads are fitted, and what is told of it."""
 
@@ -111,38 +102,8 @@ def require_sensible(asked: Distillation, full: Bundle) -> None:
         require_teacher(Bundle.load(asked.teacher), full.manifest.task)
 
 
-def hear(
-    asked: Distillation,
-    open_: Open,
-    examples: Sequence[str],
-    full: Bundle,
-    layer: int,
-    beside: Path,
-    progress: Progress,
-) -> Heard:
-    """Gather the traffic and read it as deep as it is needed. Raises as `gather` and `load_engine` do."""
-    teacher = None if asked.teacher is None else Bundle.load(asked.teacher)
-    deepest = layer - 1 if teacher is None else full.manifest.source.layers
-    if not deepest or (asked.depth is not None and asked.depth > deepest):
-        what = f"layers 1 to {deepest} are" if deepest else "no layer is"
-        raise TaskError(
-            f"the head reads layer {layer}, and {what} shallower: give another --depth, "
-            "or adapt without --traffic"
-        )
-    traffic = gather(asked.texts, examples, asked.most)
-    depth = layer if teacher is None else deepest
-    progress("read the traffic", 0, 1)
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".depth-", dir=beside) as folder:
-        reader = open_(cut_bundle(full, depth, Path(folder), borrowed=True, piled=True))
-        drawn = stretches(reader, traffic.texts)
-        vectors = read_layers(reader, drawn, depth, _stage(progress, "read the traffic"))
-    return Heard(traffic, drawn, vectors, teacher)
-
-
 def distil(
     asked: Distillation,
-    heard: Heard,
     vectors: Vectors,
     chosen: Chosen,
     labels: Ints,
@@ -154,53 +115,71 @@ def distil(
     digest: str,
     progress: Progress,
 ) -> Choice:
-    """Trace the curve and choose. `vectors` are the examples', `chosen` is the head fitted on their labels.
+    """Hear the traffic, trace the curve and choose.
 
-    `digest` is that of the examples: a visiting teacher that was adapted on them is found out. Graphs are
-    timed in a folder made in `beside`.
+    `vectors` are the examples', `chosen` is the head fitted on their labels, and `digest` tells a visiting
+    teacher that was adapted on them. Graphs lie for that long in a folder made in `beside`.
 
-    Raises TaskError: no student keeps enough. DeviceError and BundleError: as `load_engine` does.
+    Raises TaskError: too little traffic, or no student keeps enough. DeviceError and BundleError: as
+    `load_engine` does.
     """
-    timed = heard.traffic.texts[:BATCH]
-    if heard.teacher is None:
-        teacher = own_teacher(
-            vectors, chosen, labels, levels, heard.vectors.layer(chosen.layer), "the adapted head"
-        )
-        refitted, own_rate = True, None
-    else:
-        reader = open_(heard.teacher)
-        own_rate = messages_per_second(engine_on(reader, heard.teacher), timed)
-        calibration = heard.teacher.calibration
-        refitted = calibration is not None and calibration.name.endswith(digest)
-        teacher = visiting(
-            heard.teacher,
-            reader,
-            examples,
-            labels,
-            levels,
-            heard.stretches,
-            full.manifest.source.layers,
-            _stage(progress, "ask the teacher"),
-            adapted_on_these=refitted,
-        )
+    visitor = None if asked.teacher is None else Bundle.load(asked.teacher)
+    deepest = chosen.layer - 1 if visitor is None else full.manifest.source.layers
+    _require_depth(asked, chosen.layer, deepest)
+    traffic = gather(asked.texts, examples, asked.most)
+    progress("read the traffic", 0, 1)
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".distil-", dir=beside) as folder:
+        layers = chosen.layer if visitor is None else deepest
+        trimmed = trim(full, layers, Path(folder))
+        manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layers)
+        reader = open_(msgspec.structs.replace(trimmed, manifest=manifest))
+        drawn = stretches(reader, traffic.texts)
+        heard = read_layers(reader, drawn, layers, _stage(progress, "read the traffic"))
         del reader
-    # More threads of the linear algebra library wait for one another, ten times as long on a busy machine.
-    with threadpool_limits(1, "blas"):
-        curve = trace(vectors, labels, heard.vectors, teacher, _stage(progress, "trace the curve"))
-        best = judged(teacher, labels)
-        depth = asked.depth or shallowest(curve, best, asked.keep) or _fallback(curve, best, asked)
-        if depth > teacher.deepest:
-            learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
+        timed = traffic.texts[:BATCH]
+        if visitor is None:
+            teacher = own_teacher(
+                vectors, chosen, labels, levels, heard.layer(chosen.layer), "the adapted head"
+            )
+            refitted, own_rate = True, None
         else:
-            taught = student(heard.vectors.layer(depth), teacher)
-            learn, grade = taught.learn, taught.grade
-            decisions = out_of_fold(vectors, depth, labels, learn)
-            chosen = chosen._replace(layer=depth, decisions=decisions)
-    depths = [reading.depth for reading in curve]
-    if heard.teacher is None:
-        depths.append(best.depth)
-    measured = worth_measuring(depths, depth)
-    rates = measure(full, measured, timed, open_, beside, _stage(progress, "time each depth"))
+            reader = open_(visitor)
+            own_rate = messages_per_second(engine_on(reader, visitor), timed)
+            calibration = visitor.calibration
+            refitted = calibration is not None and calibration.name.endswith(digest)
+            teacher = visiting(
+                visitor,
+                reader,
+                examples,
+                labels,
+                levels,
+                drawn,
+                deepest,
+                _stage(progress, "ask the teacher"),
+                adapted_on_these=refitted,
+            )
+            del reader
+        # More threads of the linear algebra wait for one another, ten times as long on a busy machine.
+        with threadpool_limits(1, "blas"):
+            curve = trace(vectors, labels, heard, teacher, _stage(progress, "trace the curve"))
+            best = judged(teacher, labels)
+            depth = asked.depth or shallowest(curve, best, asked.keep) or _fallback(curve, best, asked)
+            if depth > teacher.deepest:
+                learn, grade = (
+                    from_labels(labels, chosen.strength),
+                    grade_from_labels(levels, chosen.strength),
+                )
+            else:
+                taught = student(heard.layer(depth), teacher)
+                learn, grade = taught.learn, taught.grade
+                decisions = out_of_fold(vectors, depth, labels, learn)
+                chosen = chosen._replace(layer=depth, decisions=decisions)
+        depths = [reading.depth for reading in curve]
+        if visitor is None:
+            depths.append(best.depth)
+        measured = worth_measuring(depths, depth)
+        rates = measure(trimmed, measured, timed, open_, _stage(progress, "time each depth"))
     every = between(rates, depths)
     points = tuple(_point(reading, every[reading.depth], reading.depth in rates) for reading in curve)
     at_top = _point(best, every[best.depth] if own_rate is None else own_rate, measured=True)
@@ -209,11 +188,11 @@ def distil(
         teacher=at_top,
         taught_by=teacher.name,
         refitted=refitted,
-        messages=len(heard.traffic.texts),
-        seen=heard.traffic.seen,
-        empty=heard.traffic.empty,
-        repeated=heard.traffic.repeated,
-        labelled=heard.traffic.labelled,
+        messages=len(traffic.texts),
+        seen=traffic.seen,
+        empty=traffic.empty,
+        repeated=traffic.repeated,
+        labelled=traffic.labelled,
         keep=None if asked.depth else asked.keep,
         depth=depth,
         kept=taken.auc / at_top.auc,
@@ -221,6 +200,15 @@ def distil(
         curve=points,
     )
     return Choice(chosen, learn, grade, told)
+
+
+def _require_depth(asked: Distillation, layer: int, deepest: int) -> None:
+    if not deepest or (asked.depth is not None and asked.depth > deepest):
+        what = f"layers 1 to {deepest} are" if deepest else "no layer is"
+        raise TaskError(
+            f"the head reads layer {layer}, and {what} shallower: give another --depth, "
+            "or adapt without --traffic"
+        )
 
 
 def _fallback(curve: Sequence[Reading], best: Reading, asked: Distillation) -> int:

@@ -30,23 +30,22 @@ def worth_measuring(depths: Iterable[int], *also: int) -> list[int]:
 
 
 def measure(
-    full: Bundle,
+    trimmed: Bundle,
     depths: Sequence[int],
     texts: Sequence[str],
     open_: Open,
-    beside: Path,
     progress: Callable[[int, int], None],
 ) -> dict[int, float]:
     """Messages a second at each depth, by an engine that reads `texts` as a worker's does.
 
-    The cut graphs lie for that long in a folder made in `beside`, and borrow the full bundle's weights. Their
-    heads are blank: what they say takes no time.
+    The cut graphs lie for that long in the folder of `trimmed` (see `cut.trim`), and borrow its weights.
+    Their heads are blank: what they say takes no time.
     """
     rates: dict[int, float] = {}
     for done, depth in enumerate(depths):
         progress(done, len(depths))
-        with tempfile.TemporaryDirectory(prefix=".depth-", dir=beside) as folder:
-            cut = cut_bundle(full, depth, Path(folder), borrowed=True)
+        with tempfile.TemporaryDirectory(prefix=".depth-", dir=trimmed.path) as folder:
+            cut = cut_bundle(trimmed, depth, Path(folder), borrowed=True)
             rates[depth] = messages_per_second(_engine(cut, open_(cut)), texts)
     progress(len(depths), len(depths))
     return rates

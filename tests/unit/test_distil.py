@@ -89,6 +89,21 @@ def test_the_same_examples_and_traffic_give_the_same_bundle(
     )
 
 
+def test_whoever_has_the_full_bundle_open_notices_nothing(full: Bundle, tmp_path: Path) -> None:
+    """Not even a link to its files, which would change what the system says of them."""
+    opened = Bundle.load(full.path)
+    _adapt(full, tmp_path / "out", Distillation(TRAFFIC, depth=1))
+    opened.require_same()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_severity_is_distilled_with_the_risk(distilled: tuple[Path, AdaptReport]) -> None:
+    engine = load_engine(Bundle.load(distilled[0]), device="cpu")
+    severities = [scores.severity for scores in engine.read(TRAFFIC[:20])]
+    assert len({severity for severity in severities if severity is not None}) > 1
+    assert all(severity is not None and len(severity) == len(LEVELS) for severity in severities)
+
+
 def test_the_shallowest_that_keeps_the_share_is_taken(full: Bundle, tmp_path: Path) -> None:
     told = _adapt(full, tmp_path / "out", Distillation(TRAFFIC, keep=0.9)).distilled
     assert told is not None
