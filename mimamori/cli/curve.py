@@ -16,24 +16,24 @@ if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
 
     from export.adapting.distilled import Distilled, Point
 
-_WIDTH: Final = 24
+_WIDTH: Final = 14
 _FORMATS: Final = (".svg", ".png", ".pdf")
 
 
 def show_distilled(told: Distilled, console: Console) -> None:
     """Print every depth: what it keeps of the teacher's AUC, as a bar too, and its rate."""
     points = [*told.curve, told.teacher]
-    least = min(point.auc for point in points)
-    floor = max(0.0, least - 0.25 * (told.teacher.auc - least) - 0.01)
-    table = Table("depth", "messages/s", "AUC", "", "F1", "agreement", "correlation", header_style="bold")
+    least, most = min(point.auc for point in points), max(point.auc for point in points)
+    floor = max(0.0, least - 0.1 * (most - least) - 0.01)  # so that the least has a bar too
+    table = Table("depth", "messages/s", "AUC", "", "F1", "agrees", "correlates", header_style="bold")
     for point in points:
         taught = point is not told.teacher
         chosen = point.depth == told.depth and (taught or told.depth > len(told.curve))
         table.add_row(
-            f"{point.depth}{'' if taught else ' (teacher)'}{' ◀' if chosen else ''}",
+            f"{point.depth}{'' if taught else ' teacher'}{' ◀' if chosen else ''}",
             f"{'' if point.measured else '~'}{point.messages_per_second:,.0f}",
             f"{point.auc:.3f}",
-            Bar(1.0 - floor, 0.0, point.auc - floor, width=_WIDTH),
+            Bar(most - floor, 0.0, point.auc - floor, width=_WIDTH),
             f"{point.f1:.3f}",
             f"{point.agreement:.3f}" if taught else "",
             f"{point.correlation:.3f}" if taught else "",

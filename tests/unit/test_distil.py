@@ -231,14 +231,13 @@ def test_a_layer_that_knows_as_much_learns_as_much(seed: int) -> None:
 
 
 def test_no_label_leaks_into_the_curve() -> None:
-    """Labels drawn by lot, and layers that say the same: whoever saw an example's label would rank it well."""
+    """Labels by lot, and layers that say the same: whoever saw an example's label would rank it well."""
     aucs = []
     for seed in range(6):
         chance = np.random.default_rng(seed)
-        both = [
-            np.repeat(chance.normal(size=(n, 1, 40)), 2, axis=1).astype(np.float32) for n in (COUNT, TOLD)
-        ]
-        aucs.append(_trace(*(Vectors(each, np.arange(len(each))) for each in both))[0][0])
+        one = [chance.normal(size=(count, 1, 40)).astype(np.float32) for count in (COUNT, TOLD)]
+        examples, traffic = (Vectors(np.repeat(each, 2, axis=1), np.arange(len(each))) for each in one)
+        aucs.append(_trace(examples, traffic)[0][0])
     assert np.mean(aucs) < 0.6
 
 
