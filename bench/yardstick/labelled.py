@@ -50,9 +50,9 @@ def read_labelled(paths: Sequence[Path]) -> Labelled:
     return Labelled([text for text, _ in chosen], np.array([label for _, label in chosen], np.int64))
 
 
-def splits(labels: Ints, count: int, size: int = LABELS) -> list[tuple[Ints, Ints]]:
+def splits(labels: Ints, count: int, size: int = LABELS, seed: int = 0) -> list[tuple[Ints, Ints]]:
     """`count` random splits: `size` labelled messages, half of them positive, and all others to test on."""
-    chance = np.random.default_rng(0)
+    chance = np.random.default_rng(seed)
     drawn = []
     for _ in range(count):
         half = chance.choice(np.flatnonzero(labels == 1), (size + 1) // 2, replace=False)

@@ -71,13 +71,18 @@ class Cutter:
         sentences: list[Tokens] = [message]
         unseen = False
         if windowing.sentences:
-            split = [sentence for sentence in _ENDS.split(text) if sentence.strip()]
+            split = sentences_of(text)
             # A sentence has at least one token. So of a text that is all full stops, only this many need to
             # be split.
             unseen = len(split) > self._most
             sentences = list(filter(None, self._tokenise(split[: self._most])))
         sentences, truncated = _first(sentences, self._most)
         return joined(sentences, windowing.tokens, windowing.overlap), truncated or unseen
+
+
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a text, with the spaces that stand between them."""
+    return [sentence for sentence in _ENDS.split(text) if sentence.strip()]
 
 
 def joined(sentences: Sequence[Tokens], size: int, overlap: int) -> list[Tokens]:

@@ -2,6 +2,7 @@
 
     read      every layer's pooled vector of every example, on the engine's own device
     choose    layer and regularisation, by cross-validation          (heads.py)
+    distil    a shallower layer, where there is unlabelled traffic   (distilled.py, distilling.py)
     cut       the graph at the layer, checked against the full one   (cut.py)
     window    how long messages are read                             (windowing.py)
     fit       risk and severity heads on all examples; calibration   (fit.py, heads.py)
@@ -15,6 +16,7 @@ guarantee that the examples are like the stream.
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,7 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import CALIBRATION, HEADS, TOKENIZER, Bundle, Calibration, write_manifest
+from engine.bundle import CALIBRATION, HEADS, Bundle, Calibration, write_manifest
 from engine.bundle.manifest import with_files
 from engine.bundle.reference import REFERENCE
 from engine.device_names import DeviceChoice, PrecisionChoice
@@ -32,9 +34,10 @@ from engine.identity import MAX_MESSAGE_TOKENS, Windowing
 from engine.load import engine_on, identity_of, open_reader
 from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
-from export.adapting.cut import cut_graph
-from export.adapting.fit import Fitted, fit
-from export.adapting.heads import Ints, Vectors, choose, standard
+from export.adapting.cut import cut_bundle
+from export.adapting.distilled import Distillation, Distilled, distil, require_sensible
+from export.adapting.fit import Fitted, fit, levels_of
+from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
 from export.building.staging import staged
@@ -77,6 +80,7 @@ class AdaptReport(msgspec.Struct, frozen=True):
     windowing: Windowing
     cut_difference: float
     seconds: float
+    distilled: Distilled | None
 
 
 def adapt(
@@ -88,10 +92,12 @@ def adapt(
     device: DeviceChoice = "auto",
     precision: PrecisionChoice = "auto",
     threads: int = 0,
+    distillation: Distillation | None = None,
 ) -> AdaptReport:
     """Write the adapted bundle `out` from the full bundle and at least 10 examples of both classes.
 
-    `progress` gets a stage's name, how much of it is done, and how much there is in all.
+    `progress` gets a stage's name, how much of it is done, and how much there is in all. With a
+    `distillation` a shallower reading learns from the head on unlabelled traffic, and the graph is cut there.
 
     Raises TaskError: there are too few examples, or of one class only, or heads fitted on them rank others no
     better than chance. BundleError: the bundle is not a full one, `out` exists, or the cut graph differs from
@@ -109,19 +115,38 @@ def adapt(
             f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
             "adapt a bundle of another model, or evaluate this one as it is"
         )
-    reader = open_reader(full, "pooled", device=device, precision=precision, threads=threads)
+    if distillation is not None:
+        require_sensible(distillation, full)
+    open_pooled = partial(open_reader, output="pooled", device=device, precision=precision, threads=threads)
+    reader = open_pooled(full)
     prove(reader, full, "pooled")
-    texts = [example.text for example in examples]
+    texts, digest = [example.text for example in examples], examples_digest(examples)
     vectors = _read(reader, texts, progress)
     runs = f"{reader.device.name} {reader.device.precision}"
-    del reader  # It holds the full model in memory; the cut model is opened below.
+    del reader  # It holds the full model in memory; cut ones are opened below.
     # The matrices are so small that several threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
+    levels, distilled = levels_of(examples, full.manifest.task), None
+    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
+    if distillation is not None:
+        chosen, learn, grade, distilled = distil(
+            distillation,
+            vectors,
+            chosen,
+            labels,
+            levels,
+            texts,
+            full,
+            open_pooled,
+            out.parent,
+            digest,
+            progress,
+        )
     progress("cut the graph", 0, 1)
     with staged(out) as folder:
-        cut = _cut(full, chosen.layer, folder)
-        cut_reader = open_reader(cut, "pooled", device=device, precision=precision, threads=threads)
+        cut = cut_bundle(full, chosen.layer, folder)
+        cut_reader = open_pooled(cut)
         prove(cut_reader, cut, "pooled")
         difference = _difference(cut_reader, vectors, chosen.layer, texts)
         if not difference <= _CUT_TOLERANCE[cut_reader.device.precision]:
@@ -130,7 +155,7 @@ def adapt(
                 "export the bundle again"
             )
         progress("choose the windows", 0, 1)
-        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task)
+        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade)
         progress("choose the windows", 1, 1)
         fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
         # Open it as a worker does, to check that it scores by the identity its thresholds were fitted on.
@@ -162,6 +187,7 @@ def adapt(
         windowing=fitted.windowing,
         cut_difference=difference,
         seconds=time.monotonic() - began,
+        distilled=distilled,
     )
 
 
@@ -194,16 +220,6 @@ def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
         progress("read the examples", done, len(rows.tokens))
 
     return Vectors(reader.rows(rows.tokens, count), np.array([span.start for span in rows.spans], np.int64))
-
-
-def _cut(full: Bundle, layer: int, folder: Path) -> Bundle:
-    """Write the cut graph, tokenizer and reference: enough to read with, but without heads and manifest."""
-    cut_graph(full.path, layer, folder)
-    (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
-    reference = full.reference.at_layer(layer)
-    reference.save(folder / REFERENCE)
-    manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layer, labels=())
-    return Bundle(folder, manifest, "", reference, None, None)
 
 
 def _graded(examples: Sequence[LabelledExample]) -> int:

@@ -4,41 +4,83 @@ It needs only onnx. It finds the nodes to keep by walking back from the outputs 
 writes only their weights. It optimises nothing and changes no value.
 """
 
+import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model
 
-from engine.bundle import MODEL
+from engine.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
+from engine.bundle.reference import REFERENCE
 from engine.errors import BundleError
 from export.building.layout import write_model
 
 _POOLED: Final = "pooled"
 
 
-def cut_graph(source: Path, layer: int, out: Path) -> None:
+def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False) -> Bundle:
+    """Cut the bundle `full` after block `layer`; return it as far as it can be read with.
+
+    It still lacks heads, calibration and manifest. `borrowed` as in `cut_graph`.
+    """
+    cut_graph(full.path, layer, folder, borrowed=borrowed)
+    (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
+    reference = full.reference.at_layer(layer)
+    reference.save(folder / REFERENCE)
+    manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layer, labels=())
+    return Bundle(folder, manifest, "", reference, None, None)
+
+
+def trim(full: Bundle, layer: int, folder: Path) -> Bundle:
+    """Copy `full` without what lies above block `layer`: other graphs can be cut from it, and borrow from it.
+
+    It reads the vectors of every layer up to that one.
+    """
+    cut_graph(full.path, layer, folder, piled=True)
+    (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
+    return msgspec.structs.replace(full, path=folder, seen={})
+
+
+def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, piled: bool = False) -> None:
     """Cut `source`'s graph after block `layer` (1-based) and write it into the folder `out`.
 
     The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the layers up
-    to it, and only the inputs that these need.
+    to it, and only the inputs that these need. With `piled`, `pooled` holds the vectors of every layer up to
+    it, float32 [B, layer, hidden]. With `borrowed`, the weights are a link to those of `source`, where the
+    file system has links: for graphs that run once, of a `source` that nobody else has open. A link changes
+    what the system says of a file, and whoever opens a bundle at that moment would take it for altered.
 
     Raises BundleError: the graph has no such layer, or does not end as exported graphs do.
     """
     model = onnx.load(source / MODEL, load_external_data=False)
     graph = model.graph
-    _take_layer(graph, layer)
+    _take_layer(graph, layer, piled=piled)
     _keep(graph, {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))})
+    if borrowed:
+        _borrow(source / WEIGHTS, out / WEIGHTS)
+        # Not checked: onnx refuses linked weights, since a stranger's graph could point anywhere with them.
+        (out / MODEL).write_bytes(model.SerializeToString(deterministic=True))
+        return
     load_external_data_for_model(model, str(source))
     write_model(model, out)
     onnx.checker.check_model(out / MODEL)
 
 
-def _take_layer(graph: GraphProto, layer: int) -> None:
-    """Make the output `pooled` the vector of one layer instead of the vectors of all layers."""
+def _borrow(source: Path, out: Path) -> None:
+    try:
+        os.link(source, out)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, out)
+
+
+def _take_layer(graph: GraphProto, layer: int, *, piled: bool) -> None:
+    """Make `pooled` the vector of one layer, or of those up to it, instead of the vectors of all layers."""
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
     pile = maker.get(_POOLED)
     while pile is not None and pile.op_type == "Cast":  # a halved bundle casts this output to fp32
@@ -51,6 +93,10 @@ def _take_layer(graph: GraphProto, layer: int) -> None:
         )
     if not 1 <= layer <= len(pile.input):
         raise BundleError(f"the graph has layers 1 to {len(pile.input)}, not {layer}")
+    if piled:
+        del pile.input[layer:]
+        shape.dim[1].dim_value = layer
+        return
     chosen, output = pile.input[layer - 1], pile.output[0]
     place = next(index for index, node in enumerate(graph.node) if node is pile)
     del graph.node[place]

@@ -16,11 +16,12 @@ from engine.task import Task
 from export.adapting.heads import (
     Array,
     Chosen,
+    Grade,
     Ints,
+    Learn,
+    Levels,
     Vectors,
     fit_platt,
-    fit_risk,
-    fit_severity,
     out_of_fold,
 )
 from export.adapting.thresholds import Bounds, conformal_bounds
@@ -44,8 +45,10 @@ def fit(
     labels: Ints,
     examples: Sequence[LabelledExample],
     task: Task,
+    learn: Learn,
+    grade: Grade,
 ) -> Fitted:
-    """Fit both heads on all examples, and the thresholds on scores made as they will be at run time.
+    """Fit heads by `learn` and `grade` on all examples, and thresholds on scores made as at run time.
 
     So a disguised text is read twice, as the engine does (`engine.disguise.twice`). The calibration goes into
     the risk head's weight and bias.
@@ -57,18 +60,15 @@ def fit(
         platt = fit_platt(chosen.decisions, labels)
         alone = platt.slope * chosen.decisions + platt.shift
         lower = logit(conformal_bounds(sigmoid(alone), labels, rate).lower)
-        windowing = choose_windowing(reader, texts, means, labels, chosen.strength, platt, lower, rate)
+        windowing = choose_windowing(reader, texts, means, labels, learn, platt, lower, rate)
         variants = [(owner, varied.text) for owner, varied in enumerate(map(vary, texts)) if varied.text]
         owners = np.array([*range(len(texts)), *(owner for owner, _ in variants)], np.int64)
         read = read_windows(reader, [*texts, *(variant for _, variant in variants)], windowing)
         windowed = Vectors(read.windows[:, np.newaxis].astype(np.float32), read.starts)
-        decisions = out_of_fold(windowed, 1, labels, chosen.strength, owners)
-        risk = fit_risk(means, labels, chosen.strength)
+        decisions = out_of_fold(windowed, 1, labels, learn, owners)
+        risk = learn(means, np.arange(len(labels)))
         platt = fit_platt(_highest(decisions, owners), labels)
-        graded = [index for index, example in enumerate(examples) if example.severity is not None]
-        levels = [task.level_names.index(examples[index].severity or "") for index in graded]
-        z = (means[graded] - risk.mean) / risk.scale
-        severity = fit_severity(z, np.array(levels, np.int64), len(task.level_names), chosen.strength)
+        severity = grade(means, risk)
     heads = Heads(
         mean=risk.mean.astype(np.float32),
         scale=risk.scale.astype(np.float32),
@@ -92,6 +92,13 @@ def fit(
     # A discount moves no risk across `lower`, so the lower bound fitted again here stays as it was.
     risks = _highest(each, owners)
     return Fitted(heads, windowing, risks, conformal_bounds(risks, labels, rate))
+
+
+def levels_of(examples: Sequence[LabelledExample], task: Task) -> Levels:
+    """The levels of those examples that have a severity."""
+    graded = [index for index, example in enumerate(examples) if example.severity is not None]
+    levels = [task.level_names.index(examples[index].severity or "") for index in graded]
+    return Levels(np.array(graded, np.int64), np.array(levels, np.int64), len(task.level_names))
 
 
 def _highest(values: Array, owners: Ints) -> Array:

@@ -58,6 +58,21 @@ class Linear(NamedTuple):
         return np.asarray((vectors - self.mean) / self.scale @ self.weight + self.bias, np.float64)
 
 
+Learn = Callable[[Array, Ints], Linear]
+"""Fits a head for vectors like these of the examples [N, H], on the labels of those chosen by index alone."""
+
+Grade = Callable[[Array, Linear], tuple[Array, Array]]
+"""Fits a severity head, weight [S, H] and bias [S], for vectors [N, H] scaled as by the risk head."""
+
+
+class Levels(NamedTuple):
+    """Which examples have a severity, the index of each one's level, and how many levels there are."""
+
+    graded: Ints
+    levels: Ints
+    all: int
+
+
 class Chosen(NamedTuple):
     """Layer (1-based), C, the mean out-of-fold decision of each example [N], and the loss of each layer."""
 
@@ -80,21 +95,21 @@ def choose(vectors: Vectors, labels: Ints, progress: Callable[[int, int], None])
     total = layers + len(STRENGTHS) - 1
     tried: list[Array] = []
     for layer in range(1, layers + 1):
-        tried.append(out_of_fold(vectors, layer, labels, STRENGTHS[0]))
+        tried.append(out_of_fold(vectors, layer, labels, from_labels(labels, STRENGTHS[0])))
         progress(len(tried), total)
     losses = np.stack([_losses(decisions, labels) for decisions in tried])
     middle = round(_MIDDLE * layers)
     layer = 1 + _nearest_good(losses, sorted(range(layers), key=lambda index: abs(index + 1 - middle)))
     found = [tried[layer - 1]]
     for strength in STRENGTHS[1:]:
-        found.append(out_of_fold(vectors, layer, labels, strength))
+        found.append(out_of_fold(vectors, layer, labels, from_labels(labels, strength)))
         progress(layers + len(found) - 1, total)
     best = _nearest_good(np.stack([_losses(decisions, labels) for decisions in found]), range(len(found)))
     return Chosen(layer, STRENGTHS[best], found[best], losses.mean(axis=1))
 
 
 def out_of_fold(
-    vectors: Vectors, layer: int, labels: Ints, strength: float, owners: Ints | None = None
+    vectors: Vectors, layer: int, labels: Ints, learn: Learn, owners: Ints | None = None
 ) -> Array:
     """Each text's decision value by heads fitted without its example, averaged over the repeats [R].
 
@@ -107,12 +122,28 @@ def out_of_fold(
     total = np.zeros(len(owners))
     repeats = _repeats(labels)
     for train, test in _folds(labels, repeats):
-        # C weighs the sum over the examples, and a fold has fewer. Without this correction its heads would be
-        # flatter than those fitted on all examples, and the thresholds taken from them would be too low.
-        head = fit_risk(means[train], labels[train], strength * len(labels) / len(train))
+        head = learn(means, train)
         unseen = np.isin(owners, test)
         total[unseen] += vectors.highest(head(windows))[unseen]
     return total / repeats
+
+
+def from_labels(labels: Ints, strength: float) -> Learn:
+    """Heads fitted on labels alone, with C = `strength` where all of them are."""
+
+    def learn(means: Array, chosen: Ints) -> Linear:
+        # C weighs the sum over examples: raised here, or heads fitted on some examples would be flatter than
+        # those fitted on all, and the thresholds taken from them too low.
+        return fit_risk(means[chosen], labels[chosen], strength * len(labels) / len(chosen))
+
+    return learn
+
+
+def grade_from_labels(levels: Levels, strength: float) -> Grade:
+    """Severity heads fitted on the labelled examples."""
+    return lambda means, risk: fit_severity(
+        (means[levels.graded] - risk.mean) / risk.scale, levels.levels, levels.all, strength
+    )
 
 
 def fit_risk(means: Array, labels: Ints, strength: float) -> Linear:

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.identity import Windowing
 from engine.reading.reader import Reader
-from export.adapting.heads import Array, Ints, Linear, Platt, fit_risk
+from export.adapting.heads import Array, Ints, Learn, Linear, Platt
 
 # The candidates, the cheapest first. Most messages of ordinary traffic have at most `whole` tokens.
 CANDIDATES: Final = tuple(Windowing(size, size // 2, whole=32, sentences=True) for size in (24, 16, 12))
@@ -53,19 +53,19 @@ def choose_windowing(
     texts: Sequence[str],
     means: Array,
     labels: Ints,
-    strength: float,
+    learn: Learn,
     platt: Platt,
     lower: float,
     rate: float,
 ) -> Windowing:
-    """Choose the windowing for heads fitted on the examples' `means` [N, H] and calibrated by `platt`.
+    """Choose the windowing for heads that `learn` fits to the `means` [N, H], calibrated by `platt`.
 
     An example counts as found from `lower` on, in log-odds. A share `rate` of the harmless may be alarms.
     """
     halves = np.zeros(len(labels), np.int64)
     for label in (0, 1):
         halves[np.flatnonzero(labels == label)[1::2]] = 1
-    heads = [fit_risk(means[halves != half], labels[halves != half], strength * 2) for half in (0, 1)]
+    heads = [learn(means, np.flatnonzero(halves != half)) for half in (0, 1)]
     alone = _calibrated(heads, halves, means, platt)
     made = long_texts(texts, labels, halves)
     found = float(np.mean(alone[made.alone[made.labels == 1]] >= lower))

@@ -26,6 +26,7 @@ from engine.scores import Scores
 from engine.task import Task
 from export.adapting.adapt import examples_digest
 from export.examples import LabelledExample
+from export.rate import BATCH, messages_per_second
 from schemas.events import Thresholds
 from schemas.vocabulary import Verdict
 
@@ -67,6 +68,7 @@ class Report(msgspec.Struct, frozen=True):
     seen_at_adapt: bool
     examples: int
     positives: int
+    messages_per_second: float
     auc: float | None
     even_odds: Flagging
     not_clear: Flagging
@@ -100,7 +102,9 @@ def evaluate(
     thresholds = bundle.thresholds_for(engine.identity, lower, upper)
     adapted_on = "" if bundle.calibration is None else bundle.calibration.name
     labels = np.array([example.at_risk for example in examples], np.int64)
-    scores = _read(engine, [example.text for example in examples], progress)
+    texts = [example.text for example in examples]
+    scores = _read(engine, texts, progress)
+    rate = messages_per_second(engine, texts[:: -(-len(texts) // BATCH)])
     risks = np.array([each.risk for each in scores])
     verdicts = np.array([_verdict(each, thresholds) for each in scores], np.int64)
     confusion = confusion_matrix(2 * labels, verdicts, labels=[0, 1, 2])[[0, 2]]
@@ -114,6 +118,7 @@ def evaluate(
         seen_at_adapt=adapted_on.endswith(examples_digest(examples)),
         examples=len(labels),
         positives=positives,
+        messages_per_second=rate,
         auc=float(roc_auc_score(labels, risks)) if positives and negatives else None,
         even_odds=_flagging(labels, risks >= 0.5),  # noqa: PLR2004 - even odds
         not_clear=_flagging(labels, verdicts > 0),

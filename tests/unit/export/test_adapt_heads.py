@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.reading.engines import sigmoid, softmax
-from export.adapting.heads import Vectors, choose, fit_platt, fit_severity, out_of_fold, standard
+from export.adapting.heads import Vectors, choose, fit_platt, fit_severity, from_labels, out_of_fold, standard
 
 LAYERS, HIDDEN, COUNT = 10, 12, 40
 LABELS = np.arange(COUNT) % 2
@@ -58,8 +58,9 @@ def test_a_text_of_an_example_is_judged_by_heads_that_have_not_seen_the_example(
     vectors = _vectors({1: 1.0})
     again = np.array([3, 17])
     more = Vectors(np.concatenate([vectors.windows, vectors.windows[again]]), np.arange(COUNT + len(again)))
-    alone = out_of_fold(vectors, 1, LABELS, 0.01)
-    both = out_of_fold(more, 1, LABELS, 0.01, np.concatenate([np.arange(COUNT), again]))
+    learn = from_labels(LABELS, 0.01)
+    alone = out_of_fold(vectors, 1, LABELS, learn)
+    both = out_of_fold(more, 1, LABELS, learn, np.concatenate([np.arange(COUNT), again]))
     assert np.allclose(both, np.concatenate([alone, alone[again]]))
 
 

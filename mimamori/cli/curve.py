@@ -1,0 +1,90 @@
+"""The curve of distilled readings: a table with bars in the terminal, and a picture where it is wanted."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.bar import Bar
+from rich.console import Console
+from rich.table import Table
+
+from engine.errors import SettingsError
+
+if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
+    from pathlib import Path
+
+    from export.adapting.distilled import Distilled, Point
+
+_WIDTH: Final = 14
+_FORMATS: Final = (".svg", ".png", ".pdf")
+
+
+def show_distilled(told: Distilled, console: Console) -> None:
+    """Print every depth: what it keeps of the teacher's AUC, as a bar too, and its rate."""
+    points = [*told.curve, told.teacher]
+    least, most = min(point.auc for point in points), max(point.auc for point in points)
+    floor = max(0.0, least - 0.1 * (most - least) - 0.01)  # so that the least has a bar too
+    table = Table("depth", "messages/s", "AUC", "", "F1", "agrees", "correlates", header_style="bold")
+    for point in points:
+        taught = point is not told.teacher
+        chosen = point.depth == told.depth and (taught or told.depth > len(told.curve))
+        table.add_row(
+            f"{point.depth}{'' if taught else ' teacher'}{' ◀' if chosen else ''}",
+            f"{'' if point.measured else '~'}{point.messages_per_second:,.0f}",
+            f"{point.auc:.3f}",
+            Bar(most - floor, 0.0, point.auc - floor, width=_WIDTH),
+            f"{point.f1:.3f}",
+            f"{point.agreement:.3f}" if taught else "",
+            f"{point.correlation:.3f}" if taught else "",
+            style="bold" if chosen else None,
+        )
+    console.print(table)
+    left_out = {"empty": told.empty, "repeated": told.repeated, "labelled examples": told.labelled}
+    without = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
+    console.print(
+        f"learnt from {told.messages:,} of {told.seen:,} messages"
+        f"{f' (left out: {without})' if without else ''}, taught by {told.taught_by}; ~ is interpolated"
+    )
+    if not told.refitted:
+        console.print(
+            "[yellow]The teacher was adapted on other examples. If some of these were among them, "
+            "AUC and F1 flatter.[/]"
+        )
+    console.print(
+        f"[bold]depth {told.depth}[/]: {told.kept:.1%} of the teacher's AUC, {told.faster:.1f} times its rate"
+    )
+
+
+def require_plot(path: Path) -> None:
+    """Raise SettingsError where `draw` could not draw to `path`."""
+    if find_spec("matplotlib") is None:
+        raise SettingsError("--plot needs matplotlib: pip install matplotlib, or leave --plot out")
+    if path.suffix.lower() not in _FORMATS or not path.parent.is_dir():
+        raise SettingsError(f"--plot {path}: give a {' or '.join(_FORMATS)} file in a folder that is there")
+
+
+def draw(told: Distilled, path: Path) -> None:
+    """Draw AUC over messages a second. Raises SettingsError: the file cannot be written."""
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    points = [*told.curve, told.teacher]
+    rates = [point.messages_per_second for point in points]
+    axes.plot(rates, [point.auc for point in points], marker="o")
+    for point in points:
+        place = (point.messages_per_second, point.auc)
+        axes.annotate(_name(told, point), place, (4, 4), textcoords="offset points")
+    axes.set(
+        xscale="log", xlabel="messages a second, here", ylabel="AUC on the labelled examples, out of fold"
+    )
+    axes.set_title("Distilled readings by depth")
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _name(told: Distilled, point: Point) -> str:
+    return f"{point.depth}, the teacher" if point is told.teacher else str(point.depth)

@@ -1,0 +1,92 @@
+"""Where `mimamori adapt --traffic` finds unlabelled messages: a file, or a topic. They stay in memory."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from engine.errors import TaskError
+from export.rows import Separator
+from mimamori.cli.reading import notice
+from mimamori.replay import read_messages
+
+_DISTIL: Final = "A faster reading, from unlabelled traffic"
+TrafficOption = Annotated[
+    str | None,
+    typer.Option(
+        help="200 or more unlabelled messages: a JSONL, CSV, TSV or Parquet file, or topic:NAME.",
+        rich_help_panel=_DISTIL,
+    ),
+]
+KeepOption = Annotated[
+    float,
+    typer.Option(
+        help="Share of the teacher's AUC to keep; the shallowest depth that does is taken.",
+        rich_help_panel=_DISTIL,
+    ),
+]
+DepthOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many layers to read, instead of --keep.", rich_help_panel=_DISTIL),
+]
+TeacherOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="An adapted bundle, of any model, that teaches this one. Default: this bundle's own head.",
+        rich_help_panel=_DISTIL,
+    ),
+]
+MessagesOption = Annotated[
+    int,
+    typer.Option(min=200, help="Learn from at most so many of the traffic.", rich_help_panel=_DISTIL),
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Draw the curve to this .svg, .png or .pdf (needs matplotlib).", rich_help_panel=_DISTIL
+    ),
+]
+
+TOPIC: Final = "topic:"
+_SHOWN_EVERY: Final = 500
+
+
+def read_traffic(
+    source: str, separator: Separator | None, progress: Callable[[str, int, int], None], most: int
+) -> Iterator[str]:
+    """Yield the texts of a file of messages, or of the last `most` messages of "topic:NAME".
+
+    Raises TaskError: the file is not there, or a row of it is no message. BrokerError: as `latest` does.
+    """
+    if source.startswith(TOPIC):
+        texts = _of_topic(source.removeprefix(TOPIC), most)
+    else:
+        texts = (message.text for message in read_messages(Path(source), separator, notice))
+    for count, text in enumerate(texts):
+        if count % _SHOWN_EVERY == 0:
+            progress("gather the traffic", count, 0)
+        yield text
+
+
+def require_source(source: str) -> None:
+    """Raise TaskError where `source` is neither a file nor a topic."""
+    if not source.startswith(TOPIC) and not Path(source).is_file():
+        raise TaskError(f"--traffic {source}: no such file (a topic is given as topic:NAME)")
+
+
+def _of_topic(topic: str, most: int) -> Iterator[str]:
+    from schemas import decode
+    from schemas.codec import CodecError
+    from schemas.events import Message
+    from worker.kafka.latest import latest
+    from worker.settings_source import load_settings
+
+    unread = 0
+    for record in latest(load_settings().client_config, topic, most):
+        try:
+            yield decode(Message, record.value or b"").text
+        except CodecError:
+            unread += 1
+    if unread:
+        notice(f"{unread} records of {topic} are no messages and were left out")

@@ -1,0 +1,80 @@
+"""Unlabelled traffic from a real Apache Kafka: what stands last in a topic, of committed messages alone."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+    AdminClient,
+    NewTopic,
+)
+
+from mimamori.cli.traffic import read_traffic
+from schemas import encode
+from schemas.events import Message
+from worker.errors import BrokerError
+from worker.kafka.latest import latest
+
+
+@pytest.fixture
+def config(kafka_bootstrap: str) -> dict[str, Any]:
+    return {"bootstrap.servers": kafka_bootstrap}
+
+
+@pytest.fixture
+def topic(config: dict[str, Any]) -> Iterator[str]:
+    """A topic of three partitions; it goes with the test."""
+    name = f"traffic-{secrets.token_hex(4)}"
+    admin = AdminClient(config)
+    admin.create_topics([NewTopic(name, 3, 1)])[name].result()
+    yield name
+    admin.delete_topics([name])[name].result()
+
+
+def _send(config: dict[str, Any], topic: str, numbers: range, *, commit: bool = True) -> None:
+    producer = Producer({**config, "transactional.id": secrets.token_hex(4)})
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    for number in numbers:
+        value = encode(Message(id=f"m-{number}", text=f"text {number}"))
+        producer.produce(topic, value, partition=number % 3, timestamp=1_700_000_000_000 + number)
+    producer.flush(10)
+    (producer.commit_transaction if commit else producer.abort_transaction)(10)
+
+
+def test_the_last_committed_messages_are_read_in_order(config: dict[str, Any], topic: str) -> None:
+    _send(config, topic, range(60))
+    _send(config, topic, range(60, 70), commit=False)
+    read = latest(config, topic, 20)
+    assert [record.timestamp_ms - 1_700_000_000_000 for record in read] == list(range(40, 60))
+    assert len(latest(config, topic, 1000)) == 60
+
+
+def test_an_empty_topic_has_no_traffic(config: dict[str, Any], topic: str) -> None:
+    assert latest(config, topic, 20) == []
+
+
+def test_a_topic_that_is_not_there_is_named(config: dict[str, Any]) -> None:
+    with pytest.raises(BrokerError, match=r"topic nowhere is not there"):
+        latest(config, "nowhere", 20)
+
+
+def test_the_command_reads_texts_and_counts_what_is_no_message(
+    config: dict[str, Any],
+    kafka_bootstrap: str,
+    topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
+    producer = Producer(config)
+    producer.produce(topic, b"private words that are no JSON", partition=0)
+    producer.flush(10)
+    _send(config, topic, range(5))
+    texts = list(read_traffic(f"topic:{topic}", None, lambda *_: None, most=100))
+    assert sorted(texts) == [f"text {number}" for number in range(5)]
+    said = capsys.readouterr().err
+    assert f"1 records of {topic} are no messages" in said
+    assert "private" not in said
