@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import get_args
 
 from engine.bundle import Bundle
+from engine.device_names import DeviceChoice
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import vary
 from engine.language import LanguageDetector
@@ -28,7 +29,6 @@ from engine.load import load_engine
 from engine.policy import Policy
 from engine.scores import Scores
 from engine.task import SHIPPED
-from engine.vocabulary import DeviceChoice
 from export.examples import read_examples
 from mimamori.demo.stage import CONVERSATIONS
 

@@ -24,12 +24,12 @@ import numpy as np
 
 from bench.yardstick.bundles import prompted_bundle
 from engine.bundle import Bundle
+from engine.device_names import Output
 from engine.devices import openvino as openvino_device
 from engine.devices.quantise import FEED_FORWARD, GROUP, quantise
 from engine.load import open_reader
 from engine.proof import TOLERANCES, compare
 from engine.reading.reader import Reader
-from engine.vocabulary import Output
 
 VARIANTS = [(FEED_FORWARD, 64), (FEED_FORWARD, 32), (FEED_FORWARD, 0), ("", 32), ("", 64), ("", 128)]
 ROUNDS, ROWS, LENGTH = 5, 40, 48

@@ -1,1 +1,1 @@
-"""The documentation: its pages, and what builds the site (`make docs`)."""
+"""The documentation: its pages, and the code that builds the site (`make docs`)."""

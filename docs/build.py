@@ -1,11 +1,12 @@
-"""`python -m docs.build`: make the site of the documentation, and refuse broken links. `make docs` calls it.
+"""`python -m docs.build`: build the documentation's site, and fail on broken links. `make docs` runs it.
 
     python -m docs.build            build/site/, checked
     python -m docs.build --serve    the same pages on http://localhost:8000, rebuilt as pages are edited
 
-The site has the repository's own layout (README.md, docs/, schemas/ …), so that a link that works there works
-here. Pages are copied into `build/pages/`; the reference pages are written there, from the code
-(`docs/reference/`). Zensical builds them and checks links between pages; `docs/check.py` checks the result.
+The site has the same layout as the repository (README.md, docs/, schemas/ …), so that a link that works in
+one works in the other. Pages are copied into `build/pages/`, and the reference pages are written there from
+the code (`docs/reference/`). Zensical builds the site and checks links between pages; `docs/check.py` checks
+the result.
 """
 
 import argparse
@@ -27,7 +28,7 @@ STAGED: Final = ROOT / "build" / "pages"
 ZENSICAL: Final = (sys.executable, "-m", "zensical")
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 SITE: Final = ROOT / "build" / "site"
-# What the site shows and what its pages link to.
+# The files that the site shows or that its pages link to.
 SHOWN: Final = (
     "*.md",
     "LICENSE",
@@ -48,7 +49,7 @@ SHOWN: Final = (
 def stage(staged: Path = STAGED) -> None:
     """Copy every page into `staged`, and write the reference pages there.
 
-    Raises ValueError: something in the code has no place in its reference page; it says what to do.
+    Raises ValueError: something in the code has no place in its reference page. The message says what to do.
     """
     shutil.rmtree(staged, ignore_errors=True)
     copy_changed(staged)
@@ -57,7 +58,10 @@ def stage(staged: Path = STAGED) -> None:
 
 
 def copy_changed(staged: Path = STAGED) -> None:
-    """Copy what was edited since it was copied. Zensical's watcher sees no change behind a link."""
+    """Copy the files that were edited since they were last copied.
+
+    Symbolic links instead of copies would not work: Zensical's watcher does not see a change behind them.
+    """
     for pattern in SHOWN:
         for file in ROOT.glob(pattern):
             place = staged / file.relative_to(ROOT)
@@ -67,7 +71,7 @@ def copy_changed(staged: Path = STAGED) -> None:
 
 
 def serve() -> int:
-    """Serve the staged pages until Ctrl-C; what is edited meanwhile is staged again."""
+    """Serve the staged pages until Ctrl-C. Files that are edited meanwhile are staged again."""
     server = subprocess.Popen([*ZENSICAL, "serve"], cwd=ROOT)
     try:
         while server.poll() is None:
@@ -79,7 +83,7 @@ def serve() -> int:
 
 
 def unlisted() -> list[str]:
-    """Staged pages that the navigation does not name, so that nobody would find them."""
+    """Report staged pages that the navigation does not list, because readers would not find them."""
     nav = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["nav"]
     listed = set(_leaves(nav))
     pages = sorted(str(page.relative_to(STAGED)) for page in STAGED.rglob("*.md"))
@@ -91,7 +95,7 @@ def unlisted() -> list[str]:
 
 
 def _leaves(nav: object) -> Iterator[object]:
-    """The files that a navigation names: a list of mappings from a title to a file or to such a list."""
+    """Yield the files that a navigation lists. It is a list of mappings from a title to a file or a list."""
     if isinstance(nav, list):
         for entry in nav:
             yield from _leaves(entry)
@@ -103,7 +107,7 @@ def _leaves(nav: object) -> Iterator[object]:
 
 
 def main() -> int:
-    """The command. The exit status is 1 where a link is broken or anything else is wrong with the site."""
+    """Run the command. Returns exit status 1 if a link is broken or anything else is wrong with the site."""
     parser = argparse.ArgumentParser(prog="python -m docs.build", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--serve", action="store_true", help="serve the pages, and rebuild them as they are edited"
@@ -117,7 +121,7 @@ def main() -> int:
     if serves:
         return serve()
     shutil.rmtree(SITE, ignore_errors=True)
-    # Without its cache, which forgets the faults of pages that did not change.
+    # Build without Zensical's cache: a cached build does not report faults of unchanged pages again.
     built = subprocess.run(
         [*ZENSICAL, "build", "--clean", "--strict"],
         cwd=ROOT,
@@ -127,7 +131,7 @@ def main() -> int:
         stderr=subprocess.STDOUT,
     )
     if built.returncode:
-        # Colours are written wherever it writes to, and its own traceback says nothing of the pages.
+        # Zensical prints colours even into a pipe, and its traceback says nothing about the pages.
         print(COLOUR.sub("", built.stdout).partition("Traceback")[0])
         return built.returncode
     found = unlisted() + faults(SITE)

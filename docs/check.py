@@ -1,7 +1,7 @@
-"""What is wrong with a built site: broken links, and what a browser would fetch from elsewhere.
+"""Finds faults in a built site: broken links, and files that a browser would fetch from another host.
 
-Zensical checks links between pages before they are built. This reads the HTML that came out, so that it also
-sees links to other files and into folders, and Markdown that was not read as meant.
+Zensical checks links between pages before it builds them. This module reads the resulting HTML, so it also
+checks links to other files and into folders, and finds Markdown that was not rendered as intended.
 """
 
 import re
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-# What a browser fetches by itself. A link (`a`) is followed by a person, and may lead anywhere.
+# Element -> attribute whose address a browser fetches by itself. A link (`a`) is followed by a person, and
+# may lead anywhere.
 FETCHED: Final = {
     "script": "src",
     "img": "src",
@@ -20,14 +21,14 @@ FETCHED: Final = {
     "link": "href",
     "video": "src",
 }
-POLICY: Final = "Content-Security-Policy"  # docs/theme/main.html
-# Markdown that came out as text: a list or table without an empty line before it, a fence that did not close.
+POLICY: Final = "Content-Security-Policy"  # set in docs/theme/main.html
+# Markdown that was rendered as text: a list or table without an empty line before it, or an unclosed fence.
 UNREAD: Final = re.compile(r"^(?:[-*] |\d+\. |\|.*\||```)", re.MULTILINE)
 ELSEWHERE_IN_CSS: Final = re.compile(r"(?:url\(\s*[\"']?|@import\s+[\"'])\s*(?:https?:)?//[^)\"']+")
 
 
 class Page(HTMLParser):
-    """One page: its anchors, its links, what it fetches, and paragraphs that look like unread Markdown."""
+    """A page's anchors, links and fetched addresses, and paragraphs that look like unrendered Markdown."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of a tag."""
+        """Collect anchors, links and fetched addresses from a tag."""
         given = {name: value for name, value in attrs if value is not None}
         self.anchors.update(given[name] for name in ("id", "name") if name in given)
         if tag == "a" and "href" in given:
@@ -53,7 +54,7 @@ class Page(HTMLParser):
         self._code += tag == "code"
 
     def handle_endtag(self, tag: str) -> None:
-        """Look at a paragraph that ends."""
+        """At the end of a paragraph, check whether it looks like unrendered Markdown."""
         self._code -= tag == "code"
         if tag == "p" and self._paragraph is not None:
             if found := UNREAD.search("".join(self._paragraph)):
@@ -61,13 +62,13 @@ class Page(HTMLParser):
             self._paragraph = None
 
     def handle_data(self, data: str) -> None:
-        """Collect a paragraph's text; code in it is as it was written."""
+        """Collect a paragraph's text, except its code, which may look like Markdown."""
         if self._paragraph is not None and not self._code:
             self._paragraph.append(data)
 
 
 def faults(site: Path) -> list[str]:
-    """One line for each fault, none where the site is right."""
+    """Return one line for each fault of the site, and no line if there is none."""
     pages = {file: Page(file.read_text("utf-8")) for file in sorted(site.rglob("*.html"))}
     found = [f"{file.relative_to(site)}: {fault}" for file in pages for fault in _of_page(file, pages, site)]
     for file in sorted(site.rglob("*.css")):
@@ -99,7 +100,7 @@ def _of_page(file: Path, pages: dict[Path, Page], site: Path) -> Iterator[str]:
 
 
 def _target(file: Path, address: str, site: Path) -> Path | None:
-    """The file that an address without a host leads to, None where there is none."""
+    """Return the file that an address without a host leads to, or None if there is no such file."""
     path = unquote(urlsplit(address).path)
     start = site if path.startswith("/") else file.parent
     target = (start / path.lstrip("/")).resolve() if path else file

@@ -1,14 +1,14 @@
-"""What a score is a score of: everything that decides its number, as one value.
+"""The score identity: one value that holds everything that determines the number a text is scored with.
 
     ScoreIdentity   model · precision · windowing · floor · normalisation · max_message_tokens
 
-The engine makes it (`engine.load.identity_of`) and reads as it says. Thresholds are fitted on the scores of
-one identity, which calibration.json keeps; `require_fitted` refuses them for any other. The key of the score
-cache is made of `digest`, and labels carry `name`.
+The engine makes its identity (`engine.load.identity_of`) and reads messages as it states. Thresholds are
+fitted on the scores of one identity, which calibration.json keeps; `require_fitted` refuses them for any
+other. The key of the score cache contains `digest`, and labels carry `name`.
 
-The device is no part of it: in one precision every device is held to the original model by one tolerance
-(`engine/proof.py`). Threads and the size of a run are none either: the batch law says that a score does not
-depend on what is read beside it.
+The device is not part of the identity, because within one precision every device must match the original
+model within the same tolerance (`engine/proof.py`). Neither are the number of threads and the size of a run,
+because by the batch law a score does not depend on what is read beside it.
 """
 
 import hashlib
@@ -20,16 +20,17 @@ import msgspec
 
 from engine.errors import BundleError
 
-MAX_MESSAGE_TOKENS: Final = 4096  # how much of a message is read, unless a setting says otherwise
+MAX_MESSAGE_TOKENS: Final = 4096  # the default of how many tokens of a message are read
 
 
 class Windowing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a message is read: up to `whole` tokens in one piece, a longer one in windows; the riskiest counts.
+    """How a message is cut: up to `whole` tokens it is read in one piece, a longer one in windows.
 
-    A window has at most `tokens`. With `sentences` it ends where a sentence ends, and only a sentence that is
-    longer is cut into windows that share `overlap`; without, all of the message is. Of many windows the
-    riskiest is riskier by chance alone, so `discount` x ln(windows) is taken from its log-odds, though never
-    so much that a message becomes clear.
+    The riskiest window counts. A window has at most `tokens` tokens. With `sentences`, windows end at the end
+    of a sentence, and only a sentence longer than a window is cut into windows that share `overlap` tokens;
+    without, the whole message is cut so. The more windows a message has, the riskier its riskiest one is by
+    chance alone. So `discount` x ln(windows) is subtracted from its log-odds, but never so much that the
+    message becomes clear.
     """
 
     tokens: int
@@ -39,14 +40,14 @@ class Windowing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     discount: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what no message can be cut by."""
+        """Refuse sizes by which no message can be cut, and a discount that is negative or infinite."""
         if not 0 <= self.overlap < self.tokens <= self.whole:
             raise ValueError("windows need 0 <= overlap < tokens <= whole")
         if not 0.0 <= self.discount < math.inf:
             raise ValueError("a discount is 0 or more")
 
     def __str__(self) -> str:
-        """For people: "windows of 24 tokens (12 shared, by sentences) above 32, discount 0.31"."""
+        """Say it in words: "windows of 24 tokens (12 shared, by sentences) above 32, discount 0.31"."""
         ends = ", by sentences" if self.sentences else ""
         return (
             f"windows of {self.tokens} tokens ({self.overlap} shared{ends}) above {self.whole}, "
@@ -54,17 +55,17 @@ class Windowing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-# A prompt asks about all it was given: no shorter window was measured to be better.
+# A prompt asks about everything in its window, and no shorter window was measured to be better.
 PROMPTED: Final = Windowing(tokens=256, overlap=32, whole=256, sentences=False)
 
 
 class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Two scores of one text are comparable where this is equal, and only there.
+    """Two scores of one text can be compared if and only if their identities are equal.
 
-    `model` is the digest of all that decides the numbers in a bundle (`Manifest.model`), `precision` the one
-    that really runs. `floor` is the risk that a discount of the windowing stops at, 0 where there is none.
-    `normalisation` is the version of the second reading of disguised texts (`engine.disguise.variant`).
-    Beyond `max_message_tokens` tokens nothing of a message is read.
+    `model` is the digest of everything in a bundle that determines its scores (`Manifest.model`), `precision`
+    the one that really runs. `floor` is the risk below which the windowing's discount takes no message, 0 if
+    there is no discount. `normalisation` is the version of the second reading of disguised texts
+    (`engine.disguise.variant`). A message is not read beyond `max_message_tokens` tokens.
     """
 
     model: str
@@ -76,19 +77,19 @@ class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def digest(self) -> str:
-        """64 hex digits, equal where identities are."""
+        """64 hex digits, which are equal if and only if the identities are."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     @property
     def name(self) -> str:
-        """Short, for labels and logs: "bf16-0f3a91c27b5e", the precision and the beginning of `digest`."""
+        """A short name for labels and logs, "bf16-0f3a91c27b5e": the precision and the start of `digest`."""
         return f"{self.precision}-{self.digest[:12]}"
 
 
 def require_fitted(fitted_on: ScoreIdentity, scored_by: ScoreIdentity, calibration: Path) -> None:
-    """Raise BundleError where thresholds of the file `calibration` were fitted on other scores than these.
+    """Raise BundleError if the thresholds of the file `calibration` were fitted on other scores than these.
 
-    How much of a long message is read may differ: what is not read to its end is truncated, and never clear.
+    `max_message_tokens` may differ, because a message that is not read to its end is never clear.
     """
     found = _differences(fitted_on, scored_by)
     if not found:
@@ -103,7 +104,7 @@ def require_fitted(fitted_on: ScoreIdentity, scored_by: ScoreIdentity, calibrati
 
 
 def _differences(fitted: ScoreIdentity, now: ScoreIdentity) -> dict[str, str]:
-    """Why thresholds do not hold, by the field that differs."""
+    """Return why the thresholds do not hold: each field that differs, with the reason in words."""
     why = {
         "model": "they were fitted on another model (graph, tokenizer, heads or prompt)",
         "precision": f"they were fitted on scores in {fitted.precision}, and {now.precision} runs here",

@@ -1,4 +1,4 @@
-"""Opens a bundle on a device and proves, before the first message, that it runs as asked."""
+"""Opens a bundle on a device and proves, before the first message, that it runs as requested."""
 
 import os
 
@@ -9,6 +9,7 @@ import structlog
 from engine.bundle import TOKENIZER, Bundle, Manifest
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
+from engine.device_names import DeviceChoice, Output, PrecisionChoice
 from engine.devices.choice import Choice, choose
 from engine.devices.device import Device, Graph, Ids
 from engine.devices.onnxruntime import OnnxRuntimeDevice
@@ -20,7 +21,6 @@ from engine.identity import MAX_MESSAGE_TOKENS, ScoreIdentity, Windowing
 from engine.proof import prove
 from engine.reading.engines import PooledEngine, PromptedEngine
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
-from engine.vocabulary import DeviceChoice, Output, PrecisionChoice
 
 log = structlog.get_logger()
 
@@ -35,21 +35,21 @@ def load_engine(
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
 ) -> Engine:
-    """Load the engine of a verified bundle; the prefix runs here, once.
+    """Load the engine of a verified bundle. The prompt's prefix is run here, once.
 
     Args:
-        bundle: What to run; its manifest says in which reading.
+        bundle: The bundle to run; its manifest states the reading.
         device: "auto" is OpenVINO where the CPU has bf16, else ONNX Runtime's CPU provider.
         precision: "auto" is the one that the bundle's thresholds were fitted on where the device has it, else
             bf16 on openvino and fp32 elsewhere.
         threads: Threads of a CPU device; 0 is one for each core this process may use.
-        max_message_tokens: A longer message is read up to here, and said so (`Scores.truncated`).
+        max_message_tokens: A longer message is read only up to here and marked (`Scores.truncated`).
         device_tokens: Upper bound on rows x padded length of one run.
         arena_bytes: Cap on the GPU memory that ONNX Runtime may take; None is no cap.
 
     Raises:
-        DeviceError: the device or precision is not what would really run, or its scores are not the
-            original model's.
+        DeviceError: another device or precision than requested would really run, or the scores differ from
+            the original model's.
         BundleError: the graph or tokenizer is not what the manifest says.
         SettingsError: the bundle's windows do not fit into a run or into the model's context.
     """
@@ -75,7 +75,7 @@ def load_engine(
 
 
 def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESSAGE_TOKENS) -> Engine:
-    """The engine of a bundle whose graph `reader` has open, proven. Raises as `load_engine` does."""
+    """Make and prove the engine of a bundle whose graph `reader` has open. Raises as `load_engine` does."""
     manifest = bundle.manifest
     longest = _longest(reader, bundle)
     if max_message_tokens < 1:
@@ -92,7 +92,8 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
             f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
         )
     prove(reader, bundle, _output(manifest))
-    # Memory is taken, and too little of it noticed, now rather than at the first long message.
+    # Run the longest row once, so that memory is allocated, or its lack noticed, now rather than at the first
+    # long message.
     reader.rows([[reader.prompt.blank] * longest])
     reader.device.settle()
     bundle.require_same()
@@ -102,9 +103,9 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
 def identity_of(
     manifest: Manifest, windowing: Windowing, lower: float, precision: str, max_message_tokens: int
 ) -> ScoreIdentity:
-    """What the scores of an engine are scores of. The one place that says so: see `engine.identity`.
+    """Return the identity of an engine's scores. Only this function makes one; see `engine.identity`.
 
-    `lower` is the calibration's: no discount takes a message below it.
+    `lower` is the calibration's lower threshold; no discount takes a message below it.
     """
     floor = lower if windowing.discount else 0.0
     return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens)
@@ -115,7 +116,7 @@ def _output(manifest: Manifest) -> Output:
 
 
 def _longest(reader: Reader, bundle: Bundle) -> int:
-    """The longest row, in tokens. Raises SettingsError: it fits into no run, or not into the context."""
+    """Return the longest row in tokens. Raises SettingsError: it does not fit into a run or the context."""
     prefix, *suffixes = reader.prompt
     window = bundle.windowing.whole
     longest = window + (0 if bundle.manifest.reading == "pooled" else max(map(len, suffixes)))
@@ -139,7 +140,7 @@ def open_reader(
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
 ) -> Reader:
-    """Open one output of a bundle's graph, the prefix bound. `load_engine` says what the arguments mean."""
+    """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments."""
     choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
     manifest = bundle.manifest
     try_tokenizer(
@@ -160,5 +161,5 @@ def _open(choice: Choice, graph: Graph, prefix: Ids, threads: int, arena_bytes: 
 
 
 def _cores() -> int:
-    """Cores this process may use (a container's CPU set, but not its quota: set `threads` for that)."""
+    """Count the cores this process may use. A container's CPU quota does not count: set `threads` for it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

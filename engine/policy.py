@@ -16,7 +16,8 @@ import msgspec
 
 from engine.scores import Scores
 from schemas.events import Thresholds
-from schemas.vocabulary import Reason, Verdict
+from schemas.reasons import Reason
+from schemas.vocabulary import Verdict
 
 TOP_PRIORITY = 100.0
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from engine.bundle import HEADS, Bundle, Heads, LabelToken, Manifest
 from engine.bundle.reference import Reference
+from engine.device_names import Output, Precision, Stage
 from engine.devices.device import Floats
 from engine.errors import BundleError, DeviceError
 from engine.reading.engines import apply_heads
 from engine.reading.reader import Reader
-from engine.vocabulary import Output, Precision, Stage
 
 
 class Tolerance(NamedTuple):

@@ -1,11 +1,11 @@
-"""The files of a new screening task, to be filled in, and what stands in a task's files as they are.
+"""Writes the files of a new screening task, to be filled in, and reads what a task's files contain so far.
 
     NAME.yaml              what to look for, how to ask, the levels of severity
     NAME.examples.jsonl    labelled examples that `mimamori adapt` fits to
-    NAME.heldout.jsonl     others, by another hand, that `mimamori evaluate` measures on
+    NAME.heldout.jsonl     others, by another author, that `mimamori evaluate` measures on
 
-They load at once. A text that begins with REPLACE is still to be written: docs/how-to/write-a-task.md says
-what is good.
+They already load as written. A text that begins with REPLACE is still to be replaced;
+docs/how-to/write-a-task.md explains how to write good ones.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from export.examples import LabelledExample, read_examples
 
 REPLACE: Final = "REPLACE"
 ROWS: Final = {"examples": 12, "heldout": 6}
-FEWEST: Final = 10  # `mimamori adapt` needs as many
+FEWEST: Final = 10  # `mimamori adapt` needs at least this many
 
 YAML: Final = """\
 # What this task looks for, in one sentence; docs/how-to/write-a-task.md explains every field.
@@ -56,7 +56,7 @@ policy: # the two thresholds hold until `mimamori adapt` has fitted others
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a task's files hold: rows, those at risk, rows by level, texts still to be written."""
+    """What a file of examples holds: all rows, those at risk, rows by level, texts still to be written."""
 
     path: Path
     rows: int
@@ -66,9 +66,9 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 def write_task(name: str, folder: Path) -> list[Path]:
-    """Write the three files into `folder`, which is made where it is missing; returns their paths.
+    """Write the three files into `folder`, which is made if it is missing, and return their paths.
 
-    Raises TaskError: the name is none, or one of the files exists.
+    Raises TaskError: the name is not valid, one of the files exists, or the folder cannot be written to.
     """
     if not name or not all(c.isascii() and (c.isalnum() or c == "-") for c in name):
         raise TaskError(f"a task's name is letters, digits and dashes: {name!r} is not")
@@ -89,7 +89,7 @@ def write_task(name: str, folder: Path) -> list[Path]:
 
 
 def read_contents(path: Path) -> tuple[Task, list[Contents]]:
-    """The task, and what the files of examples beside it hold, where they are.
+    """Read a task, and what the files of examples beside it hold, if they exist.
 
     Raises TaskError: a file does not load, or a text is in both files of examples.
     """
@@ -109,7 +109,7 @@ def _beside(task: Path, part: str) -> Path:
 
 
 def _row(part: str, number: int, levels: tuple[str, ...]) -> dict[str, str | bool | None]:
-    """Half of the rows are at risk, over all levels in turn."""
+    """Make a row to be filled in. Every other row is at risk, and these take all levels in turn."""
     at_risk = number % 2 == 0
     kind = "a message at risk" if at_risk else "a harmless message, best one that only sounds alarming"
     return {

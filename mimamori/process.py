@@ -1,7 +1,7 @@
-"""Starts a worker or a desk as a process of its own: the one way of the demo, the soak, benchmarks and tests.
+"""Starts a worker or a review desk as a separate process, for the demo, the soak, benchmarks and tests alike.
 
-What is set for this process (`MIMAMORI_…`) is not inherited, so that a started one runs under the settings
-it is given and no others; where caches are kept (`MIMAMORI_HOME`) is.
+The new process does not inherit this process's settings (`MIMAMORI_…`), so that it runs under the settings it
+is given and no others. It does inherit `MIMAMORI_HOME`, where caches are kept.
 """
 
 import os
@@ -33,15 +33,15 @@ def start(
     output: Path | None = None,
     own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m` with `program`: a module, and its arguments.
+    """Start `python -m` with `program`, which is a module and its arguments.
 
     Args:
         program: WORKER, DESK, or another module that reads the same settings.
-        settings: By name, as the settings of the worker or, for DESK, of the review desk are called.
-        log: What it prints is appended here.
+        settings: The settings by name: those of the worker or, for DESK, of the review desk.
+        log: The process's output is appended to this file.
         beside: Further environment variables.
-        output: Where its standard output goes instead.
-        own_session: A Ctrl-C does not reach it: whoever started it ends it in order.
+        output: The file that standard output is appended to, instead of `log`.
+        own_session: Keep Ctrl-C from reaching the process, so that its starter can end it in order.
     """
     prefix = f"{_PREFIX}REVIEW_" if program == DESK else _PREFIX
     environment = outside() | as_environment(settings, prefix) | dict(beside or {})
@@ -56,7 +56,7 @@ def start(
 
 
 def await_ready(process: subprocess.Popen[bytes], port: int, log: Path, within_s: float) -> None:
-    """Return once /readyz says so. Raises FatalError: it has ended, or the time is over."""
+    """Return once /readyz says that it is ready. Raises FatalError: it has ended, or the time is over."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -64,13 +64,13 @@ def await_ready(process: subprocess.Popen[bytes], port: int, log: Path, within_s
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
                 return
-        except OSError:  # nobody listens yet, or it says 503
+        except OSError:  # Nothing listens yet, or the answer is 503.
             time.sleep(_LOOK_EVERY_S)
     raise FatalError(f"{_name(process)} was not ready after {within_s:.0f} s, see its log: {log}")
 
 
 def end(process: subprocess.Popen[bytes], within_s: float) -> int:
-    """SIGTERM, and after `within_s` seconds SIGKILL. Returns its exit code (negative: a signal)."""
+    """Send SIGTERM, and SIGKILL after `within_s` seconds. Returns the exit code (negative: a signal)."""
     process.terminate()
     try:
         return process.wait(within_s)
@@ -80,7 +80,7 @@ def end(process: subprocess.Popen[bytes], within_s: float) -> int:
 
 
 def outside() -> dict[str, str]:
-    """This process's environment, without its settings."""
+    """Return this process's environment without its settings."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -89,7 +89,7 @@ def outside() -> dict[str, str]:
 
 
 def as_environment(settings: Mapping[str, object], prefix: str = _PREFIX) -> dict[str, str]:
-    """Settings by their names as environment variables; what is no text or path as JSON."""
+    """Return settings as environment variables. Values that are neither text nor path are given as JSON."""
     return {
         f"{prefix}{name.upper()}": str(value)
         if isinstance(value, str | Path)

@@ -1,4 +1,4 @@
-"""What the table holds, and how an event changes it. Pure: no clock, no Kafka, no Faust.
+"""Defines the entries of the desk's table and how an event changes one. Pure: no clock, no Kafka, no Faust.
 
     entry before     case arrives          decision arrives
     ──────────────   ──────────────────    ─────────────────────────────────────────────
@@ -6,8 +6,8 @@
     Open             unchanged             Decided (the text is dropped)
     Decided          unchanged             unchanged (the first decision stands)
 
-Every arrow is idempotent: at-least-once delivery, redelivery and restarts change nothing.
-A marker (`Decided`, `Unreadable`) can be pruned; a case delivered again after that opens again.
+Every transition is idempotent, so events that are delivered again, for example after a restart, change
+nothing. A marker (`Decided`, `Unreadable`) can be pruned; a case that is delivered after that opens again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,14 +23,14 @@ Outcome = Literal["opened", "repeated", "already_decided", "decided", "early"]
 
 
 class Open(msgspec.Struct, frozen=True, tag="open"):
-    """A case waiting for a person. `partition` is where its events are, and its decision must go."""
+    """A case that waits for a person. Its events are in `partition`, and its decision must go there."""
 
     case: ReviewCase
     partition: int
 
 
 class Decided(msgspec.Struct, frozen=True, tag="decided"):
-    """The small marker a decided case leaves: who, what and when, and no text."""
+    """The small marker that a decided case leaves: who decided what and when, without any text."""
 
     decision_id: str
     case_id: str
@@ -42,7 +42,7 @@ class Decided(msgspec.Struct, frozen=True, tag="decided"):
 
 
 class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
-    """A record that is no case and no decision. `detail` names the field or rule, never the content."""
+    """A record that is neither case nor decision. `detail` names the field or rule, never the content."""
 
     topic: str
     partition: int
@@ -57,27 +57,27 @@ _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """An entry as the table and its changelog keep it."""
+    """Encode an entry for the table and its changelog."""
     return msgspec.json.encode(entry)
 
 
 def decode_entry(value: bytes) -> Entry:
-    """The inverse of `encode_entry`. Raises msgspec.MsgspecError on anything else."""
+    """Decode what `encode_entry` wrote. Raises msgspec.MsgspecError: it is anything else."""
     return _decoder.decode(value)
 
 
 def case_key(case_id: str) -> bytes:
-    """Where a case or its marker is kept."""
+    """Return the key of a case or its marker."""
     return b"case:" + case_id.encode()
 
 
 def unreadable_key(topic: str, partition: int, offset: int) -> bytes:
-    """Where an unreadable record is kept: its place, so that a redelivery is not counted twice."""
+    """Return the key of an unreadable record: its place in Kafka, so that a redelivery counts only once."""
     return f"unreadable:{topic}:{partition}:{offset}".encode()
 
 
 def marker(decision: ReviewDecision, partition: int) -> Decided:
-    """What remains of a case once this decision stands."""
+    """Make the marker that remains of a case after this decision."""
     return Decided(
         decision.id,
         decision.case_id,
@@ -92,7 +92,7 @@ def marker(decision: ReviewDecision, partition: int) -> Decided:
 def receive_case(
     entry: Open | Decided | None, case: ReviewCase, partition: int
 ) -> tuple[Open | Decided, Outcome]:
-    """The entry after a case has arrived."""
+    """Return the entry after a case has arrived, and what that was."""
     match entry:
         case None:
             return Open(case, partition), "opened"
@@ -105,7 +105,7 @@ def receive_case(
 def receive_decision(
     entry: Open | Decided | None, decision: ReviewDecision, partition: int
 ) -> tuple[Decided, Outcome]:
-    """The entry after a decision has arrived."""
+    """Return the entry after a decision has arrived, and what that was."""
     match entry:
         case None:
             return marker(decision, partition), "early"
@@ -116,7 +116,7 @@ def receive_decision(
 
 
 def expired(entries: Iterable[tuple[bytes, Entry]], partition: int, before: datetime) -> Iterator[bytes]:
-    """Keys of this partition's markers older than `before`. Open cases never expire."""
+    """Yield the keys of this partition's markers that are older than `before`. Open cases never expire."""
     for key, entry in entries:
         match entry:
             case Decided(decided_at=time) | Unreadable(seen_at=time):

@@ -1,4 +1,4 @@
-"""What a reviewer sends, checked field by field, and the decision it becomes. Pure.
+"""Checks what a reviewer sends, field by field, and makes the decision from it. Pure.
 
 bytes ──JSON, types──► Form ──rules of this case──► ReviewDecision
         InvalidForm          InvalidForm
@@ -21,7 +21,7 @@ MAX_SEVERITY = 120
 
 
 class Form(msgspec.Struct, frozen=True):
-    """A decision as the browser, or another program, sends it. Blank strings count as absent."""
+    """A decision as the browser or another program sends it. Blank strings count as absent."""
 
     finding: Finding
     reviewer: str
@@ -30,7 +30,7 @@ class Form(msgspec.Struct, frozen=True):
 
 
 def parse_form(body: bytes) -> Form:
-    """Read a form. Raises InvalidFormError with every field that is wrong, not only the first."""
+    """Read a form. Raises InvalidFormError, which names every wrong field and not only the first."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -65,9 +65,9 @@ def _text(value: object, name: str, limit: int, faults: dict[str, str]) -> str |
 
 
 def to_decision(form: Form, case: ReviewCase, levels: Sequence[str], now: datetime) -> ReviewDecision:
-    """The event this form becomes. `levels` are the task's, empty where unknown (then any word goes).
+    """Make the decision from a form. `levels` are the task's; if unknown they are empty, and any word goes.
 
-    Raises InvalidFormError: a severity without risk, or one the task does not have.
+    Raises InvalidFormError: a severity without the finding at_risk, or one that the task does not have.
     """
     if form.severity is not None and form.finding != "at_risk":
         raise InvalidFormError({"severity": "only goes with the finding at_risk"})

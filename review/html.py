@@ -7,7 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from review.desk import Overview
 from review.queue import Filter
-from schemas.vocabulary import CASE_KINDS, DEAD_LETTER_REASONS, FINDINGS, REASONS
+from schemas.reasons import DEAD_LETTER_REASONS, REASONS
+from schemas.vocabulary import CASE_KINDS, FINDINGS
 
 UNREAD = {reason: meaning.shown_as for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as}
 

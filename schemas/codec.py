@@ -19,7 +19,7 @@ import msgspec
 
 from schemas.events import Event
 from schemas.kinds import KINDS
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 
 E = TypeVar("E", bound=Event)
 

@@ -8,11 +8,11 @@ Their words, such as verdicts and reasons, are in `vocabulary.py`.
     review-decision  reviewers -> a platform       what a person decided about a case
     dead-letter      Mimamori -> ops               a record that could not be screened, and why
 
-Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer.
-Ids of what Mimamori writes are made from topic, partition and offset: a repeated delivery has the
-same id, and an at-least-once consumer can always drop it. Times are UTC, RFC 3339.
+Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer. The ids of
+events that Mimamori writes are made from topic, partition and offset. So a repeated delivery has the same
+id, and an at-least-once consumer can always drop it. Times are UTC, RFC 3339.
 
-`gc=False`: events hold no cycles, and the garbage collector need not walk thousands of them a batch.
+`gc=False`: events hold no cycles, so that the garbage collector can skip thousands of them per batch.
 """
 
 from datetime import datetime
@@ -20,20 +20,21 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.vocabulary import CaseKind, DeadLetterReason, Finding, Reading, Reason, Verdict
+from schemas.reasons import DeadLetterReason, Reason
+from schemas.vocabulary import CaseKind, Finding, Reading, Verdict
 
-# A platform's own id. Ours are made from a topic's name (up to 249 characters) and need more room.
+# A platform's own id. Mimamori's are made from a topic's name (up to 249 characters), and may be longer.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Short = Annotated[str, msgspec.Meta(max_length=256)]
 OwnId = Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
-# RFC 3339 with its offset: a time without one could be off by half a day.
+# RFC 3339 with a UTC offset, since a time without one could be wrong by half a day.
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
-    """The record an event speaks of."""
+    """The record that an event is about."""
 
     topic: str
     partition: Count
@@ -51,7 +52,7 @@ class Severity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Thresholds(msgspec.Struct, frozen=True, gc=False):
-    """The risk scores the verdict was taken at, and the calibration they come from."""
+    """The risk scores that separate the verdicts, and the calibration that they come from."""
 
     lower: Probability
     upper: Probability
@@ -61,7 +62,7 @@ class Thresholds(msgspec.Struct, frozen=True, gc=False):
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A text message to screen. Only `id` and `text` are required.
 
-    `task` names the one task it is meant for; without it, the task of whichever worker reads the topic.
+    `task` names the one task that it is meant for; by default, that of whichever worker reads the topic.
     """
 
     id: Id
@@ -76,8 +77,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Label(msgspec.Struct, frozen=True, gc=False):
     """The outcome of a screened message. `bundle` is the fingerprint of the model that read it.
 
-    `scored_by` names all that decided the score: the model's numbers, the precision it was computed in, how
-    the text was cut and normalised. Risks of labels that share it are comparable. None before version 3.
+    `scored_by` identifies everything that determined the score: the model's numbers, the precision of the
+    computation, and how the text was cut and normalised. Risks of labels that share it are comparable. It is
+    None before version 3.
     """
 
     id: OwnId
@@ -99,16 +101,16 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReviewCase(msgspec.Struct, frozen=True, gc=False):
-    """A message a person must look at. The queue is worked from the highest `priority` down.
+    """A message that a person must look at. The queue is worked from the highest `priority` down.
 
-    A case of kind `unread` is of a record that no model has read: it belongs to a dead letter and not to a
-    label, so that `label_id`, `verdict`, `risk` and `bundle` are None and `unread_because` says why. Where
-    the message's id could not be read, `message_id` is the record's place: `topic:partition:offset`.
+    A case of kind `unread` is about a record that no model has read. It belongs to a dead letter and not to a
+    label: `label_id`, `verdict`, `risk` and `bundle` are None, and `unread_because` says why. Where the
+    message's id could not be read, `message_id` is the record's place: `topic:partition:offset`.
 
-    `text` is None unless the worker's settings put message text on review cases. Where it did not fit the
-    topic, `text_shortened` says so, and `text` holds its beginning and its end.
+    `text` is None unless the worker's settings put message text on review cases. Where the text did not fit
+    the topic, `text_shortened` is true, and `text` holds its beginning and its end.
 
-    `levels` are the task's severity levels, least severe first: what a decision on this case may choose from.
+    `levels` are the task's severity levels, least severe first. A decision on this case chooses from them.
     Cases of versions before 4 have none.
     """
 
@@ -134,7 +136,7 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
-    """What a person decided. `severity` is a level of the task, where `finding` is at_risk."""
+    """What a person decided about a case. `severity` is a level of the task, where `finding` is at_risk."""
 
     id: OwnId
     case_id: OwnId
@@ -150,8 +152,8 @@ class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     """A record that could not be screened. `detail` names the field or rule, never the text.
 
-    `original` holds the record's bytes (base64 in JSON) only where the worker's settings allow it and
-    they fit; `original_size` is always their number, None for a null value.
+    `original` holds the record's bytes (base64 in JSON) only where the worker's settings allow it and they
+    fit. `original_size` is always the number of bytes; it is None for a null value.
     """
 
     id: OwnId

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: the servers, started once, and ended even when a test dies."""
+"""Fixtures for all tests. The servers among them start once, and are ended even if a test dies."""
 
 import os
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, settings
 from export.adapting.shipped import shipped_bundle
 from mimamori.sandbox import Sandbox
 
-# No timed assertions: a noisy machine would fail a law that holds.
+# Examples have no deadline, because on a busy machine a property that holds would fail by it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """A real Apache Kafka and a real Redis, one of each for the whole run."""
+    """A real Apache Kafka and a real Redis, which the whole run shares."""
     with Sandbox() as running:
         yield running
 
@@ -35,21 +35,21 @@ def redis_url(sandbox: Sandbox) -> str:
 
 @pytest.fixture(scope="session")
 def mimamori_home() -> Path:
-    """Where downloads and built bundles are kept between runs: the Makefile's place, or the user's cache."""
+    """The folder that keeps downloads and built bundles between runs: the Makefile's or the user's cache."""
     return Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser()
 
 
 @pytest.fixture(scope="session")
 def stress_bundle(mimamori_home: Path) -> Path:
-    """The demo's bundle: the real SLM, adapted on the shipped examples."""
+    """The demo's bundle: the real small language model, adapted on the shipped examples."""
     mimamori_home.mkdir(parents=True, exist_ok=True)
-    with FileLock(mimamori_home / "bundles.lock"):  # the suite runs in several processes
+    with FileLock(mimamori_home / "bundles.lock"):  # The suite runs in several processes.
         return shipped_bundle("stress", mimamori_home / "bundles", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own MIMAMORI_… variables must not change what a test sees."""
+    """Remove MIMAMORI_… variables, so that a developer's own settings do not change what a test sees."""
     for name in os.environ:
         if name.startswith("MIMAMORI_") and name != "MIMAMORI_HOME":
             monkeypatch.delenv(name)

@@ -1,5 +1,5 @@
-"""The stream worker: messages in, one outcome each out. Start reading at `app.py`."""
+"""The stream worker: reads messages, and writes one outcome for each. Start reading at `app.py`."""
 
 from engine.quiet import keep_quiet
 
-keep_quiet()  # before any module of this package imports a library that reports to its maker
+keep_quiet()  # before this package imports any library that sends telemetry to its maker

@@ -1,12 +1,12 @@
-"""Wires the three stations, and owns living and dying: threads, the drain, health.
+"""Connects the three stations, and runs the worker from start to end: threads, drain, health.
 
     calling thread   intake ──► screener ──► outbox    one queue between neighbours
                      polls      runs the     commits
                      Kafka      model        transactions
 
-The first station that fails stops all three; nothing it held was committed. On `stop` the intake reads no
-more, and what is in flight is finished within one deadline that all stations share; what is not finished is
-read again by whoever gets the partitions next.
+The first station that fails stops all three, and nothing that it held was committed. On `stop` the intake
+reads no more, and the batches in flight are finished within one deadline that all stations share. Records of
+unfinished batches are read again by the worker that is assigned their partitions next.
 """
 
 import queue
@@ -34,15 +34,15 @@ from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-STALLED_S = 60.0  # a polling thread silent for this long is not alive
-HUNG_S = 300.0  # nor is an outbox: a transaction's three steps give up after 60 s each
+STALLED_S = 60.0  # a polling thread that has not polled for this long is not alive
+HUNG_S = 300.0  # nor is an outbox in one commit: a transaction's three steps give up after 60 s each
 JOIN_S = 2.0
 
-Batches = queue.SimpleQueue[Batch | None]  # None: no more will come
+Batches = queue.SimpleQueue[Batch | None]  # None: no more batches will come
 
 
 class App:
-    """One worker. `run` it once; `stop` may be called from any thread or signal handler."""
+    """One worker. Call `run` once; any thread or signal handler may call `stop`."""
 
     def __init__(
         self,
@@ -65,12 +65,12 @@ class App:
         pace = self._intake.pace
         self._watchdog = Watchdog(settings.watchdog_floor_s, settings.watchdog_factor, pace)
         self._failure: FatalError | None = None
-        self._draining = False  # a plain flag, as the intake's: set by a signal handler
+        self._draining = False  # a plain flag like the intake's, since a signal handler sets it
         self._committing_since: float | None = None
         self.ready = self._intake.joined
 
     def run(self, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer) -> None:
-        """Screen until `stop`. Raises FatalError: what the first failing station said."""
+        """Screen until `stop`. Raises FatalError, the error of the station that failed first."""
         listen = self._settings.health_host, self._settings.health_port
         with Health(*listen, self._metrics, self._live, self._ready) as health:
             consumer = consumer_of(self._intake)
@@ -84,13 +84,13 @@ class App:
             try:
                 self._intake.run(consumer)
                 self._drain(consumer, stations)
-            except BaseException as error:  # noqa: BLE001 - whatever it was, the others must stop
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the other stations must stop
                 self._fail("intake", error)
             finally:
                 self._draining = True
                 if self._failure is not None:
-                    self._intake.stop(0)  # a revocation that comes while closing has nothing to wait for
-                    stations[0].join(JOIN_S)  # a call that ends while its partitions are ours accuses nothing
+                    self._intake.stop(0)  # a revocation during the close need not wait for batches
+                    stations[0].join(JOIN_S)  # a call that ends before the close withdraws its note
                 consumer.close()
                 producer.close()
                 self._in_hand.close()
@@ -117,7 +117,7 @@ class App:
                     )
                     if sink is not None:
                         sink.put(batch)
-            except BaseException as error:  # noqa: BLE001 - whatever it was, the others must stop
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the other stations must stop
                 self._fail(name, error)
             finally:
                 if sink is not None:
@@ -128,7 +128,7 @@ class App:
         return thread
 
     def _screen(self, batch: Batch) -> None:
-        """Screen a batch, unless it is void already: the outbox drops it, and its records are read again."""
+        """Screen a batch, unless it is void: the outbox drops those, and their records are read again."""
         if not self._epochs.is_current(batch.epoch):
             return
         if batch.alone:
@@ -148,9 +148,9 @@ class App:
         return commit
 
     def _fail(self, station: str, error: BaseException) -> None:
-        """Keep the first failure, void what is in flight, stop reading."""
+        """Keep the first failure, void the batches in flight, and stop reading."""
         if not isinstance(error, FatalError):
-            # Not its own message, nor its traceback: they could quote a text.
+            # Leave out the error's own message and traceback, which could quote a text.
             error = FatalError(
                 f"the {station} failed unexpectedly, {type(error).__name__} at {where(error)}: a fault of "
                 "ours; nothing it held was committed, and it will be read again"
@@ -161,7 +161,7 @@ class App:
         self._intake.stop(0)
 
     def _drain(self, consumer: Consumer, stations: list[threading.Thread]) -> None:
-        """Keep the membership alive until every batch in flight is committed, or the deadline passes."""
+        """Stay in the group until every batch in flight is committed, or the deadline passes."""
         if self._failure is not None:
             return
         deadline = self._intake.drain_until
@@ -174,7 +174,7 @@ class App:
         if any(thread.is_alive() for thread in stations):
             log.warning("drain_deadline_passed", in_flight=self._epochs.in_flight)
             self._epochs.end_epoch()
-            stations[-1].join(JOIN_S)  # a commit already under way may still end well
+            stations[-1].join(JOIN_S)  # a commit that has begun may still succeed
 
     def _live(self) -> str | None:
         now = time.monotonic()

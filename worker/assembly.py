@@ -1,6 +1,6 @@
-"""Puts one worker together. `mimamori run`, the soak, the benchmarks and the tests all come here.
+"""Puts one worker together, for `mimamori run`, the soak test, the benchmarks and the tests.
 
-What they do differently is a part that they hand in: another engine, another producer, a topic in memory.
+Where they need something else, they pass it in: another engine, another producer, a topic in memory.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ _ANY_SIZE: Final[Room] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker that is ready to join its group, and how it gets its Kafka clients."""
+    """A worker that is ready to join its group, and the functions that make its Kafka clients."""
 
     app: App
     consumer_of: ConsumerOf
@@ -60,20 +60,20 @@ def assemble(
     consumer_of: ConsumerOf | None = None,
     producer_of: ProducerOf | None = None,
 ) -> Worker:
-    """The three stations of one worker.
+    """Make a worker of the three stations.
 
     Args:
-        settings: What every station goes by, and where Kafka is.
+        settings: The settings of all stations and of the Kafka clients.
         engine: Reads the messages; it must be warm.
         task: What the engine screens for.
-        fingerprint: The bundle's, for the labels.
+        fingerprint: The bundle's fingerprint, for the labels.
         policy: The thresholds in force.
-        cache: The scores that are known already, under whatever changes scores.
-        metrics: Where everything is counted; `cache` counts there too.
-        room: How large each kind of outcome may be; any size where it does not say.
-        in_hand: Where workers note what the model has in hand; None is the topic in Kafka.
-        consumer_of: Joins the group for a listener; None is the consumer that the settings describe.
-        producer_of: Opens the producer of outcomes; None is the transactional one that the settings describe.
+        cache: The cache of scores, opened for the engine's identity: see `open_cache`.
+        metrics: The metrics of this worker; `cache` must use the same ones.
+        room: How large each kind of outcome may be; a kind that it does not name may have any size.
+        in_hand: Where workers note what the model has in hand; None means the topic in Kafka.
+        consumer_of: Joins the group with a listener; None means the consumer that the settings describe.
+        producer_of: Opens the producer of outcomes; None means the transactional one of the settings.
     """
     notes = InHand(open_in_hand_topic(settings) if in_hand is None else in_hand, metrics)
     metrics.engine(
@@ -109,17 +109,17 @@ def assemble(
 
 
 def join_group(settings: Settings, listener: RebalanceListener) -> KafkaConsumer:
-    """The consumer of messages, in the group. Raises BrokerError."""
+    """Make the consumer of messages, and join the group. Raises BrokerError."""
     topic = topic_names(settings.topic_prefix)[Message]
     return KafkaConsumer(settings.client_config, settings.group, topic, listener, settings.group_protocol)
 
 
 def open_producer(settings: Settings, room: Room = _ANY_SIZE) -> KafkaProducer:
-    """The transactional producer, which fences whoever had its id before. Raises BrokerError."""
+    """Make the transactional producer, which fences the last one with its id. Raises BrokerError."""
     config = {"batch.size": batch_size(room), **settings.client_config}
     return KafkaProducer(config, settings.transactional_id)
 
 
 def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
-    """Where the group's workers write down what is in the model's hands."""
+    """Open the topic in which the group's workers note what the model has in hand."""
     return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))

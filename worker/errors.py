@@ -1,11 +1,11 @@
-"""The errors that only the stream knows. The whole tree is drawn in `engine/errors.py`."""
+"""The errors that only the stream worker raises. `engine/errors.py` shows the tree of all errors."""
 
 from engine.errors import FatalError, MimamoriError
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 
 
 class RecordError(MimamoriError):
-    """One record cannot be screened. `detail` names the field or rule broken, never the text."""
+    """One record cannot be screened. `detail` names the field or rule at fault, and never quotes the text."""
 
     def __init__(self, reason: DeadLetterReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

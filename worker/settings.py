@@ -1,7 +1,7 @@
-"""Every setting of the worker, with what it must be. `settings_source.py` reads and refuses them.
+"""Defines every setting of the worker, with its type and limits. `settings_source.py` reads and checks them.
 
-Read from the environment (`MIMAMORI_…`) over a YAML file named by `MIMAMORI_SETTINGS`. An unknown or
-misspelt setting in either is an error: a threshold that is silently ignored is a person missed.
+The environment (`MIMAMORI_…`) overrides a YAML file that `MIMAMORI_SETTINGS` names. An unknown or misspelt
+setting in either is an error, since a threshold that is silently ignored can mean that a person is missed.
 """
 
 import os
@@ -21,13 +21,13 @@ from pydantic_settings import (
 )
 
 from engine.bundle.signature import SHORTEST, Trust
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.identity import MAX_MESSAGE_TOKENS
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
 
-# Client settings the worker's promises rest on; metadata.broker.list is another name of the first.
+# Client settings on which the worker's guarantees depend; metadata.broker.list is another name of the first.
 _OWNED = {
     "bootstrap.servers",
     "metadata.broker.list",
@@ -46,7 +46,7 @@ _OWNED = {
     "logger",
 }
 
-# With group.protocol=consumer these are the broker's, and the client refuses them.
+# With group.protocol=consumer, the broker has these settings, and the client refuses them.
 _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
 
 GroupProtocol = Literal["classic", "consumer"]
@@ -57,7 +57,7 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """The worker's settings. Times in seconds unless the name says milliseconds."""
+    """The worker's settings. Times are in seconds unless the name says milliseconds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a score.")
     cache_entries: int = Field(50_000, ge=0, description="Scores kept in process; 0 switches the cache off.")
 
-    # Living and dying
+    # Shutdown, watchdog, health and logs
     drain_s: Seconds = Field(25.0, description="Deadline after SIGTERM, shared by all stations.")
     revoke_s: Seconds = Field(
         20.0, le=50, description="How long a rebalance waits for batches in flight; /livez allows 60."
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
 
     @property
     def client_config(self) -> dict[str, Any]:
-        """What every Kafka client of this worker shares: brokers and security."""
+        """The configuration that all Kafka clients of this worker share: brokers and security."""
         return {"bootstrap.servers": self.bootstrap, **self.kafka}
 
     @classmethod
@@ -256,7 +256,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line over environment over file."""
+        """The command line overrides the environment, which overrides the file."""
         del dotenv_settings, file_secret_settings
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         if path := os.environ.get("MIMAMORI_SETTINGS"):

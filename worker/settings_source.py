@@ -1,4 +1,4 @@
-"""Reads the settings, and says of each that is wrong, unknown or retired which variable to change."""
+"""Reads the settings. For each that is wrong, unknown or retired, it names the variable to change."""
 
 import os
 from pathlib import Path
@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from engine.errors import SettingsError
 from worker.settings import PREFIX, Settings
 
-# Read by other parts (the cache folder, the settings file itself, the review app), not by the worker.
+# Variables for other purposes (the cache folder, the settings file itself, the review app).
 _FOREIGN = {"MIMAMORI_SETTINGS", "MIMAMORI_HOME"}
 _FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_",)
 
-# Settings of earlier versions that must not be passed over: whoever sets them relies on them.
+# Settings of earlier versions. They are not ignored, since whoever sets them relies on them.
 _RETIRED = dict.fromkeys(
     ("window_tokens", "window_overlap"),
     "is a setting no more: a bundle's thresholds hold only for the windows they were fitted on, so "
@@ -26,7 +26,7 @@ _RETIRED = dict.fromkeys(
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read and validate the settings; `overrides` are the command line's.
+    """Read and validate the settings. `overrides` come from the command line.
 
     Raises SettingsError naming each wrong setting, as the environment variable to change.
     """
@@ -35,7 +35,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(f"MIMAMORI_SETTINGS names {path}, which is not a file")
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for given in os.environ:
-        name = given.upper()  # settings are read whatever their case, so a misspelling is one in any case
+        name = given.upper()  # settings may be in any letter case, and so may misspelt ones
         foreign = name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
         if name.startswith(PREFIX) and name not in known and not foreign:
             retired = _RETIRED.get(name.removeprefix(PREFIX).lower())
@@ -49,7 +49,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(_explain(item["loc"], item["msg"]) for item in error.errors())
         raise SettingsError(f"wrong settings: {wrong}") from None
-    except pydantic_settings.SettingsError:  # of all settings only `kafka` is read as JSON
+    except pydantic_settings.SettingsError:  # only the setting `kafka` is read as JSON
         raise SettingsError(
             'wrong settings: MIMAMORI_KAFKA: must be a JSON object, e.g. {"security.protocol": "SSL"}'
         ) from None

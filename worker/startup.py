@@ -1,7 +1,7 @@
-"""Everything that must be right before the first record is read, in the order a person would check it.
+"""Checks everything before the first record is read, in the order in which a person would check it.
 
-Fails at start, loudly: settings, the bundle and its checksums, the broker and its topics, the device that
-really runs, the transactional id.
+These are the settings, the bundle and its checksums, the broker and its topics, the device that really runs,
+and the transactional id. Where one of them is wrong, the start fails with an error.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from worker.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 # A batch of thousands of records makes and drops tens of thousands of lists and tuples, none in a cycle. At
-# Python's default of 700 the collector looks through them over and over: a tenth of the throughput.
+# Python's default of 700, the collector scans them again and again, which costs a tenth of the throughput.
 COLLECT_EVERY = 100_000
 
 
@@ -65,14 +65,14 @@ def start(settings: Settings) -> Worker:
 
 
 def settle_memory() -> None:
-    """After loading: what stands now is never looked through again, and what comes is so more rarely."""
+    """Freeze loaded objects, so that the garbage collector skips them, and make it run less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
 
 
 def require_topics(settings: Settings) -> list[TopicState]:
-    """The topics. Raises BrokerError where Kafka cannot be reached or one of them is missing."""
+    """The topics' states. Raises BrokerError where Kafka cannot be reached, or a topic is missing."""
     states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:
@@ -83,7 +83,7 @@ def require_topics(settings: Settings) -> list[TopicState]:
 
 
 def compacted_messages(topics: Sequence[TopicState]) -> str | None:
-    """What to say where the messages topic is compacted; None where it is not."""
+    """A warning where the messages topic is compacted; None where it is not."""
     for state in topics:
         if state.definition.event == "message" and state.compacted:
             return (
@@ -94,9 +94,10 @@ def compacted_messages(topics: Sequence[TopicState]) -> str | None:
 
 
 def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:
-    """The thresholds in force for scores of `scored_by`: the settings', else the calibration's or the task's.
+    """The policy for scores of `scored_by`, with the thresholds of the settings or else of the bundle.
 
-    Raises BundleError: they were fitted on other scores. SettingsError: they clear everything.
+    The bundle's are the calibration's, or else the task's. Raises BundleError: the thresholds were fitted on
+    other scores. SettingsError: they clear every message.
     """
     task = bundle.manifest.task
     thresholds = bundle.thresholds_for(scored_by, settings.lower, settings.upper)
@@ -117,12 +118,12 @@ def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> P
 
 
 def _reach(bundle: Bundle) -> str:
-    """What scores come to, where that is known."""
+    """State the highest score of an example, where that is known."""
     return "" if bundle.highest is None else f" (the highest score of an example is {bundle.highest:.3f})"
 
 
 def open_engine(settings: Settings, bundle: Bundle) -> Engine:
-    """The engine the settings ask for; what really runs is on it. Raises DeviceError or BundleError."""
+    """Load the engine of the settings. The engine says what really runs. Raises DeviceError, BundleError."""
     return load_engine(
         bundle,
         device=settings.device,

@@ -1,7 +1,7 @@
 """The contenders of bench/stream.py: each reads the messages topic and writes one label per record.
 
-Every lane is a process of its own, `python -m bench.lanes NAME JOB.json`. It joins its group, works until it
-is ended, and says nothing: what it did is read from Kafka (`bench/yardstick/course.py`).
+Every lane is a process of its own, `python -m bench.lanes NAME JOB.json`. It joins its consumer group, works
+until it is ended, and prints no result: what it did is read from Kafka (`bench/yardstick/course.py`).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _PEERS = "pip install --no-deps -r bench/peers.txt"
 
 @dataclass(frozen=True)
 class Entry:
-    """One lane: the module with its `run(job, name)`, the packages it needs, what it does."""
+    """One lane: the module with its `run(job, name)`, what it does, and the packages it needs."""
 
     module: str
     idea: str
@@ -21,7 +21,7 @@ class Entry:
 
     @property
     def missing(self) -> list[str]:
-        """The packages that are not installed."""
+        """The needed packages that are not installed."""
         return [name for name in self.needs if find_spec(name) is None]
 
 

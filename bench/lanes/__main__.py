@@ -1,4 +1,4 @@
-"""One lane's process: `python -m bench.lanes NAME JOB.json`. Ends with SIGTERM or SIGKILL."""
+"""The process of one lane: `python -m bench.lanes NAME JOB.json`. It runs until SIGTERM or SIGKILL."""
 
 import importlib
 import sys
@@ -10,7 +10,7 @@ from bench.lanes.job import Job
 
 
 def main() -> None:
-    """Run the lane until it is ended."""
+    """Run the lane until a signal ends the process."""
     name, job = sys.argv[1], Job.load(Path(sys.argv[2]))
     module: Any = importlib.import_module(LANES[name].module)
     module.run(job, name)

@@ -1,7 +1,7 @@
-"""This worker's clients without transactions, to see what exactly-once costs. Never used by the worker.
+"""This worker's Kafka clients without transactions, to measure the cost of exactly-once delivery.
 
-Produce, flush, then commit the offsets through the consumer: a crash between the two repeats labels, and a
-worker whose partitions have moved on still writes.
+The worker never uses them. They produce, flush, and then commit the offsets through the consumer. So a crash
+between flush and commit repeats labels, and a worker that has lost its partitions can still write.
 """
 
 import queue
@@ -16,18 +16,18 @@ from worker.kafka.record import Offsets, Outbound, Record
 
 
 class CommittingConsumer(KafkaConsumer):
-    """A consumer that also commits: at the next poll, since the client lets one thread in at a time."""
+    """A consumer that also commits, at its next poll: only one thread at a time may use the client."""
 
     def __init__(self, config: dict[str, Any], group: str, topic: str, listener: RebalanceListener) -> None:
         super().__init__(config, group, topic, listener)
         self._delivered: queue.SimpleQueue[Offsets] = queue.SimpleQueue()
 
     def commit_soon(self, offsets: Offsets) -> None:
-        """Everything before `offsets` is delivered. Any thread."""
+        """Note that everything before `offsets` was delivered. Any thread may call this."""
         self._delivered.put(offsets)
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
-        """Tell the group's coordinator what is delivered, without awaiting its answer; then poll."""
+        """Commit what was delivered, without waiting for the coordinator's answer, and then poll."""
         offsets: Offsets = {}
         while not self._delivered.empty():
             offsets |= self._delivered.get()
@@ -38,10 +38,10 @@ class CommittingConsumer(KafkaConsumer):
 
 
 class AtLeastOnceProducer:
-    """A `worker.kafka.Producer` with neither transaction nor fence."""
+    """A `worker.kafka.Producer` without transactions and without fencing."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.consumer: CommittingConsumer | None = None  # it is made after the producer
+        self.consumer: CommittingConsumer | None = None  # set later, because it is made after the producer
         self._producer = ck.Producer(
             {
                 "enable.idempotence": True,
@@ -55,7 +55,7 @@ class AtLeastOnceProducer:
         )
 
     def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
-        """Deliver everything, then commit."""
+        """Deliver every record, then commit the offsets."""
         del membership
         for record in outbound:
             self._producer.produce(record.topic, record.value, record.key, headers=record.headers)
@@ -64,5 +64,5 @@ class AtLeastOnceProducer:
             self.consumer.commit_soon(offsets)
 
     def close(self) -> None:
-        """Whatever is queued was flushed."""
+        """Flush once more; `commit` has already flushed every record."""
         self._producer.flush(1)

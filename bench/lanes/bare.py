@@ -1,4 +1,4 @@
-"""A bare confluent-kafka loop, at-least-once: poll, decode, produce; every so often flush and commit."""
+"""A bare confluent-kafka loop, at-least-once: it polls, decodes, produces, and at intervals commits."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from bench.lanes.label import label_of
 
 
 def run(job: Job, name: str) -> None:
-    """Until killed. The clients have the settings of this worker's, but for transactions."""
+    """Run until killed. The clients are set as this worker's are, except for transactions."""
     per_commit = 500 if name.endswith("500") else 5000
     consumer = ck.Consumer(
         {
@@ -35,7 +35,7 @@ def run(job: Job, name: str) -> None:
         messages = consumer.consume(per_commit - since_commit, 0.05)
         for message in messages:
             if message.error() is None:
-                # The library's types leave every part optional; a message without an error has them all.
+                # The library types every part as optional, but a message without an error has all of them.
                 content, topic = cast("bytes", message.value()), cast("str", message.topic())
                 partition, offset = cast("int", message.partition()), cast("int", message.offset())
                 value, headers = label_of(content, topic, partition, offset)

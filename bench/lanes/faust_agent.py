@@ -1,4 +1,4 @@
-"""A Faust agent, at-least-once, as quick as its options make it: it awaits no delivery, and lingers."""
+"""A Faust agent, at-least-once, set for speed: it does not wait for deliveries, and its producer lingers."""
 
 import logging
 from typing import cast
@@ -9,11 +9,11 @@ from faust.types import StreamT, TopicT
 from bench.lanes.job import Job
 from bench.lanes.label import label_of
 
-FaustHeaders = list[tuple[str, bytes]]  # ours hold nothing but bytes, which their type does not say
+FaustHeaders = list[tuple[str, bytes]]  # Our header values are always bytes, though `Headers` allows more.
 
 
 def run(job: Job, name: str) -> None:
-    """Until killed."""
+    """Run until killed."""
     del name
     app = faust.App(
         job.group,
@@ -22,7 +22,7 @@ def run(job: Job, name: str) -> None:
         datadir=job.folder,
         topic_disable_leader=True,
         topic_allow_declare=False,
-        producer_linger=0.05,  # without it: a quarter slower
+        producer_linger=0.05,  # without this, a quarter slower
         producer_compression_type="lz4",
         broker_commit_interval=0.5,
         web_enabled=False,

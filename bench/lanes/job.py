@@ -1,4 +1,4 @@
-"""What a lane's process is told. The parent writes it as JSON."""
+"""The job of a lane's process. The parent process writes it as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,10 +10,10 @@ Settings = dict[str, str | int | float]
 
 @dataclass(frozen=True)
 class Job:
-    """Read `messages` from the start under `group`; write to the topics that begin with `prefix`.
+    """Read `messages` from the start as `group`, and write to the topics that begin with `prefix`.
 
-    `seconds_per_message` is the service time of the simulated device, `bundle` a real one to read with
-    instead; `settings` are further settings of this worker. Peers use none of the three.
+    `seconds_per_message` is the service time of the simulated device. `bundle` is a real bundle to read with
+    instead. `settings` are further settings of this worker. Only this worker's lanes use these three.
     """
 
     bootstrap: str
@@ -27,20 +27,20 @@ class Job:
 
     @property
     def labels(self) -> str:
-        """Where labels go."""
+        """The topic for labels."""
         return f"{self.prefix}labels"
 
     @property
     def dead_letters(self) -> str:
-        """Where dead letters go."""
+        """The topic for dead letters."""
         return f"{self.prefix}dead-letters"
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read one that `save` wrote."""
+        """Read a job that `save` wrote."""
         return cls(**json.loads(path.read_text()))
 
     def save(self, path: Path) -> Path:
-        """Write it where a child can read it."""
+        """Write the job as JSON for the child process; returns `path`."""
         path.write_text(json.dumps(asdict(self)))
         return path

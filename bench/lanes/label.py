@@ -1,6 +1,6 @@
-"""What the peers write: the label this worker writes, from constant scores, as short as it can be put.
+"""Makes the label that the peers write: this worker's label, from constant scores, in the shortest code.
 
-No cache, no policy, no model: a peer's loop is charged for decode, label and produce alone.
+There is no cache, policy or model, so that only decoding, labelling and producing count in a peer's time.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _THRESHOLDS: Final = Thresholds(1.0, 1.0, "none")
 
 
 def label_of(value: bytes, topic: str, partition: int, offset: int) -> tuple[bytes, Headers]:
-    """Value and headers of the label of one message; its key is the message's. CodecError: it is none."""
+    """Return value and headers of a message's label; its key is the message's. CodecError: no message."""
     message = schemas.decode(Message, value)
     origin = Origin(topic, partition, offset)
     label = Label(

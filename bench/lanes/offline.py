@@ -1,7 +1,7 @@
-"""The engine alone: `python -m bench.lanes.offline BUNDLE TEXTS.json` prints messages a second.
+"""Measures the engine alone: `python -m bench.lanes.offline BUNDLE TEXTS.json` prints messages per second.
 
-The same engine, settings and texts as the worker's, in the order of the topic; no Kafka, no cache. The rate
-leaves out loading and a warm-up, as the worker's leaves out everything before its first commit.
+It uses the worker's engine, settings and texts, in the topic's order, but no Kafka and no cache. The rate
+excludes loading and a warm-up, just as the worker's rate excludes everything before its first commit.
 """
 
 import json
@@ -16,7 +16,7 @@ from worker.startup import open_engine
 
 
 def main() -> None:
-    """Load, warm up, read everything in one call."""
+    """Load the engine, warm it up, and read all texts in one call."""
     bundle = Bundle.load(Path(sys.argv[1]))
     engine = open_engine(Settings(), bundle)
     texts: list[str] = json.loads(Path(sys.argv[2]).read_text())

@@ -1,4 +1,4 @@
-"""This worker with an engine that answers at once; or without one of its parts, to see what that costs."""
+"""Runs this worker with an engine that answers at once, or without one part, to see what the part costs."""
 
 import os
 import signal
@@ -22,12 +22,12 @@ from worker.startup import open_engine, settle_memory
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import Metrics
 
-# Nobody is escalated: a label per record, as the peers write.
+# No message is escalated, so each record gets just one label, as from the peers.
 ALL_CLEAR = Policy(Thresholds(1.0, 1.0, "none"), quality_sample_share=0.0)
 
 
 def run(job: Job, name: str) -> None:
-    """Until SIGTERM: then the worker's own drain."""
+    """Run until SIGTERM, and then drain as the worker does."""
     configure_logs("console")
     settings = Settings.model_validate(
         {
@@ -46,25 +46,25 @@ def run(job: Job, name: str) -> None:
 
 
 class NoNotes:
-    """An `InHandTopic` that keeps nothing, to see what the notes cost. Never used by the worker."""
+    """An `InHandTopic` that keeps nothing, to see what the notes cost. The worker never uses it."""
 
     def read(self, partitions: Sequence[Partition]) -> dict[Partition, bytes]:
-        """Nothing was written."""
+        """Return nothing, because nothing was written."""
         del partitions
         return {}
 
     def write(self, notes: Mapping[Partition, bytes]) -> None:
-        """Forget them."""
+        """Discard the notes."""
 
     def settle(self) -> None:
-        """Wait for nothing."""
+        """Return at once, because no write is pending."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
 
 def assembled(settings: Settings, job: Job, name: str) -> Worker:
-    """The worker as it is, but for the parts that this lane is about."""
+    """Assemble the worker as usual, except for the parts that this lane replaces."""
     task = load_task("stress")
     engine: Engine
     if job.bundle:

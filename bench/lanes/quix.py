@@ -1,4 +1,4 @@
-"""quixstreams, exactly-once: one transaction per 2,000 records, as this worker's largest batch."""
+"""quixstreams, exactly-once: one transaction per 2,000 records, which is this worker's largest batch."""
 
 from quixstreams import Application, message_context
 
@@ -7,7 +7,7 @@ from bench.lanes.label import Headers, label_of
 
 
 def run(job: Job, name: str) -> None:
-    """Until killed."""
+    """Run until killed."""
     del name
     app = Application(
         broker_address=job.bootstrap,
@@ -26,7 +26,8 @@ def run(job: Job, name: str) -> None:
     raw = {"key_deserializer": "bytes", "value_deserializer": "bytes"}
     messages = app.topic(job.messages, **raw)
     labels = app.topic(job.labels, key_serializer="bytes", value_serializer="bytes")
-    made: Headers = []  # of the record at hand: the frame has a step for values and another for headers
+    # The headers of the current record. The frame sets values and headers in two separate steps.
+    made: Headers = []
 
     def label(value: bytes) -> bytes:
         place = message_context()

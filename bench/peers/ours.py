@@ -7,9 +7,9 @@ import msgspec
 from bench.peers import Rows
 from bench.peers.spec import Spec
 from engine.bundle import Bundle
+from engine.device_names import Output, PrecisionChoice
 from engine.load import open_reader
 from engine.proof import prove
-from engine.vocabulary import Output, PrecisionChoice
 
 
 class Peer:

@@ -27,9 +27,9 @@ from bench.yardstick.rounds import Measured, Plan, measure
 from bench.yardstick.sentences import embed
 from bench.yardstick.workload import Workload, with_shots
 from engine.bundle import Bundle
+from engine.device_names import PrecisionChoice
 from engine.devices.openvino import precisions
 from engine.load import open_reader
-from engine.vocabulary import PrecisionChoice
 from export.examples import LabelledExample
 
 Row = dict[str, float | int | str]

@@ -1,7 +1,7 @@
-"""The reference pages that are made from the code each time the site is built, so that none can be stale.
+"""The reference pages, which are made from the code at every build of the site, so that they stay current.
 
-Each module gives one page as Markdown. A page of the same name written by hand would be overwritten in the
-staged copy: hand-written references (`models.md`, `desk-api.md`) have names of their own.
+Each module makes one page as Markdown. It would overwrite a hand-written page of the same name in the staged
+copy, so hand-written references (`models.md`, `desk-api.md`) have other names.
 """
 
 from collections.abc import Callable, Mapping

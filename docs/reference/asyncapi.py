@@ -1,4 +1,4 @@
-"""`asyncapi.md`: the AsyncAPI document, whole."""
+"""Makes `asyncapi.md`: the whole AsyncAPI document."""
 
 from pathlib import Path
 from typing import Final
@@ -7,7 +7,7 @@ DOCUMENT: Final = Path(__file__).parents[2] / "schemas" / "asyncapi.yaml"
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     return f"""# AsyncAPI
 
 [asyncapi.yaml](../../schemas/asyncapi.yaml) describes topics, events and headers for code generators and

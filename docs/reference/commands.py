@@ -1,4 +1,4 @@
-"""`commands.md`: every command with its options, from the command line itself."""
+"""Makes `commands.md`: every command with its options, taken from the command line's own definitions."""
 
 import inspect
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ says what is wrong, where, and what to do; [Errors](errors.md) lists the exit co
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     root = typer.main.get_command(app)
     return "\n".join([INTRODUCTION, *(part for found in commands(root) for part in _command(*found))])
 
 
 def commands(command: object, path: tuple[str, ...] = ("mimamori",)) -> Iterator[tuple[str, TyperCommand]]:
-    """Every command that does something itself, as typed, in the order of `--help`."""
+    """Yield every command that is not a group, with its name as typed, in the order of `--help`."""
     if isinstance(command, TyperGroup):
         for name, sub in command.commands.items():
             yield from commands(sub, (*path, name))
@@ -37,7 +37,7 @@ def commands(command: object, path: tuple[str, ...] = ("mimamori",)) -> Iterator
 
 
 def options(command: TyperCommand) -> Iterator[TyperArgument | TyperOption]:
-    """What a command takes, but for --help."""
+    """Yield a command's arguments and options, except --help."""
     for parameter in command.get_params(typer.Context(command)):
         if (
             isinstance(parameter, TyperArgument | TyperOption)
@@ -86,12 +86,12 @@ def _name(parameter: TyperArgument | TyperOption) -> str:
 
 
 def _value(value: object) -> object:
-    """How a value is typed on the command line."""
+    """Return a value as it is typed on the command line."""
     return (
         value.value if isinstance(value, Enum) else str(value).lower() if isinstance(value, bool) else value
     )
 
 
 def _plain(text: str | None) -> str:
-    """Help without the marks that colour it on a terminal."""
+    """Return a help text without the markup that colours it on a terminal."""
     return Text.from_markup(inspect.cleandoc(text or "")).plain

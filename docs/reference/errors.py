@@ -1,4 +1,4 @@
-"""`errors.md`: errors, exit codes and reasons of dead letters, from the classes and the schemas."""
+"""Makes `errors.md`: errors, exit codes and reasons of dead letters, from the classes and the schemas."""
 
 import re
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ import review.errors
 import worker.errors
 from docs.reference.markdown import code, paragraphs, table
 from engine.errors import MimamoriError
-from schemas.vocabulary import DEAD_LETTER_REASONS
+from schemas.reasons import DEAD_LETTER_REASONS
 from worker.stream import watchdog
 
 TREES: Final = (MimamoriError, review.errors.DeskError, review.errors.DecisionRefusedError)
-# All that define errors. Named here so that a class that nothing else imports is in its tree.
+# All modules that define errors. Importing them here makes every error class known, even one that no other
+# module imports.
 MODULES: Final = (engine.errors, worker.errors, export.errors, mimamori.errors, review.errors)
 
 INTRODUCTION: Final = """# Errors
@@ -33,7 +34,7 @@ transaction.
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     codes = {
         0: "The command did what it was asked. A worker: it was asked to end (SIGTERM), and did.",
         MimamoriError.exit_code: "An error, named on standard error. `doctor`, `soak`: a fault was found.",
@@ -62,7 +63,7 @@ def page() -> str:
 
 
 def classes(root: type[Exception]) -> Iterator[type[Exception]]:
-    """An error and every kind of it, as it is drawn: outer before inner."""
+    """Yield an error class and all its subclasses in the order of the page: a class before its subclasses."""
     yield root
     for kind in root.__subclasses__():
         if kind.__module__ in {module.__name__ for module in MODULES}:

@@ -1,4 +1,4 @@
-"""`events.md`: the kinds of event, their fields, examples and topics, from `schemas/`."""
+"""Makes `events.md`: the kinds of event, their fields, examples and topics, from `schemas/`."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Final
 from docs.reference.json_schema import Shape, in_words, resolved
 from docs.reference.markdown import code, paragraphs, table
 from schemas.kinds import KINDS, Kind
+from schemas.reasons import REASONS
 from schemas.topics import TopicDefinition, load_topics
-from schemas.vocabulary import REASONS
 
 SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
 DAY_HOURS: Final = 24
@@ -25,7 +25,7 @@ Readers must ignore fields that they do not know: a new optional field may appea
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     lines = [INTRODUCTION]
     topics = {topic.event: topic for topic in load_topics()}
     for kind in KINDS:
@@ -80,7 +80,7 @@ def _fields(schema: Shape) -> str:
 
 
 def _objects(shape: Shape, schema: Shape) -> list[Shape]:
-    """The objects with named fields that a field may hold."""
+    """Return the shapes with named fields that a field's value may have."""
     found = [resolved(one, schema) for one in (shape, *shape.get("anyOf", ()))]
     return [one for one in found if "properties" in one]
 

@@ -1,4 +1,4 @@
-"""What a JSON Schema allows, in words."""
+"""Describes in words what a JSON Schema allows."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -23,9 +23,9 @@ TEXTS: Final = {
 
 
 def in_words(shape: Shape, schema: Shape) -> str:
-    """What may stand in a field. `schema` is the document that the shape's references point into.
+    """Describe the values that a field allows. The shape's references point into the document `schema`.
 
-    Raises ValueError: a type that has no words here.
+    Raises ValueError: this module has no words for the type.
     """
     shape = resolved(shape, schema)
     if "anyOf" in shape:
@@ -47,12 +47,12 @@ def in_words(shape: Shape, schema: Shape) -> str:
 
 
 def choices(shape: Shape) -> list[str]:
-    """The values that are allowed, where they are counted up."""
+    """Return the allowed values if the shape lists them, else an empty list."""
     return [str(value) for value in shape.get("enum", [shape["const"]] if "const" in shape else [])]
 
 
 def resolved(shape: Shape, schema: Shape) -> Shape:
-    """The shape itself, where this one only refers to it."""
+    """Return the shape that a reference points to, or the shape itself if it is no reference."""
     if "$ref" not in shape:
         return shape
     found: Shape = schema["$defs"][shape["$ref"].rpartition("/")[2]]

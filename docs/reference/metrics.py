@@ -1,4 +1,4 @@
-"""`metrics.md`: every metric of the worker and of the review desk, from the objects that count."""
+"""Makes `metrics.md`: every metric of the worker and of the review desk, from the code that defines them."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ or an id. The alerts that every installation should have are in
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     lines = [INTRODUCTION, "## The worker\n"]
     for metric in CATALOGUE:
         lines += _metric(str(metric.name), metric.kind.__name__.lower(), metric.labels, metric.meaning)
@@ -30,13 +30,13 @@ def page() -> str:
 
 
 def desk_metrics() -> list[tuple[str, str, tuple[str, ...], str]]:
-    """Name as exposed, type, labels and meaning of each metric of the desk."""
+    """Return the name (as exposed), type, labels and meaning of each metric of the desk."""
     found = []
     for metric in vars(DeskMetrics()).values():
         if isinstance(metric, MetricWrapperBase):
             (about,) = metric.describe()
             name = f"{about.name}_total" if about.type == "counter" else about.name
-            labels = tuple(metric._labelnames)  # noqa: SLF001 - nothing public tells them
+            labels = tuple(metric._labelnames)  # noqa: SLF001 - no public attribute holds them
             found.append((name, about.type, labels, about.documentation))
     return found
 

@@ -1,4 +1,4 @@
-"""`settings.md`: every setting of the worker and of the review desk, from their classes."""
+"""Makes `settings.md`: every setting of the worker and of the review desk, from their settings classes."""
 
 import inspect
 import json
@@ -19,8 +19,8 @@ from worker.settings import Settings
 
 HELM: Final = Path(__file__).parents[2] / "helm"
 
-# What the chart sets under a value of its own; every other setting goes under `settings`, by its own name.
-# None: the chart decides it, and it cannot be chosen there.
+# Settings that have a value of their own in the chart: setting -> the value's name. Every other setting is
+# under `settings`, by its own name. None means that the chart sets it, and that users cannot choose it there.
 WORKER_VALUES: Final[Mapping[str, str | None]] = {
     "bootstrap": "kafka.bootstrap",
     "group": "worker.group",
@@ -73,7 +73,7 @@ chart names; such a value is the key in the secret.
 
 
 def page() -> str:
-    """The page. Raises ValueError: a setting has no description, or the chart has no place for it."""
+    """Return the page. Raises ValueError: a setting has no description, or the chart has no place for it."""
     return "\n".join(
         [
             INTRODUCTION,
@@ -88,7 +88,7 @@ def page() -> str:
 def section(
     settings: type[BaseSettings], prefix: str, values: Mapping[str, str | None], part: str
 ) -> list[str]:
-    """The part of the page on one class. Raises ValueError, as `page` does."""
+    """Return the lines of the page for one class of settings. Raises ValueError, as `page` does."""
     schema = settings.model_json_schema()
     chart = _chart_settings(part)
     known = yaml.safe_load((HELM / "values.yaml").read_bytes())
@@ -124,7 +124,7 @@ def section(
 
 
 def _chart_settings(part: str) -> set[str]:
-    """Names that `worker.settings` or `review.settings` may hold in the chart."""
+    """Return the names that the chart allows under `worker.settings` or `review.settings`."""
     schema = json.loads((HELM / "values.schema.json").read_bytes())
     return set(schema["properties"][part]["properties"]["settings"]["properties"])
 
@@ -138,13 +138,13 @@ def _exists(values: Any, path: str) -> bool:
 
 
 def _groups(settings: type[BaseSettings]) -> dict[str, str]:
-    """The comment above a block of settings is the block's heading: first setting of a block to heading."""
+    """Map the first setting of each block to the block's heading, which is the comment above it."""
     source = inspect.getsource(settings)
     return {name: title for title, name in re.findall(r"^    # (.+)\n    (\w+): ", source, re.MULTILINE)}
 
 
 def _takes(shape: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What may stand in the variable. A setting that may be absent is simply not set."""
+    """Describe the values that the variable takes, without null, which means that the variable is not set."""
     if "anyOf" in shape:
         shape = {"anyOf": [one for one in shape["anyOf"] if one.get("type") != "null"]}
     words = in_words(shape, schema)

@@ -1,4 +1,4 @@
-"""calibration.json: thresholds, and the scores that they were fitted on."""
+"""calibration.json: the thresholds, and which scores they were fitted on."""
 
 from pathlib import Path
 from typing import Final
@@ -9,15 +9,15 @@ from engine.bundle.files import decode, read
 from engine.identity import ScoreIdentity
 
 CALIBRATION: Final = "calibration.json"
-LARGEST: Final = 1 << 20  # bytes that no real one reaches
+LARGEST: Final = 1 << 20  # in bytes; no real file is this large
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """calibration.json: where the thresholds come from, and which scores they hold for.
 
-    `name` goes on every label. `fitted_on` says what the scores were that the thresholds were fitted on: the
-    engine reads messages in its windows. `highest` is the highest score of an example by heads that had not
-    seen it. `graded` counts the examples with a severity.
+    `name` stands on every label. `fitted_on` identifies the scores that the thresholds were fitted on; the
+    engine cuts messages into the windows that it states. `highest` is the highest out-of-fold score of an
+    example, that is, by heads that had not seen it. `graded` counts the examples with a severity.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graded: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that would clear everything, or mean nothing."""
+        """Refuse scores outside 0 to 1, and a lower threshold above the upper one."""
         if not 0.0 <= self.lower <= self.upper <= 1.0:
             raise ValueError("a calibration needs 0 <= lower <= upper <= 1")
         if not 0.0 <= self.highest <= 1.0:
@@ -39,5 +39,5 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read calibration.json. Raises BundleError: not readable, or thresholds that mean nothing."""
+    """Read calibration.json. Raises BundleError: it cannot be read, or its thresholds are impossible."""
     return decode(path, read(path, LARGEST), Calibration, "run `mimamori adapt` again")

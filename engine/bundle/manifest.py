@@ -10,10 +10,10 @@ from engine.bundle.calibration import CALIBRATION
 from engine.bundle.files import decode, is_name, read, sha256
 from engine.bundle.reference import REFERENCE
 from engine.bundle.signature import SIGNATURE, Trust
+from engine.device_names import Stage, StoredPrecision
 from engine.errors import BundleError
 from engine.policy import primary_language
 from engine.task import Task
-from engine.vocabulary import Stage, StoredPrecision
 from schemas.vocabulary import Reading
 
 FORMAT: Final = 2

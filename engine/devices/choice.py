@@ -1,4 +1,4 @@
-"""Which device and precision to run, from what is asked and what this machine can do. Fails closed.
+"""Chooses device and precision from the request and from what this machine can do, or refuses the request.
 
     device     precision "auto"          also                 needs
     cpu        as stored                                      the cpu or gpu extra
@@ -6,24 +6,25 @@
     cuda       as stored                                      the gpu extra, a GPU
     auto       openvino where the CPU has bf16, else cpu
 
-Thresholds hold only for scores in the precision that they were fitted on. So "auto" is first of all that one,
-wherever the device has it: a bundle adapted in int8 runs in int8, and one adapted in fp32 in fp32.
+Thresholds hold only for scores in the precision that they were fitted on. So "auto" means that precision
+wherever the device has it, before what the table says: a bundle adapted in int8 runs in int8, and one adapted
+in fp32 runs in fp32.
 
-ONNX Runtime runs a graph in the precision it is stored in: fp32, or fp16 once `mimamori bundle halve` has
-made it so, for GPUs. On a CPU such a bundle is stored in fp16 and computed in fp32: a check, and slow.
-OpenVINO rounds by itself, from fp32.
+ONNX Runtime runs a graph in the precision that it is stored in: fp32, or fp16 after `mimamori bundle halve`,
+which is meant for GPUs. On a CPU, an fp16 bundle is computed in fp32, which is slow and serves only as a
+check. OpenVINO takes an fp32 graph and rounds it itself.
 """
 
 from typing import NamedTuple
 
+from engine.device_names import DeviceChoice, DeviceName, Precision, PrecisionChoice
 from engine.devices import onnxruntime as onnxruntime_device
 from engine.devices import openvino as openvino_device
 from engine.errors import DeviceError
-from engine.vocabulary import DeviceChoice, DeviceName, Precision, PrecisionChoice
 
 
 class Choice(NamedTuple):
-    """What will be asked of a device library."""
+    """The device and precision that a device library is asked to run."""
 
     device: DeviceName
     precision: Precision
@@ -32,9 +33,11 @@ class Choice(NamedTuple):
 def choose(
     device: DeviceChoice, precision: PrecisionChoice, stored: Precision = "fp32", fitted: str | None = None
 ) -> Choice:
-    """Resolve `auto` for a bundle that is `stored` so, its thresholds `fitted` on scores in that precision.
+    """Resolve `auto` for a bundle.
 
-    Raises DeviceError: the wish cannot be had.
+    `stored` is the precision of its graph, `fitted` that of the scores its thresholds were fitted on.
+
+    Raises DeviceError: this machine or this bundle cannot run what was asked.
     """
     if stored != "fp32" and device in {"auto", "openvino"}:
         raise DeviceError(
@@ -42,7 +45,8 @@ def choose(
             "made of"
         )
     if device == "auto":
-        reasons = {"bf16", fitted} - {"fp32"}  # in fp32 both are as fast, and the CPU's own is plainer
+        # In fp32 both devices are equally fast, so the simpler one, cpu, is preferred.
+        reasons = {"bf16", fitted} - {"fp32"}
         device = "openvino" if reasons.intersection(openvino_device.precisions()) else "cpu"
     if device == "openvino":
         return _openvino(precision, fitted)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle import MODEL, Bundle
+from engine.device_names import DeviceName, Output, Precision
 from engine.errors import BundleError, DeviceError, MimamoriError
-from engine.vocabulary import DeviceName, Output, Precision
 
 # Measured on two cores (SmolLM2-135M, bf16): 480 tokens a run are 5 % slower for each token than 1,000.
 CPU_RUN_COST: Final = 32

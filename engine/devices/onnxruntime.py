@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.device_names import DeviceName, Precision
 from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
 from engine.errors import BundleError, DeviceError
-from engine.vocabulary import DeviceName, Precision
 
 try:
     import onnxruntime as ort

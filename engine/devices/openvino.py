@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 
 from engine.bundle import WEIGHTS
+from engine.device_names import Precision
 from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
 from engine.devices.memory import release_pages
 from engine.devices.quantise import GROUP, quantise
 from engine.errors import BundleError, DeviceError
-from engine.vocabulary import Precision
 
 try:
     import openvino as ov

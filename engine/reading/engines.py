@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle import Heads, LabelToken
+from engine.device_names import Stage
 from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
 from engine.reading.cutting import Span
 from engine.reading.reader import Reader
 from engine.scores import Scores
-from engine.vocabulary import Stage
 from schemas.vocabulary import Reading
 
 Array = NDArray[np.float64]

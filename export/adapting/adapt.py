@@ -7,10 +7,10 @@
     window    how long messages are read                             (windowing.py)
     fit       risk and severity heads on all examples; calibration   (fit.py, heads.py)
     bound     thresholds with a stated bound on misses               (thresholds.py)
-    open      the result as a worker does: its thresholds hold for what it scores by
+    open      the result as a worker does, to check that its thresholds hold for its scores
 
-The same examples on the same device give the same bundle; another device rounds otherwise. What is not
-guaranteed: that the examples are like the stream.
+The same examples on the same device give the same bundle; another device rounds differently. There is no
+guarantee that the examples are like the stream.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from threadpoolctl import threadpool_limits
 from engine.bundle import CALIBRATION, HEADS, Bundle, Calibration, write_manifest
 from engine.bundle.manifest import with_files
 from engine.bundle.reference import REFERENCE
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
 from engine.identity import MAX_MESSAGE_TOKENS, Windowing
 from engine.load import engine_on, identity_of, open_reader
 from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, prepare
 from export.adapting.fit import Fitted, fit, levels_of
@@ -46,16 +46,17 @@ from export.examples import LabelledExample
 Progress = Callable[[str, int, int], None]
 
 FEWEST: Final = 10
-_FEWEST_OF_A_CLASS: Final = 2  # cross-validation needs one to fit and one to test
-# Of the pooled vector's standard deviations. The device rounds; a wrong layer is off by whole ones.
+_FEWEST_OF_A_CLASS: Final = 2  # Cross-validation needs one to fit on and one to test on.
+# In standard deviations of the pooled vector's features. Rounding by the device makes small differences; a
+# wrong layer differs by whole standard deviations.
 _CUT_TOLERANCE: Final = {"fp32": 1e-2, "bf16": 0.5, "fp16": 0.1, "int8": 0.5}
 
 
 class AdaptReport(msgspec.Struct, frozen=True):
     """What was chosen and what to expect. Scores are out-of-fold: by heads that had not seen the example.
 
-    `positives_needed` of each class are needed before a threshold can promise anything.
-    `cut_difference`: cut graph against full graph, in standard deviations of the vector's features.
+    Each class needs `positives_needed` examples before its threshold can promise anything. `cut_difference`
+    is the largest difference between cut and full graph, in standard deviations of the vector's features.
     """
 
     bundle: Path
@@ -95,12 +96,12 @@ def adapt(
 ) -> AdaptReport:
     """Write the adapted bundle `out` from the full bundle and at least 10 examples of both classes.
 
-    `progress` gets a stage's name, how much of it is done, and how much there is. With a `distillation` a
-    shallower reading learns from the head on unlabelled traffic, and the graph is cut there.
+    `progress` gets a stage's name, how much of it is done, and how much there is in all. With a
+    `distillation` a shallower reading learns from the head on unlabelled traffic, and the graph is cut there.
 
-    Raises TaskError: too few examples, of one class only, or heads that tell nothing apart. BundleError: the
-    bundle is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
-    `load_engine`.
+    Raises TaskError: there are too few examples, or of one class only, or heads fitted on them rank others no
+    better than chance. BundleError: the bundle is not a full one, `out` exists, or the cut graph differs from
+    the full one. DeviceError: as in `load_engine`.
     """
     began = time.monotonic()
     labels = _labels(examples)
@@ -121,8 +122,8 @@ def adapt(
     prove(reader, full, "pooled")
     vectors = _read(reader, texts, progress)
     runs = f"{reader.device.name} {reader.device.precision}"
-    del reader  # it holds the full model; cut ones are opened below
-    # The matrices are tiny: threads of the linear algebra library only wait for one another.
+    del reader  # It holds the full model in memory; cut ones are opened below.
+    # The matrices are so small that several threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
     levels, distilled = levels_of(examples, full.manifest.task), None
@@ -157,7 +158,7 @@ def adapt(
         fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade)
         progress("choose the windows", 1, 1)
         fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
-        # Opened as a worker opens it: what it scores by must be what the thresholds were fitted on.
+        # Open it as a worker does, to check that it scores by the identity its thresholds were fitted on.
         written = Bundle.load(folder)
         written.thresholds_for(engine_on(cut_reader, written).identity)
     risks, bounds = fitted.risks, fitted.bounds
@@ -191,7 +192,7 @@ def adapt(
 
 
 def examples_digest(examples: Sequence[LabelledExample]) -> str:
-    """12 hex digits that tell one set of labelled texts from another, in whatever order and file."""
+    """Return 12 hex digits that identify a set of labelled texts, whatever their order and file."""
     lines = sorted(
         msgspec.json.encode((example.text, example.at_risk, example.severity)) for example in examples
     )
@@ -226,7 +227,7 @@ def _graded(examples: Sequence[LabelledExample]) -> int:
 
 
 def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], precision: str) -> str:
-    """Write heads, reference, calibration and manifest; returns the bundle's fingerprint."""
+    """Write heads, reference, calibration and manifest, and return the bundle's fingerprint."""
     heads, bounds, windowing = fitted.heads, fitted.bounds, fitted.windowing
     kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
     kept.save(cut.path / REFERENCE)
@@ -251,7 +252,7 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
 
 
 def _difference(reader: Reader, full: Vectors, layer: int, texts: Sequence[str]) -> float:
-    """The largest difference of a vector's feature, in that feature's standard deviations."""
+    """Return the largest difference of any feature, in standard deviations of that feature."""
     again = _read(reader, texts, lambda *_: None)
     _, scale = standard(full.means(full.layer(layer)))
     return float(np.max(np.abs(again.windows - full.windows[:, layer - 1]) / scale))

@@ -1,7 +1,7 @@
-"""Cuts a full graph at a layer: everything that this layer's pooled vector does not need is removed.
+"""Cuts a full graph at a layer: removes everything that this layer's pooled vector does not need.
 
-It needs only onnx: it finds the nodes to keep by walking back from the outputs that stay, and reads and
-writes only their weights. Nothing is optimised, and no value changes.
+It needs only onnx. It finds the nodes to keep by walking back from the outputs that stay, and it reads and
+writes only their weights. It optimises nothing and changes no value.
 """
 
 import os
@@ -121,11 +121,11 @@ def _keep(graph: GraphProto, outputs: set[str]) -> None:
     _retain(graph.initializer, [weight for weight in graph.initializer if weight.name in needed])
     _retain(graph.input, [value for value in graph.input if value.name in needed])
     _retain(graph.output, [value for value in graph.output if value.name in outputs])
-    del graph.value_info[:]  # shapes of intermediate values, some of them of nodes that were removed
+    del graph.value_info[:]  # shapes of intermediate values, among them those of removed nodes
 
 
 def _retain(field: Any, kept: Iterable[Any]) -> None:
-    """Leave only `kept` in a repeated field. protobuf cannot filter one in place."""
+    """Leave only `kept` in a repeated field, which protobuf cannot filter in place."""
     staying = list(kept)
     del field[:]
     field.extend(staying)

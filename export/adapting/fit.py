@@ -1,4 +1,4 @@
-"""Fits heads and thresholds at the chosen layer, on scores that are read as the engine will read them."""
+"""Fits heads and thresholds at the chosen layer, on texts read exactly as the engine will read messages."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from export.examples import LabelledExample
 
 
 class Fitted(NamedTuple):
-    """The heads and what they were calibrated for. `risks` [N] are out-of-fold."""
+    """The heads, with the windowing and thresholds fitted for them. `risks` [N] are out-of-fold."""
 
     heads: Heads
     windowing: Windowing
@@ -48,7 +48,7 @@ def fit(
     learn: Learn,
     grade: Grade,
 ) -> Fitted:
-    """Fit heads by `learn` and `grade` on all examples, their thresholds on scores read as they will be.
+    """Fit heads by `learn` and `grade` on all examples, and thresholds on scores made as at run time.
 
     So a disguised text is read twice, as the engine does (`engine.disguise.twice`). The calibration goes into
     the risk head's weight and bias.
@@ -89,7 +89,7 @@ def fit(
             for risk, count in zip(each.tolist(), read.counts.tolist(), strict=True)
         ]
     )
-    # A discount moves no risk across `lower`: the first bound is as it was.
+    # A discount moves no risk across `lower`, so the lower bound fitted again here stays as it was.
     risks = _highest(each, owners)
     return Fitted(heads, windowing, risks, conformal_bounds(risks, labels, rate))
 
@@ -102,7 +102,7 @@ def levels_of(examples: Sequence[LabelledExample], task: Task) -> Levels:
 
 
 def _highest(values: Array, owners: Ints) -> Array:
-    """The riskier of an example's readings [N]: of its text as it stands, and of what a disguise hides."""
+    """Return each example's riskier reading [N]: of its text as written, or of the text a disguise hides."""
     highest = np.full(int(owners.max()) + 1, -np.inf)
     np.maximum.at(highest, owners, values)
     return highest

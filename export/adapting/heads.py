@@ -74,7 +74,7 @@ class Levels(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Layer (1-based) and C, the mean out-of-fold decision of each example [N], the loss of each layer."""
+    """Layer (1-based), C, the mean out-of-fold decision of each example [N], and the loss of each layer."""
 
     layer: int
     strength: float
@@ -178,7 +178,7 @@ def fit_platt(decisions: Array, labels: Ints) -> Platt:
     targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
     spread = float(decisions.std()) or 1.0
     x = np.tile(decisions / spread, 2)[:, np.newaxis]
-    # soft targets: each example appears once with either class
+    # For soft targets, each example appears twice, once with either class.
     model = LogisticRegression(C=1e4, max_iter=1000)
     model.fit(x, np.repeat([1, 0], len(labels)), sample_weight=np.concatenate([targets, 1 - targets]))
     slope = float(model.coef_[0, 0]) / spread
@@ -188,19 +188,19 @@ def fit_platt(decisions: Array, labels: Ints) -> Platt:
 
 
 def standard(means: Array) -> tuple[Array, Array]:
-    """Mean and scale [H]; a feature that never varies keeps scale 1."""
+    """Return mean and scale [H]; a feature that never varies keeps scale 1."""
     scale = means.std(axis=0)
     return means.mean(axis=0), np.where(scale > 1e-6 * max(float(scale.max()), 1e-30), scale, 1.0)
 
 
 def _losses(decisions: Array, labels: Ints) -> Array:
-    """Log loss of each example [N] after calibration, which makes strengths comparable."""
+    """Return the log loss of each example [N] after calibration, which makes strengths comparable."""
     platt = fit_platt(decisions, labels)
     return np.asarray(np.logaddexp(0, (1 - 2 * labels) * (platt.slope * decisions + platt.shift)), np.float64)
 
 
 def _nearest_good(losses: Array, preference: Iterator[int] | range | list[int]) -> int:
-    """The first in `preference` whose loss [candidates, N] is within two standard errors of the best."""
+    """Return the first in `preference` with a loss [candidates, N] within two standard errors of the best."""
     best = losses[losses.mean(axis=1).argmin()]
     worse = losses - best
     error = worse.std(axis=1) / np.sqrt(losses.shape[1])

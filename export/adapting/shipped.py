@@ -14,7 +14,7 @@ from export.building.build import build_bundle
 from export.building.recipe import read_recipe, shipped_recipe
 from export.examples import read_examples, shipped_examples
 
-ADAPTED: Final = 3  # raised whenever adapting would write a different bundle than before
+ADAPTED: Final = 3  # Raise it whenever adapting would write a different bundle than before.
 Progress = Callable[[str, int, int], None]
 
 
@@ -37,7 +37,7 @@ def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
 
 
 def build_adapted(recipe: Path, out: Path, source: Path | None, progress: Progress) -> Bundle:
-    """Fill a recipe and adapt it on its task's shipped examples; an existing bundle is only verified.
+    """Build a recipe's bundle and adapt it on its task's shipped examples; one that exists is only verified.
 
     Raises BundleError: as `build_bundle`. TaskError: the task ships no examples.
     """

@@ -42,10 +42,10 @@ def conformal_bounds(risks: NDArray[np.float64], labels: NDArray[np.int64], rate
 
 
 def allowed(examples: int, rate: float) -> int:
-    """The most mistakes m among `examples` with (m + 1) / (examples + 1) <= rate; -1 if 0 is too many."""
+    """Return the most mistakes m of `examples` with (m + 1) / (examples + 1) <= rate; -1 if 0 is too many."""
     return math.floor(rate * (examples + 1) + 1e-9) - 1
 
 
 def needed(rate: float) -> int:
-    """How many examples of a class are needed before a bound can be promised for it."""
+    """Return how many examples of a class are needed before a bound can be promised for it."""
     return math.ceil(1 / rate - 1e-9) - 1

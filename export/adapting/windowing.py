@@ -1,10 +1,11 @@
-"""Chooses how long messages are read, by measurement on long ones made of the labelled examples.
+"""Chooses how long messages are cut into windows, by measuring on long texts made of the labelled examples.
 
-An example at risk is put among harmless ones, and harmless ones alone make texts as long. The largest windows
-(the cheapest) are taken in which the former are found about as often as when they stand alone. Of many
-windows the riskiest is riskier by chance: what the latter gain so is the discount. Each half of the examples
-makes texts for heads that were fitted on the other half. What is not guaranteed: that the long messages of
-the stream are made of what the examples are.
+Half of the long texts consist of an example at risk among harmless ones, the others of harmless ones alone.
+The largest (and so cheapest) windows are chosen in which the examples at risk are found about as often as
+when they stand alone. The more windows a text has, the riskier its riskiest one is by chance; how much
+riskier the harmless texts become so sets the discount. Texts made of one half of the examples are scored by
+heads that were fitted on the other half. There is no guarantee that the stream's long messages are like
+these texts.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from engine.identity import Windowing
 from engine.reading.reader import Reader
 from export.adapting.heads import Array, Ints, Learn, Linear, Platt
 
-# Candidates, the cheapest first. A message of up to `whole` tokens is most of ordinary traffic.
+# The candidates, the cheapest first. Most messages of ordinary traffic have at most `whole` tokens.
 CANDIDATES: Final = tuple(Windowing(size, size // 2, whole=32, sentences=True) for size in (24, 16, 12))
-# How examples are read while nothing is chosen yet.
+# How examples are read before a windowing is chosen.
 UNCUT: Final = Windowing(tokens=256, overlap=32, whole=256, sentences=False)
-LOSS: Final = 0.05  # of recall, among harmless messages
-_COMPANY: Final = 8  # harmless messages of a long one: 100 words or more
-_MOST: Final = 16  # long texts of either kind and half
+LOSS: Final = 0.05  # how much recall may fall when an example at risk stands among harmless ones
+_COMPANY: Final = 8  # harmless examples in a long text, which then has 100 words or more
+_MOST: Final = 16  # the most long texts of each kind from each half
 
 
 class Read(NamedTuple):
@@ -34,17 +35,17 @@ class Read(NamedTuple):
 
     @property
     def counts(self) -> Ints:
-        """Windows of each text [N]."""
+        """The number of windows of each text [N]."""
         return np.diff([*self.starts, len(self.windows)])
 
 
 class Made(NamedTuple):
-    """Long texts, whether each holds an example at risk, and the half of the examples each is made of."""
+    """Long texts; for each, whether it holds an example at risk, and from which half its examples come."""
 
     texts: list[str]
     labels: Ints
     halves: Ints
-    alone: Ints  # the example at risk [N], -1 where there is none
+    alone: Ints  # the index of its example at risk [N], -1 where there is none
 
 
 def choose_windowing(
@@ -57,9 +58,9 @@ def choose_windowing(
     lower: float,
     rate: float,
 ) -> Windowing:
-    """Choose it for the heads that `learn` fits to `means` [N, H] of the examples, calibrated by `platt`.
+    """Choose the windowing for heads that `learn` fits to the `means` [N, H], calibrated by `platt`.
 
-    `lower` is the threshold, in log-odds, above which an example is found; `rate` of the harmless may alarm.
+    An example counts as found from `lower` on, in log-odds. A share `rate` of the harmless may be alarms.
     """
     halves = np.zeros(len(labels), np.int64)
     for label in (0, 1):
@@ -86,7 +87,7 @@ def choose_windowing(
 
 
 def long_texts(texts: Sequence[str], labels: Ints, halves: Ints) -> Made:
-    """Long texts made of the examples of one half each: repeatable, and as many harmless as at risk."""
+    """Make long texts, each from examples of one half, as many harmless as at risk; always the same ones."""
     chance = np.random.default_rng(0)
     made: list[tuple[str, int, int, int]] = []
     for half in (0, 1):
@@ -104,14 +105,14 @@ def long_texts(texts: Sequence[str], labels: Ints, halves: Ints) -> Made:
 
 
 def read_windows(reader: Reader, texts: Sequence[str], windowing: Windowing) -> Read:
-    """Read texts as they stand, cut as an engine of this windowing would."""
+    """Read texts as they are written, cut as an engine with this windowing cuts them."""
     rows = reader.cutter(windowing).cut(texts)
     starts = np.array([span.start for span in rows.spans], np.int64)
     return Read(reader.rows(rows.tokens).astype(np.float64), starts)
 
 
 def _calibrated(heads: Sequence[Linear], halves: Ints, vectors: Array, platt: Platt) -> Array:
-    """Log-odds of each vector [N], by the heads that have not seen its half."""
+    """Return the log-odds of each vector [N], by the head that has not seen its half of the examples."""
     values = np.empty(len(vectors))
     for half, head in enumerate(heads):
         values[halves == half] = head(vectors[halves == half])

@@ -1,4 +1,4 @@
-"""Measures an engine on labelled examples: what would have been cleared, asked and escalated.
+"""Measures an engine on labelled examples: which of them it would clear, leave uncertain or escalate.
 
 Nothing is fitted here. On the examples that a bundle was adapted on, the figures are too good;
 `seen_at_adapt` tells whether that is so.
@@ -35,7 +35,7 @@ _VERDICTS: Final[tuple[Verdict, ...]] = ("clear", "uncertain", "at_risk")
 
 
 class Flagging(msgspec.Struct, frozen=True):
-    """How well one way of calling a message positive detects the class at risk."""
+    """How well one rule for calling a message positive detects the class at risk."""
 
     precision: float
     recall: float
@@ -43,7 +43,7 @@ class Flagging(msgspec.Struct, frozen=True):
 
 
 class SeverityReport(msgspec.Struct, frozen=True):
-    """The severity stage where examples have a level. `confusion` [true][most probable], least first.
+    """The severity stage, on the examples with a level. `confusion` [true][most probable], least first.
 
     `kappa` is Cohen's kappa with quadratic weights: an error of two levels costs as much as four of one.
     """
@@ -131,7 +131,7 @@ def evaluate(
 
 
 def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], None]) -> list[Scores]:
-    """Score the texts in batches. Severity is included in either reading."""
+    """Score the texts in batches, with severity in both readings."""
     scores: list[Scores] = []
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
@@ -148,7 +148,7 @@ def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], N
 
 
 def _verdict(scores: Scores, thresholds: Thresholds) -> int:
-    """The verdict as an index into clear, uncertain, at_risk."""
+    """Return the verdict as an index into clear, uncertain, at_risk."""
     ruled = _VERDICTS.index(verdict(scores.risk, thresholds))
     return max(ruled, 1) if scores.truncated or scores.obfuscated or scores.language else ruled
 

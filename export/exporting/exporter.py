@@ -27,8 +27,8 @@ from engine.bundle import (
     write_manifest,
 )
 from engine.bundle.reference import REFERENCE
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.task import Task
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.building.layout import write_model
 from export.building.recipe import SUFFIX, Recipe, Weight, write_recipe
 from export.building.source import ModelFiles, Progress, SourceFile, find_model

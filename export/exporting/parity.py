@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from engine.bundle import Bundle, Prompt
 from engine.bundle.reference import Reference
+from engine.device_names import DeviceChoice, Output, PrecisionChoice
 from engine.devices.choice import Choice, choose
 from engine.errors import DeviceError
 from engine.load import open_reader
 from engine.proof import Differences, prove
-from engine.vocabulary import DeviceChoice, Output, PrecisionChoice
 from export.errors import ExportError
 from export.exporting.prompt import Encode
 

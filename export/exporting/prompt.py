@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.bundle import LabelToken, Prompt
+from engine.device_names import Stage
 from engine.task import Task
-from engine.vocabulary import Stage
 from export.errors import ExportError
 from export.examples import LabelledExample
 

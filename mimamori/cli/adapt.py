@@ -1,4 +1,4 @@
-"""`mimamori adapt` and `mimamori evaluate`: a bundle fitted to labelled examples, and measured on others."""
+"""`mimamori adapt` and `mimamori evaluate`: fit a bundle to labelled examples, and measure it on others."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.bundle import Bundle, read_manifest
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import SettingsError, extra_for
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.examples import read_examples
 from mimamori.cli.curve import draw, require_plot, show_distilled
 from mimamori.cli.progress import bars
@@ -33,7 +33,7 @@ from mimamori.cli.traffic import (
 from worker.settings_source import load_settings
 from worker.telemetry.logs import configure_logs
 
-if TYPE_CHECKING:  # importing these takes the adapt extra, and a second
+if TYPE_CHECKING:  # Importing these at run time would need the adapt extra, and takes a second.
     from export.adapting.adapt import AdaptReport
     from export.evaluating.evaluate import Flagging, Report
 
@@ -70,7 +70,7 @@ The same in JSONL:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     for name, command in (("adapt", adapt_command), ("evaluate", evaluate_command)):
         app.command(name, help=f"{inspect.getdoc(command)}\n{_FILES}", rich_help_panel="Model")(command)
 
@@ -146,15 +146,16 @@ def evaluate_command(
 ) -> None:
     """Measure a bundle on labelled examples that it has not seen: misses, F1, AUC, severity.
 
-    As for `mimamori run`, MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle, and
-    MIMAMORI_LOWER and MIMAMORI_UPPER take the place of its thresholds. Those hold only for scores in the
-    precision, and all else, that they were fitted on; others are refused.
+    As for `mimamori run`, MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle to
+    accept, and MIMAMORI_LOWER and MIMAMORI_UPPER replace its thresholds. The bundle's own thresholds hold
+    only for scores made as when they were fitted, in the same precision for example. Otherwise the command
+    stops with an error.
     """
     with extra_for("evaluating", "adapt,cpu"):
         from export.evaluating.evaluate import evaluate
     from engine.load import load_engine
 
-    configure_logs("console", logging.WARNING)  # the report says what runs
+    configure_logs("console", logging.WARNING)  # The report already says what runs.
     settings = load_settings()
     loaded = Bundle.load(bundle, trust=settings.trust)
     task = loaded.manifest.task
@@ -174,7 +175,7 @@ def evaluate_command(
 
 def _print(report: R, show: Callable[[R], None], *, as_json: bool) -> None:
     if as_json:
-        encoded = msgspec.json.encode(report, enc_hook=str)  # a Path becomes a string
+        encoded = msgspec.json.encode(report, enc_hook=str)  # enc_hook turns a Path into a string
         typer.echo(msgspec.json.format(encoded, indent=2).decode())
     else:
         show(report)

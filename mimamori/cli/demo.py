@@ -1,4 +1,4 @@
-"""`mimamori demo`: the main job on this machine, from nothing, with sample conversations."""
+"""`mimamori demo`: screens sample conversations on this machine, and starts everything that this needs."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ TEXT_WIDTH = 64
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the app."""
     app.command(rich_help_panel="Screen")(demo)
 
 
@@ -35,7 +35,8 @@ def demo(
 ) -> None:
     """Watch it work: a real Kafka, a real model, sample conversations, labels and cases as they arrive.
 
-    The first run builds the bundle (a minute); later ones start in seconds. Nothing leaves this machine.
+    The first run builds the bundle, which takes a minute; later runs start in seconds. Nothing leaves this
+    machine.
     """
     import schemas
     from engine.bundle import read_manifest
@@ -46,7 +47,7 @@ def demo(
     from worker.kafka.reader import Reader
     from worker.kafka.topics import apply_topics
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that SIGTERM ends what was started
     console = Console(highlight=False, soft_wrap=True)
     home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser()
     with bars() as progress:
@@ -54,7 +55,7 @@ def demo(
     manifest, fingerprint = read_manifest(bundle)
     log = home / "demo-worker.log"
     with Sandbox(echo=console.print) as sandbox:
-        # On a Kafka of someone else's, topics of this run's own.
+        # On someone else's Kafka, each run uses topics of its own.
         foreign = "KAFKA_BOOTSTRAP" in os.environ
         prefix = f"mimamori-demo-{secrets.token_hex(3)}." if foreign else "mimamori."
         names = schemas.topic_names(prefix)
@@ -91,7 +92,7 @@ def demo(
 
 
 class Tally:
-    """Counts what came back."""
+    """Counts the events that came back."""
 
     def __init__(self) -> None:
         self.verdicts: Counter[str] = Counter()
@@ -101,7 +102,7 @@ class Tally:
         self.seconds: list[float] = []
 
     def count(self, event: Label | ReviewCase | DeadLetter, seconds: float | None) -> None:
-        """Count one arrival."""
+        """Count one event."""
         match event:
             case Label(verdict=verdict, cached=cached):
                 self.verdicts[verdict] += 1
@@ -115,7 +116,7 @@ class Tally:
 
     @property
     def outcomes(self) -> int:
-        """Labels and dead letters."""
+        """The number of labels and dead letters."""
         return self.verdicts.total() + self.reasons.total()
 
 
@@ -189,7 +190,7 @@ def _keep(console: Console, bootstrap: str, prefix: str, log: Path, metrics: str
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     log.unlink(missing_ok=True)
-    # A table of its own each time: it belongs to a Kafka that ends with the demo.
+    # The desk's table gets a new folder each time, because it belongs to a Kafka that ends with the demo.
     with tempfile.TemporaryDirectory() as folder:
         settings = {"bootstrap": bootstrap, "topic_prefix": prefix, "folder": folder}
         desk = process.start(process.DESK, settings, log)

@@ -1,6 +1,6 @@
-"""`mimamori export` and `mimamori bundle build|halve|verify|show`: a model as a folder for workers.
+"""`mimamori export` and `mimamori bundle build|halve|verify|show`: make and check the bundles of workers.
 
-Keys and signatures: `mimamori.cli.sign`.
+The commands for keys and signatures are in `mimamori.cli.sign`.
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ from rich.table import Column, Table
 from engine.bundle import TOKENIZER, Bundle, Manifest, read_manifest
 from engine.bundle.signature import Trust, read_signature
 from engine.bundle.tokenizer_trial import try_tokenizer
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import extra_for
 from engine.task import load_task
-from engine.vocabulary import DeviceChoice, PrecisionChoice
 from export.errors import ExportError
 from export.examples import read_examples, shipped_examples
 from mimamori.cli.progress import bars
@@ -31,7 +31,7 @@ Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_defaul
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     app.command("export", rich_help_panel="Model")(export_command)
     bundles.command("keygen")(keygen_command)
     bundles.command("sign")(sign_command)
@@ -64,7 +64,7 @@ def export_command(
     ] = "auto",
     separator: SeparatorOption = None,
 ) -> None:
-    """Export a language model as a bundle and its recipe; refuse it where it differs from the original."""
+    """Export a language model as a bundle and its recipe; fail if its scores differ from the original's."""
     asked = load_task(task)
     _require_readable(Path(model).expanduser())
     with extra_for("exporting", "export,cpu"):
@@ -126,7 +126,7 @@ def build_command(
 def halve_command(
     bundle: Folder, out: Annotated[Path, typer.Option(help="The new bundle's folder.")]
 ) -> None:
-    """Make an fp16 bundle of a full fp32 one, for `device: cuda`; refuse it where it differs.
+    """Make an fp16 bundle from a full fp32 one, for `device: cuda`; fail if its scores differ.
 
     Adapt it afterwards, on the GPU: thresholds hold only in the precision that they were fitted in.
     """
@@ -173,10 +173,10 @@ def show_command(bundle: Folder) -> None:
 
 
 def _require_readable(model: Path) -> None:
-    """Look at a model's files before the libraries that believe them."""
+    """Check a model's files before opening them with libraries that trust what the files claim."""
     try:
         from export.building.tensors import Tensors
-    except ModuleNotFoundError:  # said where it is needed
+    except ModuleNotFoundError:  # reported later, where the extra is needed
         return
     for file in [model] if model.suffix == ".gguf" else sorted(model.glob("*.safetensors")):
         if file.is_file():
@@ -203,7 +203,7 @@ def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
         "files": "\n".join(f"{digest[:12]}  {name}" for name, digest in manifest.files.items()),
     }
     for name, value in rows.items():
-        # The bundle may be anyone's: what it says is no markup, and moves no cursor.
+        # The bundle may come from anyone, so its text must not act as markup or move the cursor.
         table.add_row(name, escape("".join(c if c.isprintable() or c == "\n" else "�" for c in value)))
     Console().print(table)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.vocabulary import DeviceChoice
+from engine.device_names import DeviceChoice
 from worker.settings_source import load_settings
 from worker.telemetry.logs import configure_logs
 

@@ -1,4 +1,4 @@
-"""`mimamori task new|check`: the files of your own task. docs/how-to/write-a-task.md explains them."""
+"""`mimamori task new|check`: make and check a task's files, which docs/how-to/write-a-task.md explains."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ tasks = typer.Typer(name="task", help="Write a screening task of your own.", no_
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     app.add_typer(tasks, rich_help_panel="Model")
 
 
@@ -21,7 +21,7 @@ def new_command(
     name: Annotated[str, typer.Argument(help="Letters, digits and dashes.", show_default=False)],
     folder: Annotated[Path, typer.Option(help="Where to write; it is made where it is missing.")] = Path(),
 ) -> None:
-    """Write NAME.yaml and two files of labelled examples, to be filled in. They load at once."""
+    """Write NAME.yaml and two files of labelled examples, to be filled in. They already load as written."""
     paths = write_task(name, folder)
     console = Console()
     for path in paths:

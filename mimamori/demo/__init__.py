@@ -1,1 +1,1 @@
-"""The main job on this machine, from nothing, with sample conversations."""
+"""The demo: screens sample conversations on this machine, and starts everything that this needs."""

@@ -1,8 +1,8 @@
-"""Draws what `mimamori demo` prints: a real run, of its arrivals the liveliest stretch, as an SVG.
+"""Runs `mimamori demo` and draws its output as an SVG, with the most eventful stretch of its arrivals.
 
     python -m mimamori.demo.picture docs/demo.svg
 
-The picture holds its text and colours and nothing else: no font or style is fetched from anywhere.
+The picture holds only its text and colours. It fetches no font or style from anywhere.
 """
 
 import os
@@ -16,7 +16,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 WIDTH: Final = 106
-ARRIVALS: Final = 24  # lines that fit a screen
+ARRIVALS: Final = 24  # as many lines as fit on a screen
 _INK: Final = (222, 226, 230)
 _GROUND: Final = (16, 20, 24)
 _COLOURS: Final = {
@@ -29,7 +29,7 @@ _COLOURS: Final = {
     "cyan": (102, 217, 232),
     "white": _INK,
 }
-# rich's own frame loads a font from a content delivery network; this one takes what the reader has.
+# rich's own frame loads a font from a content delivery network. This one uses the reader's own fonts.
 FRAME: Final = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <title>mimamori demo</title>
@@ -57,7 +57,7 @@ FRAME: Final = """\
 
 
 def main() -> None:
-    """Run the demo and draw it where the first argument says."""
+    """Run the demo and draw it into the file that the first argument names."""
     picture = Path(sys.argv[1])
     printed = subprocess.run(
         [sys.executable, "-m", "mimamori", "demo"],
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _shown(lines: list[str]) -> list[str]:
-    """What runs, the stretch of arrivals with the most that is not clear, and the summary."""
+    """Pick the lines on what runs, the arrivals with the most at risk or unreadable, and the summary."""
     first = next(number for number, line in enumerate(lines) if "worker reads with" in line) + 2
     summary = next(number for number, line in enumerate(lines) if "What happened" in line)
     end = next(number for number in range(summary, len(lines)) if "└" in lines[number]) + 1

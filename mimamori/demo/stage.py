@@ -1,7 +1,7 @@
-"""The demo: a real Kafka and Redis, a real worker process, sample conversations, and what comes back.
+"""The demo's parts: a real Kafka and Redis, a real worker process, sample conversations, and the results.
 
-It is a platform in small: it sends messages and reads labels, review cases and dead letters as anyone
-would, through topics. Its own sample texts are shown beside their labels; nothing else ever shows text.
+It acts as a small platform: it sends messages and reads labels, review cases and dead letters through topics,
+as any platform would. It shows its own sample texts beside their labels; nothing else ever shows text.
 """
 
 import socket
@@ -21,7 +21,7 @@ from mimamori import process
 from mimamori.replay import message_key
 from mimamori.sandbox import Sandbox
 from schemas.events import DeadLetter, Event, Label, Message, ReviewCase
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 from worker.kafka.reader import Reader
 from worker.kafka.record import Record
 from worker.kafka.sender import Sender
@@ -29,7 +29,7 @@ from worker.stream.unread import priority_of
 from worker.telemetry.metrics import EngineInfo
 
 CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")
-# What a platform's bug might send, by the reason each gets.
+# Records that a bug of a platform might send, by the reason that each one's dead letter gives.
 MALFORMED: dict[DeadLetterReason, bytes] = {
     "invalid_json": b'{"id": "broken-1", "text": "cut off here',
     "invalid_utf8": b'{"id": "broken-2", "text": "\xff\xfe"}',
@@ -43,14 +43,14 @@ ENGINE_INFO: EngineInfo = "mimamori_engine_info"
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """One event read back, and the seconds since its message was sent (None: not ours)."""
+    """One event read back, and the seconds since its message was sent; None where that is not known."""
 
     event: Label | ReviewCase | DeadLetter
     seconds: float | None
 
 
 class Feed:
-    """Sends on a thread; remembers when each message was sent and what it said."""
+    """Sends records, and remembers when each message was sent and what its text is."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._bootstrap = bootstrap
@@ -60,7 +60,7 @@ class Feed:
         self.sent = 0
 
     def run(self, records: Sequence[tuple[bytes, bytes, Message | None]], rate: float) -> None:
-        """Send (value, key, message) triples at `rate` a second, 0 for at once; returns when confirmed."""
+        """Send (value, key, message) triples at `rate` a second, 0 for at once; return when confirmed."""
         started = time.monotonic()
         with Sender({"bootstrap.servers": self._bootstrap}) as sender:
             for number, (value, key, message) in enumerate(records):
@@ -74,7 +74,7 @@ class Feed:
 
 
 def sample_records(suffix: str = "") -> list[tuple[bytes, bytes, Message | None]]:
-    """The sample conversations in order, with the malformed records strewn in."""
+    """Return the sample conversations in order, with the malformed records spread evenly among them."""
     lines = CONVERSATIONS.read_bytes().splitlines()
     messages = [msgspec.json.decode(line, type=Message) for line in lines if line.strip()]
     messages = [msgspec.structs.replace(message, id=message.id + suffix) for message in messages]
@@ -88,12 +88,12 @@ def sample_records(suffix: str = "") -> list[tuple[bytes, bytes, Message | None]
 
 
 def arrivals(reader: Reader, feed: Feed, prefix: str, expected: int) -> Iterator[Arrival]:
-    """What comes back, until `expected` records have their outcome and every case of theirs is here.
+    """Yield events until `expected` records have their outcome and all of their review cases have arrived.
 
-    Raises FatalError where nothing comes for SILENCE_S.
+    Raises FatalError: nothing came for SILENCE_S.
     """
     names = schemas.topic_names(prefix)
-    outcomes, due, heard = 0, 0, time.monotonic()  # due: cases announced by a label and not here yet
+    outcomes, due, heard = 0, 0, time.monotonic()  # due: announced cases still to come
     while outcomes < expected or due:
         records = reader.poll()
         now = time.monotonic()
@@ -126,9 +126,9 @@ def _decode(record: Record, names: dict[type[Event], str]) -> Label | ReviewCase
 
 @contextmanager
 def worker_process(sandbox: Sandbox, prefix: str, bundle: Path, log: Path) -> Iterator[str]:
-    """`mimamori run` as its own process against the sandbox, until the block ends.
+    """Run `mimamori run` as a separate process on the sandbox until the block ends.
 
-    Yields the address of its /metrics. Raises FatalError where it does not become ready.
+    Yields the address of its /metrics. Raises FatalError: it does not become ready.
     """
     port = _free_port()
     settings: dict[str, object] = {
@@ -150,8 +150,8 @@ def worker_process(sandbox: Sandbox, prefix: str, bundle: Path, log: Path) -> It
 
 
 def what_runs(metrics_url: str) -> str:
-    """What the worker whose /metrics this is says it runs on: the first place to look when it is slow."""
-    with urllib.request.urlopen(metrics_url, timeout=END_S) as page:  # noqa: S310 - our own worker's
+    """Return what a worker runs on, as its /metrics says. Look here first when a worker is slow."""
+    with urllib.request.urlopen(metrics_url, timeout=END_S) as page:  # noqa: S310 - our own worker's address
         families = text_string_to_metric_families(page.read().decode())
         samples = [one for family in families for one in family.samples if one.name == ENGINE_INFO]
     for sample in samples:
@@ -163,7 +163,7 @@ def what_runs(metrics_url: str) -> str:
 def sending(
     feed: Feed, records: Sequence[tuple[bytes, bytes, Message | None]], rate: float
 ) -> threading.Thread:
-    """Send in the background; the thread is daemonic, so that an interrupted demo ends."""
+    """Send in the background, on a daemon thread, so that an interrupted demo can end."""
     thread = threading.Thread(target=feed.run, args=(records, rate), daemon=True)
     thread.start()
     return thread

@@ -1,6 +1,6 @@
-"""The whole worker but for its model: every station, the caches, Kafka; scores from a hash of the text.
+"""The whole worker except its model: every station, the caches and Kafka. Scores come from a text's hash.
 
-So a soak tests the stream at the stream's own speed. Run by the zygote; no command starts it.
+So a soak tests the stream at its full speed, which no model limits. The zygote runs it; no command does.
 """
 
 import faulthandler
@@ -24,14 +24,14 @@ FINGERPRINT = "canned"
 
 
 def run(settings: dict[str, Any]) -> None:
-    """One worker under these settings, until SIGTERM."""
+    """Run one worker under these settings until SIGTERM."""
     serve(make(prepare(settings)))
 
 
 def prepare(settings: dict[str, Any]) -> Settings:
-    """Validate the settings, log as a worker does, and leave at once on a SIGTERM before it is ready.
+    """Validate the settings, set up a worker's logs, and exit at once on a SIGTERM that comes before it runs.
 
-    A SIGUSR1 writes to the log where every thread is: the soak sends it where nothing moves any more.
+    A SIGUSR1 writes the stack of every thread to the log. The soak sends it when the stream stands still.
     """
     valid = Settings.model_validate(settings)
     configure_logs(valid.log_format)
@@ -41,7 +41,7 @@ def prepare(settings: dict[str, Any]) -> Settings:
 
 
 def make(settings: Settings, engine: Engine | None = None, producer_of: ProducerOf | None = None) -> Worker:
-    """As `worker.startup.start` makes one, without a bundle: the policy is the settings'."""
+    """Make a worker as `worker.startup.start` does, but without a bundle: the settings give the policy."""
     metrics = Metrics()
     engine = engine or CannedEngine(levels=len(TASK.level_names))
     return assemble(
@@ -57,7 +57,7 @@ def make(settings: Settings, engine: Engine | None = None, producer_of: Producer
 
 
 def serve(worker: Worker) -> None:
-    """As `mimamori run` does: until SIGTERM, then the drain. Raises FatalError."""
+    """Run until SIGTERM and then drain, as `mimamori run` does. Raises FatalError."""
     signal.signal(signal.SIGTERM, lambda *_: worker.app.stop())
     worker.run()
 

@@ -1,4 +1,4 @@
-"""Does what the plan says when it is due, undoes what must end, and logs each with its moment."""
+"""Injects each fault of the plan when it is due, ends those that last a while, and logs when each struck."""
 
 import heapq
 import itertools
@@ -17,11 +17,11 @@ from mimamori.soak.fleet import Fleet
 from mimamori.soak.plan import LATENCY_S, Fault, Kind, ServerKind, WorkerKind
 from mimamori.soak.servers import Servers
 
-STORM = 2  # workers that join at once
+STORM = 2  # the number of workers that join at the same time
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """A fault that was done: `at_s` seconds into the run, when `at_record` messages had outcomes."""
+    """A fault that has struck: `at_s` seconds into the run, when `at_record` messages had outcomes."""
 
     at_s: float
     at_record: int
@@ -31,9 +31,9 @@ class Struck(msgspec.Struct, frozen=True):
 
 
 class Faults:
-    """Call `tick` often; `pending` says what is still to come. A context manager.
+    """Injects the faults of a plan. Call `tick` often; `pending` says whether any are left.
 
-    `servers` may be None where the plan is empty.
+    It is a context manager. `servers` may be None if the plan is empty.
     """
 
     def __init__(self, plan: Sequence[Fault], fleet: Fleet, servers: Servers | None) -> None:
@@ -42,8 +42,8 @@ class Faults:
         self._given = servers
         self._started = time.monotonic()
         self._order = itertools.count()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap of what has its moment
-        self._starting: Future[None] | None = None  # Kafka, on a thread: it takes seconds
+        self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap, by due time
+        self._starting: Future[None] | None = None  # a start of Kafka, on a thread because it takes seconds
         self._thread = ThreadPoolExecutor(1, "kafka-start")
         self._storms = itertools.count()
         self._seen = 0
@@ -52,17 +52,17 @@ class Faults:
 
     @property
     def next_at(self) -> float:
-        """The number of outcomes that the next fault of the plan waits for; infinity where none does."""
+        """The number of outcomes at which the plan's next fault is due; infinity if there is none."""
         return self._plan[-1].at if self._plan else float("inf")
 
     @property
     def pending(self) -> bool:
-        """Whether a fault is still to come, or to end."""
+        """Whether a fault has yet to strike or to end."""
         return bool(self._plan) or self.active
 
     @property
     def active(self) -> bool:
-        """Whether a fault is about to strike, or to end."""
+        """Whether a fault whose number of outcomes was reached has yet to strike or to end."""
         return bool(self._due) or self._starting is not None
 
     @property
@@ -72,7 +72,7 @@ class Faults:
         return self._given
 
     def tick(self, seen: int) -> None:
-        """Do what is due, given that `seen` messages have outcomes."""
+        """Do everything that is due, given that `seen` messages have outcomes."""
         self._seen = seen
         now = time.monotonic()
         while self._plan and self._plan[-1].at <= seen:
@@ -95,20 +95,20 @@ class Faults:
 
     def _strike(self, fault: Fault) -> None:
         if not self._do(fault):
-            self._later(0.02, lambda: self._strike(fault))  # nobody there to strike yet
+            self._later(0.02, lambda: self._strike(fault))  # It could not strike yet: try again soon.
             return
         self.counts[fault.kind] += 1
         at_s = round(time.monotonic() - self._started, 3)
         self.log.append(Struck(at_s, self._seen, fault.kind, fault.slot, fault.lasts_s))
 
     def _do(self, fault: Fault) -> bool:
-        """Whether it could be done now."""
+        """Inject a fault; return whether that was possible now."""
         match fault.kind:
             case "kill" | "zombie" | "usurp" | "storm" | "kafka_cut" | "kafka_latency" as kind:
                 return self._strike_worker(kind, fault)
             case "broker_kill" | "redis_flush" | "redis_kill" | "redis_cut" | "redis_latency" as kind:
                 return self._strike_server(kind, fault.lasts_s)
-        assert_never(fault.kind)  # planned and not handled: it must not count as struck
+        assert_never(fault.kind)  # A planned fault that is not handled here must not count as struck.
 
     def _strike_worker(self, kind: WorkerKind, fault: Fault) -> bool:
         match kind:
@@ -132,7 +132,7 @@ class Faults:
             case "broker_kill":
                 return self._kill_broker(lasts_s)
             case "redis_flush":
-                with suppress(OSError):  # it is dead just now: as good as flushed
+                with suppress(OSError):  # A Redis that is down just now counts as flushed.
                     self._servers.redis.flush()
             case "redis_kill":
                 self._servers.redis.kill()
@@ -146,13 +146,13 @@ class Faults:
         return True
 
     def _storm(self, fault: Fault) -> None:
-        """Workers that join at once, and leave in order."""
+        """Let workers join at the same time and leave in an orderly way after a while."""
         for _ in range(STORM):
             pid = self._fleet.start(f"storm-{next(self._storms)}")
             self._later(fault.lasts_s, lambda pid=pid: self._signal(pid, signal.SIGTERM))  # type: ignore[misc] # mypy cannot type a default
 
     def _stop(self, fault: Fault) -> bool:
-        """SIGSTOP the holder past its session; or give its slot, and its names, to another meanwhile."""
+        """SIGSTOP a slot's worker: past its session timeout, or while another takes its slot and names."""
         slot = str(fault.slot)
         pid = self._fleet.holder(slot)
         if pid is None or not self._fleet.signal(pid, signal.SIGSTOP):
@@ -163,7 +163,7 @@ class Faults:
         return True
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
-        self._fleet.signal(pid, number)  # whether it still runs does not matter here
+        self._fleet.signal(pid, number)  # It does not matter here whether the process still runs.
 
     def _kill_broker(self, down_s: float) -> bool:
         if self._starting is not None:

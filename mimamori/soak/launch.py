@@ -1,4 +1,4 @@
-"""How worker processes are started: forked by a zygote, or as `mimamori run` on a real bundle."""
+"""Starts worker processes: forked by a zygote, or as `mimamori run` on a real bundle."""
 
 import queue
 import subprocess
@@ -20,20 +20,20 @@ END_S = 10.0
 
 
 class Launcher(Protocol):
-    """Starts worker processes and hears of their ends."""
+    """Starts worker processes and reports their ends."""
 
     def start(self, settings: Mapping[str, Any], log: Path) -> int:
-        """Start one; its process id."""
+        """Start a worker and return its process id."""
 
     def ended(self) -> list[Report]:
-        """Those that have ended since the last call."""
+        """Return the workers that have ended since the last call."""
 
     def close(self) -> None:
-        """Kill whatever still runs."""
+        """Kill the workers that still run."""
 
 
 class ZygoteLauncher:
-    """Workers forked by a zygote that runs `entry` (`module:function`) in each."""
+    """Starts workers by a zygote, which forks and runs `entry` (`module:function`) in each fork."""
 
     def __init__(self, entry: str) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
@@ -68,7 +68,7 @@ class ZygoteLauncher:
         return reports
 
     def close(self) -> None:
-        """See Launcher: the zygote kills them when its input ends."""
+        """See Launcher. The zygote kills the workers when its input ends."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
@@ -87,7 +87,7 @@ class ZygoteLauncher:
 
 
 class BundleLauncher:
-    """Workers as anyone starts them: `mimamori run` with a real bundle, settings in the environment."""
+    """Starts workers as a user does: `mimamori run` with a real bundle, and settings in the environment."""
 
     def __init__(self, bundle: Path) -> None:
         self._bundle = bundle

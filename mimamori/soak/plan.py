@@ -1,8 +1,9 @@
-"""The plan of faults: which, when, to whom, for how long. Pure: the same seed makes the same plan.
+"""Makes the plan of faults: which strikes when, whom and for how long. Pure: equal seeds make equal plans.
 
-"When" counts outcomes, not seconds: a fault is due once so many messages have their outcome, plus a short
-random delay, so that it falls anywhere in the cycle of a batch and the plan fits a machine of any speed.
-What the seed cannot fix is which instruction a process was at; a run that fails is kept with its logs.
+A fault is due by outcomes rather than seconds, so that the plan fits a machine of any speed: it strikes once
+a certain number of messages have their outcome. A short random delay follows, so that it may hit any moment
+in the cycle of a batch. The seed cannot determine which instruction a process is at; so the logs of a failed
+run are kept.
 """
 
 import random
@@ -20,7 +21,7 @@ LATENCY_S: Final = 5.0
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How a kind of fault is dealt out: how many per kill (at least one), and its length in seconds."""
+    """How many faults of a kind a plan has per kill (at least one in all), and how many seconds they last."""
 
     per_kill: float
     lasts_s: tuple[float, float]
@@ -39,12 +40,14 @@ SHAPES: Final[dict[Kind, Shape]] = {
     "redis_cut": Shape(1 / 50, (0, 2)),
     "redis_latency": Shape(1 / 100, (2, 5)),
 }
-FIRST, LAST = 0.02, 0.95  # of all records: the first faults meet a working stream, the last leave it one
+# Faults strike between these shares of all records, so that the stream works before the first and after the
+# last fault.
+FIRST, LAST = 0.02, 0.95
 LONGEST_DELAY_S = 0.3
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault. Due once `at` messages have outcomes, and `delay_s` later; `slot` is -1 for a server's."""
+    """One fault. It strikes `delay_s` after `at` messages have outcomes; a server's has the slot -1."""
 
     at: int
     delay_s: float
@@ -54,11 +57,11 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def plan(seed: int, records: int, kills: int, workers: int) -> list[Fault]:
-    """Every fault of a run in order: `kills` kill -9, and of each other kind in proportion, at least one.
+    """Return all faults of a run in order: `kills` of the kind kill (SIGKILL), and the others in proportion.
 
-    Without kills there are no faults at all.
+    There is at least one fault of each kind, but without kills there are no faults at all.
     """
-    draw = random.Random(seed)  # noqa: S311 - must be repeatable
+    draw = random.Random(seed)  # noqa: S311 - it must be repeatable
     faults = [
         Fault(
             at=int(records * draw.uniform(FIRST, LAST)),

@@ -1,4 +1,4 @@
-"""What a soak came to: one JSON, one line."""
+"""The result of a soak, as JSON and as one line."""
 
 import platform
 
@@ -11,10 +11,10 @@ IDS_IN_LINE = 3
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A soak that has ended. `seconds`: from the first worker's start to the last outcome.
+    """The result of a soak. `seconds` runs from the first worker's start to the last outcome.
 
-    `faults` counts each kind that struck, and the malformed records. `exits` counts workers that
-    ended otherwise than they were asked to, by exit code (one that was fenced ends with 1, as it should).
+    `faults` counts the faults that struck, by kind, and the malformed records. `exits` counts, by exit code,
+    the workers that ended in another way than they were asked to (a fenced worker ends with 1, as it should).
     """
 
     records: int
@@ -31,16 +31,16 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sound(self) -> bool:
-        """Whether every message has exactly the outcome it must have, in order."""
+        """Whether every message has exactly its one right outcome, and all are in order."""
         return self.findings.sound
 
     @property
     def records_per_s(self) -> float:
-        """Messages with an outcome, per second, faults included."""
+        """Messages with an outcome per second, over the whole run with its faults."""
         return round(self.findings.seen / self.seconds, 1)
 
     def line(self) -> str:
-        """The verdict in one line, with the first ids of each trouble."""
+        """Return the verdict in one line, with the first ids of each kind of trouble."""
         ran = (
             f"{self.records:,} records, {self.kills:,} kills, {sum(self.faults.values()):,} faults in all, "
             f"{self.records_per_s:,.0f} records/s, seed {self.seed}"
@@ -55,7 +55,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return f"NOT SOUND: {wrong} ({ran})"
 
     def to_json(self) -> bytes:
-        """Everything, indented; what the checker counted stands beside the rest."""
+        """Return everything as indented JSON, with the checker's counts on the top level."""
         fields = msgspec.to_builtins(self)
         found = fields.pop("findings")
         content = {
@@ -68,5 +68,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             "first_ids": found["first_ids"],
             "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         }
-        content["log"] = content.pop("log")  # the longest at the end
+        content["log"] = content.pop("log")  # The log is the longest part, so it goes last.
         return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"

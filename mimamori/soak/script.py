@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 
 MALFORMED_SHARE: Final = 0.01
 LONGEST_TEXT: Final = (

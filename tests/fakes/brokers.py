@@ -1,4 +1,4 @@
-"""The brokers that the contract suite runs on, in memory and Apache Kafka, and how tests read from either."""
+"""The brokers of the contract suite, one in memory and Apache Kafka, and helpers to read from either."""
 
 import time
 import uuid
@@ -19,7 +19,7 @@ PARTITIONS = 4
 
 
 class Broker(Protocol):
-    """What a backend offers the tests. `topic` and `outcomes` are empty at the start."""
+    """What each broker offers the tests. The topics `topic` and `outcomes` are empty at the start."""
 
     topic: str
     outcomes: str
@@ -63,7 +63,7 @@ class ApacheKafka:
         self._protocol: GroupProtocol = protocol
         name = uuid.uuid4().hex[:8]
         self.topic, self.outcomes, self._group = f"{name}.messages", f"{name}.outcomes", f"{name}.group"
-        session = {"session.timeout.ms": 6_000} if protocol == "classic" else {}  # else the sandbox's own
+        session = {"session.timeout.ms": 6_000} if protocol == "classic" else {}  # else the sandbox's
         self._config = {"bootstrap.servers": bootstrap, **session}
         self._producer_config: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap}
         self._admin = AdminClient(self._producer_config)
@@ -95,7 +95,7 @@ class ApacheKafka:
             deletion.result(10)
 
     def read_outcomes(self) -> list[bytes]:
-        """Everything a read-committed reader sees, up to the end as it stands now."""
+        """Return everything that a read-committed reader sees up to the current end of the topic."""
         reader = ck.Consumer(
             {
                 **self._producer_config,
@@ -123,7 +123,7 @@ class ApacheKafka:
 
 
 def make_again(admin: AdminClient, topic: str) -> None:
-    """Delete a topic and make another one of its name."""
+    """Delete a topic and create another one of the same name."""
     admin.delete_topics([topic])[topic].result(10)
     deadline = time.monotonic() + 20
     while True:
@@ -131,13 +131,13 @@ def make_again(admin: AdminClient, topic: str) -> None:
             admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(10)
         except ck.KafkaException as error:
             if error.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS or time.monotonic() > deadline:
-                raise  # else the old one is still being deleted
+                raise  # Otherwise the old topic is still being deleted.
         else:
             return
 
 
 class Listener:
-    """Notes what it is told, and does what it is asked to."""
+    """Records the partitions and restarts it is told of, and calls `on_revoked` at a revocation."""
 
     def __init__(self, on_revoked: Callable[[], None] = lambda: None) -> None:
         self.owned: set[Partition] = set()

@@ -1,6 +1,6 @@
-"""`python -m tests.fakes.canned_worker`: a worker process on a canned engine, set up by its environment.
+"""`python -m tests.fakes.canned_worker`: a worker process with a canned engine, set by environment variables.
 
-SECONDS_PER_MESSAGE is how long the engine takes. At its end it prints how many texts the engine read.
+SECONDS_PER_MESSAGE is how long the engine takes. At its end the process prints how many texts it read.
 """
 
 import os
@@ -21,7 +21,7 @@ from worker.telemetry.metrics import Metrics
 
 
 class CountingEngine(CannedEngine):
-    """Counts the texts it has read."""
+    """A canned engine that counts the texts it has read."""
 
     read_texts = 0
 

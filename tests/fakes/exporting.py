@@ -1,4 +1,4 @@
-"""Exports for tests: proven on the CPU in fp32 alone, whatever else this machine has, in a given form."""
+"""Exports models for tests, in a given form and proven only on the CPU in fp32, whatever this machine has."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,5 +13,5 @@ from export.exporting.prompt import Shot
 def export_on_cpu(
     model: str, task: Task, out: Path, *others: Any, form: Form = "joined", shots: Sequence[Shot] = ()
 ) -> Exported:
-    """`export_model` for random weights, which bf16 may turn over: they decide labels by hairs."""
+    """Call `export_model` on the CPU: the labels of random weights are so close that bf16 may flip them."""
     return export_model(model, task, out, *others, form=form, shots=shots, device="cpu")

@@ -1,4 +1,4 @@
-"""Runs an exported graph as a worker would, and its original as transformers does, to compare the two."""
+"""Runs an exported graph as a worker does, and its original model by transformers, to compare the two."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ class Answers(NamedTuple):
 
 
 class GraphRun:
-    """The graph of a bundle on ONNX Runtime, one thread."""
+    """Runs the graph of a bundle on ONNX Runtime with one thread."""
 
     def __init__(self, folder: Path) -> None:
         self.bundle = Bundle.load(folder)
@@ -34,7 +34,7 @@ class GraphRun:
 
     @property
     def label_ids(self) -> list[int]:
-        """The tokens of the columns of `label_logits`."""
+        """The label tokens, in the order of the columns of `label_logits`."""
         return [label.token_id for label in self.bundle.manifest.labels]
 
     def answers(self, prefix: list[int], rows: Sequence[list[int]]) -> list[Answers]:
@@ -43,7 +43,7 @@ class GraphRun:
         return list(map(Answers, outputs["label_logits"], outputs["pooled"]))
 
     def run(self, rows: Sequence[list[int]], past: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Every output of one padded batch, by name."""
+        """Run one padded batch and return every output by name."""
         ids, lengths = padded(rows)
         names = [value.name for value in self._session.get_outputs()]
         outputs = self._session.run(names, {"input_ids": ids, "lengths": lengths, **(past or {})})
@@ -60,9 +60,9 @@ class GraphRun:
 
 
 def padded(rows: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows as `input_ids` and `lengths`."""
+    """Return the rows as `input_ids` and `lengths`."""
     lengths = np.array([len(row) for row in rows], np.int64)
-    # Padding of any token must not matter.
+    # Any token may serve as padding, since it must not matter.
     ids = np.full((len(rows), lengths.max()), 5, np.int64)
     for line, row in zip(ids, rows, strict=True):
         line[: len(row)] = row
@@ -72,7 +72,7 @@ def padded(rows: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int
 def original_answers(
     model: PreTrainedModel, prefix: list[int], row: list[int], label_ids: list[int]
 ) -> Answers:
-    """One row after its prefix, in one go, by the untouched model."""
+    """Run the prefix and one row in a single pass of the unmodified model."""
     states: list[torch.Tensor] = []
 
     def keep(_module: Any, _inputs: Any, output: Any) -> None:

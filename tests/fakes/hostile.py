@@ -1,6 +1,7 @@
-"""Records as a broken, careless or hostile producer writes them: a seed gives the same ones each time.
+"""Makes records as a broken, careless or hostile producer writes them. A seed always gives the same records.
 
-Written below every client's API (`raw_kafka.py`). The texts are harmless; what carries them is not.
+They are written below the API of any client (`raw_kafka.py`). The texts are harmless, but their records are
+not.
 """
 
 import gzip
@@ -32,20 +33,20 @@ FIELDS = (
     "\\u0000",
 )
 TIMES = (0, -1, -(2**40), 1, 1_700_000_000_000, 4_102_444_800_000, 2**62)
-HUGE_SHARE = 0.004  # records of about a megabyte
+HUGE_SHARE = 0.004  # the share of records of about a megabyte
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """A batch for Kafka. `labels`: per record, whether it must be labelled; None where either will do."""
+    """A batch for Kafka. `labels` says of each record whether it must be labelled; None allows either."""
 
     content: bytes
     labels: list[bool | None]
 
 
 def hostile_batches(seed: int, records: int) -> Iterator[Hostile]:
-    """Batches of `records` records in all."""
-    rng = random.Random(seed)  # noqa: S311 - no secret
+    """Yield batches that have `records` records in all."""
+    rng = random.Random(seed)  # noqa: S311 - not a secret
     left = records
     while left:
         count = min(left, rng.randint(1, 12))
@@ -60,7 +61,7 @@ def hostile_batches(seed: int, records: int) -> Iterator[Hostile]:
 
 
 def garbage_batches(rng: random.Random) -> list[bytes]:
-    """Batches with a valid checksum around what no consumer could decode: Kafka refuses each of them."""
+    """Make batches that no consumer could decode, with valid checksums. Kafka refuses each of them."""
     record = record_bytes(RawRecord(_message(rng)), 0)
     return [
         *(batch_bytes(rng.randbytes(40), 1, attributes=codec) for codec in (1, 2, 3, 4, 7)),
@@ -80,7 +81,7 @@ def _record(rng: random.Random) -> tuple[RawRecord, bool | None]:
     return RawRecord(value, _key(rng), _headers(rng)), label
 
 
-def _value(rng: random.Random) -> tuple[bytes | None, bool | None]:  # noqa: PLR0911 - one a kind
+def _value(rng: random.Random) -> tuple[bytes | None, bool | None]:  # noqa: PLR0911 - one return per kind
     match rng.randrange(8):
         case 0:
             return rng.choice([None, b"", b"\0", b" ", b"null", b"[]", b'"text"']), False

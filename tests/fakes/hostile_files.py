@@ -1,6 +1,6 @@
-"""Files that are made to hurt whoever opens them: bombs, absurd lengths, nesting, paths that lead out.
+"""Makes hostile files, to harm whoever opens them: bombs, absurd lengths, nesting, paths outside the folder.
 
-Each function writes one kind. None is larger than a few megabytes on the disk.
+Each function makes one kind. No file is larger than a few megabytes on the disk.
 """
 
 import json
@@ -22,7 +22,7 @@ from export.building.tensors import Derivation
 from tests.fakes.tiny_bundle import write_tiny_bundle
 
 DEEP: Final = 100_000
-BOMB: Final = 3 << 30  # bytes that come out of a few megabytes
+BOMB: Final = 3 << 30  # bytes, unpacked from a few megabytes
 
 _GGUF: Final = b"GGUF" + struct.pack("<I", 3)
 _UINT8, _STRING, _ARRAY = 0, 8, 9
@@ -30,7 +30,7 @@ _BLOCK: Final = 1 << 20
 
 
 def bundle_with(path: Path, name: str, content: bytes) -> Path:
-    """A bundle of which one file is `content`, with the checksums that belong to it."""
+    """Write a bundle in which the file `name` is `content`; its checksums are right."""
     write_tiny_bundle(path)
     manifest, _ = read_manifest(path)
     (path / name).write_bytes(content)
@@ -39,14 +39,14 @@ def bundle_with(path: Path, name: str, content: bytes) -> Path:
 
 
 def bundle_saying(path: Path, text: str) -> Path:
-    """A bundle whose bundle.json is `text`."""
+    """Write a bundle whose bundle.json is `text`."""
     write_tiny_bundle(path)
     (path / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
     return path
 
 
 def manifest_with(path: Path, **changes: Any) -> Path:
-    """A bundle whose bundle.json says something else."""
+    """Write a bundle whose bundle.json has these `changes`."""
     write_tiny_bundle(path)
     manifest = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps(manifest | changes))
@@ -54,45 +54,45 @@ def manifest_with(path: Path, **changes: Any) -> Path:
 
 
 def tokenizer_with(path: Path, **changes: Any) -> Path:
-    """A bundle whose tokenizer.json says something else."""
+    """Write a bundle whose tokenizer.json has these `changes`."""
     write_tiny_bundle(path)
     tokenizer = json.loads((path / TOKENIZER).read_text())
     return bundle_with(path, TOKENIZER, json.dumps(tokenizer | changes).encode())
 
 
 def slow_tokenizer(path: Path) -> Path:
-    """Its pattern takes time that doubles with each letter of a text."""
+    """Write a tokenizer whose pattern takes a time that doubles with each letter of a text."""
     pattern = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
     return tokenizer_with(path, pre_tokenizer=pattern)
 
 
 def vast_tokenizer(path: Path, merges: int) -> Path:
-    """The same merge, millions of times."""
+    """Write a tokenizer that has the same merge `merges` times."""
     tokenizer_with(path, model={"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]})
     one = (path / TOKENIZER).read_bytes()
     return bundle_with(path, TOKENIZER, one.replace(b'["a", "b"]', b",".join([b'["a","b"]'] * merges)))
 
 
 def added(path: Path) -> Path:
-    """As many tokens of its own as a vocabulary has words."""
+    """Write a tokenizer with as many added tokens as a vocabulary has words."""
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
     tokens = [{"id": 300 + n, "content": f"t{n:x}", **plain} for n in range(300_000)]
     return tokenizer_with(path, added_tokens=tokens)
 
 
 def replacing(path: Path) -> Path:
-    """A text becomes 2 ** 40 times as long."""
+    """Write a tokenizer whose normaliser makes a text of the letter a 2 ** 40 times as long."""
     twice = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
     return tokenizer_with(path, normalizer={"type": "Sequence", "normalizers": [twice] * 40})
 
 
 def panicking(path: Path) -> Path:
-    """What the library takes for impossible."""
+    """Write a tokenizer with a normaliser that the library takes to be impossible, so that it panics."""
     return tokenizer_with(path, normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"})
 
 
 def zip_bomb(name: str, others: dict[str, bytes], size: int = BOMB) -> bytes:
-    """A zip whose member `name` is `size` zeros, of which no more than a thousandth is on the disk."""
+    """Make a zip whose member `name` unpacks to `size` zeros, from at most a thousandth of their bytes."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = squeeze.compress(bytes(_BLOCK)) + squeeze.flush(zlib.Z_FULL_FLUSH)
     body = block * (size // _BLOCK) + squeeze.flush()
@@ -100,7 +100,7 @@ def zip_bomb(name: str, others: dict[str, bytes], size: int = BOMB) -> bytes:
 
 
 def _zip(members: dict[str, tuple[int, int, bytes]]) -> bytes:
-    """An archive of (method, size, bytes) that says what it is told to say."""
+    """Make a zip of members (method, size, bytes). It claims the given size, whether or not that is true."""
     body, directory = b"", b""
     for name, (method, size, content) in members.items():
         raw = name.encode()
@@ -116,7 +116,7 @@ def _zip(members: dict[str, tuple[int, int, bytes]]) -> bytes:
 
 
 def npz(header: str, data: bytes = b"", **others: bytes) -> bytes:
-    """An .npz whose arrays all have this header, and no more data than given."""
+    """Make an .npz whose arrays all have this header, and only the given data."""
     text = header.encode() + b"\n"
     content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
     names = ("tokens", "messages", "rows", "label_logits", "pooled")
@@ -125,7 +125,7 @@ def npz(header: str, data: bytes = b"", **others: bytes) -> bytes:
 
 
 def model_reading(path: Path, location: str) -> Path:
-    """A bundle whose graph takes its weights from another file."""
+    """Write a bundle whose graph takes its weights from the file `location`."""
     write_tiny_bundle(path)
     model = onnx.load(path / MODEL, load_external_data=False)
     for tensor in model.graph.initializer:
@@ -136,7 +136,7 @@ def model_reading(path: Path, location: str) -> Path:
 
 
 def nested_model(path: Path, depth: int = 5_000) -> Path:
-    """A graph in a node's attribute in a graph in a node's attribute …"""
+    """Write a graph nested `depth` times: each inner graph is an attribute of a node of the outer one."""
     inner = b""
     for _ in range(depth):
         for field in (6, 5, 1):  # AttributeProto.g, NodeProto.attribute, GraphProto.node
@@ -153,17 +153,17 @@ def _varint(number: int) -> bytes:
 
 
 def gguf(tensors: int = 0, pairs: int = 1, body: bytes = b"") -> bytes:
-    """A GGUF that says how many tensors and pairs it has, and has `body`."""
+    """Make a GGUF that claims this many tensors and pairs, and contains `body`."""
     return _GGUF + struct.pack("<QQ", tensors, pairs) + body
 
 
 def gguf_text(text: bytes) -> bytes:
-    """A string as GGUF has it."""
+    """Encode a string as GGUF does."""
     return struct.pack("<Q", len(text)) + text
 
 
 def gguf_list(kind: int, length: int, content: bytes = b"") -> bytes:
-    """A pair whose value is a list."""
+    """Make a GGUF pair whose value is a list that claims this length."""
     return gguf_text(b"a.list") + struct.pack("<IIQ", _ARRAY, kind, length) + content
 
 
@@ -205,7 +205,7 @@ SAFETENSORS: Final[dict[str, bytes]] = {
 
 
 def recipe_of(folder: Path, source: bytes, name: str) -> tuple[Path, Path]:
-    """A recipe that is filled from the file `source`, and that file."""
+    """Write a file of the content `source` and a recipe that takes its weight from it; return both paths."""
     bundle = write_tiny_bundle(folder / "tiny").path
     file = folder / name
     file.write_bytes(source)
@@ -216,7 +216,7 @@ def recipe_of(folder: Path, source: bytes, name: str) -> tuple[Path, Path]:
 
 
 def repacked(recipe: Path, method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> Path:
-    """The recipe with some members replaced; `recipe_json` is recipe.json."""
+    """Replace some members of a recipe; the keyword `recipe_json` means recipe.json."""
     with zipfile.ZipFile(recipe) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     content |= {name.replace("_", "."): value for name, value in members.items()}
@@ -227,7 +227,7 @@ def repacked(recipe: Path, method: int = zipfile.ZIP_DEFLATED, **members: bytes)
 
 
 def bombed(recipe: Path, name: str) -> Path:
-    """The recipe with one member a bomb."""
+    """Replace one member of a recipe by a bomb."""
     with zipfile.ZipFile(recipe) as archive:
         content = {each: archive.read(each) for each in archive.namelist() if each != name}
     recipe.write_bytes(zip_bomb(name, content))
@@ -270,7 +270,7 @@ REFERENCES: Final[dict[str, bytes]] = {
 
 
 def reference_bomb(path: Path) -> Path:
-    """An array of zeros that is a bomb."""
+    """Write a bundle whose reference holds an array of zeros that is a bomb."""
     header = "{'descr': '<f4', 'fortran_order': False, 'shape': (805306336,), }".ljust(117) + "\n"
     first = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)

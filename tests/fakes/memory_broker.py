@@ -1,8 +1,8 @@
-"""A broker in memory: small, but its transactions and its group behave as Kafka's do where the worker looks.
+"""A small broker in memory whose transactions and consumer group behave as Kafka's, as far as workers see.
 
 It passes the same contract tests as Apache Kafka (tests/contract/test_broker_contract.py). It models one
-consumer group with cooperative rebalancing; a member's generation changes whenever its partitions do, and
-a commit under an older generation is refused. Single-threaded use per client; state under one lock.
+consumer group with cooperative rebalancing. A member's generation changes whenever its partitions do, and a
+commit under an older generation is refused. Only one thread may use a client; one lock guards all state.
 """
 
 import threading
@@ -15,7 +15,7 @@ from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener, Restart
 from worker.kafka.record import Offsets, Outbound, Partition, Record
 
-LARGEST = 2 << 20  # bytes of a value that a topic takes
+LARGEST = 2 << 20  # the most bytes of a value that a topic takes
 
 
 @dataclass
@@ -27,18 +27,18 @@ class _Member:
 
 
 class MemoryBroker:
-    """Topics, committed offsets of one group, and who owns a transactional id."""
+    """Holds topics, the committed offsets of one group, and the owner of each transactional id."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.topics: dict[str, list[list[Record]]] = {}
         self.topic_ids: dict[str, int] = {}
-        self.lows: Offsets = {}  # the first offset that is not deleted, where it is not 0
+        self.lows: Offsets = {}  # the first offset that is not deleted, unless it is 0
         self.committed: dict[Partition, tuple[int, int]] = {}  # offset, and the id of its topic
         self.members: dict[int, _Member] = {}
         self.producers: dict[str, int] = {}
         self.numbers = count(1)
-        self.abort_next = 0  # commits to fail, as a broker that answers with an abortable error
+        self.abort_next = 0  # how many commits are to fail, as by a broker's abortable error
 
     def create(self, topic: str, partitions: int) -> None:
         with self.lock:
@@ -61,7 +61,7 @@ class MemoryBroker:
             return [record for log in self.topics[topic] for record in log]
 
     def target(self, member: _Member, topic: str) -> set[Partition]:
-        """The partitions a member should have: round robin over the members in joining order."""
+        """Return the partitions a member should have: round robin over the members in joining order."""
         place = sorted(self.members).index(member.number)
         return {(topic, p) for p in range(len(self.topics[topic])) if p % len(self.members) == place}
 
@@ -118,7 +118,7 @@ class MemoryConsumer:
             self._member.owned.clear()
 
     def vanish(self) -> None:
-        """Be taken for dead, as after a session timeout: what it owned goes to others, unasked."""
+        """Appear dead to the group, as after a session timeout, so that its partitions go to others."""
         with self._broker.lock:
             self._broker.members.pop(self._member.number, None)
 
@@ -148,7 +148,7 @@ class MemoryConsumer:
         self._positions = {p: at for p, at in self._positions.items() if p in partitions}
 
     def _start(self, place: Partition) -> int:
-        """Where the group left it, or its start."""
+        """Return the offset at which to begin: where the group stopped, or else the partition's start."""
         offset, topic_id = self._broker.committed.get(place, (None, 0))
         end = len(self._broker.topics[self._topic][place[1]])
         low = self._broker.lows.get(place, 0)
@@ -219,11 +219,11 @@ class MemoryProducer:
             broker.committed |= {place: (offset, topic_id) for place, offset in offsets.items()}
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, because nothing is open."""
 
 
 class MemoryInHandTopic:
-    """See `worker.kafka.InHandTopic`. Those that share `notes` are of one group."""
+    """See `worker.kafka.InHandTopic`. Objects that share `notes` belong to one group."""
 
     def __init__(self, notes: dict[Partition, bytes] | None = None) -> None:
         self.notes = {} if notes is None else notes
@@ -235,7 +235,7 @@ class MemoryInHandTopic:
         self.notes |= notes
 
     def settle(self) -> None:
-        """Everything is safe at once."""
+        """Do nothing, because every write is safe at once."""
 
     def close(self) -> None:
-        """Nothing is on its way."""
+        """Do nothing, because no write is pending."""

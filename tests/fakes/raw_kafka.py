@@ -1,7 +1,7 @@
-"""Writes to Kafka below every client's API: a Produce request whose record batches are built by hand.
+"""Writes to Kafka below the API of any client: a Produce request whose record batches are built by hand.
 
-A client refuses to write a header whose name is not UTF-8, a compressed batch that is no such thing, or a
-count of records that lies. A broker takes all of it that its own checks let pass, and so must the worker.
+A client refuses to write a header whose name is not UTF-8, a batch marked as compressed that is not, or a
+wrong count of records. A broker accepts whatever passes its own checks, and so the worker must, too.
 Formats: https://kafka.apache.org/documentation/#messageformat and https://kafka.apache.org/protocol
 """
 
@@ -19,7 +19,7 @@ GZIP = 1
 
 @dataclass(frozen=True)
 class RawRecord:
-    """What a record may carry. Header names are bytes: nothing makes them UTF-8."""
+    """The contents of a record. Header names are bytes, because nothing forces them to be UTF-8."""
 
     value: bytes | None
     key: bytes | None = None
@@ -27,7 +27,7 @@ class RawRecord:
 
 
 def record_bytes(record: RawRecord, place: int, timestamp_delta: int = 0) -> bytes:
-    """One record of a batch, its length in front."""
+    """Encode one record of a batch, preceded by its length."""
     body = b"".join(
         (
             b"\0",
@@ -50,7 +50,7 @@ def batch_bytes(
     attributes: int = 0,
     last_offset_delta: int | None = None,
 ) -> bytes:
-    """A record batch (magic 2) around `payload`, with a valid checksum whatever the rest says."""
+    """Encode a record batch (magic 2) around `payload`. The checksum is valid whatever the rest claims."""
     checked = struct.pack(
         ">hiqqqhii",
         attributes,
@@ -67,7 +67,7 @@ def batch_bytes(
 
 
 def batch_of(records: Sequence[RawRecord], *, timestamp: int = 1_700_000_000_000) -> bytes:
-    """An honest batch of records that no client would write."""
+    """Encode a valid batch of records that no client would write."""
     return batch_bytes(
         b"".join(record_bytes(record, place) for place, record in enumerate(records)),
         len(records),
@@ -76,21 +76,21 @@ def batch_of(records: Sequence[RawRecord], *, timestamp: int = 1_700_000_000_000
 
 
 class RawProducer:
-    """One connection to a broker. A context manager."""
+    """One connection to a broker, as a context manager."""
 
     def __init__(self, bootstrap: str) -> None:
         host, _, port = bootstrap.rpartition(":")
         self._connection = socket.create_connection((host, int(port)), timeout=30)
 
     def send(self, topic: str, partition: int, batch: bytes) -> int:
-        """Produce one batch, acknowledged; returns Kafka's error code, 0 where it took it."""
+        """Produce one batch and await the answer; return Kafka's error code, 0 if the batch was accepted."""
         body = struct.pack(">hhii", -1, -1, 30_000, 1) + _string(topic.encode())
         body += struct.pack(">iii", 1, partition, len(batch)) + batch
         request = struct.pack(">hhi", PRODUCE, 3, 1) + _string(b"raw") + body
         self._connection.sendall(struct.pack(">i", len(request)) + request)
         (size,) = struct.unpack(">i", self._exactly(4))
         answer = self._exactly(size)
-        # After correlation id, one topic with its name, one partition with its number.
+        # The error code follows the correlation id, one topic with its name, and one partition's number.
         (code,) = struct.unpack_from(">h", answer, 4 + 4 + 2 + len(topic.encode()) + 4 + 4)
         return int(code)
 
@@ -111,7 +111,7 @@ class RawProducer:
 
 
 def _varint(value: int) -> bytes:
-    """Zigzag, then seven bits a byte, as protocol buffers do."""
+    """Encode an integer in zigzag and then seven bits per byte, as protocol buffers do."""
     value = (value << 1) ^ (value >> 63)
     written = bytearray()
     while value > 0x7F:

@@ -1,8 +1,8 @@
-"""A valid bundle made in milliseconds: a real two-headed transformer of random weights, without torch.
+"""Makes a valid bundle in milliseconds and without torch: a real two-headed transformer of random weights.
 
-It keeps the graph contract of `export` (broadcast prefix, one softmax over prefix and own tokens, every
+It fulfils the graph contract of `export` (broadcast prefix, one softmax over prefix and own tokens, every
 layer's pooled vector, label logits, keys and values), so engines, cutting and stations can be tested on
-it. Every byte is a token. It knows no language: its scores mean nothing.
+it. Every byte is a token. Its scores mean nothing, because it was never trained.
 """
 
 import re
@@ -32,7 +32,7 @@ from engine.load import open_reader
 from engine.task import RiskStage, SeverityLevel, SeverityStage, Task
 
 LAYERS, HIDDEN, HEADS, HEAD_DIM, BYTES = 4, 16, 2, 8, 256
-MARKER = "<|end|>"  # the one special token, as a chat template has them
+MARKER = "<|end|>"  # the only special token, of the kind that chat templates use
 
 TASK = Task(
     name="tiny",
@@ -134,7 +134,7 @@ _TAIL = """
 
 
 def write_tiny_bundle(path: Path, *, seed: int = 0) -> Bundle:
-    """Write a full-depth bundle of the prompted reading and load it, checksums verified."""
+    """Write a full-depth bundle of the prompted reading, load it and verify its checksums."""
     path.mkdir(parents=True, exist_ok=True)
     onnx.save_model(
         _model(seed), path / MODEL, save_as_external_data=True, location=WEIGHTS, size_threshold=256
@@ -167,7 +167,7 @@ def write_tiny_bundle(path: Path, *, seed: int = 0) -> Bundle:
 
 
 def _write_reference(path: Path) -> None:
-    """What the graph itself answers on the plainest device: it has no original to ask."""
+    """Write as reference what the graph itself answers on the plainest device; it has no original model."""
     manifest, _ = read_manifest(path)
     samples = [([1, 2, 3], [4, 5]), ([6], [4, 5]), ([7] * 9, [8])]
     rows = [[*message, *suffix] for message, suffix in samples]
@@ -207,7 +207,7 @@ def _model(seed: int) -> onnx.ModelProto:
 
 
 def _dot_names(graph: onnx.GraphProto) -> None:
-    """past_key_0 -> past_key.0: the text form of ONNX knows no dots in names."""
+    """Rename past_key_0 to past_key.0 and so on, because the text form of ONNX allows no dots in names."""
     for value in (*graph.input, *graph.output):
         value.name = _dotted(value.name)
     for node in graph.node:

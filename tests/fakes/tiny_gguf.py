@@ -1,4 +1,4 @@
-"""A tiny model as a GGUF, as llama.cpp writes it: rope pairs side by side, norms plus one."""
+"""Writes a tiny model as a GGUF as llama.cpp does: with rope pairs side by side, and norms plus one."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +12,12 @@ from transformers.integrations import ggml
 from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
 
 _ARCHITECTURES: Final = {"gemma3_text": "gemma3"}
-# What real files say and transformers does not read: it takes its own defaults, which are the same.
+# Keys that real files have and transformers does not read. It uses its own defaults, which are the same.
 _UNREAD: Final = ("attn_logit_softcapping", "final_logit_softcapping")
 
 
 def write_tiny_gguf(path: Path, model: PreTrainedModel, **metadata: Any) -> Path:
-    """Write a model of a family that transformers can load from a GGUF. `metadata` comes on top."""
+    """Write a model of a family that transformers can load from a GGUF. `metadata` is added to its own."""
     config = model.config
     architecture = _ARCHITECTURES.get(config.model_type, config.model_type)
     writer = gguf.GGUFWriter(path, architecture)

@@ -1,7 +1,7 @@
-"""A Llama of a few thousand random weights, as a folder that `save_pretrained` writes.
+"""Makes a Llama of a few thousand random weights, as a folder that `save_pretrained` writes.
 
-Its ratios are those of real ones: grouped queries, a head_dim of its own, llama3 rope, tied or untied
-embeddings. Every byte is a token. It knows no language.
+It has the features of real ones: grouped queries, a separate head_dim, llama3 rope, tied or untied
+embeddings. Every byte is a token. It was never trained.
 """
 
 from pathlib import Path
@@ -58,7 +58,7 @@ def write_tiny_llama(
         "num_key_value_heads": 2,
         "max_position_embeddings": 1024,
         "tie_word_embeddings": True,
-        # Far from zero, so that attention and labels are decided and a mistake shows.
+        # Large weights make attention and labels clear-cut, so that a mistake shows.
         "initializer_range": 0.2,
     }
     torch.manual_seed(seed)

@@ -1,8 +1,8 @@
-"""Models of a few thousand random weights, one for each family, as folders that `save_pretrained` writes.
+"""Makes models of a few thousand random weights for each family, as folders that `save_pretrained` writes.
 
-Their ratios are those of real ones: grouped queries, a head_dim of its own, rope types, soft caps, sliding
-windows (short enough to hide something), tied or untied embeddings. Every byte is a token; for T5 every
-letter, with or without the space before it, and a text ends with </s>.
+They have the features of real ones: grouped queries, a separate head_dim, rope types, soft caps, sliding
+windows (short enough to hide some tokens), tied or untied embeddings. Every byte is a token. For T5, every
+letter is one, with or without the space before it, and a text ends with </s>.
 """
 
 from pathlib import Path
@@ -23,10 +23,10 @@ from tests.fakes.tiny_llama import CHAT, LLAMA3_ROPE, write_byte_tokenizer
 
 HEAD_DIM: Final = 16
 WINDOW: Final = 24
-# The longest prefix of the tests and a message fit; one token more, and longrope takes its long factors.
+# The tests' longest prefix fits with a message. From one token more on, longrope takes its long factors.
 ORIGINAL_CONTEXT: Final = 2050
 
-# Far from zero, so that attention and labels are decided and a mistake shows.
+# The initializer_range is large: it makes attention and labels clear-cut, so that a mistake shows.
 _COMMON: Final[dict[str, Any]] = {
     "vocab_size": 257,
     "hidden_size": 48,
@@ -54,7 +54,7 @@ _LONGROPE: Final = {
     "long_factor": [1.0, 3.0, 9.0, 27.0],
 }
 
-# Name of the shape -> model type and what its config has beside _COMMON.
+# Name of the shape -> model type, and what its config has in addition to _COMMON.
 SHAPES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "llama 3.2": (
         "llama",
@@ -125,7 +125,7 @@ SEQ2SEQ["t5 1.0"] = (
 
 
 def tiny_config(shape: str, **overrides: Any) -> PretrainedConfig:
-    """The config of one of SHAPES; `overrides` go into it."""
+    """Return the config of one of SHAPES or SEQ2SEQ, changed by `overrides`."""
     family, special = (SHAPES | SEQ2SEQ)[shape]
     common = _COMMON if shape in SHAPES else {"vocab_size": 257, "pad_token_id": 0}
     config: PretrainedConfig = CONFIG_MAPPING[family](**(common | special | overrides))
@@ -133,7 +133,7 @@ def tiny_config(shape: str, **overrides: Any) -> PretrainedConfig:
 
 
 def tiny_model(config: PretrainedConfig, seed: int = 0) -> PreTrainedModel:
-    """A model of random weights, norms and biases included: ones and zeros would hide mistakes."""
+    """Make a model whose weights, norms and biases are all random, because ones and zeros hide mistakes."""
     torch.manual_seed(seed)
     kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model: PreTrainedModel = kind.from_config(config)

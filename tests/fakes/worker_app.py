@@ -1,4 +1,4 @@
-"""A worker assembled from fakes or real parts, run on a thread, for tests of the stream."""
+"""Assembles a worker from fakes or real parts and runs it on a thread, for tests of the stream."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def build_app(
     room: Room | None = None,
     notes: InHandTopic | None = None,
 ) -> App:
-    """The `stress` task on a canned engine unless told otherwise."""
+    """Build an app for the `stress` task, on a canned engine unless another is given."""
     task = load_task("stress")
     return assemble(
         settings,
@@ -49,7 +49,7 @@ def build_app(
 
 
 class Running:
-    """An app on its thread. `error` is what it ended with."""
+    """An app that runs on its thread. `error` is the exception that ended it, if any."""
 
     def __init__(
         self, app: App, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer
@@ -67,7 +67,7 @@ class Running:
         self.thread.start()
 
     def stop(self, timeout_s: float = 30) -> None:
-        """Drain and wait for the end."""
+        """Let the app drain, and wait until it has ended."""
         self.app.stop()
         self.thread.join(timeout_s)
         assert not self.thread.is_alive(), "the worker did not stop"
@@ -77,7 +77,7 @@ class Running:
 def running(
     app: App, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer
 ) -> Iterator[Running]:
-    """Run an app for the length of a block; its error, if any, is raised at the end."""
+    """Run an app while the block runs. If the app failed, its error is raised at the end."""
     worker = Running(app, consumer_of, producer)
     try:
         yield worker
@@ -88,7 +88,7 @@ def running(
 
 
 def settings(folder: Path | None = None, **overrides: object) -> Settings:
-    """Settings for a test: a free health port, quick batches."""
+    """Return settings for a test: a free health port and short waits for a batch."""
     values: dict[str, object] = {
         "health_port": 0,
         "max_wait_ms": 5,

@@ -1,8 +1,8 @@
-"""Keys and values of the score cache: what leaves the process, made so that it tells and proves.
+"""Makes the keys and values of the score cache, so that they reveal no text and cannot be forged.
 
-A key is an HMAC of the text under a secret; a value is scores only, behind an HMAC of its own that is bound
-to its key. So neither holds text, and whoever can write to Redis without the secret, or a reply that was
-meant for another key, gives a miss and never a label. It hides nothing from whoever has the secret.
+A key is an HMAC of the text under a secret. A value holds scores only, after an HMAC of its own that is bound
+to its key. So neither holds text. A value that was written without the secret, or that belongs to another
+key, is a miss and never gives a label. Nothing is hidden from someone who has the secret.
 """
 
 import hashlib
@@ -16,28 +16,29 @@ from engine.scores import Scores
 
 PREFIX: Final = b"mimamori:score:"  # for ACLs (`~mimamori:*`) and for people looking at a shared Redis
 SEAL_BYTES: Final = 16
-FORMAT: Final = b"2"  # of a value: raised with every change of Scores, so that no older value is ever read
+FORMAT: Final = b"2"  # of values; raised with every change of Scores, so that no older value is read
 
 
 def cache_key(secret: bytes, scored_by: str, text: str) -> bytes:
-    """HMAC-SHA256 of the text as the model reads it, under a secret, for the scores of one identity.
+    """HMAC-SHA256 of the text as the model reads it, and of the scores' identity, under a secret.
 
     The text is not normalised, not even to NFC: most tokenizers give a composed and a decomposed "é"
     different tokens, so their scores differ, and a shared entry would make a label depend on which came
-    first. `scored_by` is the identity's digest: everything else that changes scores. Source: RFC 2104.
+    first. `scored_by` is the identity's digest, which covers everything else that changes scores. Source:
+    RFC 2104.
     """
     message = FORMAT + b"key\0" + scored_by.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
     return PREFIX + hmac.digest(secret, message, hashlib.sha256)
 
 
 def seal(secret: bytes, key: bytes, scores: Scores) -> bytes:
-    """Encode scores as a value that `unseal` accepts under this key alone."""
+    """Encode scores as a value that `unseal` accepts only under this key."""
     payload = msgspec.msgpack.encode(scores)
     return _signature(secret, key, payload) + payload
 
 
 def unseal(secret: bytes, key: bytes, value: bytes | None) -> Scores | None:
-    """Decode a value; None for anything but sound scores sealed under this key."""
+    """Decode a value; None for anything but sound scores that were sealed under this key."""
     if not isinstance(value, bytes):
         return None
     signature, payload = value[:SEAL_BYTES], value[SEAL_BYTES:]
@@ -51,7 +52,7 @@ def unseal(secret: bytes, key: bytes, value: bytes | None) -> Scores | None:
 
 
 def is_sound(scores: Scores) -> bool:
-    """Whether every number is finite and in its range: what is not is neither kept nor believed."""
+    """Whether every number is finite and in its range. Other scores are neither stored nor used."""
     probabilities = (scores.risk, *(scores.severity or ()))
     in_range = all(math.isfinite(p) and 0.0 <= p <= 1.0 for p in probabilities)
     return in_range and scores.severity != () and scores.windows >= 1

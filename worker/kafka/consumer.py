@@ -1,7 +1,8 @@
-"""The consuming side on Apache Kafka: cooperative rebalancing, read-committed, never commits by itself.
+"""The consumer on Apache Kafka, with cooperative rebalancing, read-committed, and without automatic commits.
 
-The group rebalances by one of two protocols, which look the same from here: partitions are added and taken
-away one by one. In the classic one the members elect one of them to assign; in KIP-848's the broker does.
+The group rebalances by one of two protocols, which look the same to this module: partitions are added and
+taken away one by one. In the classic protocol, the members elect one of them that assigns the partitions. In
+the protocol of KIP-848, the broker assigns them.
 """
 
 import time
@@ -25,7 +26,7 @@ from worker.settings import GroupProtocol
 log = structlog.get_logger()
 
 OFFSETS_TIMEOUT_S = 10.0
-PLACE_TIMEOUT_S = 2.0  # what stays is not polled meanwhile
+PLACE_TIMEOUT_S = 2.0  # partitions that stay are not polled meanwhile
 PLACE_PAUSE_S = 0.5
 _REFUSED = {
     ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -33,7 +34,7 @@ _REFUSED = {
     ck.KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     ck.KafkaError.INVALID_SESSION_TIMEOUT,
     ck.KafkaError._AUTHENTICATION,
-    ck.KafkaError._FATAL,  # e.g. fenced by another member with its group.instance.id; `fatal()` says no of it
+    ck.KafkaError._FATAL,  # e.g. fenced by a member with the same group.instance.id; `fatal()` is False then
 }
 _GONE = {ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION}
 
@@ -52,8 +53,8 @@ class KafkaConsumer:
         self._topic = topic
         self._listener = listener
         self._assigned: set[Partition] = set()
-        self._unplaced: set[Partition] = set()  # assigned, and not read before their place is found
-        self._missing: dict[Partition, ck.TopicPartition] = {}  # positions that Kafka has no records at
+        self._unplaced: set[Partition] = set()  # assigned, but not read before their start is found
+        self._missing: dict[Partition, ck.TopicPartition] = {}  # positions where Kafka has no record
         self._place_at = 0.0
         self._rebalanced = False
         self._paused = False
@@ -75,13 +76,13 @@ class KafkaConsumer:
         messages = consume(self._consumer, limit, timeout_s)
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
         self._note_membership()
-        if self._rebalanced or self._unplaced:  # records fetched before what was served in this very call
+        if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
             readable = self._assigned - self._unplaced
             records = [r for r in records if (r.topic, r.partition) in readable]
         records, again = self._places.check(records)
         for (topic, number), offset in again.items():
             log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
-            # Not by a seek: after a pause the client would go on behind the offset that it was told.
+            # A seek does not do: after a pause, the client would continue beyond the offset that it was told.
             place = ck.TopicPartition(topic, number, offset)
             self._consumer.incremental_unassign([place])
             self._consumer.incremental_assign([place])
@@ -110,15 +111,15 @@ class KafkaConsumer:
     def membership(self) -> Membership:
         """See `worker.kafka.Consumer.membership`.
 
-        A note from the polling thread: the client lets one thread in at a time, and another one that
-        asks while `poll` waits can be kept waiting for minutes.
+        It is the membership that the polling thread noted last. The client serves one thread at a time, so
+        that another one that asks the client while `poll` waits may have to wait for minutes.
         """
         return self._membership
 
     def lag(self) -> int:
-        """See `worker.kafka.Consumer.lag`. Read from what fetches brought: no request is made.
+        """See `worker.kafka.Consumer.lag`. It uses what the last fetches returned, and makes no request.
 
-        A partition of which nothing was read yet counts as none: whatever it holds is about to be read.
+        A partition of which nothing was read yet counts as 0, since its records are about to be read.
         """
         total = 0
         for partition in self._consumer.position(_positions(self._assigned)):
@@ -137,7 +138,7 @@ class KafkaConsumer:
             self._membership = KafkaMembership(group, self._starts.note)
 
     def _place(self) -> None:
-        """Find the place of what was assigned, and of what Kafka has no record of; later where it cannot."""
+        """Find where to read new partitions, and those where Kafka has no record. Retry later on failure."""
         if not (self._unplaced or self._missing) or time.monotonic() < self._place_at:
             return
         try:
@@ -146,13 +147,12 @@ class KafkaConsumer:
                     self._start_over(position)
             for partition, missing in list(self._missing.items()):
                 due = self._places.next_of(partition)
-                if (
-                    due is not None and due != missing.offset
-                ):  # a producer's offset, which the client believed
+                # A producer made this offset up, and the client believed it.
+                if due is not None and due != missing.offset:
                     self._start_over(ck.TopicPartition(*partition, due))
                     continue
                 offset, restart = self._starts.instead_of(missing, PLACE_TIMEOUT_S)
-                if restart is not None:  # first of all: it is not found a second time
+                if restart is not None:  # report it first, as it is not found a second time
                     self._listener.restarted([restart])
                 self._start_over(ck.TopicPartition(*partition, offset))
         except RetryableError as error:
@@ -163,16 +163,16 @@ class KafkaConsumer:
         self._place_at = time.monotonic() + PLACE_PAUSE_S
 
     def _find(self, partitions: set[Partition], timeout_s: float) -> list[ck.TopicPartition]:
-        """Where the group left `partitions`. RetryableError."""
+        """Where to start reading `partitions`. Raises RetryableError."""
         committed = self._starts.left(_positions(partitions), timeout_s)
-        self._note_membership()  # with the topic's id
+        self._note_membership()  # now with the topic's id
         begin, restarts = self._starts.begin(committed)
         if restarts:
             self._listener.restarted(restarts)
         return begin
 
     def _go_to(self, position: ck.TopicPartition) -> None:
-        """Go on reading a partition at `position`."""
+        """Continue to read a partition at `position`."""
         if (position.topic, position.partition) in self._unplaced:
             self._start_over(position)
             return
@@ -184,12 +184,13 @@ class KafkaConsumer:
             self._start_over(position)
 
     def _start_over(self, position: ck.TopicPartition) -> None:
-        """Begin a partition at `position` that the client fetches from elsewhere, or has stopped to fetch.
+        """Read a partition from `position`, where the client fetches from elsewhere or has stopped fetching.
 
-        To seek would be refused where it has stopped, and forgotten where it has not begun yet.
+        The client would refuse a seek if it has stopped fetching, and forget it if it has not begun yet.
         """
         name = position.topic, position.partition
-        # Not forgotten: what is committed may be older, and a made-up offset is put right by what is due.
+        # A made-up offset is replaced by the expected one. Without one, the committed offset would be used,
+        # which may be older.
         self._places.expect(name, position.offset)
         self._consumer.incremental_unassign([position])
         self._consumer.incremental_assign([position])
@@ -200,7 +201,7 @@ class KafkaConsumer:
     def _end_of(self, place: Partition) -> int:
         asked = ck.TopicPartition(*place)
         _, end = self._consumer.get_watermark_offsets(asked, cached=True)
-        if end < 0:  # the client, sent beyond the end, has fetched there already and forgot where it was
+        if end < 0:  # after a fetch beyond the end, the client no longer knows the end
             try:
                 _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
             except ck.KafkaException as error:
@@ -208,7 +209,7 @@ class KafkaConsumer:
         return int(end)
 
     def _start_of(self, place: Partition) -> int:
-        """Where reading a partition begins. Raises BrokerError: Kafka does not say."""
+        """The offset where reading a partition begins. Raises BrokerError: Kafka does not tell it."""
         asked = [ck.TopicPartition(*place)]
         try:
             (position,) = self._consumer.committed(asked, timeout=OFFSETS_TIMEOUT_S)
@@ -234,7 +235,7 @@ class KafkaConsumer:
         return True
 
     def _note_missing(self, message: ck.Message, error: ck.KafkaError) -> None:
-        """Note that the client has stopped fetching a partition, having nowhere to read it from."""
+        """Note that the client has stopped fetching a partition, for lack of an offset to read from."""
         name = cast("Partition", (message.topic(), message.partition()))
         place = ck.TopicPartition(*name)
         if name not in self._assigned:
@@ -242,7 +243,7 @@ class KafkaConsumer:
         if (offset := message.offset()) is not None:
             place.offset = offset
             self._missing[name] = place
-        elif self._consumer.position([place])[0].offset < 0:  # not even its start could be found
+        elif self._consumer.position([place])[0].offset < 0:  # its start could not be found either
             self._unplaced.add(name)
             self._place_at = time.monotonic() + PLACE_PAUSE_S
         else:
@@ -259,8 +260,8 @@ class KafkaConsumer:
         self._note_membership()
         try:
             consumer.incremental_assign(self._find(names, PLACE_TIMEOUT_S))
-            # librdkafka remembers a pause through unassign and assign: what comes back to a worker
-            # that was paused when it left would stay paused for ever.
+            # librdkafka keeps a partition paused through unassign and assign: one that left a worker during
+            # a pause, and comes back, would otherwise stay paused for ever.
             (consumer.pause if self._paused else consumer.resume)(partitions)
         except RetryableError as error:
             self._place_later(error)
@@ -271,7 +272,7 @@ class KafkaConsumer:
 
     def _on_revoke(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         self._rebalanced = True
-        self._note_membership()  # already of the new generation, while the partitions are still ours
+        self._note_membership()  # of the new generation already, though the partitions are still assigned
         self._listener.revoked(sorted(_names(partitions)))
         self._forget(consumer, partitions)
 

@@ -1,4 +1,4 @@
-"""What the consuming client is told: the settings' own, and over them what the worker's promises rest on."""
+"""The consuming client's configuration: defaults, the settings, and values that our guarantees depend on."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,21 +12,21 @@ _GROUP: Final[Mapping[GroupProtocol, Mapping[str, Any]]] = {
         "session.timeout.ms": 10_000,
         "heartbeat.interval.ms": 2_000,
     },
-    # Assignor, session timeout and heartbeat are the broker's: the client refuses to be told any.
+    # Assignor, session timeout and heartbeat are settings of the broker, which the client refuses.
     "consumer": {"group.protocol": "consumer"},
 }
 
 
 def consumer_config(config: Mapping[str, Any], group: str, protocol: GroupProtocol) -> dict[str, Any]:
-    """The client's configuration as a member of `group`. `config` may replace the defaults among it."""
+    """The client's configuration as a member of `group`. `config` overrides the defaults in it."""
     return {
         "group.id": group,
         "client.id": "mimamori-intake",
         **_GROUP[protocol],
-        # Where Kafka has no record at a committed offset: Starts says what then.
+        # Where Kafka has no record at a committed offset, the client reports an error, and Starts decides.
         "auto.offset.reset": "error",
-        "topic.metadata.refresh.interval.ms": 10_000,  # how long a new partition may go unnoticed
-        "fetch.wait.max.ms": 10,  # the default of 500 ms is all of the latency at a trickle
+        "topic.metadata.refresh.interval.ms": 10_000,  # a new partition is noticed within this time
+        "fetch.wait.max.ms": 10,  # with few messages, the default of 500 ms would be all of the latency
         "queued.max.messages.kbytes": 65_536,
         **config,
         "enable.auto.commit": False,

@@ -1,1 +1,1 @@
-"""A message's way: intake, screener, outbox, and what each of them goes by."""
+"""The three stations that every message passes (intake, screener, outbox), and the rules they follow."""

@@ -1,16 +1,16 @@
-"""What the engine fails on as a whole is read in halves, until the one text it cannot read is found.
+"""Finds the texts that the engine cannot read: where it fails on a batch, it is given the halves.
 
     [a b c d] fails ──► [a b] is read
                    └──► [c d] fails ──► [c] is read
                                    └──► [d] fails alone: is it the text, or the engine?
 
-The engine is asked to read a control text. If it cannot, it is the engine: its error goes on and stops the
-worker, with nothing committed. If it can, the text gets a second chance alone, and is refused if that fails
-too. So one poisonous message does not stop the stream, a passing fault costs nobody their label, and a device
-that is gone refuses nothing. To find one text in n costs about 2 log2(n) calls.
+To find out, the engine is asked to read a control text. If it cannot, the engine is at fault: its error is
+raised and stops the worker, with nothing committed. If it can, the text is tried alone once more, and refused
+if that fails too. So one poisonous message does not stop the stream, a passing fault costs no message its
+label, and a device that is gone causes no refusals. Finding one text in n takes about 2 log2(n) calls.
 
-A control text is easier to read than most messages. So where several texts were asked and not one of them
-was read, that stops the worker as well: nothing fails open, one message after the other.
+A control text is easier to read than most messages. So the worker also stops where several texts were tried
+and none of them was read. Otherwise a failing device could reject one message after the other, unscreened.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,9 +33,9 @@ def read_in_halves(
 ) -> tuple[dict[str, Answer], dict[str, Exception]]:
     """Return the answer to each of `texts` (distinct), and the error of each that cannot be read.
 
-    `ask` answers as many as it is asked, in order. Raises what it raised last where it does not read the
-    control text; DeviceError where it read none of several texts; ValueError where it answers too few or
-    too many.
+    `ask` returns one answer per text, in order. Raises the error of `ask` where it does not read the control
+    text; DeviceError where it read none of several texts; ValueError where it returns too few or too many
+    answers.
     """
     answers: dict[str, Answer] = {}
     refused: dict[str, Exception] = {}
@@ -44,7 +44,7 @@ def read_in_halves(
         piece = pieces.pop()
         try:
             found = ask(piece)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the control text tells what it means
+        except Exception as error:  # noqa: BLE001 - whatever it is, the control text shows whose fault it is
             if piece is texts:
                 log.warning("batch_failed", texts=len(texts), kind=type(error).__name__, at=where(error))
             if len(piece) > 1:
@@ -54,7 +54,7 @@ def read_in_halves(
             ask([CONTROL])
             try:
                 found = ask(piece)
-            except Exception as again:  # noqa: BLE001 - the same
+            except Exception as again:  # noqa: BLE001 - as above
                 refused[piece[0]] = again
                 continue
         answers |= zip(piece, found, strict=True)

@@ -1,9 +1,12 @@
-"""bytes → message, or the reason why not. All dead letters but those of messages the model fails on.
+"""Decodes a record's bytes into a message, or raises the reason why it becomes a dead letter.
 
 value ──► null_value
       ──► invalid_utf8 ──► invalid_json ──► schema_mismatch     (schemas.codec)
       ──► empty_text · unknown_task                              (here)
-      ──► Message, whose text `within` perhaps cuts
+      ──► Message, whose text `within` cuts where it is too long
+
+Two reasons are given elsewhere: `unreadable_record` in `reception.py`, `unscreenable` there and in
+`screener.py`.
 """
 
 import unicodedata
@@ -18,7 +21,7 @@ from worker.errors import RecordError
 def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
     """Decode a record's value into a message for `task`. Raises RecordError with its reason.
 
-    A text of more than `max_text_chars` is never empty: nobody looks at each of its characters.
+    A text longer than `max_text_chars` is never called empty, since its characters are not checked.
     """
     if value is None:
         raise RecordError("null_value", "the record has no value")
@@ -34,9 +37,9 @@ def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
 
 
 def within(message: Message, max_text_chars: int) -> tuple[Message, bool]:
-    """The message with at most so much of its text, and whether it was cut.
+    """The message with at most `max_text_chars` of its text, and whether the text was cut.
 
-    What is above the limit is not read, so that its label says truncated and is never clear.
+    The rest of the text is not read, so that the message's label says truncated and is never clear.
     """
     if len(message.text) <= max_text_chars:
         return message, False
@@ -44,9 +47,9 @@ def within(message: Message, max_text_chars: int) -> tuple[Message, bool]:
 
 
 def _is_visible(character: str) -> bool:
-    """Whether a person could see it.
+    """Whether a person could see the character.
 
-    Control and format characters (zero-width space, byte order mark, direction marks) are seen by nobody.
-    What this Python's Unicode does not know yet, such as a new emoji, counts as visible.
+    Control and format characters (zero-width space, byte order mark, direction marks) are invisible.
+    A character that this Python's Unicode does not know yet, such as a new emoji, counts as visible.
     """
     return not character.isspace() and unicodedata.category(character) not in {"Cc", "Cf"}

@@ -1,19 +1,19 @@
-"""Which batches may still commit: the one place where a rebalance and the stations meet.
+"""Decides which batches may still commit. This is the one place where rebalances and the stations meet.
 
-Every batch is opened under an epoch. When partitions are taken away before their batches are committed,
-or a transaction is aborted, the epoch ends: batches of an ended epoch are dropped wherever they are. The
-intake opens batches under the epoch it last rewound for, never under a newer one: so nothing read past a
-hole can commit before the consumer has gone back to what was committed.
+Every batch is opened under an epoch. The epoch ends when partitions are taken away before their batches are
+committed, or when a transaction is aborted. Batches of an ended epoch are dropped, at whichever station they
+are. The intake opens batches under the epoch for which it last rewound, never under a newer one. So no record
+that comes after dropped ones can be committed before the consumer has gone back to the committed offsets.
 
-The broker guards the other side: an outbox that has passed `is_current` but reaches the broker only after
-the rebalance carries the membership of the generation before, and is refused (KIP-447).
+The broker covers the remaining case: an outbox that has passed `is_current` may reach the broker only after
+the rebalance. It then sends the membership of the previous generation, and the broker refuses it (KIP-447).
 """
 
 import threading
 
 
 class Epochs:
-    """Which epoch may commit, and what is in flight of any. It holds no partitions. Thread-safe."""
+    """The epoch that may commit, and how much is in flight. It knows no partitions. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,13 +24,13 @@ class Epochs:
 
     @property
     def in_flight(self) -> int:
-        """Batches opened and neither committed nor dropped, of any epoch."""
+        """Batches of any epoch that were opened, and are neither committed nor dropped."""
         with self._changed:
             return self._in_flight
 
     @property
     def estimated_tokens(self) -> int:
-        """Tokens to read of the batches in flight, as estimated."""
+        """The estimated number of tokens to read in the batches in flight."""
         with self._changed:
             return self._estimated_tokens
 
@@ -42,22 +42,22 @@ class Epochs:
 
     @property
     def setbacks(self) -> int:
-        """Epochs that ended since a batch was last committed: how patient the next attempt should be."""
+        """Epochs that ended since the last commit. The more there are, the longer the next wait."""
         with self._changed:
             return self._setbacks
 
     def open(self) -> None:
-        """Count a new batch in."""
+        """Count a new batch as in flight."""
         with self._changed:
             self._in_flight += 1
 
     def add(self, estimated_tokens: int) -> None:
-        """Count in what an open batch has taken in."""
+        """Count the tokens that were added to an open batch."""
         with self._changed:
             self._estimated_tokens += estimated_tokens
 
     def close(self, estimated_tokens: int = 0) -> None:
-        """Count a batch out, committed or dropped, with the tokens that were counted in for it."""
+        """Stop counting a committed or dropped batch, and the tokens that were counted for it."""
         with self._changed:
             self._in_flight -= 1
             self._estimated_tokens -= estimated_tokens
@@ -69,19 +69,19 @@ class Epochs:
             return epoch == self._epoch
 
     def end_epoch(self) -> None:
-        """Void every batch in flight. What the intake opens stays void until it has rewound."""
+        """Void every batch in flight. Batches that the intake opens are void too until it has rewound."""
         with self._changed:
             self._epoch += 1
             self._setbacks += 1
             self._changed.notify_all()
 
     def committed(self) -> None:
-        """Note that a batch was committed: whatever went wrong before is over."""
+        """Note that a batch was committed, so that earlier setbacks no longer count."""
         with self._changed:
             self._setbacks = 0
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Wait until no batch is in flight. False: the time ran out, or the epoch ended, first."""
+        """Wait until no batch is in flight. Returns False if the time ran out, or the epoch ended, first."""
         with self._changed:
             epoch = self._epoch
             self._changed.wait_for(lambda: self._in_flight == 0 or self._epoch != epoch, timeout_s)
@@ -90,7 +90,8 @@ class Epochs:
     def wait_for_room(self, batches: int, tokens: float, more: int, timeout_s: float) -> bool:
         """Wait until fewer than `batches` are in flight and `more` tokens fit below `tokens`.
 
-        What is too large to ever fit may come alone. False: the time ran out first.
+        Where no tokens are in flight, any number fits, or a very large message would wait for ever.
+        Returns False if the time ran out first.
         """
 
         def has_room() -> bool:

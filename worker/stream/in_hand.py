@@ -1,12 +1,12 @@
-"""What the model has in hand, written down where the next worker finds it, before each call.
+"""Writes a note of what the model has in hand before each call, where the next worker finds it.
 
-A message can take the process with it, or never come back: nothing in this process can say so afterwards. So
-a note stands in Kafka, acknowledged, before the model gets anything, and is taken back when the call ends,
-however it ends. Its key is group, topic and partition: whoever is given the partition finds it. What it means
-to them is in `suspicion.py`.
+A message can crash the process, or make the model's call hang, and the process itself can report neither. So
+a note is written to Kafka, and acknowledged, before the model gets any message. It is withdrawn when the call
+ends, with or without an error. Its key is group, topic and partition, so that whichever worker is assigned
+the partition finds it. `suspicion.py` says what the note means to that worker.
 
-Nothing is written where nothing is to be read, and nothing is decided here about delivery: a note that is
-lost or stale costs a death more, or some speed.
+No note is written where the model has nothing to read. Notes decide nothing about delivery: one that is lost
+or stale costs one more death of a worker, or some speed.
 """
 
 import secrets
@@ -31,20 +31,21 @@ _EMPTY = Note()
 
 
 class InHand:
-    """The notes of one worker. The intake's thread inherits and asks, the screener's holds."""
+    """The notes of one worker. The intake's thread reads them, the screener's thread writes them."""
 
     def __init__(self, topic: InHandTopic, metrics: Metrics) -> None:
         self._topic = topic
         self._metrics = metrics
         self._me = secrets.token_hex(8)
         self._lock = threading.Lock()
-        self._known: dict[Partition, Note] = {}  # of each partition that is ours
-        self._troubled: dict[Partition, Note] = {}  # those of them that speak against some record
+        self._known: dict[Partition, Note] = {}  # of each assigned partition
+        self._troubled: dict[Partition, Note] = {}  # those of them that suspect or accuse a record
 
     def inherit(self, partitions: Sequence[Partition]) -> None:
-        """Read what the last owners left behind of `partitions`, which are ours from now on.
+        """Read the notes that the last owners left on `partitions`, which this worker was just assigned.
 
-        Where Kafka does not answer in time nothing is known, and that is logged. FatalError: see InHandTopic.
+        Where Kafka does not answer in time, the notes count as empty, and that is logged.
+        Raises FatalError: see InHandTopic.
         """
         try:
             found = self._topic.read(partitions)
@@ -66,25 +67,25 @@ class InHand:
                     self._troubled.pop(place, None)
 
     def forget(self, partitions: Sequence[Partition]) -> None:
-        """They are no longer ours, and neither are their notes."""
+        """Forget the notes on partitions that are no longer assigned."""
         with self._lock:
             for place in partitions:
                 self._known.pop(place, None)
                 self._troubled.pop(place, None)
 
     def is_suspect(self, record: Record) -> bool:
-        """Whether the model must read it alone."""
+        """Whether the model must read the record alone."""
         note = self._troubled.get(record.place) if self._troubled else None
         return note is not None and note.is_suspect(record)
 
     def is_condemned(self, record: Record) -> bool:
-        """Whether the model must not read it again."""
+        """Whether the model must not read the record again."""
         note = self._troubled.get(record.place) if self._troubled else None
         return note is not None and note.is_condemned(record)
 
     @contextmanager
     def holding(self, batch: Batch) -> Iterator[None]:
-        """Have the batch written down for the length of a block. BrokerError: Kafka takes no note."""
+        """Keep a note on the batch in Kafka during a block. Raises BrokerError: Kafka takes no note."""
         held = held_of(batch)
         if not held:
             yield
@@ -93,15 +94,15 @@ class InHand:
         self._topic.settle()
         try:
             yield
-        finally:  # an error that this process lives to tell is no death
+        finally:  # after an error too: the process has survived it, so that it is no death
             self._write(dict.fromkeys(held))
 
     def close(self) -> None:
-        """Let the last notes reach Kafka, for a moment."""
+        """Wait a moment for the last notes to reach Kafka."""
         self._topic.close()
 
     def _write(self, held: dict[Partition, Held] | dict[Partition, None]) -> None:
-        """Write notes of the partitions that are still ours: the others have an owner of their own."""
+        """Write notes on the partitions that are still assigned: the others belong to another worker."""
         with self._lock:
             notes = {
                 place: msgspec.json.encode(replace(self._known[place], held=what))
@@ -112,7 +113,7 @@ class InHand:
 
 
 def held_of(batch: Batch) -> dict[Partition, Held]:
-    """Per partition, what of a batch the model may get."""
+    """Per partition, the range of a batch's records that the model may have to read."""
     records = [entry.record for entry in batch.entries if entry.may_be_read]
     if len(records) == 1:
         (one,) = records
@@ -129,7 +130,7 @@ def _decoded(value: bytes | None) -> Note:
         return _EMPTY
     try:
         return msgspec.json.decode(value, type=Note)
-    except msgspec.DecodeError:  # another version's, or not ours at all
+    except msgspec.DecodeError:  # written by another version, or by another program
         log.warning("in_hand_note_unreadable")
         return _EMPTY
 

@@ -1,8 +1,8 @@
-"""Station 1: poll, let `reception.py` decode and look up the cache, fill a Batch.
+"""Station 1: polls records, has `reception.py` decode them and look them up in the cache, and fills batches.
 
-It owns the polling thread. It never waits for the model or for a commit: when enough batches are in
-flight it pauses fetching and keeps polling, so that the group membership lives however long a batch
-takes. It commits nothing and promises nothing about delivery: that is the outbox's transaction.
+It owns the polling thread. It never waits for the model or for a commit: when enough batches are in flight,
+it pauses fetching and goes on polling. So the worker stays in its group however long a batch takes. The
+intake commits nothing and guarantees nothing about delivery, which is the task of the outbox's transaction.
 """
 
 import math
@@ -31,14 +31,14 @@ from worker.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 IDLE_POLL_S = 0.1
-SHORTEST_POLL_S = 0.005  # an old batch may have to wait for the model: not in a loop that never rests
-CHUNK = 500  # records per poll: one cache round trip each
-BACKOFF_S = (0.05, 5.0)  # first and longest pause before reading again what was voided
+SHORTEST_POLL_S = 0.005  # limits how often to poll while an overdue batch waits for the model
+CHUNK = 500  # records per poll; each poll makes one round trip to the cache
+BACKOFF_S = (0.05, 5.0)  # first and longest pause before voided records are read again
 LAG_EVERY_S = 5.0
 
 
 class Intake:
-    """Also the RebalanceListener: rebalances are served inside `poll`, on this thread."""
+    """Fills batches, and is the RebalanceListener: `poll` serves rebalances on this thread."""
 
     def __init__(
         self,
@@ -50,39 +50,39 @@ class Intake:
         batches: "queue.SimpleQueue[Batch | None]",
         in_hand: InHand,
     ) -> None:
-        self._batches = batches  # bounded: never more than `max_batches` are in flight
+        self._batches = batches  # never holds more than `max_batches`, as no more are in flight
         self._settings = settings
         self._reception = Reception(settings, task, cache, in_hand)
         self._epochs = epochs
         self._metrics = metrics
         self._in_hand = in_hand
-        self._stopping = False  # a plain flag: a signal handler sets it, and must not take a lock
+        self._stopping = False  # a plain flag, since a signal handler sets it and must not take a lock
         self._open: Batch | None = None
-        self._waiting: deque[Entry] = deque()  # polled and not yet in flight: at most one poll's worth
-        self._epoch = epochs.epoch  # the one last rewound for
+        self._waiting: deque[Entry] = deque()  # polled but not in flight yet: the records of one poll at most
+        self._epoch = epochs.epoch  # the epoch for which it last rewound
         self._assigned: set[Partition] = set()
         self._lag_due = 0.0
         self._drain_until = math.inf  # monotonic seconds
-        self.pace = Pace()  # whoever runs the model notes in it
+        self.pace = Pace()  # the thread that runs the model adds its measurements
         self.joined = threading.Event()
         self.last_poll = time.monotonic()
 
     @property
     def drain_until(self) -> float:
-        """When what is in flight must be done, in monotonic seconds; infinity before `stop`."""
+        """The deadline for batches in flight, in monotonic seconds; infinity before `stop`."""
         return self._drain_until
 
     def stop(self, within_s: float = math.inf) -> None:
-        """Stop reading after the current poll; what is open is handed on.
+        """Stop reading after the current poll; the open batch is still handed on.
 
-        What is in flight has `within_s` seconds from now to be committed. The earliest deadline of several
+        Batches in flight have `within_s` seconds from now to be committed. The earliest deadline of several
         calls holds.
         """
         self._drain_until = min(self._drain_until, time.monotonic() + within_s)
         self._stopping = True
 
     def run(self, consumer: Consumer) -> None:
-        """Read until `stop`, handing batches on; ends with one None. Call on the polling thread."""
+        """Read and hand on batches until `stop`, and then one None. Call it on the polling thread."""
         try:
             while not self._stopping:
                 self._step(consumer)
@@ -91,7 +91,7 @@ class Intake:
             self._batches.put(None)
 
     def keep_membership(self, consumer: Consumer, until: Callable[[], bool]) -> None:
-        """Poll without reading until `until()`: heartbeats and rebalances go on while the stations drain."""
+        """Poll without reading until `until()` is true, so that the worker stays in its group meanwhile."""
         consumer.pause()
         while not until():
             self._poll(consumer, 1, IDLE_POLL_S)
@@ -104,7 +104,7 @@ class Intake:
         self.joined.set()
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Finish what is in flight within `revoke_s`; what cannot be finished is voided and read again."""
+        """Wait up to `revoke_s` for batches in flight. Those that do not finish are voided and read again."""
         gone = set(partitions)
         self._waiting = deque(e for e in self._waiting if e.record.place not in gone)
         self._close_batch()
@@ -115,7 +115,7 @@ class Intake:
         self._forget(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        """Someone else has them: void everything in flight at once."""
+        """Void all batches in flight at once, since the partitions belong to another worker already."""
         log.warning("partitions_lost", count=len(partitions))
         self._epochs.end_epoch()
         self._drop_open()
@@ -132,12 +132,12 @@ class Intake:
             consumer.resume()
             self._take_in(self._poll(consumer, CHUNK, self._patience()))
         elif not self._has_room(self._reception.estimated_tokens(self._waiting[0]), IDLE_POLL_S):
-            # Not at once: pausing throws away what the client has fetched ahead.
+            # Pause only after that wait, since a pause discards what the client has fetched ahead.
             consumer.pause()
             self._take_in(self._poll(consumer, CHUNK, 0))
         self._fill()
         if self._open is not None and (self._waiting or self._is_due(self._open)):
-            self._close_batch()  # what still waits finds no room before this one is done
+            self._close_batch()  # entries that still wait find no room before this batch is done
 
     def _poll(self, consumer: Consumer, limit: int, timeout_s: float) -> list[Record]:
         records = consumer.poll(limit, timeout_s)
@@ -155,9 +155,9 @@ class Intake:
 
     def _is_due(self, batch: Batch) -> bool:
         others = self._epochs.in_flight - 1
-        if others == 0:  # nothing but this one: waiting would only cost time
+        if others == 0:  # nothing else is in flight, so that waiting would only cost time
             return True
-        if others > 1:  # one is being read and one stands behind it: closing a third would gain nothing
+        if others > 1:  # one is being read and the next one waits: a third would gain nothing
             return self._is_full(batch)
         return self._is_full(batch) or time.monotonic() - batch.opened_at >= self._settings.max_wait_ms / 1000
 
@@ -167,7 +167,7 @@ class Intake:
         return batch.estimated_tokens >= most or len(batch.entries) >= settings.max_records
 
     def _take_in(self, records: Sequence[Record]) -> None:
-        """Let `records` wait, in the order they came, for room in a batch."""
+        """Turn `records` into entries that wait, in order, for room in a batch."""
         if not records:
             return
         self._metrics.count("mimamori_records_total", len(records))
@@ -175,14 +175,14 @@ class Intake:
         self._waiting += self._reception.entries(records)
 
     def _fill(self) -> None:
-        """Move what waits into batches, as much as may be in flight."""
+        """Move waiting entries into batches, as many as may be in flight."""
         while self._waiting:
             entry = self._waiting[0]
             tokens = self._reception.estimated_tokens(entry)
             suspect = entry.may_be_read and self._in_hand.is_suspect(entry.record)
             if self._open is not None and not self._open.takes(entry, alone=suspect):
                 self._close_batch()
-            # What costs the model nothing may always join an open batch.
+            # An entry with no tokens to read may always join an open batch.
             if (tokens or self._open is None) and not self._has_room(tokens, 0):
                 return
             batch = self._open or self._open_batch()
@@ -194,9 +194,9 @@ class Intake:
                 self._close_batch()
 
     def _has_room(self, tokens: int, timeout_s: float) -> bool:
-        """Whether `tokens` more may join the open batch, or else a new one, within `timeout_s`."""
+        """Wait up to `timeout_s` until `tokens` more may join the open batch, or else a new one."""
         settings = self._settings
-        batches = settings.max_batches + (self._open is not None)  # the open one is in flight already
+        batches = settings.max_batches + (self._open is not None)  # the open one counts as in flight
         limit = settings.max_in_flight_tokens or math.inf
         return self._epochs.wait_for_room(batches, limit, tokens, timeout_s)
 
@@ -219,7 +219,7 @@ class Intake:
             self._metrics.count("mimamori_voided_batches_total")
 
     def _rewind(self, consumer: Consumer) -> None:
-        """Drop what is open, go back to what is committed; retry with backoff until that works."""
+        """Drop the open batch and go back to the committed offsets; retry with backoff until that works."""
         self._drop_open()
         self._waiting.clear()
         consumer.pause()
@@ -229,7 +229,7 @@ class Intake:
             attempt += 1
             while (left := resume_at - time.monotonic()) > 0:
                 self._poll(consumer, 1, min(left, IDLE_POLL_S))
-            epoch = self._epochs.epoch  # before the rewind: one that ends meanwhile needs another
+            epoch = self._epochs.epoch  # asked before the rewind: if this epoch ends meanwhile, rewind again
             try:
                 consumer.rewind()
             except RetryableError as error:
@@ -250,7 +250,7 @@ class Intake:
 
 
 def backoff_s(setbacks: int) -> float:
-    """How long to wait after so many `setbacks` in a row, 1 or more: twice as long each time, with jitter."""
+    """The wait in seconds after `setbacks` in a row, 1 or more. It doubles each time, and has jitter."""
     first, longest = BACKOFF_S
     doubled: float = first * 2 ** min(setbacks - 1, 16)
-    return min(longest, doubled) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
+    return min(longest, doubled) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, not a secret

@@ -1,11 +1,11 @@
-"""Station 3: outcomes and consumed offsets, in one transaction per batch.
+"""Station 3: commits outcomes and consumed offsets, in one transaction per batch.
 
     1. turn every entry into its outcome                     (outcome.py)
-    2. ask the consumer for its membership, *then* whether the batch's epoch still stands
+    2. ask the consumer for its membership, and *then* check that the batch's epoch is still current
     3. one transaction: produce the outcomes, send the offsets under that membership, commit
 
-The order in 2 matters. A membership taken after the check could belong to a generation in which the
-batch's partitions are someone else's; taken before, the broker refuses it.
+The order in step 2 matters. A membership that is taken after the check could be of a newer generation, in
+which the batch's partitions belong to another worker. The broker refuses one that was taken before.
 """
 
 import time
@@ -24,7 +24,7 @@ from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-OLDEST_S = 30 * 86_400.0  # far above any sane retention of messages
+OLDEST_S = 30 * 86_400.0  # far longer than any sensible retention of messages
 CLOCK_SKEW_S = 60.0
 
 
@@ -46,7 +46,7 @@ class Outbox:
         self._metrics = metrics
 
     def commit(self, batch: Batch) -> None:
-        """Commit a screened batch, or drop it where its epoch has ended. FatalError: see Producer.commit."""
+        """Commit a screened batch; drop it if its epoch ended. Raises FatalError: see Producer.commit."""
         try:
             self._commit(batch)
         finally:
@@ -81,9 +81,9 @@ class Outbox:
 
 
 def _ages(batch: Batch, now: float) -> Iterator[float]:
-    """Seconds since each record's timestamp, of those whose timestamp can be meant.
+    """Seconds since each record's timestamp, without records whose timestamp cannot be right.
 
-    A timestamp is whatever the producer says: 0, next year. One such age would outweigh a million true ones.
+    A producer may set any timestamp, such as 0 or next year. One such age would outweigh a million true ones.
     """
     earliest, latest = now - OLDEST_S, now + CLOCK_SKEW_S
     for entry in batch.entries:

@@ -1,4 +1,4 @@
-"""An entry becomes its outcome: a label or a dead letter, and perhaps a review case. No I/O.
+"""Turns each entry into its outcome: a label or a dead letter, and perhaps a review case. It does no I/O.
 
 Each entry gives exactly one label or exactly one dead letter, in the order of the batch. Ids are made
 from the record's origin, so that a repeated delivery has the same id.
@@ -26,11 +26,11 @@ from worker.stream.unread import unread_case
 Outcome = Label | ReviewCase | DeadLetter
 
 LONGEST_KEY = 4096  # bytes
-SEVERITIES = 4096  # how many are remembered
+SEVERITIES = 4096  # how many are cached
 
 
 class Outcomes:
-    """Makes the outbound records of one worker: its task, its bundle, its policy."""
+    """Makes the outbound records of one worker, for its task, its bundle and its policy."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Outcomes:
     ) -> None:
         """`fingerprint` is the bundle's, `scored_by` the name of its scores' identity.
 
-        `room`: how large each kind of outcome may be; any size where it does not say.
+        `room` limits the size of each kind of outcome. A kind that it does not name may have any size.
         """
         self._settings = settings
         self._room = room
@@ -56,13 +56,13 @@ class Outcomes:
         self._fingerprint = fingerprint
         self._scored_by = scored_by
         self._topics = topic_names(settings.topic_prefix)
-        # Remembered: a text that comes again has the severity it had.
+        # Cached, since a text that comes again has the same severity.
         self._severity = lru_cache(maxsize=SEVERITIES)(partial(_severity, levels))
 
     def of(self, entries: Sequence[Entry]) -> Iterator[tuple[Outcome, Outbound]]:
-        """The events of a batch's entries, in their order, and the records that carry them. One time for all.
+        """Make the events of entries, in order, each with its outbound record. All have the same time.
 
-        Raises ValueError where an entry has neither scores nor a rejection: it would be lost.
+        Raises ValueError where an entry has neither scores nor a rejection, since it would be lost.
         """
         now = datetime.now(UTC)
         for entry in entries:
@@ -155,9 +155,10 @@ def _severity(levels: tuple[str, ...], scores: tuple[float, ...] | None) -> Seve
 
 
 def _partition_key(record: Record, fallback: str) -> bytes:
-    """The platform's own key, so that what belongs together stays in one partition, in order.
+    """The key that the platform chose, so that records that share it stay in one partition, in order.
 
-    A key so long that no outcome topic would take it is replaced by its digest, the same each time.
+    A record without a key gets `fallback`. A key that is too long for the outcome topics is replaced by its
+    digest, which is the same each time.
     """
     if record.key is None:
         return fallback.encode()

@@ -1,4 +1,4 @@
-"""A record becomes an entry: decoded, held against the notes of earlier deaths, looked up in the cache."""
+"""Turns records into entries: decodes them, checks the notes of earlier deaths, and asks the cache."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ class Reception:
         self._in_hand = in_hand
 
     def entries(self, records: Sequence[Record]) -> list[Entry]:
-        """One entry per record, in order, with the scores that the cache knows. One lookup for all."""
+        """One entry per record, in order, with the scores that the cache has. Makes one lookup for all."""
         entries = [self._entry(record) for record in records]
         readable = [(e, e.message.text) for e in entries if e.message is not None]
         found = self._cache.lookup([text for _, text in readable])
@@ -31,7 +31,7 @@ class Reception:
         return entries
 
     def estimated_tokens(self, entry: Entry) -> int:
-        """About how many tokens the model has to read; none where the entry is cached or rejected."""
+        """About how many tokens the model has to read; 0 where the entry is cached or rejected."""
         if entry.message is None or entry.scores is not None:
             return 0
         return min(self._settings.max_message_tokens, estimate_tokens(entry.message.text))

@@ -1,6 +1,6 @@
-"""Partitions that are not read on from where the group left them: counted, and named in the log.
+"""Counts and logs partitions that are not read on from where the group left them.
 
-These are the records that nobody screens, or screens twice, for a reason that lies outside of this worker.
+Some of their records are screened by nobody, or twice, for a reason that lies outside of this worker.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _MEANING: Final = {
 
 
 def report(restarts: Sequence[Restart], metrics: Metrics) -> None:
-    """Count and log each."""
+    """Count and log each restart."""
     for restart in restarts:
         topic, partition = restart.partition
         metrics.count("mimamori_position_resets_total", reason=restart.reason)

@@ -1,8 +1,8 @@
-"""How large an outcome may be, so that Kafka takes it: the outcome topics' limits, and the client's own.
+"""Keeps outcomes small enough for Kafka: within the limits of the outcome topics and of the client.
 
-Known at start, since a refusal comes too late: the same record would be refused again after every restart.
-What does not fit loses what it can do without: a dead letter its original, a review case the middle of its
-text.
+The limits are read at start. A refusal by Kafka would come too late, since the same record would be refused
+again after every restart. An outcome that does not fit loses a part that it can do without: a dead letter
+its original, a review case the middle of its text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from schemas.events import DeadLetter, Event, Label, ReviewCase
 from worker.errors import BrokerError
 from worker.kafka.topics import TopicState
 
-Room = Mapping[type[Event], int]  # bytes that the value of an event may have
+Room = Mapping[type[Event], int]  # how many bytes the value of an event may have
 
-SMALLEST: Final = 16_384  # a topic that takes less could not take every label
-# Around a value: the batch, the record, a key of up to 4,096 bytes and the headers.
+SMALLEST: Final = 16_384  # bytes; a topic that takes less could not take every label
+# Bytes that are kept free around a value: for batch, record, a key of up to 4,096 bytes, and headers.
 AROUND: Final = 6_144
 CUT: Final = "\n[…]\n"
 _OUTCOMES: Final[Mapping[str, type[Event]]] = {
@@ -29,7 +29,7 @@ _OUTCOMES: Final[Mapping[str, type[Event]]] = {
 
 
 def find_room(states: Sequence[TopicState], client_config: Mapping[str, Any]) -> dict[type[Event], int]:
-    """What an outcome of each kind may hold. Raises BrokerError: a limit below any label's size."""
+    """Find how large each kind of outcome may be. Raises BrokerError: a limit is below SMALLEST."""
     own = client_config.get("message.max.bytes")
     if own is not None and int(own) < SMALLEST:
         raise BrokerError(
@@ -52,12 +52,12 @@ def find_room(states: Sequence[TopicState], client_config: Mapping[str, Any]) ->
 
 
 def batch_size(room: Room) -> int:
-    """The most that a producer may put into one batch: topics limit the batch, not the record."""
+    """The most bytes that a producer may put into one batch, as topics limit batches, not records."""
     return min([1_000_000, *(most + AROUND for most in room.values())])
 
 
 def encode_within(event: Label | ReviewCase | DeadLetter, most: int | None) -> bytes:
-    """`event` in at most `most` bytes, None for any number; shortened only where it must be."""
+    """Encode `event` in at most `most` bytes (None: any number), shortened only where it must be."""
     value = schemas.encode(event)
     if most is None or len(value) <= most:
         return value
@@ -69,7 +69,7 @@ def encode_within(event: Label | ReviewCase | DeadLetter, most: int | None) -> b
 
 
 def _with_less_text(case: ReviewCase, text: str, most: int) -> bytes:
-    """The beginning and the end of the text, as much of both as fits."""
+    """Encode a case with the beginning and the end of its text, as much of both as fits."""
     value, kept = b"", len(text)
     empty = len(schemas.encode(msgspec.structs.replace(case, text=CUT, text_shortened=True)))
     while kept > 0:

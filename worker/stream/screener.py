@@ -1,8 +1,8 @@
-"""Station 2: give every message of a batch its scores. Risk first; severity where the policy needs it.
+"""Station 2: gives every message of a batch its scores: the risk, and severity where the policy needs it.
 
-It decides nothing (that is `policy.py`) and drops nothing. Identical texts of a batch are read once. A text
-that the engine fails on, when it reads others, is rejected (see `bisection.py`); one of which only the
-severity fails keeps its risk, and goes to people before the others.
+It gives no verdicts (see `policy.py`) and drops no messages. Identical texts of a batch are read once. A text
+that the engine fails on, while it reads others, is rejected (see `bisection.py`). Where only the severity of
+a text fails, the message keeps its risk, and comes first in the review queue.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from worker.stream.bisection import CONTROL, read_in_halves
 
 
 class Screener:
-    """The engine, the policy that says who needs a severity, and the cache that remembers."""
+    """Scores batches with the engine. The policy says who needs a severity; the cache keeps scores."""
 
     def __init__(self, engine: Engine, policy: Policy, cache: ScoreCache) -> None:
         self._engine = engine
@@ -29,7 +29,7 @@ class Screener:
     def screen(self, batch: Batch) -> None:
         """Set `scores`, or else `rejection`, on every entry that has a message.
 
-        Raises what the engine raises (DeviceError) where it can read nothing any more.
+        Raises what the engine raises (DeviceError) where the engine can no longer read anything.
         """
         fresh = self._read(batch)
         fresh |= self._grade(batch)
@@ -37,11 +37,14 @@ class Screener:
             self._cache.store(list(fresh), list(fresh.values()))
 
     def prove(self) -> None:
-        """Read a control text. Raises what the engine raises: a device that is gone accuses nobody."""
+        """Read a control text, and raise what the engine raises.
+
+        Called before a message is read alone, so that a device that is gone is not blamed on the message.
+        """
         self._engine.read([CONTROL])
 
     def _read(self, batch: Batch) -> dict[str, Scores]:
-        """The risk stage, for what the cache did not know; in the pooled reading severity comes with it."""
+        """The risk stage, for texts that are not cached. In the pooled reading, severity comes with it."""
         unread = _by_text(entry for entry in batch.entries if entry.message and entry.scores is None)
         scores, refused = read_in_halves(self._engine.read, list(unread))
         for text, entries in unread.items():
@@ -53,7 +56,7 @@ class Screener:
         return scores
 
     def _grade(self, batch: Batch) -> dict[str, Scores]:
-        """The severity stage, for what will not be clear and has no severity yet."""
+        """The severity stage, for messages that will not be clear and have no severity yet."""
         ungraded = _by_text(entry for entry in batch.entries if self._lacks_severity(entry))
         severities, _ = read_in_halves(self._engine.grade, list(ungraded))
         graded: dict[str, Scores] = {}
@@ -71,7 +74,7 @@ class Screener:
 
 
 def _reject(entry: Entry, error: Exception) -> None:
-    # Not the error's own message: it could quote the text.
+    # Leave out the error's own message, which could quote the text.
     detail = f"the model fails on this message ({type(error).__name__}), and reads others"
     entry.message, entry.rejection = None, RecordError("unscreenable", detail)
 

@@ -1,11 +1,13 @@
-"""What a worker leaves behind about the records in the model's hands, and what its successor makes of it.
+"""The note that a worker leaves on the records in the model's hands, and what its successor concludes.
 
-    held        what the model has now. Found by another worker, it means: whoever held it has died.
-    suspects    ranges that were in hand when a worker died: after DEATHS_TOGETHER read one message at a time
-    accused     messages that were alone in hand when a worker died: after DEATHS_ALONE dead letters
+    held        what the model has now; another worker that finds it concludes that the note's writer has died
+    suspects    ranges that were in hand when a worker died; after DEATHS_TOGETHER deaths, their messages are
+                read one at a time
+    accused     messages that were alone in hand when a worker died; after DEATHS_ALONE deaths, they become
+                dead letters
 
-Nothing tells a crash from a `kill -9`, so one death proves nothing: one that strikes by chance costs nobody
-their label, only some speed. For an innocent message to become a dead letter, two processes must be killed by
+A crash cannot be told from a `kill -9`, so one death proves nothing. A death by chance costs no message its
+label, only some speed. An innocent message becomes a dead letter only if two processes are killed by
 something else while the model reads that message and no other.
 """
 
@@ -22,13 +24,14 @@ DETAIL: Final = (
     f"the worker ended {DEATHS_ALONE} times while the model read this message alone: a crash, its memory, or "
     "a device that did not answer"
 )
-_KEPT: Final = 32  # suspects, and accused, of a partition: the newest
+_KEPT: Final = 32  # how many suspects, and how many accused, a note keeps: the newest
 
 
 class Held(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Offsets, first to last, in the model's hands; `alone`: one message and nothing of other partitions.
+    """The offsets in the model's hands, first to last. `alone`: one message, and none of other partitions.
 
-    `timestamp_ms` is the record's of one that is alone: offsets begin again where a topic is made anew.
+    `timestamp_ms` is the timestamp of a message that is alone. It helps to recognise the message, since
+    offsets begin again where a topic is deleted and made again.
     """
 
     first: int
@@ -38,7 +41,7 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Suspect(msgspec.Struct, frozen=True, gc=False):
-    """A range of offsets that was in hand, together, at so many deaths."""
+    """A range of offsets that were in hand together at `deaths` deaths."""
 
     first: int
     last: int
@@ -46,7 +49,7 @@ class Suspect(msgspec.Struct, frozen=True, gc=False):
 
 
 class Accused(msgspec.Struct, frozen=True, gc=False):
-    """A message that was alone in hand at so many deaths."""
+    """A message that was alone in hand at `deaths` deaths."""
 
     offset: int
     timestamp_ms: int
@@ -54,7 +57,7 @@ class Accused(msgspec.Struct, frozen=True, gc=False):
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """All of it, of one partition. `writer` is the process that wrote it. Never text, never an id."""
+    """The note on one partition, written by the process `writer`. It holds no text and no message id."""
 
     writer: str = ""
     held: Held | None = None
@@ -62,7 +65,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     accused: tuple[Accused, ...] = ()
 
     def inherited(self) -> "Note":
-        """What a successor goes by: whoever wrote this has died with `held` in hand."""
+        """The note as its successor must see it: the writer has died with `held` in hand."""
         if (held := self.held) is None:
             return self
         if held.alone:

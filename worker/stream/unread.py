@@ -1,15 +1,16 @@
-"""What nobody screened and may be somebody's message goes to a person: a review case of kind `unread`.
+"""Opens a review case of kind `unread` for a record that nobody screened and that may be a message.
 
-unscreenable        the model fails on this message alone. Somebody wrote it, and waits: the top of the queue
-invalid_utf8        a producer's fault, and perhaps a message under it. What can be read of it is shown.
-invalid_json        A broken producer may write thousands: they stand behind every case that the model
-schema_mismatch     thinks urgent, and before the quality samples
-unreadable_record   as those
+unscreenable        The model fails on this message alone. Somebody wrote it, and waits: the case goes to the
+                    top of the queue.
+invalid_utf8        The producer is at fault, and there may be a message under it. The case shows what can be
+invalid_json        read of it. A broken producer may write thousands of them, so their cases come after
+schema_mismatch     every case that the model considers urgent, and before the quality samples.
+unreadable_record   The same as for those three.
 
-null_value          no case: a tombstone, nobody wrote anything
-empty_text          no case: there is nothing that a person could see
-unknown_task        no case: it is for another task's workers, which read the same topic and answer for it
-text_too_long       no case: earlier versions gave it, and no worker does any more
+null_value          No case: it is a tombstone, and nobody wrote anything.
+empty_text          No case: there is nothing that a person could see.
+unknown_task        No case: the workers of another task read the same topic, and are responsible for it.
+text_too_long       No case: only earlier versions gave this reason.
 """
 
 from collections.abc import Sequence
@@ -20,16 +21,16 @@ import msgspec
 import schemas
 from engine.policy import TOP_PRIORITY
 from schemas.events import DeadLetter, Message, ReviewCase
-from schemas.vocabulary import DeadLetterReason
+from schemas.reasons import DeadLetterReason
 from worker.kafka.record import Record
 
 BEHIND_ESCALATIONS: Final = 20.0
-LONGEST_TEXT: Final = 10_000  # characters of a record that is no message: enough to see what it is
-LONGEST_ID: Final = 256  # as schemas.events.Id
+LONGEST_TEXT: Final = 10_000  # characters shown of a record that is no message: enough to see what it is
+LONGEST_ID: Final = 256  # the limit of schemas.events.Id
 
 
 def priority_of(reason: DeadLetterReason) -> float | None:
-    """Where its case stands in the queue, in [0, 100]; None where no case is opened."""
+    """The priority of the reason's case in the queue, in [0, 100]; None where no case is opened."""
     match reason:
         case "unscreenable":
             return TOP_PRIORITY
@@ -41,7 +42,7 @@ def priority_of(reason: DeadLetterReason) -> float | None:
 
 
 class _Scraps(msgspec.Struct):
-    """What may be readable of a record that is not a message."""
+    """The part that may be readable of a record that is not a message."""
 
     text: str | None = None
 
@@ -49,7 +50,7 @@ class _Scraps(msgspec.Struct):
 def unread_case(
     letter: DeadLetter, record: Record, task: str, levels: Sequence[str], *, with_text: bool
 ) -> ReviewCase | None:
-    """The case of `letter`; None where its reason opens none. `with_text`: cases may carry text."""
+    """The case for `letter`; None where its reason opens none. `with_text`: cases may carry text."""
     if (priority := priority_of(letter.reason)) is None:
         return None
     message = _message(record)
@@ -84,7 +85,7 @@ def _message(record: Record) -> Message | None:
 
 
 def _text(record: Record, message: Message | None) -> str:
-    """The message's text, or the `text` of a JSON object that is none, or the bytes as text."""
+    """The message's text, or else the `text` of a JSON object, or else the bytes as text."""
     if message is not None:
         return message.text
     value = record.value or b""

@@ -1,11 +1,13 @@
-"""Ends a call of the model that takes many times as long as it should, and the process with it.
+"""Ends the process when a call of the model takes many times as long as it should.
 
-Nothing in Python can end a call into a device library that does not return. The process can be ended: its
-supervisor starts another one, which finds what was in hand (`in_hand.py`) and counts this as any other death.
+Python cannot end a call into a device library that does not return, but it can end the process. The
+supervisor then starts another process, which finds the note of what was in hand (`in_hand.py`), and counts
+this like any other death.
 
-A thread looks every TICK_S and counts its own looks, not the clock: a process that was stopped, or a machine
-that was asleep, has not waited. A library that hangs with the interpreter's lock stops that thread too; then
-the interpreter's own watchdog, which needs no lock, says where every thread is and ends the process.
+A thread checks every TICK_S seconds. It counts its checks instead of reading the clock, since a process that
+was stopped, or a machine that was asleep, has not waited. A library that hangs while it holds the
+interpreter's lock stops that thread too. Then the interpreter's own watchdog (faulthandler), which needs no
+lock, prints where every thread is and ends the process.
 """
 
 import faulthandler
@@ -26,7 +28,7 @@ log = structlog.get_logger()
 
 TICK_S = 0.25
 EXIT_CODE = 70  # EX_SOFTWARE
-LOCKED_OUT = 2  # times the limit: the interpreter's watchdog leaves the clear line to ours
+LOCKED_OUT = 2  # times the limit, so that ours, with its clear line in the log, comes first
 _STDERR = 2
 
 
@@ -39,7 +41,7 @@ class _Call:
 
 
 class Watchdog:
-    """Watches one call at a time. `floor_s` and `factor`: see the settings of these names."""
+    """Watches one call at a time. `floor_s` and `factor` are described in the settings `watchdog_…`."""
 
     def __init__(
         self, floor_s: float, factor: float, pace: Pace, end: Callable[[int], object] = os._exit
@@ -53,21 +55,21 @@ class Watchdog:
         self._thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start checking."""
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._closed.set()
 
     def limit_s(self, tokens: int) -> float:
-        """How long a call on so many tokens may take."""
+        """How long a call with `tokens` to read may take."""
         expected = self._pace.seconds_for(tokens)
         return self._floor_s if expected is None else max(self._floor_s, self._factor * expected)
 
     @contextmanager
     def watching(self, batch: Batch) -> Iterator[None]:
-        """For the length of one call on this batch."""
+        """Watch one call on this batch, during a block."""
         limit = self.limit_s(batch.estimated_tokens)
         self._call = _Call(batch, threading.get_ident(), limit)
         faulthandler.dump_traceback_later(LOCKED_OUT * limit, exit=True, file=_STDERR)
@@ -90,7 +92,7 @@ class Watchdog:
 
 
 def _tell(call: _Call) -> None:
-    frame = sys._current_frames().get(call.thread)  # noqa: SLF001 - documented, and the only way to ask
+    frame = sys._current_frames().get(call.thread)  # noqa: SLF001 - documented, and the only way
     log.critical(
         "model_never_answered",
         waited_s=round(call.waited_s),

@@ -1,1 +1,1 @@
-"""What the worker says of itself: metrics, health, logs. Never a text."""
+"""What the worker reports about itself: metrics, health and logs. They never hold message text."""

@@ -1,12 +1,12 @@
-"""/livez, /readyz and /metrics over HTTP, for probes and Prometheus. Says nothing about the broker's health.
+"""Serves /livez, /readyz and /metrics over HTTP, for probes and Prometheus. They ignore the broker's health.
 
-/livez   200 while the polling thread turns. Never asks the broker: a Kafka outage must not make
-         Kubernetes kill workers that only wait for it.
-/readyz  200 once the engine is warm and the group has assigned, until the drain begins.
+/livez   200 while the polling thread runs. It never asks the broker, since Kubernetes must not kill workers
+         that only wait for Kafka during an outage.
+/readyz  200 once the engine is warm and the group has assigned partitions, until the drain begins.
 
-Whoever reaches the port may open connections and ask nothing. So there are at most CONNECTIONS of them, each
-with ASKING_S to send its request and ANSWERING_S to take the answer; where there are too many, the one that
-has been asking for longest goes, since a probe asks at once.
+Anyone who reaches the port may open connections and send nothing. So there are at most CONNECTIONS of them,
+each with ASKING_S to send its request and ANSWERING_S to take the answer. Where there are too many, the one
+that has been open longest without a request is closed, since a probe sends its request at once.
 """
 
 import socket
@@ -29,11 +29,11 @@ CONNECTIONS: Final = 64
 ASKING_S: Final = 5.0
 ANSWERING_S: Final = 10.0
 
-Probe = Callable[[], str | None]  # None: well; else what is wrong
+Probe = Callable[[], str | None]  # returns what is wrong, or None
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread for each connection; the accepting thread ends those that ask for too long."""
+    """Runs a thread for each connection. The accepting thread closes those without a timely request."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -41,14 +41,14 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lock = threading.Lock()
-        self._asking: dict[socket.socket, float] = {}  # since when, the oldest first
+        self._asking: dict[socket.socket, float] = {}  # without a request yet: since when, the oldest first
         self._answering: set[socket.socket] = set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a connection that was just accepted."""
+        """Handle a connection that was just accepted."""
         with self._lock:
             if len(self._asking) + len(self._answering) >= CONNECTIONS:
-                if not self._asking:  # all are being answered, within a time that is bounded
+                if not self._asking:  # all are being answered, for a limited time
                     super().shutdown_request(request)
                     return
                 self._end_oldest()
@@ -56,13 +56,13 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().process_request(request, client_address)
 
     def service_actions(self) -> None:
-        """Called by the accepting thread, a few times a second."""
+        """Close overdue connections. The accepting thread calls this a few times a second."""
         with self._lock:
             while self._asking and next(iter(self._asking.values())) < time.monotonic() - ASKING_S:
                 self._end_oldest()
 
     def has_asked(self, request: socket.socket) -> bool:
-        """Note that a header is whole; False where its connection was ended before it was."""
+        """Note that a request's header is complete; False where its connection was closed before."""
         with self._lock:
             if self._asking.pop(request, None) is None:
                 return False
@@ -70,22 +70,22 @@ class _Server(ThreadingMixIn, WSGIServer):
             return True
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection, answered or not."""
+        """Close a connection, whether it was answered or not."""
         with self._lock:
             self._asking.pop(request, None)
             self._answering.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of connections that broke, were ended or timed out."""
+        """Report no connections that broke, were closed or timed out."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
     def _end_oldest(self) -> None:
         oldest = next(iter(self._asking))
         del self._asking[oldest]
-        with suppress(OSError):  # it has just ended by itself
-            oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
+        with suppress(OSError):  # it may just have ended by itself
+            oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end of the stream, and closes it
 
 
 class _Handler(WSGIRequestHandler):
@@ -96,11 +96,11 @@ class _Handler(WSGIRequestHandler):
         return super().parse_request() and server.has_asked(self.connection)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Probes every few seconds would drown the log."""
+        """Log nothing, since probes every few seconds would drown the log."""
 
 
 class Health:
-    """The HTTP server; a context manager."""
+    """The HTTP server, which runs inside a `with` block."""
 
     def __init__(self, host: str, port: int, metrics: Metrics, live: Probe, ready: Probe) -> None:
         self._metrics_app = make_wsgi_app(metrics.registry)

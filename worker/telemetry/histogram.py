@@ -1,4 +1,4 @@
-"""A Prometheus histogram that takes a whole batch at once: thousands of records a second are one call."""
+"""A Prometheus histogram that takes a whole batch in one call, for thousands of records a second."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,12 +11,12 @@ from prometheus_client.utils import floatToGoString
 
 
 class BatchHistogram(Collector):
-    """Counts how many values fell at or below each bound. Thread-safe."""
+    """Counts how many values are at or below each bound. Thread-safe."""
 
     def __init__(
         self, name: str, meaning: str, buckets: Sequence[float], registry: CollectorRegistry
     ) -> None:
-        """`buckets`: rising upper bounds; what exceeds the last counts under +Inf."""
+        """`buckets` are rising upper bounds. A value above the last one counts under +Inf."""
         self._name, self._meaning = name, meaning
         self._bounds = np.array(buckets)
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class BatchHistogram(Collector):
             self._sum += sum(values)
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """For the registry."""
+        """The current counts, for the registry."""
         with self._lock:
             totals, total = self._counts.cumsum().tolist(), self._sum
         family = HistogramMetricFamily(self._name, self._meaning)
@@ -41,7 +41,7 @@ class BatchHistogram(Collector):
         yield family
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
-        """Its name, for the registry's check that each stands once."""
+        """The histogram's name, for the registry's check that no name is registered twice."""
         return [HistogramMetricFamily(self._name, self._meaning)]
 
     def _bound_names(self) -> Iterator[str]:

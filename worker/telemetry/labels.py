@@ -1,4 +1,4 @@
-"""What the labels of metrics may hold beyond the words of events: small closed sets."""
+"""The values that labels of metrics may have, in addition to the words of events. Each is a closed set."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Structured logs on standard error: JSON for machines, colours for people. Never message text."""
+"""Structured logs on standard error: JSON for machines, colours for people. They never hold message text."""
 
 import logging
 import sys
@@ -27,7 +27,7 @@ def configure_logs(style: LogFormat, level: int = logging.INFO) -> None:
 
 
 def where(error: BaseException) -> str:
-    """The line an unexpected error was raised at, for logs: its message could quote a message's text."""
+    """The line that raised an unexpected error, for logs: the error's message could quote a text."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

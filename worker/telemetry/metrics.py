@@ -1,6 +1,6 @@
-"""The catalogue of metrics: every name once, with its unit, its meaning, and what to do about it.
+"""The catalogue of metrics: each name once, with its unit, its meaning, and what to do if it looks wrong.
 
-Dashboards, alerts and the runbook quote this file. No label ever carries message text or an id.
+Dashboards, alerts and the runbook quote this file. Labels never carry message text or ids.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from typing import Final, Literal, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from schemas.vocabulary import CaseKind, DeadLetterReason, Reading, Verdict
+from schemas.reasons import DeadLetterReason
+from schemas.vocabulary import CaseKind, Reading, Verdict
 from worker.telemetry.histogram import BatchHistogram
 from worker.telemetry.labels import CacheResult, ResetReason, Station
 
@@ -17,7 +18,7 @@ LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
-# What is counted, by the labels it has: a misspelt name, label or value is a type error.
+# The metrics' names, by the labels that they have, so that a misspelt name, label or value is a type error.
 PlainCounter = Literal[
     "mimamori_records_total",
     "mimamori_unreadable_headers_total",
@@ -44,7 +45,7 @@ MetricName = CounterName | GaugeName | SpreadName | StationHistogram | EngineInf
 
 @dataclass(frozen=True)
 class Metric:
-    """One catalogue line. `remedy` is what to do when it looks wrong."""
+    """One metric of the catalogue. `remedy` is what to do when the metric looks wrong."""
 
     name: MetricName
     kind: type[Counter] | type[Gauge] | type[Histogram] | type[Info]
@@ -191,7 +192,7 @@ CATALOGUE: Final = (
 
 
 class Metrics:
-    """The catalogue, alive: one object per worker, with a registry of its own."""
+    """The metrics of one worker, as in the catalogue, with a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -248,7 +249,7 @@ class Metrics:
     def engine(
         self, *, engine: str, device: str, precision: str, bundle: str, task: str, reading: Reading
     ) -> None:
-        """Say what runs. `engine` is for people ("openvino bf16, 2 threads"), `bundle` the fingerprint."""
+        """Set what runs. `engine` is for people ("openvino bf16, 2 threads"), `bundle` the fingerprint."""
         name: EngineInfo = "mimamori_engine_info"
         self._infos[name].info(
             {

@@ -17,8 +17,8 @@ from mimamori.cli import app
 from review.metrics import DeskMetrics
 from review.settings import ReviewSettings
 from schemas.kinds import KINDS
+from schemas.reasons import DeadLetterReason, Reason
 from schemas.topics import load_topics
-from schemas.vocabulary import DeadLetterReason, Reason
 from worker.settings import Settings
 from worker.telemetry.metrics import CATALOGUE
 

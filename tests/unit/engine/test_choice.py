@@ -2,10 +2,10 @@ from typing import get_args
 
 import pytest
 
+from engine.device_names import DeviceChoice, Precision, PrecisionChoice
 from engine.devices import openvino as openvino_device
 from engine.devices.choice import choose
 from engine.errors import DeviceError
-from engine.vocabulary import DeviceChoice, Precision, PrecisionChoice
 
 PLAIN: list[Precision] = ["fp32"]
 WITH_BF16: list[Precision] = ["fp32", "bf16"]

@@ -7,12 +7,12 @@ import pytest
 from tokenizers import Tokenizer
 
 from engine.bundle import MODEL, TOKENIZER, Bundle, Heads
+from engine.device_names import Precision
 from engine.devices import openvino as openvino_device
 from engine.devices.device import Graph
 from engine.devices.openvino import OpenVinoDevice, precisions
 from engine.errors import BundleError, DeviceError, SettingsError
 from engine.load import load_engine, open_reader
-from engine.vocabulary import Precision
 from tests.fakes.tiny_bundle import BYTES, MARKER, write_tiny_bundle
 
 

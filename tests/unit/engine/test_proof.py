@@ -9,10 +9,10 @@ import pytest
 
 from engine.bundle import Bundle
 from engine.bundle.reference import REFERENCE, Reference
+from engine.device_names import Precision
 from engine.errors import BundleError, DeviceError
 from engine.load import load_engine, open_reader
 from engine.proof import TOLERANCES, prove
-from engine.vocabulary import Precision
 from export.adapting.adapt import adapt
 from export.examples import LabelledExample
 from tests.fakes.tiny_bundle import HIDDEN, LAYERS, TASK, write_tiny_bundle

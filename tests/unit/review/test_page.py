@@ -14,16 +14,8 @@ from review.guard import SECURITY_HEADERS, refusal
 from review.html import age, link, render_queue
 from review.queue import Filter, Page
 from schemas.events import Origin, ReviewCase, Severity
-from schemas.vocabulary import (
-    CASE_KINDS,
-    DEAD_LETTER_REASONS,
-    FINDINGS,
-    REASONS,
-    CaseKind,
-    DeadLetterReason,
-    Finding,
-    Reason,
-)
+from schemas.reasons import DEAD_LETTER_REASONS, REASONS, DeadLetterReason, Reason
+from schemas.vocabulary import CASE_KINDS, FINDINGS, CaseKind, Finding
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})

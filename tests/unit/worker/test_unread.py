@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import schemas
 from schemas.events import DeadLetter, Message, ReviewCase
-from schemas.vocabulary import DEAD_LETTER_REASONS, DeadLetterReason
+from schemas.reasons import DEAD_LETTER_REASONS, DeadLetterReason
 from worker.kafka.record import Record
 from worker.stream.unread import LONGEST_TEXT, priority_of, unread_case
 
