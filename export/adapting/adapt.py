@@ -35,7 +35,7 @@ from engine.load import engine_on, identity_of, open_reader
 from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
 from export.adapting.cut import cut_bundle
-from export.adapting.distilled import Distillation, Distilled, distil, require_sensible
+from export.adapting.distilled import Distillation, Distilled, distil, prepare
 from export.adapting.fit import Fitted, fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
 from export.adapting.thresholds import needed
@@ -115,12 +115,11 @@ def adapt(
             f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
             "adapt a bundle of another model, or evaluate this one as it is"
         )
-    if distillation is not None:
-        require_sensible(distillation, full)
+    texts, digest = [example.text for example in examples], examples_digest(examples)
+    traffic = None if distillation is None else prepare(distillation, full, texts)
     open_pooled = partial(open_reader, output="pooled", device=device, precision=precision, threads=threads)
     reader = open_pooled(full)
     prove(reader, full, "pooled")
-    texts, digest = [example.text for example in examples], examples_digest(examples)
     vectors = _read(reader, texts, progress)
     runs = f"{reader.device.name} {reader.device.precision}"
     del reader  # It holds the full model in memory; cut ones are opened below.
@@ -129,9 +128,10 @@ def adapt(
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
     levels, distilled = levels_of(examples, full.manifest.task), None
     learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
-    if distillation is not None:
+    if distillation is not None and traffic is not None:
         chosen, learn, grade, distilled = distil(
             distillation,
+            traffic,
             vectors,
             chosen,
             labels,

@@ -30,7 +30,7 @@ from export.adapting.heads import (
 )
 from export.adapting.rates import Open, between, measure, worth_measuring
 from export.adapting.teachers import require_teacher, visiting
-from export.adapting.traffic import MOST, gather, read_layers, stretches
+from export.adapting.traffic import MOST, Traffic, gather, read_layers, stretches
 from export.rate import BATCH, messages_per_second
 
 Progress = Callable[[str, int, int], None]
@@ -89,8 +89,11 @@ class Choice(NamedTuple):
     told: Distilled
 
 
-def require_sensible(asked: Distillation, full: Bundle) -> None:
-    """Raise TaskError or BundleError for what can be refused before anything is read."""
+def prepare(asked: Distillation, full: Bundle, examples: Sequence[str]) -> Traffic:
+    """Gather the traffic, before a model is opened.
+
+    Raises TaskError or BundleError for whatever of `asked` can be refused by then.
+    """
     if not 0 < asked.keep <= 1:
         raise TaskError(
             f"--keep {asked.keep:g} is no share of the teacher's AUC: give 0.98 or another up to 1"
@@ -100,10 +103,12 @@ def require_sensible(asked: Distillation, full: Bundle) -> None:
         raise TaskError(f"--depth {asked.depth}: the model has layers 1 to {layers}")
     if asked.teacher is not None:
         require_teacher(Bundle.load(asked.teacher), full.manifest.task)
+    return gather(asked.texts, examples, asked.most)
 
 
 def distil(
     asked: Distillation,
+    traffic: Traffic,
     vectors: Vectors,
     chosen: Chosen,
     labels: Ints,
@@ -115,18 +120,17 @@ def distil(
     digest: str,
     progress: Progress,
 ) -> Choice:
-    """Hear the traffic, trace the curve and choose.
+    """Read the traffic, trace the curve and choose.
 
     `vectors` are the examples', `chosen` is the head fitted on their labels, and `digest` tells a visiting
     teacher that was adapted on them. Graphs lie for that long in a folder made in `beside`.
 
-    Raises TaskError: too little traffic, or no student keeps enough. DeviceError and BundleError: as
+    Raises TaskError: there is no such depth, or no student keeps enough. DeviceError and BundleError: as
     `load_engine` does.
     """
     visitor = None if asked.teacher is None else Bundle.load(asked.teacher)
     deepest = chosen.layer - 1 if visitor is None else full.manifest.source.layers
     _require_depth(asked, chosen.layer, deepest)
-    traffic = gather(asked.texts, examples, asked.most)
     progress("read the traffic", 0, 1)
     beside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".distil-", dir=beside) as folder:
