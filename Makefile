@@ -36,7 +36,7 @@ unit: $(VENV)/dev  ## test: each module by itself, without servers, torch or the
 	$(LAYER)
 contract: $(VENV)/dev  ## test: one suite on each fake and on the real thing
 	$(LAYER)
-export: $(VENV)/dev  ## test: torch exports tiny models of every family
+export: $(VENV)/dev  ## test: tiny models of every family are exported with torch, adapted and distilled
 	$(LAYER)
 integration: $(VENV)/dev  ## test: real Kafka, Redis, model and browser-facing pages
 	$(LAYER)
@@ -55,7 +55,7 @@ coverage: $(VENV)/dev  ## test: lines and branches that no test ran, worst file 
 
 # Whatever CPU this is, OpenVINO is told that it has AVX2 and fp32 only; FILES=tests for all of them.
 FILES := tests/unit/engine tests/contract/test_device_contract.py tests/integration/test_engine_real.py \
-  tests/integration/test_cli_errors.py tests/unit/export/test_adapt_bundle.py
+  tests/integration/test_cli_errors.py tests/export/test_adapt_bundle.py
 test-fp32: $(VENV)/dev  ## test: pass the tests that meet the CPU, as on one without bf16
 	@PYTHONPATH=$(CURDIR)/tests/cpu_fp32 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FILES) $(ARGS)
 
