@@ -33,7 +33,7 @@ test: $(VENV)/dev  ## test: pass the tests; ARGS='-k policy' for a part
 # A layer alone: `make unit` needs no server, no torch and no real model. ARCHITECTURE.md says what each holds.
 LAYER = @$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/$@ $(ARGS)
 unit: $(VENV)/dev  ## test: each module by itself, without servers, torch or the model: run it while you work
-	$(LAYER)
+	@$(BIN)/pytest --numprocesses 2 --dist worksteal tests/unit $(ARGS)
 contract: $(VENV)/dev  ## test: one suite on each fake and on the real thing
 	$(LAYER)
 export: $(VENV)/dev  ## test: tiny models of every family are exported with torch, adapted and distilled

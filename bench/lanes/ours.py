@@ -13,9 +13,10 @@ from engine.policy import Policy
 from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
-from worker.assembly import ConsumerOf, ProducerOf, Worker, assemble
+from worker.assembly import Worker, assemble
 from worker.cache.score_cache import open_cache
-from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.kafka import Consumer, RebalanceListener
+from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.record import Partition
 from worker.settings import Settings
 from worker.startup import open_engine, settle_memory
@@ -75,17 +76,14 @@ def assembled(settings: Settings, job: Job, name: str) -> Worker:
         engine = CannedEngine(levels=len(task.level_names), seconds_per_message=job.seconds_per_message)
         fingerprint = "0" * 64
     metrics = Metrics()
-    consumer_of: ConsumerOf | None = None
-    producer_of: ProducerOf | None = None
-    if "at-least-once" in name:
-        plain = AtLeastOnceProducer(settings.client_config)
+    plain = AtLeastOnceProducer(settings.client_config) if "at-least-once" in name else None
 
-        def consumer_of(listener: RebalanceListener) -> Consumer:
-            plain.consumer = CommittingConsumer(settings.client_config, job.group, job.messages, listener)
-            return plain.consumer
-
-        def producer_of() -> Producer:
-            return plain
+    def consumer_of(listener: RebalanceListener) -> Consumer:
+        # A lane reads the topic of its job, which is not the one that the settings' prefix names.
+        if plain is None:
+            return KafkaConsumer(settings.client_config, job.group, job.messages, listener)
+        plain.consumer = CommittingConsumer(settings.client_config, job.group, job.messages, listener)
+        return plain.consumer
 
     return assemble(
         settings,
@@ -97,5 +95,5 @@ def assembled(settings: Settings, job: Job, name: str) -> Worker:
         metrics=metrics,
         in_hand=NoNotes() if "no notes" in name else None,
         consumer_of=consumer_of,
-        producer_of=producer_of,
+        producer_of=None if plain is None else lambda: plain,
     )
