@@ -1,6 +1,7 @@
 """Unlabelled traffic from a real Apache Kafka: what stands last in a topic, of committed messages alone."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,9 +45,17 @@ def _send(config: dict[str, Any], topic: str, numbers: range, *, commit: bool = 
     (producer.commit_transaction if commit else producer.abort_transaction)(10)
 
 
+def _until_read(config: dict[str, Any], topic: str, count: int) -> None:
+    """Wait for the broker's markers: a commit returns before the last of them is written."""
+    deadline = time.monotonic() + 60
+    while len(latest(config, topic, 1000)) < count:
+        assert time.monotonic() < deadline, f"{count} messages were committed to {topic}"
+
+
 def test_the_last_committed_messages_are_read_in_order(config: dict[str, Any], topic: str) -> None:
     _send(config, topic, range(60))
     _send(config, topic, range(60, 70), commit=False)
+    _until_read(config, topic, 60)
     read = latest(config, topic, 20)
     assert [record.timestamp_ms - 1_700_000_000_000 for record in read] == list(range(40, 60))
     assert len(latest(config, topic, 1000)) == 60
@@ -73,6 +82,7 @@ def test_the_command_reads_texts_and_counts_what_is_no_message(
     producer.produce(topic, b"private words that are no JSON", partition=0)
     producer.flush(10)
     _send(config, topic, range(5))
+    _until_read(config, topic, 6)
     texts = list(read_traffic(f"topic:{topic}", None, lambda *_: None, most=100))
     assert sorted(texts) == [f"text {number}" for number in range(5)]
     said = capsys.readouterr().err
