@@ -17,6 +17,7 @@ from msgspec import structs
 import schemas
 from engine.errors import DeviceError
 from engine.scores import Scores
+from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHandTopic, MemoryProducer
@@ -96,6 +97,7 @@ def test_every_message_gets_one_label_and_escalations_get_a_case() -> None:
     assert_exactly_once(broker)
     labels = {r.key: schemas.decode(Label, r.value or b"") for r in broker.read(LABELS)}
     cases = [schemas.decode(ReviewCase, r.value or b"") for r in broker.read(CASES)]
+    assert {tuple(case.levels) for case in cases} == {load_task("stress").level_names}
     all_labels = [schemas.decode(Label, r.value or b"") for r in broker.read(LABELS)]
     assert {label.verdict for label in all_labels} == {"clear", "at_risk", "uncertain"}
     assert {label.scored_by for label in all_labels} == {CannedEngine(levels=3).identity.name}
