@@ -16,7 +16,21 @@ from rich.console import Console
 from rich.markup import escape
 
 from engine.errors import MimamoriError
-from mimamori.cli import adapt, demo, doctor, model, replay, review, run, sandbox, size, soak, task, topics
+from mimamori.cli import (
+    adapt,
+    demo,
+    doctor,
+    evaluate,
+    model,
+    replay,
+    review,
+    run,
+    sandbox,
+    size,
+    soak,
+    task,
+    topics,
+)
 from worker.telemetry.logs import configure_logs
 
 app = typer.Typer(
@@ -26,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # local variables hold message text
     rich_markup_mode="markdown",  # joins the lines of a paragraph
 )
-for _area in (demo, run, doctor, replay, size, topics, sandbox, soak, task, model, adapt, review):
+for _area in (demo, run, doctor, replay, size, topics, sandbox, soak, task, model, adapt, evaluate, review):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.
     if _area not in {demo, sandbox, soak} or find_spec("mimamori.sandbox"):
         _area.register(app)
