@@ -41,6 +41,11 @@ class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high: float | None = None
     seen: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        if not all(0.0 <= each <= 1.0 for each in (self.prevalence, self.low or 0.0, self.high or 0.0)):
+            raise ValueError("a share needs to be within 0 to 1")
+
     def __str__(self) -> str:
         """Say it in words: "3.2% of the messages are at risk (2.6% to 3.9%; traffic)"."""
         sure = "" if self.low is None or self.high is None else f"{self.low:.1%} to {self.high:.1%}; "
@@ -71,6 +76,18 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     negatives: int
     alarms: int
     share: Share
+
+    def __post_init__(self) -> None:
+        """Refuse rates outside 0 to 1, and a bound that set no thresholds."""
+        if not all(0.0 < each < 1.0 for each in (self.max_miss_rate, self.max_alarm_rate, self.confidence)):
+            raise ValueError("a statement needs rates and a confidence between 0 and 1")
+        if self.thresholds is None:
+            raise ValueError(f"a statement by {self.bound} needs thresholds that are set by it")
+
+    @property
+    def thresholds(self) -> Interval | None:
+        """The thresholds that `bound` set."""
+        return self.with_confidence if self.bound == "confidence" else self.in_expectation
 
     @property
     def stated(self) -> str:
@@ -119,6 +136,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a calibration needs 0 <= lower <= upper <= 1")
         if not 0.0 <= self.highest <= 1.0:
             raise ValueError("a calibration needs 0 <= highest <= 1")
+        if self.statement is not None and self.statement.thresholds != Interval(self.lower, self.upper):
+            raise ValueError("the statement is about other thresholds than these")
 
     @property
     def thresholds(self) -> Thresholds:

@@ -48,5 +48,7 @@ def _plain(bundle: Bundle, lower: float) -> Bundle:
     if bundle.calibration is None:
         return bundle
     fitted_on = msgspec.structs.replace(bundle.calibration.fitted_on, odds=None)
-    plain = msgspec.structs.replace(bundle.calibration, lower=lower, upper=1.0, fitted_on=fitted_on)
+    plain = msgspec.structs.replace(
+        bundle.calibration, lower=lower, upper=1.0, fitted_on=fitted_on, statement=None
+    )
     return msgspec.structs.replace(bundle, calibration=plain)

@@ -21,7 +21,7 @@ from export.calibrating.stating import finite_log_odds
 
 FEWEST: Final = 200
 MOST: Final = 4000
-_DRAWS: Final = 200
+_DRAWS: Final = 100
 _TAIL: Final = 0.05  # of the 90 % interval, at either end
 _STEPS: Final = 50
 # Kolmogorov and Smirnov's distance that chance alone exceeds once in a hundred times.
@@ -63,7 +63,7 @@ def draw(texts: Iterable[str], most: int = MOST) -> list[str]:
 def from_traffic(decisions: Array, labels: Ints, risks: Array) -> Share:
     """Estimate the share from the log-odds of labelled examples [N] and the risks of traffic [T].
 
-    The interval (90 %) covers the draw of the examples and of the traffic, each drawn again 200 times.
+    The interval (90 %) covers the draw of the examples and of the traffic, each drawn again 100 times.
     Raises TaskError: the estimate does not converge to a share between 0 and 1, or cannot be told from them.
     """
     chance, traffic = np.random.default_rng(0), finite_log_odds(risks)
