@@ -97,7 +97,10 @@ def require_fitted(fitted_on: ScoreIdentity, scored_by: ScoreIdentity, calibrati
     found = _differences(fitted_on, scored_by)
     if not found:
         return
-    remedies = [f"run `mimamori adapt` or `calibrate` again with --precision {scored_by.precision}"]
+    remedies = [
+        f"run `mimamori adapt` again with --precision {scored_by.precision}",
+        "or `mimamori calibrate` with it",
+    ]
     if list(found) == ["precision"]:
         remedies.insert(0, f"set precision={fitted_on.precision} (auto takes it where the device has it)")
     raise BundleError(
