@@ -51,14 +51,7 @@ def start(settings: Settings) -> Worker:
         scored_by=engine.identity.name,
     )
     policy = policy_of(settings, bundle, engine.identity)
-    said = bundle.statement_of(policy.thresholds)
-    log.info(
-        "thresholds",
-        lower=policy.thresholds.lower,
-        upper=policy.thresholds.upper,
-        calibration=policy.thresholds.calibration,
-        states="no bound" if said is None else str(said),
-    )
+    tell_thresholds(bundle, policy)
     worker = assemble(
         settings,
         engine,
@@ -100,6 +93,19 @@ def compacted_messages(topics: Sequence[TopicState]) -> str | None:
                 "removed before anyone screened it; use cleanup.policy=delete, or a key for each message"
             )
     return None
+
+
+def tell_thresholds(bundle: Bundle, policy: Policy) -> None:
+    """Log the thresholds in force, and what `mimamori calibrate` stated of them."""
+    thresholds = policy.thresholds
+    said = bundle.statement_of(thresholds)
+    log.info(
+        "thresholds",
+        lower=thresholds.lower,
+        upper=thresholds.upper,
+        calibration=thresholds.calibration,
+        states="no bound" if said is None else str(said),
+    )
 
 
 def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import structlog
 
 from engine.bundle import CALIBRATION, Bundle, write_manifest
 from engine.bundle.calibration import Share
@@ -27,7 +28,7 @@ from mimamori.doctor import examine
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 from tests.fakes.worker_app import settings
-from worker.startup import open_engine, policy_of
+from worker.startup import open_engine, policy_of, tell_thresholds
 
 # 8 examples of a class are enough to show 20 % mistakes at most with a confidence of 0.8.
 GOAL = Goal(0.2, 0.2, 0.8)
@@ -173,7 +174,11 @@ def test_labels_doctor_and_log_name_the_statement(
     calibrated: Bundle, report: CalibrateReport, adapted: Bundle
 ) -> None:
     worker = settings(calibrated.path, device="cpu")
-    thresholds = policy_of(worker, calibrated, open_engine(worker, calibrated).identity).thresholds
+    policy = policy_of(worker, calibrated, open_engine(worker, calibrated).identity)
+    thresholds = policy.thresholds
+    with structlog.testing.capture_logs() as logged:
+        tell_thresholds(calibrated, policy)
+    assert logged[0]["states"] == str(report.statement)
     assert thresholds.calibration.startswith("miss<=0.2@0.8 examples-")
     assert (thresholds.max_miss_rate, thresholds.confidence, thresholds.prevalence) == (0.2, 0.8, 0.05)
     findings = {each.check: each for each in islice(examine(worker), 3)}  # the broker is not asked
