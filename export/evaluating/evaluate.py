@@ -47,29 +47,67 @@ def evaluate(
     lower: float | None = None,
     upper: float | None = None,
     asked: Asked | None = None,
-    data: str = "",
-    places: Sequence[str] | None = None,
-    columns: Mapping[str, Sequence[str | None]] = MappingProxyType({}),
 ) -> Report:
-    """Score `examples` by the engine of `bundle` and count the verdicts.
+    """Score `examples` by the engine of `bundle` and count the verdicts: `score`, then `judge`."""
+    scores = score(engine, examples, progress)
+    return judge(engine, bundle, examples, scores, lower=lower, upper=upper, asked=asked)
 
-    The thresholds are those that a worker would use: `lower` and `upper` where they are given, else the
-    bundle's. As at run time, a message that is truncated, obfuscated or in another language is never clear.
-    `progress` gets how many examples were read, and the total. `data` names the file, `places` [N] each
-    example's row, and `columns` hold values [N] to slice by.
 
-    Raises TaskError: there are no examples. BundleError: the bundle's thresholds were fitted on other scores.
-    SettingsError: `lower` is above the upper threshold.
+def score(
+    engine: Engine,
+    examples: Sequence[LabelledExample],
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> list[Scores]:
+    """The scores of each example in order, with severity in both readings.
+
+    `progress` gets how many examples were read, and the total. Raises TaskError: there are no examples.
     """
     if not examples:
         raise TaskError("no labelled examples to evaluate on: give a file with at least one row")
+    scores: list[Scores] = []
+    for start in range(0, len(examples), _BATCH):
+        batch = [example.text for example in examples[start : start + _BATCH]]
+        read = engine.read(batch)
+        if engine.reading == "prompted":
+            graded = engine.grade(batch)
+            read = [
+                msgspec.structs.replace(each, severity=grades)
+                for each, grades in zip(read, graded, strict=True)
+            ]
+        scores += read
+        progress(len(scores), len(examples))
+    return scores
+
+
+def judge(
+    engine: Engine,
+    bundle: Bundle,
+    examples: Sequence[LabelledExample],
+    scores: Sequence[Scores],
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
+    asked: Asked | None = None,
+    data: str = "",
+    places: Sequence[str] | None = None,
+    columns: Mapping[str, Sequence[str | None]] = MappingProxyType({}),
+    notes: Sequence[str] = (),
+) -> Report:
+    """Rule on examples by their scores, and count. The engine is timed on them.
+
+    The thresholds are those that a worker would use: `lower` and `upper` where they are given, else the
+    bundle's. As at run time, a message that is truncated, obfuscated or in another language is never clear.
+    `data` names the file, `places` [N] each example's row, and `columns` hold values [N] to slice by.
+
+    Raises BundleError: the bundle's thresholds were fitted on other scores. SettingsError: `lower` is above
+    the upper threshold.
+    """
     asked = asked or Asked()
     task = bundle.manifest.task
     thresholds = bundle.thresholds_for(engine.identity, lower, upper)
     adapted_on = "" if bundle.calibration is None else bundle.calibration.name
     labels = np.array([example.at_risk for example in examples], np.int64)
     texts = [example.text for example in examples]
-    scores = _read(engine, texts, progress)
     rate = messages_per_second(engine, texts[:: -(-len(texts) // BATCH)])
     known = np.array([each.risk for each in scores])
     risks, unanswered = answered(known), ~np.isfinite(known)
@@ -138,24 +176,8 @@ def evaluate(
             show_text=asked.show_text,
         ),
         seed=asked.seed,
+        notes=tuple(notes),
     )
-
-
-def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], None]) -> list[Scores]:
-    """Score the texts in batches, with severity in both readings."""
-    scores: list[Scores] = []
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
-        read = engine.read(batch)
-        if engine.reading == "prompted":
-            graded = engine.grade(batch)
-            read = [
-                msgspec.structs.replace(each, severity=grades)
-                for each, grades in zip(read, graded, strict=True)
-            ]
-        scores += read
-        progress(len(scores), len(texts))
-    return scores
 
 
 def _verdicts(
