@@ -47,13 +47,6 @@ class Labelled(NamedTuple):
         )
 
 
-class Repeated(NamedTuple):
-    """The same words in several rows: how many rows beyond the first, and where the first two stand."""
-
-    rows: int
-    first: str
-
-
 def read_labelled(
     path: Path, task: Task, columns: Columns | None = None, separator: Separator | None = None
 ) -> Labelled:
@@ -104,33 +97,45 @@ def read_labelled(
     return Labelled(path, examples, places, slices)
 
 
-def leave_out(test: Labelled, train: Labelled) -> tuple[Labelled, list[str]]:
-    """`test` without what is in `train` too, whatever its case and spaces, and the places of what it lost."""
+def apart(test: Labelled, train: Labelled) -> tuple[Labelled, list[str]]:
+    """`test` without what is in `train` too, whatever its case and spaces, and a note on what it lost.
+
+    Raises TaskError: nothing is left.
+    """
     known = {_words(example.text) for example in train.examples}
     kept = [index for index, example in enumerate(test.examples) if _words(example.text) not in known]
+    if not kept:
+        raise TaskError(f"every text of {test.path} is in {train.path} too: test on other examples")
+    lost = len(test.examples) - len(kept)
+    if not lost:
+        return test, []
     staying = set(kept)
-    return test.only(kept), [place for index, place in enumerate(test.places) if index not in staying]
+    first = next(place for index, place in enumerate(test.places) if index not in staying)
+    both = f"{lost} rows of {test.path.name} are in {train.path.name} too"
+    return test.only(kept), [f"{both}, the first is {first}: they were left out"]
 
 
-def repeated(labelled: Labelled) -> Repeated | None:
-    """Rows whose words stand in an earlier row too."""
-    first: dict[str, str] = {}
-    found, count = "", 0
-    for example, place in zip(labelled.examples, labelled.places, strict=True):
-        if (earlier := first.setdefault(_words(example.text), place)) != place:
-            found, count = found or f"{earlier} and {place}", count + 1
-    return Repeated(count, found) if count else None
-
-
-def contradictory(labelled: Labelled) -> Repeated | None:
-    """Rows whose words have another label in an earlier row."""
+def notes_on(labelled: Labelled) -> list[str]:
+    """What a reader must know of a file: words that stand in several rows, and with both labels."""
     first: dict[str, tuple[bool, str]] = {}
-    found, count = "", 0
+    again: list[str] = []
+    against: list[str] = []
     for example, place in zip(labelled.examples, labelled.places, strict=True):
         label, earlier = first.setdefault(_words(example.text), (example.at_risk, place))
-        if label != example.at_risk:
-            found, count = found or f"{earlier} and {place}", count + 1
-    return Repeated(count, found) if count else None
+        if earlier != place:
+            (again if label == example.at_risk else against).append(f"{earlier} and {place}")
+    notes = []
+    if again:
+        notes.append(
+            f"{len(again)} rows of {labelled.path.name} repeat an earlier text, first {again[0]}: each "
+            "counts, and intervals are too narrow"
+        )
+    if against:
+        notes.append(
+            f"{len(against)} rows of {labelled.path.name} repeat an earlier text with the other label, first "
+            f"{against[0]}: one of each pair is wrong"
+        )
+    return notes
 
 
 def _require_sense(columns: Columns, fields: Sequence[str]) -> None:
