@@ -56,15 +56,10 @@ def read_labelled(
     unknown, a text is empty, or the file has no rows.
     """
     columns = columns or Columns()
-    if bool(columns.at_risk) != bool(columns.clear):
-        raise TaskError("--at-risk and --not-at-risk belong together: say which labels mean what")
     fields = tuple(name for name in _FIELDS if columns.severity or name != "severity")
+    _require_sense(columns, fields)
     asked = {f"slice {name}": name for name in columns.slices}
     named = dict(columns.named) | asked
-    if own := [name for name in columns.slices if name.strip().casefold() in _FIELDS]:
-        raise TaskError(
-            f"--slice {own[0]}: slices are of other columns; language and length are always there"
-        )
     places: list[str] = []
     slices: dict[str, list[str | None]] = {name: [] for name in columns.slices}
 

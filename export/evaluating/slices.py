@@ -24,6 +24,7 @@ MOST: Final = 12  # slices of one column; rarer values count together
 _SURE: Final = 0.05
 _LONGEST: Final = 40
 
+Group = tuple[str, NDArray[np.bool_]]
 Conclusion = Literal["too few to conclude", "no difference seen", "found less often", "found more often"]
 
 
@@ -49,8 +50,12 @@ def slices(
     columns: Mapping[str, Sequence[str | None]], labels: Labels, cleared: NDArray[np.bool_]
 ) -> tuple[Slice, ...]:
     """A slice for each value of each column [N], in the order given; a row without one is "not stated"."""
-    groups = [(by, value, of_it) for by, values in columns.items() for value, of_it in _groups(values)]
     at_risk = labels == 1
+    groups = [
+        (by, value, of_it)
+        for by, values in columns.items()
+        for value, of_it in _gathered(_groups(values), at_risk)
+    ]
     large = [
         index for index, (_, _, of_it) in enumerate(groups) if _compared(at_risk & of_it, at_risk & ~of_it)
     ]
@@ -65,7 +70,7 @@ def by_length(texts: Sequence[str]) -> list[str]:
     return [_BINS[int(place)] for place in np.searchsorted(_LENGTHS, [len(text) for text in texts])]
 
 
-def _groups(values: Sequence[str | None]) -> list[tuple[str, NDArray[np.bool_]]]:
+def _groups(values: Sequence[str | None]) -> list[Group]:
     names = np.array(["not stated" if value is None else _short(value) for value in values])
     counts = Counter(names.tolist())
     shown = [name for name, _ in counts.most_common(MOST)] if len(counts) > MOST + 1 else list(counts)
@@ -73,6 +78,15 @@ def _groups(values: Sequence[str | None]) -> list[tuple[str, NDArray[np.bool_]]]
     if rest := len(counts) - len(shown):
         groups.append((f"{rest} rarer values", ~np.isin(names, shown)))
     return groups
+
+
+def _gathered(groups: list[Group], at_risk: NDArray[np.bool_]) -> list[Group]:
+    """The groups, where those without a message at risk are one: nobody in them can be missed."""
+    some = [group for group in groups if (group[1] & at_risk).any()]
+    rest = [of_it for _, of_it in groups if not (of_it & at_risk).any()]
+    if len(rest) <= 1:
+        return groups
+    return [*some, (f"{len(rest)} values with nobody at risk", np.logical_or.reduce(rest))]
 
 
 def _order(value: str) -> tuple[int, str]:

@@ -88,7 +88,10 @@ def _flaggings(report: Report) -> Table:
 
 def _slices(report: Report) -> Table:
     table = Table("who is missed", "at risk", "missed", "recall", "conclusion")
+    small = [each for each in report.slices if each.conclusion == "too few to conclude"]
     for each in report.slices:
+        if each in small:
+            continue
         table.add_row(
             escape(f"{each.by}: {each.value}"),
             str(each.positives),
@@ -96,6 +99,8 @@ def _slices(report: Report) -> Table:
             _figure(each.recall, each.recall_interval),
             each.conclusion,
         )
+    if small:
+        table.add_row(f"{len(small)} smaller slices", "", "", "", "too few to conclude", style="dim")
     return table
 
 

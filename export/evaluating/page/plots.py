@@ -12,7 +12,7 @@ from markupsafe import Markup
 _WIDTH: Final = 420
 _HEIGHT: Final = 300
 _LEFT: Final = 52
-_RIGHT: Final = 14
+_RIGHT: Final = 22
 _TOP: Final = 12
 _BOTTOM: Final = 44
 

@@ -27,6 +27,7 @@ _HERE: Final = Path(__file__).parent
 _NONE: Final = "\N{EN DASH}"
 _SMALL: Final = 0.01  # below, a share in per cent needs two places
 _MANY: Final = 10
+_TENTH: Final = 0.1  # below, an interval of shares needs a decimal
 _STRONG: Final = (0.75, 0.4, 0.15, 0.0)
 
 
@@ -103,7 +104,9 @@ def percent(value: float | None) -> str:
 
 def span_of(interval: Interval) -> str:
     """An interval of shares, in per cent."""
-    return f"({100 * interval.low:.1f} to {100 * interval.high:.1f} %)"
+    if interval.high < _TENTH:
+        return f"({100 * interval.low:.1f} to {100 * interval.high:.1f} %)"
+    return f"({100 * interval.low:.0f} to {100 * interval.high:.0f} %)"
 
 
 def figure(value: float | None) -> str:
