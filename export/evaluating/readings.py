@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import mode
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -117,7 +118,8 @@ class Readings:
         layers |= set(self.depths)
         with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=full.path.parent) as folder:
             trimmed = trim(full, max(layers), Path(folder))
-            reader = opened(trimmed)
+            manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=max(layers))
+            reader = opened(msgspec.structs.replace(trimmed, manifest=manifest))
             texts = [example.text for example in test]
             self._test = _read_windows(reader, texts, layers, _stage(progress, "read the test file"))
             self._windowed = _read_windows(reader, list(self._known), layers, lambda *_: None)
