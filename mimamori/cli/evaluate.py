@@ -74,17 +74,17 @@ def evaluate_command(
     traffic: Traffic = None,
     depths: Depths = "1,4",
 ) -> None:
-    """Measure a bundle on labelled examples that it has not seen: who is missed, and what it costs.
+    r"""Measure a bundle on labelled examples that it has not seen: who is missed, and what it costs.
 
     Any labelled file will do, and columns that are not asked for are left out:
 
-        mimamori evaluate BUNDLE --examples posts.csv --text-column post
+        mimamori evaluate BUNDLE --examples posts.csv --text-column post \
             --label-column label --at-risk stress --not-at-risk none --slice source
 
     --report writes what it finds as one page of HTML that needs no network, for
     reading, printing and signing, with its JSON beside it:
 
-        mimamori evaluate BUNDLE --examples test.jsonl --report march.html
+        mimamori evaluate BUNDLE --examples test.jsonl --report march.html \
             --prevalence 0.02 --cost-per-hour 0.35
 
     With --train it also tells how few labels are enough. Readings of a full
@@ -92,7 +92,8 @@ def evaluate_command(
     --examples: zero-shot, the head that adapt fits and, with --traffic,
     distilled ones. Texts that are in both files are left out of the test.
 
-        mimamori evaluate FULL --examples test.csv --train train.csv --report shots.html
+        mimamori evaluate FULL --examples test.csv --train train.csv \
+            --report shots.html
 
     As for `mimamori run`, MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle to
     accept, and MIMAMORI_LOWER and MIMAMORI_UPPER replace its thresholds. The bundle's own thresholds hold

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 _WIDTH: Final = 420
 _HEIGHT: Final = 300
-_LEFT: Final = 52
+_LEFT: Final = 60
 _RIGHT: Final = 22
 _TOP: Final = 12
 _BOTTOM: Final = 44
@@ -107,7 +107,7 @@ class Plot:
             Markup(
                 '<path class="axis" d="M{0} {1}H{2}"/>'
                 '<text class="title" x="{3}" y="{4}" text-anchor="middle">{5}</text>'
-                '<text class="title" transform="translate(13 {6}) rotate(-90)" text-anchor="middle">'
+                '<text class="title" transform="translate(12 {6}) rotate(-90)" text-anchor="middle">'
                 "{7}</text>"
             ).format(_LEFT, bottom, right, (_LEFT + right) / 2, _HEIGHT - 8, x.title, middle, y.title)
         )

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _HERE: Final = Path(__file__).parent
 _NONE: Final = "\N{EN DASH}"
+_PER_CENT: Final = "\N{NO-BREAK SPACE}%"
 _SMALL: Final = 0.01  # below, a share in per cent needs two places
 _MANY: Final = 10
 _TENTH: Final = 0.1  # below, an interval of shares needs a decimal
@@ -99,14 +100,14 @@ def percent(value: float | None) -> str:
     if value is None:
         return _NONE
     places = 0 if value in {0.0, 1.0} else 1 if value >= _SMALL else 2
-    return f"{100 * value:.{places}f} %"
+    return f"{100 * value:.{places}f}{_PER_CENT}"
 
 
 def span_of(interval: Interval) -> str:
     """An interval of shares, in per cent."""
     if interval.high < _TENTH:
-        return f"({100 * interval.low:.1f} to {100 * interval.high:.1f} %)"
-    return f"({100 * interval.low:.0f} to {100 * interval.high:.0f} %)"
+        return f"({100 * interval.low:.1f} to {100 * interval.high:.1f}{_PER_CENT})"
+    return f"({100 * interval.low:.0f} to {100 * interval.high:.0f}{_PER_CENT})"
 
 
 def figure(value: float | None) -> str:
