@@ -221,6 +221,11 @@ def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     watched.run(*mimamori, *adapt, "--out", str(tmp_path / "adapted"), before=nowhere)
     evaluate = "evaluate", str(tmp_path / "adapted"), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *evaluate, before=nowhere)
+    apart = tmp_path / "apart.jsonl"
+    apart.write_bytes(examples.read_bytes().replace(b'"text":"', b'"text":"z'))
+    calibrate = "calibrate", str(tmp_path / "adapted"), "--examples", str(apart), "--device", "cpu"
+    goal = "--max-miss-rate", "0.4", "--max-alarm-rate", "0.4", "--confidence", "0.8"
+    watched.run(*mimamori, *calibrate, *goal, "--out", str(tmp_path / "calibrated"), before=nowhere)
     assert not watched.asked
     assert not watched.left
 
