@@ -41,6 +41,7 @@ from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
 from export.building.staging import staged
+from export.checking import Finding, checked
 from export.examples import LabelledExample
 
 Progress = Callable[[str, int, int], None]
@@ -81,6 +82,7 @@ class AdaptReport(msgspec.Struct, frozen=True):
     cut_difference: float
     seconds: float
     distilled: Distilled | None
+    findings: tuple[Finding, ...]
 
 
 def adapt(
@@ -93,18 +95,20 @@ def adapt(
     precision: PrecisionChoice = "auto",
     threads: int = 0,
     distillation: Distillation | None = None,
+    test: Sequence[LabelledExample] = (),
 ) -> AdaptReport:
     """Write the adapted bundle `out` from the full bundle and at least 10 examples of both classes.
 
     `progress` gets a stage's name, how much of it is done, and how much there is in all. With a
     `distillation` a shallower reading learns from the head on unlabelled traffic, and the graph is cut there.
+    None of the `test` examples may be among those to adapt on.
 
-    Raises TaskError: there are too few examples, or of one class only, or heads fitted on them rank others no
-    better than chance. BundleError: the bundle is not a full one, `out` exists, or the cut graph differs from
-    the full one. DeviceError: as in `load_engine`.
+    Raises TaskError: there are too few examples, or of one class only, they contradict one another
+    (`export/checking.py`), or heads fitted on them rank others no better than chance. BundleError: the bundle
+    is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
+    `load_engine`.
     """
     began = time.monotonic()
-    labels = _labels(examples)
     if out.exists():
         raise BundleError(f"{out} exists already: remove it, or give another --out")
     full = Bundle.load(bundle)
@@ -115,7 +119,10 @@ def adapt(
             f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
             "adapt a bundle of another model, or evaluate this one as it is"
         )
-    texts, digest = [example.text for example in examples], examples_digest(examples)
+    digest = examples_digest(examples)
+    examples, findings = checked(examples, full.manifest.task, test)
+    labels = _labels(examples)
+    texts = [example.text for example in examples]
     traffic = None if distillation is None else prepare(distillation, full, texts)
     open_pooled = partial(open_reader, output="pooled", device=device, precision=precision, threads=threads)
     reader = open_pooled(full)
@@ -157,7 +164,7 @@ def adapt(
         progress("choose the windows", 0, 1)
         fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade)
         progress("choose the windows", 1, 1)
-        fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
+        fingerprint = _write(cut, fitted, examples, digest, cut_reader.device.precision)
         # Open it as a worker does, to check that it scores by the identity its thresholds were fitted on.
         written = Bundle.load(folder)
         written.thresholds_for(engine_on(cut_reader, written).identity)
@@ -188,6 +195,7 @@ def adapt(
         cut_difference=difference,
         seconds=time.monotonic() - began,
         distilled=distilled,
+        findings=findings,
     )
 
 
@@ -226,14 +234,16 @@ def _graded(examples: Sequence[LabelledExample]) -> int:
     return sum(example.severity is not None for example in examples)
 
 
-def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], precision: str) -> str:
+def _write(
+    cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], digest: str, precision: str
+) -> str:
     """Write heads, reference, calibration and manifest, and return the bundle's fingerprint."""
     heads, bounds, windowing = fitted.heads, fitted.bounds, fitted.windowing
     kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
     kept.save(cut.path / REFERENCE)
     np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
     calibration = Calibration(
-        name=f"examples-{examples_digest(examples)}",
+        name=f"examples-{digest}",
         lower=bounds.lower,
         upper=bounds.upper,
         tolerated_miss_rate=cut.manifest.task.policy.tolerated_miss_rate,

@@ -41,6 +41,12 @@ if TYPE_CHECKING:  # Importing these at run time would need the adapt extra, and
     from export.adapting.adapt import AdaptReport
 
 
+TestOption = Annotated[
+    Path | None,
+    typer.Option(help="Labelled examples kept apart for a test: none of them may be among the --examples."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("adapt", help=f"{inspect.getdoc(adapt_command)}\n{FILES}", rich_help_panel="Model")(
@@ -63,6 +69,7 @@ def adapt_command(
     teacher: TeacherOption = None,
     messages: MessagesOption = 4000,
     plot: PlotOption = None,
+    test: TestOption = None,
 ) -> None:
     """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
 
@@ -82,6 +89,7 @@ def adapt_command(
         from export.adapting.distilled import Distillation
     manifest, _ = read_manifest(bundle)
     labelled = read_examples(examples, manifest.task, separator, notice)
+    apart = read_examples(test, manifest.task, separator, notice) if test else ()
     if traffic is None:
         if teacher is not None or depth is not None or plot is not None:
             raise SettingsError("--teacher, --depth and --plot say how to distil: give --traffic too")
@@ -102,7 +110,10 @@ def adapt_command(
             precision=precision,
             threads=threads,
             distillation=asked or None,
+            test=apart,
         )
+    for finding in report.findings:
+        notice(finding.says)
     if plot is not None and report.distilled is not None:
         draw(report.distilled, plot)
     print_report(report, _show_adapted, as_json=as_json)
