@@ -134,7 +134,7 @@ def adapt(
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
     levels, distilled = levels_of(examples, full.manifest.task), None
-    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
+    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels)
     if distillation is not None and traffic is not None:
         chosen, learn, grade, distilled = distil(
             distillation,

@@ -7,7 +7,6 @@ import numpy as np
 import onnx
 import pytest
 import structlog
-import typer
 from typer.testing import CliRunner
 
 from engine.bundle import (
@@ -26,8 +25,7 @@ from export.adapting.adapt import AdaptReport, adapt
 from export.adapting.cut import cut_graph
 from export.evaluating.evaluate import evaluate
 from export.examples import LabelledExample
-from mimamori.cli import adapt as adapting
-from mimamori.cli import evaluate as evaluating
+from mimamori.cli import app
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
 
@@ -237,9 +235,6 @@ def _logs_as_before() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_logs_as_before")
 def test_the_commands_adapt_and_evaluate(full: Bundle, tmp_path: Path) -> None:
-    app = typer.Typer()
-    adapting.register(app)
-    evaluating.register(app)
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
     out = tmp_path / "out"
@@ -254,11 +249,9 @@ def test_the_commands_adapt_and_evaluate(full: Bundle, tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_it_found_in_the_examples(full: Bundle, tmp_path: Path) -> None:
-    app = typer.Typer()
-    adapting.register(app)
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, [*EXAMPLES, EXAMPLES[3]])))
-    asked = [str(full.path), "--device", "cpu", "--examples", str(examples), "--json", "--out"]
+    asked = ["adapt", str(full.path), "--device", "cpu", "--examples", str(examples), "--json", "--out"]
     adapted = CliRunner().invoke(app, [*asked, str(tmp_path / "out")])
     assert adapted.exit_code == 0, adapted.output
     (finding,) = json.loads(adapted.stdout)["findings"]
