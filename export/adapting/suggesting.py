@@ -19,7 +19,7 @@ from engine.reading.engines import sigmoid
 from export.adapting.heads import Array, standard
 
 _DIRECTIONS: Final = 50  # principal ones; more of them are noise to distances
-_STARTS: Final = 2
+_STARTS: Final = 10
 # A message is called uncertain from this weight on: p between .28 and .72.
 _UNCERTAIN: Final = 0.2
 
@@ -45,13 +45,13 @@ def suggest(vectors: Array, decisions: Array | None, count: int) -> list[Suggest
     z = (vectors - mean) / scale
     _, basis = np.linalg.eigh(z.T @ z)
     z = z @ basis[:, -_DIRECTIONS:]
-    clusters = KMeans(min(count, len(z)), n_init=_STARTS, random_state=0).fit(z, sample_weight=weights)
+    different = len(np.unique(z, axis=0))
+    clusters = KMeans(min(count, different), n_init=_STARTS, random_state=0).fit(z, sample_weight=weights)
     apart = ((z - clusters.cluster_centers_[clusters.labels_]) ** 2).sum(axis=1)
     found: list[tuple[float, Suggestion]] = []
     for cluster in range(clusters.n_clusters):
         members = np.flatnonzero(clusters.labels_ == cluster)
-        if len(members):  # identical vectors leave clusters empty
-            index = int(members[apart[members].argmin()])
-            uncertain = decisions is not None and bool(weights[index] >= _UNCERTAIN)
-            found.append((float(weights[members].sum()), Suggestion(index, len(members), uncertain)))
+        middle = int(members[apart[members].argmin()])
+        uncertain = decisions is not None and bool(weights[middle] >= _UNCERTAIN)
+        found.append((float(weights[members].sum()), Suggestion(middle, len(members), uncertain)))
     return [suggestion for _, suggestion in sorted(found, key=lambda each: -each[0])]
