@@ -38,6 +38,7 @@ from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, prepare
 from export.adapting.fit import Fitted, fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
+from export.adapting.in_context import InContext
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
 from export.building.staging import staged
@@ -58,6 +59,7 @@ class AdaptReport(msgspec.Struct, frozen=True):
 
     Each class needs `positives_needed` examples before its threshold can promise anything. `cut_difference`
     is the largest difference between cut and full graph, in standard deviations of the vector's features.
+    `in_context` is for whoever compares the head with shots in the prompt (`in_context.py`).
     """
 
     bundle: Path
@@ -83,6 +85,7 @@ class AdaptReport(msgspec.Struct, frozen=True):
     seconds: float
     distilled: Distilled | None
     findings: tuple[Finding, ...]
+    in_context: InContext | None = None
 
 
 def adapt(
