@@ -89,19 +89,14 @@ def measure(read: Array, labels: Ints, share: float, start: int, options: argpar
         if start:
             head = from_labels(labels[known], STRENGTHS[0])(read[known], np.arange(len(known)))
             decisions = head(read[traffic])
-        rules = {
-            f"{options.count} suggested": [
-                each.message for each in suggest(read[traffic], decisions, options.count)
-            ],
-            f"{options.count} k-means": [
-                each.message for each in suggest(read[traffic], None, options.count)
-            ],
-        }
+        every = read[traffic]
+        rules = {"suggested": [each.message for each in suggest(every, decisions, options.count)]}
         if decisions is not None:
-            rules[f"{options.count} uncertain"] = np.argsort(np.abs(decisions))[: options.count].tolist()
-            rules[f"{options.count} riskiest"] = np.argsort(-decisions)[: options.count].tolist()
+            rules["k-means"] = [each.message for each in suggest(every, None, options.count)]
+            rules["uncertain"] = np.argsort(np.abs(decisions))[: options.count].tolist()
+            rules["riskiest"] = np.argsort(-decisions)[: options.count].tolist()
         for name, chosen in rules.items():
-            figures[name].append(judged(read, labels, known, traffic[chosen], test))
+            figures[f"{options.count} {name}"].append(judged(read, labels, known, traffic[chosen], test))
         for count in (options.count, 2 * options.count):
             drawn = [chance.choice(traffic, count, replace=False) for _ in range(DRAWS)]
             figures[f"{count} at random"].append(
