@@ -1,8 +1,9 @@
 """Checks labelled examples against one another, before anything is fitted on them.
 
-    refused   the same words with two labels or two severities; a severity above the lowest on an example
-              that is not at risk; a text of invisible characters alone; an example of the test file
-    told      repeated texts, which are counted once; texts that are nearly the same; levels nobody has
+    refused   the same words with two labels or two severities; the highest severity on an example that is
+              not at risk; a text of invisible characters alone; an example of the test file
+    told      repeated texts, which are counted once; texts that are nearly the same; levels nobody has;
+              a severity between lowest and highest on an example that is not at risk
 
 "The same words" are the same apart from case, spaces and disguise (`engine.disguise`). What is found names
 files and rows, never a text. Whether there are enough examples of both kinds is for whoever fits on them.
@@ -34,6 +35,7 @@ Kind = Literal[
 ]
 
 _SHOWN: Final = 5
+_FLATTER: Final = "and labelled alike: figures out of fold may flatter, as one helps to judge the other"
 # Texts count as nearly the same where so much of their runs of four characters is shared.
 _ALIKE: Final = 0.8
 _RUN: Final = 4
@@ -142,12 +144,20 @@ def _contradictions(
 
 
 def _severities(examples: Sequence[LabelledExample], task: Task, places: list[str]) -> Iterator[Finding]:
-    lowest = task.level_names[0]
+    lowest, *_, highest = task.level_names
+    told: list[str] = []
     for example, place in zip(examples, places, strict=True):
-        # The lowest level may well mean that there is no risk, as C-SSRS's does.
-        if not example.at_risk and example.severity not in {None, lowest}:
-            says = f"{place} is not at risk and has the severity {example.severity}: correct one of the two"
+        # A low level may well mean that there is no risk, as C-SSRS's lowest does; the highest is a slip.
+        if example.at_risk or example.severity in {None, lowest}:
+            continue
+        if example.severity == highest:
+            says = f"{place} is not at risk and has the severity {highest}: correct one of the two"
             yield Finding("severity_without_risk", says, refuses=True, rows=(place,))
+        else:
+            told.append(place)
+    if told:
+        says = f"{_some(told)}: not at risk, and with a severity above {lowest}: look whether both are meant"
+        yield Finding("severity_without_risk", says, refuses=False, rows=tuple(told))
     given = {example.severity for example in examples}
     if given == {None}:
         says = "no example has a severity: every message will get the same one"
@@ -191,9 +201,6 @@ def _nearly(
             rows = tuple(places[index] for pair in some for index in pair)
             what = f"{_some(says)} are nearly the same, {remedy}"
             yield Finding("near_duplicate", what, refuses=False, rows=rows)
-
-
-_FLATTER: Final = "and labelled alike: figures out of fold may flatter, as one helps to judge the other"
 
 
 def _some(said: list[str]) -> str:

@@ -96,9 +96,15 @@ def test_texts_that_are_nearly_the_same_and_labelled_differently_are_told() -> N
     assert "labelled differently: look at them again" in finding.says
 
 
-def test_a_severity_without_risk_is_refused() -> None:
+def test_the_highest_severity_without_risk_is_refused() -> None:
     with pytest.raises(TaskError, match="example 4 is not at risk and has the severity high: correct one"):
         checked([*COMPLETE[:3], example("see you at the lake on Sunday", severity=HIGH)], STRESS)
+
+
+def test_a_severity_in_between_without_risk_is_told() -> None:
+    (finding,) = findings([*COMPLETE[:3], example("see you", severity=MODERATE)], "severity_without_risk")
+    assert not finding.refuses
+    assert finding.says.startswith("example 4: not at risk, and with a severity above low")
 
 
 def test_the_lowest_level_may_mean_that_there_is_no_risk() -> None:
