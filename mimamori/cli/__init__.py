@@ -29,6 +29,7 @@ from mimamori.cli import (
     sandbox,
     size,
     soak,
+    suggest,
     task,
     topics,
 )
@@ -52,6 +53,7 @@ for _area in (
     soak,
     task,
     model,
+    suggest,
     adapt,
     calibrate,
     evaluate,
