@@ -121,7 +121,7 @@ def _bundle(name: str, given: str | None, home: Path) -> Bundle:
     if given is not None:
         return Bundle.load(Path(given))
     if name == FIRST:
-        return build_bundle(shipped_recipe("stress"), home / "distilled-stress")
+        return build_bundle(shipped_recipe("stress"), home / "models-stress")
     out = home / "models" / name
     if not (out / MANIFEST).is_file():
         from export.exporting.exporter import export_model  # noqa: PLC0415 - torch: only where it is needed
