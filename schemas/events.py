@@ -100,6 +100,18 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     scored_by: str | None = None
 
 
+class Highlight(msgspec.Struct, frozen=True, gc=False):
+    """A span of a message's text that raised its risk: from code point `start` up to, not with, `end`.
+
+    Code points are those of the text as the platform sent it. Python counts so; JavaScript, Java and C# count
+    UTF-16 units, of which most emoji have two. `weight` is the span's share of all that raised the risk.
+    """
+
+    start: Count
+    end: Annotated[int, msgspec.Meta(ge=1)]
+    weight: Probability
+
+
 class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     """A message that a person must look at. The queue is worked from the highest `priority` down.
 
@@ -112,6 +124,10 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
 
     `levels` are the task's severity levels, least severe first. A decision on this case chooses from them.
     Cases of versions before 4 have none.
+
+    `highlights` are the spans of the message that raised its risk most, in order. They are offsets and no
+    text, into the message and not into a shortened `text`. There are none where the worker does not look for
+    them, in cases of other kinds than `escalation`, and in versions before 5.
     """
 
     id: OwnId
@@ -133,6 +149,7 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     dead_letter_id: OwnId | None = None
     unread_because: DeadLetterReason | None = None
     levels: list[str] = []
+    highlights: list[Highlight] = []
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):

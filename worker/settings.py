@@ -146,6 +146,12 @@ class Settings(BaseSettings):
     )
     quality_sample_share: float | None = Field(None, ge=0, le=1, description="Overrides the task's share.")
 
+    highlights: bool = Field(
+        True,
+        description="Escalations say which spans of their message raised the risk (pooled reading only). "
+        "Costs 1 to 5 % of the rate.",
+    )
+
     # What may carry message text
     case_text: bool = Field(True, description="Review cases carry the message's text.")
     dead_letter_original: bool = Field(False, description="Dead letters carry the record's original bytes.")

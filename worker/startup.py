@@ -124,6 +124,9 @@ def _reach(bundle: Bundle) -> str:
 
 def open_engine(settings: Settings, bundle: Bundle) -> Engine:
     """Load the engine of the settings. The engine says what really runs. Raises DeviceError, BundleError."""
+    lower = settings.lower
+    if lower is None and bundle.calibration is not None:
+        lower = bundle.calibration.lower
     return load_engine(
         bundle,
         device=settings.device,
@@ -132,4 +135,5 @@ def open_engine(settings: Settings, bundle: Bundle) -> Engine:
         max_message_tokens=settings.max_message_tokens,
         device_tokens=settings.device_tokens,
         arena_bytes=settings.gpu_memory_mb << 20 or None,
+        highlights_from=lower if settings.highlights else None,
     )

@@ -11,6 +11,7 @@ from engine.device_names import Stage
 from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
 from engine.reading.cutting import Span
+from engine.reading.highlights import NONE, Highlighter
 from engine.reading.reader import Reader
 from engine.scores import Scores
 from schemas.vocabulary import Reading
@@ -46,9 +47,12 @@ class PooledEngine(_TextEngine):
 
     reading: Reading = "pooled"
 
-    def __init__(self, identity: ScoreIdentity, heads: Heads, reader: Reader) -> None:
-        """`heads` are those of the identity's model."""
+    def __init__(
+        self, identity: ScoreIdentity, heads: Heads, reader: Reader, highlighter: Highlighter | None = None
+    ) -> None:
+        """`heads` are those of the identity's model; without a `highlighter`, scores have no highlights."""
         super().__init__(identity, reader)
+        self._highlighter = highlighter
         self._heads = heads
         self._discount = identity.windowing.discount
         self._floor = identity.floor
@@ -57,7 +61,9 @@ class PooledEngine(_TextEngine):
         """See Engine.read."""
         if not texts:
             return []
-        vectors, spans = self._values(texts, ())
+        rows, spans = self._cutter.cut(texts)
+        watch = None if self._highlighter is None else self._highlighter.watch(rows)
+        vectors = self._reader.rows(rows, note=None if watch is None else watch.note)
         risks, severities = apply_heads(self._heads, vectors)
         return [
             Scores(
@@ -65,8 +71,9 @@ class PooledEngine(_TextEngine):
                 _floats(severities[row]),
                 span.stop - span.start,
                 span.truncated,
+                highlights=NONE if watch is None else watch.highlights(text, row, row - span.start),
             )
-            for span, row in _highest(spans, risks)
+            for text, (span, row) in zip(texts, _highest(spans, risks), strict=True)
         ]
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:

@@ -77,6 +77,8 @@ class Outbox:
             count("mimamori_review_cases_total", found, kind=kind)
         for reason, found in Counter(one.reason for one in events if isinstance(one, DeadLetter)).items():
             count("mimamori_dead_letters_total", found, reason=reason)
+        if lost := sum(each.scores is not None and each.scores.highlights is None for each in batch.entries):
+            count("mimamori_lost_highlights_total", lost)
         self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
 
 

@@ -24,6 +24,7 @@ PlainCounter = Literal[
     "mimamori_unreadable_headers_total",
     "mimamori_deleted_unread_records_total",
     "mimamori_deaths_in_hand_total",
+    "mimamori_lost_highlights_total",
     "mimamori_cache_errors_total",
     "mimamori_aborts_total",
     "mimamori_voided_batches_total",
@@ -113,6 +114,12 @@ CATALOGUE: Final = (
         "Partitions taken over from a worker that died with their records in the model's hands.",
         "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
         "the log names the offsets. On and on: look at the device and the memory limit.",
+    ),
+    Metric(
+        "mimamori_lost_highlights_total",
+        Counter,
+        "Messages whose highlights could not be found, by a fault; their labels and cases are whole otherwise.",
+        "Any: see highlights_failed in the log, and report it; MIMAMORI_HIGHLIGHTS=false stops the search.",
     ),
     Metric(
         "mimamori_cache_lookups_total",
