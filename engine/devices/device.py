@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle import MODEL, Bundle
-from engine.device_names import TOKEN_STATES, DeviceName, Output, Precision
+from engine.device_names import STATES, DeviceName, Output, Precision
 from engine.errors import BundleError, DeviceError, MimamoriError
 
 # Measured on two cores (SmolLM2-135M, bf16): 480 tokens a run are 5 % slower for each token than 1,000.
@@ -88,8 +88,8 @@ class Graph(msgspec.Struct, frozen=True):
 
     def wanted(self, outputs: Collection[str]) -> list[str]:
         """The names of the outputs to compute, of those that the graph has: `output` is the first."""
-        tokens = self.with_tokens and TOKEN_STATES in outputs
-        return [self.output, *([TOKEN_STATES] if tokens else [])]
+        tokens = self.with_tokens and STATES in outputs
+        return [self.output, *([STATES] if tokens else [])]
 
     @property
     def past(self) -> list[str]:

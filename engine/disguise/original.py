@@ -7,7 +7,6 @@ else (letters stood apart, or a text was decoded) all of them together are one p
 
 import re
 from collections.abc import Sequence
-from os.path import commonprefix
 from typing import Final
 
 from engine.disguise.variant import Variant
@@ -60,4 +59,5 @@ def _origins(text: str, words: Sequence[str]) -> list[Place | None]:
 
 def _same(one: Sequence[str], other: Sequence[str]) -> int:
     """How many words at the start are the same."""
-    return len(commonprefix([list(one), list(other)]))
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

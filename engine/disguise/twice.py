@@ -25,8 +25,8 @@ class TwiceReadingEngine:
     """An engine around another one. It keeps all promises of Engine, and is not thread-safe either.
 
     Scores are those of the riskier reading. `windows` is the sum of both readings, and `truncated` is set
-    where either of them left something out. Highlights are places in the original text, whichever reading they
-    come from. The language is that of the text as a person would read it.
+    where either of them left something out. Highlights are places in the original text, whichever reading
+    they come from. The language is that of the text as a person would read it.
     """
 
     def __init__(self, engine: Engine, languages: Sequence[str]) -> None:

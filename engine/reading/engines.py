@@ -63,8 +63,12 @@ class PooledEngine(_TextEngine):
             return []
         rows, spans = self._cutter.cut(texts)
         watch = None if self._highlighter is None else self._highlighter.watch(rows)
-        vectors = self._reader.rows(rows, note=None if watch is None else watch.note)
-        risks, severities = apply_heads(self._heads, vectors)
+
+        def note(group: Sequence[int], vectors: Floats) -> None:
+            if watch is not None:
+                watch.note(group, self._scored(vectors)[0])
+
+        risks, severities = self._scored(self._reader.rows(rows, note=note))
         return [
             Scores(
                 discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
@@ -79,6 +83,10 @@ class PooledEngine(_TextEngine):
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """See Engine.grade."""
         return [scores.severity or () for scores in self.read(texts)]
+
+    def _scored(self, vectors: Floats) -> tuple[Array, Array]:
+        """Risks [N] and severities [N, S] of rows."""
+        return apply_heads(self._heads, vectors)
 
 
 class PromptedEngine(_TextEngine):

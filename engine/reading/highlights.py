@@ -18,7 +18,6 @@ import structlog
 from numpy.typing import NDArray
 
 from engine.bundle import Heads
-from engine.devices.device import Floats
 from engine.errors import BundleError
 from engine.identity import Windowing
 from engine.reading.cutting import Cutter
@@ -27,6 +26,8 @@ from engine.reading.spans import Place, spans
 from schemas.events import Highlight
 
 log = structlog.get_logger()
+
+Array = NDArray[np.float64]
 
 NONE: Final[tuple[Highlight, ...]] = ()
 
@@ -43,8 +44,7 @@ class Highlighter:
         self._reader = reader
         self._windowing = windowing
         self._most = most
-        with np.errstate(divide="ignore"):
-            self._least = float(np.log(least) - np.log1p(-least))  # in log-odds
+        self._least = least
         self._slope = (heads.risk_weight / heads.scale).astype(np.float32)
         self._shift = float(heads.mean.astype(np.float64) @ self._slope.astype(np.float64))
 
@@ -52,14 +52,12 @@ class Highlighter:
         """Return what notes the tokens' contributions while `rows` are read."""
         return Watch(self, rows)
 
-    def contributions(self, group: Sequence[int], vectors: Floats, rows: Sequence[Sequence[int]]) -> "Values":
+    def contributions(self, group: Sequence[int], risks: Array, rows: Sequence[Sequence[int]]) -> "Values":
         """Return the contributions of the tokens of each risky row among those of the last run.
 
-        `group` are the indices of the run's rows within `rows`, `vectors` [len(group), H] what they gave.
+        `group` are the indices of the run's rows within `rows`, `risks` [len(group)] their risks.
         """
-        bias = float(self._heads.risk_bias)
-        decisions = vectors.astype(np.float64) @ self._slope.astype(np.float64) - self._shift + bias
-        risky = np.flatnonzero(decisions >= self._least).tolist()
+        risky = np.flatnonzero(risks >= self._least).tolist()
         if not risky:
             return {}
         states = self._reader.device.tokens(risky)  # [risky, L, H]
@@ -70,7 +68,7 @@ class Highlighter:
             for place, line, count in zip(risky, raised, counts, strict=True)
         }
 
-    def find(self, text: str, window: int, values: NDArray[np.float64]) -> tuple[Highlight, ...]:
+    def find(self, text: str, window: int, values: Array) -> tuple[Highlight, ...]:
         """Return the spans of `text` that the contributions of its `window`-th row point to."""
         places = self.places(text)[window]
         if not places:  # a message without tokens, for which a blank one was read
@@ -100,7 +98,7 @@ class Highlighter:
         return [[found[number] for number in row if number >= 0] for row in rows]
 
 
-Values = dict[int, NDArray[np.float64]]
+Values = dict[int, Array]
 
 
 class Watch:
@@ -112,10 +110,10 @@ class Watch:
         self._values: Values = {}
         self._failed: set[int] = set()
 
-    def note(self, group: Sequence[int], vectors: Floats) -> None:
-        """Note a run: the indices of its rows, and their vectors. See Reader.rows."""
+    def note(self, group: Sequence[int], risks: Array) -> None:
+        """Note the last run: the indices of its rows, and their risks."""
         try:
-            self._values |= self._highlighter.contributions(group, vectors, self._rows)
+            self._values |= self._highlighter.contributions(group, risks, self._rows)
         except Exception as error:  # noqa: BLE001 - a highlight is lost, and no label
             self._failed |= set(group)
             _warn(error)

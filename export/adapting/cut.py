@@ -18,7 +18,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from engine.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
 from engine.bundle.reference import REFERENCE
-from engine.device_names import TOKEN_STATES
+from engine.device_names import STATES
 from engine.errors import BundleError
 from export.building.layout import write_model
 
@@ -64,7 +64,7 @@ def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, pi
     graph = model.graph
     _take_layer(graph, layer, piled=piled)
     outputs = {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))}
-    _keep(graph, outputs | {TOKEN_STATES})
+    _keep(graph, outputs | {STATES})
     if borrowed:
         _borrow(source / WEIGHTS, out / WEIGHTS)
         # Not checked: onnx refuses linked weights, since a stranger's graph could point anywhere with them.
@@ -111,12 +111,15 @@ def _take_layer(graph: GraphProto, layer: int, *, piled: bool) -> None:
 
 
 def _show_tokens(graph: GraphProto, mean: NodeProto | None, hidden: int) -> None:
-    """Make an output of the states that `mean` averages, for highlights. A graph that ends otherwise gets none."""
+    """Make an output of the states that `mean` averages, for highlights.
+
+    A graph that ends otherwise gets none.
+    """
     if mean is None or mean.op_type != "MatMul":
         return
-    graph.node.append(helper.make_node("Identity", [mean.input[1]], [TOKEN_STATES]))
+    graph.node.append(helper.make_node("Identity", [mean.input[1]], [STATES]))
     sizes = ["batch", "length", hidden]
-    graph.output.append(helper.make_tensor_value_info(TOKEN_STATES, onnx.TensorProto.FLOAT, sizes))
+    graph.output.append(helper.make_tensor_value_info(STATES, onnx.TensorProto.FLOAT, sizes))
 
 
 def _keep(graph: GraphProto, outputs: set[str]) -> None:

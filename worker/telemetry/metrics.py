@@ -118,7 +118,7 @@ CATALOGUE: Final = (
     Metric(
         "mimamori_lost_highlights_total",
         Counter,
-        "Messages whose highlights could not be found, by a fault; their labels and cases are whole otherwise.",
+        "Messages whose highlights a fault has cost them; their labels and cases are whole otherwise.",
         "Any: see highlights_failed in the log, and report it; MIMAMORI_HIGHLIGHTS=false stops the search.",
     ),
     Metric(

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from engine.bundle import MODEL, Bundle, write_manifest
-from engine.device_names import TOKEN_STATES
+from engine.device_names import STATES
 from engine.devices.device import Floats
 from engine.identity import MAX_MESSAGE_TOKENS, Windowing
 from engine.load import engine_on, load_engine, open_reader
-from engine.reading.engines import logit
 from engine.reading.highlights import Highlighter
 from engine.scores import Scores
 from export.adapting.adapt import adapt
@@ -58,7 +57,7 @@ def test_contributions_sum_to_the_log_odds(bundle: Bundle, device: str) -> None:
     values: dict[int, np.ndarray] = {}
 
     def note(group: Sequence[int], vectors: Floats) -> None:
-        values.update(found.contributions(group, vectors, rows))
+        values.update(found.contributions(group, np.ones(len(vectors)), rows))
 
     vectors = reader.rows(rows, note=note)
     heads = bundle.heads
@@ -89,12 +88,12 @@ def test_only_risky_messages_get_them(bundle: Bundle) -> None:
     assert any(each.highlights for each in found)
 
 
-@given(st.text(max_size=120), st.booleans())
-def test_places_are_those_of_the_rows_that_are_read(bundle: Bundle, text: str, sentences: bool) -> None:
+@given(text=st.text(max_size=120), sentences=st.booleans())
+def test_places_are_those_of_the_rows_that_are_read(bundle: Bundle, text: str, *, sentences: bool) -> None:
     """Each token of each row stands where its bytes are: the tiny tokenizer has one token a byte."""
     windowing = Windowing(tokens=12, overlap=4, whole=16, sentences=sentences)
     found = highlighter_of(bundle, windowing)
-    rows = found._reader.cutter(windowing).cut([text]).tokens  # noqa: SLF001 - to compare with what is read
+    rows = found._reader.cutter(windowing).cut([text]).tokens
     places = found.places(text)
     if not text:
         assert places == [[]]  # the row is one blank token, of which nothing stands in the text
@@ -103,7 +102,7 @@ def test_places_are_those_of_the_rows_that_are_read(bundle: Bundle, text: str, s
     for row, of_row in zip(rows, places, strict=True):
         for token, (start, stop) in zip(row, of_row, strict=True):
             assert 0 <= start < stop <= len(text)
-            (expected,) = {found._reader.tokenise([char])[0].count(token) > 0 for char in text[start:stop]}  # noqa: SLF001
+            (expected,) = {found._reader.tokenise([char])[0].count(token) > 0 for char in text[start:stop]}
             assert expected
 
 
@@ -139,7 +138,7 @@ def test_a_bundle_of_an_earlier_version_has_none_and_says_so(bundle: Bundle, tmp
     older = tmp_path / "older"
     shutil.copytree(bundle.path, older)
     model = onnx.load(older / MODEL, load_external_data=False)
-    (states,) = (value for value in model.graph.output if value.name == TOKEN_STATES)
+    (states,) = (value for value in model.graph.output if value.name == STATES)
     model.graph.output.remove(states)
     (older / MODEL).write_bytes(model.SerializeToString())
     write_manifest(older, bundle.manifest)
