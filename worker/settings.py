@@ -152,6 +152,12 @@ class Settings(BaseSettings):
         "Costs 1 to 5 % of the rate.",
     )
 
+    drift_window: int = Field(
+        5000,
+        ge=500,
+        description="How many of the last messages are compared with those that the bundle expects.",
+    )
+
     # What may carry message text
     case_text: bool = Field(True, description="Review cases carry the message's text.")
     dead_letter_original: bool = Field(False, description="Dead letters carry the record's original bytes.")

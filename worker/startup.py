@@ -50,6 +50,8 @@ def start(settings: Settings) -> Worker:
         task=bundle.manifest.task.name,
         scored_by=engine.identity.name,
     )
+    if bundle.expected is not None:
+        metrics.expect(bundle.expected, settings.drift_window)
     worker = assemble(
         settings,
         engine,

@@ -118,7 +118,7 @@ def _show_tokens(graph: GraphProto, mean: NodeProto | None, hidden: int) -> None
     if mean is None or mean.op_type != "MatMul":
         return
     graph.node.append(helper.make_node("Identity", [mean.input[1]], [STATES]))
-    sizes = ["batch", "length", hidden]
+    sizes: list[str | int | None] = ["batch", "length", hidden]
     graph.output.append(helper.make_tensor_value_info(STATES, onnx.TensorProto.FLOAT, sizes))
 
 

@@ -20,6 +20,7 @@ from worker.kafka import Consumer, Producer
 from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
 from worker.stream.outcome import Outcome, Outcomes
+from worker.telemetry.drift import noted_of
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -79,6 +80,11 @@ class Outbox:
             count("mimamori_dead_letters_total", found, reason=reason)
         if lost := sum(each.scores is not None and each.scores.highlights is None for each in batch.entries):
             count("mimamori_lost_highlights_total", lost)
+        labels = [event for event in events if isinstance(event, Label)]
+        if labels:
+            texts = [entry.message.text for entry in batch.entries if entry.message is not None]
+            noted = [noted_of(label, len(text)) for label, text in zip(labels, texts, strict=True)]
+            self._metrics.screened(noted)
         self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
 
 

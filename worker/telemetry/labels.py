@@ -3,5 +3,6 @@
 from typing import Literal
 
 CacheResult = Literal["local", "redis", "miss"]
+Doubt = Literal["truncated", "obfuscated", "unsupported_language"]
 ResetReason = Literal["retention", "made_again", "truncated"]
 Station = Literal["screener", "outbox"]

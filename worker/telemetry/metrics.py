@@ -5,16 +5,20 @@ Dashboards, alerts and the runbook quote this file. Labels never carry message t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, overload
+from typing import Final, Literal, get_args, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from engine.drift import Expected, Noted
 from schemas.reasons import DeadLetterReason
 from schemas.vocabulary import CaseKind, Reading, Verdict
+from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.labels import CacheResult, ResetReason, Station
+from worker.telemetry.labels import CacheResult, Doubt, ResetReason, Station
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+RISK_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
+CHARACTER_BUCKETS: Final = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 20_000)
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -34,14 +38,25 @@ CasesCounter = Literal["mimamori_review_cases_total"]
 DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
+DoubtsCounter = Literal["mimamori_doubts_total"]
 CounterName = (
-    PlainCounter | LabelsCounter | CasesCounter | DeadLettersCounter | ResetsCounter | LookupsCounter
+    PlainCounter
+    | LabelsCounter
+    | CasesCounter
+    | DeadLettersCounter
+    | ResetsCounter
+    | LookupsCounter
+    | DoubtsCounter
 )
 GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
-SpreadName = Literal["mimamori_batch_records", "mimamori_latency_seconds"]  # histograms without labels
+DriftGauge = Literal["mimamori_drift_psi"]
+# histograms without labels
+SpreadName = Literal[
+    "mimamori_batch_records", "mimamori_latency_seconds", "mimamori_risk", "mimamori_message_characters"
+]
 StationHistogram = Literal["mimamori_station_seconds"]
 EngineInfo = Literal["mimamori_engine_info"]
-MetricName = CounterName | GaugeName | SpreadName | StationHistogram | EngineInfo
+MetricName = CounterName | GaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,39 @@ CATALOGUE: Final = (
         "Labels committed, by verdict.",
         "A share that jumps: look at quality samples, then at what the platform changed.",
         ("verdict",),
+    ),
+    Metric(
+        "mimamori_doubts_total",
+        Counter,
+        "Labels that say why their score may not be right, by reason (truncated, obfuscated, "
+        "unsupported_language).",
+        "A share that jumps: the stream has changed, or somebody evades; see `mimamori drift`.",
+        ("reason",),
+    ),
+    Metric(
+        "mimamori_risk",
+        Histogram,
+        "Risks of the labels.",
+        "Another shape than last week's: the stream, the bundle or the language of its messages has changed.",
+        (),
+        RISK_BUCKETS,
+    ),
+    Metric(
+        "mimamori_message_characters",
+        Histogram,
+        "Lengths of the messages' texts.",
+        "Longer than last week: more windows a message, and a lower rate.",
+        (),
+        CHARACTER_BUCKETS,
+    ),
+    Metric(
+        "mimamori_drift_psi",
+        Gauge,
+        "How far the last messages are from those that the bundle was adapted with, by signal, as population "
+        "stability index; absent without drift.json in the bundle, and before 500 messages.",
+        "From 0.25 on: the thresholds' bound may no longer hold. See `mimamori drift` and `mimamori "
+        "miss-rate`, label some of today's messages, and adapt or calibrate again.",
+        ("signal",),
     ),
     Metric(
         "mimamori_review_cases_total",
@@ -208,6 +256,7 @@ class Metrics:
         self._histograms: dict[str, Histogram] = {}
         self._spreads: dict[str, BatchHistogram] = {}
         self._infos: dict[str, Info] = {}
+        self._drift: DriftWindow | None = None
         for metric in CATALOGUE:
             name, registry = metric.name, self.registry
             if metric.kind is Counter:
@@ -235,6 +284,8 @@ class Metrics:
     def count(self, name: ResetsCounter, amount: float = 1, *, reason: ResetReason) -> None: ...
     @overload
     def count(self, name: LookupsCounter, amount: float = 1, *, result: CacheResult) -> None: ...
+    @overload
+    def count(self, name: DoubtsCounter, amount: float = 1, *, reason: Doubt) -> None: ...
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -252,6 +303,22 @@ class Metrics:
     def observe_all(self, name: SpreadName, values: Sequence[float]) -> None:
         """Add to a histogram without labels."""
         self._spreads[name].observe(values)
+
+    def expect(self, expected: Expected, window: int) -> None:
+        """From now on compare the last `window` messages with those that the bundle expects."""
+        self._drift = DriftWindow(expected, window)
+
+    def screened(self, noted: Sequence[Noted]) -> None:
+        """Note what has been screened, for the metrics that show a change of the stream."""
+        self.observe_all("mimamori_risk", [each.risk for each in noted])
+        self.observe_all("mimamori_message_characters", [each.characters or 0 for each in noted])
+        for doubt in get_args(Doubt):
+            if found := sum(getattr(each, doubt) for each in noted):
+                self.count("mimamori_doubts_total", found, reason=doubt)
+        if self._drift is not None and noted:
+            name: DriftGauge = "mimamori_drift_psi"
+            for moved in self._drift.add(noted):
+                self._gauges[name].labels(moved.signal).set(moved.psi)
 
     def engine(
         self, *, engine: str, device: str, precision: str, bundle: str, task: str, reading: Reading
