@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.bundle import WEIGHTS
-from engine.device_names import Precision
+from engine.device_names import STATES, Precision
 from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
 from engine.devices.memory import release_pages
 from engine.devices.quantise import GROUP, quantise
@@ -68,7 +68,7 @@ class OpenVinoDevice:
         with translated("openvino: compiling the graph"):
             wanted = graph.wanted(_names(model.outputs))
             compiled = _compile(core, model, wanted, precision, threads)
-        self.keeps_tokens = len(wanted) > 1
+        self.keeps_tokens = STATES in wanted
         self.precision: Precision = _read_back(compiled, precision)
         self._request = compiled.create_infer_request()
         # Tensors share the arrays' memory without owning it, so the arrays must live as long as the request.
@@ -89,7 +89,7 @@ class OpenVinoDevice:
     def tokens(self, rows: Sequence[int]) -> Floats:
         """See Device.tokens."""
         with translated("openvino: the states of single tokens"):
-            return np.array(self._request.get_output_tensor(1).data[list(rows)], np.float32)
+            return np.array(self._request.get_tensor(STATES).data[list(rows)], np.float32)
 
     def settle(self) -> None:
         """See Device.settle."""
