@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+PassedOver = Literal["share", "rate", "rejected"]
 CacheResult = Literal["local", "redis", "miss"]
 ResetReason = Literal["retention", "made_again", "truncated"]
 Station = Literal["screener", "outbox"]

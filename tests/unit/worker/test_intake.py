@@ -76,10 +76,10 @@ class Fixture:
         self.notes = MemoryInHandTopic()
         self.in_hand = InHand(self.notes, Metrics())
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        given = settings(None, **overrides)
         self.intake = Intake(
-            settings(None, **overrides),
-            "stress",
-            cache or NoCache(),
+            given,
+            Reception(given, "stress", cache or NoCache(), self.in_hand),
             self.epochs,
             Metrics(),
             self.batches,
