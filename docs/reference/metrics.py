@@ -30,7 +30,9 @@ def page() -> str:
         lines += _of_worker(metric, str(metric.name))
     lines += [SHADOW]
     shadows = catalogue(shadow=True)
-    lines += [f"{', '.join(code(exposed_name(one.name, shadow=True)) for one in shadows if one in CATALOGUE)}\n"]
+    lines += [
+        f"{', '.join(code(exposed_name(one.name, shadow=True)) for one in shadows if one in CATALOGUE)}\n"
+    ]
     for metric in shadows:
         if metric not in CATALOGUE:
             lines += _of_worker(metric, exposed_name(metric.name, shadow=True))

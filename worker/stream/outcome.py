@@ -148,9 +148,7 @@ class Outcomes:
             failed_at=now,
         )
 
-    def _outbound(
-        self, event: Label | ReviewCase | DeadLetter, key: bytes, record: Record
-    ) -> Outbound:
+    def _outbound(self, event: Label | ReviewCase | DeadLetter, key: bytes, record: Record) -> Outbound:
         headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
         return Outbound(
             self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers

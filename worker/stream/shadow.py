@@ -31,9 +31,7 @@ _SALT: Final = b"shadow:"  # another draw than that of quality samples, which wo
 class Sampling:
     """Says which messages a shadow screens. Used by one thread."""
 
-    def __init__(
-        self, share: float, at_most: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, share: float, at_most: float, clock: Callable[[], float] = time.monotonic) -> None:
         """`share` of the messages, in (0, 1], and `at_most` so many a second; 0 is no limit."""
         self._share = share
         self._rate = at_most

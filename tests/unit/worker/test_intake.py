@@ -22,6 +22,7 @@ from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake, backoff_s
+from worker.stream.reception import Reception
 from worker.stream.suspicion import Accused, Note, Suspect
 from worker.telemetry.metrics import Metrics
 
