@@ -4,13 +4,15 @@
     cases       which of them a person was asked about: every escalation, a random sample of the cleared ones
     decisions   what people found
 
-Of the cleared messages only the samples are known, and each stands for as many as there are cleared messages for
-one decided sample. So the share of cleared messages at risk has an exact interval (Clopper and Pearson), and the
-miss rate (of the messages at risk, the share that was cleared) one that holds at least as often as it says.
+Of the cleared messages only the samples are known, and each stands for as many as there are cleared messages
+for one decided sample. So the share of cleared messages at risk has an exact interval (Clopper and Pearson),
+and the miss rate (of the messages at risk, the share that was cleared) one that holds at least as often as it
+says.
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,7 +20,7 @@ import msgspec
 from engine.errors import TaskError
 from export.comparing.weighted import Rate, Stratum, miss_rate
 from export.evaluating.intervals import Interval, share
-from mimamori.comparing.decided import Decided
+from mimamori.comparing.decided import Decided, Within
 from schemas.events import Label, Origin
 
 FEWEST: Final = 30  # decided quality samples, below which nothing is concluded
@@ -64,16 +66,20 @@ class MissRateReport(msgspec.Struct, frozen=True):
 
 
 class Labels(NamedTuple):
-    """A range of labels: each message's verdict, whether it became a sample, and the bound its label states."""
+    """A range of labels: each message's verdict, whether it became a sample, and the bound they state."""
 
     task: str
     cleared: dict[Origin, bool]
     escalated: set[Origin]
     bound: float | None
+    within: Within
+    first: datetime
 
 
 def tally(labels: Iterable[Label], task: str | None, left_out: Counter[str]) -> Labels:
     """Count the labels of a task, each message's once.
+
+    Only messages of the topic that most of them are of are counted.
 
     Raises TaskError: there are none, or `task` is None and they are of several tasks.
     """
@@ -85,18 +91,26 @@ def tally(labels: Iterable[Label], task: str | None, left_out: Counter[str]) -> 
             if tasks
             else "there is no label to count: see --labels and --task"
         )
+    ((topic, _),) = Counter(label.origin.topic for label in kept).most_common(1)
     cleared: dict[Origin, bool] = {}
     escalated: set[Origin] = set()
     bounds: Counter[float | None] = Counter()
     for label in kept:
-        if label.origin in cleared or label.origin in escalated:
+        if label.origin.topic != topic:
+            left_out[f"labels of messages of another topic ({label.origin.topic})"] += 1
+        elif label.origin in cleared or label.origin in escalated:
             left_out["repeated labels"] += 1
         elif label.verdict == "clear":
             cleared[label.origin] = "quality_sample" in label.reasons
         else:
             escalated.add(label.origin)
         bounds[getattr(label.thresholds, "max_miss_rate", None)] += 1
-    return Labels(tasks[0], cleared, escalated, bounds.most_common(1)[0][0])
+    spans: dict[int, tuple[int, int]] = {}
+    for origin in (*cleared, *escalated):
+        low, high = spans.get(origin.partition, (origin.offset, origin.offset + 1))
+        spans[origin.partition] = min(low, origin.offset), max(high, origin.offset + 1)
+    first = min(label.screened_at for label in kept)
+    return Labels(tasks[0], cleared, escalated, bounds.most_common(1)[0][0], Within(topic, spans), first)
 
 
 def estimate(
@@ -179,8 +193,8 @@ def _said(
     said = []
     if cleared.judged < FEWEST or rate is None:
         said.append(
-            f"Nothing is concluded from {cleared.judged} decided quality samples: that takes {FEWEST} or more, and "
-            "decided escalations. Have the samples worked, or raise MIMAMORI_QUALITY_SAMPLE_SHARE."
+            f"Nothing is concluded from {cleared.judged} decided quality samples: that takes {FEWEST} or "
+            "more, and decided escalations. Have the samples worked, or raise MIMAMORI_QUALITY_SAMPLE_SHARE."
         )
     else:
         said.append(
@@ -193,13 +207,13 @@ def _said(
         said.append(f"About {more:,} more decided quality samples would bring this to ± {within:.0%}.")
     elif more is None and cleared.judged:
         said.append(
-            f"No number of quality samples of this range brings it to ± {within:.0%}: take more labels (--last)."
+            f"No number of samples of this range brings it to ± {within:.0%}: take more labels (--last)."
         )
     for name, found in (("quality samples", cleared), ("escalations", escalated)):
         if found.cases and found.judged + found.unsure < _FAIR * found.cases:
             said.append(
-                f"{found.judged + found.unsure} of {found.cases} {name} are decided. The most urgent are decided "
-                "first, so that the estimate leans to what looked urgent."
+                f"{found.judged + found.unsure} of {found.cases} {name} are decided. The most urgent are "
+                "decided first, so that the estimate leans to what looked urgent."
             )
     return said
 

@@ -1,4 +1,4 @@
-"""The five events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
+"""The six events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
 
 Their words, such as verdicts and reasons, are in `vocabulary.py`.
 
@@ -7,6 +7,7 @@ Their words, such as verdicts and reasons, are in `vocabulary.py`.
     review-case      Mimamori -> reviewers         for each message a person must look at
     review-decision  reviewers -> a platform       what a person decided about a case
     dead-letter      Mimamori -> ops               a record that could not be screened, and why
+    shadow-label     Mimamori -> ops               what another bundle would have said, for comparison alone
 
 Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer. The ids of
 events that Mimamori writes are made from topic, partition and offset. So a repeated delivery has the same
@@ -182,4 +183,29 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     failed_at: Time
 
 
-Event = Message | Label | ReviewCase | ReviewDecision | DeadLetter
+class ShadowLabel(msgspec.Struct, frozen=True, gc=False):
+    """What a bundle that only watches would have said about a message. Nobody may act on it.
+
+    It has no `verdict`: where a label has that field, this has `would_be`. So it can never be read as a label,
+    whatever topic it is found in. `origin` is also that of the message's label, and of its review case.
+    """
+
+    id: OwnId
+    message_id: Id
+    origin: Origin
+    task: str
+    would_be: Verdict
+    risk: Probability
+    severity: Severity | None
+    reasons: list[Reason]
+    thresholds: Thresholds
+    reading: Reading
+    bundle: str
+    windows: Count
+    truncated: bool
+    cached: bool
+    screened_at: Time
+    scored_by: str
+
+
+Event = Message | Label | ReviewCase | ReviewDecision | DeadLetter | ShadowLabel

@@ -18,10 +18,12 @@ from rich.markup import escape
 from engine.errors import MimamoriError
 from mimamori.cli import (
     adapt,
+    compare,
     demo,
     doctor,
     drift,
     evaluate,
+    missing,
     model,
     replay,
     review,
@@ -47,6 +49,7 @@ for _area in (
     doctor,
     replay,
     drift,
+    missing,
     size,
     topics,
     sandbox,
@@ -55,6 +58,7 @@ for _area in (
     model,
     adapt,
     evaluate,
+    compare,
     review,
 ):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.

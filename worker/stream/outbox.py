@@ -14,12 +14,12 @@ from collections.abc import Iterator
 
 import structlog
 
-from schemas.events import DeadLetter, Label, ReviewCase
+from schemas.events import DeadLetter, Label, ReviewCase, ShadowLabel
 from worker.errors import RetryableError
 from worker.kafka import Consumer, Producer
 from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
-from worker.stream.outcome import Outcome, Outcomes
+from worker.stream.outcome import Outcome, OutcomesOf
 from worker.telemetry.drift import noted_of
 from worker.telemetry.metrics import Metrics
 
@@ -34,7 +34,7 @@ class Outbox:
 
     def __init__(
         self,
-        outcomes: Outcomes,
+        outcomes: OutcomesOf,
         consumer: Consumer,
         producer: Producer,
         epochs: Epochs,
@@ -73,6 +73,8 @@ class Outbox:
     def _count(self, events: list[Outcome], batch: Batch) -> None:
         count = self._metrics.count
         for verdict, found in Counter(one.verdict for one in events if isinstance(one, Label)).items():
+            count("mimamori_labels_total", found, verdict=verdict)
+        for verdict, found in Counter(one.would_be for one in events if isinstance(one, ShadowLabel)).items():
             count("mimamori_labels_total", found, verdict=verdict)
         for kind, found in Counter(one.kind for one in events if isinstance(one, ReviewCase)).items():
             count("mimamori_review_cases_total", found, kind=kind)

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import MappingProxyType
+from typing import Protocol
 
 import schemas
 from engine.policy import Policy, Ruling
-from schemas.events import DeadLetter, Highlight, Label, Message, ReviewCase, Severity
+from schemas.events import DeadLetter, Highlight, Label, Message, ReviewCase, Severity, ShadowLabel
 from schemas.topics import topic_names
 from schemas.vocabulary import Reading
 from worker.errors import RecordError
@@ -23,10 +24,17 @@ from worker.stream.batch import Entry
 from worker.stream.room import Room, encode_within
 from worker.stream.unread import unread_case
 
-Outcome = Label | ReviewCase | DeadLetter
+Outcome = Label | ReviewCase | DeadLetter | ShadowLabel  # the last from a shadow alone
 
 LONGEST_KEY = 4096  # bytes
 SEVERITIES = 4096  # how many are cached
+
+
+class OutcomesOf(Protocol):
+    """What the outbox asks for the outcomes of a batch."""
+
+    def of(self, entries: Sequence[Entry]) -> Iterator[tuple[Outcome, Outbound]]:
+        """Make the events of entries, in order, each with its outbound record."""
 
 
 class Outcomes:
@@ -144,7 +152,7 @@ class Outcomes:
             failed_at=now,
         )
 
-    def _outbound(self, event: Outcome, key: bytes, record: Record) -> Outbound:
+    def _outbound(self, event: Label | ReviewCase | DeadLetter, key: bytes, record: Record) -> Outbound:
         headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
         return Outbound(
             self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers

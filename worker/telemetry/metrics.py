@@ -14,7 +14,7 @@ from schemas.reasons import DeadLetterReason
 from schemas.vocabulary import CaseKind, Reading, Verdict
 from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.labels import CacheResult, Doubt, ResetReason, Station
+from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 RISK_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
@@ -39,6 +39,7 @@ DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
 DoubtsCounter = Literal["mimamori_doubts_total"]
+PassedOverCounter = Literal["mimamori_passed_over_total"]
 CounterName = (
     PlainCounter
     | LabelsCounter
@@ -47,6 +48,7 @@ CounterName = (
     | ResetsCounter
     | LookupsCounter
     | DoubtsCounter
+    | PassedOverCounter
 )
 GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
 DriftGauge = Literal["mimamori_drift_psi"]
@@ -245,11 +247,41 @@ CATALOGUE: Final = (
     ),
 )
 
+SHADOW_PREFIX: Final = "mimamori_shadow_"
+_NOT_OF_A_SHADOW: Final = {"mimamori_review_cases_total", "mimamori_dead_letters_total"}
+_OF_A_SHADOW_ALONE: Final = (
+    Metric(
+        "mimamori_passed_over_total",
+        Counter,
+        "Records that a shadow did not screen, by reason: share (not drawn), rate (more than at_most a second), "
+        "rejected (no message of its task, or the model fails on it). Read again after an abort, they count again.",
+        "Mostly rate: what was screened is no fair sample of busy hours; lower the share instead.",
+        ("reason",),
+    ),
+)
+
+
+def catalogue(*, shadow: bool) -> tuple[Metric, ...]:
+    """The metrics of a worker, or those of a shadow, which are exposed as SHADOW_PREFIX and what follows."""
+    return (
+        (*(metric for metric in CATALOGUE if metric.name not in _NOT_OF_A_SHADOW), *_OF_A_SHADOW_ALONE)
+        if shadow
+        else CATALOGUE
+    )
+
+
+def exposed_name(name: str, *, shadow: bool) -> str:
+    """What Prometheus calls a metric. No query on workers can count shadows, since their names differ."""
+    return SHADOW_PREFIX + name.removeprefix("mimamori_") if shadow else name
+
 
 class Metrics:
-    """The metrics of one worker, as in the catalogue, with a registry of their own."""
+    """The metrics of one worker, as in the catalogue, with a registry of their own.
 
-    def __init__(self) -> None:
+    Those of a `shadow` have names of their own, so that no dashboard and no alert adds them to the workers'.
+    """
+
+    def __init__(self, *, shadow: bool = False) -> None:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
@@ -257,19 +289,20 @@ class Metrics:
         self._spreads: dict[str, BatchHistogram] = {}
         self._infos: dict[str, Info] = {}
         self._drift: DriftWindow | None = None
-        for metric in CATALOGUE:
+        for metric in catalogue(shadow=shadow):
             name, registry = metric.name, self.registry
+            exposed = exposed_name(name, shadow=shadow)
             if metric.kind is Counter:
-                self._counters[name] = Counter(name, metric.meaning, metric.labels, registry=registry)
+                self._counters[name] = Counter(exposed, metric.meaning, metric.labels, registry=registry)
             elif metric.kind is Gauge:
-                self._gauges[name] = Gauge(name, metric.meaning, metric.labels, registry=registry)
+                self._gauges[name] = Gauge(exposed, metric.meaning, metric.labels, registry=registry)
             elif metric.kind is Info:
-                self._infos[name] = Info(name.removesuffix("_info"), metric.meaning, registry=registry)
+                self._infos[name] = Info(exposed.removesuffix("_info"), metric.meaning, registry=registry)
             elif not metric.labels:
-                self._spreads[name] = BatchHistogram(name, metric.meaning, metric.buckets, registry)
+                self._spreads[name] = BatchHistogram(exposed, metric.meaning, metric.buckets, registry)
             else:
                 self._histograms[name] = Histogram(
-                    name, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets
+                    exposed, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets
                 )
 
     @overload
@@ -286,6 +319,8 @@ class Metrics:
     def count(self, name: LookupsCounter, amount: float = 1, *, result: CacheResult) -> None: ...
     @overload
     def count(self, name: DoubtsCounter, amount: float = 1, *, reason: Doubt) -> None: ...
+    @overload
+    def count(self, name: PassedOverCounter, amount: float = 1, *, reason: PassedOver) -> None: ...
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""

@@ -13,14 +13,15 @@ from prometheus_client.utils import floatToGoString
 from engine.drift import Noted, compare, count, expect
 from schemas.events import DeadLetter, Label
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, Metrics
+from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, Metrics, catalogue
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station", "signal"}
 LABELS |= {"engine", "device", "precision", "bundle", "task", "reading"}  # of the worker itself
+EVERY = tuple(dict.fromkeys((*CATALOGUE, *catalogue(shadow=True))))
 
 
-@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", EVERY, ids=lambda metric: metric.name)
 def test_each_line_says_what_it_is_and_what_to_do(metric: Metric) -> None:
     assert re.fullmatch(r"mimamori_[a-z_]+", metric.name)
     assert metric.meaning.endswith(".")
@@ -77,7 +78,9 @@ def test_two_workers_in_one_process_count_apart() -> None:
 
 def test_the_catalogue_has_every_name_that_the_code_may_count_and_no_other() -> None:
     unions = [get_args(part) for part in get_args(MetricName)]
-    assert sorted(metric.name for metric in CATALOGUE) == sorted(name for part in unions for name in part)
+    every = {metric.name for metric in (*CATALOGUE, *catalogue(shadow=True))}
+    assert sorted(every) == sorted(name for part in unions for name in part)
+    assert len(CATALOGUE) == len({metric.name for metric in CATALOGUE})
 
 
 def test_a_misspelt_name_label_or_value_is_a_type_error_and_raises() -> None:
