@@ -16,7 +16,7 @@ does not explain it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -97,6 +97,26 @@ def expect(messages: Sequence[Noted]) -> Expected:
         if len(values):
             signals[name] = _count(values, _edges(name, values))
     return Expected(len(messages), signals)
+
+
+def restated(expected: Expected, restate: Callable[[float], float]) -> Expected:
+    """What is expected, where risks are said otherwise: `restate` gives a risk its new value, in order.
+
+    Edges that become the same number fall together, with the counts of the bins between them.
+    """
+    risk = expected.signals.get("risk")
+    if risk is None:
+        return expected
+    edges: list[float] = []
+    counts = [risk.counts[0]]
+    for edge, number in zip(map(restate, risk.edges), risk.counts[1:], strict=True):
+        if edges and edge <= edges[-1]:
+            counts[-1] += number
+        else:
+            edges.append(edge)
+            counts.append(number)
+    signals = {**expected.signals, "risk": Binned(tuple(edges), tuple(counts))}
+    return msgspec.structs.replace(expected, signals=signals)
 
 
 def count(messages: Sequence[Noted], bins: Mapping[SignalName, Sequence[float]]) -> dict[SignalName, Binned]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.drift import FEWEST, SIGNALS, Binned, Expected, Noted, compare, count, expect, psi
+from engine.drift import FEWEST, SIGNALS, Binned, Expected, Noted, compare, count, expect, psi, restated
 
 COUNTS = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), min_size=2, max_size=12)
 
@@ -100,6 +100,22 @@ def test_a_risk_that_is_no_number_counts_as_the_highest() -> None:
     then = messages(1000)
     broken = [each._replace(risk=math.nan) for each in then]
     assert moved(broken, then)["risk"] == "shifted"
+
+
+def test_risks_that_are_said_otherwise_stay_in_their_bins() -> None:
+    """As `mimamori calibrate` restates them: the messages are the same, and so is what is compared."""
+    then, now = messages(1000), messages(1000, seed=1, shift=0.4)
+
+    def less(risk: float) -> float:
+        return risk / (risk + 9 * (1 - risk))
+
+    before = compare(expect(then).signals, expect_like(then, now))[0]
+    expected = restated(expect(then), less)
+    again = [each._replace(risk=less(each.risk)) for each in now]
+    edges = {name: binned.edges for name, binned in expected.signals.items()}
+    assert compare(expected.signals, count(again, edges))[0].psi == pytest.approx(before.psi, abs=0.01)
+    flat = restated(expect(then), lambda _: 0.5)
+    assert flat.signals["risk"] == Binned((0.5,), (100, 900))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
