@@ -18,6 +18,7 @@ from rich.markup import escape
 from engine.errors import MimamoriError
 from mimamori.cli import (
     adapt,
+    calibrate,
     compare,
     demo,
     doctor,
@@ -57,6 +58,7 @@ for _area in (
     task,
     model,
     adapt,
+    calibrate,
     evaluate,
     compare,
     review,

@@ -90,6 +90,7 @@ def _show_evaluated(report: Report, levels: tuple[str, ...]) -> None:
     table.add_row("examples", f"{report.examples}, {report.positives} at risk")
     table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
     table.add_row("calibration", report.thresholds.calibration)
+    table.add_row("states", report.states or "no bound: `mimamori calibrate` states one")
     table.add_row("messages/s here", f"{report.messages_per_second:,.0f}")
     table.add_row("AUC", _figure(report.auc))
     table.add_row("missed", f"{_figure(report.miss_rate)} of those at risk were cleared")
