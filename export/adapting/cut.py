@@ -117,7 +117,8 @@ def _show_tokens(graph: GraphProto, mean: NodeProto | None, hidden: int) -> None
     """
     if mean is None or mean.op_type != "MatMul":
         return
-    graph.node.append(helper.make_node("Identity", [mean.input[1]], [STATES]))
+    # A halved bundle may store them in fp16.
+    graph.node.append(helper.make_node("Cast", [mean.input[1]], [STATES], to=onnx.TensorProto.FLOAT))
     sizes: list[str | int | None] = ["batch", "length", hidden]
     graph.output.append(helper.make_tensor_value_info(STATES, onnx.TensorProto.FLOAT, sizes))
 
