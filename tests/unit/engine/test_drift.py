@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.bundle.expected import restated_as
 from engine.drift import FEWEST, SIGNALS, Binned, Expected, Noted, compare, count, expect, psi, restated
+from engine.odds import Odds
 
 COUNTS = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), min_size=2, max_size=12)
 
@@ -114,6 +116,10 @@ def test_risks_that_are_said_otherwise_stay_in_their_bins() -> None:
     again = [each._replace(risk=less(each.risk)) for each in now]
     edges = {name: binned.edges for name, binned in expected.signals.items()}
     assert compare(expected.signals, count(again, edges))[0].psi == pytest.approx(before.psi, abs=0.01)
+    odds = Odds(1.0, -np.log(9))
+    assert restated_as(expect(then), odds).signals["risk"].edges == pytest.approx(
+        [less(edge) for edge in expect(then).signals["risk"].edges]
+    )
     flat = restated(expect(then), lambda _: 0.5)
     assert flat.signals["risk"] == Binned((0.5,), (100, 900))
 

@@ -17,6 +17,7 @@ from engine.device_names import STATES
 from engine.devices.device import Floats
 from engine.identity import MAX_MESSAGE_TOKENS, Windowing
 from engine.load import engine_on, load_engine, open_reader
+from engine.odds import Odds
 from engine.reading.highlights import Highlighter
 from engine.scores import Scores
 from export.adapting.adapt import adapt
@@ -79,7 +80,13 @@ def test_they_change_no_score(bundle: Bundle, device: str) -> None:
     assert not any(scores.highlights for scores in plain.read(TEXTS))
 
 
-def test_only_risky_messages_get_them(bundle: Bundle) -> None:
+@pytest.mark.parametrize("odds", [None, Odds(1.0, -3.0)], ids=["as fitted", "as calibrated"])
+def test_only_risky_messages_get_them(bundle: Bundle, odds: Odds | None) -> None:
+    """Risky is what the thresholds say, which are about risks as a calibrated bundle restates them."""
+    assert bundle.calibration is not None
+    fitted_on = msgspec.structs.replace(bundle.calibration.fitted_on, odds=odds)
+    calibration = msgspec.structs.replace(bundle.calibration, fitted_on=fitted_on)
+    bundle = msgspec.structs.replace(bundle, calibration=calibration)
     texts = [text for text in TEXTS if 0 < len(text) < 16]  # of one window each
     risks = [scores.risk for scores in load_engine(bundle, device="cpu").read(texts)]
     least = sorted(risks)[-2]
