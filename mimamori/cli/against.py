@@ -37,7 +37,7 @@ Last = Annotated[
 def show_side(table: Table, name: str, side: Side) -> None:
     """Add the rows that say what a side is."""
     table.add_row(name, escape(side.folder) if side.folder else "bundle")
-    table.add_row("  fingerprint", side.bundle)
+    table.add_row("  fingerprint", side.bundle[:32])  # as many as pin it; all of them are in the JSON
     if side.model is not None:
         table.add_row("  reads as", f"{escape(side.model)}; {side.runs}")
     if side.scored_by is not None:
