@@ -1,4 +1,4 @@
-"""Shared by `compare` and `replay`: a topic's range as options, and how sides and what was left out are shown."""
+"""Shared by `compare` and `replay`: a topic's range as options; how sides and what is left out are shown."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -60,6 +60,6 @@ def note_pin(settings: Settings, new: Side) -> None:
     pinned = settings.bundle_fingerprint
     if pinned and not new.bundle.startswith(pinned):
         Console(stderr=True, soft_wrap=True).print(
-            "note: NEW is not the bundle that MIMAMORI_BUNDLE_FINGERPRINT allows to run; pin it before it does: "
-            f"{new.bundle}"
+            "note: NEW is not the bundle that MIMAMORI_BUNDLE_FINGERPRINT allows to run; pin it before it "
+            f"does: {new.bundle}"
         )

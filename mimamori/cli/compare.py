@@ -250,8 +250,8 @@ def _show(found: Comparison) -> None:
     console = Console(soft_wrap=True)
     if found.adapted_on_these:
         console.print(
-            f"[yellow]{' and '.join(found.adapted_on_these)} adapted on these very examples: the figures flatter. "
-            "Compare on others.[/]"
+            f"[yellow]{' and '.join(found.adapted_on_these)} adapted on these very examples: the figures "
+            "flatter. Compare on others.[/]"
         )
     table = two_columns("task", found.task)
     table.add_row("messages", f"{found.counts.messages} of {escape(found.source)}")

@@ -107,7 +107,9 @@ def test_a_shadow_gets_a_bundle_a_group_and_bounds_of_its_own(
 
 
 def test_without_being_asked_for_there_is_no_shadow(render: Renderer) -> None:
-    assert "shadow" not in {manifest["metadata"]["labels"].get("app.kubernetes.io/component") for manifest in render("default")}
+    assert "shadow" not in {
+        manifest["metadata"]["labels"].get("app.kubernetes.io/component") for manifest in render("default")
+    }
 
 
 def test_a_bundle_is_pinned_and_its_signer_known(

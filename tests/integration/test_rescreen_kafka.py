@@ -1,4 +1,4 @@
-"""`mimamori replay --from-topic` on a real Apache Kafka: messages, cases, labels and people's decisions of all kinds."""
+"""`mimamori replay --from-topic` on a real Apache Kafka, with people's decisions of all kinds."""
 
 import json
 import secrets
@@ -36,7 +36,7 @@ class Stage:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self.prefix = f"{secrets.token_hex(4)}."
-        self.config = {"bootstrap.servers": bootstrap}
+        self.config: dict[str, Any] = {"bootstrap.servers": bootstrap}
         self.names = schemas.topic_names(self.prefix)
         apply_topics(self.config, schemas.load_topics(self.prefix, replication_factor=1, partitions=1))
         with Sender(self.config) as sender:
@@ -84,7 +84,14 @@ class Stage:
                 sender.send(self.names[ReviewDecision], schemas.encode(made), case.encode())
 
     def replay(self, bundle: Path, *more: str) -> dict[str, Any]:
-        arguments = ["--from-topic", self.names[Message], "--bundle", str(bundle), "--bootstrap", self.bootstrap]
+        arguments = [
+            "--from-topic",
+            self.names[Message],
+            "--bundle",
+            str(bundle),
+            "--bootstrap",
+            self.bootstrap,
+        ]
         done = CliRunner().invoke(app, ["replay", *arguments, "--json", *more])
         assert done.exit_code == 0, (done.output, done.exception)
         assert "nobody's words" not in done.output

@@ -1,8 +1,9 @@
-"""A worker and a shadow on the same messages of a real Apache Kafka, and `mimamori compare` on what they wrote."""
+"""A worker and a shadow on the same messages of a real Apache Kafka, and `mimamori compare` on both."""
 
 import json
 import secrets
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ POLICIES = {
 class BrokenEngine(CannedEngine):
     """A model that can read nothing."""
 
-    def read(self, texts: Any) -> list[Scores]:
-        raise MemoryError
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        raise MemoryError(len(texts))
 
 
 class Platform:
@@ -94,7 +95,7 @@ def platform(kafka_bootstrap: str, tmp_path: Path) -> Platform:
 
 
 def test_a_shadow_beside_a_worker_and_what_compare_says_of_both(platform: Platform) -> None:
-    """One that dies at its first batch takes nothing from the worker; the next one says all it would have said."""
+    """One that dies at its first batch takes nothing from the worker; the next one says all of it."""
     broken = platform.start(BrokenEngine(), shadow=True)
     worker = platform.start()
     platform.until(Label, SENT)
@@ -120,7 +121,10 @@ def test_a_shadow_beside_a_worker_and_what_compare_says_of_both(platform: Platfo
     order = ("clear", "uncertain", "at_risk")
     assert found["counts"]["table"] == [[expected[old, new] for new in order] for old in order]
     assert found["left_out"] == {}
-    assert (found["old"]["thresholds"]["calibration"], found["new"]["thresholds"]["calibration"]) == ("old", "new")
+    assert (found["old"]["thresholds"]["calibration"], found["new"]["thresholds"]["calibration"]) == (
+        "old",
+        "new",
+    )
     places = {(one.origin.topic, one.origin.partition, one.origin.offset) for one in shadows}
     for change in found["counts"]["changes"]:
         topic, partition, offset = change["where"].split(":")
@@ -145,7 +149,9 @@ def test_compare_counts_what_it_cannot_use(platform: Platform) -> None:
         for offset in range(10):
             sender.send(live, label(offset, Label), b"k")
             sender.send(shadow, label(offset, ShadowLabel), b"k")
-        sender.send(live, label(3, Label, verdict="at_risk", risk=0.9), b"k")  # came again: the last one counts
+        sender.send(
+            live, label(3, Label, verdict="at_risk", risk=0.9), b"k"
+        )  # came again: the last one counts
         sender.send(live, label(4, Label, task="another"), b"k")
         sender.send(live, label(5, Label, bundle="rolled out meanwhile"), b"k")
         sender.send(shadow, label(77, ShadowLabel), b"k")
@@ -171,7 +177,11 @@ def msgspec_convert(values: dict[str, Any], kind: type[Any]) -> Any:
 def test_a_worker_needs_no_shadow_topic_and_a_shadow_names_it(kafka_bootstrap: str, tmp_path: Path) -> None:
     """An upgrade must not stop workers whose cluster has no such topic yet."""
     prefix = f"{secrets.token_hex(4)}."
-    older = [t for t in schemas.load_topics(prefix, replication_factor=1, partitions=1) if t.event != "shadow-label"]
+    older = [
+        t
+        for t in schemas.load_topics(prefix, replication_factor=1, partitions=1)
+        if t.event != "shadow-label"
+    ]
     apply_topics({"bootstrap.servers": kafka_bootstrap}, older)
     both = {"bootstrap": kafka_bootstrap, "topic_prefix": prefix}
     assert {state.definition.event for state in require_topics(settings(tmp_path, **both))} == {

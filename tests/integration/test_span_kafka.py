@@ -1,4 +1,4 @@
-"""A range of offsets on a real Apache Kafka: to its end, committed records alone, and what is gone is told."""
+"""A range of offsets on a real Apache Kafka: to its end, committed records alone; what is gone is told."""
 
 import secrets
 import time

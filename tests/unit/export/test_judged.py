@@ -27,7 +27,9 @@ def judged(draw: st.DrawFn) -> Judged:
 
 
 @given(judged(), judged())
-def test_a_rate_lies_in_its_interval_and_words_are_found_for_everything(first: Judged, second: Judged) -> None:
+def test_a_rate_lies_in_its_interval_and_words_are_found_for_everything(
+    first: Judged, second: Judged
+) -> None:
     rates = estimate(first, second)
     for rate in rates:
         if rate is not None:

@@ -1,4 +1,4 @@
-"""Two real (tiny) bundles on the same messages, through the command: counts, privacy, exit codes, bad input."""
+"""Two real (tiny) bundles on the same messages, by the command: counts, privacy, exit codes, bad input."""
 
 import json
 from pathlib import Path
@@ -65,7 +65,9 @@ def rows(path: Path, **more: Any) -> Path:
 def expected(risks: list[list[float]], thresholds: tuple[float, float]) -> list[list[int]]:
     table = np.zeros((3, 3), int)
     for old, new in zip(*risks, strict=True):
-        table[int(np.searchsorted(thresholds, old, "right")), int(np.searchsorted(thresholds, new, "right"))] += 1
+        table[
+            int(np.searchsorted(thresholds, old, "right")), int(np.searchsorted(thresholds, new, "right"))
+        ] += 1
     listed: list[list[int]] = table.tolist()
     return listed
 
@@ -130,9 +132,7 @@ def test_ci_fails_where_new_is_worse_and_nowhere_else(
     assert same["counts"]["changed"] == 0
     few = tmp_path / "few.jsonl"
     few.write_bytes(b"\n".join(examples.read_bytes().splitlines()[:8]))
-    unproven = run(
-        bundles[1], bundles[1], "--examples", few, "--fail-if-worse", "--margin", "0.05", code=3
-    )
+    unproven = run(bundles[1], bundles[1], "--examples", few, "--fail-if-worse", "--margin", "0.05", code=3)
     assert any("not shown" in why for why in unproven["worse"])
 
 

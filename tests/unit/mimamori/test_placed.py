@@ -39,9 +39,17 @@ def test_the_join_pairs_the_last_word_of_both_on_each_message_once(first: Said, 
             strict=True,
         )
     }
-    last = [{origin: (verdict, by, sampled) for origin, verdict, by, sampled in said} for said in (first, second)]
+    last = [
+        {origin: (verdict, by, sampled) for origin, verdict, by, sampled in said} for said in (first, second)
+    ]
     assert found == {
-        origin: (last[0][origin][0], last[1][origin][0], last[0][origin][1], last[1][origin][1], last[0][origin][2])
+        origin: (
+            last[0][origin][0],
+            last[1][origin][0],
+            last[0][origin][1],
+            last[1][origin][1],
+            last[0][origin][2],
+        )
         for origin in last[0].keys() & last[1].keys()
     }
     assert sum(len(left.offsets) for _, left, _ in joined(one.columns(), two.columns())) == len(found)
