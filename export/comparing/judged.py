@@ -25,16 +25,16 @@ class Judged(msgspec.Struct, frozen=True):
     dismissed: int
     raised: int
     unsure: int
+    missed_interval: Interval | None = None
+    raised_interval: Interval | None = None
 
-    @property
-    def missed_interval(self) -> Interval:
-        """Of the share of those found at risk that NEW would clear."""
-        return share(self.missed, self.at_risk)
-
-    @property
-    def raised_interval(self) -> Interval:
-        """Of the share of those dismissed that NEW would not clear."""
-        return share(self.raised, self.dismissed)
+    def with_intervals(self) -> "Judged":
+        """The same with its intervals, where there is anything to count."""
+        return msgspec.structs.replace(
+            self,
+            missed_interval=share(self.missed, self.at_risk) if self.at_risk else None,
+            raised_interval=share(self.raised, self.dismissed) if self.dismissed else None,
+        )
 
 
 class Load(msgspec.Struct, frozen=True):

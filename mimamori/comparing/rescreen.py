@@ -208,8 +208,15 @@ def _judge(counts: Counter[str], decision: Decided, *, cleared: bool) -> None:
 
 
 def _judged(messages: int, counts: Counter[str]) -> Judged:
-    names = ("decided", "at_risk", "missed", "dismissed", "raised", "unsure")
-    return Judged(max(messages, counts["at_risk"] + counts["dismissed"]), *(counts[name] for name in names))
+    return Judged(
+        max(messages, counts["at_risk"] + counts["dismissed"]),
+        counts["decided"],
+        counts["at_risk"],
+        counts["missed"],
+        counts["dismissed"],
+        counts["raised"],
+        counts["unsure"],
+    ).with_intervals()
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[Sequence[Record]]:

@@ -136,6 +136,10 @@ def test_what_people_found_and_dismissed_is_set_against_what_new_says(
     )
     found = stage.replay(bundle)
     assert found["messages"] == SENT
+    interval = found["escalated"].pop("missed_interval")
+    missed = found["escalated"]["missed"]
+    assert interval["low"] <= missed / 20 <= interval["high"]
+    assert found["escalated"].pop("raised_interval") is not None
     assert found["escalated"] == {
         "messages": 30,
         "decided": 30,
@@ -145,6 +149,7 @@ def test_what_people_found_and_dismissed_is_set_against_what_new_says(
         "raised": sum(not cleared[n] for n in dismissed),
         "unsure": 0,
     }
+    assert {found["sampled"].pop(name) is None for name in ("missed_interval", "raised_interval")} == {False}
     assert found["sampled"] == {
         "messages": 30,
         "decided": 10,
@@ -157,7 +162,7 @@ def test_what_people_found_and_dismissed_is_set_against_what_new_says(
     assert found["load"] == {"messages": SENT, "old": 30, "new": SENT - sum(cleared)}
     assert found["quality_sample_share"] == pytest.approx(10 / 30)
     assert found["old_miss_rate"]["value"] == pytest.approx((2 * 30 / 9) / (20 + 2 * 30 / 9))
-    missed = found["escalated"]["missed"] + found["sampled"]["missed"] * 30 / 9
+    missed += found["sampled"]["missed"] * 30 / 9
     assert found["new_miss_rate"]["value"] == pytest.approx(missed / (20 + 2 * 30 / 9))
     assert {why.split(" ")[0]: count for why, count in found["left_out"].items()} == {
         "null_value": 1,
