@@ -1,4 +1,4 @@
-"""What was said of messages, kept by their places: 16 bytes a message, so that a week of them fits in memory."""
+"""What was said of messages, kept by their places in 16 bytes a message: a week of them fits in memory."""
 
 from array import array
 from collections import Counter
@@ -89,7 +89,7 @@ def _last(offsets: "array[int]", codes: "array[int]", risks: "array[float]") -> 
         np.frombuffer(codes, np.int32)[order],
         np.frombuffer(risks, np.float32)[order],
     )
-    return column.where(np.append(column.offsets[1:] != column.offsets[:-1], True))  # noqa: FBT003 - the last one
+    return column.where(np.append(column.offsets[1:] != column.offsets[:-1], True))
 
 
 def joined(
