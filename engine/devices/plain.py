@@ -51,7 +51,9 @@ def open_plain(
     choice = choose(device, precision)
     if choice.precision == "int8":
         raise DeviceError("a model that is no bundle does not run in int8: set precision=bf16 or fp32")
-    opened = _OpenVino(model, choice, threads) if choice.device == "openvino" else _Ort(model, choice, threads)
+    opened = (
+        _OpenVino(model, choice, threads) if choice.device == "openvino" else _Ort(model, choice, threads)
+    )
     found = next((name for name in outputs if name in opened.outputs), None)
     if found is None:
         raise BundleError(

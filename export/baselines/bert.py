@@ -162,9 +162,7 @@ def _text(config: _Config) -> str:
         scale=f"{size**-0.5:.9f}",
         epsilon=epsilon,
     )
-    layers = "".join(
-        _LAYER.format(n=n, next=n + 1, epsilon=epsilon) for n in range(config.num_hidden_layers)
-    )
+    layers = "".join(_LAYER.format(n=n, next=n + 1, epsilon=epsilon) for n in range(config.num_hidden_layers))
     return f"{begin}{layers}  last_hidden_state = Identity (h{config.num_hidden_layers})\n}}"
 
 

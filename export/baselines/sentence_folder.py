@@ -113,9 +113,7 @@ def _pooling(path: Path, modules: list[_Module]) -> tuple[Pooling, bool]:
 
 def _mode(config: Path) -> Pooling:
     asked = _read(config, _Pooling, _Pooling())
-    modes = [
-        name.removeprefix("pooling_mode_") for name in asked.__struct_fields__ if getattr(asked, name)
-    ]
+    modes = [name.removeprefix("pooling_mode_") for name in asked.__struct_fields__ if getattr(asked, name)]
     known: dict[str, Pooling] = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
     if len(modes) != 1 or modes[0] not in known:
         raise BundleError(

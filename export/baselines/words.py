@@ -38,9 +38,7 @@ class WordsWay:
             TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
         )
         try:
-            fitted = fit_logistic(
-                features, [each.text for each in examples], labels, _STRENGTHS, self._seed
-            )
+            fitted = fit_logistic(features, [each.text for each in examples], labels, _STRENGTHS, self._seed)
         except ValueError:  # scikit-learn's, for an empty vocabulary
             raise TaskError(
                 f"{self.name} found no words in the labelled examples: give examples of messages with words"
