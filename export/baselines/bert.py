@@ -56,7 +56,8 @@ def bert_graph(folder: Path) -> bytes:
     except KeyError as error:
         raise BundleError(f"{folder / WEIGHTS} has no tensor {error.args[0]}") from None
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return model.SerializeToString()
+    graph: bytes = model.SerializeToString()
+    return graph
 
 
 def _config(path: Path) -> _Config:

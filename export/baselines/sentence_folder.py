@@ -1,6 +1,6 @@
 """Reads a sentence embedding's folder as sentence-transformers writes it: what it computes, and how.
 
-    model.onnx or onnx/model.onnx   the graph; without one, it is built from model.safetensors if that is a BERT
+    onnx/model.onnx, model.onnx     the graph; without one, it is built from the weights of a BERT
     tokenizer.json                  needed
     modules.json, 1_Pooling/        which of the hidden states are taken, whether vectors are normalised
     sentence_bert_config.json       how many tokens are read, and whether letters are lowered first
@@ -67,7 +67,10 @@ class SentenceFolder(msgspec.Struct, frozen=True):
 
 
 def read_folder(path: Path) -> SentenceFolder:
-    """Read the folder's settings. Raises BundleError: a file is missing, broken, or asks for what is not here."""
+    """Read the folder's settings.
+
+    Raises BundleError: a file is missing or broken, or asks for what cannot be run here.
+    """
     if not path.is_dir():
         raise BundleError(f"no folder at {path}: give one as sentence-transformers writes it")
     if not (path / TOKENIZER).is_file():
@@ -117,7 +120,8 @@ def _mode(config: Path) -> Pooling:
     known: dict[str, Pooling] = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
     if len(modes) != 1 or modes[0] not in known:
         raise BundleError(
-            f"{config} asks for {' and '.join(modes) or 'no pooling'}: one of {', '.join(known)} can be run here"
+            f"{config} asks for {' and '.join(modes) or 'no pooling'}: "
+            f"one of {', '.join(known)} can be run here"
         )
     return known[modes[0]]
 

@@ -18,7 +18,7 @@ _BATCH: Final = 256
 
 
 class WordsWay:
-    """Fitted on the examples alone: their words, pairs of words, and groups of 3 to 5 letters within words."""
+    """Fitted on the examples alone: words, pairs of words, and groups of 3 to 5 letters within words."""
 
     name: Final = "TF-IDF + logistic regression"
     fewest: Final = FEWEST
@@ -34,7 +34,7 @@ class WordsWay:
         """See Way.risks. Raises TaskError: a kind of example is missing, or the examples hold no letters."""
         labels = labels_of(self.name, examples)
         features = make_union(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),  # noqa: S106
             TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
         )
         try:

@@ -25,7 +25,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def address_of(url: str, consent: str | None) -> Address:
-    """Read the endpoint's base URL (https://host/v1), and require that `consent` names its host.
+    """Read the endpoint's base URL; require that `consent` names its host.
 
     `consent` is "host" or "host:port". For http to another machine, where others can read the texts on their
     way, it must be spelled "http://host:port".

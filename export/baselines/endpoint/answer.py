@@ -13,7 +13,7 @@ import msgspec
 from engine.task import RiskStage
 
 _LABELLED: Final = re.compile(r"^\s*\w+\s*:\s*")  # "Answer: "
-_EDGES: Final = " \t\r\n.,;:!?*_`'\"()[]{}。、！？「」"
+_EDGES: Final = re.compile(r"^[\W_]+|[\W_]+$")  # spaces, stops, quotes, marks of emphasis
 _EVEN: Final = 0.5
 
 
@@ -85,11 +85,9 @@ def _read(content: str, risk: RiskStage) -> float:
     said = _in_json(said) if said.startswith("{") else said
     line = said.splitlines()[0] if said else ""
     for each in (line, _LABELLED.sub("", line)):
-        word = each.strip(_EDGES).casefold()
-        if word == risk.at_risk.strip(_EDGES).casefold():
-            return 1.0
-        if word == risk.clear.strip(_EDGES).casefold():
-            return 0.0
+        word = _word(each)
+        if word and word in {_word(risk.at_risk), _word(risk.clear)}:
+            return float(word == _word(risk.at_risk))
     return math.nan
 
 
@@ -116,13 +114,19 @@ def _graded(choice: _Choice, risk: RiskStage) -> float | None:
             if side is not None and word.logprob <= 0:
                 shares[side] += math.exp(word.logprob)
         both = shares[False] + shares[True]
-        if _EVEN <= both:
+        if both >= _EVEN:
             return shares[True] / both
     return None
 
 
 def _side(token: str, risk: RiskStage) -> bool | None:
     """True for a token that begins the at-risk answer, False for the clear one, None for others or both."""
-    word = token.strip(_EDGES).casefold()
-    begins = [bool(word) and answer.casefold().startswith(word) for answer in (risk.clear, risk.at_risk)]
+    word = _word(token)
+    begins = [bool(word) and _word(answer).startswith(word) for answer in (risk.clear, risk.at_risk)]
     return begins[1] if begins[0] != begins[1] else None
+
+
+def _word(said: str) -> str:
+    """Without what stands around it and without case; an answer that is nothing but marks stays as it is."""
+    bare = said.strip().casefold()
+    return _EDGES.sub("", bare) or bare

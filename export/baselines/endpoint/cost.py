@@ -59,23 +59,31 @@ class Bill:
         """What was paid so far; None without prices."""
         return self.prices.cost(self.tokens_in, self.tokens_out)
 
-    def announce(self, place: str, model: str, questions: Sequence[int], answer_tokens: int) -> str:
-        """One line about what is to be sent: questions of so many tokens each.
+    @property
+    def cost_per_million(self) -> float | None:
+        """What a million messages cost at what was paid so far; None without prices or answers."""
+        cost = self.cost
+        return None if cost is None or not self.requests else cost / self.requests * 1e6
 
-        Raises EndpointError: with what was paid already, it might cost more than the limit.
+    def announce(self, name: str, new: Sequence[int], waiting: Sequence[int], answer_tokens: int) -> str:
+        """One line about what is to be sent to the endpoint `name`: new questions of so many tokens each.
+
+        Raises EndpointError: with what was paid, and what is `waiting` to be sent, it might cost more than
+        the limit.
         """
-        tokens_in, tokens_out = sum(questions), answer_tokens * len(questions)
+        tokens_in, tokens_out = sum(new), answer_tokens * len(new)
         cost = self.prices.cost(tokens_in, tokens_out)
         line = (
-            f"sending {len(questions):,} messages to {model} at {place}: "
-            f"about {tokens_in:,} tokens, answers of up to {tokens_out:,}"
+            f"sending {len(new):,} questions to {name}: about {tokens_in:,} tokens, answers of up to "
+            f"{tokens_out:,}"
         )
         if cost is None:
             return f"{line}; give --price-in and --price-out to see what that costs"
-        if self.prices.most is not None and (self.cost or 0.0) + cost > self.prices.most:
+        before = (self.cost or 0.0) + (self.prices.cost(sum(waiting), answer_tokens * len(waiting)) or 0.0)
+        if self.prices.most is not None and before + cost > self.prices.most:
             raise EndpointError(
-                f"{len(questions):,} messages to {place} may cost {cost:.2f}, after {self.cost or 0.0:.2f} "
-                f"already paid, and --max-cost is {self.prices.most:.2f}: nothing more was sent"
+                f"{len(new):,} questions to {name} may cost {cost:.2f}, after {before:.2f} before them, and "
+                f"--max-cost is {self.prices.most:.2f}: nothing more was sent"
             )
         return f"{line}; at most {cost:.2f} at the prices given"
 

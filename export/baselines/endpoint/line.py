@@ -30,10 +30,26 @@ from export.errors import EndpointError
 _LARGEST_REPLY: Final = 1 << 20
 # The endpoint's own codes that an error may show. Anything else could be a message's word, or the key.
 _CODES: Final = frozenset(
-    "authentication_error billing_hard_limit_reached content_filter content_policy_violation "
-    "context_length_exceeded DeploymentNotFound insufficient_quota invalid_api_key invalid_request_error "
-    "model_not_found not_found_error overloaded_error permission_error rate_limit_exceeded server_error "
-    "string_above_max_length unsupported_parameter unsupported_value".split()
+    {
+        "DeploymentNotFound",
+        "authentication_error",
+        "billing_hard_limit_reached",
+        "content_filter",
+        "content_policy_violation",
+        "context_length_exceeded",
+        "insufficient_quota",
+        "invalid_api_key",
+        "invalid_request_error",
+        "model_not_found",
+        "not_found_error",
+        "overloaded_error",
+        "permission_error",
+        "rate_limit_exceeded",
+        "server_error",
+        "string_above_max_length",
+        "unsupported_parameter",
+        "unsupported_value",
+    }
 )
 _BUSY: Final = 429
 _TOLD: Final = {400, 413, 422}
@@ -165,8 +181,8 @@ class Line:
             return EndpointError(f"{place} {said}: {_ADVICE[402]}")
         if 300 <= status < 400:  # noqa: PLR2004 - redirects
             return EndpointError(
-                f"{place} {said}, a redirect, and messages go to the host that was agreed to and to no other: "
-                "give the final URL"
+                f"{place} {said}, a redirect, and messages go to the host that was agreed to and to no "
+                "other: give the final URL"
             )
         if status not in _PASSING and status < 500:  # noqa: PLR2004 - the server's faults
             return EndpointError(f"{place} {said}: {_ADVICE.get(status, 'check the URL')}")
@@ -229,7 +245,7 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 def _told(content: bytes) -> tuple[str, str | None]:
-    """The error's code, where it is a known one, and the parameter that it is about, which is never shown."""
+    """The error's code, where it is a known one, and the parameter that it is about (never shown)."""
     try:
         error = msgspec.json.decode(content, type=_Refusal).error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -239,7 +255,7 @@ def _told(content: bytes) -> tuple[str, str | None]:
 
 
 def _proxy_for(address: Address) -> str | None:
-    """The proxy of the environment for https, which sees no text; without TLS the endpoint is asked directly."""
+    """The environment's proxy for https, which sees no text. Without TLS the endpoint is asked directly."""
     if not address.encrypted or proxy_bypass(address.host):
         return None
     return getproxies().get("https")

@@ -45,7 +45,7 @@ class Pace:
         if self._tokens is not None:
             await self._tokens.acquire(min(tokens, self._most))
         clock = asyncio.get_running_loop().time
-        while (wait := self._quiet_until - clock()) > 0:
+        while (wait := self._quiet_until - clock()) > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(wait)
 
     def pause(self, seconds: float) -> None:

@@ -9,12 +9,13 @@ from engine.task import RiskStage, Task
 from export.examples import LabelledExample
 
 Turn = dict[Literal["role", "content"], str]
+Question = list[Turn]
 TOP: Final = 20  # how many first words a reply may weigh: the most that OpenAI gives
 
 
-def turns(task: Task, examples: Sequence[LabelledExample], text: str) -> list[Turn]:
+def ask_about(task: Task, examples: Sequence[LabelledExample], text: str) -> Question:
     """The conversation that ends with the question about `text`."""
-    asked: list[Turn] = [{"role": "system", "content": task.instruction}]
+    asked: Question = [{"role": "system", "content": task.instruction}]
     for example in examples:
         answer = task.risk.at_risk if example.at_risk else task.risk.clear
         asked.append({"role": "user", "content": _request(task, example.text.strip())})

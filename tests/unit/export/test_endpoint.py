@@ -14,9 +14,10 @@ from engine.errors import SettingsError
 from engine.task import load_task
 from export.baselines.endpoint.address import Key, address_of
 from export.baselines.endpoint.cost import Prices
+from export.baselines.endpoint.endpoint import Asking, Endpoint
 from export.baselines.endpoint.line import Patience
 from export.baselines.endpoint.pace import Limits
-from export.baselines.endpoint.way import Asking, EndpointWay
+from export.baselines.endpoint.way import EndpointWay
 from export.errors import EndpointError
 from export.evaluating.ways import Way
 from export.examples import LabelledExample
@@ -28,16 +29,23 @@ QUICK = Patience(attempts=3, first_wait_s=0.001, longest_wait_s=0.05, timeout_s=
 EXAMPLES = [LabelledExample("I cannot sleep", at_risk=True), LabelledExample("nice hat", at_risk=False)]
 
 
-def way(server: ChatServer | str, tell: Callable[[str], None] = lambda _: None, **asking: Any) -> EndpointWay:
-    url = server if isinstance(server, str) else server.url
+def way(
+    server: ChatServer,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    few_shot: bool = False,
+    **asking: Any,
+) -> EndpointWay:
+    url = server.url
     asked = Asking(**{"patience": QUICK} | asking)
-    return EndpointWay(address_of(url, "127.0.0.1"), "judge", TASK, Key("sk-secret"), asked, tell)
+    endpoint = Endpoint(address_of(url, "127.0.0.1"), "judge", TASK.risk, Key("sk-secret"), asked, tell)
+    return EndpointWay(endpoint, TASK, few_shot=few_shot)
 
 
 def ask(
     server: ChatServer, texts: Sequence[str] = TEXTS, examples: Sequence[LabelledExample] = (), **asking: Any
 ) -> list[float]:
-    return list(way(server, **asking).risks(examples, texts, lambda _: None))
+    return list(way(server, few_shot=bool(examples), **asking).risks(examples, texts, lambda _: None))
 
 
 def test_it_asks_the_tasks_own_question() -> None:
@@ -127,8 +135,6 @@ def test_the_same_question_is_not_paid_twice() -> None:
         first = asked.risks([], [*TEXTS, TEXTS[0]], lambda _: None)
         again = asked.risks([], TEXTS[:2], lambda _: None)
         assert len(server.bodies) == len(TEXTS)
-        asked.risks(EXAMPLES, TEXTS[:1], lambda _: None)
-        assert len(server.bodies) == len(TEXTS) + 1
     assert list(first) == [1.0, 0.0, 1.0, 0.0, 1.0]
     assert list(again) == [1.0, 0.0]
 
@@ -175,18 +181,22 @@ def test_the_cost_is_told_before_anything_is_sent() -> None:
 
         asked = way(server, tell, prices=Prices(2.0, 8.0, 1.0))
         asked.risks([], TEXTS, lambda _: None)
-    assert lines[0].startswith("0 sending 4 messages to judge at 127.0.0.1:")
+    assert lines[0].startswith("0 sending 4 questions to judge at 127.0.0.1:")
     assert "at most 0.00 at the prices given" in lines[0]
     assert lines[1:] == []  # judge-1 is the judge that was asked for
-    assert (asked.bill.requests, asked.bill.tokens_in, asked.bill.tokens_out) == (4, 200, 4)
-    assert asked.cost_per_million == pytest.approx(50 * 2.0 + 8.0)
+    assert (asked.endpoint.bill.requests, asked.endpoint.bill.tokens_in, asked.endpoint.bill.tokens_out) == (
+        4,
+        200,
+        4,
+    )
+    assert asked.endpoint.bill.cost_per_million == pytest.approx(50 * 2.0 + 8.0)
 
 
 def test_a_cost_above_the_limit_sends_nothing() -> None:
     with ChatServer() as server:
         asked = way(server, prices=Prices(2000.0, 8000.0, 1.0))
         with pytest.raises(
-            EndpointError, match=r"4 messages .* may cost .* --max-cost is 1.00: nothing more"
+            EndpointError, match=r"4 questions .* may cost .* --max-cost is 1.00: nothing more"
         ):
             asked.risks([], TEXTS, lambda _: None)
         assert not server.bodies
@@ -203,17 +213,35 @@ def test_the_limit_holds_over_all_draws_and_while_asking() -> None:
         ):
             asked.risks([], TEXTS, lambda _: None)
         assert len(server.bodies) == 3
-        with pytest.raises(EndpointError, match=r"after 1\.20 already paid"):
+        with pytest.raises(EndpointError, match=r"after 1\.20 before them"):
             asked.risks([], ["another"], lambda _: None)
 
 
 def test_another_model_that_answers_is_named() -> None:
     lines: list[str] = []
     with ChatServer() as server:
-        named = EndpointWay(address_of(server.url, "127.0.0.1"), "gpt-9", TASK, None, Asking(), lines.append)
-        named.risks([], TEXTS, lambda _: None)
+        named = Endpoint(
+            address_of(server.url, "127.0.0.1"), "gpt-9", TASK.risk, None, Asking(), lines.append
+        )
+        EndpointWay(named, TASK).risks([], TEXTS, lambda _: None)
     assert lines[1].endswith("was asked for gpt-9, and judge-1 answered")
     assert "Authorization" not in server.headers[0]
+
+
+def test_all_draws_are_announced_before_the_first_is_sent() -> None:
+    lines: list[str] = []
+    with ChatServer() as server:
+        asked = way(server, lines.append, few_shot=True, prices=Prices(1000.0, 1000.0, 1.0))
+        draws = [EXAMPLES[:1], EXAMPLES, EXAMPLES[::-1]]
+        with pytest.raises(EndpointError, match=r"12 questions .* nothing more was sent"):
+            asked.announce(draws, TEXTS)
+        asked.announce(draws[:1], TEXTS)  # 0.49, of which nothing is sent yet
+        with pytest.raises(EndpointError, match=r"4 questions .* after 0\.\d+ before them"):
+            asked.announce(draws[1:2], TEXTS)
+        assert not server.bodies
+        asked.risks(draws[0], TEXTS, lambda _: None)
+    assert len(lines) == 1
+    assert len(server.bodies) == len(TEXTS)
 
 
 @pytest.mark.parametrize(

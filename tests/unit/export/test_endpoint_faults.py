@@ -1,4 +1,4 @@
-"""What an endpoint may do wrong: one text without an answer, or one clear line. Never a text, never the key."""
+"""What an endpoint may do wrong: a text without an answer, or one clear line. Never a text or the key."""
 
 import asyncio
 import math
@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from engine.errors import SettingsError
 from engine.task import load_task
 from export.baselines.endpoint.address import Key, address_of, read_key
+from export.baselines.endpoint.endpoint import Asking, Endpoint
 from export.baselines.endpoint.line import Patience
 from export.baselines.endpoint.pace import Limits
-from export.baselines.endpoint.way import Asking, EndpointWay
+from export.baselines.endpoint.way import EndpointWay
 from export.errors import EndpointError
 from tests.fakes.chat_server import Body, ChatServer, Fault, refused, said
 
@@ -39,8 +40,9 @@ def ask(
     patience = Patience(attempts, first_wait_s=0.001, longest_wait_s=2.0, timeout_s=timeout_s)
     asking = Asking(patience=patience, limits=limits)
     key = Key("sk-secret")
-    asked = EndpointWay(address_of(url, "127.0.0.1"), "judge", load_task("stress"), key, asking)
-    return list(asked.risks([], texts, lambda _: None))
+    task = load_task("stress")
+    endpoint = Endpoint(address_of(url, "127.0.0.1"), "judge", task.risk, key, asking)
+    return list(EndpointWay(endpoint, task).risks([], texts, lambda _: None))
 
 
 def line_of(url: str, attempts: int = 3, timeout_s: float = 20.0) -> str:
