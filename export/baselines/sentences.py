@@ -108,7 +108,7 @@ class SentencesWay:
         fitted = fit_logistic(FunctionTransformer(), shown, labels, _STRENGTHS, self._seed)
         if not texts:
             return np.empty(0)
-        return np.asarray(fitted.predict_proba(self._vectors(texts, count))[:, 1], np.float64)
+        return fitted.risks(self._vectors(texts, count))
 
     def _vectors(self, texts: Sequence[str], count: Callable[[int], None]) -> Vectors:
         unread = [text for text in dict.fromkeys(texts) if text not in self._known]

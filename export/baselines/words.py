@@ -13,7 +13,7 @@ from engine.errors import TaskError
 from export.baselines.logistic import FEWEST, fit_logistic, labels_of
 from export.examples import LabelledExample
 
-_STRENGTHS: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
+_STRENGTHS: Final = (0.3, 3.0, 30.0)
 _BATCH: Final = 256
 
 
@@ -38,7 +38,9 @@ class WordsWay:
             TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
         )
         try:
-            fitted = fit_logistic(features, [each.text for each in examples], labels, _STRENGTHS, self._seed)
+            fitted = fit_logistic(
+                features, np.array([each.text for each in examples], object), labels, _STRENGTHS, self._seed
+            )
         except ValueError:  # scikit-learn's, for an empty vocabulary
             raise TaskError(
                 f"{self.name} found no words in the labelled examples: give examples of messages with words"
@@ -47,7 +49,7 @@ class WordsWay:
         risks = np.empty(len(texts))
         for start in range(0, len(texts), _BATCH):
             batch = texts[start : start + _BATCH]
-            risks[start : start + _BATCH] = fitted.predict_proba(batch)[:, 1]
+            risks[start : start + _BATCH] = fitted.risks(batch)
             count(len(batch))
         self.messages_per_second = len(texts) / max(time.perf_counter() - began, 1e-9)
         return risks

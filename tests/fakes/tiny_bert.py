@@ -1,4 +1,4 @@
-"""Writes a tiny sentence embedding's folder without torch: a BERT of random weights; every letter is a token."""
+"""Writes a tiny sentence embedding's folder without torch: a BERT of random weights, a token a letter."""
 
 import json
 from pathlib import Path

@@ -41,8 +41,8 @@ def address_of(url: str, consent: str | None) -> Address:
         raise SettingsError("the endpoint must be a URL such as https://api.openai.com/v1")
     if parts.username is not None or parts.query or parts.fragment:
         raise SettingsError(
-            f"the endpoint at {parts.hostname} must have no user, ?query or #fragment: give the key in a file "
-            "or an environment variable"
+            f"the endpoint at {parts.hostname} must have no user, ?query or #fragment: give the key "
+            "in a file or an environment variable"
         )
     host = parts.hostname
     bracketed = f"[{host}]" if ":" in host else host
