@@ -79,7 +79,7 @@ def test_all_baselines_stand_in_one_table(asked: list[str], tmp_path: Path) -> N
         ("tiny, prompted", 0),
         (f"{judge}, zero-shot", 0),
     }
-    assert rows[learnt[0], 10]["auc"]["mean"] > 0.9  # one word tells
+    assert rows[learnt[0], 10]["auc"]["mean"] > 0.8  # one word tells
     assert rows[f"{judge}, few-shot", 10]["f1"]["mean"] == 1.0
     assert rows[f"{judge}, zero-shot", 0]["unanswered"] == 0
     assert set(told["shots"]["messages_per_second"]) >= {*learnt, "tiny, prompted", f"{judge}, few-shot"}

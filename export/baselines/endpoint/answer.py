@@ -23,6 +23,7 @@ class _Word(msgspec.Struct, frozen=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
+    token: str = ""
     top_logprobs: tuple[_Word, ...] = ()
 
 
@@ -104,18 +105,18 @@ def _in_json(said: str) -> str:
 def _graded(choice: _Choice, risk: RiskStage) -> float | None:
     """The risk by the probabilities of the answer's word; None where they are not given.
 
-    It is the last word of the reply that both answers together have at least half of: an answer may stand
-    behind a thought, or in JSON.
+    It is the last word of the reply that begins one of the answers: before it may stand a thought, or JSON.
     """
     for place in reversed((choice.logprobs.content if choice.logprobs else None) or ()):
+        if _side(place.token, risk) is None:
+            continue
         shares = {False: 0.0, True: 0.0}
         for word in place.top_logprobs:
             side = _side(word.token, risk)
             if side is not None and word.logprob <= 0:
                 shares[side] += math.exp(word.logprob)
         both = shares[False] + shares[True]
-        if both >= _EVEN:
-            return shares[True] / both
+        return shares[True] / both if both else None
     return None
 
 

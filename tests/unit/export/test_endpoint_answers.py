@@ -59,7 +59,10 @@ def test_a_refusal_is_none_whatever_else_is_said() -> None:
 def weighed(*words: dict[str, float]) -> dict[str, Any]:
     """Logprobs of a reply's words: each a token's probability by the token."""
     places = [
-        {"token": "?", "top_logprobs": [{"token": t, "logprob": math.log(p)} for t, p in word.items()]}
+        {
+            "token": max(word, key=word.__getitem__),
+            "top_logprobs": [{"token": t, "logprob": math.log(p)} for t, p in word.items()],
+        }
         for word in words
     ]
     return {"logprobs": {"content": places}}
@@ -67,6 +70,7 @@ def weighed(*words: dict[str, float]) -> dict[str, Any]:
 
 def test_logprobs_grade_the_answer() -> None:
     assert risk("Yes", **weighed({"Yes": 0.5, " yes": 0.1, "No": 0.2, "Maybe": 0.1})) == pytest.approx(0.75)
+    assert risk("No", **weighed({"No": 0.2, "Yes": 0.1, "The": 0.15})) == pytest.approx(1 / 3)
     assert risk("No.", **weighed({"No": 0.9, "Yes": 0.1}, {".": 1.0})) == pytest.approx(0.1)
     assert risk(
         '{"answer":"No"}', **weighed({'{"': 1.0}, {"No": 0.6, "Yes": 0.2}, {'"}': 1.0})
@@ -76,7 +80,7 @@ def test_logprobs_grade_the_answer() -> None:
 def test_logprobs_of_something_else_do_not() -> None:
     assert math.isnan(risk("No, I cannot help with that", **weighed({"No": 1.0}, {",": 1.0})))
     assert risk("Yes", **weighed({"No": 1.0})) == 1.0  # of another word: the sides differ
-    assert risk("Yes", **weighed({"Yes": 0.3, "No": 0.1, "I": 0.6})) == 1.0
+    assert risk("Yes", **weighed({"I": 0.6, "Yes": 0.3, "No": 0.1})) == 1.0
     assert risk("Yes", logprobs={"content": None}) == 1.0
     assert risk("Yes", logprobs={"content": [{"top_logprobs": []}]}) == 1.0
 
