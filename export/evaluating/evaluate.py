@@ -150,7 +150,9 @@ def judge(
         alarm_rate=alarms / negatives if negatives else None,
         alarm_rate_interval=share(alarms, negatives) if negatives else None,
         confusion=confusion.tolist(),
-        tolerated_miss_rate=task.policy.tolerated_miss_rate,
+        tolerated_miss_rate=task.policy.tolerated_miss_rate
+        if bundle.calibration is None
+        else bundle.calibration.tolerated_miss_rate,
         levels=task.level_names,
         severity=severity_report(task, examples, scores, cleared, asked.seed),
         slices=slices(_columns(examples, scores, columns), labels, cleared),

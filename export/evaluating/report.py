@@ -36,6 +36,8 @@ class Report(msgspec.Struct, frozen=True):
     `confusion` [not at risk, at risk][clear, uncertain, at_risk] counts messages. `miss_rate` is the share of
     those at risk that were cleared, `alarm_rate` the share of the others that were at_risk. `workload` is at
     the file's prevalence, then at a stated one. `notes` are what a reader must know about the examples.
+    `tolerated_miss_rate` is the calibration's, or without one the task's. `states` says in words what bound
+    the calibration states.
     """
 
     version: int
@@ -76,3 +78,4 @@ class Report(msgspec.Struct, frozen=True):
     seed: int
     notes: tuple[str, ...] = ()
     shots: Shots | None = None
+    states: str | None = None

@@ -44,7 +44,7 @@ MessagesOption = Annotated[
 PlotOption = Annotated[
     Path | None,
     typer.Option(
-        help="Draw the curve to this .svg, .png or .pdf (needs matplotlib).", rich_help_panel=_DISTIL
+        help="Draw the curve to this .svg, .png or .pdf (needs the plot extra).", rich_help_panel=_DISTIL
     ),
 ]
 

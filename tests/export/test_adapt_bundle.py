@@ -17,7 +17,8 @@ from export.adapting.adapt import AdaptReport, adapt
 from export.adapting.cut import cut_graph
 from export.evaluating.evaluate import evaluate
 from export.examples import LabelledExample
-from mimamori.cli import adapt as commands
+from mimamori.cli import adapt as adapting
+from mimamori.cli import evaluate as evaluating
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
 
@@ -204,7 +205,8 @@ def _logs_as_before() -> Iterator[None]:
 @pytest.mark.usefixtures("_logs_as_before")
 def test_the_commands_adapt_and_evaluate(full: Bundle, tmp_path: Path) -> None:
     app = typer.Typer()
-    commands.register(app)
+    adapting.register(app)
+    evaluating.register(app)
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
     out = tmp_path / "out"

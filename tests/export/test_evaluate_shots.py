@@ -15,6 +15,7 @@ from engine.bundle import Bundle
 from engine.errors import BundleError, SettingsError
 from engine.load import load_engine
 from export.adapting.adapt import adapt
+from export.adapting.distilled import Distillation
 from export.evaluating.readings import Readings
 from export.evaluating.shots import draw
 from export.examples import LabelledExample
@@ -116,16 +117,23 @@ def test_one_command_measures_every_reading_of_any_data_set(full: Bundle, tmp_pa
     assert "head" in out
 
 
-def test_a_draw_has_the_figures_of_the_bundle_that_adapt_makes_of_it(full: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [None, 1])
+def test_a_draw_has_the_figures_of_the_bundle_that_adapt_makes_of_it(
+    depth: int | None, full: Bundle, tmp_path: Path
+) -> None:
     drawn = draw(TRAIN, (20,), 1, seed=2)
-    readings = Readings(full, drawn, TEST, lambda *_: None, device="cpu")
-    mine = readings.head(drawn[0].examples)
-    adapt(full.path, drawn[0].examples, tmp_path / "out", lambda *_: None, device="cpu")
-    bundle = Bundle.load(tmp_path / "out")
-    assert bundle.manifest.layer == readings.layer
+    readings = Readings(
+        full, drawn, TEST, lambda *_: None, traffic=TRAFFIC, train=TRAIN, depths=(1,), device="cpu"
+    )
+    mine = readings.head(drawn[0].examples, depth)
+    distillation = None if depth is None else Distillation(TRAFFIC, depth=depth)
+    out = tmp_path / "out"
+    adapt(full.path, drawn[0].examples, out, lambda *_: None, device="cpu", distillation=distillation)
+    bundle = Bundle.load(out)
+    assert bundle.manifest.layer == (depth or readings.layer)
     scores = load_engine(bundle, device="cpu").read([example.text for example in TEST])
     risks = np.array([each.risk for each in scores])
-    # The windows are those of the draw's bundle where they are the same; the texts here are one window long.
+    # The texts here are one window long, whatever windows the bundle has.
     assert np.corrcoef(mine, risks)[0, 1] > 0.999
     assert np.abs(mine - risks).max() < 0.02
 

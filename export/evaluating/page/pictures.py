@@ -80,7 +80,9 @@ def by_labels(rows: Sequence[Row], counts: Sequence[int], figure: str, title: st
     plot = Plot(
         f"{title} of every way of screening, by number of labelled examples",
         Axis("labelled examples", -0.4, len(counts) - 0.6, ticks),
-        shares(title, 0.1, floor, 1.0),
+        Axis(
+            title, floor, 1.0, [(place / 10, f"{place / 10:.1f}") for place in range(round(10 * floor), 11)]
+        ),
     )
     for number, name in enumerate(names):
         shift = 0.05 * (number - (len(names) - 1) / 2)

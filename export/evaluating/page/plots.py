@@ -127,11 +127,9 @@ def span(low: float, high: float, value: float | None) -> Markup:
     ).format(width, width - 4, 4 + low * (width - 8), 4 + high * (width - 8), mark)
 
 
-def shares(title: str, step: float = 0.25, low: float = 0.0, high: float = 1.0) -> Axis:
-    """An axis of shares, in per cent."""
-    count = round((high - low) / step)
-    ticks = [(low + step * place, f"{100 * (low + step * place):.0f} %") for place in range(count + 1)]
-    return Axis(title, low, high, ticks)
+def shares(title: str) -> Axis:
+    """An axis from 0 to 1, in per cent."""
+    return Axis(title, 0.0, 1.0, [(place / 4, f"{25 * place} %") for place in range(5)])
 
 
 def _scale(axis: Axis, start: float, stop: float) -> Callable[[float], float]:

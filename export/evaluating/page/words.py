@@ -57,7 +57,7 @@ def _misses(report: Report) -> str:
     said = (
         f"Of {report.positives} messages at risk, {missed} {'was' if missed == 1 else 'were'} cleared: "
         f"{100 * report.miss_rate:.1f} % (between {100 * interval.low:.1f} and {100 * interval.high:.1f} %). "
-        f"The task tolerates {100 * report.tolerated_miss_rate:g} %."
+        f"Tolerated are {100 * report.tolerated_miss_rate:g} %."
     )
     if interval.high <= report.tolerated_miss_rate:
         return f"{said} The file shows that it is kept, for messages like these."

@@ -60,7 +60,7 @@ def weighed(*words: dict[str, float]) -> dict[str, Any]:
     """Logprobs of a reply's words: each a token's probability by the token."""
     places = [
         {
-            "token": max(word, key=word.__getitem__),
+            "token": max(word, key=lambda token: word[token]),
             "top_logprobs": [{"token": t, "logprob": math.log(p)} for t, p in word.items()],
         }
         for word in words

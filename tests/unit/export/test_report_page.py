@@ -105,6 +105,12 @@ def test_the_page_is_made_of_its_json_alone(report: Report) -> None:
     assert render(again) == render(report)
 
 
+def test_what_the_bundle_states_of_its_misses_is_on_the_page(report: Report) -> None:
+    said = msgspec.structs.replace(report, states="at most 5 % are missed, with confidence 90 %")
+    assert "The bundle states: at most 5 % are missed, with confidence 90 %." in Page(render(said)).words
+    assert "The bundle states" not in render(report)
+
+
 def test_the_page_calls_nothing_and_runs_nothing(report: Report) -> None:
     html = render(report)
     page = Page(html)
