@@ -11,6 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.device_names import DeviceChoice, PrecisionChoice
+from engine.devices.device import CPU_RUN_COST
 from engine.devices.plain import open_plain
 from engine.errors import BundleError
 from engine.reading.packing import pack
@@ -57,7 +58,7 @@ class SentenceEmbedding:
         """One vector per text [N, width]. `count` is told how many more texts were read."""
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch([self._asked(t) for t in texts])]
         found: Vectors | None = None
-        for group in pack([max(1, len(row)) for row in rows], _RUN):
+        for group in pack([max(1, len(row)) for row in rows], _RUN, CPU_RUN_COST):
             read = self._run([rows[index] for index in group])
             if found is None:
                 found = np.empty((len(rows), read.shape[1]), np.float32)

@@ -19,7 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
 from export.baselines.endpoint.address import Address, Key
@@ -88,10 +88,9 @@ class RefusedRequestError(Exception):
 class _PassingError(Exception):
     """May be over at the next attempt. `final`: if it is not, no other text has a chance either."""
 
-    def __init__(self, what: str, *, final: bool = False, wait_s: float | None = None) -> None:
+    def __init__(self, what: str, *, final: bool = False) -> None:
         super().__init__(what)
         self.final = final
-        self.wait_s = wait_s
 
 
 class Line:
@@ -111,9 +110,6 @@ class Line:
         self._pace = pace
         self._patience = patience
         self._proxy = _proxy_for(address)
-        self._backoff = wait_exponential_jitter(
-            max=patience.longest_wait_s, jitter=patience.first_wait_s, multiplier=patience.first_wait_s
-        )
 
     async def ask(self, body: bytes, tokens: int) -> Reply:
         """Send one request, of about so many tokens, until there is a reply.
@@ -123,7 +119,11 @@ class Line:
         """
         attempts = AsyncRetrying(
             stop=stop_after_attempt(self._patience.attempts),
-            wait=self._wait,
+            wait=wait_exponential_jitter(
+                max=self._patience.longest_wait_s,
+                jitter=self._patience.first_wait_s,
+                multiplier=self._patience.first_wait_s,
+            ),
             retry=retry_if_exception_type(_PassingError),
             reraise=True,
         )
@@ -136,11 +136,6 @@ class Line:
                     "or lower the limits (--requests-per-minute, --tokens-per-minute, --at-once)"
                 ) from None
             raise NoReplyError(str(error)) from None
-
-    def _wait(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.wait_s if isinstance(error, _PassingError) else None
-        return float(self._backoff(state)) if asked is None else asked
 
     async def _once(self, body: bytes, tokens: int) -> Reply:
         await self._pace.turn(tokens)
@@ -189,8 +184,8 @@ class Line:
         if asked is not None and asked > self._patience.longest_wait_s:
             return EndpointError(f"{place} {said} and asks to wait {asked:,.0f} s: try again then")
         if asked is not None:
-            self._pace.pause(asked)
-        return _PassingError(said, final=status == _BUSY, wait_s=asked)
+            self._pace.pause(asked)  # for all requests, and longer than the backoff where that is shorter
+        return _PassingError(said, final=status == _BUSY)
 
 
 @asynccontextmanager

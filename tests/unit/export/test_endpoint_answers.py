@@ -2,6 +2,7 @@
 
 import json
 import math
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def weighed(*words: dict[str, float]) -> dict[str, Any]:
     """Logprobs of a reply's words: each a token's probability by the token."""
     places = [
         {
-            "token": max(word, key=lambda token: word[token]),
+            "token": max(word.items(), key=itemgetter(1))[0],
             "top_logprobs": [{"token": t, "logprob": math.log(p)} for t, p in word.items()],
         }
         for word in words

@@ -185,6 +185,8 @@ def test_a_broken_reply_is_asked_again_and_costs_no_other_text(reply: Reply, las
 
 @pytest.mark.parametrize("dripping", [False, True])
 def test_a_reply_that_does_not_come_in_time_is_none(dripping: bool) -> None:  # noqa: FBT001 - a case
+    ended: list[Body] = []
+
     async def slow(_number: int, body: Body, request: web.Request) -> web.StreamResponse | None:
         if "noon" not in body["messages"][-1]["content"]:
             return None
@@ -195,10 +197,12 @@ def test_a_reply_that_does_not_come_in_time_is_none(dripping: bool) -> None:  # 
             if dripping:
                 await response.write(b" ")
             await asyncio.sleep(0.02)
+        ended.append(body)
         return response
 
     with ChatServer(slow) as server:
         risks = ask(server.url, attempts=1, timeout_s=1.5)
+    assert not ended
     assert math.isnan(risks[1])
     assert (risks[0], risks[2], risks[3]) == (1.0, 1.0, 0.0)
 
