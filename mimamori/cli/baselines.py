@@ -1,17 +1,18 @@
 """Options of commands that measure baselines beside a bundle, and the ways that they ask for.
 
 A command takes the options as parameters and gives them to `ways_from`. The ways go to whatever measures;
-`announce` tells what an endpoint will be sent and what that may cost, before any of it is sent.
+`announce` tells what an endpoint will be sent and what that may cost, before any of it is sent, and `settle`
+what it did cost.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from engine.device_names import DeviceChoice, PrecisionChoice
-from engine.errors import extra_for
+from engine.errors import SettingsError, extra_for
 from engine.task import Task
 from mimamori.cli.reading import notice
 
@@ -102,6 +103,7 @@ StructuredOption = Annotated[
 def ways_from(
     names: Sequence[str] | None,
     task: Task,
+    train: Path | None,
     *,
     device: DeviceChoice = "auto",
     precision: PrecisionChoice = "auto",
@@ -121,9 +123,14 @@ def ways_from(
     answer_tokens: int = 16,
     structured: bool = False,
 ) -> "list[Baseline]":
-    """The ways that the options ask for. Raises FatalError as `baselines`, or where the extra is missing."""
+    """The ways that the options ask for, to be measured on draws of `train`.
+
+    Raises SettingsError: there is no file to draw from. FatalError: as `baselines`, or the extra is missing.
+    """
     if not names:
         return []
+    if train is None:
+        raise SettingsError("--baseline is measured on draws of --train: give that too")
     with extra_for("measuring baselines", "baselines,adapt,cpu"):
         from export.baselines.endpoint.cost import Prices
         from export.baselines.endpoint.endpoint import Asking
@@ -143,14 +150,27 @@ def ways_from(
 
 
 def announce(
-    ways: "Iterable[Baseline]", draws: "Sequence[Sequence[LabelledExample]]", texts: Sequence[str]
+    ways: "Sequence[Baseline]", draws: "Sequence[Sequence[LabelledExample]]", texts: Sequence[str]
 ) -> None:
     """Tell what endpoints will be sent for all of `draws`, and what that may cost, before any of it is.
 
     Raises EndpointError: it may cost more than --max-cost.
     """
+    if not ways:  # the extra may not be installed
+        return
     from export.baselines.endpoint.way import EndpointWay
 
     for way in ways:
         if isinstance(way, EndpointWay):
             way.announce([each for each in draws if each] if way.fewest else [[]], texts)
+
+
+def settle(ways: "Sequence[Baseline]") -> None:
+    """Tell what endpoints counted and what was paid."""
+    if not ways:
+        return
+    from export.baselines.endpoint.way import EndpointWay
+
+    endpoints = dict.fromkeys(way.endpoint for way in ways if isinstance(way, EndpointWay))
+    for endpoint in endpoints:
+        notice(endpoint.bill.settle(endpoint.name))

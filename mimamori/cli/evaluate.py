@@ -26,6 +26,7 @@ from mimamori.cli.baselines import (
     TimeoutOption,
     TokensOption,
     announce,
+    settle,
     ways_from,
 )
 from mimamori.cli.evaluated import show_evaluated
@@ -161,13 +162,12 @@ def evaluate_command(
         require_source(traffic)
         if train is None:
             raise SettingsError("--traffic is for readings distilled on draws of --train: give that too")
-    if baseline and train is None:
-        raise SettingsError("--baseline is measured on draws of --train: give that too")
     loaded = Bundle.load(bundle, trust=settings.trust)
     task = loaded.manifest.task
     others = ways_from(
         baseline,
         task,
+        train,
         device=device,
         precision=precision,
         threads=threads,
@@ -227,6 +227,7 @@ def evaluate_command(
             asked = asked._replace(traffic=heard or None)
             found = table(loaded, ours, test, scores, made.messages_per_second, asked, progress, others)
             made = msgspec.structs.replace(made, shots=found)
+    settle(others)
     if report is not None:
         write_report(made, report)
     print_report(made, lambda told: show_evaluated(told, report), as_json=as_json)

@@ -87,6 +87,16 @@ class Bill:
             )
         return f"{line}; at most {cost:.2f} at the prices given"
 
+    def settle(self, name: str) -> str:
+        """One line about what was asked and paid."""
+        line = (
+            f"{name} answered {self.requests:,} questions: {self.tokens_in:,} tokens in, "
+            f"{self.tokens_out:,} out"
+        )
+        if self.cost is None or self.cost_per_million is None:
+            return line
+        return f"{line}; {self.cost:.2f} in all, {self.cost_per_million:,.0f} for a million such questions"
+
     def add(self, usage: Usage | None, estimate: int, answer_tokens: int) -> None:
         """Count one answered request by what the endpoint reports, else by the estimate.
 

@@ -20,7 +20,7 @@ from export.baselines.sentences import SentenceEmbedding, SentencesWay
 from export.baselines.words import WordsWay
 from export.evaluating.ways import Way
 from export.examples import LabelledExample
-from mimamori.cli.baselines import announce, ways_from
+from mimamori.cli.baselines import announce, settle, ways_from
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.tiny_bert import CONFIG, write_settings, write_tiny_bert
 from tests.fakes.tiny_bundle import TASK as TINY
@@ -241,11 +241,12 @@ def test_a_bundle_for_another_task_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_options_reach_the_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ways_from(None, TINY) == []
+    assert ways_from(None, TINY, None) == []
     with ChatServer() as server:
         ways = ways_from(
             ["endpoint:judge", "endpoint-few-shot:judge"],
             load_task("stress"),
+            Path("train.csv"),
             endpoint=server.url,
             send_texts_to="127.0.0.1",
             price_in=1.0,
@@ -258,7 +259,11 @@ def test_the_options_reach_the_endpoint(capsys: pytest.CaptureFixture[str]) -> N
         told = capsys.readouterr().err
         for way in ways:
             way.risks(EXAMPLES[: way.fewest], TEXTS, lambda _: None)
+        settle(ways)
+        settled = capsys.readouterr().err
     assert "note: sending 4 questions to judge at 127.0.0.1" in told
     assert "note: sending 8 questions to judge at 127.0.0.1" in told
+    assert f"judge at {server.url.split('/')[2]} answered 8 questions: 400 tokens in, 8 out; 0.00" in settled
+    assert "52 for a million such questions" in settled
     assert len(server.bodies) == 8
     assert server.bodies[0]["max_tokens"] == 9

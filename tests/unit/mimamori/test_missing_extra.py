@@ -54,3 +54,10 @@ def _said(arguments: list[str], module: str) -> str:
     )
     assert ended.returncode == 1
     return ended.stderr.strip()
+
+
+def test_without_baselines_their_extra_is_not_needed() -> None:
+    calls = "ways_from(None, None, None), announce([], [], []), settle([])"
+    hidden = "import sys; sys.modules.update(dict.fromkeys(['aiohttp', 'aiolimiter', 'tenacity']))"
+    code = f"{hidden}; from mimamori.cli.baselines import announce, settle, ways_from; {calls}"
+    subprocess.run([sys.executable, "-c", code], check=True)
