@@ -12,6 +12,7 @@ import msgspec
 from engine.errors import SettingsError
 
 _ASKED: Final = "/chat/completions"
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
@@ -37,14 +38,14 @@ def address_of(url: str, consent: str | None) -> Address:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or ""):
         raise SettingsError("the endpoint must be a URL such as https://api.openai.com/v1")
     if parts.username is not None or parts.query or parts.fragment:
         raise SettingsError(
             f"the endpoint at {parts.hostname} must have no user, ?query or #fragment: give the key "
             "in a file or an environment variable"
         )
-    host = parts.hostname
+    host = parts.hostname or ""
     bracketed = f"[{host}]" if ":" in host else host
     place = bracketed if port is None else f"{bracketed}:{port}"
     encrypted = parts.scheme == "https"

@@ -69,6 +69,8 @@ class Dialect:
 
 
 def _request(task: Task, message: str) -> str:
+    # Half of a surrogate pair, as a cut text may end with, cannot be sent.
+    message = message.encode(errors="replace").decode()
     # str.format is not used, because a task's words may contain other braces.
     return task.message.replace("{message}", message) + "\n" + task.risk.question
 

@@ -64,6 +64,11 @@ def test_it_asks_the_tasks_own_question() -> None:
     assert asked.fewest == 0
 
 
+def test_a_text_that_was_cut_within_a_letter_can_be_asked_about() -> None:
+    with ChatServer() as server:
+        assert ask(server, ["so tired \ud83d"]) == [1.0]
+
+
 def test_examples_are_earlier_turns() -> None:
     with ChatServer() as server:
         ask(server, ["hello"], EXAMPLES)

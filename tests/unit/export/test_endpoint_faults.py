@@ -4,6 +4,7 @@ import asyncio
 import math
 import socket
 import ssl
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -248,6 +249,41 @@ def test_an_endpoint_that_is_down_is_said() -> None:
         assert line_of(url).startswith("cannot be reached in 3 attempts")
 
 
+def test_a_proxy_sees_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TLS it is asked for a tunnel; without, and on this machine, it is not asked at all."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        heard: list[bytes] = []
+
+        def refuse() -> None:
+            while True:
+                try:
+                    caller, _ = proxy.accept()
+                except OSError:
+                    return
+                with caller:
+                    heard.append(caller.recv(1 << 16))
+                    caller.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        with ChatServer() as server:
+            assert ask(server.url, TEXTS[:1]) == [1.0]
+        assert not heard
+        patience = Patience(2, first_wait_s=0.001, longest_wait_s=0.01)
+        outside = address_of("https://api.example.com/v1", "api.example.com")
+        task = load_task("stress")
+        endpoint = Endpoint(outside, "judge", task.risk, Key("sk-secret"), Asking(patience=patience))
+        with pytest.raises(EndpointError, match=r"api\.example\.com cannot be reached in 2 attempts"):
+            EndpointWay(endpoint, task).risks([], TEXTS, lambda _: None)
+        proxy.shutdown(socket.SHUT_RDWR)
+    assert len(heard) == 2
+    assert all(each.startswith(b"CONNECT api.example.com:443 ") for each in heard)
+    assert not [each for each in heard if b"TIRED" in each or b"sk-secret" in each]
+
+
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[ChatServer]:
     """Serves TLS with a certificate that it signed itself."""
@@ -296,6 +332,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(stranger: ChatServer) 
         ("ftp://api.example.com", "api.example.com", "must be a URL such as"),
         ("api.example.com/v1", "api.example.com", "must be a URL such as"),
         ("https://[::1", "::1", "must be a URL such as"),
+        ("https://api.exam\x1bple.com/v1", "api.example.com", "must be a URL such as"),
         ("https://me:sk-secret@api.example.com/v1", "api.example.com", "must have no user"),
         ("https://api.example.com/v1?key=sk-secret", "api.example.com", "must have no user"),
     ],
