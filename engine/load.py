@@ -18,6 +18,7 @@ from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import VERSION
 from engine.errors import BundleError, SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS, ScoreIdentity, Windowing
+from engine.odds import Odds
 from engine.proof import prove
 from engine.reading.engines import PooledEngine, PromptedEngine
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
@@ -81,7 +82,9 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
     if max_message_tokens < 1:
         raise SettingsError("max_message_tokens must be 1 or more")
     lower = 0.0 if bundle.calibration is None else bundle.calibration.lower
-    identity = identity_of(manifest, bundle.windowing, lower, reader.device.precision, max_message_tokens)
+    identity = identity_of(
+        manifest, bundle.windowing, lower, reader.device.precision, max_message_tokens, bundle.odds
+    )
     engine: Engine
     if manifest.reading == "prompted":
         engine = PromptedEngine(identity, manifest.labels, reader)
@@ -101,14 +104,20 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
 
 
 def identity_of(
-    manifest: Manifest, windowing: Windowing, lower: float, precision: str, max_message_tokens: int
+    manifest: Manifest,
+    windowing: Windowing,
+    lower: float,
+    precision: str,
+    max_message_tokens: int,
+    odds: Odds | None = None,
 ) -> ScoreIdentity:
     """Return the identity of an engine's scores. Only this function makes one; see `engine.identity`.
 
-    `lower` is the calibration's lower threshold; no discount takes a message below it.
+    `lower` is the calibration's lower threshold, of risks restated by `odds`; no discount takes a message
+    below it.
     """
     floor = lower if windowing.discount else 0.0
-    return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens)
+    return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens, odds)
 
 
 def _output(manifest: Manifest) -> Output:

@@ -10,6 +10,7 @@ from engine.bundle import Heads, LabelToken
 from engine.device_names import Stage
 from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
+from engine.odds import log_odds, restated, sigmoid
 from engine.reading.cutting import Span
 from engine.reading.reader import Reader
 from engine.scores import Scores
@@ -50,7 +51,9 @@ class PooledEngine(_TextEngine):
         """`heads` are those of the identity's model."""
         super().__init__(identity, reader)
         self._heads = heads
-        self._discount = identity.windowing.discount
+        self._odds = identity.odds
+        # A discount is subtracted from log-odds, and so it is stretched with them.
+        self._discount = identity.windowing.discount * (identity.odds.slope if identity.odds else 1.0)
         self._floor = identity.floor
 
     def read(self, texts: Sequence[str]) -> list[Scores]:
@@ -59,6 +62,7 @@ class PooledEngine(_TextEngine):
             return []
         vectors, spans = self._values(texts, ())
         risks, severities = apply_heads(self._heads, vectors)
+        risks = restated(risks, self._odds)
         return [
             Scores(
                 discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
@@ -93,7 +97,7 @@ class PromptedEngine(_TextEngine):
         if not texts:
             return []
         logits, spans = self._values(texts, self._risk_suffix)
-        risks = softmax(logits[:, self._columns["risk"]])[:, 1]
+        risks = restated(softmax(logits[:, self._columns["risk"]])[:, 1], self.identity.odds)
         return [
             Scores(float(risks[row]), None, span.stop - span.start, span.truncated)
             for span, row in _highest(spans, risks)
@@ -129,15 +133,9 @@ def discounted(risk: float, windows: int, discount: float, floor: float) -> floa
     return max(floor, risk / (risk + odds_against))
 
 
-def sigmoid(x: Array) -> Array:
-    """The logistic function, computed without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float64)
-
-
 def logit(risk: float) -> float:
-    """The log-odds of a risk; infinite at 0 and 1."""
-    with np.errstate(divide="ignore"):
-        return float(np.log(risk) - np.log1p(-risk))
+    """The log-odds of one risk."""
+    return float(log_odds(np.asarray(risk, np.float64)))
 
 
 def softmax(logits: NDArray[np.floating]) -> Array:

@@ -232,8 +232,9 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
     kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
     kept.save(cut.path / REFERENCE)
     np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
+    digest = examples_digest(examples)
     calibration = Calibration(
-        name=f"examples-{examples_digest(examples)}",
+        name=f"examples-{digest}",
         lower=bounds.lower,
         upper=bounds.upper,
         tolerated_miss_rate=cut.manifest.task.policy.tolerated_miss_rate,
@@ -244,6 +245,7 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
         ),
         highest=float(fitted.risks.max()),
         graded=_graded(examples),
+        adapted_on=digest,
     )
     (cut.path / CALIBRATION).write_bytes(
         msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"

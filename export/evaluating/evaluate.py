@@ -105,7 +105,6 @@ def judge(
     asked = asked or Asked()
     task = bundle.manifest.task
     thresholds = bundle.thresholds_for(engine.identity, lower, upper)
-    adapted_on = "" if bundle.calibration is None else bundle.calibration.name
     labels = np.array([example.at_risk for example in examples], np.int64)
     texts = [example.text for example in examples]
     rate = messages_per_second(engine, texts[:: -(-len(texts) // BATCH)])
@@ -135,7 +134,9 @@ def judge(
         scored_by=engine.identity.name,
         reading=engine.reading,
         thresholds=thresholds,
-        seen_at_adapt=adapted_on.endswith(examples_digest(examples)),
+        states=None if (said := bundle.statement_of(thresholds)) is None else str(said),
+        seen_at_adapt=(fitted := bundle.calibration) is not None
+        and fitted.has_seen(examples_digest(examples)),
         examples=len(labels),
         positives=positives,
         unanswered=int(unanswered.sum()),

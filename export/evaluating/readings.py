@@ -20,10 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from engine.bundle import Bundle
 from engine.device_names import DeviceChoice, PrecisionChoice
-from engine.errors import BundleError
+from engine.errors import BundleError, SettingsError
 from engine.load import open_reader
+from engine.odds import sigmoid
 from engine.proof import prove
-from engine.reading.engines import sigmoid
 from engine.reading.reader import Reader
 from export.adapting.adapt import FEWEST
 from export.adapting.cut import trim
@@ -40,8 +40,8 @@ from export.adapting.heads import (
     from_labels,
     out_of_fold,
 )
-from export.adapting.rates import measure
-from export.adapting.traffic import gather, read_layers, stretches
+from export.adapting.rates import Open, measure
+from export.adapting.traffic import Traffic, gather, read_layers, stretches
 from export.adapting.windowing import CANDIDATES, UNCUT, read_windows
 from export.evaluating.shots import Draw, Progress
 from export.examples import LabelledExample
@@ -50,7 +50,7 @@ from export.rate import BATCH
 _CHUNK: Final = 128
 _NO_LEVELS: Final = Levels(np.zeros(0, np.int64), np.zeros(0, np.int64), 2)  # severity is not measured here
 
-Key = tuple[str, ...]
+Key = tuple[tuple[str, bool], ...]
 
 
 class Windows(NamedTuple):
@@ -84,7 +84,7 @@ class Readings:
         """`depths` are distilled on the `traffic`, from which the texts of `train` and `test` are left out.
 
         Raises BundleError: the bundle is not a full one. DeviceError: as `load_engine`. TaskError: there is
-        too little traffic.
+        too little traffic. SettingsError: there is no room for the cut graph.
         """
         if full.manifest.layer is not None or not full.manifest.bound:
             raise BundleError(
@@ -95,46 +95,61 @@ class Readings:
         opened = partial(open_reader, output="pooled", device=device, precision=precision, threads=threads)
         enough = [each for each in drawn if each.labels >= FEWEST]
         self._known = {text: place for place, text in enumerate(_unique(enough))}
+        self._chosen: dict[Key, Chosen] = {}
+        self.depths: tuple[int, ...] = ()
+        self.rates: dict[int, float] = {}
+        self.layer = 0
+        self.traffic: Vectors | None = None
+        if not enough:
+            return
         reader = opened(full)
         prove(reader, full, "pooled")
         self._uncut = _read_uncut(reader, list(self._known), _stage(progress, "read the draws"))
         del reader
-        self._chosen: dict[Key, Chosen] = {}
         with threadpool_limits(1, "blas"):
             for done, each in enumerate(enough):
                 progress("choose the layers", done, len(enough))
                 self._chosen[_key(each.examples)] = choose(
                     self._of(each.examples), _labels(each.examples), lambda *_: None
                 )
-            progress("choose the layers", len(enough), max(len(enough), 1))
+            progress("choose the layers", len(enough), len(enough))
         layers = {each.layer for each in self._chosen.values()}
-        self.depths = tuple(sorted({depth for depth in depths if heard and depth < min(layers, default=0)}))
-        self.rates: dict[int, float] = {}
-        self.layer = 0
-        self.traffic: Vectors | None = None
-        self._test: Windows | None = None
-        if not layers:
-            return
-        layers |= set(self.depths)
-        with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=full.path.parent) as folder:
-            trimmed = trim(full, max(layers), Path(folder))
-            manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=max(layers))
-            reader = opened(msgspec.structs.replace(trimmed, manifest=manifest))
-            texts = [example.text for example in test]
-            self._test = _read_windows(reader, texts, layers, _stage(progress, "read the test file"))
-            self._windowed = _read_windows(reader, list(self._known), layers, lambda *_: None)
-            if heard is not None:
-                drawn_ = stretches(reader, heard.texts)
-                self.traffic = read_layers(reader, drawn_, max(layers), _stage(progress, "read the traffic"))
-            del reader
-            self.layer = mode(each.layer for each in self._chosen.values())
-            timed = texts[:: -(-len(texts) // BATCH)]
-            depths_ = sorted({*self.depths, self.layer})
-            self.rates = measure(trimmed, depths_, timed, opened, _stage(progress, "time the readings"))
+        self.layer = mode(each.layer for each in self._chosen.values())
+        self.depths = tuple(sorted({depth for depth in depths if heard and 0 < depth < min(layers)}))
+        try:
+            with tempfile.TemporaryDirectory(prefix="mimamori-") as folder:
+                trimmed = trim(full, max(layers), Path(folder))
+                self._read(trimmed, layers, [example.text for example in test], heard, opened, progress)
+        except OSError as error:
+            what = f"cannot cut the graph in {tempfile.gettempdir()}: {error.strerror}"
+            raise SettingsError(f"{what}; set TMPDIR to a folder with room for the model") from None
+
+    def _read(
+        self,
+        trimmed: Bundle,
+        layers: set[int],
+        texts: Sequence[str],
+        heard: Traffic | None,
+        opened: Open,
+        progress: Progress,
+    ) -> None:
+        """Read the test file, the draws and the traffic at these layers and depths, and time the readings."""
+        top = max(layers)
+        manifest = msgspec.structs.replace(trimmed.manifest, reading="pooled", layer=top)
+        reader = opened(msgspec.structs.replace(trimmed, manifest=manifest))
+        wanted = layers | set(self.depths)
+        self._test = _read_windows(reader, texts, wanted, _stage(progress, "read the test file"))
+        self._windowed = _read_windows(reader, list(self._known), wanted, lambda *_: None)
+        if heard is not None:
+            parts = stretches(reader, heard.texts)
+            self.traffic = read_layers(reader, parts, top, _stage(progress, "read the traffic"))
+        del reader
+        timed = texts[:: -(-len(texts) // BATCH)]
+        depths = sorted({*self.depths, self.layer})
+        self.rates = measure(trimmed, depths, timed, opened, _stage(progress, "time the readings"))
 
     def head(self, examples: Sequence[LabelledExample], depth: int | None = None) -> Array:
         """The risks of the test texts by the head of a draw, or by a shallower one that learnt from it."""
-        assert self._test is not None  # noqa: S101 - a way with too few examples is not asked
         chosen, labels = self._chosen[_key(examples)], _labels(examples)
         uncut, everyone = self._of(examples), np.arange(len(examples))
         layer = chosen.layer if depth is None else depth
@@ -159,7 +174,7 @@ def _unique(drawn: Sequence[Draw]) -> list[str]:
 
 
 def _key(examples: Sequence[LabelledExample]) -> Key:
-    return tuple(example.text for example in examples)
+    return tuple((example.text, example.at_risk) for example in examples)
 
 
 def _labels(examples: Sequence[LabelledExample]) -> Ints:

@@ -101,6 +101,12 @@ def draw(train: Sequence[LabelledExample], counts: Sequence[int], draws: int, se
     return sorted(drawn, key=lambda each: (each.labels, each.number))
 
 
+def require_both(test: Sequence[LabelledExample]) -> None:
+    """Raise TaskError where a file to test on has one class only."""
+    if len({example.at_risk for example in test}) != 2:  # noqa: PLR2004 - at risk and not
+        raise TaskError("the test file has one class only: it needs messages at risk and others")
+
+
 def measure(
     ways: Sequence[Way],
     drawn: Sequence[Draw],
@@ -114,9 +120,8 @@ def measure(
     Raises TaskError: the test file has one class only. FatalError: a way cannot be run, or gives another
     number of answers than there are texts.
     """
+    require_both(test)
     labels = np.array([example.at_risk for example in test], np.int64)
-    if int(labels.sum()) in {0, len(labels)}:
-        raise TaskError("the test file has one class only: it needs messages at risk and others")
     texts = [example.text for example in test]
     rows = []
     for way in ways:

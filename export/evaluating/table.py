@@ -15,7 +15,7 @@ from export.adapting.adapt import FEWEST
 from export.adapting.heads import Array
 from export.evaluating.labelled import Labelled
 from export.evaluating.readings import Readings
-from export.evaluating.shots import DRAWS, SHOTS, Progress, Shots, draw, measure
+from export.evaluating.shots import DRAWS, SHOTS, Progress, Shots, draw, measure, require_both
 from export.evaluating.ways import Count, Timed, Way
 from export.examples import LabelledExample
 
@@ -95,6 +95,7 @@ def table(
     Raises TaskError: the training file has too few examples of a class, or the test file has one class only.
     BundleError: the bundle is not a full one. FatalError: a way cannot be run.
     """
+    require_both(test.examples)
     drawn = draw(train.examples, asked.shots, asked.draws, asked.seed)
     readings = Readings(
         full,

@@ -32,6 +32,7 @@ def show_evaluated(report: Report, written: Path | None) -> None:
     table.add_row("examples", f"{report.examples}, {report.positives} at risk")
     table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
     table.add_row("calibration", report.thresholds.calibration)
+    table.add_row("states", report.states or "no bound: `mimamori calibrate` states one")
     table.add_row("messages/s here", f"{report.messages_per_second:,.0f}")
     cost = report.cost
     price = "" if cost.per_million is None else f", {cost.per_million:.2f} at {cost.per_hour:g} an hour"

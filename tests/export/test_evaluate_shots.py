@@ -111,6 +111,7 @@ def test_one_command_measures_every_reading_of_any_data_set(full: Bundle, tmp_pa
     assert {each["by"] for each in told["slices"]} == {"length", "from"}
     page = report.read_text()
     assert "How few labels are enough" in page
+    assert sorted(each.name for each in full.path.parent.iterdir()) == ["full"]
     assert TEST[0].text not in page
     code, out, error = _run(str(full.path), "--examples", test, "--train", train, *COLUMNS, *asked[:4])
     assert code == 0, error
@@ -162,6 +163,26 @@ def test_what_cannot_be_fitted_is_said_before_anything_is_read(full: Bundle, tmp
         Readings(
             Bundle.load(tmp_path / "adapted"), draw(TRAIN, (10,), 1, 1), TEST, lambda *_: None, device="cpu"
         )
+
+
+def test_with_too_few_labels_for_a_head_the_prompted_reading_is_measured_alone(
+    full: Bundle, tmp_path: Path
+) -> None:
+    test = _write(tmp_path / "test.jsonl", _rows(TEST))
+    train = _write(tmp_path / "train.jsonl", _rows(TRAIN))
+    code, out, error = _run(
+        str(full.path), "--examples", test, "--train", train, *COLUMNS, "--shots", "0,5", "--json"
+    )
+    assert code == 0, error
+    assert [row["way"] for row in json.loads(out)["shots"]["rows"]] == ["zero-shot"]
+
+
+def test_no_room_for_the_cut_graph_is_one_line(
+    full: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(SettingsError, match=r"cannot cut the graph in .*: No such file.*TMPDIR"):
+        Readings(full, draw(TRAIN, (10,), 1, seed=2), TEST, lambda *_: None, device="cpu")
 
 
 def test_a_training_file_that_is_too_small_leaves_no_report(full: Bundle, tmp_path: Path) -> None:

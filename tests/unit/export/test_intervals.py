@@ -40,7 +40,7 @@ def test_an_exact_interval_covers_the_true_share_as_often_as_it_says(true: float
         st.tuples(st.booleans(), st.sampled_from([0.1, 0.3, 0.5, 0.5, 0.9])), min_size=2, max_size=40
     ).filter(lambda rows: len({label for label, _ in rows}) == 2)
 )
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_figures_are_those_of_scikit_learn_and_lie_within_their_intervals(
     rows: list[tuple[bool, float]],
 ) -> None:
