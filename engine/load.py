@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from engine.bundle import TOKENIZER, Bundle, Manifest
+from engine.bundle import TOKENIZER, Bundle, Heads, Manifest
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.device_names import DeviceChoice, Output, PrecisionChoice
@@ -21,6 +21,7 @@ from engine.identity import MAX_MESSAGE_TOKENS, ScoreIdentity, Windowing
 from engine.odds import Odds
 from engine.proof import prove
 from engine.reading.engines import PooledEngine, PromptedEngine
+from engine.reading.highlights import Highlighter
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ def load_engine(
     max_message_tokens: int = MAX_MESSAGE_TOKENS,
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
+    highlights_from: float | None = None,
 ) -> Engine:
     """Load the engine of a verified bundle. The prompt's prefix is run here, once.
 
@@ -47,6 +49,8 @@ def load_engine(
         max_message_tokens: A longer message is read only up to here and marked (`Scores.truncated`).
         device_tokens: Upper bound on rows x padded length of one run.
         arena_bytes: Cap on the GPU memory that ONNX Runtime may take; None is no cap.
+        highlights_from: Messages with this risk or more get highlights (`Scores.highlights`), in the pooled
+            reading; None for none at all.
 
     Raises:
         DeviceError: another device or precision than requested would really run, or the scores differ from
@@ -62,8 +66,9 @@ def load_engine(
         threads=threads,
         device_tokens=device_tokens,
         arena_bytes=arena_bytes,
+        with_tokens=highlights_from is not None,
     )
-    engine = engine_on(reader, bundle, max_message_tokens)
+    engine = engine_on(reader, bundle, max_message_tokens, highlights_from)
     log.info(
         "engine_loaded",
         runs=engine.describe(),
@@ -75,7 +80,12 @@ def load_engine(
     return engine
 
 
-def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESSAGE_TOKENS) -> Engine:
+def engine_on(
+    reader: Reader,
+    bundle: Bundle,
+    max_message_tokens: int = MAX_MESSAGE_TOKENS,
+    highlights_from: float | None = None,
+) -> Engine:
     """Make and prove the engine of a bundle whose graph `reader` has open. Raises as `load_engine` does."""
     manifest = bundle.manifest
     longest = _longest(reader, bundle)
@@ -89,7 +99,8 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
     if manifest.reading == "prompted":
         engine = PromptedEngine(identity, manifest.labels, reader)
     elif bundle.heads is not None and manifest.layer is not None:
-        engine = PooledEngine(identity, bundle.heads, reader)
+        highlighter = _highlighter(reader, bundle.heads, identity, highlights_from)
+        engine = PooledEngine(identity, bundle.heads, reader, highlighter)
     else:
         raise BundleError(
             f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
@@ -101,6 +112,19 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
     reader.device.settle()
     bundle.require_same()
     return TwiceReadingEngine(engine, manifest.task.languages)
+
+
+def _highlighter(
+    reader: Reader, heads: Heads, identity: ScoreIdentity, least: float | None
+) -> Highlighter | None:
+    if least is None:
+        return None
+    if not reader.device.keeps_tokens:
+        log.warning(
+            "no_highlights", why="the bundle was adapted by an earlier version: run `mimamori adapt` again"
+        )
+        return None
+    return Highlighter(heads, reader, identity.windowing, identity.max_message_tokens, least)
 
 
 def identity_of(
@@ -148,8 +172,12 @@ def open_reader(
     threads: int = 0,
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
+    with_tokens: bool = False,
 ) -> Reader:
-    """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments."""
+    """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments.
+
+    `with_tokens`: also the states of single tokens, where the graph has them.
+    """
     choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
     manifest = bundle.manifest
     try_tokenizer(
@@ -158,12 +186,17 @@ def open_reader(
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
-    prefix, graph = np.array(prompt.prefix if bound else [], np.int64), Graph.of(bundle, output)
-    opened = _open(choice, graph, prefix, threads or _cores(), arena_bytes)
+    prefix = np.array(prompt.prefix if bound else [], np.int64)
+    graph = Graph.of(bundle, output, with_tokens=with_tokens)
+    opened = open_device(choice, graph, prefix, threads, arena_bytes)
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
 
-def _open(choice: Choice, graph: Graph, prefix: Ids, threads: int, arena_bytes: int | None) -> Device:
+def open_device(
+    choice: Choice, graph: Graph, prefix: Ids, threads: int = 0, arena_bytes: int | None = None
+) -> Device:
+    """Open a graph with the prefix (int64 [P]) bound. `load_engine` explains the arguments."""
+    threads = threads or _cores()
     if choice.device == "openvino":
         return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)
     return OnnxRuntimeDevice(graph, prefix, device=choice.device, threads=threads, arena_bytes=arena_bytes)

@@ -5,6 +5,7 @@
     bundle.json                    manifest.py: source, task, prompt, label tokens, checksums
     reference.npz                  what the original model answers to samples (reference.py)
     heads.npz, calibration.json    once adapted: the linear heads, the thresholds and what they were fitted on
+    drift.json                     once adapted with traffic: what its messages are like (expected.py)
     bundle.sig                     once signed (signature.py)
 
 The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file except the signature.
@@ -14,6 +15,7 @@ library.
 
 from engine.bundle.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
 from engine.bundle.calibration import CALIBRATION, Calibration
+from engine.bundle.expected import DRIFT
 from engine.bundle.heads import HEADS, Heads
 from engine.bundle.manifest import (
     FORMAT,
@@ -28,6 +30,7 @@ from engine.bundle.manifest import (
 
 __all__ = [
     "CALIBRATION",
+    "DRIFT",
     "FORMAT",
     "HEADS",
     "MANIFEST",

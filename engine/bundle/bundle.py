@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 
 from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, Statement, read_calibration
+from engine.bundle.expected import DRIFT, read_expected, restated_as
+from engine.bundle.expected import LARGEST as LARGEST_DRIFT
 from engine.bundle.files import (
     Seen,
     regular,
@@ -21,6 +23,7 @@ from engine.bundle.heads import HEADS, Heads, read_heads
 from engine.bundle.manifest import MANIFEST, Manifest, read_manifest
 from engine.bundle.reference import REFERENCE, Reference
 from engine.bundle.signature import SIGNATURE, Trust
+from engine.drift import Expected
 from engine.errors import BundleError, SettingsError
 from engine.identity import PROMPTED, ScoreIdentity, Windowing, require_fitted
 from engine.odds import Odds, restated
@@ -36,11 +39,12 @@ _LARGEST: Final = {
     REFERENCE: 128 << 20,
     HEADS: 64 << 20,
     CALIBRATION: LARGEST,
+    DRIFT: LARGEST_DRIFT,
 }
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A bundle whose files were all verified."""
+    """A bundle whose files were all verified. `expected` says which messages it was made for, if known."""
 
     path: Path
     manifest: Manifest
@@ -49,6 +53,7 @@ class Bundle(msgspec.Struct, frozen=True):
     heads: Heads | None
     calibration: Calibration | None
     seen: dict[str, Seen] = {}
+    expected: Expected | None = None
 
     def thresholds_for(
         self, scored_by: ScoreIdentity, lower: float | None = None, upper: float | None = None
@@ -132,7 +137,10 @@ class Bundle(msgspec.Struct, frozen=True):
         reference = Reference.load(path / REFERENCE)
         if manifest.reading == "pooled":
             _require_adapted(path, heads, calibration, reference)
-        bundle = cls(path, manifest, fingerprint, reference, heads, calibration, seen)
+        drift = read_expected(path / DRIFT) if DRIFT in manifest.files else None
+        if drift is not None and calibration is not None:
+            drift = restated_as(drift, calibration.fitted_on.odds)
+        bundle = cls(path, manifest, fingerprint, reference, heads, calibration, seen, drift)
         bundle.require_same()
         return bundle
 

@@ -1,6 +1,6 @@
 """What a device promises, and what it requires of a bundle's graph. No device library is imported here."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, Self
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle import MODEL, Bundle
-from engine.device_names import DeviceName, Output, Precision
+from engine.device_names import STATES, DeviceName, Output, Precision
 from engine.errors import BundleError, DeviceError, MimamoriError
 
 # Measured on two cores (SmolLM2-135M, bf16): 480 tokens a run are 5 % slower for each token than 1,000.
@@ -21,7 +21,12 @@ Floats = NDArray[np.float32]
 
 
 class Device(Protocol):
-    """A compiled graph that computes one output, with the prefix's keys and values bound."""
+    """A compiled graph that computes one output, with the prefix's keys and values bound.
+
+    `keeps_tokens`: it also computes the states of single tokens, which `tokens` returns.
+    """
+
+    keeps_tokens: bool
 
     @property
     def name(self) -> DeviceName:
@@ -42,6 +47,9 @@ class Device(Protocol):
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """Run one forward pass: `input_ids` [B, L] right-padded, `lengths` [B] in 1..L -> [B, …]."""
 
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """Return the token states [len(rows), L, H] of these rows of the last run, whose mean is `pooled`."""
+
     def settle(self) -> None:
         """Free the memory that loading took and running does not need. Call it after the first run."""
 
@@ -59,20 +67,29 @@ def translated(doing: str) -> Iterator[None]:
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """The part of a bundle's graph that a device runs. `layers` is how many layers take a bound prefix."""
+    """The part of a bundle's graph that a device runs. `layers` is how many layers take a bound prefix.
+
+    `with_tokens`: the states of single tokens are computed as well, where the graph has that output.
+    """
 
     model: Path
     output: Output
     layers: int
     kv_heads: int
     head_dim: int
+    with_tokens: bool = False
 
     @classmethod
-    def of(cls, bundle: Bundle, output: Output) -> Self:
+    def of(cls, bundle: Bundle, output: Output, *, with_tokens: bool = False) -> Self:
         """The graph of `bundle` that computes `output`."""
         source = bundle.manifest.source
         layers = (bundle.manifest.layer or source.layers) if bundle.manifest.bound else 0
-        return cls(bundle.path / MODEL, output, layers, source.kv_heads, source.head_dim)
+        return cls(bundle.path / MODEL, output, layers, source.kv_heads, source.head_dim, with_tokens)
+
+    def wanted(self, outputs: Collection[str]) -> list[str]:
+        """The names of the outputs to compute, of those that the graph has: `output` is the first."""
+        tokens = self.with_tokens and STATES in outputs
+        return [self.output, *([STATES] if tokens else [])]
 
     @property
     def past(self) -> list[str]:

@@ -9,12 +9,13 @@ ONNX Runtime also computes outputs that nobody fetches (its inference builds ign
 logits the last block for all tokens.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.device_names import DeviceName, Precision
+from engine.device_names import STATES, DeviceName, Precision
 from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
 from engine.errors import BundleError, DeviceError
 
@@ -54,7 +55,8 @@ class OnnxRuntimeDevice:
             (value.name for value in self._session.get_outputs()),
         )
         self.precision: Precision = _stored(self._session, graph)
-        self._output = graph.output
+        self._outputs = graph.wanted([value.name for value in self._session.get_outputs()])
+        self.keeps_tokens = STATES in self._outputs
         self._binding = self._session.io_binding()
         with translated(f"{device}: running the prefix"):
             self._bind_prefix(graph, prefix)
@@ -67,10 +69,18 @@ class OnnxRuntimeDevice:
             # The output is bound again for each run, because its shape changes with the batch and a binding
             # keeps the memory that it got.
             self._binding.clear_binding_outputs()
-            self._binding.bind_output(self._output, "cpu")
+            self._binding.bind_output(self._outputs[0], "cpu")
+            if self.keeps_tokens:
+                self._binding.bind_output(STATES, self.name)  # stays where it is, until asked for
             self._session.run_with_iobinding(self._binding)
-            output: Floats = self._binding.copy_outputs_to_cpu()[0]
+            output: Floats = self._binding.get_outputs()[0].numpy()
         return output
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """See Device.tokens."""
+        with translated(f"{self.name}: the states of single tokens"):
+            states: Floats = self._binding.get_outputs()[self._outputs.index(STATES)].numpy()
+        return states[list(rows)]
 
     def settle(self) -> None:
         """See Device.settle.

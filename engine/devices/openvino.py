@@ -5,12 +5,13 @@ compilation of the same file computes the prefix's keys and values.
 """
 
 import gc
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from engine.bundle import WEIGHTS
-from engine.device_names import Precision
+from engine.device_names import STATES, Precision
 from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
 from engine.devices.memory import release_pages
 from engine.devices.quantise import GROUP, quantise
@@ -65,7 +66,9 @@ class OpenVinoDevice:
                     _compile(core, model, graph.present, precision, threads), graph, prefix
                 )
         with translated("openvino: compiling the graph"):
-            compiled = _compile(core, model, [graph.output], precision, threads)
+            wanted = graph.wanted(_names(model.outputs))
+            compiled = _compile(core, model, wanted, precision, threads)
+        self.keeps_tokens = STATES in wanted
         self.precision: Precision = _read_back(compiled, precision)
         self._request = compiled.create_infer_request()
         # Tensors share the arrays' memory without owning it, so the arrays must live as long as the request.
@@ -82,6 +85,11 @@ class OpenVinoDevice:
             self._request.set_tensor("lengths", ov.Tensor(lengths, shared_memory=True))
             self._request.infer(share_outputs=True)
             return np.array(self._request.get_output_tensor(0).data, np.float32)
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """See Device.tokens."""
+        with translated("openvino: the states of single tokens"):
+            return np.array(self._request.get_tensor(STATES).data[list(rows)], np.float32)
 
     def settle(self) -> None:
         """See Device.settle."""

@@ -12,6 +12,7 @@ from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
 from engine.odds import log_odds, restated, sigmoid
 from engine.reading.cutting import Span
+from engine.reading.highlights import NONE, Highlighter
 from engine.reading.reader import Reader
 from engine.scores import Scores
 from schemas.vocabulary import Reading
@@ -47,9 +48,12 @@ class PooledEngine(_TextEngine):
 
     reading: Reading = "pooled"
 
-    def __init__(self, identity: ScoreIdentity, heads: Heads, reader: Reader) -> None:
-        """`heads` are those of the identity's model."""
+    def __init__(
+        self, identity: ScoreIdentity, heads: Heads, reader: Reader, highlighter: Highlighter | None = None
+    ) -> None:
+        """`heads` are those of the identity's model; without a `highlighter`, scores have no highlights."""
         super().__init__(identity, reader)
+        self._highlighter = highlighter
         self._heads = heads
         self._odds = identity.odds
         # A discount is subtracted from log-odds, and so it is stretched with them.
@@ -60,22 +64,33 @@ class PooledEngine(_TextEngine):
         """See Engine.read."""
         if not texts:
             return []
-        vectors, spans = self._values(texts, ())
-        risks, severities = apply_heads(self._heads, vectors)
-        risks = restated(risks, self._odds)
+        rows, spans = self._cutter.cut(texts)
+        watch = None if self._highlighter is None else self._highlighter.watch(rows)
+
+        def note(group: Sequence[int], vectors: Floats) -> None:
+            if watch is not None:
+                watch.note(group, self._scored(vectors)[0])
+
+        risks, severities = self._scored(self._reader.rows(rows, note=note))
         return [
             Scores(
                 discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
                 _floats(severities[row]),
                 span.stop - span.start,
                 span.truncated,
+                highlights=NONE if watch is None else watch.highlights(text, row, row - span.start),
             )
-            for span, row in _highest(spans, risks)
+            for text, (span, row) in zip(texts, _highest(spans, risks), strict=True)
         ]
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """See Engine.grade."""
         return [scores.severity or () for scores in self.read(texts)]
+
+    def _scored(self, vectors: Floats) -> tuple[Array, Array]:
+        """Risks [N] and severities [N, S] of rows."""
+        risks, severities = apply_heads(self._heads, vectors)
+        return restated(risks, self._odds), severities
 
 
 class PromptedEngine(_TextEngine):
