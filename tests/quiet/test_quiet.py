@@ -221,6 +221,8 @@ def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     watched.run(*mimamori, *adapt, "--out", str(tmp_path / "adapted"), before=nowhere)
     evaluate = "evaluate", str(tmp_path / "adapted"), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *evaluate, before=nowhere)
+    compare = "compare", str(tmp_path / "adapted"), *evaluate[1:]
+    watched.run(*mimamori, *compare, before=nowhere)
     assert not watched.asked
     assert not watched.left
 
