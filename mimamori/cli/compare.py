@@ -12,7 +12,7 @@ import typer
 
 from engine.bundle import read_manifest
 from engine.errors import SettingsError, TaskError, extra_for
-from export.examples import read_examples
+from export.examples import LabelledExample, read_examples
 from mimamori.cli.against import (
     FromOffset,
     FromTopic,
@@ -116,6 +116,7 @@ def compare_command(
     given = {"bootstrap": bootstrap, "device": device, "precision": precision, "threads": threads}
     settings = load_settings(**{name: value for name, value in given.items() if value})
     with extra_for("comparing", "adapt,cpu"):
+        from export.adapting.adapt import examples_digest
         from export.comparing.conclusion import is_worse
     if margin is not None and not fail_if_worse:
         raise SettingsError("--margin says when --fail-if-worse fails: give both")
@@ -133,7 +134,9 @@ def compare_command(
         else:
             wanted = _task(old, new)
             ranged = from_topic, from_offset, to_offset, last
-            source, digest = _source(settings, wanted, examples, messages, ranged, separator)
+            labelled = None if examples is None else read_examples(examples, wanted, separator, notice)
+            digest = examples_digest(labelled) if labelled else ""
+            source = _source(settings, wanted, (examples, labelled), messages, ranged, separator)
             found = _of_bundles(
                 settings, old, new, source, progress, changes, texts=show_text, in_turn=one_at_a_time
             )
@@ -163,30 +166,29 @@ def _task(old: Path, new: Path) -> Task:
 def _source(
     settings: Settings,
     task: Task,
-    examples: Path | None,
+    examples: tuple[Path | None, list[LabelledExample] | None],
     messages: Path | None,
     ranged: tuple[str | None, int | None, int | None, int | None],
     separator: Separator | None,
-) -> tuple[Source, str]:
-    """The messages, and the digest of labelled ones."""
-    from export.adapting.adapt import examples_digest
+) -> Source:
+    """The messages. Raises SettingsError: the options name none, or several."""
     from mimamori.comparing.sources import asked_of, of_examples, of_messages, of_topic
 
     topic, from_offset, to_offset, last = ranged
-    if (examples is not None) + (messages is not None) + (topic is not None) != 1:
+    file, labelled = examples
+    if (file is not None) + (messages is not None) + (topic is not None) != 1:
         raise SettingsError("say where the messages are: one of --examples, --messages and --from-topic")
     if topic is None and (from_offset, to_offset, last) != (None, None, None):
         raise SettingsError("--from-offset, --to-offset and --last are of a topic: give --from-topic too")
     most_chars = settings.max_text_chars
-    if examples is not None:
-        labelled = read_examples(examples, task, separator, notice)
+    if file is not None:
         if not labelled:
-            raise TaskError(f"{examples} holds no examples")
-        return of_examples(str(examples), labelled, task.name, most_chars), examples_digest(labelled)
+            raise TaskError(f"{file} holds no examples")
+        return of_examples(str(file), labelled, task.name, most_chars)
     if messages is not None:
-        return of_messages(messages, separator, notice, task.name, most_chars), ""
+        return of_messages(messages, separator, notice, task.name, most_chars)
     asked = asked_of(topic or "", from_offset=from_offset, to_offset=to_offset, last=last)
-    return of_topic(settings.client_config, asked, task.name, most_chars), ""
+    return of_topic(settings.client_config, asked, task.name, most_chars)
 
 
 def _of_bundles(

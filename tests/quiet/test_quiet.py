@@ -246,6 +246,8 @@ def test_baselines_send_texts_to_the_endpoint_and_ask_nobody_else(watched: Watch
     with ChatServer() as server:
         watched.run(*command, "--endpoint", server.url, "--send-texts-to", "127.0.0.1")
     assert len(server.bodies) == len(rows)
+    compare = "compare", str(tmp_path / "adapted"), *evaluate[1:]
+    watched.run(*mimamori, *compare, before=nowhere)
     assert not watched.asked
     assert not watched.left
 

@@ -28,6 +28,16 @@ main()
             "adapting needs sklearn.metrics: pip install 'mimamori[adapt,cpu]'",
         ),
         (
+            ["compare", "old", "new", "--messages", "m.csv"],
+            "sklearn.metrics",
+            "comparing needs sklearn.metrics: pip install 'mimamori[adapt,cpu]'",
+        ),
+        (
+            ["replay", "--from-topic", "m", "--bundle", "new"],
+            "scipy.special",
+            "replaying against decisions needs scipy.special: pip install 'mimamori[adapt,cpu]'",
+        ),
+        (
             ["bundle", "build", "stress", "--out", "out"],
             "gguf",
             "building needs gguf: pip install 'mimamori[adapt]'",
