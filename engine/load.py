@@ -190,11 +190,15 @@ def open_reader(
         np.array(prompt.prefix if bound else [], np.int64),
         Graph.of(bundle, output, with_tokens=with_tokens),
     )
-    opened = _open(choice, graph, prefix, threads or _cores(), arena_bytes)
+    opened = open_device(choice, graph, prefix, threads, arena_bytes)
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
 
-def _open(choice: Choice, graph: Graph, prefix: Ids, threads: int, arena_bytes: int | None) -> Device:
+def open_device(
+    choice: Choice, graph: Graph, prefix: Ids, threads: int = 0, arena_bytes: int | None = None
+) -> Device:
+    """Open a graph with the prefix (int64 [P]) bound. `load_engine` explains the arguments."""
+    threads = threads or _cores()
     if choice.device == "openvino":
         return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)
     return OnnxRuntimeDevice(graph, prefix, device=choice.device, threads=threads, arena_bytes=arena_bytes)

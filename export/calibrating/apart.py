@@ -18,8 +18,8 @@ from export.examples import LabelledExample
 class Apart(msgspec.Struct, frozen=True):
     """How many examples were used, of how many, and which were left out.
 
-    `used_to_adapt` counts those left out because `adapt` had them; None where its examples were not given, so
-    that nobody knows whether there are any.
+    `used_to_adapt` counts those left out because `adapt` had them; None where the bundle was adapted and the
+    examples for that were not given, so that nobody knows whether there are any.
     """
 
     examples: int
@@ -66,5 +66,6 @@ def keep_apart(
             )
         else:
             repeated += 1
-    told = Apart(len(kept), len(examples), repeated, None if adapted_on is None else overlapping)
+    unknown = known and adapted_on is None
+    told = Apart(len(kept), len(examples), repeated, None if unknown else overlapping)
     return kept, told

@@ -94,7 +94,7 @@ def likeliest(ratios: Array) -> float:
     """
 
     def uphill(share: float) -> bool:
-        return float(np.sum((ratios - 1.0) / (share * ratios + 1.0 - share))) > 0
+        return float(np.sum((ratios - 1.0) / (share * ratios + (1.0 - share)))) > 0
 
     low, high = 0.0, 1.0
     if not uphill(low) or uphill(high):

@@ -219,6 +219,8 @@ def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     watched.run(*mimamori, "bundle", "verify", str(tmp_path / "built"), before=nowhere)
     adapt = "adapt", str(bundle.path), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *adapt, "--out", str(tmp_path / "adapted"), before=nowhere)
+    suggest = "suggest", str(bundle.path), "--traffic", str(examples), "--count", "3", "--device", "cpu"
+    watched.run(*mimamori, *suggest, "--out", str(tmp_path / "to-label.jsonl"), before=nowhere)
     evaluate = "evaluate", str(tmp_path / "adapted"), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *evaluate, before=nowhere)
     assert not watched.asked
