@@ -186,10 +186,8 @@ def open_reader(
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
-    prefix, graph = (
-        np.array(prompt.prefix if bound else [], np.int64),
-        Graph.of(bundle, output, with_tokens=with_tokens),
-    )
+    prefix = np.array(prompt.prefix if bound else [], np.int64)
+    graph = Graph.of(bundle, output, with_tokens=with_tokens)
     opened = open_device(choice, graph, prefix, threads, arena_bytes)
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
