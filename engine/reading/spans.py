@@ -1,8 +1,8 @@
 """Turns the contributions of tokens into the few spans of a text that contributed most. Pure.
 
 Contributions are summed over words. A token's state also holds what stood before it, so that what a word adds
-is its rise: its contribution less the mean of those of the words before it. Taking spans by the rise lowers
-the score about twice as much as taking them by the contribution (`bench/highlights.py` has the check).
+is its rise: its contribution less the mean of those of the words before it. Spans taken by the rise lower the
+score further, and more surely, than as much text taken by the contribution (docs/benchmarks/highlights.md).
 
 The maximal stretches of words that rise more than others of their text are the spans (Ruzzo and Tompa, "A
 linear time algorithm for finding all maximal scoring subsequences", ISMB 1999); the best few are kept.

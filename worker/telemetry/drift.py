@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 
+import numpy as np
+
 from engine.drift import FEWEST, Binned, Expected, Moved, Noted, SignalName, compare, count
 from schemas.events import Label
 
@@ -19,24 +21,29 @@ class DriftWindow:
         self._size = size
         self._batches: deque[tuple[int, _Counts]] = deque()
         self._messages = 0
+        # Kept up to date batch by batch: there may be as many batches as messages.
+        self._totals = {name: np.zeros(len(edges) + 1, np.int64) for name, edges in self._edges.items()}
 
     def add(self, noted: Sequence[Noted]) -> list[Moved]:
         """Add a batch, and compare; nothing where the window holds too few messages for that."""
-        self._batches.append((len(noted), count(noted, self._edges)))
-        self._messages += len(noted)
+        self._take(len(noted), count(noted, self._edges), 1)
         while self._messages - self._batches[0][0] >= self._size:
-            self._messages -= self._batches.popleft()[0]
+            self._take(*self._batches.popleft(), -1)
         if self._messages < FEWEST:
             return []
-        return compare(self._expected.signals, self._sum())
+        now = {
+            name: Binned(self._edges[name], tuple(total.tolist()))
+            for name, total in self._totals.items()
+            if total.any()
+        }
+        return compare(self._expected.signals, now)
 
-    def _sum(self) -> _Counts:
-        total: _Counts = {}
-        for name, edges in self._edges.items():
-            found = [counts[name].counts for _, counts in self._batches if name in counts]
-            if found:
-                total[name] = Binned(edges, tuple(map(sum, zip(*found, strict=True))))
-        return total
+    def _take(self, messages: int, counts: _Counts, sign: int) -> None:
+        if sign > 0:
+            self._batches.append((messages, counts))
+        self._messages += sign * messages
+        for name, binned in counts.items():
+            self._totals[name] += sign * np.array(binned.counts)
 
 
 def noted_of(label: Label, characters: int | None = None) -> Noted:
