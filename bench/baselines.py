@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from bench.yardstick.labelled import Ints, Labelled, read_labelled, splits
 from engine.bundle import Bundle
 from engine.load import open_reader
-from engine.reading.engines import sigmoid
+from engine.odds import sigmoid
 from export.adapting.cut import trim
 from export.adapting.heads import Array, Vectors, choose, fit_platt, from_labels, out_of_fold
 from export.adapting.rates import measure
