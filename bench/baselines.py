@@ -78,7 +78,11 @@ def main() -> None:
             layers.append(layer)
             for way in ways:
                 figures[way.name][count].append(_baseline(way, data, train, test))
-        print(f"{count} labels done", flush=True)
+        means = {
+            name: round(float(np.mean([row[0] for row in found[count]])), 3)
+            for name, found in figures.items()
+        }
+        print(f"F1 at {count} labels: {means}", flush=True)
     rates: dict[str, float | None] = {way.name: way.messages_per_second for way in ways}
     with tempfile.TemporaryDirectory(dir=full.path.parent) as folder:
         layer = mode(layers)

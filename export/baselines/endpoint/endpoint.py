@@ -25,6 +25,8 @@ Count = Callable[[int], None]
 
 # So many texts in a row without a reply: then it is the endpoint, not the texts.
 _SILENT: Final = 3
+# An object around the answer, written over several lines as llama.cpp does, takes 22 tokens with it.
+_JSON_TOKENS: Final = 48
 _ABOUT_THE_TEXT: Final = {
     "content_filter",
     "content_policy_violation",
@@ -47,6 +49,11 @@ class Asking(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     patience: Patience = Patience()
     prices: Prices = Prices()
+
+    @property
+    def room(self) -> int:
+        """The tokens that a reply may have."""
+        return self.answer_tokens + (_JSON_TOKENS if self.structured else 0)
 
 
 class Endpoint:
@@ -73,7 +80,7 @@ class Endpoint:
         self._address, self._model, self._risk_stage, self._key = address, model, risk, key
         self._asking, self._tell = asking, tell
         self._dialect = Dialect(
-            risk, asking.answer_tokens, logprobs=asking.logprobs, structured=asking.structured, seed=seed
+            risk, asking.room, logprobs=asking.logprobs, structured=asking.structured, seed=seed
         )
         self._known: dict[bytes, float] = {}
         self._announced: dict[bytes, int] = {}
@@ -91,7 +98,7 @@ class Endpoint:
         }
         if sizes:
             waiting = [size for name, size in self._announced.items() if name not in self._known]
-            tokens = self._asking.answer_tokens
+            tokens = self._asking.room
             self._tell(self.bill.announce(self.name, list(sizes.values()), waiting, tokens))
             self._announced |= sizes
 
@@ -112,7 +119,7 @@ class Endpoint:
 
     async def _ask_all(self, new: dict[bytes, Question], largest: int, count: Count) -> None:
         asking = self._asking
-        largest += asking.answer_tokens
+        largest += asking.room
         pace, waiting = Pace(asking.limits, largest), iter(new.items())
         async with opened(self._address, self._key, pace, asking.patience, asking.limits.at_once) as line:
             # One at a time, until a reply shows that the endpoint can be asked, and with what parameters.
@@ -135,7 +142,7 @@ class Endpoint:
         while True:
             body = self._dialect.body(self._model, asked)
             try:
-                reply = await line.ask(body, estimate + self._asking.answer_tokens)
+                reply = await line.ask(body, estimate + self._asking.room)
             except RefusedRequestError as error:
                 if error.code in _ABOUT_THE_TEXT or error.status == 413:  # noqa: PLR2004 - too large
                     return math.nan
@@ -145,7 +152,7 @@ class Endpoint:
                 return self._unanswered(str(error))
             else:
                 self._silent = 0
-                self.bill.add(reply.usage, estimate, self._asking.answer_tokens)
+                self.bill.add(reply.usage, estimate, self._asking.room)
                 self._note_model(reply)
                 return risk_of(reply, self._risk_stage)
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from engine.errors import BundleError, FatalError, SettingsError, TaskError
+from engine.errors import BundleError, DeviceError, FatalError, SettingsError, TaskError
 from engine.load import load_engine
 from engine.task import load_task
 from export.baselines.bert import bert_graph
@@ -104,6 +104,14 @@ def test_a_vector_does_not_depend_on_its_neighbours(embedding: SentenceEmbedding
     assert len({len(text) for text in TIRED}) > 1  # they are padded when read together
     np.testing.assert_allclose(embedding.vectors(TIRED), alone, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(alone, axis=1), 1.0, atol=1e-5)
+
+
+def test_both_cpu_devices_give_the_same_vectors(folder: Path, embedding: SentenceEmbedding) -> None:
+    other = SentenceEmbedding(folder, device="openvino", precision="fp32", threads=1)
+    assert (embedding.runs, other.runs) == ("cpu fp32", "openvino fp32")
+    np.testing.assert_allclose(other.vectors(TIRED), embedding.vectors(TIRED), atol=1e-4)
+    with pytest.raises(DeviceError, match="int8"):
+        SentenceEmbedding(folder, device="openvino", precision="int8")
 
 
 def test_a_graph_that_is_there_is_taken(folder: Path, tmp_path: Path, embedding: SentenceEmbedding) -> None:

@@ -108,6 +108,7 @@ def test_answers_may_be_held_to_two() -> None:
         ask(server, structured=True)
     schema = server.bodies[0]["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["answer"]["enum"] == ["No", "Yes"]
+    assert server.bodies[0]["max_tokens"] == 16 + 48  # seen: an object over three lines takes 22
 
 
 def test_nonsense_and_refusals_are_no_answer() -> None:
