@@ -1,6 +1,7 @@
 """Opens a bundle on a device and proves, before the first message, that it runs as requested."""
 
 import os
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -11,14 +12,16 @@ from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.device_names import DeviceChoice, Output, PrecisionChoice
 from engine.devices.choice import Choice, choose
-from engine.devices.device import Device, Graph, Ids
+from engine.devices.device import Device, Graph, Part, Prefix
 from engine.devices.onnxruntime import OnnxRuntimeDevice
 from engine.devices.openvino import OpenVinoDevice
+from engine.devices.stacked import StackedDevice
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import VERSION
 from engine.errors import BundleError, SettingsError
-from engine.identity import MAX_MESSAGE_TOKENS, ScoreIdentity, Windowing
+from engine.identity import MAX_MESSAGE_TOKENS, Cascade, ScoreIdentity, Windowing
 from engine.proof import prove
+from engine.reading.cascade import CascadeEngine
 from engine.reading.engines import PooledEngine, PromptedEngine
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
 
@@ -81,12 +84,19 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
     if max_message_tokens < 1:
         raise SettingsError("max_message_tokens must be 1 or more")
     lower = 0.0 if bundle.calibration is None else bundle.calibration.lower
-    identity = identity_of(manifest, bundle.windowing, lower, reader.device.precision, max_message_tokens)
+    identity = identity_of(
+        manifest, bundle.windowing, lower, reader.device.precision, max_message_tokens, bundle.cascade
+    )
     engine: Engine
     if manifest.reading == "prompted":
-        engine = PromptedEngine(identity, manifest.labels, reader)
+        engine = PromptedEngine(identity, manifest.labels, reader, manifest.source.layers)
     elif bundle.heads is not None and manifest.layer is not None:
-        engine = PooledEngine(identity, bundle.heads, reader)
+        device = reader.device
+        if bundle.shallow is not None and isinstance(device, StackedDevice):
+            prove(reader.on(device.shallow), bundle.at_shallow_depth(), "pooled")
+            engine = CascadeEngine(identity, bundle.heads, bundle.shallow.heads, reader, device)
+        else:
+            engine = PooledEngine(identity, bundle.heads, reader, manifest.layer)
     else:
         raise BundleError(
             f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
@@ -101,14 +111,19 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
 
 
 def identity_of(
-    manifest: Manifest, windowing: Windowing, lower: float, precision: str, max_message_tokens: int
+    manifest: Manifest,
+    windowing: Windowing,
+    lower: float,
+    precision: str,
+    max_message_tokens: int,
+    cascade: Cascade | None = None,
 ) -> ScoreIdentity:
     """Return the identity of an engine's scores. Only this function makes one; see `engine.identity`.
 
     `lower` is the calibration's lower threshold; no discount takes a message below it.
     """
     floor = lower if windowing.discount else 0.0
-    return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens)
+    return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens, cascade)
 
 
 def _output(manifest: Manifest) -> Output:
@@ -140,7 +155,10 @@ def open_reader(
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
 ) -> Reader:
-    """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments."""
+    """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments.
+
+    Of a cascade, both graphs are opened as one device, which reads to the full depth.
+    """
     choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
     manifest = bundle.manifest
     try_tokenizer(
@@ -149,12 +167,16 @@ def open_reader(
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
-    prefix, graph = np.array(prompt.prefix if bound else [], np.int64), Graph.of(bundle, output)
-    opened = _open(choice, graph, prefix, threads or _cores(), arena_bytes)
-    return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
+    prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
+    open_ = partial(_open, choice, threads=threads or _cores(), arena_bytes=arena_bytes)
+    part = open_(Graph.of(bundle, output), prefix)
+    device: Device = part
+    if manifest.shallow is not None:
+        device = StackedDevice(part, open_(Graph.deeper(bundle), prefix._replace(states=part.prefix_states)))
+    return Reader(device, tokenizer, prompt, device_tokens, bound=bound)
 
 
-def _open(choice: Choice, graph: Graph, prefix: Ids, threads: int, arena_bytes: int | None) -> Device:
+def _open(choice: Choice, graph: Graph, prefix: Prefix, *, threads: int, arena_bytes: int | None) -> Part:
     if choice.device == "openvino":
         return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)
     return OnnxRuntimeDevice(graph, prefix, device=choice.device, threads=threads, arena_bytes=arena_bytes)

@@ -19,7 +19,8 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
     severity stage has not run; UNGRADABLE, or another that is not finite, counts as no severity. `truncated`:
     a part of the message was not read. `obfuscated`: a part of it is disguised so that no model can read it.
     `language` is set if the message is surely in a language that the task does not cover; it includes the
-    script where the script alone decided ("ru-Cyrl").
+    script where the script alone decided ("ru-Cyrl"). `depth` is how many layers of the network were read to
+    decide, None where that is not known.
     """
 
     risk: float
@@ -28,3 +29,4 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
     truncated: bool
     obfuscated: bool = False
     language: str | None = None
+    depth: int | None = None

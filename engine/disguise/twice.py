@@ -24,7 +24,7 @@ class TwiceReadingEngine:
     """An engine around another one. It keeps all promises of Engine, and is not thread-safe either.
 
     Scores are those of the riskier reading. `windows` is the sum of both readings, and `truncated` is set
-    where either of them left something out. The language is that of the text as a person would read it.
+    where either of them left something out, and `depth` is that of the deeper one. The language is that of the text as a person would read it.
     """
 
     def __init__(self, engine: Engine, languages: Sequence[str]) -> None:
@@ -68,6 +68,8 @@ class TwiceReadingEngine:
             truncated=first.truncated or (second is not None and second.truncated),
             obfuscated=variant.obfuscated,
             language=language,
+            # Cleared at the shallow depth only if both readings were.
+            depth=first.depth if second is None else _deeper(first.depth, second.depth),
         )
 
 
@@ -88,6 +90,10 @@ def _pairs(answers: list[Answer], variants: Sequence[Variant]) -> list[tuple[Ans
         (first, None if variant.text is None else next(seconds))
         for first, variant in zip(answers, variants, strict=False)
     ]
+
+
+def _deeper(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _urgency(risk: float) -> float:

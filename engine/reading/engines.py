@@ -18,7 +18,7 @@ from schemas.vocabulary import Reading
 Array = NDArray[np.float64]
 
 
-class _TextEngine:
+class TextEngine:
     """What both readings share: a reader, the way messages are cut (by `identity`), and what runs."""
 
     reading: Reading
@@ -41,15 +41,16 @@ class _TextEngine:
         return self._reader.rows(rows.tokens), rows.spans
 
 
-class PooledEngine(_TextEngine):
+class PooledEngine(TextEngine):
     """Applies linear heads to the mean hidden state of a message's tokens: risk and severity in one pass."""
 
     reading: Reading = "pooled"
 
-    def __init__(self, identity: ScoreIdentity, heads: Heads, reader: Reader) -> None:
-        """`heads` are those of the identity's model."""
+    def __init__(self, identity: ScoreIdentity, heads: Heads, reader: Reader, depth: int | None = None) -> None:
+        """`heads` are those of the identity's model, `depth` the layer whose vectors they read."""
         super().__init__(identity, reader)
         self._heads = heads
+        self._depth = depth
         self._discount = identity.windowing.discount
         self._floor = identity.floor
 
@@ -58,30 +59,42 @@ class PooledEngine(_TextEngine):
         if not texts:
             return []
         vectors, spans = self._values(texts, ())
-        risks, severities = apply_heads(self._heads, vectors)
-        return [
-            Scores(
-                discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
-                _floats(severities[row]),
-                span.stop - span.start,
-                span.truncated,
-            )
-            for span, row in _highest(spans, risks)
-        ]
+        return self._scores(vectors, spans)
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """See Engine.grade."""
         return [scores.severity or () for scores in self.read(texts)]
 
+    def _scores(self, vectors: Floats, spans: Sequence[Span]) -> list[Scores]:
+        """The scores of messages whose windows have these vectors."""
+        risks, severities = apply_heads(self._heads, vectors)
+        return [
+            Scores(
+                discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
+                floats(severities[row]),
+                span.stop - span.start,
+                span.truncated,
+                depth=self._depth,
+            )
+            for span, row in highest(spans, risks)
+        ]
 
-class PromptedEngine(_TextEngine):
+
+class PromptedEngine(TextEngine):
     """Reads the label tokens' logits after prefix, message and question. Needs no labelled examples."""
 
     reading: Reading = "prompted"
 
-    def __init__(self, identity: ScoreIdentity, labels: Sequence[LabelToken], reader: Reader) -> None:
-        """`labels` are the columns of `label_logits`, in the manifest's order."""
+    def __init__(
+        self,
+        identity: ScoreIdentity,
+        labels: Sequence[LabelToken],
+        reader: Reader,
+        depth: int | None = None,
+    ) -> None:
+        """`labels` are the columns of `label_logits`, in the manifest's order; `depth` counts all layers."""
         super().__init__(identity, reader)
+        self._depth = depth
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
             for stage in get_args(Stage)
@@ -95,8 +108,8 @@ class PromptedEngine(_TextEngine):
         logits, spans = self._values(texts, self._risk_suffix)
         risks = softmax(logits[:, self._columns["risk"]])[:, 1]
         return [
-            Scores(float(risks[row]), None, span.stop - span.start, span.truncated)
-            for span, row in _highest(spans, risks)
+            Scores(float(risks[row]), None, span.stop - span.start, span.truncated, depth=self._depth)
+            for span, row in highest(spans, risks)
         ]
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
@@ -106,7 +119,7 @@ class PromptedEngine(_TextEngine):
         logits, spans = self._values(texts, self._severity_suffix)
         severities = softmax(logits[:, self._columns["severity"]])
         levels = severities @ np.arange(severities.shape[1])
-        return [_floats(severities[row]) for _, row in _highest(spans, levels)]
+        return [floats(severities[row]) for _, row in highest(spans, levels)]
 
 
 def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
@@ -146,11 +159,12 @@ def softmax(logits: NDArray[np.floating]) -> Array:
     return np.asarray(exp / exp.sum(axis=-1, keepdims=True), np.float64)
 
 
-def _highest(spans: Sequence[Span], values: Array) -> Iterator[tuple[Span, int]]:
+def highest(spans: Sequence[Span], values: Array) -> Iterator[tuple[Span, int]]:
     """Each message with its row of the highest value; not-a-number counts as highest (nothing fails open)."""
     for span in spans:
         yield span, span.start + int(np.argmax(values[span.start : span.stop]))
 
 
-def _floats(values: Array) -> tuple[float, ...]:
+def floats(values: Array) -> tuple[float, ...]:
+    """The values as numbers of Python."""
     return tuple(float(value) for value in values)

@@ -16,7 +16,7 @@ from engine.scores import Scores
 
 PREFIX: Final = b"mimamori:score:"  # for ACLs (`~mimamori:*`) and for people looking at a shared Redis
 SEAL_BYTES: Final = 16
-FORMAT: Final = b"2"  # of values; raised with every change of Scores, so that no older value is read
+FORMAT: Final = b"3"  # of values; raised with every change of Scores, so that no older value is read
 
 
 def cache_key(secret: bytes, scored_by: str, text: str) -> bytes:
