@@ -89,8 +89,8 @@ class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     `model` is the digest of everything in a bundle that determines its scores (`Manifest.model`), `precision`
     the one that really runs. `floor` is the risk below which the windowing's discount takes no message, 0 if
     there is no discount. `normalisation` is the version of the second reading of disguised texts
-    (`engine.disguise.variant`). A message is not read beyond `max_message_tokens` tokens. `cascade` says where
-    reading may stop, None where every message is read to the same depth.
+    (`engine.disguise.variant`). A message is not read beyond `max_message_tokens` tokens. `cascade` says
+    where reading may stop, None where every message is read to the same depth.
     """
 
     model: str

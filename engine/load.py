@@ -170,10 +170,10 @@ def open_reader(
     prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
     open_ = partial(_open, choice, threads=threads or _cores(), arena_bytes=arena_bytes)
     part = open_(Graph.of(bundle, output), prefix)
-    device: Device = part
+    opened: Device = part
     if manifest.shallow is not None:
-        device = StackedDevice(part, open_(Graph.deeper(bundle), prefix._replace(states=part.prefix_states)))
-    return Reader(device, tokenizer, prompt, device_tokens, bound=bound)
+        opened = StackedDevice(part, open_(Graph.deeper(bundle), prefix._replace(states=part.prefix_states)))
+    return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
 
 def _open(choice: Choice, graph: Graph, prefix: Prefix, *, threads: int, arena_bytes: int | None) -> Part:

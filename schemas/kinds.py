@@ -37,7 +37,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS: Final = (
     Kind("message", 1, Message, "urn:mimamori:replay", "sent_at"),
-    Kind("label", 3, Label, "urn:mimamori:worker", "screened_at", readers_since=2),
+    Kind("label", 4, Label, "urn:mimamori:worker", "screened_at", readers_since=2),
     Kind("review-case", 4, ReviewCase, "urn:mimamori:worker", "opened_at"),
     Kind("review-decision", 1, ReviewDecision, "urn:mimamori:review", "decided_at"),
     Kind("dead-letter", 3, DeadLetter, "urn:mimamori:worker", "failed_at"),

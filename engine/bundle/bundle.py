@@ -47,7 +47,7 @@ def weights_of(model: str) -> str:
 
 
 class Shallow(msgspec.Struct, frozen=True):
-    """The shallow reading of a cascade: the heads at its depth, and what they and the model say of samples."""
+    """A cascade's shallow reading: its depth, its heads, and what they and the model say of samples."""
 
     depth: int
     heads: Heads

@@ -27,7 +27,10 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 def read_heads(path: Path, manifest: Manifest, name: str = HEADS) -> Heads:
-    """Read the heads in the file `name`. Raises BundleError: its arrays do not match the manifest, or are not finite."""
+    """Read the heads in the file `name`.
+
+    Raises BundleError: its arrays do not match the manifest, or are not finite.
+    """
     hidden, levels = manifest.source.hidden_size, len(manifest.task.severity.levels)
     shapes = {
         "mean": (hidden,),

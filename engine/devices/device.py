@@ -92,8 +92,8 @@ def translated(doing: str) -> Iterator[None]:
 class Graph(msgspec.Struct, frozen=True):
     """The part of a bundle's graph that a device runs.
 
-    The layers from `start` to before `layers` take a bound prefix. A graph that `gives` hidden states has them
-    as a second output. One that starts above layer 0 takes them as an input.
+    The layers from `start` to before `layers` take a bound prefix. A graph that `gives` hidden states has
+    them as a second output. One that starts above layer 0 takes them as an input.
     """
 
     model: Path

@@ -74,9 +74,7 @@ class OpenVinoDevice:
         if prefix.tokens.size:
             wanted = [*graph.present, HIDDEN] if graph.gives else graph.present
             with translated("openvino: running the prefix"):
-                past = _of_prefix(
-                    _compile(core, model, wanted, precision, threads), graph, prefix, wanted
-                )
+                past = _of_prefix(_compile(core, model, wanted, precision, threads), graph, prefix, wanted)
             self.prefix_states = past.pop() if graph.gives else None
         with translated("openvino: compiling the graph"):
             compiled = _compile(core, model, graph.outputs, precision, threads)

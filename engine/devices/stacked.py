@@ -1,4 +1,4 @@
-"""Two graphs of a cascade as one device: the second goes on from the hidden states that the first one gives."""
+"""Two graphs of a cascade as one device: the second goes on from the hidden states that the first gives."""
 
 from engine.device_names import DeviceName, Precision
 from engine.devices.device import Device, Floats, Ids, Part, States

@@ -23,8 +23,9 @@ Answer = TypeVar("Answer")
 class TwiceReadingEngine:
     """An engine around another one. It keeps all promises of Engine, and is not thread-safe either.
 
-    Scores are those of the riskier reading. `windows` is the sum of both readings, and `truncated` is set
-    where either of them left something out, and `depth` is that of the deeper one. The language is that of the text as a person would read it.
+    Scores are those of the riskier reading. `windows` is the sum of both readings, `truncated` is set where
+    either of them left something out, and `depth` is that of the deeper one. The language is that of the text
+    as a person would read it.
     """
 
     def __init__(self, engine: Engine, languages: Sequence[str]) -> None:

@@ -4,10 +4,10 @@
                                                      │ no
                                              hidden states wait ──► batches by tokens ──► full depth
 
-A message goes on as a whole. It stops only if it was read to its end and all its windows are below `stop`, so
-not-a-number goes on. What goes on has the score that the full depth gives it, as if it were read there at once.
-The rows that go on are packed anew, since they are few and of any length; so their hidden states wait until
-there are enough for full runs, or no more messages.
+A message goes on as a whole. It stops only if it was read to its end and all its windows are below `stop`;
+not-a-number is not, and goes on. What goes on has the score that the full depth gives it, as if it were read
+there at once. The rows that go on are packed anew, since they are few and of any length; so their hidden
+states wait until there are enough for full runs, or no more messages.
 """
 
 from collections.abc import Iterator, Sequence

@@ -46,7 +46,9 @@ class PooledEngine(TextEngine):
 
     reading: Reading = "pooled"
 
-    def __init__(self, identity: ScoreIdentity, heads: Heads, reader: Reader, depth: int | None = None) -> None:
+    def __init__(
+        self, identity: ScoreIdentity, heads: Heads, reader: Reader, depth: int | None = None
+    ) -> None:
         """`heads` are those of the identity's model, `depth` the layer whose vectors they read."""
         super().__init__(identity, reader)
         self._heads = heads

@@ -3,7 +3,8 @@
     read      every layer's pooled vector of every example, on the engine's own device
     choose    layer and regularisation, by cross-validation          (heads.py)
     distil    a shallower layer, where there is unlabelled traffic   (distilled.py, distilling.py)
-    cut       the graph at the layer, checked against the full one   (cut.py)
+    weigh     a cascade: a depth before that, where a message may stop  (stopping.py)
+    cut       the graph at the layer, checked against the full one   (cut.py, split.py)
     window    how long messages are read                             (windowing.py)
     fit       risk and severity heads on all examples; calibration   (fit.py, heads.py)
     bound     thresholds with a stated bound on misses               (thresholds.py)
@@ -25,12 +26,12 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import CALIBRATION, HEADS, Bundle, Calibration, write_manifest
+from engine.bundle import CALIBRATION, HEADS, SHALLOW_HEADS, Bundle, Calibration, Heads, write_manifest
 from engine.bundle.manifest import with_files
-from engine.bundle.reference import REFERENCE
+from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE, Reference
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
-from engine.identity import MAX_MESSAGE_TOKENS, Windowing
+from engine.identity import MAX_MESSAGE_TOKENS, Cascade, Windowing
 from engine.load import engine_on, identity_of, open_reader
 from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
@@ -38,6 +39,7 @@ from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, prepare
 from export.adapting.fit import Fitted, fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
+from export.adapting.split import split_bundle
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
 from export.building.staging import staged
@@ -126,10 +128,10 @@ def adapt(
     # The matrices are so small that several threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
-    levels, distilled = levels_of(examples, full.manifest.task), None
+    levels, distilled, shallow = levels_of(examples, full.manifest.task), None, None
     learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
     if distillation is not None and traffic is not None:
-        chosen, learn, grade, distilled = distil(
+        chosen, learn, grade, distilled, shallow = distil(
             distillation,
             traffic,
             vectors,
@@ -145,7 +147,11 @@ def adapt(
         )
     progress("cut the graph", 0, 1)
     with staged(out) as folder:
-        cut = cut_bundle(full, chosen.layer, folder)
+        cut = (
+            cut_bundle(full, chosen.layer, folder)
+            if shallow is None
+            else split_bundle(full, shallow.layer, chosen.layer, folder)
+        )
         cut_reader = open_pooled(cut)
         prove(cut_reader, cut, "pooled")
         difference = _difference(cut_reader, vectors, chosen.layer, texts)
@@ -155,12 +161,13 @@ def adapt(
                 "export the bundle again"
             )
         progress("choose the windows", 0, 1)
-        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade)
+        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade, shallow)
         progress("choose the windows", 1, 1)
         fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
         # Open it as a worker does, to check that it scores by the identity its thresholds were fitted on.
         written = Bundle.load(folder)
-        written.thresholds_for(engine_on(cut_reader, written).identity)
+        engine = engine_on(cut_reader, written)
+        written.thresholds_for(engine.identity)
     risks, bounds = fitted.risks, fitted.bounds
     rate = full.manifest.task.policy.tolerated_miss_rate
     positives = int(labels.sum())
@@ -231,7 +238,14 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
     heads, bounds, windowing = fitted.heads, fitted.bounds, fitted.windowing
     kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
     kept.save(cut.path / REFERENCE)
-    np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
+    _save(heads, cut.path / HEADS)
+    cascade = None
+    if fitted.shallow is not None and cut.manifest.shallow is not None and cut.manifest.layer is not None:
+        cascade = Cascade(cut.manifest.shallow, cut.manifest.layer, bounds.lower)
+        _save(fitted.shallow, cut.path / SHALLOW_HEADS)
+        seen = Reference.load(cut.path / SHALLOW_REFERENCE)
+        kept = msgspec.structs.replace(seen, scores=head_scores(fitted.shallow, seen.pooled))
+        kept.save(cut.path / SHALLOW_REFERENCE)
     calibration = Calibration(
         name=f"examples-{examples_digest(examples)}",
         lower=bounds.lower,
@@ -240,7 +254,12 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
         examples=len(examples),
         positives=sum(example.at_risk for example in examples),
         fitted_on=identity_of(
-            with_files(cut.path, cut.manifest), windowing, bounds.lower, precision, MAX_MESSAGE_TOKENS
+            with_files(cut.path, cut.manifest),
+            windowing,
+            bounds.lower,
+            precision,
+            MAX_MESSAGE_TOKENS,
+            cascade,
         ),
         highest=float(fitted.risks.max()),
         graded=_graded(examples),
@@ -249,6 +268,10 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
         msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"
     )
     return write_manifest(cut.path, cut.manifest)
+
+
+def _save(heads: Heads, path: Path) -> None:
+    np.savez(path, **{name: getattr(heads, name) for name in heads.__struct_fields__})
 
 
 def _difference(reader: Reader, full: Vectors, layer: int, texts: Sequence[str]) -> float:

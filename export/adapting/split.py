@@ -4,7 +4,7 @@
     deeper.onnx    hidden, lengths, past_* of the layers up to `layer`        -> pooled, present_*
 
 `hidden` is what layer `shallow` gives for every token, [B, L, hidden]. Nothing is computed in both graphs but
-masks and positions, which need no weights. Each has a weights file of its own, so that neither holds the other's.
+masks and positions, which need no weights. Each has a weights file of its own, so neither holds the other's.
 """
 
 from pathlib import Path
@@ -26,9 +26,11 @@ _SIDES: Final = ("key", "value")
 
 
 def split_bundle(full: Bundle, shallow: int, layer: int, folder: Path) -> Bundle:
-    """Cut the bundle `full` after block `layer`, in two at `shallow`; return it as far as it can be read with.
+    """Cut the bundle `full` after block `layer`, in two at `shallow`.
 
-    It still lacks heads, calibration and manifest. Raises BundleError: as `split_graph` does.
+    It is returned as far as it can be read with: it lacks heads, calibration and manifest.
+
+    Raises BundleError: as `split_graph` does.
     """
     split_graph(full.path, shallow, layer, folder)
     (folder / TOKENIZER).write_bytes((full.path / TOKENIZER).read_bytes())
@@ -59,7 +61,9 @@ def split_graph(source: Path, shallow: int, layer: int, out: Path) -> None:
     keep_outputs(second.graph, {POOLED, *_presents(shallow, layer)})
     below = {f"past_{side}.{i}" for i in range(shallow) for side in _SIDES}
     if below.intersection(value.name for value in second.graph.input):
-        raise BundleError(f"{source / MODEL} reads the prefix's lower layers in its upper ones: use --no-cascade")
+        raise BundleError(
+            f"{source / MODEL} reads the prefix's lower layers in its upper ones: use --no-cascade"
+        )
     _write(second, source, out, DEEPER)
 
 
@@ -97,7 +101,7 @@ def _crossing(model: ModelProto, shallow: int, layer: int, source: Path) -> str:
             f"{source / MODEL}: {len(taken)} values cross from layer {shallow} to the next, one is expected: "
             "use --no-cascade"
         )
-    return taken.pop()
+    return str(taken.pop())
 
 
 def _told_by(graph: GraphProto, name: str) -> set[str]:

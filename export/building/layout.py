@@ -21,9 +21,7 @@ PAGE: Final = 4096
 INLINE_BELOW: Final = 4096
 
 
-def write_model(
-    model: onnx.ModelProto, folder: Path, name: str = MODEL
-) -> dict[str, NDArray[np.float32]]:
+def write_model(model: onnx.ModelProto, folder: Path, name: str = MODEL) -> dict[str, NDArray[np.float32]]:
     """Write both files of the graph `name`, and move the large tensors out of `model`.
 
     Returns the large tensors by name, in the order in which they were written.

@@ -4,6 +4,7 @@ Nothing is fitted here. On the examples that a bundle was adapted on, the figure
 `seen_at_adapt` tells whether that is so.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -58,7 +59,8 @@ class Report(msgspec.Struct, frozen=True):
     """The figures that `evaluate` measured. A figure is None where the examples it needs are absent.
 
     `confusion` [not at risk, at risk][clear, uncertain, at_risk] counts messages. `miss_rate` is the share of
-    those at risk that were cleared, `alarm_rate` the share of the others that were at_risk.
+    those at risk that were cleared, `alarm_rate` the share of the others that were at_risk. `depths` counts
+    the examples by how many layers of the network were read to decide.
     """
 
     runs: str
@@ -77,6 +79,7 @@ class Report(msgspec.Struct, frozen=True):
     alarm_rate: float | None
     confusion: list[list[int]]
     severity: SeverityReport | None
+    depths: dict[int, int] = {}
 
 
 def evaluate(
@@ -127,6 +130,7 @@ def evaluate(
         alarm_rate=float(confusion[0, 2] / negatives) if negatives else None,
         confusion=confusion.tolist(),
         severity=_severity(bundle.manifest.task, examples, scores),
+        depths=dict(sorted(Counter(each.depth for each in scores if each.depth is not None).items())),
     )
 
 

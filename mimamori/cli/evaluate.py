@@ -91,6 +91,9 @@ def _show_evaluated(report: Report, levels: tuple[str, ...]) -> None:
     table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
     table.add_row("calibration", report.thresholds.calibration)
     table.add_row("messages/s here", f"{report.messages_per_second:,.0f}")
+    if len(report.depths) > 1:
+        told = ", ".join(f"{count} at layer {depth}" for depth, count in report.depths.items())
+        table.add_row("decided", told)
     table.add_row("AUC", _figure(report.auc))
     table.add_row("missed", f"{_figure(report.miss_rate)} of those at risk were cleared")
     table.add_row("false alarms", f"{_figure(report.alarm_rate)} of the others were at_risk")

@@ -29,12 +29,19 @@ PlainCounter = Literal[
     "mimamori_voided_batches_total",
 ]
 LabelsCounter = Literal["mimamori_labels_total"]
+DepthsCounter = Literal["mimamori_labels_by_depth_total"]
 CasesCounter = Literal["mimamori_review_cases_total"]
 DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
 CounterName = (
-    PlainCounter | LabelsCounter | CasesCounter | DeadLettersCounter | ResetsCounter | LookupsCounter
+    PlainCounter
+    | LabelsCounter
+    | DepthsCounter
+    | CasesCounter
+    | DeadLettersCounter
+    | ResetsCounter
+    | LookupsCounter
 )
 GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
 SpreadName = Literal["mimamori_batch_records", "mimamori_latency_seconds"]  # histograms without labels
@@ -75,6 +82,14 @@ CATALOGUE: Final = (
         "Labels committed, by verdict.",
         "A share that jumps: look at quality samples, then at what the platform changed.",
         ("verdict",),
+    ),
+    Metric(
+        "mimamori_labels_by_depth_total",
+        Counter,
+        "Labels committed, by the depth that decided: how many layers of the network were read.",
+        "With a cascade, a falling share at the shallow depth: the stream is no longer like the traffic that "
+        "it was adapted on, or more of it is at risk, and workers are slower. Adapt again on recent traffic.",
+        ("depth",),
     ),
     Metric(
         "mimamori_review_cases_total",
@@ -220,6 +235,8 @@ class Metrics:
     def count(self, name: PlainCounter, amount: float = 1) -> None: ...
     @overload
     def count(self, name: LabelsCounter, amount: float = 1, *, verdict: Verdict) -> None: ...
+    @overload
+    def count(self, name: DepthsCounter, amount: float = 1, *, depth: str) -> None: ...
     @overload
     def count(self, name: CasesCounter, amount: float = 1, *, kind: CaseKind) -> None: ...
     @overload

@@ -102,7 +102,9 @@ def test_what_openvino_really_runs_is_read_back(bundle: Bundle, precision: Preci
     """The device itself, without `choose` in front of it, on whatever CPU this is."""
 
     def load() -> OpenVinoDevice:
-        return OpenVinoDevice(Graph.of(bundle, "pooled"), Prefix(np.array([1, 2])), precision=precision, threads=1)
+        return OpenVinoDevice(
+            Graph.of(bundle, "pooled"), Prefix(np.array([1, 2])), precision=precision, threads=1
+        )
 
     if precision in precisions():
         assert load().precision == precision
