@@ -201,7 +201,7 @@ def distil(
             heard,
             every,
             full.manifest.task.policy.tolerated_miss_rate,
-            asked.cascade,
+            wanted=asked.cascade,
         )
     points = tuple(_point(reading, every[reading.depth], reading.depth in rates) for reading in curve)
     at_top = _point(best, every[best.depth] if own_rate is None else own_rate, measured=True)

@@ -65,7 +65,8 @@ def weigh(
     traffic: Vectors,
     rates: Mapping[int, float],
     rate: float,
-    wanted: bool | None,  # noqa: FBT001 - the option as it was given
+    *,
+    wanted: bool | None,
 ) -> tuple[Weighed | None, Depth | None]:
     """Weigh the candidates, which are shallower than `full`; return the best, and it again if it is taken.
 

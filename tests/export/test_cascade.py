@@ -3,8 +3,8 @@
 import json
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -377,22 +377,25 @@ def test_the_joint_bound_holds_on_messages_that_were_not_examples() -> None:
 def test_the_cheapest_depth_is_taken_and_none_where_none_pays() -> None:
     labels, vectors, (first, second, deepest) = _world(1, [1.2, 1.0, 0.5])
     rates = {1: 1000.0, 2: 500.0, 3: 100.0}
-    asked: Any = (deepest, [first, second], vectors, labels, vectors)
-    weighed, taken = weigh(*asked, rates, 0.1, None)
+    ask = partial(weigh, deepest, [first, second], vectors, labels, vectors)
+    weighed, taken = ask(rates, 0.1, wanted=None)
     assert weighed is not None
     assert taken is not None
     assert (taken.layer, weighed.depth, weighed.full) == (1, 1, 3)
     assert weighed.faster == pytest.approx(weighed.messages_per_second / 100)
-    slow, none = weigh(*asked, {1: 101.0, 2: 100.5, 3: 100.0}, 0.1, None)
+    slow, none = ask({1: 101.0, 2: 100.5, 3: 100.0}, 0.1, wanted=None)
     assert slow is not None
     assert (slow.taken, slow.why, none) == (False, "it would not be faster", None)
-    assert weigh(*asked, {1: 101.0, 2: 100.5, 3: 100.0}, 0.1, True)[1] is not None  # asked for
+    assert ask({1: 101.0, 2: 100.5, 3: 100.0}, 0.1, wanted=True)[1] is not None  # asked for
 
 
 def test_a_depth_that_ranks_no_better_than_chance_is_no_candidate() -> None:
     labels, vectors, (first, second) = _world(2, [1.0, 0.5])
     backwards = first._replace(decisions=-first.decisions)
-    assert weigh(second, [backwards], vectors, labels, vectors, {1: 9.0, 2: 1.0}, 0.1, None) == (None, None)
+    assert weigh(second, [backwards], vectors, labels, vectors, {1: 9.0, 2: 1.0}, 0.1, wanted=None) == (
+        None,
+        None,
+    )
 
 
 def test_the_command_prints_the_share_the_rate_and_the_bound(full: Bundle, tmp_path: Path) -> None:
