@@ -34,8 +34,9 @@ from bench.yardstick.labelled import Ints, read_labelled, splits
 from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.load import load_engine, open_reader
+from engine.odds import sigmoid
 from engine.reading.cascade import CascadeEngine
-from engine.reading.engines import PooledEngine, sigmoid
+from engine.reading.engines import PooledEngine
 from export.adapting.adapt import adapt
 from export.adapting.cut import trim
 from export.adapting.distilled import Distillation

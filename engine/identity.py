@@ -1,6 +1,7 @@
 """The score identity: one value that holds everything that determines the number a text is scored with.
 
-    ScoreIdentity   model · precision · windowing · floor · normalisation · max_message_tokens · cascade
+    ScoreIdentity   model · precision · windowing · floor · normalisation · max_message_tokens · odds ·
+                    cascade
 
 The engine makes its identity (`engine.load.identity_of`) and reads messages as it states. Thresholds are
 fitted on the scores of one identity, which calibration.json keeps; `require_fitted` refuses them for any
@@ -19,6 +20,7 @@ from typing import Final
 import msgspec
 
 from engine.errors import BundleError
+from engine.odds import Odds
 
 MAX_MESSAGE_TOKENS: Final = 4096  # the default of how many tokens of a message are read
 
@@ -89,8 +91,9 @@ class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     `model` is the digest of everything in a bundle that determines its scores (`Manifest.model`), `precision`
     the one that really runs. `floor` is the risk below which the windowing's discount takes no message, 0 if
     there is no discount. `normalisation` is the version of the second reading of disguised texts
-    (`engine.disguise.variant`). A message is not read beyond `max_message_tokens` tokens. `cascade` says
-    where reading may stop, None where every message is read to the same depth.
+    (`engine.disguise.variant`). A message is not read beyond `max_message_tokens` tokens. `odds` is None
+    where risks are as the heads or the label tokens give them. `cascade` says where reading may stop, None
+    where every message is read to the same depth.
     """
 
     model: str
@@ -99,6 +102,7 @@ class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     floor: float
     normalisation: int
     max_message_tokens: int
+    odds: Odds | None = None
     cascade: Cascade | None = None
 
     @property
@@ -120,7 +124,10 @@ def require_fitted(fitted_on: ScoreIdentity, scored_by: ScoreIdentity, calibrati
     found = _differences(fitted_on, scored_by)
     if not found:
         return
-    remedies = [f"run `mimamori adapt` again with --precision {scored_by.precision}"]
+    remedies = [
+        f"run `mimamori adapt` again with --precision {scored_by.precision}",
+        "or `mimamori calibrate` with it",
+    ]
     if list(found) == ["precision"]:
         remedies.insert(0, f"set precision={fitted_on.precision} (auto takes it where the device has it)")
     raise BundleError(
@@ -139,6 +146,7 @@ def _differences(fitted: ScoreIdentity, now: ScoreIdentity) -> dict[str, str]:
         "cascade": f"they were fitted {_depths(fitted)}, and messages are read {_depths(now)}",
         "normalisation": f"they were fitted on texts normalised by version {fitted.normalisation}, "
         f"and this is version {now.normalisation}",
+        "odds": "they were fitted on risks that were restated for another share of messages at risk",
     }
     return {name: said for name, said in why.items() if getattr(fitted, name) != getattr(now, name)}
 

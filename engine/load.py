@@ -20,6 +20,7 @@ from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import VERSION
 from engine.errors import BundleError, SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS, Cascade, ScoreIdentity, Windowing
+from engine.odds import Odds
 from engine.proof import prove
 from engine.reading.cascade import CascadeEngine
 from engine.reading.engines import PooledEngine, PromptedEngine
@@ -85,7 +86,13 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
         raise SettingsError("max_message_tokens must be 1 or more")
     lower = 0.0 if bundle.calibration is None else bundle.calibration.lower
     identity = identity_of(
-        manifest, bundle.windowing, lower, reader.device.precision, max_message_tokens, bundle.cascade
+        manifest,
+        bundle.windowing,
+        lower,
+        reader.device.precision,
+        max_message_tokens,
+        bundle.odds,
+        bundle.cascade,
     )
     engine: Engine
     if manifest.reading == "prompted":
@@ -116,14 +123,18 @@ def identity_of(
     lower: float,
     precision: str,
     max_message_tokens: int,
+    odds: Odds | None = None,
     cascade: Cascade | None = None,
 ) -> ScoreIdentity:
     """Return the identity of an engine's scores. Only this function makes one; see `engine.identity`.
 
-    `lower` is the calibration's lower threshold; no discount takes a message below it.
+    `lower` is the calibration's lower threshold, of risks restated by `odds`; no discount takes a message
+    below it.
     """
     floor = lower if windowing.discount else 0.0
-    return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens, cascade)
+    return ScoreIdentity(
+        manifest.model, precision, windowing, floor, VERSION, max_message_tokens, odds, cascade
+    )
 
 
 def _output(manifest: Manifest) -> Output:

@@ -12,6 +12,7 @@ from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.errors import FatalError
 from engine.identity import ScoreIdentity
+from schemas.events import Thresholds
 from worker.cache.redis_client import ping
 from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
@@ -100,9 +101,15 @@ def _thresholds(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) ->
     thresholds = policy.thresholds
     return (
         f"clear below {thresholds.lower:.3f}, at_risk from {thresholds.upper:.3f} "
-        f"(calibration: {thresholds.calibration}), {policy.quality_sample_share:.1%} quality samples"
+        f"(calibration: {thresholds.calibration}), {_stated(bundle, thresholds)}, "
+        f"{policy.quality_sample_share:.1%} quality samples"
         f"{'; MIMAMORI_ALLOW_CLEAR_ALL is set' if settings.allow_clear_all else ''}"
     )
+
+
+def _stated(bundle: Bundle, thresholds: Thresholds) -> str:
+    said = bundle.statement_of(thresholds)
+    return "no bound is stated (`mimamori calibrate` states one)" if said is None else str(said)
 
 
 def _broker(settings: Settings) -> str:

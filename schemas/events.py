@@ -51,12 +51,20 @@ class Severity(msgspec.Struct, frozen=True, gc=False):
     scores: dict[str, Probability]
 
 
-class Thresholds(msgspec.Struct, frozen=True, gc=False):
-    """The risk scores that separate the verdicts, and the calibration that they come from."""
+class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The risk scores that separate the verdicts, and the calibration that they come from.
+
+    Where the calibration states a bound: at most `max_miss_rate` of the messages at risk are cleared, with
+    `confidence`, or on average where that is None. Risks mean what they say where `prevalence` is the share
+    of messages at risk.
+    """
 
     lower: Probability
     upper: Probability
     calibration: str
+    max_miss_rate: Probability | None = None
+    confidence: Probability | None = None
+    prevalence: Probability | None = None
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

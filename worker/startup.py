@@ -50,12 +50,21 @@ def start(settings: Settings) -> Worker:
         task=bundle.manifest.task.name,
         scored_by=engine.identity.name,
     )
+    policy = policy_of(settings, bundle, engine.identity)
+    said = bundle.statement_of(policy.thresholds)
+    log.info(
+        "thresholds",
+        lower=policy.thresholds.lower,
+        upper=policy.thresholds.upper,
+        calibration=policy.thresholds.calibration,
+        states="no bound" if said is None else str(said),
+    )
     worker = assemble(
         settings,
         engine,
         task=bundle.manifest.task,
         fingerprint=bundle.fingerprint,
-        policy=policy_of(settings, bundle, engine.identity),
+        policy=policy,
         cache=open_cache(settings, engine.identity, metrics),
         metrics=metrics,
         room=room,

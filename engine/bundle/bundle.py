@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+import numpy as np
 
-from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, read_calibration
+from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, Statement, read_calibration
 from engine.bundle.files import (
     Seen,
     regular,
@@ -22,6 +23,7 @@ from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE, Reference
 from engine.bundle.signature import SIGNATURE, Trust
 from engine.errors import BundleError, SettingsError
 from engine.identity import PROMPTED, Cascade, ScoreIdentity, Windowing, require_fitted
+from engine.odds import Odds, restated
 from schemas.events import Thresholds
 
 MODEL: Final = "model.onnx"
@@ -83,7 +85,7 @@ class Bundle(msgspec.Struct, frozen=True):
         else:
             if lower is None or upper is None:
                 require_fitted(self.calibration.fitted_on, scored_by, self.path / CALIBRATION)
-            fitted = Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
+            fitted = self.calibration.thresholds
         chosen = Thresholds(
             fitted.lower if lower is None else lower, fitted.upper if upper is None else upper, "settings"
         )
@@ -93,6 +95,11 @@ class Bundle(msgspec.Struct, frozen=True):
             )
         own = None not in {lower, upper} or (chosen.lower, chosen.upper) != (fitted.lower, fitted.upper)
         return chosen if own else fitted
+
+    def statement_of(self, thresholds: Thresholds) -> Statement | None:
+        """What is stated of `thresholds`, if they are those that `mimamori calibrate` set."""
+        said = None if self.calibration is None else self.calibration.statement
+        return said if self.calibration is not None and thresholds == self.calibration.thresholds else None
 
     @property
     def windowing(self) -> Windowing:
@@ -118,6 +125,11 @@ class Bundle(msgspec.Struct, frozen=True):
             reference=self.shallow.reference,
             shallow=None,
         )
+
+    @property
+    def odds(self) -> Odds | None:
+        """How risks are restated: as when the thresholds were fitted."""
+        return None if self.calibration is None else self.calibration.fitted_on.odds
 
     @property
     def fitted_precision(self) -> str | None:
@@ -212,4 +224,5 @@ def _read_shallow(path: Path, manifest: Manifest, calibration: Calibration | Non
 
 
 def _highest(calibration: Calibration, reference: Reference) -> float:
-    return max(calibration.highest, float(reference.scores[:, :1].max(initial=0.0)))
+    known = restated(reference.scores[:, :1].astype(np.float64), calibration.fitted_on.odds)
+    return max(calibration.highest, float(known.max(initial=0.0)))

@@ -20,6 +20,7 @@ from engine.devices.device import Floats, States
 from engine.devices.stacked import StackedDevice
 from engine.errors import BundleError
 from engine.identity import ScoreIdentity
+from engine.odds import restated
 from engine.reading.cutting import Span, Tokens
 from engine.reading.engines import PooledEngine, apply_heads, floats, highest
 from engine.reading.packing import pack
@@ -97,13 +98,14 @@ class CascadeEngine(PooledEngine):
         start, stop = spans[places.start].start, spans[places.stop - 1].stop
         vectors, states = self._begin(rows[start:stop])
         risks, severities = apply_heads(self._shallow, vectors)
+        told = restated(risks, self._odds)  # where messages stop is said of risks as the heads give them
         here = [Span(spans[p].start - start, spans[p].stop - start, spans[p].truncated) for p in places]
         waiting = []
         for place, (span, row) in zip(places, highest(here, risks), strict=True):
             windows = range(span.start, span.stop)
             if risks[row] < self._cascade.stop and not span.truncated:  # the highest; not-a-number goes on
                 scores[place] = Scores(
-                    float(risks[row]),
+                    float(told[row]),
                     floats(severities[row]),
                     len(windows),
                     span.truncated,

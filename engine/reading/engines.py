@@ -10,6 +10,7 @@ from engine.bundle import Heads, LabelToken
 from engine.device_names import Stage
 from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
+from engine.odds import log_odds, restated, sigmoid
 from engine.reading.cutting import Span
 from engine.reading.reader import Reader
 from engine.scores import Scores
@@ -53,7 +54,9 @@ class PooledEngine(TextEngine):
         super().__init__(identity, reader)
         self._heads = heads
         self._depth = depth
-        self._discount = identity.windowing.discount
+        self._odds = identity.odds
+        # A discount is subtracted from log-odds, and so it is stretched with them.
+        self._discount = identity.windowing.discount * (identity.odds.slope if identity.odds else 1.0)
         self._floor = identity.floor
 
     def read(self, texts: Sequence[str]) -> list[Scores]:
@@ -70,6 +73,7 @@ class PooledEngine(TextEngine):
     def _scores(self, vectors: Floats, spans: Sequence[Span]) -> list[Scores]:
         """The scores of messages whose windows have these vectors."""
         risks, severities = apply_heads(self._heads, vectors)
+        risks = restated(risks, self._odds)
         return [
             Scores(
                 discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
@@ -108,7 +112,7 @@ class PromptedEngine(TextEngine):
         if not texts:
             return []
         logits, spans = self._values(texts, self._risk_suffix)
-        risks = softmax(logits[:, self._columns["risk"]])[:, 1]
+        risks = restated(softmax(logits[:, self._columns["risk"]])[:, 1], self.identity.odds)
         return [
             Scores(float(risks[row]), None, span.stop - span.start, span.truncated, depth=self._depth)
             for span, row in highest(spans, risks)
@@ -144,15 +148,9 @@ def discounted(risk: float, windows: int, discount: float, floor: float) -> floa
     return max(floor, risk / (risk + odds_against))
 
 
-def sigmoid(x: Array) -> Array:
-    """The logistic function, computed without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float64)
-
-
 def logit(risk: float) -> float:
-    """The log-odds of a risk; infinite at 0 and 1."""
-    with np.errstate(divide="ignore"):
-        return float(np.log(risk) - np.log1p(-risk))
+    """The log-odds of one risk."""
+    return float(log_odds(np.asarray(risk, np.float64)))
 
 
 def softmax(logits: NDArray[np.floating]) -> Array:

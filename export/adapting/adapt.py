@@ -246,8 +246,9 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
         seen = Reference.load(cut.path / SHALLOW_REFERENCE)
         kept = msgspec.structs.replace(seen, scores=head_scores(fitted.shallow, seen.pooled))
         kept.save(cut.path / SHALLOW_REFERENCE)
+    digest = examples_digest(examples)
     calibration = Calibration(
-        name=f"examples-{examples_digest(examples)}",
+        name=f"examples-{digest}",
         lower=bounds.lower,
         upper=bounds.upper,
         tolerated_miss_rate=cut.manifest.task.policy.tolerated_miss_rate,
@@ -259,10 +260,11 @@ def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], pre
             bounds.lower,
             precision,
             MAX_MESSAGE_TOKENS,
-            cascade,
+            cascade=cascade,
         ),
         highest=float(fitted.risks.max()),
         graded=_graded(examples),
+        adapted_on=digest,
     )
     (cut.path / CALIBRATION).write_bytes(
         msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"

@@ -155,7 +155,7 @@ def distil(
             reader = open_(visitor)
             own_rate = messages_per_second(engine_on(reader, visitor), timed)
             calibration = visitor.calibration
-            refitted = calibration is not None and calibration.name.endswith(digest)
+            refitted = calibration is not None and calibration.adapted_digest == digest
             teacher = visiting(
                 visitor,
                 reader,

@@ -11,7 +11,8 @@ from engine.devices.stacked import StackedDevice
 from engine.disguise.variant import vary
 from engine.errors import TaskError
 from engine.identity import Windowing
-from engine.reading.engines import discounted, logit, sigmoid
+from engine.odds import sigmoid
+from engine.reading.engines import discounted, logit
 from engine.reading.reader import Reader
 from engine.task import Task
 from export.adapting.heads import (

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from engine.errors import TaskError
-from engine.reading.engines import sigmoid
+from engine.odds import sigmoid
 from export.adapting.heads import Array, Grade, Ints, Learn, Platt, Vectors, fit_platt
 from export.adapting.thresholds import conformal_bounds
 

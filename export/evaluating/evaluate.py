@@ -58,6 +58,8 @@ class SeverityReport(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """The figures that `evaluate` measured. A figure is None where the examples it needs are absent.
 
+    `states` says in words what bound `calibrate` stated of these thresholds, None where it stated none.
+
     `confusion` [not at risk, at risk][clear, uncertain, at_risk] counts messages. `miss_rate` is the share of
     those at risk that were cleared, `alarm_rate` the share of the others that were at_risk. `depths` counts
     the examples by how many layers of the network were read to decide.
@@ -67,6 +69,7 @@ class Report(msgspec.Struct, frozen=True):
     scored_by: str
     reading: str
     thresholds: Thresholds
+    states: str | None
     seen_at_adapt: bool
     examples: int
     positives: int
@@ -103,7 +106,6 @@ def evaluate(
     if not examples:
         raise TaskError("no labelled examples to evaluate on: give a JSONL file with at least one line")
     thresholds = bundle.thresholds_for(engine.identity, lower, upper)
-    adapted_on = "" if bundle.calibration is None else bundle.calibration.name
     labels = np.array([example.at_risk for example in examples], np.int64)
     texts = [example.text for example in examples]
     scores = _read(engine, texts, progress)
@@ -118,7 +120,9 @@ def evaluate(
         scored_by=engine.identity.name,
         reading=engine.reading,
         thresholds=thresholds,
-        seen_at_adapt=adapted_on.endswith(examples_digest(examples)),
+        states=None if (said := bundle.statement_of(thresholds)) is None else str(said),
+        seen_at_adapt=(fitted := bundle.calibration) is not None
+        and fitted.has_seen(examples_digest(examples)),
         examples=len(labels),
         positives=positives,
         messages_per_second=rate,

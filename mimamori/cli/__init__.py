@@ -18,6 +18,7 @@ from rich.markup import escape
 from engine.errors import MimamoriError
 from mimamori.cli import (
     adapt,
+    calibrate,
     demo,
     doctor,
     evaluate,
@@ -40,7 +41,22 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # local variables hold message text
     rich_markup_mode="markdown",  # joins the lines of a paragraph
 )
-for _area in (demo, run, doctor, replay, size, topics, sandbox, soak, task, model, adapt, evaluate, review):
+for _area in (
+    demo,
+    run,
+    doctor,
+    replay,
+    size,
+    topics,
+    sandbox,
+    soak,
+    task,
+    model,
+    adapt,
+    calibrate,
+    evaluate,
+    review,
+):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.
     if _area not in {demo, sandbox, soak} or find_spec("mimamori.sandbox"):
         _area.register(app)

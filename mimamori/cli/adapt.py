@@ -123,6 +123,11 @@ def _show_adapted(report: AdaptReport) -> None:
     table.add_row("layer", f"{report.layer} of {report.layers} (C = {report.strength:g})")
     table.add_row("AUC, F1", f"{report.auc:.3f}, {report.f1:.3f} (cross-validated)")
     table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
+    table.add_row(
+        "bound on misses",
+        f"{report.tolerated_miss_rate:.3g} of those at risk, in expectation and approximately: on average "
+        "over draws of examples (out of fold); this very bundle may miss more",
+    )
     table.add_row("at risk from", f"{report.upper:.3f} ({report.escalated:.0%} of the examples)")
     windowing = report.windowing
     table.add_row(
@@ -135,6 +140,10 @@ def _show_adapted(report: AdaptReport) -> None:
     if report.distilled is not None:
         show_distilled(report.distilled, console)
     console.print(table)
+    console.print(
+        "For a bound with stated confidence that holds for this bundle, run `mimamori calibrate` on examples "
+        "kept apart from these."
+    )
     others = report.examples - report.positives
     short = {"at risk: until then nothing is cleared": report.positives}
     short["not at risk: until then nothing is at_risk, at most uncertain"] = others

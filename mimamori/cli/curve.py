@@ -9,7 +9,7 @@ from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import SettingsError
+from engine.errors import MissingExtraError, SettingsError
 
 if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
     from pathlib import Path
@@ -72,29 +72,41 @@ def _weighed(cascade: Weighed) -> str:
 
 
 def require_plot(path: Path) -> None:
-    """Raise SettingsError where `draw` could not draw to `path`."""
+    """Raise SettingsError or MissingExtraError where `draw` could not draw to `path`."""
     if find_spec("matplotlib") is None:
-        raise SettingsError("--plot needs matplotlib: pip install matplotlib, or leave --plot out")
+        raise MissingExtraError("--plot", "matplotlib", "plot")
     if path.suffix.lower() not in _FORMATS or not path.parent.is_dir():
         raise SettingsError(f"--plot {path}: give a {' or '.join(_FORMATS)} file in a folder that is there")
 
 
 def draw(told: Distilled, path: Path) -> None:
-    """Draw AUC over messages a second. Raises SettingsError: the file cannot be written."""
+    """Draw AUC, F1 and agreement over messages a second. Raises SettingsError: it cannot write the file."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
-    figure: Any = Figure(figsize=(7, 4.5), layout="constrained")
+    figure: Any = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.add_subplot()
     points = [*told.curve, told.teacher]
     rates = [point.messages_per_second for point in points]
-    axes.plot(rates, [point.auc for point in points], marker="o")
+    axes.plot(rates, [point.auc for point in points], marker="o", label="AUC")
+    axes.plot(rates, [point.f1 for point in points], marker="s", alpha=0.6, label="F1 at even odds")
+    agreement = [point.agreement for point in told.curve]
+    axes.plot(rates[:-1], agreement, marker="^", alpha=0.6, label="agrees with the teacher, on traffic")
+    if told.keep is not None:
+        kept = told.keep * told.teacher.auc
+        axes.axhline(kept, linestyle=":", color="gray", label=f"{told.keep:.0%} of the teacher's AUC")
     for point in points:
         place = (point.messages_per_second, point.auc)
-        axes.annotate(_name(told, point), place, (4, 4), textcoords="offset points")
-    axes.set(
-        xscale="log", xlabel="messages a second, here", ylabel="AUC on the labelled examples, out of fold"
-    )
-    axes.set_title("Distilled readings by depth")
+        axes.annotate(_name(told, point), place, (0, 7), textcoords="offset points", ha="center")
+    chosen = next((point for point in points if point.depth == told.depth), told.teacher)
+    at = [chosen.messages_per_second], [chosen.auc]
+    axes.plot(*at, marker="o", markersize=14, fillstyle="none", color="black", linestyle="", label="chosen")
+    axes.set(xscale="log", xlabel="messages a second, here", ylabel="on the labelled examples, out of fold")
+    axes.margins(y=0.12)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set_title("Distilled readings: the number at a point is how many layers are read")
+    axes.legend()
+    axes.grid(visible=True, alpha=0.3)
     try:
         figure.savefig(path)
     except OSError as error:

@@ -90,6 +90,7 @@ def _show_evaluated(report: Report, levels: tuple[str, ...]) -> None:
     table.add_row("examples", f"{report.examples}, {report.positives} at risk")
     table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
     table.add_row("calibration", report.thresholds.calibration)
+    table.add_row("states", report.states or "no bound: `mimamori calibrate` states one")
     table.add_row("messages/s here", f"{report.messages_per_second:,.0f}")
     if len(report.depths) > 1:
         told = ", ".join(f"{count} at layer {depth}" for depth, count in report.depths.items())

@@ -37,6 +37,8 @@ from export.adapting.distilled import Distillation
 from export.adapting.heads import Array, Ints, Linear, Vectors
 from export.adapting.split import split_bundle, split_graph
 from export.adapting.stopping import Depth, joint_lower, weigh
+from export.calibrating.calibrate import calibrate
+from export.calibrating.goal import Goal
 from export.evaluating.evaluate import evaluate
 from export.examples import LabelledExample
 from mimamori.cli import adapt as commands
@@ -422,3 +424,28 @@ def test_the_command_prints_the_share_the_rate_and_the_bound(full: Bundle, tmp_p
     printed = CliRunner().invoke(app, [*base, "--out", str(tmp_path / "two"), "--json"])
     told = json.loads(printed.stdout)["distilled"]["cascade"]
     assert {"stops", "cleared", "messages_per_second", "tolerated_miss_rate", "taken"} <= set(told)
+
+
+def test_calibrating_again_bounds_what_either_depth_clears_and_moves_no_stop(
+    cascade: Bundle, tmp_path: Path
+) -> None:
+    """A bound on examples kept apart is one on the whole cascade, since its risks are on one scale."""
+    chance = random.Random(5)  # noqa: S311 - letters, no secrets
+    apart = [
+        LabelledExample(
+            text="".join(
+                chance.choice("zqxvw" if at_risk ^ (chance.random() < 0.3) else "abcde") for _ in range(12)
+            ),
+            at_risk=at_risk,
+        )
+        for at_risk in (True, False)
+        for _ in range(60)
+    ]
+    calibrate(cascade.path, apart, tmp_path / "out", lambda *_: None, Goal(0.2), device="cpu")
+    again = Bundle.load(tmp_path / "out")
+    assert again.cascade == cascade.cascade
+    engine = load_engine(again, device="cpu")
+    found = evaluate(engine, again, apart)
+    assert found.miss_rate is not None
+    assert found.miss_rate < 0.2
+    assert set(found.depths) == {SHALLOW, FULL}

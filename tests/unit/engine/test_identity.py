@@ -20,6 +20,7 @@ from engine.devices.device import Floats
 from engine.errors import BundleError, DeviceError, FatalError
 from engine.identity import PROMPTED, ScoreIdentity, Windowing, require_fitted
 from engine.load import load_engine
+from engine.odds import Odds
 from engine.proof import head_scores
 from engine.reading.reader import Reader
 from export.adapting.adapt import adapt
@@ -56,6 +57,7 @@ identities = st.builds(
     st.sampled_from([0.0, 0.3]),
     st.integers(0, 1),
     st.sampled_from([2048, 4096]),
+    st.sampled_from([None, Odds(1.0, 0.0), Odds(1.0, -2.0)]),
 )
 
 

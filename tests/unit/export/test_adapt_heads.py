@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.reading.engines import sigmoid, softmax
+from engine.odds import sigmoid
+from engine.reading.engines import softmax
 from export.adapting.heads import Vectors, choose, fit_platt, fit_severity, from_labels, out_of_fold, standard
 
 LAYERS, HIDDEN, COUNT = 10, 12, 40
