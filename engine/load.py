@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from engine.bundle import TOKENIZER, Bundle, Manifest
+from engine.bundle import TOKENIZER, Bundle, Heads, Manifest
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.device_names import DeviceChoice, Output, PrecisionChoice
@@ -24,6 +24,7 @@ from engine.odds import Odds
 from engine.proof import prove
 from engine.reading.cascade import CascadeEngine
 from engine.reading.engines import PooledEngine, PromptedEngine
+from engine.reading.highlights import Highlighter
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ def load_engine(
     max_message_tokens: int = MAX_MESSAGE_TOKENS,
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
+    highlights_from: float | None = None,
 ) -> Engine:
     """Load the engine of a verified bundle. The prompt's prefix is run here, once.
 
@@ -50,6 +52,8 @@ def load_engine(
         max_message_tokens: A longer message is read only up to here and marked (`Scores.truncated`).
         device_tokens: Upper bound on rows x padded length of one run.
         arena_bytes: Cap on the GPU memory that ONNX Runtime may take; None is no cap.
+        highlights_from: Messages with this risk or more get highlights (`Scores.highlights`), in the pooled
+            reading; None for none at all.
 
     Raises:
         DeviceError: another device or precision than requested would really run, or the scores differ from
@@ -65,8 +69,9 @@ def load_engine(
         threads=threads,
         device_tokens=device_tokens,
         arena_bytes=arena_bytes,
+        with_tokens=highlights_from is not None,
     )
-    engine = engine_on(reader, bundle, max_message_tokens)
+    engine = engine_on(reader, bundle, max_message_tokens, highlights_from)
     log.info(
         "engine_loaded",
         runs=engine.describe(),
@@ -78,7 +83,12 @@ def load_engine(
     return engine
 
 
-def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESSAGE_TOKENS) -> Engine:
+def engine_on(
+    reader: Reader,
+    bundle: Bundle,
+    max_message_tokens: int = MAX_MESSAGE_TOKENS,
+    highlights_from: float | None = None,
+) -> Engine:
     """Make and prove the engine of a bundle whose graph `reader` has open. Raises as `load_engine` does."""
     manifest = bundle.manifest
     longest = _longest(reader, bundle)
@@ -99,11 +109,12 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
         engine = PromptedEngine(identity, manifest.labels, reader, manifest.source.layers)
     elif bundle.heads is not None and manifest.layer is not None:
         device = reader.device
+        highlighter = _highlighter(reader, bundle.heads, identity, highlights_from)
         if bundle.shallow is not None and isinstance(device, StackedDevice):
             prove(reader.on(device.shallow), bundle.at_shallow_depth(), "pooled")
-            engine = CascadeEngine(identity, bundle.heads, bundle.shallow.heads, reader, device)
+            engine = CascadeEngine(identity, bundle.heads, bundle.shallow.heads, reader, device, highlighter)
         else:
-            engine = PooledEngine(identity, bundle.heads, reader, manifest.layer)
+            engine = PooledEngine(identity, bundle.heads, reader, highlighter, manifest.layer)
     else:
         raise BundleError(
             f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
@@ -115,6 +126,19 @@ def engine_on(reader: Reader, bundle: Bundle, max_message_tokens: int = MAX_MESS
     reader.device.settle()
     bundle.require_same()
     return TwiceReadingEngine(engine, manifest.task.languages)
+
+
+def _highlighter(
+    reader: Reader, heads: Heads, identity: ScoreIdentity, least: float | None
+) -> Highlighter | None:
+    if least is None:
+        return None
+    if not reader.device.keeps_tokens:
+        log.warning(
+            "no_highlights", why="the bundle was adapted by an earlier version: run `mimamori adapt` again"
+        )
+        return None
+    return Highlighter(heads, reader, identity.windowing, identity.max_message_tokens, least)
 
 
 def identity_of(
@@ -165,10 +189,13 @@ def open_reader(
     threads: int = 0,
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
+    with_tokens: bool = False,
 ) -> Reader:
     """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments.
 
     Of a cascade, both graphs are opened as one device, which reads to the full depth.
+
+    `with_tokens`: also the states of single tokens, where the graph has them.
     """
     choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
     manifest = bundle.manifest
@@ -180,10 +207,11 @@ def open_reader(
     bound = bundle.manifest.bound
     prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
     open_ = partial(_open, choice, threads=threads or _cores(), arena_bytes=arena_bytes)
-    part = open_(Graph.of(bundle, output), prefix)
+    part = open_(Graph.of(bundle, output, with_tokens=with_tokens), prefix)
     opened: Device = part
     if manifest.shallow is not None:
-        opened = StackedDevice(part, open_(Graph.deeper(bundle), prefix._replace(states=part.prefix_states)))
+        deeper = Graph.deeper(bundle, with_tokens=with_tokens)
+        opened = StackedDevice(part, open_(deeper, prefix._replace(states=part.prefix_states)))
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
 

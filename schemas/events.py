@@ -1,4 +1,4 @@
-"""The five events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
+"""The six events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
 
 Their words, such as verdicts and reasons, are in `vocabulary.py`.
 
@@ -7,6 +7,7 @@ Their words, such as verdicts and reasons, are in `vocabulary.py`.
     review-case      Mimamori -> reviewers         for each message a person must look at
     review-decision  reviewers -> a platform       what a person decided about a case
     dead-letter      Mimamori -> ops               a record that could not be screened, and why
+    shadow-label     Mimamori -> ops               what another bundle would have said, for comparison alone
 
 Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer. The ids of
 events that Mimamori writes are made from topic, partition and offset. So a repeated delivery has the same
@@ -113,6 +114,18 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     depth: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
+class Highlight(msgspec.Struct, frozen=True, gc=False):
+    """A span of a message's text that raised its risk: from code point `start` up to, not with, `end`.
+
+    Code points are those of the text as the platform sent it. Python counts so; JavaScript, Java and C# count
+    UTF-16 units, of which most emoji have two. `weight` is the span's share of all that raised the risk.
+    """
+
+    start: Count
+    end: Annotated[int, msgspec.Meta(ge=1)]
+    weight: Probability
+
+
 class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     """A message that a person must look at. The queue is worked from the highest `priority` down.
 
@@ -125,6 +138,10 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
 
     `levels` are the task's severity levels, least severe first. A decision on this case chooses from them.
     Cases of versions before 4 have none.
+
+    `highlights` are the spans of the message that raised its risk most, in order. They are offsets and no
+    text, into the message and not into a shortened `text`. There are none where the worker does not look for
+    them, in cases of other kinds than `escalation`, and in versions before 5.
     """
 
     id: OwnId
@@ -146,6 +163,7 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     dead_letter_id: OwnId | None = None
     unread_because: DeadLetterReason | None = None
     levels: list[str] = []
+    highlights: list[Highlight] = []
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
@@ -178,4 +196,29 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     failed_at: Time
 
 
-Event = Message | Label | ReviewCase | ReviewDecision | DeadLetter
+class ShadowLabel(msgspec.Struct, frozen=True, gc=False):
+    """What a bundle that only watches would have said about a message. Nobody may act on it.
+
+    It has no `verdict`: where a label has that field, this has `would_be`. So it can never be read as a label,
+    whatever topic it is found in. `origin` is also that of the message's label, and of its review case.
+    """
+
+    id: OwnId
+    message_id: Id
+    origin: Origin
+    task: str
+    would_be: Verdict
+    risk: Probability
+    severity: Severity | None
+    reasons: list[Reason]
+    thresholds: Thresholds
+    reading: Reading
+    bundle: str
+    windows: Count
+    truncated: bool
+    cached: bool
+    screened_at: Time
+    scored_by: str
+
+
+Event = Message | Label | ReviewCase | ReviewDecision | DeadLetter | ShadowLabel

@@ -8,6 +8,7 @@
     deeper.onnx + deeper.onnx.data once adapted as a cascade: model.onnx ends at the shallow depth, and this
                                    goes on from its hidden states
     shallow-heads.npz, shallow-reference.npz   the shallow depth's own
+    drift.json                     once adapted with traffic: what its messages are like (expected.py)
     bundle.sig                     once signed (signature.py)
 
 The fingerprint is the sha256 of bundle.json, which holds the sha256 of every other file except the signature.
@@ -17,6 +18,7 @@ library.
 
 from engine.bundle.bundle import DEEPER, MODEL, TOKENIZER, WEIGHTS, Bundle, Shallow, weights_of
 from engine.bundle.calibration import CALIBRATION, Calibration
+from engine.bundle.expected import DRIFT
 from engine.bundle.heads import HEADS, SHALLOW_HEADS, Heads
 from engine.bundle.manifest import (
     FORMAT,
@@ -32,6 +34,7 @@ from engine.bundle.manifest import (
 __all__ = [
     "CALIBRATION",
     "DEEPER",
+    "DRIFT",
     "FORMAT",
     "HEADS",
     "MANIFEST",

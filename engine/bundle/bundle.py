@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 
 from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, Statement, read_calibration
+from engine.bundle.expected import DRIFT, read_expected, restated_as
+from engine.bundle.expected import LARGEST as LARGEST_DRIFT
 from engine.bundle.files import (
     Seen,
     regular,
@@ -21,6 +23,7 @@ from engine.bundle.heads import HEADS, SHALLOW_HEADS, Heads, read_heads
 from engine.bundle.manifest import MANIFEST, Manifest, read_manifest
 from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE, Reference
 from engine.bundle.signature import SIGNATURE, Trust
+from engine.drift import Expected
 from engine.errors import BundleError, SettingsError
 from engine.identity import PROMPTED, Cascade, ScoreIdentity, Windowing, require_fitted
 from engine.odds import Odds, restated
@@ -40,6 +43,7 @@ _LARGEST: Final = {
     HEADS: 64 << 20,
     SHALLOW_HEADS: 64 << 20,
     CALIBRATION: LARGEST,
+    DRIFT: LARGEST_DRIFT,
 }
 
 
@@ -57,7 +61,10 @@ class Shallow(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A bundle whose files were all verified. `heads` and `reference` are those of its full depth."""
+    """A bundle whose files were all verified. `heads` and `reference` are those of its full depth.
+
+    `expected` says which messages it was made for, if known.
+    """
 
     path: Path
     manifest: Manifest
@@ -67,6 +74,7 @@ class Bundle(msgspec.Struct, frozen=True):
     calibration: Calibration | None
     seen: dict[str, Seen] = {}
     shallow: Shallow | None = None
+    expected: Expected | None = None
 
     def thresholds_for(
         self, scored_by: ScoreIdentity, lower: float | None = None, upper: float | None = None
@@ -172,7 +180,10 @@ class Bundle(msgspec.Struct, frozen=True):
         if manifest.reading == "pooled":
             _require_adapted(path, heads, calibration, reference)
         shallow = _read_shallow(path, manifest, calibration)
-        bundle = cls(path, manifest, fingerprint, reference, heads, calibration, seen, shallow)
+        drift = read_expected(path / DRIFT) if DRIFT in manifest.files else None
+        if drift is not None and calibration is not None:
+            drift = restated_as(drift, calibration.fitted_on.odds)
+        bundle = cls(path, manifest, fingerprint, reference, heads, calibration, seen, shallow, drift)
         bundle.require_same()
         return bundle
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from engine.bundle.calibration import CALIBRATION
+from engine.bundle.expected import DRIFT
 from engine.bundle.files import decode, is_name, read, sha256
 from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE
 from engine.bundle.signature import SIGNATURE, Trust
@@ -19,8 +20,9 @@ from schemas.vocabulary import Reading
 FORMAT: Final = 2
 MANIFEST: Final = "bundle.json"
 _LARGEST: Final = 1 << 20  # bytes that no real file reaches
-# Files that do not decide scores: the reference is compared with scores, the calibration is fitted on them.
-_ABOUT_SCORES: Final = {REFERENCE, SHALLOW_REFERENCE, CALIBRATION}
+# Files that do not decide scores: the reference is compared with scores, the calibration is fitted on them,
+# and drift.json counts them.
+_ABOUT_SCORES: Final = {REFERENCE, SHALLOW_REFERENCE, CALIBRATION, DRIFT}
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """What a device promises, and what it requires of a bundle's graph. No device library is imported here."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, Self
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle import DEEPER, MODEL, Bundle
-from engine.device_names import DeviceName, Output, Precision
+from engine.device_names import STATES, DeviceName, Output, Precision
 from engine.errors import BundleError, DeviceError, MimamoriError
 
 # Measured on two cores (SmolLM2-135M, bf16): 480 tokens a run are 5 % slower for each token than 1,000.
@@ -25,7 +25,12 @@ States = NDArray[Any]
 
 
 class Device(Protocol):
-    """A compiled graph that computes one output, with the prefix's keys and values bound."""
+    """A compiled graph that computes one output, with the prefix's keys and values bound.
+
+    `keeps_tokens`: it also computes the states of single tokens, which `tokens` returns.
+    """
+
+    keeps_tokens: bool
 
     @property
     def name(self) -> DeviceName:
@@ -45,6 +50,9 @@ class Device(Protocol):
 
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """Run one forward pass: `input_ids` [B, L] right-padded, `lengths` [B] in 1..L -> [B, …]."""
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """Return the token states [len(rows), L, H] of these rows of the last run, whose mean is `pooled`."""
 
     def settle(self) -> None:
         """Free the memory that loading took and running does not need. Call it after the first run."""
@@ -93,7 +101,8 @@ class Graph(msgspec.Struct, frozen=True):
     """The part of a bundle's graph that a device runs.
 
     The layers from `start` to before `layers` take a bound prefix. A graph that `gives` hidden states has
-    them as a second output. One that starts above layer 0 takes them as an input.
+    them as a second output. One that starts above layer 0 takes them as an input. `with_tokens`: the states
+    of single tokens at the last layer are computed as well, where the graph has that output.
     """
 
     model: Path
@@ -103,29 +112,49 @@ class Graph(msgspec.Struct, frozen=True):
     head_dim: int
     start: int = 0
     gives: bool = False
+    with_tokens: bool = False
 
     @classmethod
-    def of(cls, bundle: Bundle, output: Output) -> Self:
+    def of(cls, bundle: Bundle, output: Output, *, with_tokens: bool = False) -> Self:
         """The graph of `bundle` that computes `output`; of a cascade, the first of its two."""
         manifest = bundle.manifest
         source = manifest.source
         layers = (manifest.shallow or manifest.layer or source.layers) if manifest.bound else 0
         gives = manifest.shallow is not None
         return cls(
-            bundle.path / MODEL, output, layers, source.kv_heads, source.head_dim, start=0, gives=gives
+            bundle.path / MODEL,
+            output,
+            layers,
+            source.kv_heads,
+            source.head_dim,
+            gives=gives,
+            with_tokens=with_tokens and not gives,
         )
 
     @classmethod
-    def deeper(cls, bundle: Bundle) -> Self:
+    def deeper(cls, bundle: Bundle, *, with_tokens: bool = False) -> Self:
         """The second graph of the cascade `bundle`."""
         manifest = bundle.manifest
         source, start, layers = manifest.source, manifest.shallow or 0, manifest.layer or 0
-        return cls(bundle.path / DEEPER, "pooled", layers, source.kv_heads, source.head_dim, start)
+        return cls(
+            bundle.path / DEEPER,
+            "pooled",
+            layers,
+            source.kv_heads,
+            source.head_dim,
+            start,
+            with_tokens=with_tokens,
+        )
 
     @property
     def outputs(self) -> list[str]:
-        """The names of what a run computes."""
+        """The names of what every run computes."""
         return [self.output, HIDDEN] if self.gives else [self.output]
+
+    def wanted(self, outputs: Collection[str]) -> list[str]:
+        """The names of the outputs to compute, of those that the graph has: `output` is the first."""
+        tokens = self.with_tokens and STATES in outputs
+        return [*self.outputs, *([STATES] if tokens else [])]
 
     @property
     def past(self) -> list[str]:

@@ -9,12 +9,13 @@ ONNX Runtime also computes outputs that nobody fetches (its inference builds ign
 logits the last block for all tokens.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.device_names import DeviceName, Precision
+from engine.device_names import STATES, DeviceName, Precision
 from engine.devices.device import (
     CPU_RUN_COST,
     HIDDEN,
@@ -64,7 +65,8 @@ class OnnxRuntimeDevice:
             (value.name for value in self._session.get_outputs()),
         )
         self.precision: Precision = _stored(self._session, graph)
-        self._outputs = graph.outputs
+        self._outputs = graph.wanted([value.name for value in self._session.get_outputs()])
+        self.keeps_tokens = STATES in self._outputs
         self._takes = {value.name for value in self._session.get_inputs()}
         self._binding = self._session.io_binding()
         self.prefix_states: States | None = None
@@ -94,10 +96,17 @@ class OnnxRuntimeDevice:
             # binding keeps the memory that it got.
             self._binding.clear_binding_outputs()
             for name in self._outputs:
-                self._binding.bind_output(name, "cpu")
+                # The states of single tokens stay where they are, until somebody asks for them.
+                self._binding.bind_output(name, self.name if name == STATES else "cpu")
             self._session.run_with_iobinding(self._binding)
-            outputs: list[NDArray[Any]] = self._binding.copy_outputs_to_cpu()
-        return outputs
+            read = zip(self._outputs, self._binding.get_outputs(), strict=True)
+            return [value.numpy() for name, value in read if name != STATES]
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """See Device.tokens."""
+        with translated(f"{self.name}: the states of single tokens"):
+            states: Floats = self._binding.get_outputs()[self._outputs.index(STATES)].numpy()
+        return states[list(rows)]
 
     def settle(self) -> None:
         """See Device.settle.

@@ -5,13 +5,14 @@ compilation of the same file computes the prefix's keys and values.
 """
 
 import gc
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle import weights_of
-from engine.device_names import Precision
+from engine.device_names import STATES, Precision
 from engine.devices.device import (
     CPU_RUN_COST,
     HIDDEN,
@@ -77,11 +78,14 @@ class OpenVinoDevice:
                 past = _of_prefix(_compile(core, model, wanted, precision, threads), graph, prefix, wanted)
             self.prefix_states = past.pop() if graph.gives else None
         with translated("openvino: compiling the graph"):
-            compiled = _compile(core, model, graph.outputs, precision, threads)
+            outputs = graph.wanted(_names(model.outputs))
+            compiled = _compile(core, model, outputs, precision, threads)
+        self.keeps_tokens = STATES in outputs
         self.precision: Precision = _read_back(compiled, precision)
         self._request = compiled.create_infer_request()
         # Tensors share the arrays' memory without owning it, so the arrays must live as long as the request.
         self._past = past
+        self._outputs = graph.outputs
         self._takes = _names(compiled.inputs)
         for name, value in zip(graph.past, past, strict=True):
             if name in self._takes:
@@ -105,8 +109,12 @@ class OpenVinoDevice:
             for name in self._takes.intersection(inputs):
                 self._request.set_tensor(name, ov.Tensor(inputs[name], shared_memory=True))
             self._request.infer(share_outputs=True)
-            count = len(self._request.model_outputs)
-            return [np.array(self._request.get_output_tensor(i).data, np.float32) for i in range(count)]
+            return [np.array(self._request.get_tensor(name).data, np.float32) for name in self._outputs]
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """See Device.tokens."""
+        with translated("openvino: the states of single tokens"):
+            return np.array(self._request.get_tensor(STATES).data[list(rows)], np.float32)
 
     def settle(self) -> None:
         """See Device.settle."""

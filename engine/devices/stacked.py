@@ -1,5 +1,7 @@
 """Two graphs of a cascade as one device: the second goes on from the hidden states that the first gives."""
 
+from collections.abc import Sequence
+
 from engine.device_names import DeviceName, Precision
 from engine.devices.device import Device, Floats, Ids, Part, States
 
@@ -13,6 +15,7 @@ class StackedDevice:
         self.precision: Precision = first.precision
         self.threads = first.threads
         self.run_cost = first.run_cost
+        self.keeps_tokens = second.keeps_tokens
         self._first = first
         self._second = second
 
@@ -33,6 +36,10 @@ class StackedDevice:
     def resume(self, states: States, input_ids: Ids, lengths: Ids) -> Floats:
         """The output at the full depth, of rows whose hidden states are those of `begin`."""
         return self._second.resume(states, input_ids, lengths)
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """See Device.tokens: of the last run, or of the last rows that went on."""
+        return self._second.tokens(rows)
 
     def settle(self) -> None:
         """See Device.settle."""

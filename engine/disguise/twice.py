@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.contract import Engine
+from engine.disguise.original import in_original
 from engine.disguise.variant import Variant, vary
 from engine.identity import ScoreIdentity
 from engine.language import LanguageDetector
@@ -24,8 +25,9 @@ class TwiceReadingEngine:
     """An engine around another one. It keeps all promises of Engine, and is not thread-safe either.
 
     Scores are those of the riskier reading. `windows` is the sum of both readings, `truncated` is set where
-    either of them left something out, and `depth` is that of the deeper one. The language is that of the text
-    as a person would read it.
+    either of them left something out, and `depth` is that of the deeper one. Highlights are places in the
+    original text, whichever reading they come from. The language is that of the text as a person would read
+    it.
     """
 
     def __init__(self, engine: Engine, languages: Sequence[str]) -> None:
@@ -62,7 +64,9 @@ class TwiceReadingEngine:
         language = self._detector.foreign(variant.text or text)
         if second is None and not variant.obfuscated and language is None:  # most messages
             return first
-        higher = first if second is None or _urgency(first.risk) >= _urgency(second.risk) else second
+        higher, highlights = first, first.highlights
+        if second is not None and _urgency(first.risk) < _urgency(second.risk):
+            higher, highlights = second, second.highlights and in_original(text, variant, second.highlights)
         return msgspec.structs.replace(
             higher,
             windows=first.windows + (second.windows if second else 0),
@@ -71,6 +75,7 @@ class TwiceReadingEngine:
             language=language,
             # Cleared at the shallow depth only if both readings were.
             depth=first.depth if second is None else _deeper(first.depth, second.depth),
+            highlights=highlights,
         )
 
 

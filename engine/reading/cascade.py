@@ -23,6 +23,7 @@ from engine.identity import ScoreIdentity
 from engine.odds import restated
 from engine.reading.cutting import Span, Tokens
 from engine.reading.engines import PooledEngine, apply_heads, floats, highest
+from engine.reading.highlights import Highlighter
 from engine.reading.packing import pack
 from engine.reading.reader import Reader, answering, padded
 from engine.scores import Scores
@@ -49,15 +50,21 @@ class CascadeEngine(PooledEngine):
     """Reads as the module's docstring says. `heads` are those of the full depth."""
 
     def __init__(
-        self, identity: ScoreIdentity, heads: Heads, shallow: Heads, reader: Reader, device: StackedDevice
+        self,
+        identity: ScoreIdentity,
+        heads: Heads,
+        shallow: Heads,
+        reader: Reader,
+        device: StackedDevice,
+        highlighter: Highlighter | None = None,
     ) -> None:
-        """`device` is the one of `reader`.
+        """`device` is the one of `reader`. Only what goes on has highlights.
 
         Raises BundleError: the identity is not that of a cascade.
         """
         if identity.cascade is None:
             raise BundleError("a cascade's scores have no identity without its depths: adapt it again")
-        super().__init__(identity, heads, reader, identity.cascade.full)
+        super().__init__(identity, heads, reader, highlighter, identity.cascade.full)
         self._cascade = identity.cascade
         self._shallow = shallow
         self._stacked = device
@@ -71,9 +78,9 @@ class CascadeEngine(PooledEngine):
         for first, last in self._portions(rows.tokens, rows.spans):
             waiting += self._shallowly(rows.tokens, rows.spans, range(first, last), scores)
             if sum(len(row.tokens) for message in waiting for row in message.rows) >= self._held:
-                self._deeply(waiting, scores)
+                self._deeply(texts, waiting, scores)
                 waiting = []
-        self._deeply(waiting, scores)
+        self._deeply(texts, waiting, scores)
         return [scores[place] for place in range(len(rows.spans))]
 
     def describe(self) -> str:
@@ -129,7 +136,7 @@ class CascadeEngine(PooledEngine):
                 states[index] = left[line, : len(rows[index])]
         return np.empty((0, 0), np.float32) if vectors is None else vectors, states
 
-    def _deeply(self, waiting: Sequence[_Waiting], scores: dict[int, Scores]) -> None:
+    def _deeply(self, texts: Sequence[str], waiting: Sequence[_Waiting], scores: dict[int, Scores]) -> None:
         """Read messages on to the full depth and score them."""
         rows = [row for message in waiting for row in message.rows]
         spans: list[Span] = []
@@ -138,9 +145,11 @@ class CascadeEngine(PooledEngine):
             spans.append(Span(start, start + len(message.rows), message.truncated))
         if not rows:
             return
+        tokens = [row.tokens for row in rows]
+        watch = None if self._highlighter is None else self._highlighter.watch(tokens)
         vectors: Floats | None = None
-        for group in self._groups([row.tokens for row in rows]):
-            ids, lengths = padded([rows[index].tokens for index in group])
+        for group in self._groups(tokens):
+            ids, lengths = padded([tokens[index] for index in group])
             left = rows[group[0]].states
             states = np.zeros((*ids.shape, left.shape[-1]), left.dtype)
             for line, index in zip(states, group, strict=True):
@@ -149,8 +158,12 @@ class CascadeEngine(PooledEngine):
             if vectors is None:
                 vectors = np.empty((len(rows), *output.shape[1:]), np.float32)
             vectors[group] = output
+            if watch is not None:
+                watch.note(group, self._scored(output)[0])
         if vectors is not None:
-            scores |= zip((each.place for each in waiting), self._scores(vectors, spans), strict=True)
+            places = [each.place for each in waiting]
+            read = self._scores([texts[place] for place in places], vectors, spans, watch)
+            scores |= zip(places, read, strict=True)
 
     def _groups(self, rows: Sequence[Tokens]) -> list[list[int]]:
         return pack(list(map(len, rows)), self._reader.device_tokens, self._stacked.run_cost)

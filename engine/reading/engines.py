@@ -12,6 +12,7 @@ from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
 from engine.odds import log_odds, restated, sigmoid
 from engine.reading.cutting import Span
+from engine.reading.highlights import NONE, Highlighter, Watch
 from engine.reading.reader import Reader
 from engine.scores import Scores
 from schemas.vocabulary import Reading
@@ -48,10 +49,19 @@ class PooledEngine(TextEngine):
     reading: Reading = "pooled"
 
     def __init__(
-        self, identity: ScoreIdentity, heads: Heads, reader: Reader, depth: int | None = None
+        self,
+        identity: ScoreIdentity,
+        heads: Heads,
+        reader: Reader,
+        highlighter: Highlighter | None = None,
+        depth: int | None = None,
     ) -> None:
-        """`heads` are those of the identity's model, `depth` the layer whose vectors they read."""
+        """`heads` are those of the identity's model, `depth` the layer whose vectors they read.
+
+        Without a `highlighter`, scores have no highlights.
+        """
         super().__init__(identity, reader)
+        self._highlighter = highlighter
         self._heads = heads
         self._depth = depth
         self._odds = identity.odds
@@ -63,17 +73,29 @@ class PooledEngine(TextEngine):
         """See Engine.read."""
         if not texts:
             return []
-        vectors, spans = self._values(texts, ())
-        return self._scores(vectors, spans)
+        rows, spans = self._cutter.cut(texts)
+        watch = None if self._highlighter is None else self._highlighter.watch(rows)
+
+        def note(group: Sequence[int], vectors: Floats) -> None:
+            if watch is not None:
+                watch.note(group, self._scored(vectors)[0])
+
+        return self._scores(texts, self._reader.rows(rows, note=note), spans, watch)
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """See Engine.grade."""
         return [scores.severity or () for scores in self.read(texts)]
 
-    def _scores(self, vectors: Floats, spans: Sequence[Span]) -> list[Scores]:
-        """The scores of messages whose windows have these vectors."""
+    def _scored(self, vectors: Floats) -> tuple[Array, Array]:
+        """Risks [N] and severities [N, S] of rows."""
         risks, severities = apply_heads(self._heads, vectors)
-        risks = restated(risks, self._odds)
+        return restated(risks, self._odds), severities
+
+    def _scores(
+        self, texts: Sequence[str], vectors: Floats, spans: Sequence[Span], watch: Watch | None
+    ) -> list[Scores]:
+        """The scores of texts whose windows have these vectors, and were noted by `watch`."""
+        risks, severities = self._scored(vectors)
         return [
             Scores(
                 discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
@@ -81,8 +103,9 @@ class PooledEngine(TextEngine):
                 span.stop - span.start,
                 span.truncated,
                 depth=self._depth,
+                highlights=NONE if watch is None else watch.highlights(text, row, row - span.start),
             )
-            for span, row in highest(spans, risks)
+            for text, (span, row) in zip(texts, highest(spans, risks), strict=True)
         ]
 
 

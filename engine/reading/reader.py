@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from engine.bundle import TOKENIZER, Prompt
 from engine.devices.device import Device, Floats, Ids
@@ -49,13 +49,20 @@ class Reader:
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each message, without special tokens; none where there is nothing to read."""
+        return [encoding.ids for encoding in self._encode(self._tokenizer.encode_batch_fast, texts)]
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """From and to which code point of `text` each of its tokens stands."""
+        (encoding,) = self._encode(self._tokenizer.encode_batch, [text])
+        return list(encoding.offsets)
+
+    def _encode(self, encode: Callable[..., list[Encoding]], texts: Sequence[str]) -> list[Encoding]:
         try:
-            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            return encode(list(texts), add_special_tokens=False)
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # a panic in Rust is no Exception
                 raise
             raise DeviceError("the tokenizer's pattern takes too long on a text: use another model") from None
-        return [encoding.ids for encoding in encodings]
 
     def on(self, device: Device) -> Self:
         """A reader of the same texts on another device, which has the same prefix."""
@@ -65,10 +72,16 @@ class Reader:
         """Make the object that cuts messages into rows for this reader. Every caller cuts with it."""
         return Cutter(self.tokenise, windowing, most, self.prompt.blank)
 
-    def rows(self, rows: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None) -> Floats:
+    def rows(
+        self,
+        rows: Sequence[Sequence[int]],
+        progress: Callable[[int], None] | None = None,
+        note: Callable[[Sequence[int], Floats], None] | None = None,
+    ) -> Floats:
         """Return the device's output for each row of tokens, in order: [N, …]. No row may be empty.
 
-        `progress` gets the number of rows read after each run.
+        After each run, `progress` gets the number of its rows, and `note` their indices and output: only
+        then does the device still have the states of the run's tokens.
         """
         lengths = [len(self.lead) + len(row) for row in rows]
         answers: Floats | None = None
@@ -77,6 +90,8 @@ class Reader:
             if answers is None:
                 answers = np.empty((len(rows), *output.shape[1:]), np.float32)
             answers[group] = output
+            if note is not None:
+                note(group, output)
             if progress is not None:
                 progress(len(group))
         return np.empty((0, 0), np.float32) if answers is None else answers

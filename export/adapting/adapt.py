@@ -9,6 +9,7 @@
     fit       risk and severity heads on all examples; calibration   (fit.py, heads.py)
     bound     thresholds with a stated bound on misses               (thresholds.py)
     open      the result as a worker does, to check that its thresholds hold for its scores
+    expect    what the traffic looks like, to tell later how far the stream has moved   (expected.py)
 
 The same examples on the same device give the same bundle; another device rounds differently. There is no
 guarantee that the examples are like the stream.
@@ -37,6 +38,7 @@ from engine.proof import head_scores, prove
 from engine.reading.reader import Reader
 from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, prepare
+from export.adapting.expected import write_expected
 from export.adapting.fit import Fitted, fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
 from export.adapting.split import split_bundle
@@ -168,6 +170,8 @@ def adapt(
         written = Bundle.load(folder)
         engine = engine_on(cut_reader, written)
         written.thresholds_for(engine.identity)
+        if traffic is not None:
+            fingerprint = write_expected(written, engine, traffic.texts, progress)
     risks, bounds = fitted.risks, fitted.bounds
     rate = full.manifest.task.policy.tolerated_miss_rate
     positives = int(labels.sum())

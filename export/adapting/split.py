@@ -1,7 +1,7 @@
 """Splits a full graph in two at a shallow layer: the second goes on from the first one's hidden states.
 
     model.onnx     input_ids, lengths, past_* of the layers up to `shallow`   -> pooled, hidden, present_*
-    deeper.onnx    hidden, lengths, past_* of the layers up to `layer`        -> pooled, present_*
+    deeper.onnx    hidden, lengths, past_* of those up to `layer`     -> pooled, token_states, present_*
 
 `hidden` is what layer `shallow` gives for every token, [B, L, hidden]. Nothing is computed in both graphs but
 masks and positions, which need no weights. Each has a weights file of its own, so neither holds the other's.
@@ -17,6 +17,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from engine.bundle import DEEPER, MODEL, TOKENIZER, Bundle
 from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE
+from engine.device_names import STATES
 from engine.devices.device import HIDDEN
 from engine.errors import BundleError
 from export.adapting.cut import POOLED, keep_outputs, take_layer
@@ -58,7 +59,7 @@ def split_graph(source: Path, shallow: int, layer: int, out: Path) -> None:
     second = onnx.load(source / MODEL, load_external_data=False)
     take_layer(second.graph, layer)
     _resume(second.graph, states, shallow)
-    keep_outputs(second.graph, {POOLED, *_presents(shallow, layer)})
+    keep_outputs(second.graph, {POOLED, STATES, *_presents(shallow, layer)})
     below = {f"past_{side}.{i}" for i in range(shallow) for side in _SIDES}
     if below.intersection(value.name for value in second.graph.input):
         raise BundleError(

@@ -19,9 +19,12 @@ from engine.errors import MimamoriError
 from mimamori.cli import (
     adapt,
     calibrate,
+    compare,
     demo,
     doctor,
+    drift,
     evaluate,
+    missing,
     model,
     replay,
     review,
@@ -46,6 +49,8 @@ for _area in (
     run,
     doctor,
     replay,
+    drift,
+    missing,
     size,
     topics,
     sandbox,
@@ -55,6 +60,7 @@ for _area in (
     adapt,
     calibrate,
     evaluate,
+    compare,
     review,
 ):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.

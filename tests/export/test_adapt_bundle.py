@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from engine.bundle import CALIBRATION, MODEL, WEIGHTS, Bundle, Calibration, read_manifest, write_manifest
+from engine.device_names import STATES
 from engine.errors import BundleError, TaskError
 from engine.load import load_engine
 from export.adapting.adapt import AdaptReport, adapt
@@ -132,7 +133,11 @@ def test_a_cut_graph_keeps_only_what_its_layer_needs(full: Bundle, tmp_path: Pat
         "lengths",
         *(f"past_{kind}.{i}" for i in range(layer) for kind in ("key", "value")),
     }
-    assert len(graph.output) == 1 + 2 * layer
+    assert {value.name for value in graph.output} == {
+        "pooled",
+        STATES,
+        *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value")),
+    }
     weights = {weight.name for weight in graph.initializer}
     assert "labels" not in weights
     assert f"wq{layer - 1}" in weights

@@ -31,6 +31,7 @@ from engine.load import engine_on, load_engine, open_reader
 from engine.policy import Policy
 from engine.reading.cascade import CascadeEngine
 from engine.reading.engines import PooledEngine
+from engine.reading.highlights import Highlighter
 from export.adapting.adapt import AdaptReport, adapt
 from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation
@@ -94,7 +95,7 @@ def engines(request: pytest.FixtureRequest, cascade: Bundle) -> tuple[CascadeEng
     assert isinstance(device, StackedDevice)
     return (
         CascadeEngine(identity, cascade.heads, cascade.shallow.heads, reader, device),
-        PooledEngine(identity, cascade.heads, reader, FULL),
+        PooledEngine(identity, cascade.heads, reader, depth=FULL),
     )
 
 
@@ -449,3 +450,23 @@ def test_calibrating_again_bounds_what_either_depth_clears_and_moves_no_stop(
     assert found.miss_rate is not None
     assert found.miss_rate < 0.2
     assert set(found.depths) == {SHALLOW, FULL}
+
+
+def test_what_goes_on_has_the_highlights_that_the_full_depth_gives(cascade: Bundle) -> None:
+    reader = open_reader(cascade, "pooled", device="cpu", device_tokens=256, with_tokens=True)
+    device, identity = reader.device, engine_on(reader, cascade).identity
+    assert cascade.heads is not None
+    assert cascade.shallow is not None
+    assert isinstance(device, StackedDevice)
+    found = Highlighter(cascade.heads, reader, identity.windowing, identity.max_message_tokens, 0.3)
+    texts = [" ".join([text[:4], text[4:8], text[8:]]) for text in TRAFFIC]
+    read = CascadeEngine(identity, cascade.heads, cascade.shallow.heads, reader, device, found).read(texts)
+    deep = PooledEngine(identity, cascade.heads, reader, found, FULL).read(texts)
+    went_on = [
+        (scores.highlights, whole.highlights)
+        for scores, whole in zip(read, deep, strict=True)
+        if scores.depth == FULL
+    ]
+    assert any(one for one, _ in went_on)
+    assert all(one == other for one, other in went_on)
+    assert not any(scores.highlights for scores in read if scores.depth == SHALLOW)

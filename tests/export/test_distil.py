@@ -9,7 +9,7 @@ import typer
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from engine.bundle import Bundle
+from engine.bundle import DRIFT, Bundle
 from engine.errors import BundleError, SettingsError, TaskError
 from engine.load import load_engine, open_reader
 from export.adapting.adapt import AdaptReport, adapt
@@ -66,6 +66,21 @@ def test_the_bundle_is_cut_at_the_depth_asked_for_and_runs(distilled: tuple[Path
     assert bundle.fingerprint == report.fingerprint
     risky, clear = load_engine(bundle, device="cpu").read(["zqxvwzqxvwzq", "abcdeabcdeab"])
     assert risky.risk > 0.5 > clear.risk
+
+
+def test_the_bundle_knows_what_its_traffic_looks_like(
+    full: Bundle, tmp_path: Path, distilled: tuple[Path, AdaptReport]
+) -> None:
+    bundle = Bundle.load(distilled[0])
+    assert bundle.fingerprint == distilled[1].fingerprint
+    assert bundle.expected is not None
+    assert bundle.expected.messages == len(set(TRAFFIC) - {example.text for example in EXAMPLES})
+    assert not any(text in (bundle.path / DRIFT).read_text() for text in TRAFFIC)
+    risks = [scores.risk for scores in load_engine(bundle, device="cpu").read(TRAFFIC)]
+    median = bundle.expected.signals["risk"].edges[4]
+    assert np.mean(np.array(risks) <= median) == pytest.approx(0.5, abs=0.05)
+    _adapt(full, tmp_path / "alone", None)
+    assert Bundle.load(tmp_path / "alone").expected is None  # examples cannot stand for a stream
 
 
 def test_the_curve_has_every_shallower_depth_with_its_figures(distilled: tuple[Path, AdaptReport]) -> None:

@@ -78,8 +78,9 @@ tiny (int64[B, L] input_ids, int64[B] lengths, {inputs}) => (float[B, 5] label_l
   ends = Unsqueeze (lengths, i1)
   mine = Less (own, ends)
   minef = Cast <to = 1> (mine)
-  mask = Unsqueeze (minef, i2)
   count = Cast <to = 1> (ends)
+  share = Div (minef, count)
+  shares = Unsqueeze (share, i1)
   lastn = Sub (ends, i1)
   lastb = Equal (own, lastn)
   lastf = Cast <to = 1> (lastb)
@@ -118,10 +119,7 @@ _LAYER = """
   ac{i} = Tanh (up{i})
   dn{i} = MatMul (ac{i}, wd{i})
   h{next} = Add (ha{i}, dn{i})
-  hm{i} = Mul (h{next}, mask)
-  hs{i} = ReduceSum <keepdims = 0> (hm{i}, i1)
-  mean{i} = Div (hs{i}, count)
-  layer{i} = Unsqueeze (mean{i}, i1)
+  layer{i} = MatMul (shares, h{next})
 """
 
 _TAIL = """

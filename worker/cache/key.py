@@ -52,10 +52,13 @@ def unseal(secret: bytes, key: bytes, value: bytes | None) -> Scores | None:
 
 
 def is_sound(scores: Scores) -> bool:
-    """Whether every number is finite and in its range. Other scores are neither stored nor used."""
+    """Whether every number is finite and in its range. Other scores are neither stored nor used.
+
+    Nor are those whose highlights could not be found: the next message with this text may get some.
+    """
     probabilities = (scores.risk, *(scores.severity or ()))
     in_range = all(math.isfinite(p) and 0.0 <= p <= 1.0 for p in probabilities)
-    return in_range and scores.severity != () and scores.windows >= 1
+    return in_range and scores.severity != () and scores.windows >= 1 and scores.highlights is not None
 
 
 def _signature(secret: bytes, key: bytes, payload: bytes) -> bytes:

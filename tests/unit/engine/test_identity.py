@@ -358,9 +358,9 @@ def test_adapt_and_the_engine_cut_texts_alike(
     given: list[list[list[int]]] = []
     real = Reader.rows
 
-    def noting(reader: Reader, rows: Sequence[Sequence[int]], *others: Any) -> Floats:
+    def noting(reader: Reader, rows: Sequence[Sequence[int]], *others: Any, **named: Any) -> Floats:
         given.append([list(row) for row in rows])
-        return real(reader, rows, *others)
+        return real(reader, rows, *others, **named)
 
     monkeypatch.setattr(Reader, "rows", noting)
     adapt(full.path, examples, tmp_path / "out", lambda *_: None, device="cpu")
