@@ -1,7 +1,6 @@
 """Opens a bundle on a device and proves, before the first message, that it runs as requested."""
 
 import os
-from functools import partial
 
 import msgspec
 import numpy as np
@@ -206,16 +205,22 @@ def open_reader(
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
     prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
-    open_ = partial(_open, choice, threads=threads or _cores(), arena_bytes=arena_bytes)
-    part = open_(Graph.of(bundle, output, with_tokens=with_tokens), prefix)
+    part = open_device(
+        choice, Graph.of(bundle, output, with_tokens=with_tokens), prefix, threads, arena_bytes
+    )
     opened: Device = part
     if manifest.shallow is not None:
         deeper = Graph.deeper(bundle, with_tokens=with_tokens)
-        opened = StackedDevice(part, open_(deeper, prefix._replace(states=part.prefix_states)))
+        after = prefix._replace(states=part.prefix_states)
+        opened = StackedDevice(part, open_device(choice, deeper, after, threads, arena_bytes))
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
 
-def _open(choice: Choice, graph: Graph, prefix: Prefix, *, threads: int, arena_bytes: int | None) -> Part:
+def open_device(
+    choice: Choice, graph: Graph, prefix: Prefix, threads: int = 0, arena_bytes: int | None = None
+) -> Part:
+    """Open a graph with the prefix bound. `load_engine` explains the arguments."""
+    threads = threads or _cores()
     if choice.device == "openvino":
         return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)
     return OnnxRuntimeDevice(graph, prefix, device=choice.device, threads=threads, arena_bytes=arena_bytes)

@@ -199,8 +199,9 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
 class ShadowLabel(msgspec.Struct, frozen=True, gc=False):
     """What a bundle that only watches would have said about a message. Nobody may act on it.
 
-    It has no `verdict`: where a label has that field, this has `would_be`. So it can never be read as a label,
-    whatever topic it is found in. `origin` is also that of the message's label, and of its review case.
+    It has no `verdict`: where a label has that field, this has `would_be`. So it can never be read as a
+    label, whatever topic it is found in. `origin` is also that of the message's label, and of its review
+    case.
     """
 
     id: OwnId

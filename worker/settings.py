@@ -161,8 +161,8 @@ class Settings(BaseSettings):
     # Shadow: `mimamori run --shadow`
     shadow: bool = Field(
         False,
-        description="This worker only watches: it writes shadow labels and nothing else, in a consumer group of "
-        "its own (the group's name with -shadow), without Redis. See docs/how-to/change-a-bundle.md.",
+        description="This worker only watches: it writes shadow labels and nothing else, in a consumer group "
+        "of its own (the group's name with -shadow), without Redis. See docs/how-to/change-a-bundle.md.",
     )
     shadow_share: float = Field(
         1.0, gt=0, le=1, description="Share of the messages that a shadow screens, drawn by their ids."
@@ -170,8 +170,8 @@ class Settings(BaseSettings):
     shadow_at_most: float = Field(
         0,
         ge=0,
-        description="Most messages a second that a shadow worker screens; it passes over the rest, so that it "
-        "never falls behind. 0 is no limit.",
+        description="Most messages a second that a shadow worker screens; it passes over the rest, so that "
+        "it never falls behind. 0 is no limit.",
     )
 
     # What may carry message text
@@ -254,8 +254,8 @@ class Settings(BaseSettings):
             )
         if not self.shadow and (self.shadow_share < 1 or self.shadow_at_most):
             raise ValueError(
-                "MIMAMORI_SHADOW_SHARE and MIMAMORI_SHADOW_AT_MOST are for a shadow alone, since a worker must "
-                "label every message: remove them, or set MIMAMORI_SHADOW=true"
+                "MIMAMORI_SHADOW_SHARE and MIMAMORI_SHADOW_AT_MOST are for a shadow alone, since a worker "
+                "must label every message: remove them, or set MIMAMORI_SHADOW=true"
             )
         if self.redis_ca and not self.redis_url.get_secret_value().startswith("rediss"):
             raise ValueError(
@@ -277,7 +277,7 @@ class Settings(BaseSettings):
 
     @property
     def own_transactional_id(self) -> str:
-        """The id to write under. A shadow with a worker's settings would fence that worker by the same one."""
+        """The id to write under. A shadow with a worker's settings must not fence that worker."""
         return f"{self.transactional_id}-shadow" if self.shadow else self.transactional_id
 
     @property

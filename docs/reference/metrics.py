@@ -18,8 +18,8 @@ or an id. The alerts that every installation should have are in
 
 SHADOW: Final = """## A shadow
 
-A shadow (`mimamori run --shadow`) has the worker's metrics under names of its own, so that no query on workers
-counts it, and one more:
+A shadow (`mimamori run --shadow`) has the worker's metrics under names of its own, so that no query on
+workers counts it, and one more:
 """
 
 

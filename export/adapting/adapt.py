@@ -41,10 +41,12 @@ from export.adapting.distilled import Distillation, Distilled, distil, prepare
 from export.adapting.expected import write_expected
 from export.adapting.fit import Fitted, fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
+from export.adapting.in_context import InContext
 from export.adapting.split import split_bundle
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
 from export.building.staging import staged
+from export.checking import Finding, checked
 from export.examples import LabelledExample
 
 Progress = Callable[[str, int, int], None]
@@ -61,6 +63,7 @@ class AdaptReport(msgspec.Struct, frozen=True):
 
     Each class needs `positives_needed` examples before its threshold can promise anything. `cut_difference`
     is the largest difference between cut and full graph, in standard deviations of the vector's features.
+    `in_context` is for whoever compares the head with shots in the prompt (`in_context.py`).
     """
 
     bundle: Path
@@ -85,6 +88,8 @@ class AdaptReport(msgspec.Struct, frozen=True):
     cut_difference: float
     seconds: float
     distilled: Distilled | None
+    findings: tuple[Finding, ...]
+    in_context: InContext | None = None
 
 
 def adapt(
@@ -97,18 +102,20 @@ def adapt(
     precision: PrecisionChoice = "auto",
     threads: int = 0,
     distillation: Distillation | None = None,
+    test: Sequence[LabelledExample] = (),
 ) -> AdaptReport:
     """Write the adapted bundle `out` from the full bundle and at least 10 examples of both classes.
 
     `progress` gets a stage's name, how much of it is done, and how much there is in all. With a
     `distillation` a shallower reading learns from the head on unlabelled traffic, and the graph is cut there.
+    None of the `test` examples may be among those to adapt on.
 
-    Raises TaskError: there are too few examples, or of one class only, or heads fitted on them rank others no
-    better than chance. BundleError: the bundle is not a full one, `out` exists, or the cut graph differs from
-    the full one. DeviceError: as in `load_engine`.
+    Raises TaskError: there are too few examples, or of one class only, they contradict one another
+    (`export/checking.py`), or heads fitted on them rank others no better than chance. BundleError: the bundle
+    is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
+    `load_engine`.
     """
     began = time.monotonic()
-    labels = _labels(examples)
     if out.exists():
         raise BundleError(f"{out} exists already: remove it, or give another --out")
     full = Bundle.load(bundle)
@@ -119,7 +126,10 @@ def adapt(
             f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
             "adapt a bundle of another model, or evaluate this one as it is"
         )
-    texts, digest = [example.text for example in examples], examples_digest(examples)
+    digest = examples_digest(examples)
+    examples, findings = checked(examples, full.manifest.task, test)
+    labels = _labels(examples)
+    texts = [example.text for example in examples]
     traffic = None if distillation is None else prepare(distillation, full, texts)
     open_pooled = partial(open_reader, output="pooled", device=device, precision=precision, threads=threads)
     reader = open_pooled(full)
@@ -131,7 +141,7 @@ def adapt(
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
     levels, distilled, shallow = levels_of(examples, full.manifest.task), None, None
-    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
+    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels)
     if distillation is not None and traffic is not None:
         chosen, learn, grade, distilled, shallow = distil(
             distillation,
@@ -165,7 +175,7 @@ def adapt(
         progress("choose the windows", 0, 1)
         fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade, shallow)
         progress("choose the windows", 1, 1)
-        fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
+        fingerprint = _write(cut, fitted, examples, digest, cut_reader.device.precision)
         # Open it as a worker does, to check that it scores by the identity its thresholds were fitted on.
         written = Bundle.load(folder)
         engine = engine_on(cut_reader, written)
@@ -199,6 +209,7 @@ def adapt(
         cut_difference=difference,
         seconds=time.monotonic() - began,
         distilled=distilled,
+        findings=findings,
     )
 
 
@@ -237,7 +248,9 @@ def _graded(examples: Sequence[LabelledExample]) -> int:
     return sum(example.severity is not None for example in examples)
 
 
-def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], precision: str) -> str:
+def _write(
+    cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], digest: str, precision: str
+) -> str:
     """Write heads, reference, calibration and manifest, and return the bundle's fingerprint."""
     heads, bounds, windowing = fitted.heads, fitted.bounds, fitted.windowing
     kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))

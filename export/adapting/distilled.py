@@ -176,7 +176,7 @@ def distil(
             if depth > teacher.deepest:
                 learn, grade = (
                     from_labels(labels, chosen.strength),
-                    grade_from_labels(levels, chosen.strength),
+                    grade_from_labels(levels),
                 )
             else:
                 taught = students[depth - 1]

@@ -101,7 +101,7 @@ def own_teacher(
         return known[key]
 
     risk = learn(means, np.arange(len(labels)))
-    weight, bias = grade_from_labels(levels, chosen.strength)(means, risk)
+    weight, bias = grade_from_labels(levels)(means, risk)
     grades = (traffic - risk.mean) / risk.scale @ weight.T + bias
     return Teacher(name, chosen.layer, chosen.layer - 1, teach, chosen.decisions, grades)
 

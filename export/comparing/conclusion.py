@@ -21,7 +21,7 @@ def conclude(tallied: Tallied) -> list[str]:
     if tallied.misses is None:
         cleared = sum(tallied.table[old][0] for old in (1, 2))
         said.append(
-            f"NEW clears {cleared} that OLD left to people. Without labels nobody can say whether it is right: "
+            f"NEW clears {cleared} that OLD left to people. Without labels nobody knows whether it is right; "
             "read those first."
         )
     return said
@@ -30,8 +30,8 @@ def conclude(tallied: Tallied) -> list[str]:
 def is_worse(tallied: Tallied, margin: float | None = None) -> list[str]:
     """Why NEW must not pass; empty where it may. Raises ValueError: there are no labels to judge by.
 
-    NEW is worse where the test shows more misses, or more false alarms. With a `margin` it must be shown not to
-    be worse, too: the interval of the difference in misses must end below it.
+    NEW is worse where the test shows more misses, or more false alarms. With a `margin` it must be shown not
+    to be worse, too: the interval of the difference in misses must end below it.
     """
     if tallied.misses is None and tallied.false_alarms is None:
         raise ValueError("nothing labelled was compared")
@@ -67,8 +67,8 @@ def _of_misses(pair: Paired) -> str:
 
 def _of_alarms(pair: Paired) -> str:
     return (
-        f"NEW raises {pair.only_new} false alarms that OLD did not, and spares {pair.only_old} that OLD raised, "
-        f"of {pair.of} not at risk: {_verdict(pair, 'false alarms')}"
+        f"NEW raises {pair.only_new} false alarms that OLD did not, and spares {pair.only_old} that OLD "
+        f"raised, of {pair.of} not at risk: {_verdict(pair, 'false alarms')}"
     )
 
 
@@ -99,5 +99,6 @@ def _of_load(tallied: Tallied) -> str:
     old, new = tallied.to_people
     return (
         f"People would look at {new} messages in place of {old} of {tallied.messages} "
-        f"({new / tallied.messages:.1%} in place of {old / tallied.messages:.1%}), quality samples not counted."
+        f"({new / tallied.messages:.1%} in place of {old / tallied.messages:.1%}), quality samples not "
+        "counted."
     )

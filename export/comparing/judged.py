@@ -13,9 +13,9 @@ _FAIR: Final = 0.9  # of a kind of cases, decided: below it, which ones are deci
 class Judged(msgspec.Struct, frozen=True):
     """One kind of cases: those that were escalated, or the quality samples of what was cleared.
 
-    `messages` of this kind there were in the range. People found `at_risk` of the `decided` to be at risk, NEW
-    would clear `missed` of these; they dismissed `dismissed`, NEW would not clear `raised` of these. `unsure`
-    counts neither way. The intervals are exact, of the shares of at_risk and dismissed.
+    `messages` of this kind there were in the range. People found `at_risk` of the `decided` to be at risk,
+    NEW would clear `missed` of these; they dismissed `dismissed`, NEW would not clear `raised` of these.
+    `unsure` counts neither way. The intervals are exact, of the shares of at_risk and dismissed.
     """
 
     messages: int
@@ -25,16 +25,16 @@ class Judged(msgspec.Struct, frozen=True):
     dismissed: int
     raised: int
     unsure: int
+    missed_interval: Interval | None = None
+    raised_interval: Interval | None = None
 
-    @property
-    def missed_interval(self) -> Interval:
-        """Of the share of those found at risk that NEW would clear."""
-        return share(self.missed, self.at_risk)
-
-    @property
-    def raised_interval(self) -> Interval:
-        """Of the share of those dismissed that NEW would not clear."""
-        return share(self.raised, self.dismissed)
+    def with_intervals(self) -> "Judged":
+        """The same with its intervals, where there is anything to count."""
+        return msgspec.structs.replace(
+            self,
+            missed_interval=share(self.missed, self.at_risk) if self.at_risk else None,
+            raised_interval=share(self.raised, self.dismissed) if self.dismissed else None,
+        )
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class Load(msgspec.Struct, frozen=True):
 
 
 def estimate(escalated: Judged, sampled: Judged) -> tuple[Rate | None, Rate | None]:
-    """The miss rates of OLD and NEW over all messages of the range, weighted by how many each decision stands for.
+    """The miss rates of OLD and NEW over all messages, weighted by how many each decision stands for.
 
     OLD clears nothing that it escalated, and escalates nothing that it cleared.
     """
@@ -66,16 +66,16 @@ def conclude_judged(
     escalated: Judged, sampled: Judged, load: Load, old: Rate | None, new: Rate | None
 ) -> list[str]:
     """What may be concluded, one sentence each."""
-    found = f"Of {escalated.at_risk} escalated messages that people found at risk, NEW would clear {escalated.missed}"
-    said = [f"{found}{_span(escalated.missed, escalated.at_risk)}."]
+    lost = f"{escalated.missed}{_span(escalated.missed, escalated.at_risk)}"
+    said = [f"Of {escalated.at_risk} escalated messages that people found at risk, NEW would clear {lost}."]
     spared = escalated.dismissed - escalated.raised
     said.append(
         f"Of {escalated.dismissed} that people dismissed, NEW would still send {escalated.raised} to them"
         f"{_span(escalated.raised, escalated.dismissed)}, and spare them {spared}."
     )
     said.append(
-        f"Of {sampled.at_risk + sampled.dismissed} quality samples, people found {sampled.at_risk} at risk that OLD "
-        f"had cleared; NEW would find {sampled.at_risk - sampled.missed} of these."
+        f"Of {sampled.at_risk + sampled.dismissed} quality samples, people found {sampled.at_risk} at risk "
+        f"that OLD had cleared; NEW would find {sampled.at_risk - sampled.missed} of these."
     )
     before = "" if load.old is None else f" in place of {load.old} ({_share(load.old, load.messages)})"
     said.append(
@@ -94,9 +94,9 @@ def conclude_judged(
 def cannot_tell(escalated: Judged, sampled: Judged, share_of_samples: float | None) -> list[str]:
     """What these figures do not say, in plain words."""
     said = [
-        "People saw only what OLD escalated, and a random sample of what it cleared. So the first figures are of "
-        "OLD's choice: they show what NEW would lose of what OLD finds, and hardly what it would find anew.",
-        "A decision is a person's judgement, made beside OLD's verdict and severity: it is no independent truth.",
+        "People saw only what OLD escalated, and a random sample of what it cleared.",
+        "So the first figures show what NEW would lose of OLD's findings, and little of what it would add.",
+        "A decision is a person's judgement, made beside OLD's verdict and severity: no independent truth.",
     ]
     judged = sampled.at_risk + sampled.dismissed
     if not judged:
@@ -106,9 +106,9 @@ def cannot_tell(escalated: Judged, sampled: Judged, share_of_samples: float | No
         )
     elif share_of_samples:
         said.append(
-            f"Each of the {judged} decided samples stands for {sampled.messages / judged:,.0f} cleared messages "
-            f"({share_of_samples:.2%} of them became samples): one person more or less among them moves the "
-            "estimate by as much."
+            f"Each of the {judged} decided samples stands for {sampled.messages / judged:,.0f} cleared "
+            f"messages ({share_of_samples:.2%} of them became samples): one person more or less among them "
+            "moves the estimate by as much."
         )
     waiting = [
         name
@@ -120,8 +120,8 @@ def cannot_tell(escalated: Judged, sampled: Judged, share_of_samples: float | No
     ]
     if waiting:
         said.append(
-            f"Not all {' and '.join(waiting)} are decided. The most urgent are decided first, so that the estimate "
-            "leans to what looked urgent."
+            f"Not all {' and '.join(waiting)} are decided. The most urgent are decided first, so that the "
+            "estimate leans to what looked urgent."
         )
     if unsure := escalated.unsure + sampled.unsure:
         said.append(f"{unsure} decisions say unsure, and count neither way.")

@@ -2,8 +2,8 @@
 
 Only the messages on which one errs and the other does not say anything about a difference.
 
-    test        were both equally good, each of those messages would be the one's or the other's error with even
-                odds, so that the count is binomial (McNemar 1947, in its exact form): right for any number
+    test        were both equally good, each of those messages would be the one's or the other's error with
+                even odds, so that the count is binomial (McNemar's test in its exact form)
     interval    of the difference of both error rates: Tango's score interval for paired shares (Statistics in
                 Medicine 17, 1998), which stays sensible where there are few such messages, or none
 """
@@ -25,8 +25,8 @@ _TINY: Final = 1e-12
 class Paired(msgspec.Struct, frozen=True):
     """How often OLD and NEW err on the same `of` messages. `difference` is NEW's error rate less OLD's.
 
-    `only_old` and `only_new` are the messages on which that one errs alone, `both` those on which both do. `p`
-    is McNemar's exact one, two-sided. `interval` is that of the difference, at 95 %.
+    `only_old` and `only_new` are the messages on which that one errs alone, `both` those on which both do.
+    `p` is McNemar's exact one, two-sided. `interval` is that of the difference, at 95 %.
     """
 
     of: int
@@ -81,7 +81,7 @@ def tango(of: int, only_old: int, only_new: int, confidence: float = CONFIDENCE)
 
 
 def _score(of: int, only_old: int, only_new: int, difference: float) -> float:
-    """Tango's score statistic for a supposed `difference`: how many standard errors the counts are from it."""
+    """Tango's score statistic: how many standard errors the counts are from a supposed `difference`."""
     a = 2 * of
     b = -only_new - only_old + (2 * of - only_new + only_old) * difference
     c = -only_old * difference * (1 - difference)

@@ -24,7 +24,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A message whose verdict changes. `where` is its row, id or place; `text` is None unless it was asked for."""
+    """A message whose verdict changes. `where` is its row, id or place; `text` is None unless asked for."""
 
     where: str
     old: Verdict
@@ -38,8 +38,8 @@ class Change(msgspec.Struct, frozen=True):
 class Agreement(msgspec.Struct, frozen=True):
     """How far both say the same. `same` is the share of equal verdicts, with its exact interval.
 
-    `kappa` is Cohen's: 1 where they always agree, 0 where as often as by chance; None where both always give one
-    and the same verdict.
+    `kappa` is Cohen's: 1 where they always agree, 0 where as often as by chance; None where both always give
+    one and the same verdict.
     """
 
     same: float
@@ -50,9 +50,9 @@ class Agreement(msgspec.Struct, frozen=True):
 class Tallied(msgspec.Struct, frozen=True):
     """The counts. `table` [OLD's verdict][NEW's] is in the order clear, uncertain, at_risk.
 
-    `to_people` are how many of the messages each would not clear, OLD first. `misses` (of the messages labelled
-    at risk, those that a bundle clears) and `false_alarms` (of the others, those that it calls at_risk) are
-    None where nothing of that label was compared.
+    `to_people` are how many of the messages each would not clear, OLD first. `misses` (of the messages
+    labelled at risk, those that a bundle clears) and `false_alarms` (of the others, those that it calls
+    at_risk) are None where nothing of that label was compared.
     """
 
     messages: int

@@ -12,8 +12,9 @@ from export.evaluating.intervals import CONFIDENCE, Interval, share
 
 
 class Stratum(msgspec.Struct, frozen=True):
-    """One kind of messages. `size` of them there were, people judged `judged`; of these a bundle missed `missed`
-    that were at risk, and found `found`.
+    """One kind of messages: `size` of them there were, of which people judged `judged`.
+
+    Of the judged ones at risk, a bundle missed `missed` and found `found`.
 
     `missed` or `found` is None where it cannot be any by how the messages were chosen: the bundle that
     escalated them misses none of them.

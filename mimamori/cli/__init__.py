@@ -32,6 +32,7 @@ from mimamori.cli import (
     sandbox,
     size,
     soak,
+    suggest,
     task,
     topics,
 )
@@ -57,6 +58,7 @@ for _area in (
     soak,
     task,
     model,
+    suggest,
     adapt,
     calibrate,
     evaluate,

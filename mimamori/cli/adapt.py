@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
-from engine.bundle import read_manifest
+from engine.bundle import Bundle, read_manifest
 from engine.errors import SettingsError, extra_for
 from export.examples import read_examples
 from mimamori.cli.curve import draw, require_plot, show_distilled
@@ -42,6 +44,21 @@ if TYPE_CHECKING:  # Importing these at run time would need the adapt extra, and
     from export.adapting.adapt import AdaptReport
 
 
+TestOption = Annotated[
+    Path | None,
+    typer.Option(help="Labelled examples kept apart for a test: none of them may be among the --examples."),
+]
+
+InContextOption = Annotated[
+    int,
+    typer.Option(
+        "--compare-in-context",
+        min=0,
+        help="Also measure so many solved examples in the prompt beside the head (minutes on a CPU).",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("adapt", help=f"{inspect.getdoc(adapt_command)}\n{FILES}", rich_help_panel="Model")(
@@ -65,6 +82,8 @@ def adapt_command(
     messages: MessagesOption = 4000,
     cascade: CascadeOption = None,
     plot: PlotOption = None,
+    test: TestOption = None,
+    compare_in_context: InContextOption = 0,
 ) -> None:
     """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
 
@@ -83,8 +102,15 @@ def adapt_command(
     with extra_for("adapting", "adapt,cpu"):
         from export.adapting.adapt import adapt
         from export.adapting.distilled import Distillation
+        from export.adapting.in_context import compare_in_context as compare
+        from export.adapting.in_context import require_comparable
+        from export.checking import checked
     manifest, _ = read_manifest(bundle)
     labelled = read_examples(examples, manifest.task, separator, notice)
+    apart = read_examples(test, manifest.task, separator, notice) if test else ()
+    once = checked(labelled, manifest.task, apart).examples
+    if compare_in_context:
+        require_comparable(manifest, once, compare_in_context)
     if traffic is None:
         if teacher is not None or depth is not None or plot is not None or cascade:
             raise SettingsError(
@@ -107,7 +133,22 @@ def adapt_command(
             precision=precision,
             threads=threads,
             distillation=asked or None,
+            test=apart,
         )
+        if compare_in_context:
+            compared = compare(
+                Bundle.load(bundle),
+                once,
+                compare_in_context,
+                (report.auc, report.f1),
+                partial(progress, "ask with shots"),
+                device=device,
+                precision=precision,
+                threads=threads,
+            )
+            report = msgspec.structs.replace(report, in_context=compared)
+    for finding in report.findings:
+        notice(finding.says)
     if plot is not None and report.distilled is not None:
         draw(report.distilled, plot)
     print_report(report, _show_adapted, as_json=as_json)
@@ -122,6 +163,11 @@ def _show_adapted(report: AdaptReport) -> None:
     )
     table.add_row("layer", f"{report.layer} of {report.layers} (C = {report.strength:g})")
     table.add_row("AUC, F1", f"{report.auc:.3f}, {report.f1:.3f} (cross-validated)")
+    if (shown := report.in_context) is not None:
+        table.add_row(
+            f"in context ({shown.shots} shots)",
+            f"{shown.auc:.3f}, {shown.f1:.3f}: {'better' if shown.better else 'the head is better'}",
+        )
     table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
     table.add_row(
         "bound on misses",
@@ -144,6 +190,11 @@ def _show_adapted(report: AdaptReport) -> None:
         "For a bound with stated confidence that holds for this bundle, run `mimamori calibrate` on examples "
         "kept apart from these."
     )
+    if report.in_context is not None and report.in_context.better:
+        console.print(
+            "[yellow]Shots in the prompt did better than the head on these examples: `mimamori export "
+            f"--shots {report.in_context.shots}` makes such a bundle, which reads all layers.[/]"
+        )
     others = report.examples - report.positives
     short = {"at risk: until then nothing is cleared": report.positives}
     short["not at risk: until then nothing is at_risk, at most uncertain"] = others

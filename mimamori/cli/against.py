@@ -1,4 +1,4 @@
-"""Shared by `compare` and `replay`: a topic's range as options, and how sides and what was left out are shown."""
+"""Shared by `compare` and `replay`: a topic's range as options; how sides and what is left out are shown."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -37,7 +37,7 @@ Last = Annotated[
 def show_side(table: Table, name: str, side: Side) -> None:
     """Add the rows that say what a side is."""
     table.add_row(name, escape(side.folder) if side.folder else "bundle")
-    table.add_row("  fingerprint", side.bundle)
+    table.add_row("  fingerprint", side.bundle[:32])  # as many as pin it; all of them are in the JSON
     if side.model is not None:
         table.add_row("  reads as", f"{escape(side.model)}; {side.runs}")
     if side.scored_by is not None:
@@ -60,6 +60,6 @@ def note_pin(settings: Settings, new: Side) -> None:
     pinned = settings.bundle_fingerprint
     if pinned and not new.bundle.startswith(pinned):
         Console(stderr=True, soft_wrap=True).print(
-            "note: NEW is not the bundle that MIMAMORI_BUNDLE_FINGERPRINT allows to run; pin it before it does: "
-            f"{new.bundle}"
+            "note: NEW is not the bundle that MIMAMORI_BUNDLE_FINGERPRINT allows to run; pin it before it "
+            f"does: {new.bundle}"
         )

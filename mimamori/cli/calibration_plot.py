@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import SettingsError
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
     from export.calibrating.calibrate import CalibrateReport
 
 
+_SMALLEST, _LARGEST = 25, 400  # areas of a bin's point
+_BELOW: Final[dict[str, Any]] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2}
+
+
 def draw(report: CalibrateReport, path: Path) -> None:
     """Draw a reliability diagram, and misses and load over the threshold. `require_plot` comes first.
 
@@ -19,7 +23,7 @@ def draw(report: CalibrateReport, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure: Any = Figure(figsize=(11, 4.5), layout="constrained")
+    figure: Any = Figure(figsize=(11, 5), layout="constrained")
     reliability, thresholds = figure.subplots(1, 2)
     _reliability(report, reliability)
     _thresholds(report, thresholds)
@@ -32,7 +36,9 @@ def draw(report: CalibrateReport, path: Path) -> None:
 def _reliability(report: CalibrateReport, axes: Any) -> None:
     bins = report.reliability
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="means what it says")
-    axes.plot([each.stated for each in bins], [each.found for each in bins], marker="o", label="found")
+    stated, found = [each.stated for each in bins], [each.found for each in bins]
+    sizes = [_SMALLEST + _LARGEST * each.weight for each in bins]
+    axes.scatter(stated, found, sizes, label="found; the size is the share of the stream", clip_on=False)
     for each in bins:
         axes.annotate(f"{each.examples}", (each.stated, each.found), (6, -12), textcoords="offset points")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated risk (mean of a tenth)", ylabel="share at risk")
@@ -40,7 +46,7 @@ def _reliability(report: CalibrateReport, axes: Any) -> None:
         f"Risks at {report.statement.share.prevalence:.1%} at risk: ECE {report.calibration_error:.3f}"
     )
     axes.text(0.98, 0.03, "numbers: examples in each bin", ha="right", transform=axes.transAxes, color="0.4")
-    axes.legend(loc="upper left")
+    axes.legend(**_BELOW)
 
 
 def _thresholds(report: CalibrateReport, axes: Any) -> None:
@@ -67,4 +73,4 @@ def _thresholds(report: CalibrateReport, axes: Any) -> None:
             axes.axvline(found.lower, color=colour, label=f"{name}: {found.lower:.3g}")
     axes.set(xlabel="lower threshold (clear below)", ylabel="share", ylim=(0, 1.02), xscale="logit")
     axes.set_title("What the lower threshold does to the examples")
-    axes.legend(loc="center left")
+    axes.legend(**_BELOW)

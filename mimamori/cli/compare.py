@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from engine.bundle import read_manifest
 from engine.errors import SettingsError, TaskError, extra_for
@@ -22,10 +19,9 @@ from mimamori.cli.against import (
     Last,
     ToOffset,
     note_pin,
-    show_left_out,
-    show_side,
 )
-from mimamori.cli.labelled import FILES, Device, Json, Precision, Threads, print_report, two_columns
+from mimamori.cli.compared import show_compared
+from mimamori.cli.labelled import FILES, Device, Json, Precision, Threads, print_report
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
 from schemas.events import Label, ShadowLabel
@@ -150,7 +146,7 @@ def compare_command(
                 "--fail-if-worse needs --examples: without labels nobody knows which verdict is right"
             ) from None
     note_pin(settings, found.new)
-    print_report(found, _show, as_json=as_json)
+    print_report(found, show_compared, as_json=as_json)
     if found.worse:
         raise typer.Exit(WORSE)
 
@@ -242,49 +238,3 @@ def _of_topics(
 def _adapted_on(found: Comparison, digest: str) -> list[str]:
     sides = {"OLD": found.old.adapted_on, "NEW": found.new.adapted_on}
     return [name for name, adapted_on in sides.items() if digest and (adapted_on or "").endswith(digest)]
-
-
-def _show(found: Comparison) -> None:
-    from export.comparing.tally import VERDICTS
-
-    console = Console(soft_wrap=True)
-    if found.adapted_on_these:
-        console.print(
-            f"[yellow]{' and '.join(found.adapted_on_these)} adapted on these very examples: the figures flatter. "
-            "Compare on others.[/]"
-        )
-    table = two_columns("task", found.task)
-    table.add_row("messages", f"{found.counts.messages} of {escape(found.source)}")
-    show_side(table, "OLD", found.old)
-    show_side(table, "NEW", found.new)
-    if (speed := found.speed) is not None:
-        table.add_row(
-            "messages/s here",
-            f"OLD {speed.old:,.0f}, NEW {speed.new:,.0f}: {speed.ratio:.2f} times as fast "
-            f"({speed.low:.2f} to {speed.high:.2f}), in turns",
-        )
-    console.print(table)
-    verdicts = Table("OLD \\ NEW", *VERDICTS)
-    for name, row in zip(VERDICTS, found.counts.table, strict=True):
-        total = max(1, found.counts.messages)
-        verdicts.add_row(name, *(f"{count} ({count / total:.1%})" for count in row))
-    console.print(verdicts)
-    for change in found.counts.changes:
-        label = (
-            "" if change.at_risk is None else f", labelled {'at risk' if change.at_risk else 'not at risk'}"
-        )
-        text = "" if change.text is None else f": {change.text}"
-        console.print(
-            escape(
-                f"{change.where}: {change.old} ({change.old_risk:.3f}) -> {change.new} "
-                f"({change.new_risk:.3f}){label}{text}"
-            ),
-            highlight=False,
-        )
-    if (hidden := found.counts.changed - len(found.counts.changes)) > 0:
-        console.print(f"… and {hidden} changed messages more (--changes)")
-    show_left_out(console, found.left_out)
-    for sentence in found.conclusion:
-        console.print(escape(sentence), highlight=False)
-    for why in found.worse or ():
-        console.print(f"[bold red]worse:[/] {escape(why)}", highlight=False)

@@ -39,7 +39,12 @@ def register(app: typer.Typer) -> None:
 
 
 def export_command(
-    model: Annotated[str, typer.Option(help="smollm2, a hub id, a folder with safetensors, or a GGUF file.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="smollm2, gemma3-270m, qwen2.5-coder-0.5b, a hub id, a safetensors folder, or a GGUF file."
+        ),
+    ],
     task: Annotated[str, typer.Option(help="A shipped task's name, or a task's YAML file.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; it must not exist yet.")],
     recipe: Annotated[Path | None, typer.Option(help="The recipe's file [default: OUT.recipe]")] = None,

@@ -73,8 +73,8 @@ def replay(
     need the extra `parquet`.
 
     With --from-topic in place of FILE nothing is sent. The messages of a range of offsets are screened again
-    with --bundle, and set against what people decided about them: whom it would miss, whom it would spare, what
-    reviewers would have to look at.
+    with --bundle, and set against what people decided about them: whom it would miss, whom it would spare,
+    what reviewers would have to look at.
 
         mimamori replay --from-topic mimamori.messages --last 20000 --bundle NEW
     """

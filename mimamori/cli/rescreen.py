@@ -61,7 +61,8 @@ def replay_topic(
 ) -> None:
     """Screen the range again and print the report. `topics` are those of labels, cases and decisions.
 
-    Raises SettingsError: the options contradict each other. BrokerError, BundleError, DeviceError: as a worker.
+    Raises SettingsError: the options contradict each other. BrokerError, BundleError, DeviceError: as a
+    worker.
     """
     with extra_for("replaying against decisions", "adapt,cpu"):
         from mimamori.comparing.rescreen import Topics, rescreen

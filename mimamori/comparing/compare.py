@@ -1,4 +1,4 @@
-"""Two bundles read the same messages: chunk by chunk in turns, or one after the other where memory is short."""
+"""Two bundles read the same messages: by turns, or one after the other where memory is short."""
 
 import hashlib
 import statistics

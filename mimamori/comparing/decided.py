@@ -30,7 +30,7 @@ class Decided(NamedTuple):
 
 
 class Within(NamedTuple):
-    """The messages that were asked for: per partition of one topic, the first offset and the one after the last."""
+    """The messages that were asked for: for each partition, the first offset and the one after the last."""
 
     topic: str
     spans: dict[int, tuple[int, int]]
@@ -52,8 +52,8 @@ def read_decisions(
 ) -> dict[Origin, Decided]:
     """The last finding on each message of `within`. What does not count is counted in `left_out`.
 
-    A decision that came twice has one id, and counts once. A later decision on the same case corrects an earlier
-    one: the review desk closes a case at the first, but here the newest says best what is true.
+    A decision that came twice has one id, and counts once. A later decision on the same case corrects an
+    earlier one: the review desk closes a case at the first, but here the newest says best what is true.
 
     Raises BrokerError: as `SpanReader` does.
     """

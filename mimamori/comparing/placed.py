@@ -1,4 +1,4 @@
-"""What was said of messages, kept by their places: 16 bytes a message, so that a week of them fits in memory."""
+"""What was said of messages, kept by their places in 16 bytes a message: a week of them fits in memory."""
 
 from array import array
 from collections import Counter

@@ -37,10 +37,11 @@ class Topics(NamedTuple):
 
 
 class Rescreened(msgspec.Struct, frozen=True):
-    """What `mimamori replay --from-topic` found. `spans` are the offsets [partition, begin, end) that were read.
+    """What `mimamori replay --from-topic` found. `spans` are what was read: partition, begin, end.
 
-    `old_miss_rate` and `new_miss_rate` are estimates over all messages of the range; None where they cannot be
-    told. `quality_sample_share` is the share of cleared messages that became quality samples, as the labels say.
+    `old_miss_rate` and `new_miss_rate` are estimates over all messages of the range; None where they cannot
+    be told. `quality_sample_share` is the share of cleared messages that became quality samples, as the
+    labels say.
     """
 
     task: str
@@ -104,7 +105,7 @@ def _read(
     progress: Progress,
     left_out: Counter[str],
 ) -> int | None:
-    """Screen the records; return the time from which on their outcomes were written, None where there are none."""
+    """Screen the records; return a time before their outcomes were written, or None where there are none."""
     earliest = math.inf
     for chunk in _chunks(reader.records()):
         entries = []
@@ -174,7 +175,7 @@ def _made(
 
 
 def _sizes(pairs: Iterator[tuple[Any, Column, Column]]) -> tuple[tuple[int, int], int, int]:
-    """Of the messages with a label: how many OLD cleared and escalated, how many became samples, how many all."""
+    """Of the messages with a label, count those cleared and escalated, the samples, and all."""
     cleared = escalated = samples = 0
     for _, _, label in pairs:
         clear = label.verdicts == _CLEAR
@@ -207,8 +208,15 @@ def _judge(counts: Counter[str], decision: Decided, *, cleared: bool) -> None:
 
 
 def _judged(messages: int, counts: Counter[str]) -> Judged:
-    names = ("decided", "at_risk", "missed", "dismissed", "raised", "unsure")
-    return Judged(max(messages, counts["at_risk"] + counts["dismissed"]), *(counts[name] for name in names))
+    return Judged(
+        max(messages, counts["at_risk"] + counts["dismissed"]),
+        counts["decided"],
+        counts["at_risk"],
+        counts["missed"],
+        counts["dismissed"],
+        counts["raised"],
+        counts["unsure"],
+    ).with_intervals()
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[Sequence[Record]]:

@@ -1,4 +1,4 @@
-"""Labels against what a shadow would have said, joined by the messages' places: nothing is read by a model."""
+"""Labels against what a shadow would have said, joined by the messages' places: no model reads anything."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -33,8 +33,8 @@ def compare_shadow(
     Where bundles or thresholds changed while the shadow ran, the pair with the most messages in common is
     compared, and the rest counted as left out.
 
-    Raises SettingsError: there are no shadow labels, or of several tasks and `task` names none. BrokerError: as
-    `SpanReader` does.
+    Raises SettingsError: there are no shadow labels, or of several tasks and `task` names none. BrokerError:
+    as `SpanReader` does.
     """
     left_out = Counter[str]()
     said, tasks = Placed(), Counter[str]()

@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-import typer
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
@@ -19,7 +18,7 @@ from export.adapting.heads import Array, Chosen, Ints, Levels, Vectors, from_lab
 from export.adapting.rates import between, worth_measuring
 from export.adapting.traffic import gather, stretches
 from export.examples import LabelledExample
-from mimamori.cli import adapt as commands
+from mimamori.cli import app
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
 
 LEVELS = TASK.level_names
@@ -263,8 +262,6 @@ def test_rates_between_measured_depths_lie_between() -> None:
 
 
 def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, tmp_path: Path) -> None:
-    app = typer.Typer()
-    commands.register(app)
     examples, traffic = tmp_path / "examples.jsonl", tmp_path / "traffic.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
     traffic.write_text("\n".join(json.dumps({"text": text}) for text in [WORDS, *TRAFFIC]))
@@ -293,8 +290,6 @@ def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, t
 
 @pytest.mark.parametrize("options", [["--depth", "1"], ["--teacher", "x"], ["--traffic", "missing.jsonl"]])
 def test_options_that_lack_the_traffic_are_refused(full: Bundle, tmp_path: Path, options: list[str]) -> None:
-    app = typer.Typer()
-    commands.register(app)
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
     base = ["adapt", str(full.path), "--examples", str(examples), "--out", str(tmp_path / "out")]

@@ -1,7 +1,7 @@
 """Reads a range of a topic's offsets to its end: read-committed, without a group and committing nothing.
 
-What was asked for and is not there any more is counted and told, never passed over in silence. The memory that
-it takes does not depend on the length of the range.
+What was asked for and is not there any more is counted and told, never passed over in silence. The memory
+that it takes does not depend on the length of the range.
 """
 
 import time
@@ -24,8 +24,8 @@ _AT_ONCE: Final = 500
 class Asked(msgspec.Struct, frozen=True):
     """Which offsets of a topic to read. Where nothing is given, all that it has at this moment.
 
-    `partitions` are all where none is named. `from_offset` is the first offset of each, and `to_offset` the one
-    after the last. `last` is the number of offsets before that end, spread evenly over the partitions;
+    `partitions` are all where none is named. `from_offset` is the first offset of each, and `to_offset` the
+    one after the last. `last` is the number of offsets before that end, spread evenly over the partitions;
     `since_ms` leaves out records that are older by their timestamps.
     """
 
@@ -116,16 +116,10 @@ class SpanReader:
                         self._go_on(open_, partition)
                     continue
                 record = to_record(message)
-                if record.offset >= self._end[partition]:
-                    # A hand-made producer can write any offset into a record: only one within the partition
-                    # shows that the end has passed. After another one, the client cannot read on from it.
-                    if record.offset < self._watermarks(partition)[1]:
+                if self._is_within(open_, record):
+                    yield record
+                    if self._next[partition] == self._end[partition]:
                         self._close(open_, partition)
-                    continue
-                self._next[partition] = record.offset + 1
-                yield record
-                if self._next[partition] == self._end[partition]:
-                    self._close(open_, partition)
             if time.monotonic() - heard > _QUIET_S:
                 raise BrokerError(
                     f"{self._topic} was not read to its end: nothing came for {_QUIET_S:.0f} s; is Kafka up?"
@@ -172,6 +166,17 @@ class SpanReader:
         low, high = self._consumer.get_watermark_offsets(ck.TopicPartition(self._topic, number), TIMEOUT_S)
         return int(low), int(high)
 
+    def _is_within(self, open_: set[int], record: Record) -> bool:
+        """Whether a record is one of the range; where its partition's range has passed, close that."""
+        if record.offset < self._end[record.partition]:
+            self._next[record.partition] = record.offset + 1
+            return True
+        # A hand-made producer can write any offset into a record: only one within the partition shows that
+        # the end has passed. After another one, the client finds nothing and `_go_on` reads on.
+        if record.offset < self._watermarks(record.partition)[1]:
+            self._close(open_, record.partition)
+        return False
+
     def _assign(self, begins: dict[int, int]) -> None:
         self._consumer.incremental_assign(
             [ck.TopicPartition(self._topic, number, offset) for number, offset in begins.items()]
@@ -181,13 +186,13 @@ class SpanReader:
         self._consumer.incremental_unassign([ck.TopicPartition(self._topic, partition)])
 
     def _close(self, open_: set[int], partition: int) -> None:
-        """Read no more of a partition: what is left of it are markers, or transactions that are still open."""
+        """Read no more of a partition: what is left are markers, or transactions still open."""
         open_.discard(partition)
         self._next[partition] = self._end[partition]
         self._unassign(partition)
 
     def _go_on(self, open_: set[int], partition: int) -> None:
-        """Read on where the client found nothing at its offset: records were deleted, or one's offset lied."""
+        """Read on where the client finds nothing: records were deleted, or one's offset lied."""
         low, _ = self._watermarks(partition)
         expected, end = self._next[partition], self._end[partition]
         if low > expected:

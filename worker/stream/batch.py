@@ -26,7 +26,8 @@ BYTES_PER_TOKEN: Final = 4  # of UTF-8; an assumption, since the engine counts e
 class Entry(msgspec.Struct, gc=False):
     """A record on its way to its outcome: exactly one of `message` and `rejection` is set.
 
-    Neither is where a shadow passes the record over (`shadow.py`). The outbox of a worker refuses such an entry.
+    Neither is where a shadow passes the record over (`shadow.py`). The outbox of a worker refuses such an
+    entry.
     """
 
     record: Record

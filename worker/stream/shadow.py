@@ -1,4 +1,4 @@
-"""What differs where a worker only watches: it screens a sample of the messages and writes shadow labels alone.
+"""What differs where a worker only watches: it screens a sample, and writes shadow labels alone.
 
 A shadow is a process of its own with its own consumer group, bundle and topic, so that neither its faults nor
 its load can reach those who write labels. Its stations are the worker's: it commits each shadow label in one
@@ -87,7 +87,7 @@ class ShadowReception(Reception):
 
 
 class ShadowOutcomes:
-    """Makes shadow labels of the labels that a worker would write: no labels, no cases and no dead letters."""
+    """Makes shadow labels of the labels that a worker would write: no labels, cases or dead letters."""
 
     def __init__(self, live: OutcomesOf, topic: str, metrics: Metrics) -> None:
         self._live = live

@@ -263,8 +263,9 @@ _OF_A_SHADOW_ALONE: Final = (
     Metric(
         "mimamori_passed_over_total",
         Counter,
-        "Records that a shadow did not screen, by reason: share (not drawn), rate (more than at_most a second), "
-        "rejected (no message of its task, or the model fails on it). Read again after an abort, they count again.",
+        "Records that a shadow did not screen, by reason: share (not drawn), rate (more than at_most a "
+        "second), rejected (no message of its task, or the model fails on it). After an abort they are read, "
+        "and counted, again.",
         "Mostly rate: what was screened is no fair sample of busy hours; lower the share instead.",
         ("reason",),
     ),

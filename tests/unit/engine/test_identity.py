@@ -93,6 +93,7 @@ FITTED_ON = ScoreIdentity("m", "bf16", Windowing(24, 12, 32, sentences=True, dis
         ({"windowing": PROMPTED}, "messages are read in windows of 256 tokens (32 shared) above 256"),
         ({"floor": 0.1}, "where a discount stops at 0.2, and here at 0.1"),
         ({"normalisation": 2}, "normalised by version 1, and this is version 2"),
+        ({"odds": Odds(1.0, -2.0)}, "risks that were restated for another share"),
     ],
 )
 def test_a_refusal_says_what_differs_and_what_to_do(change: dict[str, Any], said: str) -> None:

@@ -110,14 +110,17 @@ def test_changes_that_clear_stand_first_and_no_kind_crowds_out_another() -> None
 def labelled(both: int, only_old: int, only_new: int, neither: int) -> Tally:
     """Messages at risk, by who misses them."""
     pairs: list[tuple[Verdict, Verdict, bool | None]] = [("clear", "clear", True)] * both
-    pairs += [("clear", "at_risk", True)] * only_old + [("at_risk", "clear", True)] * only_new
-    return tally(pairs + [("at_risk", "at_risk", True)] * neither)
+    pairs += [("clear", "at_risk", True)] * only_old
+    pairs += [("at_risk", "clear", True)] * only_new
+    pairs += [("at_risk", "at_risk", True)] * neither
+    return tally(pairs)
 
 
 def test_the_conclusion_is_a_sentence_that_a_safety_lead_understands() -> None:
     said = conclude(labelled(4, 5, 2, 39).result())[0]
     assert said.startswith(
-        "NEW misses 2 of 41 that OLD found, and finds 5 that OLD missed, of 50 at risk: p = .45, too few to conclude"
+        "NEW misses 2 of 41 that OLD found, and finds 5 that OLD missed, of 50 at risk: p = .45, too few "
+        "to conclude"
     )
     better = conclude(labelled(4, 15, 2, 39).result())[0]
     assert "p = .0023, fewer misses" in better

@@ -1,4 +1,4 @@
-"""A shadow screens the same messages and changes nothing for anybody: its own topic, group, names and cost."""
+"""A shadow screens the same messages and changes nothing: its own topic, group, names and cost."""
 
 import time
 from collections.abc import Sequence
