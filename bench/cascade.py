@@ -18,10 +18,9 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,12 +30,10 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from bench.yardstick.labelled import Ints, read_labelled, splits
+from bench.yardstick.turns import again, interleaved, shallow_risks, stopping
 from engine.bundle import Bundle
-from engine.contract import Engine
 from engine.load import load_engine, open_reader
 from engine.odds import sigmoid
-from engine.reading.cascade import CascadeEngine
-from engine.reading.engines import PooledEngine
 from export.adapting.adapt import adapt
 from export.adapting.cut import trim
 from export.adapting.distilled import Distillation
@@ -280,47 +277,12 @@ def _rates(
         inner: Any = engine._engine  # type: ignore[attr-defined]  # noqa: SLF001 - its stop is set below
         ways: dict[str, Callable[[], object]] = {"head": partial(alone.read, stream)}
         ways["cascade as fitted"] = partial(engine.read, stream)
-        shallow = _shallow_risks(inner, stream)
+        shallow = shallow_risks(inner, stream)
         for rate, share in stops.items():
             stop = float(np.quantile(shallow, share))
-            ways[f"cascade at {rate}, from hidden states"] = partial(_stopping, engine, inner, stop, stream)
-            ways[f"cascade at {rate}, from the start"] = partial(_again, inner, alone, stop, stream)
-        return _interleaved(ways, options.rounds)
-
-
-def _stopping(engine: Engine, inner: CascadeEngine, stop: float, texts: Sequence[str]) -> None:
-    kept = inner._cascade  # noqa: SLF001 - a stop for measuring, which no bundle has
-    inner._cascade = msgspec.structs.replace(kept, stop=stop)  # noqa: SLF001
-    engine.read(texts)
-    inner._cascade = kept  # noqa: SLF001
-
-
-def _again(inner: CascadeEngine, alone: Engine, stop: float, texts: Sequence[str]) -> None:
-    """What a cascade costs that keeps no hidden states: the rest is read from its first layer."""
-    risks = _shallow_risks(inner, texts)
-    alone.read([text for text, risk in zip(texts, risks, strict=True) if not risk < stop])
-
-
-def _shallow_risks(inner: CascadeEngine, texts: Sequence[str]) -> list[float]:
-    reader = inner._reader.on(inner._stacked.shallow)  # noqa: SLF001 - as above
-    alone = PooledEngine(inner.identity, inner._shallow, reader)  # noqa: SLF001
-    return [scores.risk for scores in alone.read(texts)]
-
-
-def _interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Medians over the rounds of how many times faster each is than the first, which it stands beside."""
-    seconds: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds + 1):
-        for name, run in ways.items():
-            began = time.process_time()
-            run()
-            seconds[name].append(time.process_time() - began)
-    first, *others = ways
-    print(f"{first}: {median(seconds[first][1:]) * 1e3:.0f} ms of processor time")
-    return {
-        name: median(one / two for one, two in zip(seconds[first][1:], seconds[name][1:], strict=True))
-        for name in others
-    }
+            ways[f"cascade at {rate}, from hidden states"] = partial(stopping, engine, inner, stop, stream)
+            ways[f"cascade at {rate}, from the start"] = partial(again, inner, alone, stop, stream)
+        return interleaved(ways, options.rounds)
 
 
 def _show(title: str, found: dict[str, Figures], count: int) -> None:
