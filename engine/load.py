@@ -11,15 +11,17 @@ from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.device_names import DeviceChoice, Output, PrecisionChoice
 from engine.devices.choice import Choice, choose
-from engine.devices.device import Device, Graph, Ids
+from engine.devices.device import Device, Graph, Part, Prefix
 from engine.devices.onnxruntime import OnnxRuntimeDevice
 from engine.devices.openvino import OpenVinoDevice
+from engine.devices.stacked import StackedDevice
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import VERSION
 from engine.errors import BundleError, SettingsError
-from engine.identity import MAX_MESSAGE_TOKENS, ScoreIdentity, Windowing
+from engine.identity import MAX_MESSAGE_TOKENS, Cascade, ScoreIdentity, Windowing
 from engine.odds import Odds
 from engine.proof import prove
+from engine.reading.cascade import CascadeEngine
 from engine.reading.engines import PooledEngine, PromptedEngine
 from engine.reading.highlights import Highlighter
 from engine.reading.reader import Reader, load_tokenizer, tokenise_prompt
@@ -93,14 +95,25 @@ def engine_on(
         raise SettingsError("max_message_tokens must be 1 or more")
     lower = 0.0 if bundle.calibration is None else bundle.calibration.lower
     identity = identity_of(
-        manifest, bundle.windowing, lower, reader.device.precision, max_message_tokens, bundle.odds
+        manifest,
+        bundle.windowing,
+        lower,
+        reader.device.precision,
+        max_message_tokens,
+        bundle.odds,
+        bundle.cascade,
     )
     engine: Engine
     if manifest.reading == "prompted":
-        engine = PromptedEngine(identity, manifest.labels, reader)
+        engine = PromptedEngine(identity, manifest.labels, reader, manifest.source.layers)
     elif bundle.heads is not None and manifest.layer is not None:
+        device = reader.device
         highlighter = _highlighter(reader, bundle.heads, identity, highlights_from)
-        engine = PooledEngine(identity, bundle.heads, reader, highlighter)
+        if bundle.shallow is not None and isinstance(device, StackedDevice):
+            prove(reader.on(device.shallow), bundle.at_shallow_depth(), "pooled")
+            engine = CascadeEngine(identity, bundle.heads, bundle.shallow.heads, reader, device, highlighter)
+        else:
+            engine = PooledEngine(identity, bundle.heads, reader, highlighter, manifest.layer)
     else:
         raise BundleError(
             f"{bundle.path} reads pooled vectors but has no heads or layer: adapt or export it again"
@@ -134,6 +147,7 @@ def identity_of(
     precision: str,
     max_message_tokens: int,
     odds: Odds | None = None,
+    cascade: Cascade | None = None,
 ) -> ScoreIdentity:
     """Return the identity of an engine's scores. Only this function makes one; see `engine.identity`.
 
@@ -141,7 +155,9 @@ def identity_of(
     below it.
     """
     floor = lower if windowing.discount else 0.0
-    return ScoreIdentity(manifest.model, precision, windowing, floor, VERSION, max_message_tokens, odds)
+    return ScoreIdentity(
+        manifest.model, precision, windowing, floor, VERSION, max_message_tokens, odds, cascade
+    )
 
 
 def _output(manifest: Manifest) -> Output:
@@ -176,6 +192,8 @@ def open_reader(
 ) -> Reader:
     """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments.
 
+    Of a cascade, both graphs are opened as one device, which reads to the full depth.
+
     `with_tokens`: also the states of single tokens, where the graph has them.
     """
     choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
@@ -186,16 +204,22 @@ def open_reader(
     tokenizer = load_tokenizer(bundle.path)
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
-    prefix = np.array(prompt.prefix if bound else [], np.int64)
-    graph = Graph.of(bundle, output, with_tokens=with_tokens)
-    opened = open_device(choice, graph, prefix, threads, arena_bytes)
+    prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
+    part = open_device(
+        choice, Graph.of(bundle, output, with_tokens=with_tokens), prefix, threads, arena_bytes
+    )
+    opened: Device = part
+    if manifest.shallow is not None:
+        deeper = Graph.deeper(bundle, with_tokens=with_tokens)
+        after = prefix._replace(states=part.prefix_states)
+        opened = StackedDevice(part, open_device(choice, deeper, after, threads, arena_bytes))
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
 
 
 def open_device(
-    choice: Choice, graph: Graph, prefix: Ids, threads: int = 0, arena_bytes: int | None = None
-) -> Device:
-    """Open a graph with the prefix (int64 [P]) bound. `load_engine` explains the arguments."""
+    choice: Choice, graph: Graph, prefix: Prefix, threads: int = 0, arena_bytes: int | None = None
+) -> Part:
+    """Open a graph with the prefix bound. `load_engine` explains the arguments."""
     threads = threads or _cores()
     if choice.device == "openvino":
         return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)

@@ -23,6 +23,7 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `language` is set if the message is surely in a language that the task does not cover; it includes the
     script where the script alone decided ("ru-Cyrl"). `highlights` are the spans that raised the risk, where
     they were asked for and the risk is high enough for a person to look; None where finding them failed.
+    `depth` is how many layers of the network were read to decide, None where that is not known.
     """
 
     risk: float
@@ -32,3 +33,4 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
     obfuscated: bool = False
     language: str | None = None
     highlights: tuple[Highlight, ...] | None = ()
+    depth: int | None = None

@@ -41,6 +41,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         bundle = Bundle.load(settings.bundle, trust=settings.trust)
         manifest = bundle.manifest
         depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
+        if bundle.cascade is not None:
+            depth += f", {bundle.cascade}"
         what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
         return f"{what}, {bundle.windowing}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
 

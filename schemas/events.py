@@ -89,6 +89,10 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     `scored_by` identifies everything that determined the score: the model's numbers, the precision of the
     computation, and how the text was cut and normalised. Risks of labels that share it are comparable. It is
     None before version 3.
+
+    `depth` is how many layers of the network were read to decide. Where messages may stop early, those that
+    were cleared at the shallow depth have that one here, and all others the full one. It is None before
+    version 4.
     """
 
     id: OwnId
@@ -107,6 +111,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     cached: bool
     screened_at: Time
     scored_by: str | None = None
+    depth: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class Highlight(msgspec.Struct, frozen=True, gc=False):

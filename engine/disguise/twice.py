@@ -24,9 +24,10 @@ Answer = TypeVar("Answer")
 class TwiceReadingEngine:
     """An engine around another one. It keeps all promises of Engine, and is not thread-safe either.
 
-    Scores are those of the riskier reading. `windows` is the sum of both readings, and `truncated` is set
-    where either of them left something out. Highlights are places in the original text, whichever reading
-    they come from. The language is that of the text as a person would read it.
+    Scores are those of the riskier reading. `windows` is the sum of both readings, `truncated` is set where
+    either of them left something out, and `depth` is that of the deeper one. Highlights are places in the
+    original text, whichever reading they come from. The language is that of the text as a person would read
+    it.
     """
 
     def __init__(self, engine: Engine, languages: Sequence[str]) -> None:
@@ -72,6 +73,8 @@ class TwiceReadingEngine:
             truncated=first.truncated or (second is not None and second.truncated),
             obfuscated=variant.obfuscated,
             language=language,
+            # Cleared at the shallow depth only if both readings were.
+            depth=first.depth if second is None else _deeper(first.depth, second.depth),
             highlights=highlights,
         )
 
@@ -93,6 +96,10 @@ def _pairs(answers: list[Answer], variants: Sequence[Variant]) -> list[tuple[Ans
         (first, None if variant.text is None else next(seconds))
         for first, variant in zip(answers, variants, strict=False)
     ]
+
+
+def _deeper(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _urgency(risk: float) -> float:

@@ -12,7 +12,7 @@ from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
 from engine.odds import log_odds, restated, sigmoid
 from engine.reading.cutting import Span
-from engine.reading.highlights import NONE, Highlighter
+from engine.reading.highlights import NONE, Highlighter, Watch
 from engine.reading.reader import Reader
 from engine.scores import Scores
 from schemas.vocabulary import Reading
@@ -20,7 +20,7 @@ from schemas.vocabulary import Reading
 Array = NDArray[np.float64]
 
 
-class _TextEngine:
+class TextEngine:
     """What both readings share: a reader, the way messages are cut (by `identity`), and what runs."""
 
     reading: Reading
@@ -43,18 +43,27 @@ class _TextEngine:
         return self._reader.rows(rows.tokens), rows.spans
 
 
-class PooledEngine(_TextEngine):
+class PooledEngine(TextEngine):
     """Applies linear heads to the mean hidden state of a message's tokens: risk and severity in one pass."""
 
     reading: Reading = "pooled"
 
     def __init__(
-        self, identity: ScoreIdentity, heads: Heads, reader: Reader, highlighter: Highlighter | None = None
+        self,
+        identity: ScoreIdentity,
+        heads: Heads,
+        reader: Reader,
+        highlighter: Highlighter | None = None,
+        depth: int | None = None,
     ) -> None:
-        """`heads` are those of the identity's model; without a `highlighter`, scores have no highlights."""
+        """`heads` are those of the identity's model, `depth` the layer whose vectors they read.
+
+        Without a `highlighter`, scores have no highlights.
+        """
         super().__init__(identity, reader)
         self._highlighter = highlighter
         self._heads = heads
+        self._depth = depth
         self._odds = identity.odds
         # A discount is subtracted from log-odds, and so it is stretched with them.
         self._discount = identity.windowing.discount * (identity.odds.slope if identity.odds else 1.0)
@@ -71,17 +80,7 @@ class PooledEngine(_TextEngine):
             if watch is not None:
                 watch.note(group, self._scored(vectors)[0])
 
-        risks, severities = self._scored(self._reader.rows(rows, note=note))
-        return [
-            Scores(
-                discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
-                _floats(severities[row]),
-                span.stop - span.start,
-                span.truncated,
-                highlights=NONE if watch is None else watch.highlights(text, row, row - span.start),
-            )
-            for text, (span, row) in zip(texts, _highest(spans, risks), strict=True)
-        ]
+        return self._scores(texts, self._reader.rows(rows, note=note), spans, watch)
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """See Engine.grade."""
@@ -92,15 +91,39 @@ class PooledEngine(_TextEngine):
         risks, severities = apply_heads(self._heads, vectors)
         return restated(risks, self._odds), severities
 
+    def _scores(
+        self, texts: Sequence[str], vectors: Floats, spans: Sequence[Span], watch: Watch | None
+    ) -> list[Scores]:
+        """The scores of texts whose windows have these vectors, and were noted by `watch`."""
+        risks, severities = self._scored(vectors)
+        return [
+            Scores(
+                discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
+                floats(severities[row]),
+                span.stop - span.start,
+                span.truncated,
+                depth=self._depth,
+                highlights=NONE if watch is None else watch.highlights(text, row, row - span.start),
+            )
+            for text, (span, row) in zip(texts, highest(spans, risks), strict=True)
+        ]
 
-class PromptedEngine(_TextEngine):
+
+class PromptedEngine(TextEngine):
     """Reads the label tokens' logits after prefix, message and question. Needs no labelled examples."""
 
     reading: Reading = "prompted"
 
-    def __init__(self, identity: ScoreIdentity, labels: Sequence[LabelToken], reader: Reader) -> None:
-        """`labels` are the columns of `label_logits`, in the manifest's order."""
+    def __init__(
+        self,
+        identity: ScoreIdentity,
+        labels: Sequence[LabelToken],
+        reader: Reader,
+        depth: int | None = None,
+    ) -> None:
+        """`labels` are the columns of `label_logits`, in the manifest's order; `depth` counts all layers."""
         super().__init__(identity, reader)
+        self._depth = depth
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
             for stage in get_args(Stage)
@@ -114,8 +137,8 @@ class PromptedEngine(_TextEngine):
         logits, spans = self._values(texts, self._risk_suffix)
         risks = restated(softmax(logits[:, self._columns["risk"]])[:, 1], self.identity.odds)
         return [
-            Scores(float(risks[row]), None, span.stop - span.start, span.truncated)
-            for span, row in _highest(spans, risks)
+            Scores(float(risks[row]), None, span.stop - span.start, span.truncated, depth=self._depth)
+            for span, row in highest(spans, risks)
         ]
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
@@ -125,7 +148,7 @@ class PromptedEngine(_TextEngine):
         logits, spans = self._values(texts, self._severity_suffix)
         severities = softmax(logits[:, self._columns["severity"]])
         levels = severities @ np.arange(severities.shape[1])
-        return [_floats(severities[row]) for _, row in _highest(spans, levels)]
+        return [floats(severities[row]) for _, row in highest(spans, levels)]
 
 
 def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
@@ -159,11 +182,12 @@ def softmax(logits: NDArray[np.floating]) -> Array:
     return np.asarray(exp / exp.sum(axis=-1, keepdims=True), np.float64)
 
 
-def _highest(spans: Sequence[Span], values: Array) -> Iterator[tuple[Span, int]]:
+def highest(spans: Sequence[Span], values: Array) -> Iterator[tuple[Span, int]]:
     """Each message with its row of the highest value; not-a-number counts as highest (nothing fails open)."""
     for span in spans:
         yield span, span.start + int(np.argmax(values[span.start : span.stop]))
 
 
-def _floats(values: Array) -> tuple[float, ...]:
+def floats(values: Array) -> tuple[float, ...]:
+    """The values as numbers of Python."""
     return tuple(float(value) for value in values)

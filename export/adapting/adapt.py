@@ -3,7 +3,8 @@
     read      every layer's pooled vector of every example, on the engine's own device
     choose    layer and regularisation, by cross-validation          (heads.py)
     distil    a shallower layer, where there is unlabelled traffic   (distilled.py, distilling.py)
-    cut       the graph at the layer, checked against the full one   (cut.py)
+    weigh     a cascade: a depth before that, where a message may stop  (stopping.py)
+    cut       the graph at the layer, checked against the full one   (cut.py, split.py)
     window    how long messages are read                             (windowing.py)
     fit       risk and severity heads on all examples; calibration   (fit.py, heads.py)
     bound     thresholds with a stated bound on misses               (thresholds.py)
@@ -26,23 +27,23 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import CALIBRATION, HEADS, Bundle, Calibration, write_manifest
-from engine.bundle.manifest import with_files
-from engine.bundle.reference import REFERENCE
+from engine.bundle import Bundle
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
-from engine.identity import MAX_MESSAGE_TOKENS, Windowing
-from engine.load import engine_on, identity_of, open_reader
-from engine.proof import head_scores, prove
+from engine.identity import Windowing
+from engine.load import engine_on, open_reader
+from engine.proof import prove
 from engine.reading.reader import Reader
 from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, prepare
 from export.adapting.expected import write_expected
-from export.adapting.fit import Fitted, fit, levels_of
+from export.adapting.fit import fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
 from export.adapting.in_context import InContext
+from export.adapting.split import split_bundle
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
+from export.adapting.writing import graded, write_adapted
 from export.building.staging import staged
 from export.checking import Finding, checked
 from export.examples import LabelledExample
@@ -138,10 +139,10 @@ def adapt(
     # The matrices are so small that several threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
-    levels, distilled = levels_of(examples, full.manifest.task), None
+    levels, distilled, shallow = levels_of(examples, full.manifest.task), None, None
     learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels)
     if distillation is not None and traffic is not None:
-        chosen, learn, grade, distilled = distil(
+        chosen, learn, grade, distilled, shallow = distil(
             distillation,
             traffic,
             vectors,
@@ -157,7 +158,11 @@ def adapt(
         )
     progress("cut the graph", 0, 1)
     with staged(out) as folder:
-        cut = cut_bundle(full, chosen.layer, folder)
+        cut = (
+            cut_bundle(full, chosen.layer, folder)
+            if shallow is None
+            else split_bundle(full, shallow.layer, chosen.layer, folder)
+        )
         cut_reader = open_pooled(cut)
         prove(cut_reader, cut, "pooled")
         difference = _difference(cut_reader, vectors, chosen.layer, texts)
@@ -167,9 +172,9 @@ def adapt(
                 "export the bundle again"
             )
         progress("choose the windows", 0, 1)
-        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade)
+        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade, shallow)
         progress("choose the windows", 1, 1)
-        fingerprint = _write(cut, fitted, examples, digest, cut_reader.device.precision)
+        fingerprint = write_adapted(cut, fitted, examples, digest, cut_reader.device.precision)
         # Open it as a worker does, to check that it scores by the identity its thresholds were fitted on.
         written = Bundle.load(folder)
         engine = engine_on(cut_reader, written)
@@ -189,7 +194,7 @@ def adapt(
         strength=chosen.strength,
         examples=len(labels),
         positives=positives,
-        graded=_graded(examples),
+        graded=graded(examples),
         positives_needed=needed(rate),
         auc=float(roc_auc_score(labels, risks)),
         f1=float(f1_score(labels, risks >= 0.5)),  # noqa: PLR2004 - even odds
@@ -236,39 +241,6 @@ def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
         progress("read the examples", done, len(rows.tokens))
 
     return Vectors(reader.rows(rows.tokens, count), np.array([span.start for span in rows.spans], np.int64))
-
-
-def _graded(examples: Sequence[LabelledExample]) -> int:
-    return sum(example.severity is not None for example in examples)
-
-
-def _write(
-    cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], digest: str, precision: str
-) -> str:
-    """Write heads, reference, calibration and manifest, and return the bundle's fingerprint."""
-    heads, bounds, windowing = fitted.heads, fitted.bounds, fitted.windowing
-    kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
-    kept.save(cut.path / REFERENCE)
-    np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
-    digest = examples_digest(examples)
-    calibration = Calibration(
-        name=f"examples-{digest}",
-        lower=bounds.lower,
-        upper=bounds.upper,
-        tolerated_miss_rate=cut.manifest.task.policy.tolerated_miss_rate,
-        examples=len(examples),
-        positives=sum(example.at_risk for example in examples),
-        fitted_on=identity_of(
-            with_files(cut.path, cut.manifest), windowing, bounds.lower, precision, MAX_MESSAGE_TOKENS
-        ),
-        highest=float(fitted.risks.max()),
-        graded=_graded(examples),
-        adapted_on=digest,
-    )
-    (cut.path / CALIBRATION).write_bytes(
-        msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"
-    )
-    return write_manifest(cut.path, cut.manifest)
 
 
 def _difference(reader: Reader, full: Vectors, layer: int, texts: Sequence[str]) -> float:

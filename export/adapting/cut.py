@@ -22,7 +22,7 @@ from engine.device_names import STATES
 from engine.errors import BundleError
 from export.building.layout import write_model
 
-_POOLED: Final = "pooled"
+POOLED: Final = "pooled"
 
 
 def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False) -> Bundle:
@@ -62,9 +62,9 @@ def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, pi
     """
     model = onnx.load(source / MODEL, load_external_data=False)
     graph = model.graph
-    _take_layer(graph, layer, piled=piled)
-    outputs = {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))}
-    _keep(graph, outputs | {STATES})
+    take_layer(graph, layer, piled=piled)
+    outputs = {POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))}
+    keep_outputs(graph, outputs | {STATES})
     if borrowed:
         _borrow(source / WEIGHTS, out / WEIGHTS)
         # Not checked: onnx refuses linked weights, since a stranger's graph could point anywhere with them.
@@ -82,17 +82,20 @@ def _borrow(source: Path, out: Path) -> None:
         shutil.copyfile(source, out)
 
 
-def _take_layer(graph: GraphProto, layer: int, *, piled: bool) -> None:
-    """Make `pooled` the vector of one layer, or of those up to it, instead of the vectors of all layers."""
+def take_layer(graph: GraphProto, layer: int, *, piled: bool = False) -> None:
+    """Make `pooled` the vector of one layer, or of those up to it, instead of the vectors of all layers.
+
+    Raises BundleError: the graph has no such layer, or does not end as exported graphs do.
+    """
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
-    pile = maker.get(_POOLED)
+    pile = maker.get(POOLED)
     while pile is not None and pile.op_type == "Cast":  # a halved bundle casts this output to fp32
         pile = maker.get(pile.input[0])
-    shape = next((value.type.tensor_type.shape for value in graph.output if value.name == _POOLED), None)
+    shape = next((value.type.tensor_type.shape for value in graph.output if value.name == POOLED), None)
     axis = next((a.i for a in pile.attribute if a.name == "axis"), 0) if pile is not None else 0
     if pile is None or shape is None or len(shape.dim) != 3 or pile.op_type != "Concat" or axis != 1:  # noqa: PLR2004 - [B, layers, hidden]
         raise BundleError(
-            f"the graph's {_POOLED!r} does not hold the vectors of all layers: only a full export can be cut"
+            f"the graph's {POOLED!r} does not hold the vectors of all layers: only a full export can be cut"
         )
     if not 1 <= layer <= len(pile.input):
         raise BundleError(f"the graph has layers 1 to {len(pile.input)}, not {layer}")
@@ -104,7 +107,7 @@ def _take_layer(graph: GraphProto, layer: int, *, piled: bool) -> None:
     place = next(index for index, node in enumerate(graph.node) if node is pile)
     del graph.node[place]
     _show_tokens(graph, maker.get(chosen), shape.dim[2].dim_value)
-    axes = numpy_helper.from_array(np.array([1], np.int64), f"{_POOLED}_axis")
+    axes = numpy_helper.from_array(np.array([1], np.int64), f"{POOLED}_axis")
     graph.initializer.append(axes)
     graph.node.insert(place, helper.make_node("Squeeze", [chosen, axes.name], [output]))
     del shape.dim[1]
@@ -123,7 +126,7 @@ def _show_tokens(graph: GraphProto, mean: NodeProto | None, hidden: int) -> None
     graph.output.append(helper.make_tensor_value_info(STATES, onnx.TensorProto.FLOAT, sizes))
 
 
-def _keep(graph: GraphProto, outputs: set[str]) -> None:
+def keep_outputs(graph: GraphProto, outputs: set[str]) -> None:
     """Remove every node, input, output and weight that `outputs` do not need."""
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
     needed: set[str] = set()

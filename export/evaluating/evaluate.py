@@ -6,6 +6,7 @@ as `unanswered`, comes to a person, and is clear in no figure.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -180,6 +181,7 @@ def judge(
         ),
         seed=asked.seed,
         notes=tuple(notes),
+        depths=dict(sorted(Counter(each.depth for each in scores if each.depth is not None).items())),
     )
 
 

@@ -29,6 +29,7 @@ from mimamori.cli.labelled import (
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
 from mimamori.cli.traffic import (
+    CascadeOption,
     DepthOption,
     KeepOption,
     MessagesOption,
@@ -79,6 +80,7 @@ def adapt_command(
     depth: DepthOption = None,
     teacher: TeacherOption = None,
     messages: MessagesOption = 4000,
+    cascade: CascadeOption = None,
     plot: PlotOption = None,
     test: TestOption = None,
     compare_in_context: InContextOption = 0,
@@ -87,7 +89,8 @@ def adapt_command(
 
     With --traffic the bundle becomes several times as fast: the head that is
     fitted to the examples labels your unlabelled messages, and readings of fewer
-    layers learn from that.
+    layers learn from that. Where it pays, messages stop at a shallow layer that
+    clears them already, and only the others are read on (a cascade).
 
         mimamori adapt FULL --examples e.csv --out OUT --traffic week.jsonl
 
@@ -109,15 +112,17 @@ def adapt_command(
     if compare_in_context:
         require_comparable(manifest, once, compare_in_context)
     if traffic is None:
-        if teacher is not None or depth is not None or plot is not None:
-            raise SettingsError("--teacher, --depth and --plot say how to distil: give --traffic too")
+        if teacher is not None or depth is not None or plot is not None or cascade:
+            raise SettingsError(
+                "--teacher, --depth, --cascade and --plot say how to distil: give --traffic too"
+            )
     else:
         require_source(traffic)
         if plot is not None:
             require_plot(plot)
     with bars() as progress:
         asked = traffic and Distillation(
-            read_traffic(traffic, separator, progress, messages), teacher, keep, depth, messages
+            read_traffic(traffic, separator, progress, messages), teacher, keep, depth, messages, cascade
         )
         report = adapt(
             bundle,

@@ -39,6 +39,9 @@ def show_evaluated(report: Report, written: Path | None) -> None:
     table.add_row(
         "a million messages", f"{cost.hours_per_million:.2g} hours of a busy machine like this{price}"
     )
+    if len(report.depths) > 1:
+        told = ", ".join(f"{count} at layer {depth}" for depth, count in report.depths.items())
+        table.add_row("decided", told)
     table.add_row("AUC", _figure(report.auc, report.auc_interval))
     missed, alarms = report.miss_rate_interval, report.alarm_rate_interval
     table.add_row("missed", f"{_figure(report.miss_rate, missed)} of those at risk were cleared")

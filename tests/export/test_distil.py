@@ -210,7 +210,7 @@ def _trace(examples: Vectors, traffic: Vectors) -> tuple[tuple[float, ...], floa
     learn = from_labels(LABELS, 0.01)
     chosen = Chosen(layer, 0.01, out_of_fold(examples, layer, LABELS, learn), np.zeros(0))
     teacher = own_teacher(examples, chosen, LABELS, GRADED, traffic.layer(layer), "the head")
-    curve, best = trace(examples, LABELS, traffic, teacher, lambda *_: None), judged(teacher, LABELS)
+    (curve, _), best = trace(examples, LABELS, traffic, teacher, lambda *_: None), judged(teacher, LABELS)
     return tuple(reading.auc for reading in curve), best.auc, shallowest(curve, best, 0.98)
 
 

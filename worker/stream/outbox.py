@@ -74,6 +74,8 @@ class Outbox:
         count = self._metrics.count
         for verdict, found in Counter(one.verdict for one in events if isinstance(one, Label)).items():
             count("mimamori_labels_total", found, verdict=verdict)
+        for depth, found in Counter(one.depth for one in events if isinstance(one, Label)).items():
+            count("mimamori_labels_by_depth_total", found, depth="unknown" if depth is None else str(depth))
         for verdict, found in Counter(one.would_be for one in events if isinstance(one, ShadowLabel)).items():
             count("mimamori_labels_total", found, verdict=verdict)
         for kind, found in Counter(one.kind for one in events if isinstance(one, ReviewCase)).items():

@@ -109,6 +109,7 @@ class Outcomes:
                 cached=entry.cached,
                 screened_at=now,
                 scored_by=self._scored_by,
+                depth=scores.depth,
             )
             yield label, self._outbound(label, _partition_key(record, message.id), record)
             if ruling.needs_review:

@@ -34,6 +34,7 @@ PlainCounter = Literal[
     "mimamori_voided_batches_total",
 ]
 LabelsCounter = Literal["mimamori_labels_total"]
+DepthsCounter = Literal["mimamori_labels_by_depth_total"]
 CasesCounter = Literal["mimamori_review_cases_total"]
 DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
@@ -43,6 +44,7 @@ PassedOverCounter = Literal["mimamori_passed_over_total"]
 CounterName = (
     PlainCounter
     | LabelsCounter
+    | DepthsCounter
     | CasesCounter
     | DeadLettersCounter
     | ResetsCounter
@@ -93,6 +95,14 @@ CATALOGUE: Final = (
         "Labels committed, by verdict.",
         "A share that jumps: look at quality samples, then at what the platform changed.",
         ("verdict",),
+    ),
+    Metric(
+        "mimamori_labels_by_depth_total",
+        Counter,
+        "Labels committed, by the depth that decided: how many layers of the network were read.",
+        "With a cascade, a falling share at the shallow depth: the stream is no longer like the traffic that "
+        "it was adapted on, or more of it is at risk, and workers are slower. Adapt again on recent traffic.",
+        ("depth",),
     ),
     Metric(
         "mimamori_doubts_total",
@@ -310,6 +320,8 @@ class Metrics:
     def count(self, name: PlainCounter, amount: float = 1) -> None: ...
     @overload
     def count(self, name: LabelsCounter, amount: float = 1, *, verdict: Verdict) -> None: ...
+    @overload
+    def count(self, name: DepthsCounter, amount: float = 1, *, depth: str) -> None: ...
     @overload
     def count(self, name: CasesCounter, amount: float = 1, *, kind: CaseKind) -> None: ...
     @overload

@@ -5,6 +5,7 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,6 +155,20 @@ def test_the_higher_risk_counts_and_windows_add_up() -> None:
     assert engine.asked == [["hello you", disguised, PLAIN]]
     higher_as_it_is = TwiceReadingEngine(_Scored({disguised: 0.8}), []).read([disguised])
     assert higher_as_it_is[0].risk == 0.8
+
+
+@pytest.mark.parametrize("shallow", [PLAIN, DISGUISES["zero width"]])
+def test_a_text_counts_as_decided_at_the_deeper_depth_of_its_two_readings(shallow: str) -> None:
+    """Whichever of them stopped, and even where that one has the higher risk."""
+
+    class Stopping(_Scored):
+        def read(self, texts: Sequence[str]) -> list[Scores]:
+            read = zip(texts, super().read(texts), strict=True)
+            return [msgspec.structs.replace(each, depth=1 if text == shallow else 16) for text, each in read]
+
+    for risks in ({PLAIN: 0.2}, {DISGUISES["zero width"]: 0.2}):
+        (scores,) = TwiceReadingEngine(Stopping(risks), []).read([DISGUISES["zero width"]])
+        assert (scores.risk, scores.depth) == (0.2, 16)
 
 
 def test_no_number_is_higher_than_any() -> None:

@@ -18,6 +18,7 @@ from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, MetricN
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station", "signal"}
 LABELS |= {"engine", "device", "precision", "bundle", "task", "reading"}  # of the worker itself
+LABELS |= {"depth"}  # how many layers a network has, at most
 EVERY = tuple(dict.fromkeys((*CATALOGUE, *catalogue(shadow=True))))
 
 

@@ -316,6 +316,27 @@ def test_identical_texts_of_a_batch_are_read_once_and_each_gets_its_label() -> N
     assert sorted(engine.asked) == ["text 0", "text 1", "text 2"]
 
 
+class StoppingEngine(CannedEngine):
+    """Reads texts with an even number to layer 1 and others to layer 16, as a cascade does."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        read = zip(texts, super().read(texts), strict=True)
+        return [structs.replace(scores, depth=16 if int(text[-1]) % 2 else 1) for text, scores in read]
+
+
+def test_a_label_says_which_depth_decided_and_the_metrics_count_it() -> None:
+    broker, metrics = make_broker(), Metrics()
+    send(broker, *(message(n) for n in range(30)))
+    drain(broker, [start(broker, settings(), engine=StoppingEngine(), metrics=metrics)])
+    labels = [schemas.decode(Label, record.value or b"") for record in broker.read(LABELS)]
+    assert {(int(label.message_id[1:]) % 2, label.depth) for label in labels} == {(0, 1), (1, 16)}
+    counted = {
+        depth: metrics.registry.get_sample_value("mimamori_labels_by_depth_total", {"depth": depth})
+        for depth in ("1", "16")
+    }
+    assert counted == {"1": 15, "16": 15}
+
+
 class SqueamishEngine(CannedEngine):
     """Fails on whatever it is given together with a poisonous message."""
 
