@@ -225,6 +225,8 @@ def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     watched.run(*mimamori, *suggest, "--out", str(tmp_path / "to-label.jsonl"), before=nowhere)
     evaluate = "evaluate", str(tmp_path / "adapted"), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *evaluate, before=nowhere)
+    compare = "compare", str(tmp_path / "adapted"), *evaluate[1:]
+    watched.run(*mimamori, *compare, before=nowhere)
     apart = tmp_path / "apart.jsonl"
     apart.write_bytes(examples.read_bytes().replace(b'"text":"', b'"text":"z'))
     calibrate = "calibrate", str(tmp_path / "adapted"), "--examples", str(apart), "--device", "cpu"
@@ -246,8 +248,6 @@ def test_baselines_send_texts_to_the_endpoint_and_ask_nobody_else(watched: Watch
     with ChatServer() as server:
         watched.run(*command, "--endpoint", server.url, "--send-texts-to", "127.0.0.1")
     assert len(server.bodies) == len(rows)
-    compare = "compare", str(tmp_path / "adapted"), *evaluate[1:]
-    watched.run(*mimamori, *compare, before=nowhere)
     assert not watched.asked
     assert not watched.left
 
