@@ -20,10 +20,11 @@ from schemas.events import (
     ReviewCase,
     ReviewDecision,
     Severity,
+    ShadowLabel,
     Thresholds,
 )
 from schemas.headers import event_headers, find_traceparent
-from schemas.ids import case_id, dead_letter_id, decision_id, label_id
+from schemas.ids import case_id, dead_letter_id, decision_id, label_id, origin_of_case, shadow_label_id
 from schemas.topics import TopicDefinition, load_topics, topic_names
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ReviewDecision",
     "SchemaMismatch",
     "Severity",
+    "ShadowLabel",
     "Thresholds",
     "TopicDefinition",
     "case_id",
@@ -50,5 +52,7 @@ __all__ = [
     "find_traceparent",
     "label_id",
     "load_topics",
+    "origin_of_case",
+    "shadow_label_id",
     "topic_names",
 ]

@@ -6,8 +6,12 @@ consumer that wants one label per message looks at `message_id`.
 """
 
 import hashlib
+import re
+from typing import Final
 
 from schemas.events import Origin
+
+_CASE: Final = re.compile(r"case:([^:]+):([0-9]{1,10}):([0-9]{1,19})", re.ASCII)
 
 
 def label_id(origin: Origin) -> str:
@@ -18,6 +22,17 @@ def label_id(origin: Origin) -> str:
 def case_id(origin: Origin) -> str:
     """The id of the review case of the record at `origin`; also its key on the topic."""
     return _of("case", origin)
+
+
+def origin_of_case(case_id: str) -> Origin | None:
+    """The origin that a case's id was made from; None where it is no such id."""
+    found = _CASE.fullmatch(case_id)
+    return None if found is None else Origin(found[1], int(found[2]), int(found[3]))
+
+
+def shadow_label_id(origin: Origin) -> str:
+    """The id of a shadow's label of the record at `origin`."""
+    return _of("shadow-label", origin)
 
 
 def dead_letter_id(origin: Origin) -> str:

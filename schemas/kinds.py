@@ -1,4 +1,4 @@
-"""The five kinds of event: each one's name, version, source and time, which its struct does not state.
+"""The six kinds of event: each one's name, version, source and time, which its struct does not state.
 
 A kind's version rises with every released change of its schema. Each new version can be read by those to whom
 the topic's `compatibility` promises it. A change that breaks this promise needs a new kind on a new topic.
@@ -9,9 +9,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.events import DeadLetter, Event, Label, Message, ReviewCase, ReviewDecision
+from schemas.events import DeadLetter, Event, Label, Message, ReviewCase, ReviewDecision, ShadowLabel
 
-KindName = Literal["message", "label", "review-case", "review-decision", "dead-letter"]
+KindName = Literal["message", "label", "review-case", "review-decision", "dead-letter", "shadow-label"]
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -37,9 +37,10 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS: Final = (
     Kind("message", 1, Message, "urn:mimamori:replay", "sent_at"),
-    Kind("label", 3, Label, "urn:mimamori:worker", "screened_at", readers_since=2),
-    Kind("review-case", 4, ReviewCase, "urn:mimamori:worker", "opened_at"),
+    Kind("label", 4, Label, "urn:mimamori:worker", "screened_at", readers_since=2),
+    Kind("review-case", 5, ReviewCase, "urn:mimamori:worker", "opened_at"),
     Kind("review-decision", 1, ReviewDecision, "urn:mimamori:review", "decided_at"),
     Kind("dead-letter", 3, DeadLetter, "urn:mimamori:worker", "failed_at"),
+    Kind("shadow-label", 1, ShadowLabel, "urn:mimamori:shadow", "screened_at"),
 )
 KIND_OF: Final[Mapping[type[Event], Kind]] = {kind.event: kind for kind in KINDS}

@@ -24,7 +24,7 @@ from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake
 from worker.stream.outbox import Outbox
-from worker.stream.outcome import Outcomes
+from worker.stream.outcome import OutcomesOf
 from worker.stream.screener import Screener
 from worker.stream.watchdog import Watchdog
 from worker.telemetry.health import Health
@@ -49,7 +49,7 @@ class App:
         settings: Settings,
         intake_of: Callable[[Epochs, Batches], Intake],
         screener: Screener,
-        outcomes: Outcomes,
+        outcomes: OutcomesOf,
         in_hand: InHand,
         metrics: Metrics,
     ) -> None:
@@ -80,7 +80,7 @@ class App:
                 self._station("outbox", self._committing(outbox), self._to_commit, None),
             ]
             self._watchdog.start()
-            log.info("worker_started", health_port=health.port, group=self._settings.group)
+            log.info("worker_started", health_port=health.port, group=self._settings.own_group)
             try:
                 self._intake.run(consumer)
                 self._drain(consumer, stations)

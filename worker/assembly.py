@@ -11,7 +11,7 @@ from typing import Final
 from engine.contract import Engine
 from engine.policy import Policy
 from engine.task import Task
-from schemas.events import Message
+from schemas.events import Message, ShadowLabel
 from schemas.topics import in_hand_topic, topic_names
 from worker.app import App
 from worker.cache.score_cache import ScoreCache
@@ -22,9 +22,11 @@ from worker.kafka.producer import KafkaProducer
 from worker.settings import Settings
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake
-from worker.stream.outcome import Outcomes
+from worker.stream.outcome import Outcomes, OutcomesOf
+from worker.stream.reception import Reception
 from worker.stream.room import Room, batch_size
 from worker.stream.screener import Screener
+from worker.stream.shadow import Sampling, ShadowOutcomes, ShadowReception
 from worker.telemetry.metrics import Metrics
 
 ConsumerOf = Callable[[RebalanceListener], Consumer]
@@ -84,20 +86,26 @@ def assemble(
         task=task.name,
         reading=engine.reading,
     )
+    reception = Reception(settings, task.name, cache, notes)
+    outcomes: OutcomesOf = Outcomes(
+        settings,
+        policy,
+        task.name,
+        task.level_names,
+        engine.reading,
+        fingerprint,
+        engine.identity.name,
+        room,
+    )
+    if settings.shadow:
+        sampling = Sampling(settings.shadow_share, settings.shadow_at_most)
+        reception = ShadowReception(settings, task.name, cache, notes, sampling, metrics)
+        outcomes = ShadowOutcomes(outcomes, topic_names(settings.topic_prefix)[ShadowLabel], metrics)
     app = App(
         settings,
-        lambda epochs, batches: Intake(settings, task.name, cache, epochs, metrics, batches, notes),
+        lambda epochs, batches: Intake(settings, reception, epochs, metrics, batches, notes),
         Screener(engine, policy, cache),
-        Outcomes(
-            settings,
-            policy,
-            task.name,
-            task.level_names,
-            engine.reading,
-            fingerprint,
-            engine.identity.name,
-            room,
-        ),
+        outcomes,
         notes,
         metrics,
     )
@@ -111,15 +119,15 @@ def assemble(
 def join_group(settings: Settings, listener: RebalanceListener) -> KafkaConsumer:
     """Make the consumer of messages, and join the group. Raises BrokerError."""
     topic = topic_names(settings.topic_prefix)[Message]
-    return KafkaConsumer(settings.client_config, settings.group, topic, listener, settings.group_protocol)
+    return KafkaConsumer(settings.client_config, settings.own_group, topic, listener, settings.group_protocol)
 
 
 def open_producer(settings: Settings, room: Room = _ANY_SIZE) -> KafkaProducer:
     """Make the transactional producer, which fences the last one with its id. Raises BrokerError."""
     config = {"batch.size": batch_size(room), **settings.client_config}
-    return KafkaProducer(config, settings.transactional_id)
+    return KafkaProducer(config, settings.own_transactional_id)
 
 
 def open_in_hand_topic(settings: Settings) -> KafkaInHandTopic:
     """Open the topic in which the group's workers note what the model has in hand."""
-    return KafkaInHandTopic(settings.client_config, settings.group, in_hand_topic(settings.topic_prefix))
+    return KafkaInHandTopic(settings.client_config, settings.own_group, in_hand_topic(settings.topic_prefix))

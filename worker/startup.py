@@ -9,6 +9,7 @@ import gc
 from collections.abc import Sequence
 
 import structlog
+from pydantic import SecretStr
 
 from engine.bundle import Bundle
 from engine.contract import Engine
@@ -16,7 +17,7 @@ from engine.errors import SettingsError
 from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
-from schemas.topics import load_topics
+from schemas.topics import TopicDefinition, load_topics
 from worker.assembly import Worker, assemble, open_producer
 from worker.cache.score_cache import open_cache
 from worker.errors import BrokerError
@@ -41,7 +42,7 @@ def start(settings: Settings) -> Worker:
     room = find_room(topics, settings.client_config)
     if compacted := compacted_messages(topics):
         log.warning("messages_topic_is_compacted", advice=compacted)
-    metrics = Metrics()
+    metrics = Metrics(shadow=settings.shadow)
     engine = open_engine(settings, bundle)
     log.info(
         "engine_ready",
@@ -50,13 +51,17 @@ def start(settings: Settings) -> Worker:
         task=bundle.manifest.task.name,
         scored_by=engine.identity.name,
     )
+    if bundle.expected is not None:
+        metrics.expect(bundle.expected, settings.drift_window)
+    policy = policy_of(settings, bundle, engine.identity)
+    tell_thresholds(bundle, policy)
     worker = assemble(
         settings,
         engine,
         task=bundle.manifest.task,
         fingerprint=bundle.fingerprint,
-        policy=policy_of(settings, bundle, engine.identity),
-        cache=open_cache(settings, engine.identity, metrics),
+        policy=policy,
+        cache=open_cache(_own_cache(settings), engine.identity, metrics),
         metrics=metrics,
         room=room,
     )
@@ -73,13 +78,26 @@ def settle_memory() -> None:
 
 def require_topics(settings: Settings) -> list[TopicState]:
     """The topics' states. Raises BrokerError where Kafka cannot be reached, or a topic is missing."""
-    states = read_topics(settings.client_config, load_topics(settings.topic_prefix))
+    wanted = [topic for topic in load_topics(settings.topic_prefix) if _is_used(topic, settings)]
+    states = read_topics(settings.client_config, wanted)
     missing = [state.definition.name for state in states if state.partitions is None]
     if missing:
         raise BrokerError(
             f"missing on {settings.bootstrap}: {', '.join(missing)}; run `mimamori topics apply`"
         )
     return states
+
+
+def _is_used(topic: TopicDefinition, settings: Settings) -> bool:
+    """Whether this worker needs the topic. Only a shadow writes shadow labels, and it writes nothing else."""
+    if settings.shadow:
+        return topic.event in {"message", "shadow-label", None}
+    return topic.event != "shadow-label"
+
+
+def _own_cache(settings: Settings) -> Settings:
+    """The cache's settings: a shadow's scores must not take the place of the workers' in Redis."""
+    return settings.model_copy(update={"redis_url": SecretStr("")}) if settings.shadow else settings
 
 
 def compacted_messages(topics: Sequence[TopicState]) -> str | None:
@@ -91,6 +109,19 @@ def compacted_messages(topics: Sequence[TopicState]) -> str | None:
                 "removed before anyone screened it; use cleanup.policy=delete, or a key for each message"
             )
     return None
+
+
+def tell_thresholds(bundle: Bundle, policy: Policy) -> None:
+    """Log the thresholds in force, and what `mimamori calibrate` stated of them."""
+    thresholds = policy.thresholds
+    said = bundle.statement_of(thresholds)
+    log.info(
+        "thresholds",
+        lower=thresholds.lower,
+        upper=thresholds.upper,
+        calibration=thresholds.calibration,
+        states="no bound" if said is None else str(said),
+    )
 
 
 def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:
@@ -124,6 +155,9 @@ def _reach(bundle: Bundle) -> str:
 
 def open_engine(settings: Settings, bundle: Bundle) -> Engine:
     """Load the engine of the settings. The engine says what really runs. Raises DeviceError, BundleError."""
+    lower = settings.lower
+    if lower is None and bundle.calibration is not None:
+        lower = bundle.calibration.lower
     return load_engine(
         bundle,
         device=settings.device,
@@ -132,4 +166,5 @@ def open_engine(settings: Settings, bundle: Bundle) -> Engine:
         max_message_tokens=settings.max_message_tokens,
         device_tokens=settings.device_tokens,
         arena_bytes=settings.gpu_memory_mb << 20 or None,
+        highlights_from=lower if settings.highlights else None,
     )

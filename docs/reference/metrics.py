@@ -6,7 +6,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from docs.reference.markdown import code, paragraphs
 from review.metrics import DeskMetrics
-from worker.telemetry.metrics import CATALOGUE
+from worker.telemetry.metrics import CATALOGUE, Metric, catalogue, exposed_name
 
 INTRODUCTION: Final = """# Metrics
 
@@ -16,17 +16,35 @@ or an id. The alerts that every installation should have are in
 [Watch the workers](../how-to/watch-the-workers.md).
 """
 
+SHADOW: Final = """## A shadow
+
+A shadow (`mimamori run --shadow`) has the worker's metrics under names of its own, so that no query on
+workers counts it, and one more:
+"""
+
 
 def page() -> str:
     """Return the page."""
     lines = [INTRODUCTION, "## The worker\n"]
     for metric in CATALOGUE:
-        lines += _metric(str(metric.name), metric.kind.__name__.lower(), metric.labels, metric.meaning)
-        lines.append(f"*What to do.* {metric.remedy}\n")
+        lines += _of_worker(metric, str(metric.name))
+    lines += [SHADOW]
+    shadows = catalogue(shadow=True)
+    lines += [
+        f"{', '.join(code(exposed_name(one.name, shadow=True)) for one in shadows if one in CATALOGUE)}\n"
+    ]
+    for metric in shadows:
+        if metric not in CATALOGUE:
+            lines += _of_worker(metric, exposed_name(metric.name, shadow=True))
     lines.append("## The review desk\n")
     for name, kind, labels, meaning in desk_metrics():
         lines += _metric(name, kind, labels, meaning)
     return "\n".join(lines)
+
+
+def _of_worker(metric: Metric, name: str) -> list[str]:
+    shown = _metric(name, metric.kind.__name__.lower(), metric.labels, metric.meaning)
+    return [*shown, f"*What to do.* {metric.remedy}\n"]
 
 
 def desk_metrics() -> list[tuple[str, str, tuple[str, ...], str]]:

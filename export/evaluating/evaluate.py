@@ -6,6 +6,7 @@ as `unanswered`, comes to a person, and is clear in no figure.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -105,7 +106,6 @@ def judge(
     asked = asked or Asked()
     task = bundle.manifest.task
     thresholds = bundle.thresholds_for(engine.identity, lower, upper)
-    adapted_on = "" if bundle.calibration is None else bundle.calibration.name
     labels = np.array([example.at_risk for example in examples], np.int64)
     texts = [example.text for example in examples]
     rate = messages_per_second(engine, texts[:: -(-len(texts) // BATCH)])
@@ -135,7 +135,9 @@ def judge(
         scored_by=engine.identity.name,
         reading=engine.reading,
         thresholds=thresholds,
-        seen_at_adapt=adapted_on.endswith(examples_digest(examples)),
+        states=None if (said := bundle.statement_of(thresholds)) is None else str(said),
+        seen_at_adapt=(fitted := bundle.calibration) is not None
+        and fitted.has_seen(examples_digest(examples)),
         examples=len(labels),
         positives=positives,
         unanswered=int(unanswered.sum()),
@@ -179,6 +181,7 @@ def judge(
         ),
         seed=asked.seed,
         notes=tuple(notes),
+        depths=dict(sorted(Counter(each.depth for each in scores if each.depth is not None).items())),
     )
 
 

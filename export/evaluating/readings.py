@@ -22,8 +22,8 @@ from engine.bundle import Bundle
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, SettingsError
 from engine.load import open_reader
+from engine.odds import sigmoid
 from engine.proof import prove
-from engine.reading.engines import sigmoid
 from engine.reading.reader import Reader
 from export.adapting.adapt import FEWEST
 from export.adapting.cut import trim

@@ -37,7 +37,8 @@ class Report(msgspec.Struct, frozen=True):
     those at risk that were cleared, `alarm_rate` the share of the others that were at_risk. `workload` is at
     the file's prevalence, then at a stated one. `notes` are what a reader must know about the examples.
     `tolerated_miss_rate` is the calibration's, or without one the task's. `states` says in words what bound
-    the calibration states.
+    the calibration states. `depths` counts the examples by how many layers of the network were read to
+    decide.
     """
 
     version: int
@@ -79,3 +80,4 @@ class Report(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     shots: Shots | None = None
     states: str | None = None
+    depths: dict[int, int] = {}

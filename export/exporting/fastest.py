@@ -18,7 +18,7 @@ import onnx
 from engine.bundle import MODEL
 from engine.bundle.reference import Reference
 from engine.devices.choice import Choice
-from engine.devices.device import Device, Graph
+from engine.devices.device import Device, Graph, Prefix
 from engine.load import open_device
 from export.building.layout import write_model
 from export.exporting.forms import FORMS, Form
@@ -48,13 +48,13 @@ def fastest_form(
     if len({_nodes(graph) for graph in graphs.values()}) == 1:
         return FORMS[0]
     with tempfile.TemporaryDirectory() as folder:
-        devices = {}
+        devices: dict[Form, Device] = {}
         for form, graph in graphs.items():
             path = Path(folder) / form
             path.mkdir()
             write_model(graph, path)
             part = Graph(path / MODEL, "pooled", shapes.layers, shapes.kv_heads, shapes.head_dim)
-            devices[form] = open_device(on, part, np.array(prefix, np.int64) % TRIAL_WORDS)
+            devices[form] = open_device(on, part, Prefix(np.array(prefix, np.int64) % TRIAL_WORDS))
         times = _interleaved(devices, reference)
     plain, *others = FORMS
     best = min(others, key=times.__getitem__)

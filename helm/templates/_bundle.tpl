@@ -1,38 +1,38 @@
-{{/* The source of /bundle/current: built by an init container, from a claim, or from an image. */}}
+{{/* The source of /bundle/current: built by an init container, from a claim, or from an image. .root, .bundle */}}
 
 {{- define "mimamori.bundleVolume" -}}
 - name: bundle
-  {{- if eq .Values.bundle.source "recipe" }}
+  {{- if eq .bundle.source "recipe" }}
   emptyDir:
-    sizeLimit: {{ .Values.bundle.recipe.sizeLimit }}
-  {{- else if eq .Values.bundle.source "claim" }}
+    sizeLimit: {{ .bundle.recipe.sizeLimit }}
+  {{- else if eq .bundle.source "claim" }}
   persistentVolumeClaim:
-    claimName: {{ .Values.bundle.claim.name }}
+    claimName: {{ .bundle.claim.name }}
     readOnly: true
   {{- else }}
   image:
-    reference: {{ .Values.bundle.image.reference }}
-    pullPolicy: {{ .Values.bundle.image.pullPolicy }}
+    reference: {{ .bundle.image.reference }}
+    pullPolicy: {{ .bundle.image.pullPolicy }}
   {{- end }}
-{{- if .Values.bundle.publicKey }}
+{{- if .root.Values.bundle.publicKey }}
 - name: bundle-key
   configMap:
-    name: {{ include "mimamori.name" . }}-bundle-key
+    name: {{ include "mimamori.name" .root }}-bundle-key
 {{- end }}
 {{- end -}}
 
 {{- define "mimamori.bundleMount" -}}
 - name: bundle
   readOnly: true
-  {{- if eq .Values.bundle.source "recipe" }}
+  {{- if eq .bundle.source "recipe" }}
   mountPath: /bundle
   {{- else }}
   mountPath: /bundle/current
-  {{- with get (get .Values.bundle .Values.bundle.source) "subPath" }}
+  {{- with get (get .bundle .bundle.source) "subPath" }}
   subPath: {{ . }}
   {{- end }}
   {{- end }}
-{{- if .Values.bundle.publicKey }}
+{{- if .root.Values.bundle.publicKey }}
 - name: bundle-key
   readOnly: true
   mountPath: /etc/mimamori/bundle

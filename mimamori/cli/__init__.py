@@ -18,9 +18,13 @@ from rich.markup import escape
 from engine.errors import MimamoriError
 from mimamori.cli import (
     adapt,
+    calibrate,
+    compare,
     demo,
     doctor,
+    drift,
     evaluate,
+    missing,
     model,
     replay,
     review,
@@ -28,6 +32,7 @@ from mimamori.cli import (
     sandbox,
     size,
     soak,
+    suggest,
     task,
     topics,
 )
@@ -40,7 +45,26 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # local variables hold message text
     rich_markup_mode="markdown",  # joins the lines of a paragraph
 )
-for _area in (demo, run, doctor, replay, size, topics, sandbox, soak, task, model, adapt, evaluate, review):
+for _area in (
+    demo,
+    run,
+    doctor,
+    replay,
+    drift,
+    missing,
+    size,
+    topics,
+    sandbox,
+    soak,
+    task,
+    model,
+    suggest,
+    adapt,
+    calibrate,
+    evaluate,
+    compare,
+    review,
+):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.
     if _area not in {demo, sandbox, soak} or find_spec("mimamori.sandbox"):
         _area.register(app)

@@ -10,6 +10,25 @@ import msgspec
 
 from engine.bundle import Bundle
 from engine.errors import SettingsError, extra_for
+from mimamori.cli.baselines import (
+    AnswerTokensOption,
+    AtOnceOption,
+    BaselineOption,
+    ConsentOption,
+    EndpointOption,
+    KeyFileOption,
+    KeyVariableOption,
+    MaxCostOption,
+    PriceInOption,
+    PriceOutOption,
+    RequestsOption,
+    StructuredOption,
+    TimeoutOption,
+    TokensOption,
+    announce,
+    settle,
+    ways_from,
+)
 from mimamori.cli.evaluated import show_evaluated
 from mimamori.cli.labelled import FILES, Device, Examples, Folder, Json, Precision, Threads, print_report
 from mimamori.cli.measured import (
@@ -73,6 +92,20 @@ def evaluate_command(
     draws: Draws = 5,
     traffic: Traffic = None,
     depths: Depths = "1,4",
+    baseline: BaselineOption = None,
+    endpoint: EndpointOption = None,
+    send_texts_to: ConsentOption = None,
+    api_key_env: KeyVariableOption = None,
+    api_key_file: KeyFileOption = None,
+    price_in: PriceInOption = None,
+    price_out: PriceOutOption = None,
+    max_cost: MaxCostOption = None,
+    requests_per_minute: RequestsOption = None,
+    tokens_per_minute: TokensOption = None,
+    at_once: AtOnceOption = 4,
+    reply_timeout: TimeoutOption = 60.0,
+    answer_tokens: AnswerTokensOption = 16,
+    structured: StructuredOption = False,
 ) -> None:
     r"""Measure a bundle on labelled examples that it has not seen: who is missed, and what it costs.
 
@@ -95,6 +128,15 @@ def evaluate_command(
         mimamori evaluate FULL --examples test.csv --train train.csv \
             --report shots.html
 
+    Each --baseline is measured on the same draws. One behind an endpoint is
+    sent the messages of both files: agree to that by naming its host.
+
+        mimamori evaluate FULL --examples test.csv --train train.csv \
+            --baseline tf-idf --baseline embedding:all-MiniLM-L6-v2 \
+            --baseline endpoint:gpt-4o --endpoint https://api.openai.com/v1 \
+            --send-texts-to api.openai.com --api-key-env OPENAI_API_KEY \
+            --price-in 2.50 --price-out 10 --max-cost 5
+
     As for `mimamori run`, MIMAMORI_BUNDLE_FINGERPRINT and MIMAMORI_BUNDLE_PUBLIC_KEY say which bundle to
     accept, and MIMAMORI_LOWER and MIMAMORI_UPPER replace its thresholds. The bundle's own thresholds hold
     only for scores made as when they were fitted, in the same precision for example. Otherwise the command
@@ -105,6 +147,7 @@ def evaluate_command(
         from export.evaluating.evaluate import judge, score
         from export.evaluating.labelled import Columns, apart, notes_on, read_labelled
         from export.evaluating.report import Asked
+        from export.evaluating.shots import draw
         from export.evaluating.table import TableAsked, table
         from export.evaluating.writing import require_room, write_report
     from engine.load import load_engine
@@ -121,6 +164,28 @@ def evaluate_command(
             raise SettingsError("--traffic is for readings distilled on draws of --train: give that too")
     loaded = Bundle.load(bundle, trust=settings.trust)
     task = loaded.manifest.task
+    others = ways_from(
+        baseline,
+        task,
+        train,
+        device=device,
+        precision=precision,
+        threads=threads,
+        seed=seed,
+        endpoint=endpoint,
+        send_texts_to=send_texts_to,
+        api_key_env=api_key_env,
+        api_key_file=api_key_file,
+        price_in=price_in,
+        price_out=price_out,
+        max_cost=max_cost,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        at_once=at_once,
+        reply_timeout=reply_timeout,
+        answer_tokens=answer_tokens,
+        structured=structured,
+    )
     columns = Columns(
         columns_of(text_column, label_column, severity_column),
         slice_ or (),
@@ -136,6 +201,8 @@ def evaluate_command(
         ours = read_labelled(train, task, columns._replace(slices=()), separator)
         test, left_out = apart(test, ours)
         notes += left_out
+        drawn = draw(ours.examples, asked.shots, draws, seed)
+        announce(others, [each.examples for each in drawn], [each.text for each in test.examples])
     for each in notes:
         notice(each)
     engine = load_engine(loaded, device=device, precision=precision, threads=threads)
@@ -158,8 +225,9 @@ def evaluate_command(
         if ours is not None:
             heard = traffic and read_traffic(traffic, separator, progress, MOST)
             asked = asked._replace(traffic=heard or None)
-            found = table(loaded, ours, test, scores, made.messages_per_second, asked, progress)
+            found = table(loaded, ours, test, scores, made.messages_per_second, asked, progress, others)
             made = msgspec.structs.replace(made, shots=found)
+    settle(others)
     if report is not None:
         write_report(made, report)
     print_report(made, lambda told: show_evaluated(told, report), as_json=as_json)

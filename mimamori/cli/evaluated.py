@@ -32,12 +32,16 @@ def show_evaluated(report: Report, written: Path | None) -> None:
     table.add_row("examples", f"{report.examples}, {report.positives} at risk")
     table.add_row("thresholds", f"{report.thresholds.lower:.3f} to {report.thresholds.upper:.3f}")
     table.add_row("calibration", report.thresholds.calibration)
+    table.add_row("states", report.states or "no bound: `mimamori calibrate` states one")
     table.add_row("messages/s here", f"{report.messages_per_second:,.0f}")
     cost = report.cost
     price = "" if cost.per_million is None else f", {cost.per_million:.2f} at {cost.per_hour:g} an hour"
     table.add_row(
         "a million messages", f"{cost.hours_per_million:.2g} hours of a busy machine like this{price}"
     )
+    if len(report.depths) > 1:
+        told = ", ".join(f"{count} at layer {depth}" for depth, count in report.depths.items())
+        table.add_row("decided", told)
     table.add_row("AUC", _figure(report.auc, report.auc_interval))
     missed, alarms = report.miss_rate_interval, report.alarm_rate_interval
     table.add_row("missed", f"{_figure(report.miss_rate, missed)} of those at risk were cleared")

@@ -194,6 +194,8 @@ def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
     source = manifest.source
     table = Table(Column("bundle"), Column(str(path), overflow="fold"))
     depth = f"cut at layer {manifest.layer}" if manifest.layer else f"{source.layers} layers"
+    if manifest.shallow:
+        depth += f" and layer {manifest.shallow} (a cascade)"
     rows = {
         "fingerprint": fingerprint,
         "model": f"{source.name} ({source.revision})",

@@ -1,4 +1,4 @@
-"""`mimamori replay`: sends a file's messages to the messages topic."""
+"""`mimamori replay`: sends a file's messages to the messages topic, or screens those of a topic again."""
 
 import time
 from itertools import islice
@@ -10,7 +10,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engine.errors import SettingsError, TaskError
+from export.rows import Separator
+from mimamori.cli.against import FromOffset, FromTopic, Last, ToOffset
+from mimamori.cli.labelled import Json
 from mimamori.cli.reading import SeparatorOption, notice
+from mimamori.cli.rescreen import (
+    BundleOption,
+    CasesOption,
+    DecisionsOption,
+    LabelsOption,
+    Range,
+    replay_topic,
+)
+from worker.settings import Settings
 from worker.settings_source import load_settings
 
 SHOWN_EVERY = 1000
@@ -23,8 +36,9 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     file: Annotated[
-        Path, typer.Argument(help="A JSONL, CSV, TSV or Parquet file: a `text` and perhaps an `id` per row.")
-    ],
+        Path | None,
+        typer.Argument(help="A JSONL, CSV, TSV or Parquet file: a `text` and perhaps an `id` per row."),
+    ] = None,
     bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers [MIMAMORI_BOOTSTRAP].")] = None,
     topic: Annotated[str | None, typer.Option(help="Topic to send to; default: the messages topic.")] = None,
     rate: Annotated[
@@ -32,8 +46,17 @@ def replay(
     ] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Send at most this many messages.")] = None,
     separator: SeparatorOption = None,
+    from_topic: FromTopic = None,
+    from_offset: FromOffset = None,
+    to_offset: ToOffset = None,
+    last: Last = None,
+    bundle: BundleOption = None,
+    decisions: DecisionsOption = None,
+    cases: CasesOption = None,
+    labels: LabelsOption = None,
+    as_json: Json = False,
 ) -> None:
-    """Send a file's messages to Kafka, as a platform would.
+    """Send a file's messages to Kafka, as a platform would; or screen a topic's again, and write nothing.
 
     The whole file is checked first: if a row is not a valid message, nothing is sent. The first line of a CSV
     file names its columns, and a text that contains the separator must be in quotes:
@@ -48,8 +71,48 @@ def replay(
 
     The further columns task, conversation_id, author_id, language and sent_at are optional. Parquet files
     need the extra `parquet`.
+
+    With --from-topic in place of FILE nothing is sent. The messages of a range of offsets are screened again
+    with --bundle, and set against what people decided about them: whom it would miss, whom it would spare,
+    what reviewers would have to look at.
+
+        mimamori replay --from-topic mimamori.messages --last 20000 --bundle NEW
     """
-    from engine.errors import TaskError
+    settings = load_settings(**({"bootstrap": bootstrap} if bootstrap else {}))
+    against = from_topic, from_offset, to_offset, last, bundle, decisions, cases, labels
+    if file is not None:
+        if as_json or any(given is not None for given in against):
+            raise SettingsError(
+                "FILE is sent, --from-topic is read: give one of them, and only its own options"
+            )
+        send(file, settings, topic, rate, limit, separator)
+        return
+    if from_topic is None:
+        raise SettingsError(
+            "say what to replay: a FILE to send, or --from-topic and --bundle to screen again"
+        )
+    if topic is not None or rate or limit is not None or separator is not None:
+        raise SettingsError(
+            "--topic, --rate, --limit and --separator are for a FILE: --from-topic sends nothing"
+        )
+    replay_topic(
+        settings,
+        bundle,
+        Range(from_topic, from_offset, to_offset, last),
+        (labels, cases, decisions),
+        as_json=as_json,
+    )
+
+
+def send(
+    file: Path,
+    settings: Settings,
+    topic: str | None,
+    rate: float,
+    limit: int | None,
+    separator: Separator | None,
+) -> None:
+    """Send a file's messages. Raises TaskError naming the row, or BrokerError; before anything is sent."""
     from mimamori.replay import message_key, read_messages
     from schemas import encode, event_headers
     from schemas.events import Message
@@ -58,7 +121,6 @@ def replay(
     from worker.kafka.sender import Sender
     from worker.kafka.topics import read_topics
 
-    settings = load_settings(**({"bootstrap": bootstrap} if bootstrap else {}))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     total = 0
     with Progress(*columns, console=Console(stderr=True)) as progress:

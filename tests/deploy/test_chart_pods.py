@@ -143,7 +143,7 @@ def test_disruption_budget_lets_a_node_be_drained(render: Renderer) -> None:
 
 def test_network_policy_closes_each_component(render: Renderer) -> None:
     policies = {component_of(item): item["spec"] for item in all_of_kind(render("cpu"), "NetworkPolicy")}
-    assert policies.keys() == {"worker", "review", "topics"}
+    assert policies.keys() == {"worker", "shadow", "review", "topics"}
     assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies.values())
     assert policies["topics"]["ingress"] == []
     ports = {
@@ -152,6 +152,7 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
     }
     assert ports == {
         "worker": {53, 9092, 9093, 6379, 4317},
+        "shadow": {53, 9092, 9093, 4317},  # and no Redis
         "review": {53, 9092, 9093, 4317},
         "topics": {53, 9092, 9093, 4317},
     }

@@ -38,6 +38,9 @@ WORKER_OWNED = {
     "health_port",
     "kafka",
     "redis_url",
+    "shadow",
+    "shadow_at_most",
+    "shadow_share",
     "topic_prefix",
     "transactional_id",
 }
@@ -79,6 +82,34 @@ def test_worker_accepts_every_profile(
     assert settings.health_host == "0.0.0.0"  # noqa: S104 - in a pod, for its probes
     assert settings.health_port == 8080
     assert settings.transactional_id == "from-the-pod.from-the-pod"
+
+
+def test_a_shadow_gets_a_bundle_a_group_and_bounds_of_its_own(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(render, "cpu", "worker", monkeypatch)
+    worker = load_worker()
+    enter(render, "cpu", "shadow", monkeypatch)
+    shadow = load_worker()
+    assert (shadow.shadow, shadow.shadow_share, shadow.shadow_at_most) == (True, 0.25, 5)
+    assert shadow.own_group == f"{worker.own_group}-shadow"
+    assert shadow.own_transactional_id != worker.own_transactional_id
+    assert shadow.client_config == worker.client_config
+    assert shadow.bundle_fingerprint != worker.bundle_fingerprint
+    assert shadow.bundle_public_key == worker.bundle_public_key
+    assert shadow.redis_url.get_secret_value() == ""
+    pods = {component: pod_of(render("cpu"), component) for component in ("worker", "shadow")}
+    paths = {
+        component: [m["subPath"] for m in pod["containers"][0]["volumeMounts"] if m["name"] == "bundle"]
+        for component, pod in pods.items()
+    }
+    assert paths == {"worker": ["stress/2026-11"], "shadow": ["stress/2026-12"]}
+
+
+def test_without_being_asked_for_there_is_no_shadow(render: Renderer) -> None:
+    assert "shadow" not in {
+        manifest["metadata"]["labels"].get("app.kubernetes.io/component") for manifest in render("default")
+    }
 
 
 def test_a_bundle_is_pinned_and_its_signer_known(

@@ -24,7 +24,11 @@ BYTES_PER_TOKEN: Final = 4  # of UTF-8; an assumption, since the engine counts e
 
 
 class Entry(msgspec.Struct, gc=False):
-    """A record on its way to its outcome: exactly one of `message` and `rejection` is set."""
+    """A record on its way to its outcome: exactly one of `message` and `rejection` is set.
+
+    Neither is where a shadow passes the record over (`shadow.py`). The outbox of a worker refuses such an
+    entry.
+    """
 
     record: Record
     message: Message | None = None

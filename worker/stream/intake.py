@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from worker.cache.score_cache import ScoreCache
 from worker.errors import RetryableError
 from worker.kafka import Consumer, Restart
 from worker.kafka.record import Partition, Record
@@ -43,8 +42,7 @@ class Intake:
     def __init__(
         self,
         settings: Settings,
-        task: str,
-        cache: ScoreCache,
+        reception: Reception,
         epochs: Epochs,
         metrics: Metrics,
         batches: "queue.SimpleQueue[Batch | None]",
@@ -52,7 +50,7 @@ class Intake:
     ) -> None:
         self._batches = batches  # never holds more than `max_batches`, as no more are in flight
         self._settings = settings
-        self._reception = Reception(settings, task, cache, in_hand)
+        self._reception = reception
         self._epochs = epochs
         self._metrics = metrics
         self._in_hand = in_hand

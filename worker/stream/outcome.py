@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import MappingProxyType
+from typing import Protocol
 
 import schemas
 from engine.policy import Policy, Ruling
-from schemas.events import DeadLetter, Label, Message, ReviewCase, Severity
+from schemas.events import DeadLetter, Highlight, Label, Message, ReviewCase, Severity, ShadowLabel
 from schemas.topics import topic_names
 from schemas.vocabulary import Reading
 from worker.errors import RecordError
@@ -23,10 +24,17 @@ from worker.stream.batch import Entry
 from worker.stream.room import Room, encode_within
 from worker.stream.unread import unread_case
 
-Outcome = Label | ReviewCase | DeadLetter
+Outcome = Label | ReviewCase | DeadLetter | ShadowLabel  # the last from a shadow alone
 
 LONGEST_KEY = 4096  # bytes
 SEVERITIES = 4096  # how many are cached
+
+
+class OutcomesOf(Protocol):
+    """What the outbox asks for the outcomes of a batch."""
+
+    def of(self, entries: Sequence[Entry]) -> Iterator[tuple[Outcome, Outbound]]:
+        """Make the events of entries, in order, each with its outbound record."""
 
 
 class Outcomes:
@@ -101,13 +109,16 @@ class Outcomes:
                 cached=entry.cached,
                 screened_at=now,
                 scored_by=self._scored_by,
+                depth=scores.depth,
             )
             yield label, self._outbound(label, _partition_key(record, message.id), record)
             if ruling.needs_review:
-                case = self._case(label, message, ruling)
+                case = self._case(label, message, ruling, scores.highlights or ())
                 yield case, self._outbound(case, case.id.encode(), record)
 
-    def _case(self, label: Label, message: Message, ruling: Ruling) -> ReviewCase:
+    def _case(
+        self, label: Label, message: Message, ruling: Ruling, highlights: Sequence[Highlight]
+    ) -> ReviewCase:
         return ReviewCase(
             id=schemas.case_id(label.origin),
             label_id=label.id,
@@ -125,6 +136,8 @@ class Outcomes:
             text=message.text if self._settings.case_text else None,
             opened_at=label.screened_at,
             levels=list(self._levels),
+            # A person who looks at a sample of clear messages must judge it by themselves.
+            highlights=[] if ruling.quality_sample else list(highlights),
         )
 
     def _dead_letter(self, record: Record, rejection: RecordError, now: datetime) -> DeadLetter:
@@ -140,7 +153,7 @@ class Outcomes:
             failed_at=now,
         )
 
-    def _outbound(self, event: Outcome, key: bytes, record: Record) -> Outbound:
+    def _outbound(self, event: Label | ReviewCase | DeadLetter, key: bytes, record: Record) -> Outbound:
         headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
         return Outbound(
             self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers

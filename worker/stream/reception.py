@@ -23,7 +23,7 @@ class Reception:
 
     def entries(self, records: Sequence[Record]) -> list[Entry]:
         """One entry per record, in order, with the scores that the cache has. Makes one lookup for all."""
-        entries = [self._entry(record) for record in records]
+        entries = [self.entry(record) for record in records]
         readable = [(e, e.message.text) for e in entries if e.message is not None]
         found = self._cache.lookup([text for _, text in readable])
         for (entry, _), scores in zip(readable, found, strict=True):
@@ -36,7 +36,8 @@ class Reception:
             return 0
         return min(self._settings.max_message_tokens, estimate_tokens(entry.message.text))
 
-    def _entry(self, record: Record) -> Entry:
+    def entry(self, record: Record) -> Entry:
+        """The entry of one record, before the cache is asked."""
         if record.fault:
             return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 import schemas
-from schemas.events import DeadLetter, Event, Label, ReviewCase
+from schemas.events import DeadLetter, Event, Label, ReviewCase, ShadowLabel
 from worker.errors import BrokerError
 from worker.kafka.topics import TopicState
 
@@ -25,6 +25,7 @@ _OUTCOMES: Final[Mapping[str, type[Event]]] = {
     "label": Label,
     "review-case": ReviewCase,
     "dead-letter": DeadLetter,
+    "shadow-label": ShadowLabel,
 }
 
 

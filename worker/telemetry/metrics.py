@@ -5,16 +5,20 @@ Dashboards, alerts and the runbook quote this file. Labels never carry message t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, overload
+from typing import Final, Literal, get_args, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from engine.drift import Expected, Noted
 from schemas.reasons import DeadLetterReason
 from schemas.vocabulary import CaseKind, Reading, Verdict
+from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.labels import CacheResult, ResetReason, Station
+from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+RISK_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
+CHARACTER_BUCKETS: Final = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 20_000)
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -24,23 +28,39 @@ PlainCounter = Literal[
     "mimamori_unreadable_headers_total",
     "mimamori_deleted_unread_records_total",
     "mimamori_deaths_in_hand_total",
+    "mimamori_lost_highlights_total",
     "mimamori_cache_errors_total",
     "mimamori_aborts_total",
     "mimamori_voided_batches_total",
 ]
 LabelsCounter = Literal["mimamori_labels_total"]
+DepthsCounter = Literal["mimamori_labels_by_depth_total"]
 CasesCounter = Literal["mimamori_review_cases_total"]
 DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
+DoubtsCounter = Literal["mimamori_doubts_total"]
+PassedOverCounter = Literal["mimamori_passed_over_total"]
 CounterName = (
-    PlainCounter | LabelsCounter | CasesCounter | DeadLettersCounter | ResetsCounter | LookupsCounter
+    PlainCounter
+    | LabelsCounter
+    | DepthsCounter
+    | CasesCounter
+    | DeadLettersCounter
+    | ResetsCounter
+    | LookupsCounter
+    | DoubtsCounter
+    | PassedOverCounter
 )
 GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
-SpreadName = Literal["mimamori_batch_records", "mimamori_latency_seconds"]  # histograms without labels
+DriftGauge = Literal["mimamori_drift_psi"]
+# histograms without labels
+SpreadName = Literal[
+    "mimamori_batch_records", "mimamori_latency_seconds", "mimamori_risk", "mimamori_message_characters"
+]
 StationHistogram = Literal["mimamori_station_seconds"]
 EngineInfo = Literal["mimamori_engine_info"]
-MetricName = CounterName | GaugeName | SpreadName | StationHistogram | EngineInfo
+MetricName = CounterName | GaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,47 @@ CATALOGUE: Final = (
         "Labels committed, by verdict.",
         "A share that jumps: look at quality samples, then at what the platform changed.",
         ("verdict",),
+    ),
+    Metric(
+        "mimamori_labels_by_depth_total",
+        Counter,
+        "Labels committed, by the depth that decided: how many layers of the network were read.",
+        "With a cascade, a falling share at the shallow depth: the stream is no longer like the traffic that "
+        "it was adapted on, or more of it is at risk, and workers are slower. Adapt again on recent traffic.",
+        ("depth",),
+    ),
+    Metric(
+        "mimamori_doubts_total",
+        Counter,
+        "Labels that say why their score may not be right, by reason (truncated, obfuscated, "
+        "unsupported_language).",
+        "A share that jumps: the stream has changed, or somebody evades; see `mimamori drift`.",
+        ("reason",),
+    ),
+    Metric(
+        "mimamori_risk",
+        Histogram,
+        "Risks of the labels.",
+        "Another shape than last week's: the stream, the bundle or the language of its messages has changed.",
+        (),
+        RISK_BUCKETS,
+    ),
+    Metric(
+        "mimamori_message_characters",
+        Histogram,
+        "Lengths of the messages' texts.",
+        "Longer than last week: more windows a message, and a lower rate.",
+        (),
+        CHARACTER_BUCKETS,
+    ),
+    Metric(
+        "mimamori_drift_psi",
+        Gauge,
+        "How far the last messages are from those that the bundle was adapted with, by signal, as population "
+        "stability index; absent without drift.json in the bundle, and before 500 messages.",
+        "From 0.25 on: the thresholds' bound may no longer hold. See `mimamori drift` and `mimamori "
+        "miss-rate`, label some of today's messages, and adapt or calibrate again.",
+        ("signal",),
     ),
     Metric(
         "mimamori_review_cases_total",
@@ -113,6 +174,12 @@ CATALOGUE: Final = (
         "Partitions taken over from a worker that died with their records in the model's hands.",
         "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
         "the log names the offsets. On and on: look at the device and the memory limit.",
+    ),
+    Metric(
+        "mimamori_lost_highlights_total",
+        Counter,
+        "Messages whose highlights a fault has cost them; their labels and cases are whole otherwise.",
+        "Any: see highlights_failed in the log, and report it; MIMAMORI_HIGHLIGHTS=false stops the search.",
     ),
     Metric(
         "mimamori_cache_lookups_total",
@@ -190,36 +257,71 @@ CATALOGUE: Final = (
     ),
 )
 
+SHADOW_PREFIX: Final = "mimamori_shadow_"
+_NOT_OF_A_SHADOW: Final = {"mimamori_review_cases_total", "mimamori_dead_letters_total"}
+_OF_A_SHADOW_ALONE: Final = (
+    Metric(
+        "mimamori_passed_over_total",
+        Counter,
+        "Records that a shadow did not screen, by reason: share (not drawn), rate (more than at_most a "
+        "second), rejected (no message of its task, or the model fails on it). After an abort they are read, "
+        "and counted, again.",
+        "Mostly rate: what was screened is no fair sample of busy hours; lower the share instead.",
+        ("reason",),
+    ),
+)
+
+
+def catalogue(*, shadow: bool) -> tuple[Metric, ...]:
+    """The metrics of a worker, or those of a shadow, which are exposed as SHADOW_PREFIX and what follows."""
+    return (
+        (*(metric for metric in CATALOGUE if metric.name not in _NOT_OF_A_SHADOW), *_OF_A_SHADOW_ALONE)
+        if shadow
+        else CATALOGUE
+    )
+
+
+def exposed_name(name: str, *, shadow: bool) -> str:
+    """What Prometheus calls a metric. No query on workers can count shadows, since their names differ."""
+    return SHADOW_PREFIX + name.removeprefix("mimamori_") if shadow else name
+
 
 class Metrics:
-    """The metrics of one worker, as in the catalogue, with a registry of their own."""
+    """The metrics of one worker, as in the catalogue, with a registry of their own.
 
-    def __init__(self) -> None:
+    Those of a `shadow` have names of their own, so that no dashboard and no alert adds them to the workers'.
+    """
+
+    def __init__(self, *, shadow: bool = False) -> None:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         self._spreads: dict[str, BatchHistogram] = {}
         self._infos: dict[str, Info] = {}
-        for metric in CATALOGUE:
+        self._drift: DriftWindow | None = None
+        for metric in catalogue(shadow=shadow):
             name, registry = metric.name, self.registry
+            exposed = exposed_name(name, shadow=shadow)
             if metric.kind is Counter:
-                self._counters[name] = Counter(name, metric.meaning, metric.labels, registry=registry)
+                self._counters[name] = Counter(exposed, metric.meaning, metric.labels, registry=registry)
             elif metric.kind is Gauge:
-                self._gauges[name] = Gauge(name, metric.meaning, metric.labels, registry=registry)
+                self._gauges[name] = Gauge(exposed, metric.meaning, metric.labels, registry=registry)
             elif metric.kind is Info:
-                self._infos[name] = Info(name.removesuffix("_info"), metric.meaning, registry=registry)
+                self._infos[name] = Info(exposed.removesuffix("_info"), metric.meaning, registry=registry)
             elif not metric.labels:
-                self._spreads[name] = BatchHistogram(name, metric.meaning, metric.buckets, registry)
+                self._spreads[name] = BatchHistogram(exposed, metric.meaning, metric.buckets, registry)
             else:
                 self._histograms[name] = Histogram(
-                    name, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets
+                    exposed, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets
                 )
 
     @overload
     def count(self, name: PlainCounter, amount: float = 1) -> None: ...
     @overload
     def count(self, name: LabelsCounter, amount: float = 1, *, verdict: Verdict) -> None: ...
+    @overload
+    def count(self, name: DepthsCounter, amount: float = 1, *, depth: str) -> None: ...
     @overload
     def count(self, name: CasesCounter, amount: float = 1, *, kind: CaseKind) -> None: ...
     @overload
@@ -228,6 +330,10 @@ class Metrics:
     def count(self, name: ResetsCounter, amount: float = 1, *, reason: ResetReason) -> None: ...
     @overload
     def count(self, name: LookupsCounter, amount: float = 1, *, result: CacheResult) -> None: ...
+    @overload
+    def count(self, name: DoubtsCounter, amount: float = 1, *, reason: Doubt) -> None: ...
+    @overload
+    def count(self, name: PassedOverCounter, amount: float = 1, *, reason: PassedOver) -> None: ...
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -245,6 +351,22 @@ class Metrics:
     def observe_all(self, name: SpreadName, values: Sequence[float]) -> None:
         """Add to a histogram without labels."""
         self._spreads[name].observe(values)
+
+    def expect(self, expected: Expected, window: int) -> None:
+        """From now on compare the last `window` messages with those that the bundle expects."""
+        self._drift = DriftWindow(expected, window)
+
+    def screened(self, noted: Sequence[Noted]) -> None:
+        """Note what has been screened, for the metrics that show a change of the stream."""
+        self.observe_all("mimamori_risk", [each.risk for each in noted])
+        self.observe_all("mimamori_message_characters", [each.characters or 0 for each in noted])
+        for doubt in get_args(Doubt):
+            if found := sum(getattr(each, doubt) for each in noted):
+                self.count("mimamori_doubts_total", found, reason=doubt)
+        if self._drift is not None and noted:
+            name: DriftGauge = "mimamori_drift_psi"
+            for moved in self._drift.add(noted):
+                self._gauges[name].labels(moved.signal).set(moved.psi)
 
     def engine(
         self, *, engine: str, device: str, precision: str, bundle: str, task: str, reading: Reading

@@ -104,6 +104,7 @@ def test_example_ids_are_the_ids_that_mimamori_would_give() -> None:
         ("label", schemas.label_id),
         ("review-case", schemas.case_id),
         ("dead-letter", schemas.dead_letter_id),
+        ("shadow-label", schemas.shadow_label_id),
     ):
         for example in _read(f"examples/{name}.json"):
             payload = example["payload"]

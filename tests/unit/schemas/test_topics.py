@@ -17,6 +17,7 @@ def test_there_is_one_topic_per_kind_in_the_order_of_the_flow() -> None:
         "mimamori.review-cases",
         "mimamori.review-decisions",
         "mimamori.dead-letters",
+        "mimamori.shadow-labels",
         in_hand_topic(),
     ]
 

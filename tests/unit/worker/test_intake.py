@@ -22,6 +22,7 @@ from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake, backoff_s
+from worker.stream.reception import Reception
 from worker.stream.suspicion import Accused, Note, Suspect
 from worker.telemetry.metrics import Metrics
 
@@ -76,10 +77,10 @@ class Fixture:
         self.notes = MemoryInHandTopic()
         self.in_hand = InHand(self.notes, Metrics())
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        given = settings(None, **overrides)
         self.intake = Intake(
-            settings(None, **overrides),
-            "stress",
-            cache or NoCache(),
+            given,
+            Reception(given, "stress", cache or NoCache(), self.in_hand),
             self.epochs,
             Metrics(),
             self.batches,
