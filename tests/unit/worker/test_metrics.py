@@ -12,8 +12,9 @@ from prometheus_client.utils import floatToGoString
 
 from engine.drift import Noted, compare, count, expect
 from schemas.events import DeadLetter, Label
+from worker.telemetry.catalogue import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, catalogue
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, Metrics, catalogue
+from worker.telemetry.metrics import Metrics
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station", "signal"}
