@@ -14,13 +14,12 @@ import msgspec
 import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, helper, numpy_helper
-from onnx.external_data_helper import load_external_data_for_model
 
 from engine.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
 from engine.bundle.reference import REFERENCE
 from engine.device_names import STATES
 from engine.errors import BundleError
-from export.building.layout import write_model
+from export.building.layout import read_weights, write_model
 
 POOLED: Final = "pooled"
 
@@ -70,7 +69,7 @@ def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, pi
         # Not checked: onnx refuses linked weights, since a stranger's graph could point anywhere with them.
         (out / MODEL).write_bytes(model.SerializeToString(deterministic=True))
         return
-    load_external_data_for_model(model, str(source))
+    read_weights(model, source)
     write_model(model, out)
     onnx.checker.check_model(out / MODEL)
 

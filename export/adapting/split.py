@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 import onnx
 from onnx import GraphProto, ModelProto, helper
-from onnx.external_data_helper import load_external_data_for_model
 
 from engine.bundle import DEEPER, MODEL, TOKENIZER, Bundle
 from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE
@@ -21,7 +20,7 @@ from engine.device_names import STATES
 from engine.devices.device import HIDDEN
 from engine.errors import BundleError
 from export.adapting.cut import POOLED, keep_outputs, take_layer
-from export.building.layout import write_model
+from export.building.layout import read_weights, write_model
 
 _SIDES: Final = ("key", "value")
 
@@ -142,6 +141,6 @@ def _presents(start: int, stop: int) -> list[str]:
 
 
 def _write(model: ModelProto, source: Path, out: Path, name: str) -> None:
-    load_external_data_for_model(model, str(source))
+    read_weights(model, source)
     write_model(model, out, name)
     onnx.checker.check_model(out / name)

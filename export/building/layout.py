@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, external_data_helper, numpy_helper
 
 from engine.bundle import MODEL, weights_of
+from engine.errors import BundleError
 
 # Runtimes map the file into memory page by page.
 PAGE: Final = 4096
@@ -40,6 +41,31 @@ def write_model(model: onnx.ModelProto, folder: Path, name: str = MODEL) -> dict
     (folder / name).write_bytes(model.SerializeToString(deterministic=True))
     write_weights(weights.values(), folder, name)
     return weights
+
+
+def read_weights(model: onnx.ModelProto, folder: Path) -> None:
+    """Put the large tensors, which lie in a file of the verified bundle `folder`, back into `model`.
+
+    onnx's own reader refuses a file that has another name too: a stranger's graph could so reach files
+    outside its folder. A bundle's files were checked, and copies by links are common.
+
+    Raises BundleError: the file ends before a tensor does, or cannot be read.
+    """
+    outside = [each for each in model.graph.initializer if each.data_location == TensorProto.EXTERNAL]
+    for tensor in outside:
+        info = external_data_helper.ExternalDataInfo(tensor)
+        path = folder / Path(info.location).name
+        try:
+            with path.open("rb") as file:
+                file.seek(info.offset or 0)
+                content = file.read(info.length)
+        except OSError as error:
+            raise BundleError(f"cannot read {path}: {error.strerror}") from None
+        if len(content) != (info.length or 0):
+            raise BundleError(f"{path} ends before its tensors do: copy the bundle again")
+        tensor.raw_data = content
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
 
 
 def write_weights(weights: Iterable[NDArray[np.float32]], folder: Path, name: str = MODEL) -> None:

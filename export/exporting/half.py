@@ -12,12 +12,11 @@ from typing import Final, TypeGuard
 
 import msgspec
 import onnx
-from onnx.external_data_helper import load_external_data_for_model
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from engine.bundle import MODEL, WEIGHTS, Bundle, write_manifest
 from engine.devices.choice import Choice
-from export.building.layout import write_model
+from export.building.layout import read_weights, write_model
 from export.building.staging import staged
 from export.errors import ExportError
 from export.exporting.parity import check_parity
@@ -49,7 +48,7 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
             f"{bundle.path} merges its parts by sums that fp16 cannot hold: export it with --form joined"
         )
     model = onnx.shape_inference.infer_shapes(onnx.load(bundle.path / MODEL, load_external_data=False))
-    load_external_data_for_model(model, str(bundle.path))
+    read_weights(model, bundle.path)
     stays = [node.name for node in model.graph.node if _needs_fp32(node)]
     half = convert_float_to_float16(
         model,

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -173,6 +175,14 @@ def test_a_cut_graph_keeps_only_what_its_layer_needs(full: Bundle, tmp_path: Pat
     assert f"wq{layer - 1}" in weights
     assert f"wq{layer}" not in weights
     assert (tmp_path / WEIGHTS).exists()
+
+
+def test_a_bundle_whose_files_are_links_can_be_cut(full: Bundle, tmp_path: Path) -> None:
+    linked, out = tmp_path / "linked", tmp_path / "out"
+    out.mkdir()
+    shutil.copytree(full.path, linked, copy_function=os.link)
+    cut_graph(linked, 1, out)
+    onnx.checker.check_model(out / MODEL)
 
 
 @pytest.mark.parametrize("layer", [0, LAYERS + 1])
