@@ -1,6 +1,6 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: unit contract export integration chaos deploy quiet coverage hooks new-task docs docs-serve
+.PHONY: test-models unit contract export integration chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -58,6 +58,9 @@ FILES := tests/unit/engine tests/contract/test_device_contract.py tests/integrat
   tests/integration/test_cli_errors.py tests/export/test_adapt_bundle.py
 test-fp32: $(VENV)/dev  ## test: pass the tests that meet the CPU, as on one without bf16
 	@PYTHONPATH=$(CURDIR)/tests/cpu_fp32 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FILES) $(ARGS)
+
+test-models: $(VENV)/dev  ## test: pass the tests on real models of other families: 750 MB of downloads once, minutes each
+	@$(BIN)/pytest --capture=no --verbose tests/models $(ARGS)
 
 guard: $(VENV)/dev  ## measure: fail when the engine has lost a fifth of its lead over optimum's
 	@$(BIN)/python -m bench.guard $(ARGS)

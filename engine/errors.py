@@ -11,6 +11,7 @@
         ├── MissingExtraError    a package that only an extra installs is not there
         ├── BrokerError          Kafka cannot be reached, a topic is missing, this worker was fenced    worker
         ├── ExportError          a model cannot be exported, or failed its parity check                 export
+        ├── EndpointError        a baseline's endpoint cannot be used, or would cost too much           export
         └── SandboxError         the local Kafka or Redis cannot be started                           mimamori
 
 Errors with a package name are defined in that package's `errors.py`, all others here.

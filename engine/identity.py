@@ -1,6 +1,7 @@
 """The score identity: one value that holds everything that determines the number a text is scored with.
 
-    ScoreIdentity   model · precision · windowing · floor · normalisation · max_message_tokens
+    ScoreIdentity   model · precision · windowing · floor · normalisation · max_message_tokens · odds ·
+                    cascade
 
 The engine makes its identity (`engine.load.identity_of`) and reads messages as it states. Thresholds are
 fitted on the scores of one identity, which calibration.json keeps; `require_fitted` refuses them for any
@@ -19,6 +20,7 @@ from typing import Final
 import msgspec
 
 from engine.errors import BundleError
+from engine.odds import Odds
 
 MAX_MESSAGE_TOKENS: Final = 4096  # the default of how many tokens of a message are read
 
@@ -59,13 +61,39 @@ class Windowing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 PROMPTED: Final = Windowing(tokens=256, overlap=32, whole=256, sentences=False)
 
 
-class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Cascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a message may stop being read: at `depth`, if its risk there is below `stop`.
+
+    All others are read on to the depth `full`, and have the score that it gives them. Depths count layers.
+    Both readings give risks on one scale, and a message that stopped is below every `lower` from `stop` on.
+    """
+
+    depth: int
+    full: int
+    stop: float
+
+    def __post_init__(self) -> None:
+        """Refuse depths at which nothing can stop, and a stop that is no risk."""
+        if not 1 <= self.depth < self.full:
+            raise ValueError("a cascade needs 1 <= depth < full")
+        if not 0.0 <= self.stop <= 1.0:
+            raise ValueError("a cascade needs 0 <= stop <= 1")
+
+    def __str__(self) -> str:
+        """Say it in words: "stopping at layer 1 of 16 below 0.212"."""
+        return f"stopping at layer {self.depth} of {self.full} below {self.stop:.3g}"
+
+
+# Without a cascade, an identity is encoded as before there were any: its digest is the same.
+class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Two scores of one text can be compared if and only if their identities are equal.
 
     `model` is the digest of everything in a bundle that determines its scores (`Manifest.model`), `precision`
     the one that really runs. `floor` is the risk below which the windowing's discount takes no message, 0 if
     there is no discount. `normalisation` is the version of the second reading of disguised texts
-    (`engine.disguise.variant`). A message is not read beyond `max_message_tokens` tokens.
+    (`engine.disguise.variant`). A message is not read beyond `max_message_tokens` tokens. `odds` is None
+    where risks are as the heads or the label tokens give them. `cascade` says where reading may stop, None
+    where every message is read to the same depth.
     """
 
     model: str
@@ -74,6 +102,8 @@ class ScoreIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: float
     normalisation: int
     max_message_tokens: int
+    odds: Odds | None = None
+    cascade: Cascade | None = None
 
     @property
     def digest(self) -> str:
@@ -94,7 +124,10 @@ def require_fitted(fitted_on: ScoreIdentity, scored_by: ScoreIdentity, calibrati
     found = _differences(fitted_on, scored_by)
     if not found:
         return
-    remedies = [f"run `mimamori adapt` again with --precision {scored_by.precision}"]
+    remedies = [
+        f"run `mimamori adapt` again with --precision {scored_by.precision}",
+        "or `mimamori calibrate` with it",
+    ]
     if list(found) == ["precision"]:
         remedies.insert(0, f"set precision={fitted_on.precision} (auto takes it where the device has it)")
     raise BundleError(
@@ -110,7 +143,13 @@ def _differences(fitted: ScoreIdentity, now: ScoreIdentity) -> dict[str, str]:
         "precision": f"they were fitted on scores in {fitted.precision}, and {now.precision} runs here",
         "windowing": f"they were fitted on {fitted.windowing}, and messages are read in {now.windowing}",
         "floor": f"they were fitted where a discount stops at {fitted.floor:g}, and here at {now.floor:g}",
+        "cascade": f"they were fitted {_depths(fitted)}, and messages are read {_depths(now)}",
         "normalisation": f"they were fitted on texts normalised by version {fitted.normalisation}, "
         f"and this is version {now.normalisation}",
+        "odds": "they were fitted on risks that were restated for another share of messages at risk",
     }
     return {name: said for name, said in why.items() if getattr(fitted, name) != getattr(now, name)}
+
+
+def _depths(identity: ScoreIdentity) -> str:
+    return "to one depth" if identity.cascade is None else str(identity.cascade)

@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from schemas.events import Highlight
+
 UNGRADABLE: Final = (math.nan, math.nan)  # as many as the fewest levels
 """The severity of a message that the severity stage fails on: not a number, as a broken engine would give.
 
@@ -19,7 +21,9 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
     severity stage has not run; UNGRADABLE, or another that is not finite, counts as no severity. `truncated`:
     a part of the message was not read. `obfuscated`: a part of it is disguised so that no model can read it.
     `language` is set if the message is surely in a language that the task does not cover; it includes the
-    script where the script alone decided ("ru-Cyrl").
+    script where the script alone decided ("ru-Cyrl"). `highlights` are the spans that raised the risk, where
+    they were asked for and the risk is high enough for a person to look; None where finding them failed.
+    `depth` is how many layers of the network were read to decide, None where that is not known.
     """
 
     risk: float
@@ -28,3 +32,5 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, gc=False):
     truncated: bool
     obfuscated: bool = False
     language: str | None = None
+    highlights: tuple[Highlight, ...] | None = ()
+    depth: int | None = None

@@ -12,6 +12,7 @@ from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.errors import FatalError
 from engine.identity import ScoreIdentity
+from schemas.events import Thresholds
 from worker.cache.redis_client import ping
 from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
@@ -40,6 +41,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         bundle = Bundle.load(settings.bundle, trust=settings.trust)
         manifest = bundle.manifest
         depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
+        if bundle.cascade is not None:
+            depth += f", {bundle.cascade}"
         what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
         return f"{what}, {bundle.windowing}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
 
@@ -98,9 +101,15 @@ def _thresholds(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) ->
     thresholds = policy.thresholds
     return (
         f"clear below {thresholds.lower:.3f}, at_risk from {thresholds.upper:.3f} "
-        f"(calibration: {thresholds.calibration}), {policy.quality_sample_share:.1%} quality samples"
+        f"(calibration: {thresholds.calibration}), {_stated(bundle, thresholds)}, "
+        f"{policy.quality_sample_share:.1%} quality samples"
         f"{'; MIMAMORI_ALLOW_CLEAR_ALL is set' if settings.allow_clear_all else ''}"
     )
+
+
+def _stated(bundle: Bundle, thresholds: Thresholds) -> str:
+    said = bundle.statement_of(thresholds)
+    return "no bound is stated (`mimamori calibrate` states one)" if said is None else str(said)
 
 
 def _broker(settings: Settings) -> str:

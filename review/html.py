@@ -1,5 +1,6 @@
 """Renders the queue as HTML. Jinja escapes everything, and the page has no inline script or style."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -7,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from review.desk import Overview
 from review.queue import Filter
+from schemas.events import Highlight, ReviewCase
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS
 from schemas.vocabulary import CASE_KINDS, FINDINGS
 
@@ -22,6 +24,22 @@ def age(opened_at: datetime, now: datetime) -> str:
         if seconds < until:
             return f"{seconds // size} {unit}"
     return f"{seconds // 86400} d"
+
+
+def pieces(case: ReviewCase) -> Iterator[tuple[str, Highlight | None]]:
+    """Yield the case's text in pieces, each with the highlight that it is.
+
+    A highlight that does not fit the text, or overlaps the one before it, is left out: any producer may have
+    written it. So are all of them where the text was shortened, because they are places in the whole text.
+    """
+    text, at = case.text or "", 0
+    fitting = [] if case.text_shortened else sorted(case.highlights, key=lambda each: each.start)
+    for each in fitting:
+        if at <= each.start < each.end <= len(text):
+            yield text[at : each.start], None
+            yield text[each.start : each.end], each
+            at = each.end
+    yield text[at:], None
 
 
 def words(name: str) -> str:
@@ -44,7 +62,13 @@ _environment = Environment(
 )
 _environment.filters["words"] = words
 _environment.globals.update(
-    reasons=REASONS, unread=UNREAD, kinds=CASE_KINDS, findings=FINDINGS, link=link, age=age
+    reasons=REASONS,
+    unread=UNREAD,
+    kinds=CASE_KINDS,
+    findings=FINDINGS,
+    link=link,
+    age=age,
+    pieces=pieces,
 )
 
 

@@ -52,12 +52,20 @@ class Severity(msgspec.Struct, frozen=True, gc=False):
     scores: dict[str, Probability]
 
 
-class Thresholds(msgspec.Struct, frozen=True, gc=False):
-    """The risk scores that separate the verdicts, and the calibration that they come from."""
+class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The risk scores that separate the verdicts, and the calibration that they come from.
+
+    Where the calibration states a bound: at most `max_miss_rate` of the messages at risk are cleared, with
+    `confidence`, or on average where that is None. Risks mean what they say where `prevalence` is the share
+    of messages at risk.
+    """
 
     lower: Probability
     upper: Probability
     calibration: str
+    max_miss_rate: Probability | None = None
+    confidence: Probability | None = None
+    prevalence: Probability | None = None
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -81,6 +89,10 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     `scored_by` identifies everything that determined the score: the model's numbers, the precision of the
     computation, and how the text was cut and normalised. Risks of labels that share it are comparable. It is
     None before version 3.
+
+    `depth` is how many layers of the network were read to decide. Where messages may stop early, those that
+    were cleared at the shallow depth have that one here, and all others the full one. It is None before
+    version 4.
     """
 
     id: OwnId
@@ -99,6 +111,19 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     cached: bool
     screened_at: Time
     scored_by: str | None = None
+    depth: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class Highlight(msgspec.Struct, frozen=True, gc=False):
+    """A span of a message's text that raised its risk: from code point `start` up to, not with, `end`.
+
+    Code points are those of the text as the platform sent it. Python counts so; JavaScript, Java and C# count
+    UTF-16 units, of which most emoji have two. `weight` is the span's share of all that raised the risk.
+    """
+
+    start: Count
+    end: Annotated[int, msgspec.Meta(ge=1)]
+    weight: Probability
 
 
 class ReviewCase(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +138,10 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
 
     `levels` are the task's severity levels, least severe first. A decision on this case chooses from them.
     Cases of versions before 4 have none.
+
+    `highlights` are the spans of the message that raised its risk most, in order. They are offsets and no
+    text, into the message and not into a shortened `text`. There are none where the worker does not look for
+    them, in cases of other kinds than `escalation`, and in versions before 5.
     """
 
     id: OwnId
@@ -134,6 +163,7 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     dead_letter_id: OwnId | None = None
     unread_because: DeadLetterReason | None = None
     levels: list[str] = []
+    highlights: list[Highlight] = []
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):

@@ -37,8 +37,8 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS: Final = (
     Kind("message", 1, Message, "urn:mimamori:replay", "sent_at"),
-    Kind("label", 3, Label, "urn:mimamori:worker", "screened_at", readers_since=2),
-    Kind("review-case", 4, ReviewCase, "urn:mimamori:worker", "opened_at"),
+    Kind("label", 4, Label, "urn:mimamori:worker", "screened_at", readers_since=2),
+    Kind("review-case", 5, ReviewCase, "urn:mimamori:worker", "opened_at"),
     Kind("review-decision", 1, ReviewDecision, "urn:mimamori:review", "decided_at"),
     Kind("dead-letter", 3, DeadLetter, "urn:mimamori:worker", "failed_at"),
     Kind("shadow-label", 1, ShadowLabel, "urn:mimamori:shadow", "screened_at"),

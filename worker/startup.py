@@ -51,12 +51,16 @@ def start(settings: Settings) -> Worker:
         task=bundle.manifest.task.name,
         scored_by=engine.identity.name,
     )
+    if bundle.expected is not None:
+        metrics.expect(bundle.expected, settings.drift_window)
+    policy = policy_of(settings, bundle, engine.identity)
+    tell_thresholds(bundle, policy)
     worker = assemble(
         settings,
         engine,
         task=bundle.manifest.task,
         fingerprint=bundle.fingerprint,
-        policy=policy_of(settings, bundle, engine.identity),
+        policy=policy,
         cache=open_cache(_own_cache(settings), engine.identity, metrics),
         metrics=metrics,
         room=room,
@@ -107,6 +111,19 @@ def compacted_messages(topics: Sequence[TopicState]) -> str | None:
     return None
 
 
+def tell_thresholds(bundle: Bundle, policy: Policy) -> None:
+    """Log the thresholds in force, and what `mimamori calibrate` stated of them."""
+    thresholds = policy.thresholds
+    said = bundle.statement_of(thresholds)
+    log.info(
+        "thresholds",
+        lower=thresholds.lower,
+        upper=thresholds.upper,
+        calibration=thresholds.calibration,
+        states="no bound" if said is None else str(said),
+    )
+
+
 def policy_of(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> Policy:
     """The policy for scores of `scored_by`, with the thresholds of the settings or else of the bundle.
 
@@ -138,6 +155,9 @@ def _reach(bundle: Bundle) -> str:
 
 def open_engine(settings: Settings, bundle: Bundle) -> Engine:
     """Load the engine of the settings. The engine says what really runs. Raises DeviceError, BundleError."""
+    lower = settings.lower
+    if lower is None and bundle.calibration is not None:
+        lower = bundle.calibration.lower
     return load_engine(
         bundle,
         device=settings.device,
@@ -146,4 +166,5 @@ def open_engine(settings: Settings, bundle: Bundle) -> Engine:
         max_message_tokens=settings.max_message_tokens,
         device_tokens=settings.device_tokens,
         arena_bytes=settings.gpu_memory_mb << 20 or None,
+        highlights_from=lower if settings.highlights else None,
     )

@@ -6,7 +6,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from docs.reference.markdown import code, paragraphs
 from review.metrics import DeskMetrics
-from worker.telemetry.metrics import CATALOGUE, Metric, catalogue, exposed_name
+from worker.telemetry.catalogue import CATALOGUE, Metric, catalogue, exposed_name
 
 INTRODUCTION: Final = """# Metrics
 

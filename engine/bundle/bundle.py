@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+import numpy as np
 
-from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, read_calibration
+from engine.bundle.calibration import CALIBRATION, LARGEST, Calibration, Statement, read_calibration
+from engine.bundle.expected import DRIFT, read_expected, restated_as
+from engine.bundle.expected import LARGEST as LARGEST_DRIFT
 from engine.bundle.files import (
     Seen,
     regular,
@@ -16,29 +19,52 @@ from engine.bundle.files import (
     require_sizes,
     sha256,
 )
-from engine.bundle.heads import HEADS, Heads, read_heads
+from engine.bundle.heads import HEADS, SHALLOW_HEADS, Heads, read_heads
 from engine.bundle.manifest import MANIFEST, Manifest, read_manifest
-from engine.bundle.reference import REFERENCE, Reference
+from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE, Reference
 from engine.bundle.signature import SIGNATURE, Trust
+from engine.drift import Expected
 from engine.errors import BundleError, SettingsError
-from engine.identity import PROMPTED, ScoreIdentity, Windowing, require_fitted
+from engine.identity import PROMPTED, Cascade, ScoreIdentity, Windowing, require_fitted
+from engine.odds import Odds, restated
 from schemas.events import Thresholds
 
 MODEL: Final = "model.onnx"
+DEEPER: Final = "deeper.onnx"
 WEIGHTS: Final = "model.onnx.data"
 TOKENIZER: Final = "tokenizer.json"
 # The size in bytes that no real file reaches. Weights have no limit, because they are never read into memory.
 _LARGEST: Final = {
     TOKENIZER: 64 << 20,
     MODEL: 16 << 20,
+    DEEPER: 16 << 20,
     REFERENCE: 128 << 20,
+    SHALLOW_REFERENCE: 128 << 20,
     HEADS: 64 << 20,
+    SHALLOW_HEADS: 64 << 20,
     CALIBRATION: LARGEST,
+    DRIFT: LARGEST_DRIFT,
 }
 
 
+def weights_of(model: str) -> str:
+    """The name of the file that holds the large weights of the graph `model`."""
+    return f"{model}.data"
+
+
+class Shallow(msgspec.Struct, frozen=True):
+    """A cascade's shallow reading: its depth, its heads, and what they and the model say of samples."""
+
+    depth: int
+    heads: Heads
+    reference: Reference
+
+
 class Bundle(msgspec.Struct, frozen=True):
-    """A bundle whose files were all verified."""
+    """A bundle whose files were all verified. `heads` and `reference` are those of its full depth.
+
+    `expected` says which messages it was made for, if known.
+    """
 
     path: Path
     manifest: Manifest
@@ -47,6 +73,8 @@ class Bundle(msgspec.Struct, frozen=True):
     heads: Heads | None
     calibration: Calibration | None
     seen: dict[str, Seen] = {}
+    shallow: Shallow | None = None
+    expected: Expected | None = None
 
     def thresholds_for(
         self, scored_by: ScoreIdentity, lower: float | None = None, upper: float | None = None
@@ -65,7 +93,7 @@ class Bundle(msgspec.Struct, frozen=True):
         else:
             if lower is None or upper is None:
                 require_fitted(self.calibration.fitted_on, scored_by, self.path / CALIBRATION)
-            fitted = Thresholds(self.calibration.lower, self.calibration.upper, self.calibration.name)
+            fitted = self.calibration.thresholds
         chosen = Thresholds(
             fitted.lower if lower is None else lower, fitted.upper if upper is None else upper, "settings"
         )
@@ -76,10 +104,40 @@ class Bundle(msgspec.Struct, frozen=True):
         own = None not in {lower, upper} or (chosen.lower, chosen.upper) != (fitted.lower, fitted.upper)
         return chosen if own else fitted
 
+    def statement_of(self, thresholds: Thresholds) -> Statement | None:
+        """What is stated of `thresholds`, if they are those that `mimamori calibrate` set."""
+        said = None if self.calibration is None else self.calibration.statement
+        return said if self.calibration is not None and thresholds == self.calibration.thresholds else None
+
     @property
     def windowing(self) -> Windowing:
         """How messages are cut: as when the thresholds were fitted, or the prompted reading's windows."""
         return PROMPTED if self.calibration is None else self.calibration.fitted_on.windowing
+
+    @property
+    def cascade(self) -> Cascade | None:
+        """Where a message may stop, as when the thresholds were fitted; None where all are read in full."""
+        return None if self.calibration is None else self.calibration.fitted_on.cascade
+
+    def at_shallow_depth(self) -> Self:
+        """The shallow reading of a cascade as a bundle of its own, to read with and to prove.
+
+        Raises BundleError: this bundle is no cascade.
+        """
+        if self.shallow is None:
+            raise BundleError(f"{self.path} is no cascade: run `mimamori adapt` with --traffic")
+        return msgspec.structs.replace(
+            self,
+            manifest=msgspec.structs.replace(self.manifest, layer=self.shallow.depth, shallow=None),
+            heads=self.shallow.heads,
+            reference=self.shallow.reference,
+            shallow=None,
+        )
+
+    @property
+    def odds(self) -> Odds | None:
+        """How risks are restated: as when the thresholds were fitted."""
+        return None if self.calibration is None else self.calibration.fitted_on.odds
 
     @property
     def fitted_precision(self) -> str | None:
@@ -114,13 +172,18 @@ class Bundle(msgspec.Struct, frozen=True):
                 raise BundleError(
                     f"{path / name} is not the file the bundle was made with: build the bundle again"
                 )
-        require_listed(path / MODEL, manifest.files)
+        for name in {MODEL, DEEPER}.intersection(manifest.files):
+            require_listed(path / name, manifest.files)
         heads = read_heads(path, manifest) if HEADS in manifest.files else None
         calibration = read_calibration(path / CALIBRATION) if CALIBRATION in manifest.files else None
         reference = Reference.load(path / REFERENCE)
         if manifest.reading == "pooled":
             _require_adapted(path, heads, calibration, reference)
-        bundle = cls(path, manifest, fingerprint, reference, heads, calibration, seen)
+        shallow = _read_shallow(path, manifest, calibration)
+        drift = read_expected(path / DRIFT) if DRIFT in manifest.files else None
+        if drift is not None and calibration is not None:
+            drift = restated_as(drift, calibration.fitted_on.odds)
+        bundle = cls(path, manifest, fingerprint, reference, heads, calibration, seen, shallow, drift)
         bundle.require_same()
         return bundle
 
@@ -152,5 +215,25 @@ def _require_adapted(
         )
 
 
+def _read_shallow(path: Path, manifest: Manifest, calibration: Calibration | None) -> Shallow | None:
+    """Read what only a cascade has. Raises BundleError: a part of it is missing, or does not belong to it."""
+    kept = {DEEPER, SHALLOW_HEADS, SHALLOW_REFERENCE}
+    found = kept.intersection(manifest.files)
+    depth, cascade = manifest.shallow, None if calibration is None else calibration.fitted_on.cascade
+    if depth is None and cascade is None and not found:
+        return None
+    if found != kept or cascade is None or (cascade.depth, cascade.full) != (depth, manifest.layer):
+        raise BundleError(
+            f"{path} is half a cascade: {MANIFEST}, {CALIBRATION} and the files {', '.join(sorted(kept))} "
+            "do not belong together: run `mimamori adapt` again"
+        )
+    return Shallow(
+        cascade.depth,
+        read_heads(path, manifest, SHALLOW_HEADS),
+        Reference.load(path / SHALLOW_REFERENCE),
+    )
+
+
 def _highest(calibration: Calibration, reference: Reference) -> float:
-    return max(calibration.highest, float(reference.scores[:, :1].max(initial=0.0)))
+    known = restated(reference.scores[:, :1].astype(np.float64), calibration.fitted_on.odds)
+    return max(calibration.highest, float(known.max(initial=0.0)))

@@ -1,4 +1,4 @@
-"""Reads heads.npz: the linear heads on the pooled vector."""
+"""Reads heads.npz, the linear heads on the pooled vector, and those of a cascade's shallow reading."""
 
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from engine.bundle.manifest import Manifest
 from engine.errors import BundleError
 
 HEADS: Final = "heads.npz"
+SHALLOW_HEADS: Final = "shallow-heads.npz"
 
 
 class Heads(msgspec.Struct, frozen=True):
@@ -25,8 +26,11 @@ class Heads(msgspec.Struct, frozen=True):
     severity_bias: NDArray[np.float32]  # [S]
 
 
-def read_heads(path: Path, manifest: Manifest) -> Heads:
-    """Read heads.npz. Raises BundleError: its arrays do not match the manifest, or are not finite."""
+def read_heads(path: Path, manifest: Manifest, name: str = HEADS) -> Heads:
+    """Read the heads in the file `name`.
+
+    Raises BundleError: its arrays do not match the manifest, or are not finite.
+    """
     hidden, levels = manifest.source.hidden_size, len(manifest.task.severity.levels)
     shapes = {
         "mean": (hidden,),
@@ -37,14 +41,14 @@ def read_heads(path: Path, manifest: Manifest) -> Heads:
         "severity_bias": (levels,),
     }
     try:
-        arrays = read_arrays(path / HEADS, (), optional=shapes)
+        arrays = read_arrays(path / name, (), optional=shapes)
     except (ArchiveError, OSError):  # not an archive, or one that holds pickled objects
         raise BundleError(
-            f"{path / HEADS} is not an archive of number arrays: run `mimamori adapt` again"
+            f"{path / name} is not an archive of number arrays: run `mimamori adapt` again"
         ) from None
-    for name, shape in shapes.items():
-        if name not in arrays or arrays[name].shape != shape:
-            raise BundleError(f"{path / HEADS}: {name} must have shape {shape}: run `mimamori adapt` again")
+    for array, shape in shapes.items():
+        if array not in arrays or arrays[array].shape != shape:
+            raise BundleError(f"{path / name}: {array} must have shape {shape}: run `mimamori adapt` again")
     if not all(np.isfinite(array).all() for array in arrays.values()) or not (arrays["scale"] > 0).all():
-        raise BundleError(f"{path / HEADS} holds numbers that no fit gives: run `mimamori adapt` again")
+        raise BundleError(f"{path / name} holds numbers that no fit gives: run `mimamori adapt` again")
     return Heads(**{name: array.astype(np.float32) for name, array in arrays.items()})

@@ -2,13 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from engine.bundle.calibration import CALIBRATION
+from engine.bundle.expected import DRIFT
 from engine.bundle.files import decode, is_name, read, sha256
-from engine.bundle.reference import REFERENCE
+from engine.bundle.reference import REFERENCE, SHALLOW_REFERENCE
 from engine.bundle.signature import SIGNATURE, Trust
 from engine.device_names import Stage, StoredPrecision
 from engine.errors import BundleError
@@ -19,8 +20,9 @@ from schemas.vocabulary import Reading
 FORMAT: Final = 2
 MANIFEST: Final = "bundle.json"
 _LARGEST: Final = 1 << 20  # bytes that no real file reaches
-# Files that do not decide scores: the reference is compared with scores, the calibration is fitted on them.
-_ABOUT_SCORES: Final = {REFERENCE, CALIBRATION}
+# Files that do not decide scores: the reference is compared with scores, the calibration is fitted on them,
+# and drift.json counts them.
+_ABOUT_SCORES: Final = {REFERENCE, SHALLOW_REFERENCE, CALIBRATION, DRIFT}
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +60,7 @@ class LabelToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """bundle.json. `layer` is the last layer of a graph that was cut, None for the full graph.
 
+    `shallow` is the depth at which a cascade's first graph ends, and a message may stop; None without one.
     `labels` lists the columns of `label_logits`: risk (clear, at_risk), then severity, least severe first.
     `parity` holds the figures of the export's parity check for each device and precision that it ran; `files`
     holds the sha256 of every other file. `form` is how the graph computes attention
@@ -77,6 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layer: int | None = None
     format: int = FORMAT
     prefix: Literal["bound", "in_row"] = "bound"
+    shallow: int | None = None
 
     @property
     def bound(self) -> bool:
@@ -107,7 +111,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()
 
     def __post_init__(self) -> None:
-        """Refuse file names that lead out of the bundle's folder."""
+        """Refuse file names that lead out of the bundle's folder, and a cascade that cannot be."""
+        if self.shallow is not None and not (self.bound and 1 <= self.shallow < (self.layer or 0)):
+            raise ValueError("a cascade stops at a layer before the one that its heads read")
         for name in self.files:
             if not is_name(name) or name in {MANIFEST, SIGNATURE}:
                 raise ValueError(f"files lists {name[:100]!r}, which is no file of a bundle")
@@ -142,6 +148,14 @@ def write_manifest(path: Path, manifest: Manifest) -> str:
     An existing signature is removed, because it was made for other content.
     """
     (path / SIGNATURE).unlink(missing_ok=True)
-    content = msgspec.json.format(msgspec.json.encode(with_files(path, manifest)), indent=2)
+    content = msgspec.json.format(msgspec.json.encode(_stated(with_files(path, manifest))), indent=2)
     (path / MANIFEST).write_bytes(content + b"\n")
     return hashlib.sha256(content + b"\n").hexdigest()
+
+
+def _stated(manifest: Manifest) -> dict[str, Any]:
+    """What bundle.json says: of a bundle that is no cascade, what it said before there were any."""
+    stated: dict[str, Any] = msgspec.to_builtins(manifest)
+    if manifest.shallow is None:
+        del stated["shallow"]
+    return stated

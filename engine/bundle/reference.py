@@ -16,6 +16,7 @@ from engine.bundle.archive import ArchiveError, read_arrays
 from engine.errors import BundleError
 
 REFERENCE = "reference.npz"
+SHALLOW_REFERENCE = "shallow-reference.npz"
 
 _MOST_TOKENS = 1 << 18  # a thousand times what the samples have; all samples are read in one batch
 

@@ -9,13 +9,24 @@ ONNX Runtime also computes outputs that nobody fetches (its inference builds ign
 logits the last block for all tokens.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.device_names import DeviceName, Precision
-from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
+from engine.device_names import STATES, DeviceName, Precision
+from engine.devices.device import (
+    CPU_RUN_COST,
+    HIDDEN,
+    Floats,
+    Graph,
+    Ids,
+    Prefix,
+    States,
+    prefix_inputs,
+    translated,
+)
 from engine.errors import BundleError, DeviceError
 
 try:
@@ -38,9 +49,9 @@ class OnnxRuntimeDevice:
     run_cost: int
 
     def __init__(
-        self, graph: Graph, prefix: Ids, *, device: DeviceName, threads: int, arena_bytes: int | None
+        self, graph: Graph, prefix: Prefix, *, device: DeviceName, threads: int, arena_bytes: int | None
     ) -> None:
-        """Load the graph and run the prefix (int64 [P]) once.
+        """Load the graph and run the prefix once.
 
         Raises BundleError: the graph is not what its manifest says. DeviceError: another device would run it.
         """
@@ -54,23 +65,48 @@ class OnnxRuntimeDevice:
             (value.name for value in self._session.get_outputs()),
         )
         self.precision: Precision = _stored(self._session, graph)
-        self._output = graph.output
+        self._outputs = graph.wanted([value.name for value in self._session.get_outputs()])
+        self.keeps_tokens = STATES in self._outputs
+        self._takes = {value.name for value in self._session.get_inputs()}
         self._binding = self._session.io_binding()
+        self.prefix_states: States | None = None
         with translated(f"{device}: running the prefix"):
             self._bind_prefix(graph, prefix)
 
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """See Device.run."""
-        with translated(f"{self.name}: a run of {input_ids.shape} tokens"):
-            self._binding.bind_cpu_input("input_ids", input_ids)
-            self._binding.bind_cpu_input("lengths", lengths)
-            # The output is bound again for each run, because its shape changes with the batch and a binding
-            # keeps the memory that it got.
-            self._binding.clear_binding_outputs()
-            self._binding.bind_output(self._output, "cpu")
-            self._session.run_with_iobinding(self._binding)
-            output: Floats = self._binding.copy_outputs_to_cpu()[0]
+        output: Floats = self._infer({"input_ids": input_ids, "lengths": lengths})[0]
         return output
+
+    def begin(self, input_ids: Ids, lengths: Ids) -> tuple[Floats, States]:
+        """See Part.begin."""
+        output, states = self._infer({"input_ids": input_ids, "lengths": lengths})
+        return output, states
+
+    def resume(self, states: States, input_ids: Ids, lengths: Ids) -> Floats:
+        """See Part.resume."""
+        output: Floats = self._infer({HIDDEN: states, "input_ids": input_ids, "lengths": lengths})[0]
+        return output
+
+    def _infer(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        with translated(f"{self.name}: a run of {inputs['input_ids'].shape} tokens"):
+            for name in self._takes.intersection(inputs):
+                self._binding.bind_cpu_input(name, inputs[name])
+            # The outputs are bound again for each run, because their shapes change with the batch and a
+            # binding keeps the memory that it got.
+            self._binding.clear_binding_outputs()
+            for name in self._outputs:
+                # The states of single tokens stay where they are, until somebody asks for them.
+                self._binding.bind_output(name, self.name if name == STATES else "cpu")
+            self._session.run_with_iobinding(self._binding)
+            read = zip(self._outputs, self._binding.get_outputs(), strict=True)
+            return [value.numpy() for name, value in read if name != STATES]
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """See Device.tokens."""
+        with translated(f"{self.name}: the states of single tokens"):
+            states: Floats = self._binding.get_outputs()[self._outputs.index(STATES)].numpy()
+        return states[list(rows)]
 
     def settle(self) -> None:
         """See Device.settle.
@@ -78,19 +114,24 @@ class OnnxRuntimeDevice:
         There is nothing to free: ONNX Runtime maps no file, and packs weights at load.
         """
 
-    def _bind_prefix(self, graph: Graph, prefix: Ids) -> None:
+    def _bind_prefix(self, graph: Graph, prefix: Prefix) -> None:
         nothing: NDArray[Any] = graph.no_past().astype(_KINDS[self.precision])
         past = [ort.OrtValue.ortvalue_from_numpy(nothing, self.name)] * len(graph.past)
-        if prefix.size:
+        if prefix.tokens.size:
             first = self._session.io_binding()
-            first.bind_cpu_input("input_ids", prefix[np.newaxis])
-            first.bind_cpu_input("lengths", np.array([prefix.size], np.int64))
+            inputs = prefix_inputs(prefix)
+            for name in self._takes.intersection(inputs):
+                first.bind_cpu_input(name, inputs[name])
             for name, value in zip(graph.past, past, strict=True):
                 first.bind_ortvalue_input(name, value)
             for name in graph.present:
                 first.bind_output(name, self.name)
+            if graph.gives:
+                first.bind_output(HIDDEN, "cpu")
             self._session.run_with_iobinding(first, _shrinking(self.name))
             past = first.get_outputs()
+            if graph.gives:
+                self.prefix_states = past.pop().numpy()
         self._past = past  # the binding holds no reference of its own
         for name, value in zip(graph.past, past, strict=True):
             self._binding.bind_ortvalue_input(name, value)

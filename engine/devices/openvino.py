@@ -5,13 +5,25 @@ compilation of the same file computes the prefix's keys and values.
 """
 
 import gc
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.bundle import WEIGHTS
-from engine.device_names import Precision
-from engine.devices.device import CPU_RUN_COST, Floats, Graph, Ids, translated
+from engine.bundle import weights_of
+from engine.device_names import STATES, Precision
+from engine.devices.device import (
+    CPU_RUN_COST,
+    HIDDEN,
+    Floats,
+    Graph,
+    Ids,
+    Prefix,
+    States,
+    prefix_inputs,
+    translated,
+)
 from engine.devices.memory import release_pages
 from engine.devices.quantise import GROUP, quantise
 from engine.errors import BundleError, DeviceError
@@ -42,14 +54,14 @@ class OpenVinoDevice:
     name: Final = "openvino"
     run_cost: Final = CPU_RUN_COST
 
-    def __init__(self, graph: Graph, prefix: Ids, *, precision: Precision, threads: int) -> None:
-        """Compile the graph and run the prefix (int64 [P]) once.
+    def __init__(self, graph: Graph, prefix: Prefix, *, precision: Precision, threads: int) -> None:
+        """Compile the graph and run the prefix once.
 
         Raises BundleError: the graph is not what its manifest says. DeviceError: another device or precision
         would run it.
         """
         self.threads = threads
-        self._weights = graph.model.with_name(WEIGHTS)
+        self._weights = graph.model.with_name(weights_of(graph.model.name))
         core = ov.Core()
         try:
             model = core.read_model(graph.model)
@@ -58,30 +70,51 @@ class OpenVinoDevice:
         graph.verify(_names(model.inputs), _names(model.outputs))
         if precision == "int8":
             quantise(model)
-        past = [graph.no_past()] * len(graph.past)
-        if prefix.size:
+        past: list[Floats] = [graph.no_past()] * len(graph.past)
+        self.prefix_states: States | None = None
+        if prefix.tokens.size:
+            wanted = [*graph.present, HIDDEN] if graph.gives else graph.present
             with translated("openvino: running the prefix"):
-                past = _keys_and_values(
-                    _compile(core, model, graph.present, precision, threads), graph, prefix
-                )
+                past = _of_prefix(_compile(core, model, wanted, precision, threads), graph, prefix, wanted)
+            self.prefix_states = past.pop() if graph.gives else None
         with translated("openvino: compiling the graph"):
-            compiled = _compile(core, model, [graph.output], precision, threads)
+            outputs = graph.wanted(_names(model.outputs))
+            compiled = _compile(core, model, outputs, precision, threads)
+        self.keeps_tokens = STATES in outputs
         self.precision: Precision = _read_back(compiled, precision)
         self._request = compiled.create_infer_request()
         # Tensors share the arrays' memory without owning it, so the arrays must live as long as the request.
         self._past = past
-        bound = _names(compiled.inputs)
+        self._outputs = graph.outputs
+        self._takes = _names(compiled.inputs)
         for name, value in zip(graph.past, past, strict=True):
-            if name in bound:
+            if name in self._takes:
                 self._request.set_tensor(name, ov.Tensor(value, shared_memory=bool(value.size)))
 
     def run(self, input_ids: Ids, lengths: Ids) -> Floats:
         """See Device.run."""
-        with translated(f"openvino: a run of {input_ids.shape} tokens"):
-            self._request.set_tensor("input_ids", ov.Tensor(input_ids, shared_memory=True))
-            self._request.set_tensor("lengths", ov.Tensor(lengths, shared_memory=True))
+        return self._infer({"input_ids": input_ids, "lengths": lengths})[0]
+
+    def begin(self, input_ids: Ids, lengths: Ids) -> tuple[Floats, States]:
+        """See Part.begin."""
+        output, states = self._infer({"input_ids": input_ids, "lengths": lengths})
+        return output, states
+
+    def resume(self, states: States, input_ids: Ids, lengths: Ids) -> Floats:
+        """See Part.resume."""
+        return self._infer({HIDDEN: states, "input_ids": input_ids, "lengths": lengths})[0]
+
+    def _infer(self, inputs: dict[str, NDArray[Any]]) -> list[Floats]:
+        with translated(f"openvino: a run of {inputs['input_ids'].shape} tokens"):
+            for name in self._takes.intersection(inputs):
+                self._request.set_tensor(name, ov.Tensor(inputs[name], shared_memory=True))
             self._request.infer(share_outputs=True)
-            return np.array(self._request.get_output_tensor(0).data, np.float32)
+            return [np.array(self._request.get_tensor(name).data, np.float32) for name in self._outputs]
+
+    def tokens(self, rows: Sequence[int]) -> Floats:
+        """See Device.tokens."""
+        with translated("openvino: the states of single tokens"):
+            return np.array(self._request.get_tensor(STATES).data[list(rows)], np.float32)
 
     def settle(self) -> None:
         """See Device.settle."""
@@ -120,18 +153,17 @@ def _reachable(results: list[Any]) -> set[str]:
     return seen
 
 
-def _keys_and_values(compiled: Any, graph: Graph, prefix: Ids) -> list[Floats]:
-    """Run the prefix alone and return copies of its keys and values [1, kv_heads, P, head_dim]."""
+def _of_prefix(compiled: Any, graph: Graph, prefix: Prefix, wanted: list[str]) -> list[Floats]:
+    """Run the prefix alone and return copies of what is `wanted` of it: keys, values, hidden states."""
     bound = _names(compiled.inputs)
-    inputs: dict[str, Any] = {"input_ids": prefix[np.newaxis], "lengths": np.array([prefix.size], np.int64)}
-    inputs |= {name: graph.no_past() for name in graph.past}
+    inputs = prefix_inputs(prefix) | {name: graph.no_past() for name in graph.past}
     request = compiled.create_infer_request()
     outputs = request.infer({name: value for name, value in inputs.items() if name in bound})
-    past = [np.array(outputs[name], np.float32) for name in graph.present]
+    copies = [np.array(outputs[name], np.float32) for name in wanted]
     # Free this compilation's packed weights at once, because they are as large as the model.
     del outputs, request, compiled
     gc.collect()
-    return past
+    return copies
 
 
 def _read_back(compiled: Any, precision: Precision) -> Precision:

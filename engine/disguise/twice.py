@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.contract import Engine
+from engine.disguise.original import in_original
 from engine.disguise.variant import Variant, vary
 from engine.identity import ScoreIdentity
 from engine.language import LanguageDetector
@@ -23,8 +24,10 @@ Answer = TypeVar("Answer")
 class TwiceReadingEngine:
     """An engine around another one. It keeps all promises of Engine, and is not thread-safe either.
 
-    Scores are those of the riskier reading. `windows` is the sum of both readings, and `truncated` is set
-    where either of them left something out. The language is that of the text as a person would read it.
+    Scores are those of the riskier reading. `windows` is the sum of both readings, `truncated` is set where
+    either of them left something out, and `depth` is that of the deeper one. Highlights are places in the
+    original text, whichever reading they come from. The language is that of the text as a person would read
+    it.
     """
 
     def __init__(self, engine: Engine, languages: Sequence[str]) -> None:
@@ -61,13 +64,18 @@ class TwiceReadingEngine:
         language = self._detector.foreign(variant.text or text)
         if second is None and not variant.obfuscated and language is None:  # most messages
             return first
-        higher = first if second is None or _urgency(first.risk) >= _urgency(second.risk) else second
+        higher, highlights = first, first.highlights
+        if second is not None and _urgency(first.risk) < _urgency(second.risk):
+            higher, highlights = second, second.highlights and in_original(text, variant, second.highlights)
         return msgspec.structs.replace(
             higher,
             windows=first.windows + (second.windows if second else 0),
             truncated=first.truncated or (second is not None and second.truncated),
             obfuscated=variant.obfuscated,
             language=language,
+            # Cleared at the shallow depth only if both readings were.
+            depth=first.depth if second is None else _deeper(first.depth, second.depth),
+            highlights=highlights,
         )
 
 
@@ -88,6 +96,10 @@ def _pairs(answers: list[Answer], variants: Sequence[Variant]) -> list[tuple[Ans
         (first, None if variant.text is None else next(seconds))
         for first, variant in zip(answers, variants, strict=False)
     ]
+
+
+def _deeper(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _urgency(risk: float) -> float:

@@ -10,7 +10,9 @@ from engine.bundle import Heads, LabelToken
 from engine.device_names import Stage
 from engine.devices.device import Floats
 from engine.identity import ScoreIdentity
+from engine.odds import log_odds, restated, sigmoid
 from engine.reading.cutting import Span
+from engine.reading.highlights import NONE, Highlighter, Watch
 from engine.reading.reader import Reader
 from engine.scores import Scores
 from schemas.vocabulary import Reading
@@ -18,7 +20,7 @@ from schemas.vocabulary import Reading
 Array = NDArray[np.float64]
 
 
-class _TextEngine:
+class TextEngine:
     """What both readings share: a reader, the way messages are cut (by `identity`), and what runs."""
 
     reading: Reading
@@ -41,47 +43,87 @@ class _TextEngine:
         return self._reader.rows(rows.tokens), rows.spans
 
 
-class PooledEngine(_TextEngine):
+class PooledEngine(TextEngine):
     """Applies linear heads to the mean hidden state of a message's tokens: risk and severity in one pass."""
 
     reading: Reading = "pooled"
 
-    def __init__(self, identity: ScoreIdentity, heads: Heads, reader: Reader) -> None:
-        """`heads` are those of the identity's model."""
+    def __init__(
+        self,
+        identity: ScoreIdentity,
+        heads: Heads,
+        reader: Reader,
+        highlighter: Highlighter | None = None,
+        depth: int | None = None,
+    ) -> None:
+        """`heads` are those of the identity's model, `depth` the layer whose vectors they read.
+
+        Without a `highlighter`, scores have no highlights.
+        """
         super().__init__(identity, reader)
+        self._highlighter = highlighter
         self._heads = heads
-        self._discount = identity.windowing.discount
+        self._depth = depth
+        self._odds = identity.odds
+        # A discount is subtracted from log-odds, and so it is stretched with them.
+        self._discount = identity.windowing.discount * (identity.odds.slope if identity.odds else 1.0)
         self._floor = identity.floor
 
     def read(self, texts: Sequence[str]) -> list[Scores]:
         """See Engine.read."""
         if not texts:
             return []
-        vectors, spans = self._values(texts, ())
-        risks, severities = apply_heads(self._heads, vectors)
-        return [
-            Scores(
-                discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
-                _floats(severities[row]),
-                span.stop - span.start,
-                span.truncated,
-            )
-            for span, row in _highest(spans, risks)
-        ]
+        rows, spans = self._cutter.cut(texts)
+        watch = None if self._highlighter is None else self._highlighter.watch(rows)
+
+        def note(group: Sequence[int], vectors: Floats) -> None:
+            if watch is not None:
+                watch.note(group, self._scored(vectors)[0])
+
+        return self._scores(texts, self._reader.rows(rows, note=note), spans, watch)
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """See Engine.grade."""
         return [scores.severity or () for scores in self.read(texts)]
 
+    def _scored(self, vectors: Floats) -> tuple[Array, Array]:
+        """Risks [N] and severities [N, S] of rows."""
+        risks, severities = apply_heads(self._heads, vectors)
+        return restated(risks, self._odds), severities
 
-class PromptedEngine(_TextEngine):
+    def _scores(
+        self, texts: Sequence[str], vectors: Floats, spans: Sequence[Span], watch: Watch | None
+    ) -> list[Scores]:
+        """The scores of texts whose windows have these vectors, and were noted by `watch`."""
+        risks, severities = self._scored(vectors)
+        return [
+            Scores(
+                discounted(float(risks[row]), span.stop - span.start, self._discount, self._floor),
+                floats(severities[row]),
+                span.stop - span.start,
+                span.truncated,
+                depth=self._depth,
+                highlights=NONE if watch is None else watch.highlights(text, row, row - span.start),
+            )
+            for text, (span, row) in zip(texts, highest(spans, risks), strict=True)
+        ]
+
+
+class PromptedEngine(TextEngine):
     """Reads the label tokens' logits after prefix, message and question. Needs no labelled examples."""
 
     reading: Reading = "prompted"
 
-    def __init__(self, identity: ScoreIdentity, labels: Sequence[LabelToken], reader: Reader) -> None:
-        """`labels` are the columns of `label_logits`, in the manifest's order."""
+    def __init__(
+        self,
+        identity: ScoreIdentity,
+        labels: Sequence[LabelToken],
+        reader: Reader,
+        depth: int | None = None,
+    ) -> None:
+        """`labels` are the columns of `label_logits`, in the manifest's order; `depth` counts all layers."""
         super().__init__(identity, reader)
+        self._depth = depth
         self._columns = {
             stage: [column for column, label in enumerate(labels) if label.stage == stage]
             for stage in get_args(Stage)
@@ -93,10 +135,10 @@ class PromptedEngine(_TextEngine):
         if not texts:
             return []
         logits, spans = self._values(texts, self._risk_suffix)
-        risks = softmax(logits[:, self._columns["risk"]])[:, 1]
+        risks = restated(softmax(logits[:, self._columns["risk"]])[:, 1], self.identity.odds)
         return [
-            Scores(float(risks[row]), None, span.stop - span.start, span.truncated)
-            for span, row in _highest(spans, risks)
+            Scores(float(risks[row]), None, span.stop - span.start, span.truncated, depth=self._depth)
+            for span, row in highest(spans, risks)
         ]
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
@@ -106,7 +148,7 @@ class PromptedEngine(_TextEngine):
         logits, spans = self._values(texts, self._severity_suffix)
         severities = softmax(logits[:, self._columns["severity"]])
         levels = severities @ np.arange(severities.shape[1])
-        return [_floats(severities[row]) for _, row in _highest(spans, levels)]
+        return [floats(severities[row]) for _, row in highest(spans, levels)]
 
 
 def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
@@ -129,15 +171,9 @@ def discounted(risk: float, windows: int, discount: float, floor: float) -> floa
     return max(floor, risk / (risk + odds_against))
 
 
-def sigmoid(x: Array) -> Array:
-    """The logistic function, computed without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float64)
-
-
 def logit(risk: float) -> float:
-    """The log-odds of a risk; infinite at 0 and 1."""
-    with np.errstate(divide="ignore"):
-        return float(np.log(risk) - np.log1p(-risk))
+    """The log-odds of one risk."""
+    return float(log_odds(np.asarray(risk, np.float64)))
 
 
 def softmax(logits: NDArray[np.floating]) -> Array:
@@ -146,11 +182,12 @@ def softmax(logits: NDArray[np.floating]) -> Array:
     return np.asarray(exp / exp.sum(axis=-1, keepdims=True), np.float64)
 
 
-def _highest(spans: Sequence[Span], values: Array) -> Iterator[tuple[Span, int]]:
+def highest(spans: Sequence[Span], values: Array) -> Iterator[tuple[Span, int]]:
     """Each message with its row of the highest value; not-a-number counts as highest (nothing fails open)."""
     for span in spans:
         yield span, span.start + int(np.argmax(values[span.start : span.stop]))
 
 
-def _floats(values: Array) -> tuple[float, ...]:
+def floats(values: Array) -> tuple[float, ...]:
+    """The values as numbers of Python."""
     return tuple(float(value) for value in values)

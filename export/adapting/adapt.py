@@ -3,11 +3,13 @@
     read      every layer's pooled vector of every example, on the engine's own device
     choose    layer and regularisation, by cross-validation          (heads.py)
     distil    a shallower layer, where there is unlabelled traffic   (distilled.py, distilling.py)
-    cut       the graph at the layer, checked against the full one   (cut.py)
+    weigh     a cascade: a depth before that, where a message may stop  (stopping.py)
+    cut       the graph at the layer, checked against the full one   (cut.py, split.py)
     window    how long messages are read                             (windowing.py)
     fit       risk and severity heads on all examples; calibration   (fit.py, heads.py)
     bound     thresholds with a stated bound on misses               (thresholds.py)
     open      the result as a worker does, to check that its thresholds hold for its scores
+    expect    what the traffic looks like, to tell later how far the stream has moved   (expected.py)
 
 The same examples on the same device give the same bundle; another device rounds differently. There is no
 guarantee that the examples are like the stream.
@@ -25,22 +27,25 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import CALIBRATION, HEADS, Bundle, Calibration, write_manifest
-from engine.bundle.manifest import with_files
-from engine.bundle.reference import REFERENCE
+from engine.bundle import Bundle
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import BundleError, TaskError
-from engine.identity import MAX_MESSAGE_TOKENS, Windowing
-from engine.load import engine_on, identity_of, open_reader
-from engine.proof import head_scores, prove
+from engine.identity import Windowing
+from engine.load import engine_on, open_reader
+from engine.proof import prove
 from engine.reading.reader import Reader
 from export.adapting.cut import cut_bundle
 from export.adapting.distilled import Distillation, Distilled, distil, prepare
-from export.adapting.fit import Fitted, fit, levels_of
+from export.adapting.expected import write_expected
+from export.adapting.fit import fit, levels_of
 from export.adapting.heads import Ints, Vectors, choose, from_labels, grade_from_labels, standard
+from export.adapting.in_context import InContext
+from export.adapting.split import split_bundle
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
+from export.adapting.writing import graded, write_adapted
 from export.building.staging import staged
+from export.checking import Finding, checked
 from export.examples import LabelledExample
 
 Progress = Callable[[str, int, int], None]
@@ -57,6 +62,7 @@ class AdaptReport(msgspec.Struct, frozen=True):
 
     Each class needs `positives_needed` examples before its threshold can promise anything. `cut_difference`
     is the largest difference between cut and full graph, in standard deviations of the vector's features.
+    `in_context` is for whoever compares the head with shots in the prompt (`in_context.py`).
     """
 
     bundle: Path
@@ -81,6 +87,8 @@ class AdaptReport(msgspec.Struct, frozen=True):
     cut_difference: float
     seconds: float
     distilled: Distilled | None
+    findings: tuple[Finding, ...]
+    in_context: InContext | None = None
 
 
 def adapt(
@@ -93,18 +101,20 @@ def adapt(
     precision: PrecisionChoice = "auto",
     threads: int = 0,
     distillation: Distillation | None = None,
+    test: Sequence[LabelledExample] = (),
 ) -> AdaptReport:
     """Write the adapted bundle `out` from the full bundle and at least 10 examples of both classes.
 
     `progress` gets a stage's name, how much of it is done, and how much there is in all. With a
     `distillation` a shallower reading learns from the head on unlabelled traffic, and the graph is cut there.
+    None of the `test` examples may be among those to adapt on.
 
-    Raises TaskError: there are too few examples, or of one class only, or heads fitted on them rank others no
-    better than chance. BundleError: the bundle is not a full one, `out` exists, or the cut graph differs from
-    the full one. DeviceError: as in `load_engine`.
+    Raises TaskError: there are too few examples, or of one class only, they contradict one another
+    (`export/checking.py`), or heads fitted on them rank others no better than chance. BundleError: the bundle
+    is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
+    `load_engine`.
     """
     began = time.monotonic()
-    labels = _labels(examples)
     if out.exists():
         raise BundleError(f"{out} exists already: remove it, or give another --out")
     full = Bundle.load(bundle)
@@ -115,7 +125,10 @@ def adapt(
             f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
             "adapt a bundle of another model, or evaluate this one as it is"
         )
-    texts, digest = [example.text for example in examples], examples_digest(examples)
+    digest = examples_digest(examples)
+    examples, findings = checked(examples, full.manifest.task, test)
+    labels = _labels(examples)
+    texts = [example.text for example in examples]
     traffic = None if distillation is None else prepare(distillation, full, texts)
     open_pooled = partial(open_reader, output="pooled", device=device, precision=precision, threads=threads)
     reader = open_pooled(full)
@@ -126,10 +139,10 @@ def adapt(
     # The matrices are so small that several threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
-    levels, distilled = levels_of(examples, full.manifest.task), None
-    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels, chosen.strength)
+    levels, distilled, shallow = levels_of(examples, full.manifest.task), None, None
+    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels)
     if distillation is not None and traffic is not None:
-        chosen, learn, grade, distilled = distil(
+        chosen, learn, grade, distilled, shallow = distil(
             distillation,
             traffic,
             vectors,
@@ -145,7 +158,11 @@ def adapt(
         )
     progress("cut the graph", 0, 1)
     with staged(out) as folder:
-        cut = cut_bundle(full, chosen.layer, folder)
+        cut = (
+            cut_bundle(full, chosen.layer, folder)
+            if shallow is None
+            else split_bundle(full, shallow.layer, chosen.layer, folder)
+        )
         cut_reader = open_pooled(cut)
         prove(cut_reader, cut, "pooled")
         difference = _difference(cut_reader, vectors, chosen.layer, texts)
@@ -155,12 +172,15 @@ def adapt(
                 "export the bundle again"
             )
         progress("choose the windows", 0, 1)
-        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade)
+        fitted = fit(cut_reader, vectors, chosen, labels, examples, full.manifest.task, learn, grade, shallow)
         progress("choose the windows", 1, 1)
-        fingerprint = _write(cut, fitted, examples, cut_reader.device.precision)
+        fingerprint = write_adapted(cut, fitted, examples, digest, cut_reader.device.precision)
         # Open it as a worker does, to check that it scores by the identity its thresholds were fitted on.
         written = Bundle.load(folder)
-        written.thresholds_for(engine_on(cut_reader, written).identity)
+        engine = engine_on(cut_reader, written)
+        written.thresholds_for(engine.identity)
+        if traffic is not None:
+            fingerprint = write_expected(written, engine, traffic.texts, progress)
     risks, bounds = fitted.risks, fitted.bounds
     rate = full.manifest.task.policy.tolerated_miss_rate
     positives = int(labels.sum())
@@ -174,7 +194,7 @@ def adapt(
         strength=chosen.strength,
         examples=len(labels),
         positives=positives,
-        graded=_graded(examples),
+        graded=graded(examples),
         positives_needed=needed(rate),
         auc=float(roc_auc_score(labels, risks)),
         f1=float(f1_score(labels, risks >= 0.5)),  # noqa: PLR2004 - even odds
@@ -188,6 +208,7 @@ def adapt(
         cut_difference=difference,
         seconds=time.monotonic() - began,
         distilled=distilled,
+        findings=findings,
     )
 
 
@@ -220,35 +241,6 @@ def _read(reader: Reader, texts: Sequence[str], progress: Progress) -> Vectors:
         progress("read the examples", done, len(rows.tokens))
 
     return Vectors(reader.rows(rows.tokens, count), np.array([span.start for span in rows.spans], np.int64))
-
-
-def _graded(examples: Sequence[LabelledExample]) -> int:
-    return sum(example.severity is not None for example in examples)
-
-
-def _write(cut: Bundle, fitted: Fitted, examples: Sequence[LabelledExample], precision: str) -> str:
-    """Write heads, reference, calibration and manifest, and return the bundle's fingerprint."""
-    heads, bounds, windowing = fitted.heads, fitted.bounds, fitted.windowing
-    kept = msgspec.structs.replace(cut.reference, scores=head_scores(heads, cut.reference.pooled))
-    kept.save(cut.path / REFERENCE)
-    np.savez(cut.path / HEADS, **{name: getattr(heads, name) for name in heads.__struct_fields__})
-    calibration = Calibration(
-        name=f"examples-{examples_digest(examples)}",
-        lower=bounds.lower,
-        upper=bounds.upper,
-        tolerated_miss_rate=cut.manifest.task.policy.tolerated_miss_rate,
-        examples=len(examples),
-        positives=sum(example.at_risk for example in examples),
-        fitted_on=identity_of(
-            with_files(cut.path, cut.manifest), windowing, bounds.lower, precision, MAX_MESSAGE_TOKENS
-        ),
-        highest=float(fitted.risks.max()),
-        graded=_graded(examples),
-    )
-    (cut.path / CALIBRATION).write_bytes(
-        msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n"
-    )
-    return write_manifest(cut.path, cut.manifest)
 
 
 def _difference(reader: Reader, full: Vectors, layer: int, texts: Sequence[str]) -> float:

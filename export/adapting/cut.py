@@ -18,10 +18,11 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from engine.bundle import MODEL, TOKENIZER, WEIGHTS, Bundle
 from engine.bundle.reference import REFERENCE
+from engine.device_names import STATES
 from engine.errors import BundleError
 from export.building.layout import write_model
 
-_POOLED: Final = "pooled"
+POOLED: Final = "pooled"
 
 
 def cut_bundle(full: Bundle, layer: int, folder: Path, *, borrowed: bool = False) -> Bundle:
@@ -50,8 +51,9 @@ def trim(full: Bundle, layer: int, folder: Path) -> Bundle:
 def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, piled: bool = False) -> None:
     """Cut `source`'s graph after block `layer` (1-based) and write it into the folder `out`.
 
-    The cut graph has the outputs `pooled` float32 [B, hidden] of that layer and `present_*` of the layers up
-    to it, and only the inputs that these need. With `piled`, `pooled` holds the vectors of every layer up to
+    The cut graph has the outputs `pooled` float32 [B, hidden] of that layer, `token_states` [B, L, hidden] of
+    which `pooled` is each row's mean, and `present_*` of the layers up to it, and only the inputs that these
+    need. With `piled`, `pooled` holds the vectors of every layer up to
     it, float32 [B, layer, hidden]. With `borrowed`, the weights are a link to those of `source`, where the
     file system has links: for graphs that run once, of a `source` that nobody else has open. A link changes
     what the system says of a file, and whoever opens a bundle at that moment would take it for altered.
@@ -60,8 +62,9 @@ def cut_graph(source: Path, layer: int, out: Path, *, borrowed: bool = False, pi
     """
     model = onnx.load(source / MODEL, load_external_data=False)
     graph = model.graph
-    _take_layer(graph, layer, piled=piled)
-    _keep(graph, {_POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))})
+    take_layer(graph, layer, piled=piled)
+    outputs = {POOLED, *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value"))}
+    keep_outputs(graph, outputs | {STATES})
     if borrowed:
         _borrow(source / WEIGHTS, out / WEIGHTS)
         # Not checked: onnx refuses linked weights, since a stranger's graph could point anywhere with them.
@@ -79,17 +82,20 @@ def _borrow(source: Path, out: Path) -> None:
         shutil.copyfile(source, out)
 
 
-def _take_layer(graph: GraphProto, layer: int, *, piled: bool) -> None:
-    """Make `pooled` the vector of one layer, or of those up to it, instead of the vectors of all layers."""
+def take_layer(graph: GraphProto, layer: int, *, piled: bool = False) -> None:
+    """Make `pooled` the vector of one layer, or of those up to it, instead of the vectors of all layers.
+
+    Raises BundleError: the graph has no such layer, or does not end as exported graphs do.
+    """
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
-    pile = maker.get(_POOLED)
+    pile = maker.get(POOLED)
     while pile is not None and pile.op_type == "Cast":  # a halved bundle casts this output to fp32
         pile = maker.get(pile.input[0])
-    shape = next((value.type.tensor_type.shape for value in graph.output if value.name == _POOLED), None)
+    shape = next((value.type.tensor_type.shape for value in graph.output if value.name == POOLED), None)
     axis = next((a.i for a in pile.attribute if a.name == "axis"), 0) if pile is not None else 0
     if pile is None or shape is None or len(shape.dim) != 3 or pile.op_type != "Concat" or axis != 1:  # noqa: PLR2004 - [B, layers, hidden]
         raise BundleError(
-            f"the graph's {_POOLED!r} does not hold the vectors of all layers: only a full export can be cut"
+            f"the graph's {POOLED!r} does not hold the vectors of all layers: only a full export can be cut"
         )
     if not 1 <= layer <= len(pile.input):
         raise BundleError(f"the graph has layers 1 to {len(pile.input)}, not {layer}")
@@ -100,13 +106,27 @@ def _take_layer(graph: GraphProto, layer: int, *, piled: bool) -> None:
     chosen, output = pile.input[layer - 1], pile.output[0]
     place = next(index for index, node in enumerate(graph.node) if node is pile)
     del graph.node[place]
-    axes = numpy_helper.from_array(np.array([1], np.int64), f"{_POOLED}_axis")
+    _show_tokens(graph, maker.get(chosen), shape.dim[2].dim_value)
+    axes = numpy_helper.from_array(np.array([1], np.int64), f"{POOLED}_axis")
     graph.initializer.append(axes)
     graph.node.insert(place, helper.make_node("Squeeze", [chosen, axes.name], [output]))
     del shape.dim[1]
 
 
-def _keep(graph: GraphProto, outputs: set[str]) -> None:
+def _show_tokens(graph: GraphProto, mean: NodeProto | None, hidden: int) -> None:
+    """Make an output of the states that `mean` averages, for highlights.
+
+    A graph that ends otherwise gets none.
+    """
+    if mean is None or mean.op_type != "MatMul":
+        return
+    # A halved bundle may store them in fp16.
+    graph.node.append(helper.make_node("Cast", [mean.input[1]], [STATES], to=onnx.TensorProto.FLOAT))
+    sizes: list[str | int | None] = ["batch", "length", hidden]
+    graph.output.append(helper.make_tensor_value_info(STATES, onnx.TensorProto.FLOAT, sizes))
+
+
+def keep_outputs(graph: GraphProto, outputs: set[str]) -> None:
     """Remove every node, input, output and weight that `outputs` do not need."""
     maker: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
     needed: set[str] = set()

@@ -16,7 +16,7 @@ from engine.bundle import Bundle
 from engine.errors import TaskError
 from engine.load import engine_on
 from export.adapting.cut import trim
-from export.adapting.distilling import KEEP, Reading, judged, own_teacher, shallowest, student, trace
+from export.adapting.distilling import KEEP, Reading, judged, own_teacher, shallowest, trace
 from export.adapting.heads import (
     Chosen,
     Grade,
@@ -26,9 +26,9 @@ from export.adapting.heads import (
     Vectors,
     from_labels,
     grade_from_labels,
-    out_of_fold,
 )
 from export.adapting.rates import Open, between, measure, worth_measuring
+from export.adapting.stopping import Depth, Weighed, weigh
 from export.adapting.teachers import require_teacher, visiting
 from export.adapting.traffic import MOST, Traffic, gather, read_layers, stretches
 from export.rate import BATCH, messages_per_second
@@ -40,7 +40,8 @@ class Distillation(NamedTuple):
     """What `adapt` is asked to distil. `depth` is that of the student; without it, `keep` decides.
 
     `texts` are unlabelled messages, of which up to `most` are learnt from. `teacher` is an adapted bundle;
-    without one, the head that is fitted on the labelled examples teaches.
+    without one, the head that is fitted on the labelled examples teaches. `cascade`: whether messages may
+    stop at a depth before that; None where expected cost decides.
     """
 
     texts: Iterable[str]
@@ -48,6 +49,7 @@ class Distillation(NamedTuple):
     keep: float = KEEP
     depth: int | None = None
     most: int = MOST
+    cascade: bool | None = None
 
 
 class Point(Reading, frozen=True):
@@ -78,15 +80,17 @@ class Distilled(msgspec.Struct, frozen=True):
     kept: float
     faster: float
     curve: tuple[Point, ...]
+    cascade: Weighed | None = None
 
 
 class Choice(NamedTuple):
-    """How the heads are fitted, and what is told of it."""
+    """How the heads are fitted, and what is told of it. `shallow` is where messages may stop, if anywhere."""
 
     chosen: Chosen
     learn: Learn
     grade: Grade
     told: Distilled
+    shallow: Depth | None
 
 
 def prepare(asked: Distillation, full: Bundle, examples: Sequence[str]) -> Traffic:
@@ -151,7 +155,7 @@ def distil(
             reader = open_(visitor)
             own_rate = messages_per_second(engine_on(reader, visitor), timed)
             calibration = visitor.calibration
-            refitted = calibration is not None and calibration.name.endswith(digest)
+            refitted = calibration is not None and calibration.adapted_digest == digest
             teacher = visiting(
                 visitor,
                 reader,
@@ -166,25 +170,39 @@ def distil(
             del reader
         # More threads of the linear algebra wait for one another, ten times as long on a busy machine.
         with threadpool_limits(1, "blas"):
-            curve = trace(vectors, labels, heard, teacher, _stage(progress, "trace the curve"))
+            curve, students = trace(vectors, labels, heard, teacher, _stage(progress, "trace the curve"))
             best = judged(teacher, labels)
             depth = asked.depth or shallowest(curve, best, asked.keep) or _fallback(curve, best, asked)
             if depth > teacher.deepest:
                 learn, grade = (
                     from_labels(labels, chosen.strength),
-                    grade_from_labels(levels, chosen.strength),
+                    grade_from_labels(levels),
                 )
             else:
-                taught = student(heard.layer(depth), teacher)
+                taught = students[depth - 1]
                 learn, grade = taught.learn, taught.grade
-                decisions = out_of_fold(vectors, depth, labels, learn)
-                chosen = chosen._replace(layer=depth, decisions=decisions)
+                chosen = chosen._replace(layer=depth, decisions=taught.decisions)
         depths = [reading.depth for reading in curve]
         if visitor is None:
             depths.append(best.depth)
         measured = worth_measuring(depths, depth)
         rates = measure(trimmed, measured, timed, open_, _stage(progress, "time each depth"))
     every = between(rates, depths)
+    with threadpool_limits(1, "blas"):
+        weighed, stop = weigh(
+            Depth(chosen.layer, learn, grade, chosen.decisions),
+            [
+                Depth(reading.depth, each.learn, each.grade, each.decisions)
+                for reading, each in zip(curve, students, strict=True)
+                if reading.depth < depth
+            ],
+            vectors,
+            labels,
+            heard,
+            every,
+            full.manifest.task.policy.tolerated_miss_rate,
+            wanted=asked.cascade,
+        )
     points = tuple(_point(reading, every[reading.depth], reading.depth in rates) for reading in curve)
     at_top = _point(best, every[best.depth] if own_rate is None else own_rate, measured=True)
     taken = next((point for point in points if point.depth == depth), at_top)
@@ -202,12 +220,15 @@ def distil(
         kept=taken.auc / at_top.auc,
         faster=taken.messages_per_second / at_top.messages_per_second,
         curve=points,
+        cascade=weighed,
     )
-    return Choice(chosen, learn, grade, told)
+    return Choice(chosen, learn, grade, told, stop)
 
 
 def _require_depth(asked: Distillation, layer: int, deepest: int) -> None:
-    if not deepest or (asked.depth is not None and asked.depth > deepest):
+    # The head's own layer may be the full depth of a cascade; a visiting teacher has none of this network.
+    most = deepest + (asked.teacher is None)
+    if not deepest or (asked.depth is not None and asked.depth > most):
         what = f"layers 1 to {deepest} are" if deepest else "no layer is"
         raise TaskError(
             f"the head reads layer {layer}, and {what} shallower: give another --depth, "

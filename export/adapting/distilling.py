@@ -37,6 +37,7 @@ from export.adapting.heads import (
 KEEP: Final = 0.98
 _PENALTIES: Final = (1e1, 1e2, 1e3, 1e4, 1e5)
 _KEPT_APART: Final = 5  # one message in so many
+NOTHING: Final = np.zeros(0)
 
 Teach = Callable[[Ints], Array]
 """Decision values of the traffic [M] by a teacher that has seen the labels of these examples alone."""
@@ -72,13 +73,17 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Student(NamedTuple):
-    """A depth's student: heads by the labels their teachers saw, and how it does on traffic kept apart."""
+    """A depth's student: heads by the labels their teachers saw, and how it does on traffic kept apart.
+
+    `decisions` [N] are of the examples, by students of teachers that had not seen them; none before `trace`.
+    """
 
     learn: Learn
     grade: Grade
     penalty: float
     correlation: float
     agreement: float
+    decisions: Array = NOTHING
 
 
 def own_teacher(
@@ -96,7 +101,7 @@ def own_teacher(
         return known[key]
 
     risk = learn(means, np.arange(len(labels)))
-    weight, bias = grade_from_labels(levels, chosen.strength)(means, risk)
+    weight, bias = grade_from_labels(levels)(means, risk)
     grades = (traffic - risk.mean) / risk.scale @ weight.T + bias
     return Teacher(name, chosen.layer, chosen.layer - 1, teach, chosen.decisions, grades)
 
@@ -135,16 +140,17 @@ def student(traffic: Array, teacher: Teacher) -> Student:
 
 def trace(
     vectors: Vectors, labels: Ints, traffic: Vectors, teacher: Teacher, progress: Callable[[int, int], None]
-) -> tuple[Reading, ...]:
-    """The curve: every depth that the teacher can have a student at, the shallowest first."""
-    curve = []
+) -> tuple[tuple[Reading, ...], tuple[Student, ...]]:
+    """The curve and its students: every depth that the teacher can teach, the shallowest first."""
+    curve, students = [], []
     for depth in range(1, teacher.deepest + 1):
         progress(depth - 1, teacher.deepest)
         taught = student(traffic.layer(depth), teacher)
         decisions = out_of_fold(vectors, depth, labels, taught.learn)
         curve.append(_reading(depth, decisions, labels, taught.correlation, taught.agreement))
+        students.append(taught._replace(decisions=decisions))
     progress(teacher.deepest, teacher.deepest)
-    return tuple(curve)
+    return tuple(curve), tuple(students)
 
 
 def judged(teacher: Teacher, labels: Ints) -> Reading:

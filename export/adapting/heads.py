@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
 
+from export.adapting.ordinal import fit_severity
+
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STRENGTHS: Final = (0.001, 0.01)  # scikit-learn's C; the first is preferred
-_MIDDLE: Final = 0.53  # layer 16 of 30
+MIDDLE: Final = 0.53  # layer 16 of 30
 _FOLDS: Final = 5
 _STANDARD_ERRORS: Final = 2.0
 _FEW: Final = 200  # up to this many examples, one round of cross-validation is too noisy
@@ -98,7 +100,7 @@ def choose(vectors: Vectors, labels: Ints, progress: Callable[[int, int], None])
         tried.append(out_of_fold(vectors, layer, labels, from_labels(labels, STRENGTHS[0])))
         progress(len(tried), total)
     losses = np.stack([_losses(decisions, labels) for decisions in tried])
-    middle = round(_MIDDLE * layers)
+    middle = round(MIDDLE * layers)
     layer = 1 + _nearest_good(losses, sorted(range(layers), key=lambda index: abs(index + 1 - middle)))
     found = [tried[layer - 1]]
     for strength in STRENGTHS[1:]:
@@ -139,10 +141,10 @@ def from_labels(labels: Ints, strength: float) -> Learn:
     return learn
 
 
-def grade_from_labels(levels: Levels, strength: float) -> Grade:
+def grade_from_labels(levels: Levels) -> Grade:
     """Severity heads fitted on the labelled examples."""
     return lambda means, risk: fit_severity(
-        (means[levels.graded] - risk.mean) / risk.scale, levels.levels, levels.all, strength
+        (means[levels.graded] - risk.mean) / risk.scale, levels.levels, levels.all
     )
 
 
@@ -152,21 +154,6 @@ def fit_risk(means: Array, labels: Ints, strength: float) -> Linear:
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
     model.fit((means - mean) / scale, labels)
     return Linear(mean, scale, model.coef_[0], float(model.intercept_[0]))
-
-
-def fit_severity(z: Array, levels: Ints, count: int, strength: float) -> tuple[Array, Array]:
-    """Fit a multinomial logistic regression on standardised vectors: weight [S, H] and bias [S].
-
-    `levels` [N] are indices of the S = `count` levels. One artificial example per level is added at the
-    origin (the mean message): with few examples this pulls towards even odds, and a level without any example
-    keeps a small probability instead of none.
-    """
-    z = np.vstack([z, np.zeros((count, z.shape[1]))])
-    model = LogisticRegression(C=strength, max_iter=1000).fit(z, np.append(levels, np.arange(count)))
-    weight, bias = model.coef_, model.intercept_
-    if count == 2:  # noqa: PLR2004 - scikit-learn then gives one row, the log-odds of the upper level
-        weight, bias = np.vstack([-weight, weight]) / 2, np.append(-bias, bias) / 2
-    return np.asarray(weight, np.float64), np.asarray(bias, np.float64)
 
 
 def fit_platt(decisions: Array, labels: Ints) -> Platt:

@@ -30,10 +30,17 @@ class Traffic(NamedTuple):
     labelled: int
 
 
-def gather(texts: Iterable[str], examples: Collection[str], most: int = MOST) -> Traffic:
+def gather(
+    texts: Iterable[str],
+    examples: Collection[str],
+    most: int = MOST,
+    *,
+    fewest: int = FEWEST,
+    purpose: str = "distilling",
+) -> Traffic:
     """Draw up to `most` different texts, each with the same chance; `examples` are left out.
 
-    The same texts in the same order give the same draw. Raises TaskError: fewer than 200 are left.
+    The same texts in the same order give the same draw. Raises TaskError: too few are left for the purpose.
     """
     chance = np.random.default_rng(0)
     known = {example.strip() for example in examples}
@@ -56,9 +63,9 @@ def gather(texts: Iterable[str], examples: Collection[str], most: int = MOST) ->
                 kept.append(text)
             elif (place := int(chance.integers(len(met)))) < most:
                 kept[place] = text
-    if len(kept) < FEWEST:
+    if len(kept) < fewest:
         raise TaskError(
-            f"distilling needs {FEWEST} different unlabelled messages or more, the traffic has {len(kept)} "
+            f"{purpose} needs {fewest} different unlabelled messages or more, the traffic has {len(kept)} "
             f"(of {seen}: {empty} empty, {repeated} repeated, {labelled} among the labelled examples): "
             "bring more traffic, or leave --traffic out"
         )

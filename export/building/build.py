@@ -15,8 +15,9 @@ from engine.bundle import MANIFEST, MODEL, TOKENIZER, Bundle
 from engine.bundle.reference import REFERENCE
 from engine.errors import BundleError
 from export.building.layout import write_weights
+from export.building.parts import Progress
 from export.building.recipe import Packed, read_recipe
-from export.building.source import Progress, find_again
+from export.building.source import find_again
 from export.building.staging import staged
 from export.building.tensors import Floats, Tensors
 from export.building.tokens import attach

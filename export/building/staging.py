@@ -19,13 +19,14 @@ def staged(out: Path) -> Iterator[Path]:
     try:
         yield folder
         # mkdtemp lets only its owner in, but another user, the worker's, must be able to read a bundle.
-        folder.chmod(0o777 & ~_umask())
+        folder.chmod(0o777 & ~umask())
         folder.rename(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """What this process keeps from the files that it makes."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,30 +1,35 @@
 """Measures an engine on labelled examples: which of them it would clear, leave uncertain or escalate.
 
 Nothing is fitted here. On the examples that a bundle was adapted on, the figures are too good;
-`seen_at_adapt` tells whether that is so.
+`seen_at_adapt` tells whether that is so. A message that got no finite score was screened by nobody: it counts
+as `unanswered`, comes to a person, and is clear in no figure.
 """
 
-from collections.abc import Callable, Sequence
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import (
-    cohen_kappa_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from sklearn.metrics import confusion_matrix
 
 from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.errors import TaskError
-from engine.policy import verdict
+from engine.policy import Policy, primary_language
 from engine.scores import Scores
 from engine.task import Task
 from export.adapting.adapt import examples_digest
+from export.evaluating.figures import EVEN_ODDS, answered, area, flagging
+from export.evaluating.intervals import share
+from export.evaluating.reliability import reliability
+from export.evaluating.report import VERSION, Asked, Report
+from export.evaluating.severity import severity_report
+from export.evaluating.slices import by_length, slices
+from export.evaluating.workload import cost, curve, workload
+from export.evaluating.worst import worst
 from export.examples import LabelledExample
 from export.rate import BATCH, messages_per_second
 from schemas.events import Thresholds
@@ -32,51 +37,6 @@ from schemas.vocabulary import Verdict
 
 _BATCH: Final = 64
 _VERDICTS: Final[tuple[Verdict, ...]] = ("clear", "uncertain", "at_risk")
-
-
-class Flagging(msgspec.Struct, frozen=True):
-    """How well one rule for calling a message positive detects the class at risk."""
-
-    precision: float
-    recall: float
-    f1: float
-
-
-class SeverityReport(msgspec.Struct, frozen=True):
-    """The severity stage, on the examples with a level. `confusion` [true][most probable], least first.
-
-    `kappa` is Cohen's kappa with quadratic weights: an error of two levels costs as much as four of one.
-    """
-
-    examples: int
-    macro_f1: float
-    kappa: float
-    confusion: list[list[int]]
-
-
-class Report(msgspec.Struct, frozen=True):
-    """The figures that `evaluate` measured. A figure is None where the examples it needs are absent.
-
-    `confusion` [not at risk, at risk][clear, uncertain, at_risk] counts messages. `miss_rate` is the share of
-    those at risk that were cleared, `alarm_rate` the share of the others that were at_risk.
-    """
-
-    runs: str
-    scored_by: str
-    reading: str
-    thresholds: Thresholds
-    seen_at_adapt: bool
-    examples: int
-    positives: int
-    messages_per_second: float
-    auc: float | None
-    even_odds: Flagging
-    not_clear: Flagging
-    at_risk: Flagging
-    miss_rate: float | None
-    alarm_rate: float | None
-    confusion: list[list[int]]
-    severity: SeverityReport | None
 
 
 def evaluate(
@@ -87,54 +47,27 @@ def evaluate(
     *,
     lower: float | None = None,
     upper: float | None = None,
+    asked: Asked | None = None,
 ) -> Report:
-    """Score `examples` by the engine of `bundle` and count the verdicts.
+    """Score `examples` by the engine of `bundle` and count the verdicts: `score`, then `judge`."""
+    scores = score(engine, examples, progress)
+    return judge(engine, bundle, examples, scores, lower=lower, upper=upper, asked=asked)
 
-    The thresholds are those that a worker would use: `lower` and `upper` where they are given, else the
-    bundle's. As at run time, a message that is truncated, obfuscated or in another language is never clear.
-    `progress` gets how many examples were read, and the total.
 
-    Raises TaskError: there are no examples. BundleError: the bundle's thresholds were fitted on other scores.
-    SettingsError: `lower` is above the upper threshold.
+def score(
+    engine: Engine,
+    examples: Sequence[LabelledExample],
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> list[Scores]:
+    """The scores of each example in order, with severity in both readings.
+
+    `progress` gets how many examples were read, and the total. Raises TaskError: there are no examples.
     """
     if not examples:
-        raise TaskError("no labelled examples to evaluate on: give a JSONL file with at least one line")
-    thresholds = bundle.thresholds_for(engine.identity, lower, upper)
-    adapted_on = "" if bundle.calibration is None else bundle.calibration.name
-    labels = np.array([example.at_risk for example in examples], np.int64)
-    texts = [example.text for example in examples]
-    scores = _read(engine, texts, progress)
-    rate = messages_per_second(engine, texts[:: -(-len(texts) // BATCH)])
-    risks = np.array([each.risk for each in scores])
-    verdicts = np.array([_verdict(each, thresholds) for each in scores], np.int64)
-    confusion = confusion_matrix(2 * labels, verdicts, labels=[0, 1, 2])[[0, 2]]
-    positives = int(labels.sum())
-    negatives = len(labels) - positives
-    return Report(
-        runs=engine.describe(),
-        scored_by=engine.identity.name,
-        reading=engine.reading,
-        thresholds=thresholds,
-        seen_at_adapt=adapted_on.endswith(examples_digest(examples)),
-        examples=len(labels),
-        positives=positives,
-        messages_per_second=rate,
-        auc=float(roc_auc_score(labels, risks)) if positives and negatives else None,
-        even_odds=_flagging(labels, risks >= 0.5),  # noqa: PLR2004 - even odds
-        not_clear=_flagging(labels, verdicts > 0),
-        at_risk=_flagging(labels, verdicts > 1),
-        miss_rate=float(confusion[1, 0] / positives) if positives else None,
-        alarm_rate=float(confusion[0, 2] / negatives) if negatives else None,
-        confusion=confusion.tolist(),
-        severity=_severity(bundle.manifest.task, examples, scores),
-    )
-
-
-def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], None]) -> list[Scores]:
-    """Score the texts in batches, with severity in both readings."""
+        raise TaskError("no labelled examples to evaluate on: give a file with at least one row")
     scores: list[Scores] = []
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
+    for start in range(0, len(examples), _BATCH):
+        batch = [example.text for example in examples[start : start + _BATCH]]
         read = engine.read(batch)
         if engine.reading == "prompted":
             graded = engine.grade(batch)
@@ -143,41 +76,138 @@ def _read(engine: Engine, texts: Sequence[str], progress: Callable[[int, int], N
                 for each, grades in zip(read, graded, strict=True)
             ]
         scores += read
-        progress(len(scores), len(texts))
+        progress(len(scores), len(examples))
     return scores
 
 
-def _verdict(scores: Scores, thresholds: Thresholds) -> int:
-    """Return the verdict as an index into clear, uncertain, at_risk."""
-    ruled = _VERDICTS.index(verdict(scores.risk, thresholds))
-    return max(ruled, 1) if scores.truncated or scores.obfuscated or scores.language else ruled
+def judge(
+    engine: Engine,
+    bundle: Bundle,
+    examples: Sequence[LabelledExample],
+    scores: Sequence[Scores],
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
+    asked: Asked | None = None,
+    data: str = "",
+    places: Sequence[str] | None = None,
+    columns: Mapping[str, Sequence[str | None]] = MappingProxyType({}),
+    notes: Sequence[str] = (),
+) -> Report:
+    """Rule on examples by their scores, and count. The engine is timed on them.
 
+    The thresholds are those that a worker would use: `lower` and `upper` where they are given, else the
+    bundle's. As at run time, a message that is truncated, obfuscated or in another language is never clear.
+    `data` names the file, `places` [N] each example's row, and `columns` hold values [N] to slice by.
 
-def _flagging(labels: NDArray[np.int64], flagged: NDArray[np.bool_]) -> Flagging:
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, flagged.astype(np.int64), labels=[0, 1], zero_division=0.0
+    Raises BundleError: the bundle's thresholds were fitted on other scores. SettingsError: `lower` is above
+    the upper threshold.
+    """
+    asked = asked or Asked()
+    task = bundle.manifest.task
+    thresholds = bundle.thresholds_for(engine.identity, lower, upper)
+    labels = np.array([example.at_risk for example in examples], np.int64)
+    texts = [example.text for example in examples]
+    rate = messages_per_second(engine, texts[:: -(-len(texts) // BATCH)])
+    known = np.array([each.risk for each in scores])
+    risks, unanswered = answered(known), ~np.isfinite(known)
+    # Ruled at 0 the verdict is clear unless something else about the message forbids it.
+    riskless = [msgspec.structs.replace(each, risk=0.0) for each in scores]
+    doubted = unanswered | (_verdicts(examples, riskless, task) > 0)
+    verdicts = _verdicts(examples, scores, task, thresholds)
+    cleared = verdicts == 0
+    confusion = confusion_matrix(2 * labels, verdicts, labels=[0, 1, 2])[[0, 2]]
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    missed, alarms = int(confusion[1, 0]), int(confusion[0, 2])
+    auc = area(labels, risks, asked.seed)
+    samples = task.policy.quality_sample_share
+    rates = [None] if asked.prevalence is None else [None, asked.prevalence]
+    return Report(
+        version=VERSION,
+        made=dt.datetime.now(dt.UTC).replace(microsecond=0),
+        task=task.name,
+        model=bundle.manifest.source.name,
+        bundle=bundle.fingerprint,
+        data=data,
+        digest=examples_digest(examples),
+        runs=engine.describe(),
+        scored_by=engine.identity.name,
+        reading=engine.reading,
+        thresholds=thresholds,
+        states=None if (said := bundle.statement_of(thresholds)) is None else str(said),
+        seen_at_adapt=(fitted := bundle.calibration) is not None
+        and fitted.has_seen(examples_digest(examples)),
+        examples=len(labels),
+        positives=positives,
+        unanswered=int(unanswered.sum()),
+        messages_per_second=rate,
+        auc=None if auc is None else auc[0],
+        auc_interval=None if auc is None else auc[1],
+        even_odds=flagging(labels, risks >= EVEN_ODDS, asked.seed),
+        not_clear=flagging(labels, ~cleared, asked.seed),
+        at_risk=flagging(labels, verdicts > 1, asked.seed),
+        miss_rate=missed / positives if positives else None,
+        miss_rate_interval=share(missed, positives) if positives else None,
+        alarm_rate=alarms / negatives if negatives else None,
+        alarm_rate_interval=share(alarms, negatives) if negatives else None,
+        confusion=confusion.tolist(),
+        tolerated_miss_rate=task.policy.tolerated_miss_rate
+        if bundle.calibration is None
+        else bundle.calibration.tolerated_miss_rate,
+        levels=task.level_names,
+        severity=severity_report(task, examples, scores, cleared, asked.seed),
+        slices=slices(_columns(examples, scores, columns), labels, cleared),
+        workload=tuple(
+            made
+            for prevalence in rates
+            if (made := workload(labels, cleared, prevalence, samples, asked.seed)) is not None
+        ),
+        cost=cost(rate, asked.cost_per_hour),
+        curve=curve(labels, risks, doubted, asked.prevalence, samples),
+        reliability=reliability(labels[~unanswered], risks[~unanswered], asked.seed)
+        if not unanswered.all()
+        else None,
+        worst=worst(
+            examples,
+            places or [f"example {number}" for number in range(1, len(examples) + 1)],
+            scores,
+            labels,
+            risks,
+            cleared,
+            verdicts > 1,
+            task.level_names,
+            show_text=asked.show_text,
+        ),
+        seed=asked.seed,
+        notes=tuple(notes),
+        depths=dict(sorted(Counter(each.depth for each in scores if each.depth is not None).items())),
     )
-    return Flagging(float(precision[1]), float(recall[1]), float(f1[1]))
 
 
-def _severity(
-    task: Task, examples: Sequence[LabelledExample], scores: Sequence[Scores]
-) -> SeverityReport | None:
-    levels = {name: index for index, name in enumerate(task.level_names)}
-    pairs = [
-        (levels[example.severity], int(np.argmax(each.severity)))
-        for example, each in zip(examples, scores, strict=True)
-        if example.severity is not None and each.severity is not None
-    ]
-    if not pairs:
-        return None
-    true, guessed = zip(*pairs, strict=True)
-    columns = list(levels.values())
-    # Kappa divides by the disagreement expected by chance, which is zero here.
-    same = len({*true, *guessed}) == 1
-    return SeverityReport(
-        examples=len(pairs),
-        macro_f1=float(f1_score(true, guessed, average="macro", zero_division=0.0)),
-        kappa=1.0 if same else float(cohen_kappa_score(true, guessed, labels=columns, weights="quadratic")),
-        confusion=confusion_matrix(true, guessed, labels=columns).tolist(),
-    )
+def _verdicts(
+    examples: Sequence[LabelledExample],
+    scores: Sequence[Scores],
+    task: Task,
+    thresholds: Thresholds | None = None,
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The verdict of each example [N] by the worker's policy, as an index into clear, uncertain, at_risk."""
+    languages = frozenset(map(primary_language, task.languages))
+    policy = Policy(thresholds or Thresholds(0.5, 0.5, ""), 0.0, languages)
+    ruled = [policy.rule(each, example.language, "") for example, each in zip(examples, scores, strict=True)]
+    return np.array([_VERDICTS.index(ruling.verdict) for ruling in ruled], np.int64)
+
+
+def _columns(
+    examples: Sequence[LabelledExample],
+    scores: Sequence[Scores],
+    columns: Mapping[str, Sequence[str | None]],
+) -> dict[str, Sequence[str | None]]:
+    """The columns to slice by: length, the language as stated or else as detected, and the given ones."""
+    found: dict[str, Sequence[str | None]] = {"length": by_length([example.text for example in examples])}
+    stated = [example.language for example in examples]
+    if any(stated):
+        found["language"] = stated
+    elif any(each.language for each in scores):
+        found["language"] = [each.language or "the task's, or not sure" for each in scores]
+    return found | dict(columns)

@@ -5,7 +5,7 @@ endpoint.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,3 +37,12 @@ class Way(Protocol):
 
         Raises FatalError: the way cannot be run at all.
         """
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A way that also says how fast it is. It is asked once all draws were measured."""
+
+    @property
+    def messages_per_second(self) -> float | None:
+        """How many messages a second it screens here; None where that was not measured."""

@@ -30,17 +30,18 @@ from engine.bundle.reference import REFERENCE
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.task import Task
 from export.building.layout import write_model
+from export.building.parts import Progress
 from export.building.recipe import SUFFIX, Recipe, Weight, write_recipe
-from export.building.source import ModelFiles, Progress, SourceFile, find_model
+from export.building.source import ModelFiles, SourceFile, find_model
 from export.building.staging import staged
 from export.building.tensors import Derivation, Floats, Tensors
 from export.building.tokens import detach
 from export.errors import ExportError
 from export.exporting import seq2seq
 from export.exporting.attention import UnsupportedAttentionError
-from export.exporting.fastest import Trace, fastest_form
+from export.exporting.fastest import TRIAL_LAYERS, TRIAL_WORDS, Trace, fastest_form
 from export.exporting.forms import Form
-from export.exporting.graph import OPSET, trace
+from export.exporting.graph import OPSET, shrunk, trace
 from export.exporting.load import Loaded, load_model
 from export.exporting.match import match_weights
 from export.exporting.metadata import check_metadata
@@ -88,7 +89,7 @@ def export_model(
     """Export `model` for `task` into the folder `out`, and write its recipe.
 
     Args:
-        model: `smollm2`, a hub id, a folder with safetensors, or a GGUF file.
+        model: A short name such as `smollm2`, a hub id, a folder with safetensors, or a GGUF file.
         task: The screening task; the model must have each of its answers as one token.
         out: The bundle's folder, which must not exist yet.
         progress: Called with a stage, and how much of it is done.
@@ -106,7 +107,7 @@ def export_model(
         raise ExportError(f"{out} exists already: remove it or choose another folder")
     choices = gates(device, precision)
     report("load the model", 0, 0)
-    files = find_model(model)
+    files = find_model(model, report)
     tensors = {path.name: Tensors(path) for path in files.weights}
     loaded = load_model(files, {name for file in tensors.values() for name in file}, model)
     shapes = Shapes.of(loaded.model.config, loaded.family)
@@ -130,7 +131,7 @@ def export_model(
         opset=OPSET,
         form="joined",
         parity={},
-        files={},
+        files={TOKENIZER: hashlib.sha256(loaded.tokenizer).hexdigest()},
         prefix="bound" if loaded.family.bound else "in_row",
     )
     reference, tokenizer = reference_of(samples, expected), loaded.tokenizer
@@ -139,7 +140,10 @@ def export_model(
         form = "joined"  # there is no bound prefix to merge with
     elif form == "auto":
         report("measure the graph's forms", 0, 0)
-        form = fastest_form(traced, manifest, reference, tokenizer, choices[-1])
+        with shrunk(loaded.model, shapes, TRIAL_LAYERS, TRIAL_WORDS) as small:
+            trial = _tracer(loaded, small, asked.label_ids, model)
+            form = fastest_form(trial, small, prefix, reference, choices[-1])
+        del trial
     manifest = msgspec.structs.replace(manifest, form=form)
     report("trace the graph", 0, 0)
     graph = traced(form)

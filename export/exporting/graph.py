@@ -11,6 +11,9 @@ bytes; other versions of torch may not.
 
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -126,6 +129,22 @@ def _at(argument: Any, *, last: torch.Tensor) -> Any:
     return (
         argument[0][last][:, None] if isinstance(argument, torch.Tensor) and argument.ndim > 1 else argument
     )
+
+
+@contextmanager
+def shrunk(model: PreTrainedModel, shapes: Shapes, layers: int, words: int) -> Iterator[Shapes]:
+    """Inside the block, the model has only its lowest layers and first words; yields its shapes then."""
+    decoder: Any = model.get_decoder()
+    words_of = decoder.embed_tokens
+    blocks, weight, padding = decoder.layers, words_of.weight, words_of.padding_idx
+    decoder.layers = blocks[:layers]
+    # A tied head keeps the whole embedding: label tokens may be any words.
+    words_of.weight = torch.nn.Parameter(weight[:words].detach(), requires_grad=False)
+    words_of.padding_idx = None  # it may be beyond those words
+    try:
+        yield replace(shapes, layers=len(decoder.layers))
+    finally:
+        decoder.layers, words_of.weight, words_of.padding_idx = blocks, weight, padding
 
 
 def trace(

@@ -22,6 +22,7 @@ from export.building.tokens import canonical_text
 from export.errors import ExportError
 from export.exporting.families import Family, family_of
 from export.exporting.prompt import Shot, plain_template
+from export.exporting.quick_gguf import read_quickly
 
 # Without a date, Llama 3's template would write today's into the prompt, and every day give another bundle.
 _DATE = "01 January 2025"
@@ -54,7 +55,7 @@ def load_model(files: ModelFiles, tensors: Collection[str], model: str) -> Loade
                 "export the model from its safetensors instead"
             )
     tokenizers: Any = AutoTokenizer
-    with _quiet():
+    with _quiet(), read_quickly():
         try:
             config = AutoConfig.from_pretrained(**where)
         except (ValueError, OSError) as error:

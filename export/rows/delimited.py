@@ -8,7 +8,7 @@ a separator cuts.
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from export.rows.row import MAX_CELL, Row, Separator, known_columns, plain, refuse
@@ -25,7 +25,7 @@ FAULTS = {
 
 
 def delimited_rows(
-    path: Path, fields: tuple[str, ...], others: dict[str, None], separator: Separator | None
+    path: Path, fields: Mapping[str, str], others: dict[str, None], separator: Separator | None
 ) -> Iterator[Row]:
     """Yield each row under the header. Empty rows count but are skipped. `others` collects unknown columns.
 
@@ -68,7 +68,7 @@ def _first_line(path: Path) -> tuple[str, str, str | None]:
         return next(found, ""), end, declared[1]
 
 
-def _sniffed(path: Path, header: str, fields: tuple[str, ...]) -> str:
+def _sniffed(path: Path, header: str, fields: Mapping[str, str]) -> str:
     """Return the one separator under which the header has known field names. The rows are not considered."""
     naming = []
     for mark in SEPARATORS.values():

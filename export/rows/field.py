@@ -13,7 +13,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 REMEDIES = {
-    "at_risk": "write true or false (yes, no, 1 and 0 are read too)",
+    "at_risk": "label the row with true or false (yes, no, 1 and 0 are read too), or leave it out",
     "sent_at": "write RFC 3339 with its offset, as in 2026-03-14T22:41:07Z",
 }
 

@@ -1,13 +1,14 @@
 """Chooses the reader by a file's name, and tells people what they should know besides the rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.errors import TaskError
 from export.rows.delimited import delimited_rows
 from export.rows.jsonl import jsonl_rows
 from export.rows.parquet import parquet_rows
-from export.rows.row import Row, Separator, refuse
+from export.rows.row import Row, Separator, named, refuse
 
 Tell = Callable[[str], None]
 
@@ -31,11 +32,13 @@ def read_rows(
     tell: Tell = lambda _: None,
     *,
     closed: bool = False,
+    columns: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Row]:
     """Yield the rows of a JSONL, CSV, TSV or Parquet file: `text` and the other `fields`, one row at a time.
 
-    Names are compared without case. `tell` gets one line about columns that were left out, and one about
-    repeated ids. With `closed`, a name that is not a field is an error.
+    Names are compared without case. `columns` names the column of a field whose name is another. `tell` gets
+    one line about columns that were left out, and one about repeated ids. With `closed`, a name that is not a
+    field is an error.
 
     Raises TaskError naming row, column and remedy, and SettingsError where Parquet's extra is missing.
     """
@@ -44,7 +47,7 @@ def read_rows(
     seen: dict[int, str] = {}
     repeated = ""
     repetitions = 0
-    for row in _rows(path, fields, others, separator):
+    for row in _rows(path, named(fields, columns), others, separator):
         if closed and others:
             known = ", ".join(fields)
             raise refuse(
@@ -64,7 +67,7 @@ def read_rows(
 
 
 def _rows(
-    path: Path, fields: tuple[str, ...], others: dict[str, None], separator: Separator | None
+    path: Path, fields: Mapping[str, str], others: dict[str, None], separator: Separator | None
 ) -> Iterator[Row]:
     suffix = path.suffix.lower()
     if separator and suffix not in DELIMITED:

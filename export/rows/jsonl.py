@@ -1,7 +1,7 @@
 """JSON Lines: one object per line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from export.rows.row import Row, plain, refuse
 from export.rows.text import lines
 
 
-def jsonl_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> Iterator[Row]:
+def jsonl_rows(path: Path, fields: Mapping[str, str], others: dict[str, None]) -> Iterator[Row]:
     """Yield each row. Blank lines count but are skipped. `others` collects the names that are not fields."""
     with lines(path, "\n") as found:
         for number, line in enumerate(found, start=1):
@@ -20,11 +20,13 @@ def jsonl_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> 
             place = f"row {number}"
             values: dict[str, Any] = {}
             for name, value in _pairs(path, line, place):
-                field = plain(name)
-                if field not in fields:
+                field = fields.get(plain(name))
+                if field is None:
                     others[name] = None
                 elif field in values:
-                    raise refuse(path, f"`{field}` is given twice: keep one, or rename the other", place)
+                    raise refuse(
+                        path, f"`{plain(name)}` is given twice: keep one, or rename the other", place
+                    )
                 else:
                     values[field] = value
             yield Row(place, number, values)

@@ -6,7 +6,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +20,7 @@ CHILD = Path(__file__).with_name("parquet_child.py")
 MEMORY = "its row groups take more than 1 GB to read: write smaller ones, or write JSONL"
 
 
-def parquet_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -> Iterator[Row]:
+def parquet_rows(path: Path, fields: Mapping[str, str], others: dict[str, None]) -> Iterator[Row]:
     """Yield each row. `others` collects the columns that are not fields.
 
     Raises MissingExtraError: pyarrow is not installed. TaskError: the file is not Parquet or is damaged, a
@@ -41,7 +41,7 @@ def parquet_rows(path: Path, fields: tuple[str, ...], others: dict[str, None]) -
 
 
 def _answers(
-    path: Path, child: subprocess.Popen[bytes], fields: tuple[str, ...], others: dict[str, None]
+    path: Path, child: subprocess.Popen[bytes], fields: Mapping[str, str], others: dict[str, None]
 ) -> Iterator[Row]:
     assert child.stdin is not None  # noqa: S101 - both are pipes
     assert child.stdout is not None  # noqa: S101

@@ -1,6 +1,6 @@
 """A row of a file, and how column names are matched to fields."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,23 +30,30 @@ def plain(name: str) -> str:
     return name.strip().strip("\ufeff").casefold()
 
 
-def known_columns(path: Path, names: Iterable[str], fields: tuple[str, ...]) -> dict[str, int]:
-    """Map each field to the number of its column, counted from 0.
+def named(fields: Iterable[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Map the plain name of each field's column to the field. `columns` names those with another name."""
+    own = {field: field for field in fields if field not in columns}
+    return own | {plain(column): field for field, column in columns.items()}
 
-    Raises TaskError: no column is named `text`, or two columns have the name of one field.
+
+def known_columns(path: Path, names: Iterable[str], fields: Mapping[str, str]) -> dict[str, int]:
+    """Map each field to the number of its column, counted from 0. `fields` is as `named` gives it.
+
+    Raises TaskError: no column holds the text, or two columns have the name of one field.
     """
     found: dict[str, int] = {}
     for number, name in enumerate(names):
-        field = plain(name)
-        if field not in fields:
+        field = fields.get(plain(name))
+        if field is None:
             continue
         if field in found:
             raise refuse(
                 path,
-                f"columns {found[field] + 1} and {number + 1} are both named `{field}`: "
+                f"columns {found[field] + 1} and {number + 1} are both named `{plain(name)}`: "
                 "keep one, or rename the other",
             )
         found[field] = number
     if "text" not in found:
-        raise refuse(path, "no column is named `text`: name the columns in the first line, as in id,text")
+        text = next(column for column, field in fields.items() if field == "text")
+        raise refuse(path, f"no column is named `{text}`: name the columns in the first line, as in id,text")
     return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
-from engine.bundle import read_manifest
+from engine.bundle import Bundle, read_manifest
 from engine.errors import SettingsError, extra_for
 from export.examples import read_examples
 from mimamori.cli.curve import draw, require_plot, show_distilled
@@ -27,6 +29,7 @@ from mimamori.cli.labelled import (
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
 from mimamori.cli.traffic import (
+    CascadeOption,
     DepthOption,
     KeepOption,
     MessagesOption,
@@ -39,6 +42,21 @@ from mimamori.cli.traffic import (
 
 if TYPE_CHECKING:  # Importing these at run time would need the adapt extra, and takes a second.
     from export.adapting.adapt import AdaptReport
+
+
+TestOption = Annotated[
+    Path | None,
+    typer.Option(help="Labelled examples kept apart for a test: none of them may be among the --examples."),
+]
+
+InContextOption = Annotated[
+    int,
+    typer.Option(
+        "--compare-in-context",
+        min=0,
+        help="Also measure so many solved examples in the prompt beside the head (minutes on a CPU).",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -62,13 +80,17 @@ def adapt_command(
     depth: DepthOption = None,
     teacher: TeacherOption = None,
     messages: MessagesOption = 4000,
+    cascade: CascadeOption = None,
     plot: PlotOption = None,
+    test: TestOption = None,
+    compare_in_context: InContextOption = 0,
 ) -> None:
     """Fit a full bundle to 10 or more labelled examples: layer, heads, calibrated thresholds.
 
     With --traffic the bundle becomes several times as fast: the head that is
     fitted to the examples labels your unlabelled messages, and readings of fewer
-    layers learn from that.
+    layers learn from that. Where it pays, messages stop at a shallow layer that
+    clears them already, and only the others are read on (a cascade).
 
         mimamori adapt FULL --examples e.csv --out OUT --traffic week.jsonl
 
@@ -80,18 +102,27 @@ def adapt_command(
     with extra_for("adapting", "adapt,cpu"):
         from export.adapting.adapt import adapt
         from export.adapting.distilled import Distillation
+        from export.adapting.in_context import compare_in_context as compare
+        from export.adapting.in_context import require_comparable
+        from export.checking import checked
     manifest, _ = read_manifest(bundle)
     labelled = read_examples(examples, manifest.task, separator, notice)
+    apart = read_examples(test, manifest.task, separator, notice) if test else ()
+    once = checked(labelled, manifest.task, apart).examples
+    if compare_in_context:
+        require_comparable(manifest, once, compare_in_context)
     if traffic is None:
-        if teacher is not None or depth is not None or plot is not None:
-            raise SettingsError("--teacher, --depth and --plot say how to distil: give --traffic too")
+        if teacher is not None or depth is not None or plot is not None or cascade:
+            raise SettingsError(
+                "--teacher, --depth, --cascade and --plot say how to distil: give --traffic too"
+            )
     else:
         require_source(traffic)
         if plot is not None:
             require_plot(plot)
     with bars() as progress:
         asked = traffic and Distillation(
-            read_traffic(traffic, separator, progress, messages), teacher, keep, depth, messages
+            read_traffic(traffic, separator, progress, messages), teacher, keep, depth, messages, cascade
         )
         report = adapt(
             bundle,
@@ -102,7 +133,22 @@ def adapt_command(
             precision=precision,
             threads=threads,
             distillation=asked or None,
+            test=apart,
         )
+        if compare_in_context:
+            compared = compare(
+                Bundle.load(bundle),
+                once,
+                compare_in_context,
+                (report.auc, report.f1),
+                partial(progress, "ask with shots"),
+                device=device,
+                precision=precision,
+                threads=threads,
+            )
+            report = msgspec.structs.replace(report, in_context=compared)
+    for finding in report.findings:
+        notice(finding.says)
     if plot is not None and report.distilled is not None:
         draw(report.distilled, plot)
     print_report(report, _show_adapted, as_json=as_json)
@@ -117,7 +163,17 @@ def _show_adapted(report: AdaptReport) -> None:
     )
     table.add_row("layer", f"{report.layer} of {report.layers} (C = {report.strength:g})")
     table.add_row("AUC, F1", f"{report.auc:.3f}, {report.f1:.3f} (cross-validated)")
+    if (shown := report.in_context) is not None:
+        table.add_row(
+            f"in context ({shown.shots} shots)",
+            f"{shown.auc:.3f}, {shown.f1:.3f}: {'better' if shown.better else 'the head is better'}",
+        )
     table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
+    table.add_row(
+        "bound on misses",
+        f"{report.tolerated_miss_rate:.3g} of those at risk, in expectation and approximately: on average "
+        "over draws of examples (out of fold); this very bundle may miss more",
+    )
     table.add_row("at risk from", f"{report.upper:.3f} ({report.escalated:.0%} of the examples)")
     windowing = report.windowing
     table.add_row(
@@ -130,6 +186,15 @@ def _show_adapted(report: AdaptReport) -> None:
     if report.distilled is not None:
         show_distilled(report.distilled, console)
     console.print(table)
+    console.print(
+        "For a bound with stated confidence that holds for this bundle, run `mimamori calibrate` on examples "
+        "kept apart from these."
+    )
+    if report.in_context is not None and report.in_context.better:
+        console.print(
+            "[yellow]Shots in the prompt did better than the head on these examples: `mimamori export "
+            f"--shots {report.in_context.shots}` makes such a bundle, which reads all layers.[/]"
+        )
     others = report.examples - report.positives
     short = {"at risk: until then nothing is cleared": report.positives}
     short["not at risk: until then nothing is at_risk, at most uncertain"] = others

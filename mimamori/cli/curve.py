@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
     from pathlib import Path
 
     from export.adapting.distilled import Distilled, Point
+    from export.adapting.stopping import Weighed
 
 _WIDTH: Final = 14
 _FORMATS: Final = (".svg", ".png", ".pdf")
@@ -54,6 +55,20 @@ def show_distilled(told: Distilled, console: Console) -> None:
     console.print(
         f"[bold]depth {told.depth}[/]: {told.kept:.1%} of the teacher's AUC, {told.faster:.1f} times its rate"
     )
+
+    if told.cascade is not None:
+        console.print(_weighed(told.cascade))
+
+
+def _weighed(cascade: Weighed) -> str:
+    found = (
+        f"{cascade.stops:.0%} of the traffic can stop at layer {cascade.depth} of {cascade.full}: "
+        f"{cascade.messages_per_second:,.0f} messages/s, {cascade.faster:.1f} times those of layer "
+        f"{cascade.full} alone; "
+        f"cleared are {cascade.cleared:.0%}, by layer {cascade.full} alone {cascade.cleared_alone:.0%}, "
+        f"with one bound of {cascade.tolerated_miss_rate:.0%} on misses either way"
+    )
+    return f"[bold]cascade[/]: {found}" if cascade.taken else f"no cascade, as {cascade.why} ({found})"
 
 
 def require_plot(path: Path) -> None:

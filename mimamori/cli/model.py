@@ -39,7 +39,12 @@ def register(app: typer.Typer) -> None:
 
 
 def export_command(
-    model: Annotated[str, typer.Option(help="smollm2, a hub id, a folder with safetensors, or a GGUF file.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="smollm2, gemma3-270m, qwen2.5-coder-0.5b, a hub id, a safetensors folder, or a GGUF file."
+        ),
+    ],
     task: Annotated[str, typer.Option(help="A shipped task's name, or a task's YAML file.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; it must not exist yet.")],
     recipe: Annotated[Path | None, typer.Option(help="The recipe's file [default: OUT.recipe]")] = None,
@@ -189,6 +194,8 @@ def _print(manifest: Manifest, fingerprint: str, path: Path) -> None:
     source = manifest.source
     table = Table(Column("bundle"), Column(str(path), overflow="fold"))
     depth = f"cut at layer {manifest.layer}" if manifest.layer else f"{source.layers} layers"
+    if manifest.shallow:
+        depth += f" and layer {manifest.shallow} (a cascade)"
     rows = {
         "fingerprint": fingerprint,
         "model": f"{source.name} ({source.revision})",

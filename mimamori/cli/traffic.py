@@ -1,8 +1,8 @@
-"""Where `mimamori adapt --traffic` finds unlabelled messages: a file, or a topic. They stay in memory."""
+"""Where commands find unlabelled messages and people's decisions: files, or topics. Texts stay in memory."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -10,6 +10,8 @@ from engine.errors import TaskError
 from export.rows import Separator
 from mimamori.cli.reading import notice
 from mimamori.replay import read_messages
+from schemas.codec import CodecError, decode
+from schemas.events import Message, ReviewCase, ReviewDecision
 
 _DISTIL: Final = "A faster reading, from unlabelled traffic"
 TrafficOption = Annotated[
@@ -41,6 +43,15 @@ MessagesOption = Annotated[
     int,
     typer.Option(min=200, help="Learn from at most so many of the traffic.", rich_help_panel=_DISTIL),
 ]
+CascadeOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--cascade/--no-cascade",
+        help="Stop reading a message at a shallower layer where that can clear it already. Default: where "
+        "that is expected to be faster on the traffic, at the same bound on misses.",
+        rich_help_panel=_DISTIL,
+    ),
+]
 PlotOption = Annotated[
     Path | None,
     typer.Option(
@@ -50,6 +61,9 @@ PlotOption = Annotated[
 
 TOPIC: Final = "topic:"
 _SHOWN_EVERY: Final = 500
+_MOST_EVENTS: Final = 100_000
+
+E = TypeVar("E", ReviewCase, ReviewDecision)
 
 
 def read_traffic(
@@ -69,16 +83,22 @@ def read_traffic(
         yield text
 
 
-def require_source(source: str) -> None:
+def require_source(source: str, option: str = "--traffic") -> None:
     """Raise TaskError where `source` is neither a file nor a topic."""
     if not source.startswith(TOPIC) and not Path(source).is_file():
-        raise TaskError(f"--traffic {source}: no such file (a topic is given as topic:NAME)")
+        raise TaskError(f"{option} {source}: no such file (a topic is given as topic:NAME)")
+
+
+def read_decisions(sources: tuple[str, str]) -> tuple[list[ReviewCase], list[ReviewDecision]]:
+    """Read review cases and people's decisions, each from a JSONL file of events or from "topic:NAME".
+
+    Raises TaskError: a line of a file is no such event. BrokerError: as `latest` does.
+    """
+    cases, decisions = sources
+    return list(_events(cases, ReviewCase)), list(_events(decisions, ReviewDecision))
 
 
 def _of_topic(topic: str, most: int) -> Iterator[str]:
-    from schemas import decode
-    from schemas.codec import CodecError
-    from schemas.events import Message
     from worker.kafka.latest import latest
     from worker.settings_source import load_settings
 
@@ -90,3 +110,22 @@ def _of_topic(topic: str, most: int) -> Iterator[str]:
             unread += 1
     if unread:
         notice(f"{unread} records of {topic} are no messages and were left out")
+
+
+def _events(source: str, kind: type[E]) -> Iterator[E]:
+    if source.startswith(TOPIC):
+        from worker.kafka.latest import latest
+        from worker.settings_source import load_settings
+
+        found = latest(load_settings().client_config, source.removeprefix(TOPIC), _MOST_EVENTS)
+        lines = [record.value or b"" for record in found]
+    else:
+        lines = Path(source).read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield decode(kind, line)
+        except CodecError as error:
+            name = "review case" if kind is ReviewCase else "review decision"
+            raise TaskError(f"{source}, line {number}: is no {name} ({error})") from None

@@ -1,23 +1,30 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-import structlog
-import typer
 from typer.testing import CliRunner
 
-from engine.bundle import CALIBRATION, MODEL, WEIGHTS, Bundle, Calibration, read_manifest, write_manifest
+from engine.bundle import (
+    CALIBRATION,
+    HEADS,
+    MODEL,
+    WEIGHTS,
+    Bundle,
+    Calibration,
+    read_manifest,
+    write_manifest,
+)
+from engine.device_names import STATES
 from engine.errors import BundleError, TaskError
 from engine.load import load_engine
 from export.adapting.adapt import AdaptReport, adapt
 from export.adapting.cut import cut_graph
 from export.evaluating.evaluate import evaluate
 from export.examples import LabelledExample
-from mimamori.cli import adapt as commands
+from mimamori.cli import app
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
 
@@ -123,6 +130,30 @@ def test_an_adapted_bundle_is_not_adapted_again(full: Bundle, tmp_path: Path) ->
         _adapt(full, tmp_path / "out")
 
 
+def test_a_text_that_comes_again_is_learnt_from_once_and_told(full: Bundle, tmp_path: Path) -> None:
+    """Were both kept, heads that had learnt from one would judge the other, and the figures would flatter."""
+    again = msgspec.structs.replace(EXAMPLES[0], text=" ZQ")
+    report = _adapt(full, tmp_path / "twice", [*EXAMPLES, again])
+    assert report.examples == len(EXAMPLES)
+    assert [finding.says[:31] for finding in report.findings] == ["example 21 repeats example 1, a"]
+    _adapt(full, tmp_path / "once")
+    twice, once = ((tmp_path / name / HEADS).read_bytes() for name in ("twice", "once"))
+    assert twice == once
+
+
+def test_examples_of_the_test_file_make_no_bundle(full: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="example 3 is also example 2"):
+        adapt(
+            full.path,
+            EXAMPLES,
+            tmp_path / "out",
+            lambda *_: None,
+            device="cpu",
+            test=[HELD_OUT[0], EXAMPLES[2]],
+        )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("layer", range(1, LAYERS + 1))
 def test_a_cut_graph_keeps_only_what_its_layer_needs(full: Bundle, tmp_path: Path, layer: int) -> None:
     cut_graph(full.path, layer, tmp_path)
@@ -132,7 +163,11 @@ def test_a_cut_graph_keeps_only_what_its_layer_needs(full: Bundle, tmp_path: Pat
         "lengths",
         *(f"past_{kind}.{i}" for i in range(layer) for kind in ("key", "value")),
     }
-    assert len(graph.output) == 1 + 2 * layer
+    assert {value.name for value in graph.output} == {
+        "pooled",
+        STATES,
+        *(f"present_{kind}.{i}" for i in range(layer) for kind in ("key", "value")),
+    }
     weights = {weight.name for weight in graph.initializer}
     assert "labels" not in weights
     assert f"wq{layer - 1}" in weights
@@ -194,17 +229,7 @@ def test_evaluation_of_nothing_is_refused(full: Bundle) -> None:
         evaluate(CannedEngine(), full, [])
 
 
-@pytest.fixture
-def _logs_as_before() -> Iterator[None]:
-    """The commands set up logs for their process, on a stream that ends with the test."""
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("_logs_as_before")
 def test_the_commands_adapt_and_evaluate(full: Bundle, tmp_path: Path) -> None:
-    app = typer.Typer()
-    commands.register(app)
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
     out = tmp_path / "out"
@@ -216,3 +241,18 @@ def test_the_commands_adapt_and_evaluate(full: Bundle, tmp_path: Path) -> None:
     assert "adapted on these very examples" in shown.output
     printed = CliRunner().invoke(app, ["evaluate", str(out), "--json", *device])
     assert json.loads(printed.stdout)["examples"] == 20
+
+
+def test_the_command_says_what_it_found_in_the_examples(full: Bundle, tmp_path: Path) -> None:
+    examples = tmp_path / "examples.jsonl"
+    examples.write_bytes(b"\n".join(map(msgspec.json.encode, [*EXAMPLES, EXAMPLES[3]])))
+    asked = ["adapt", str(full.path), "--device", "cpu", "--examples", str(examples), "--json", "--out"]
+    adapted = CliRunner().invoke(app, [*asked, str(tmp_path / "out")])
+    assert adapted.exit_code == 0, adapted.output
+    (finding,) = json.loads(adapted.stdout)["findings"]
+    assert finding["kind"] == "duplicate"
+    assert finding["rows"] == [f"{examples}, row 4", f"{examples}, row 21"]
+    assert f"note: {finding['says']}" in adapted.stderr
+    refused = CliRunner().invoke(app, [*asked, str(tmp_path / "not"), "--test", str(examples)])
+    assert isinstance(refused.exception, TaskError)
+    assert not (tmp_path / "not").exists()

@@ -5,11 +5,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-import typer
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from engine.bundle import Bundle
+from engine.bundle import DRIFT, Bundle
 from engine.errors import BundleError, SettingsError, TaskError
 from engine.load import load_engine, open_reader
 from export.adapting.adapt import AdaptReport, adapt
@@ -19,7 +18,7 @@ from export.adapting.heads import Array, Chosen, Ints, Levels, Vectors, from_lab
 from export.adapting.rates import between, worth_measuring
 from export.adapting.traffic import gather, stretches
 from export.examples import LabelledExample
-from mimamori.cli import adapt as commands
+from mimamori.cli import app
 from tests.fakes.tiny_bundle import LAYERS, TASK, write_tiny_bundle
 
 LEVELS = TASK.level_names
@@ -66,6 +65,21 @@ def test_the_bundle_is_cut_at_the_depth_asked_for_and_runs(distilled: tuple[Path
     assert bundle.fingerprint == report.fingerprint
     risky, clear = load_engine(bundle, device="cpu").read(["zqxvwzqxvwzq", "abcdeabcdeab"])
     assert risky.risk > 0.5 > clear.risk
+
+
+def test_the_bundle_knows_what_its_traffic_looks_like(
+    full: Bundle, tmp_path: Path, distilled: tuple[Path, AdaptReport]
+) -> None:
+    bundle = Bundle.load(distilled[0])
+    assert bundle.fingerprint == distilled[1].fingerprint
+    assert bundle.expected is not None
+    assert bundle.expected.messages == len(set(TRAFFIC) - {example.text for example in EXAMPLES})
+    assert not any(text in (bundle.path / DRIFT).read_text() for text in TRAFFIC)
+    risks = [scores.risk for scores in load_engine(bundle, device="cpu").read(TRAFFIC)]
+    median = bundle.expected.signals["risk"].edges[4]
+    assert np.mean(np.array(risks) <= median) == pytest.approx(0.5, abs=0.05)
+    _adapt(full, tmp_path / "alone", None)
+    assert Bundle.load(tmp_path / "alone").expected is None  # examples cannot stand for a stream
 
 
 def test_the_curve_has_every_shallower_depth_with_its_figures(distilled: tuple[Path, AdaptReport]) -> None:
@@ -196,7 +210,7 @@ def _trace(examples: Vectors, traffic: Vectors) -> tuple[tuple[float, ...], floa
     learn = from_labels(LABELS, 0.01)
     chosen = Chosen(layer, 0.01, out_of_fold(examples, layer, LABELS, learn), np.zeros(0))
     teacher = own_teacher(examples, chosen, LABELS, GRADED, traffic.layer(layer), "the head")
-    curve, best = trace(examples, LABELS, traffic, teacher, lambda *_: None), judged(teacher, LABELS)
+    (curve, _), best = trace(examples, LABELS, traffic, teacher, lambda *_: None), judged(teacher, LABELS)
     return tuple(reading.auc for reading in curve), best.auc, shallowest(curve, best, 0.98)
 
 
@@ -248,8 +262,6 @@ def test_rates_between_measured_depths_lie_between() -> None:
 
 
 def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, tmp_path: Path) -> None:
-    app = typer.Typer()
-    commands.register(app)
     examples, traffic = tmp_path / "examples.jsonl", tmp_path / "traffic.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
     traffic.write_text("\n".join(json.dumps({"text": text}) for text in [WORDS, *TRAFFIC]))
@@ -278,8 +290,6 @@ def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, t
 
 @pytest.mark.parametrize("options", [["--depth", "1"], ["--teacher", "x"], ["--traffic", "missing.jsonl"]])
 def test_options_that_lack_the_traffic_are_refused(full: Bundle, tmp_path: Path, options: list[str]) -> None:
-    app = typer.Typer()
-    commands.register(app)
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
     base = ["adapt", str(full.path), "--examples", str(examples), "--out", str(tmp_path / "out")]

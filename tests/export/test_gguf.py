@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from export.building import layout
 from export.building.build import build_bundle
+from export.building.gguf_file import GgufFile
 from export.building.recipe import read_recipe
 from export.errors import ExportError
+from export.exporting import quick_gguf
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.tiny_gguf import write_tiny_gguf
 from tests.fakes.tiny_llama import TASK
@@ -121,3 +123,17 @@ def test_rope_factors_that_transformers_ignores_are_refused(
     monkeypatch.setattr(gguf.GGUFWriter, "write_header_to_file", with_factors)
     with pytest.raises(ExportError, match="scales its rope with a tensor that transformers ignores"):
         export_on_cpu(str(_gguf(tmp_path, "smollm2")), TASK, tmp_path / "out")
+
+
+def test_a_gguf_is_read_once_for_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers opens it for the config, the weights and the tokenizer."""
+    read: list[Path] = []
+
+    def counted(path: Path) -> GgufFile:
+        read.append(path)
+        return GgufFile(path)
+
+    monkeypatch.setattr(quick_gguf, "GgufFile", counted)
+    model = _gguf(tmp_path, "smollm2")
+    export_on_cpu(str(model), TASK, tmp_path / "out")
+    assert read == [model]

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, BartConfig, BertConfig, GPT2Confi
 from engine.bundle import Bundle
 from engine.task import Task
 from export.errors import ExportError
-from export.exporting import attention, exporter
+from export.exporting import attention, exporter, fastest
 from export.exporting.exporter import export_model
 from export.exporting.forms import FORMS
 from export.exporting.graph import trace
@@ -22,6 +22,7 @@ from export.exporting.prompt import Shot
 from tests.fakes.exporting import export_on_cpu
 from tests.fakes.graph_run import GraphRun, original_answers
 from tests.fakes.tiny_llama import LLAMA3_ROPE, TASK, write_tiny_llama
+from tests.fakes.tiny_models import write_tiny_model
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -134,6 +135,14 @@ def test_the_fastest_form_is_measured_with_the_models_own_prefix(tmp_path: Path)
     )
     assert "measure the graph's forms" in stages
     assert exported.manifest.form in FORMS
+
+
+def test_forms_that_do_not_differ_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All layers of a Mistral have a window, and a window leaves one form only."""
+    monkeypatch.setattr(fastest, "open_device", lambda *_, **__: pytest.fail("nothing is to be measured"))
+    model = write_tiny_model(tmp_path / "model", "mistral")
+    exported = export_model(str(model), TASK, tmp_path / "out", device="cpu")
+    assert exported.manifest.form == FORMS[0]
 
 
 def _no_causality(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from engine.errors import BundleError, SettingsError
 from engine.load import load_engine, open_reader
 from engine.reading.engines import softmax
 from export.adapting.adapt import adapt
+from export.baselines.known import Machine, baselines
 from export.building.build import build_bundle
 from export.errors import ExportError
 from export.evaluating.evaluate import evaluate
@@ -143,3 +144,11 @@ def test_a_context_shorter_than_the_prompt_is_refused(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model", "flan-t5", n_positions=40)
     with pytest.raises(ExportError, match="reads 40: shorten the instruction"):
         export_on_cpu(str(model), TASK, tmp_path / "out")
+
+
+def test_it_is_a_baseline_beside_any_other_bundle(bundle: Bundle) -> None:
+    (way,) = baselines([f"bundle:{bundle.path}"], TASK, machine=Machine("cpu", threads=1))
+    engine = load_engine(bundle, device="cpu", threads=1)
+    risks = way.risks([], TEXTS, lambda _: None)
+    assert list(risks) == [scores.risk for scores in engine.read(TEXTS)]
+    assert way.fewest == 0

@@ -78,8 +78,9 @@ tiny (int64[B, L] input_ids, int64[B] lengths, {inputs}) => (float[B, 5] label_l
   ends = Unsqueeze (lengths, i1)
   mine = Less (own, ends)
   minef = Cast <to = 1> (mine)
-  mask = Unsqueeze (minef, i2)
   count = Cast <to = 1> (ends)
+  share = Div (minef, count)
+  shares = Unsqueeze (share, i1)
   lastn = Sub (ends, i1)
   lastb = Equal (own, lastn)
   lastf = Cast <to = 1> (lastb)
@@ -118,10 +119,7 @@ _LAYER = """
   ac{i} = Tanh (up{i})
   dn{i} = MatMul (ac{i}, wd{i})
   h{next} = Add (ha{i}, dn{i})
-  hm{i} = Mul (h{next}, mask)
-  hs{i} = ReduceSum <keepdims = 0> (hm{i}, i1)
-  mean{i} = Div (hs{i}, count)
-  layer{i} = Unsqueeze (mean{i}, i1)
+  layer{i} = MatMul (shares, h{next})
 """
 
 _TAIL = """
@@ -133,7 +131,10 @@ _TAIL = """
 """
 
 
-def write_tiny_bundle(path: Path, *, seed: int = 0) -> Bundle:
+PROMPT = Prompt(f"Read the message.{MARKER}\n", f"\nRisk?{MARKER}", f"\nHow severe?{MARKER}")
+
+
+def write_tiny_bundle(path: Path, *, seed: int = 0, prompt: Prompt = PROMPT) -> Bundle:
     """Write a full-depth bundle of the prompted reading, load it and verify its checksums."""
     path.mkdir(parents=True, exist_ok=True)
     onnx.save_model(
@@ -152,7 +153,7 @@ def write_tiny_bundle(path: Path, *, seed: int = 0) -> Bundle:
         Manifest(
             source=Source("tiny", "0", "llama", LAYERS, HIDDEN, HEADS, HEAD_DIM, 2048),
             task=TASK,
-            prompt=Prompt(f"Read the message.{MARKER}\n", f"\nRisk?{MARKER}", f"\nHow severe?{MARKER}"),
+            prompt=prompt,
             labels=tuple(LabelToken(stage, name, token) for stage, name, token in answers),  # type: ignore[arg-type] # literals above
             reading="prompted",
             precision="fp32",

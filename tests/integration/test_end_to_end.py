@@ -219,7 +219,7 @@ def test_sigterm_finishes_what_is_in_flight_and_exits_well(platform: Platform) -
 
 def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(platform: Platform) -> None:
     platform.start_worker()
-    text = held_out()[0][0]
+    text = next(text for text, truth in held_out() if truth)
     platform.send(message(1, text))
     platform.wait(lambda: len(platform.outcomes()) == 1)
     platform.send(message(2, text))
@@ -228,6 +228,8 @@ def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(platform: 
     assert (first["cached"], second["cached"]) == (False, True)
     assert first["risk"] == second["risk"]
     assert first["severity"] == second["severity"]
+    one, other = platform.read("review-cases")
+    assert one["highlights"] == other["highlights"] != []
 
 
 def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: Path) -> None:
@@ -241,6 +243,10 @@ def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: 
     queue = platform.ask(desk, "/api/cases?limit=50")["cases"]
     assert [case["priority"] for case in queue] == sorted((case["priority"] for case in queue), reverse=True)
     first = queue[0]
+    assert first["highlights"]
+    assert all(first["text"][each["start"] : each["end"]].strip() for each in first["highlights"])
+    with urlopen(desk, timeout=20) as page:
+        assert "<mark" in page.read().decode()
     decision = {"finding": "at_risk", "reviewer": "kim", "severity": "high"}
     platform.ask(desk, f"/api/cases/{first['id']}/decision", decision)
     (event,) = platform.read("review-decisions")

@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from engine.bundle import Bundle
 from engine.devices.openvino import precisions
+from engine.devices.stacked import StackedDevice
 from engine.load import load_engine, open_reader
+from engine.proof import prove
 from engine.task import SHIPPED, load_task
 from export.adapting.adapt import adapt
+from export.adapting.split import split_bundle
 from export.building.build import build_bundle
 from export.building.recipe import shipped_recipe
 from export.evaluating.evaluate import evaluate
@@ -91,6 +95,24 @@ def test_devices_agree_on_every_layer(full: Bundle) -> None:
     assert first.shape == (len(TEXTS), 30, 576)
     spread = first.std(axis=(0, 2), keepdims=True)
     assert np.abs(first - second).max() < 1e-2 * spread.max()
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_a_cascade_goes_on_as_if_it_had_read_at_once(full: Bundle, tmp_path: Path, device: str) -> None:
+    """The proof holds both depths against the original model's vectors, alone and in company."""
+    split = split_bundle(full, 1, 16, tmp_path)
+    reader = open_reader(split, "pooled", device=device)  # type: ignore[arg-type] # literals above
+    found = prove(reader, split, "pooled")
+    assert isinstance(reader.device, StackedDevice)
+    shallow = msgspec.structs.replace(
+        split,
+        manifest=msgspec.structs.replace(split.manifest, layer=1, shallow=None),
+        reference=full.reference.at_layer(1),
+    )
+    first = prove(reader.on(reader.device.shallow), shallow, "pooled")
+    assert 0 < first.original < found.original
+    sizes = [(tmp_path / f"{name}.data").stat().st_size for name in ("model.onnx", "deeper.onnx")]
+    assert sum(sizes) < 350e6  # no weight is in both
 
 
 def test_adapted_on_the_shipped_examples_it_judges_others(adapted: Bundle) -> None:

@@ -3,8 +3,10 @@
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
@@ -12,7 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     NewTopic,
 )
 
-from mimamori.cli.traffic import read_traffic
+import schemas
+from mimamori.cli.traffic import read_decisions, read_traffic
 from schemas import encode
 from schemas.events import Message
 from worker.errors import BrokerError
@@ -88,3 +91,27 @@ def test_the_command_reads_texts_and_counts_what_is_no_message(
     said = capsys.readouterr().err
     assert f"1 records of {topic} are no messages" in said
     assert "private" not in said
+
+
+def test_cases_and_decisions_are_read_from_a_topic_and_from_a_file(
+    config: dict[str, Any],
+    kafka_bootstrap: str,
+    topic: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
+    examples = Path(schemas.__file__).parent / "examples"
+    case, decision = (
+        msgspec.json.encode(msgspec.json.decode((examples / name).read_bytes())[0]["payload"])
+        for name in ("review-case.json", "review-decision.json")
+    )
+    producer = Producer(config)
+    for partition in range(3):
+        producer.produce(topic, case, partition=partition)
+    producer.flush(10)
+    file = tmp_path / "decisions.jsonl"
+    file.write_bytes(decision + b"\n\n" + decision)
+    cases, decisions = read_decisions((f"topic:{topic}", str(file)))
+    assert [each.id for each in cases] == ["case:mimamori.messages:3:1042"] * 3
+    assert [each.case_id for each in decisions] == [cases[0].id] * 2

@@ -24,6 +24,8 @@ import pytest
 from engine.bundle import Bundle
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
+from tests.fakes.chat_server import ChatServer
+from tests.fakes.tiny_bert import write_tiny_bert
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 from tests.fakes.tiny_llama import TASK as BYTES_TASK
 from tests.fakes.tiny_llama import write_tiny_llama
@@ -219,10 +221,33 @@ def test_the_workshop_asks_nobody(watched: Watched, tmp_path: Path) -> None:
     watched.run(*mimamori, "bundle", "verify", str(tmp_path / "built"), before=nowhere)
     adapt = "adapt", str(bundle.path), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *adapt, "--out", str(tmp_path / "adapted"), before=nowhere)
+    suggest = "suggest", str(bundle.path), "--traffic", str(examples), "--count", "3", "--device", "cpu"
+    watched.run(*mimamori, *suggest, "--out", str(tmp_path / "to-label.jsonl"), before=nowhere)
     evaluate = "evaluate", str(tmp_path / "adapted"), "--examples", str(examples), "--device", "cpu"
     watched.run(*mimamori, *evaluate, before=nowhere)
     compare = "compare", str(tmp_path / "adapted"), *evaluate[1:]
     watched.run(*mimamori, *compare, before=nowhere)
+    apart = tmp_path / "apart.jsonl"
+    apart.write_bytes(examples.read_bytes().replace(b'"text":"', b'"text":"z'))
+    calibrate = "calibrate", str(tmp_path / "adapted"), "--examples", str(apart), "--device", "cpu"
+    goal = "--max-miss-rate", "0.4", "--max-alarm-rate", "0.4", "--confidence", "0.8"
+    watched.run(*mimamori, *calibrate, *goal, "--out", str(tmp_path / "calibrated"), before=nowhere)
+    assert not watched.asked
+    assert not watched.left
+
+
+def test_baselines_send_texts_to_the_endpoint_and_ask_nobody_else(watched: Watched, tmp_path: Path) -> None:
+    bundle, folder = _adaptable(tmp_path), write_tiny_bert(tmp_path / "bert")
+    test = tmp_path / "test.jsonl"
+    rows = [{"text": f"c{word * n}", "at_risk": word == "zq"} for n in range(1, 6) for word in ("zq", "ab")]
+    test.write_bytes(b"\n".join(msgspec.json.encode(row) for row in rows))
+    command = ["-m", "mimamori", "evaluate", str(bundle.path), "--examples", str(test), "--device", "cpu"]
+    command += ["--train", str(tmp_path / "examples.jsonl"), "--shots", "0,10", "--draws", "1"]
+    for name in ("tf-idf", f"embedding:{folder}", f"bundle:{bundle.path}", "endpoint:judge"):
+        command += ["--baseline", name]
+    with ChatServer() as server:
+        watched.run(*command, "--endpoint", server.url, "--send-texts-to", "127.0.0.1")
+    assert len(server.bodies) == len(rows)
     assert not watched.asked
     assert not watched.left
 

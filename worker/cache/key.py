@@ -16,7 +16,7 @@ from engine.scores import Scores
 
 PREFIX: Final = b"mimamori:score:"  # for ACLs (`~mimamori:*`) and for people looking at a shared Redis
 SEAL_BYTES: Final = 16
-FORMAT: Final = b"2"  # of values; raised with every change of Scores, so that no older value is read
+FORMAT: Final = b"3"  # of values; raised with every change of Scores, so that no older value is read
 
 
 def cache_key(secret: bytes, scored_by: str, text: str) -> bytes:
@@ -52,10 +52,13 @@ def unseal(secret: bytes, key: bytes, value: bytes | None) -> Scores | None:
 
 
 def is_sound(scores: Scores) -> bool:
-    """Whether every number is finite and in its range. Other scores are neither stored nor used."""
+    """Whether every number is finite and in its range. Other scores are neither stored nor used.
+
+    Nor are those whose highlights could not be found: the next message with this text may get some.
+    """
     probabilities = (scores.risk, *(scores.severity or ()))
     in_range = all(math.isfinite(p) and 0.0 <= p <= 1.0 for p in probabilities)
-    return in_range and scores.severity != () and scores.windows >= 1
+    return in_range and scores.severity != () and scores.windows >= 1 and scores.highlights is not None
 
 
 def _signature(secret: bytes, key: bytes, payload: bytes) -> bytes:

@@ -20,6 +20,7 @@ from worker.kafka import Consumer, Producer
 from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
 from worker.stream.outcome import Outcome, OutcomesOf
+from worker.telemetry.drift import noted_of
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -73,12 +74,21 @@ class Outbox:
         count = self._metrics.count
         for verdict, found in Counter(one.verdict for one in events if isinstance(one, Label)).items():
             count("mimamori_labels_total", found, verdict=verdict)
+        for depth, found in Counter(one.depth for one in events if isinstance(one, Label)).items():
+            count("mimamori_labels_by_depth_total", found, depth="unknown" if depth is None else str(depth))
         for verdict, found in Counter(one.would_be for one in events if isinstance(one, ShadowLabel)).items():
             count("mimamori_labels_total", found, verdict=verdict)
         for kind, found in Counter(one.kind for one in events if isinstance(one, ReviewCase)).items():
             count("mimamori_review_cases_total", found, kind=kind)
         for reason, found in Counter(one.reason for one in events if isinstance(one, DeadLetter)).items():
             count("mimamori_dead_letters_total", found, reason=reason)
+        if lost := sum(each.scores is not None and each.scores.highlights is None for each in batch.entries):
+            count("mimamori_lost_highlights_total", lost)
+        labels = [event for event in events if isinstance(event, Label)]
+        if labels:
+            texts = [entry.message.text for entry in batch.entries if entry.message is not None]
+            noted = [noted_of(label, len(text)) for label, text in zip(labels, texts, strict=True)]
+            self._metrics.screened(noted)
         self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
 
 

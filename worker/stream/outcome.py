@@ -14,7 +14,7 @@ from typing import Protocol
 
 import schemas
 from engine.policy import Policy, Ruling
-from schemas.events import DeadLetter, Label, Message, ReviewCase, Severity, ShadowLabel
+from schemas.events import DeadLetter, Highlight, Label, Message, ReviewCase, Severity, ShadowLabel
 from schemas.topics import topic_names
 from schemas.vocabulary import Reading
 from worker.errors import RecordError
@@ -109,13 +109,16 @@ class Outcomes:
                 cached=entry.cached,
                 screened_at=now,
                 scored_by=self._scored_by,
+                depth=scores.depth,
             )
             yield label, self._outbound(label, _partition_key(record, message.id), record)
             if ruling.needs_review:
-                case = self._case(label, message, ruling)
+                case = self._case(label, message, ruling, scores.highlights or ())
                 yield case, self._outbound(case, case.id.encode(), record)
 
-    def _case(self, label: Label, message: Message, ruling: Ruling) -> ReviewCase:
+    def _case(
+        self, label: Label, message: Message, ruling: Ruling, highlights: Sequence[Highlight]
+    ) -> ReviewCase:
         return ReviewCase(
             id=schemas.case_id(label.origin),
             label_id=label.id,
@@ -133,6 +136,8 @@ class Outcomes:
             text=message.text if self._settings.case_text else None,
             opened_at=label.screened_at,
             levels=list(self._levels),
+            # A person who looks at a sample of clear messages must judge it by themselves.
+            highlights=[] if ruling.quality_sample else list(highlights),
         )
 
     def _dead_letter(self, record: Record, rejection: RecordError, now: datetime) -> DeadLetter:

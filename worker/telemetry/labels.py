@@ -4,5 +4,6 @@ from typing import Literal
 
 PassedOver = Literal["share", "rate", "rejected"]
 CacheResult = Literal["local", "redis", "miss"]
+Doubt = Literal["truncated", "obfuscated", "unsupported_language"]
 ResetReason = Literal["retention", "made_again", "truncated"]
 Station = Literal["screener", "outbox"]

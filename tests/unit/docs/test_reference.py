@@ -20,7 +20,7 @@ from schemas.kinds import KINDS
 from schemas.reasons import DeadLetterReason, Reason
 from schemas.topics import load_topics
 from worker.settings import Settings
-from worker.telemetry.metrics import CATALOGUE
+from worker.telemetry.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[3]
 

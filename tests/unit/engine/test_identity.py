@@ -20,6 +20,7 @@ from engine.devices.device import Floats
 from engine.errors import BundleError, DeviceError, FatalError
 from engine.identity import PROMPTED, ScoreIdentity, Windowing, require_fitted
 from engine.load import load_engine
+from engine.odds import Odds
 from engine.proof import head_scores
 from engine.reading.reader import Reader
 from export.adapting.adapt import adapt
@@ -56,6 +57,7 @@ identities = st.builds(
     st.sampled_from([0.0, 0.3]),
     st.integers(0, 1),
     st.sampled_from([2048, 4096]),
+    st.sampled_from([None, Odds(1.0, 0.0), Odds(1.0, -2.0)]),
 )
 
 
@@ -91,6 +93,7 @@ FITTED_ON = ScoreIdentity("m", "bf16", Windowing(24, 12, 32, sentences=True, dis
         ({"windowing": PROMPTED}, "messages are read in windows of 256 tokens (32 shared) above 256"),
         ({"floor": 0.1}, "where a discount stops at 0.2, and here at 0.1"),
         ({"normalisation": 2}, "normalised by version 1, and this is version 2"),
+        ({"odds": Odds(1.0, -2.0)}, "risks that were restated for another share"),
     ],
 )
 def test_a_refusal_says_what_differs_and_what_to_do(change: dict[str, Any], said: str) -> None:
@@ -356,9 +359,9 @@ def test_adapt_and_the_engine_cut_texts_alike(
     given: list[list[list[int]]] = []
     real = Reader.rows
 
-    def noting(reader: Reader, rows: Sequence[Sequence[int]], *others: Any) -> Floats:
+    def noting(reader: Reader, rows: Sequence[Sequence[int]], *others: Any, **named: Any) -> Floats:
         given.append([list(row) for row in rows])
-        return real(reader, rows, *others)
+        return real(reader, rows, *others, **named)
 
     monkeypatch.setattr(Reader, "rows", noting)
     adapt(full.path, examples, tmp_path / "out", lambda *_: None, device="cpu")

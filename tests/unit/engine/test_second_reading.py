@@ -5,9 +5,11 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import vary
@@ -15,7 +17,7 @@ from engine.language import LanguageDetector
 from engine.policy import Policy
 from engine.scores import Scores
 from mimamori.soak.canned_engine import CannedEngine
-from schemas.events import Thresholds
+from schemas.events import Highlight, Thresholds
 
 PLAIN = "I want to end it all"
 DISGUISES = {
@@ -155,6 +157,20 @@ def test_the_higher_risk_counts_and_windows_add_up() -> None:
     assert higher_as_it_is[0].risk == 0.8
 
 
+@pytest.mark.parametrize("shallow", [PLAIN, DISGUISES["zero width"]])
+def test_a_text_counts_as_decided_at_the_deeper_depth_of_its_two_readings(shallow: str) -> None:
+    """Whichever of them stopped, and even where that one has the higher risk."""
+
+    class Stopping(_Scored):
+        def read(self, texts: Sequence[str]) -> list[Scores]:
+            read = zip(texts, super().read(texts), strict=True)
+            return [msgspec.structs.replace(each, depth=1 if text == shallow else 16) for text, each in read]
+
+    for risks in ({PLAIN: 0.2}, {DISGUISES["zero width"]: 0.2}):
+        (scores,) = TwiceReadingEngine(Stopping(risks), []).read([DISGUISES["zero width"]])
+        assert (scores.risk, scores.depth) == (0.2, 16)
+
+
 def test_no_number_is_higher_than_any() -> None:
     disguised = DISGUISES["zero width"]
     for risks in ({PLAIN: math.nan}, {disguised: math.nan}):
@@ -197,3 +213,44 @@ def test_short_and_english_texts_are_in_no_other_language(text: str) -> None:
 def test_another_language_is_noticed(text: str, language: str) -> None:
     assert LanguageDetector(["en", "ja"]).foreign(text) == language
     assert LanguageDetector([]).foreign(text) is None, "no languages means any"
+
+
+class MarkingEngine(CannedEngine):
+    """Marks the word "end", and finds the texts that have it riskier."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        """See Engine.read."""
+        return [
+            structs.replace(scores, risk=0.9, highlights=self.marks(text.index("end")))
+            if "end" in text
+            else structs.replace(scores, risk=0.1)
+            for text, scores in zip(texts, super().read(texts), strict=True)
+        ]
+
+    def marks(self, at: int) -> tuple[Highlight, ...] | None:
+        """The word that starts there."""
+        return (Highlight(at, at + 3, 0.5),)
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        (PLAIN, "end"),
+        ("I w\u200ban\u200bt to en\u200bd it all", "en\u200bd"),
+        ("I will b3nd it all", "b3nd"),
+        ("nothing of it", None),
+    ],
+)
+def test_highlights_of_the_second_reading_are_places_in_the_text_as_sent(
+    text: str, marked: str | None
+) -> None:
+    (scores,) = TwiceReadingEngine(MarkingEngine(), []).read([text])
+    assert [text[each.start : each.end] for each in scores.highlights or ()] == ([marked] if marked else [])
+
+
+def test_highlights_that_failed_in_the_second_reading_stay_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = MarkingEngine()
+    monkeypatch.setattr(engine, "marks", lambda _: None)
+    (scores,) = TwiceReadingEngine(engine, []).read(["I want to e\u200bnd it all"])
+    assert scores.highlights is None
+    assert scores.risk == 0.9

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.reading.engines import sigmoid, softmax
-from export.adapting.heads import Vectors, choose, fit_platt, fit_severity, from_labels, out_of_fold, standard
+from engine.odds import sigmoid
+from export.adapting.heads import Vectors, choose, fit_platt, from_labels, out_of_fold, standard
 
 LAYERS, HIDDEN, COUNT = 10, 12, 40
 LABELS = np.arange(COUNT) % 2
@@ -73,23 +73,6 @@ def test_heads_that_rank_backwards_are_flattened_not_reversed() -> None:
     platt = fit_platt(np.where(LABELS == 1, -1.0, 1.0), LABELS)
     assert platt.slope == 0.0
     assert sigmoid(np.array([platt.shift]))[0] == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("levels", [[], [2, 2, 2], [0, 1, 1, 0]])
-@pytest.mark.parametrize("count", [2, 3, 5])
-def test_severity_heads_have_every_level_whatever_the_examples_show(levels: list[int], count: int) -> None:
-    kept = [level for level in levels if level < count]
-    z = np.random.default_rng(0).normal(size=(len(kept), HIDDEN))
-    weight, bias = fit_severity(z, np.array(kept, np.int64), count, 0.01)
-    assert weight.shape == (count, HIDDEN)
-    assert bias.shape == (count,)
-    assert (softmax(z @ weight.T + bias) > 0).all()
-
-
-def test_two_levels_are_told_apart_in_the_right_direction() -> None:
-    z = np.outer([-1, 1, -1, 1, -1, 1], np.ones(HIDDEN))
-    weight, bias = fit_severity(z, np.array([0, 1, 0, 1, 0, 1]), 2, 0.1)
-    assert softmax(z @ weight.T + bias).argmax(axis=1).tolist() == [0, 1, 0, 1, 0, 1]
 
 
 def test_a_feature_that_never_varies_divides_nothing() -> None:

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import binom
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from export.evaluating.figures import area, flagging
-from export.evaluating.intervals import bootstrap, share
+from export.evaluating.intervals import Weights, bootstrap, share
 
 COUNTS = st.integers(1, 400).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of)))
 
@@ -39,7 +40,7 @@ def test_an_exact_interval_covers_the_true_share_as_often_as_it_says(true: float
         st.tuples(st.booleans(), st.sampled_from([0.1, 0.3, 0.5, 0.5, 0.9])), min_size=2, max_size=40
     ).filter(lambda rows: len({label for label, _ in rows}) == 2)
 )
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_figures_are_those_of_scikit_learn_and_lie_within_their_intervals(
     rows: list[tuple[bool, float]],
 ) -> None:
@@ -75,9 +76,9 @@ def test_the_bootstrap_keeps_the_size_of_each_class_and_is_as_wide_as_theory_say
     labels = np.array([1] * 100 + [0] * 300)
     sizes: set[tuple[int, int]] = set()
 
-    def mean_of_positives(weights: np.ndarray) -> np.ndarray:
+    def mean_of_positives(weights: Weights) -> NDArray[np.float64]:
         sizes.update(zip(weights[:, :100].sum(axis=1), weights[:, 100:].sum(axis=1), strict=True))
-        return weights[:, :100] @ np.arange(100.0) / 100
+        return np.asarray(weights[:, :100] @ np.arange(100.0) / 100, np.float64)
 
     (found,) = bootstrap(labels, mean_of_positives)
     assert sizes == {(100, 300)}

@@ -107,9 +107,12 @@ def test_labelled_examples_from_a_spreadsheet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("text,at_risk\nx,perhaps\n", r"row 1 \(line 2\): `at_risk` is neither true nor false: write true"),
-        ("text,at_risk\nx,\n", r"row 1 \(line 2\): `at_risk` is empty: write true or false"),
-        ("text\nx\n", r"row 1 \(line 2\): `at_risk` is missing: write true or false"),
+        (
+            "text,at_risk\nx,perhaps\n",
+            r"row 1 \(line 2\): `at_risk` is neither true nor false: label the row",
+        ),
+        ("text,at_risk\nx,\n", r"row 1 \(line 2\): `at_risk` is empty: label the row with true or false"),
+        ("text\nx\n", r"row 1 \(line 2\): `at_risk` is missing: label the row"),
         ("text,at_risk,severity\nx,yes,awful\n", r"row 1 \(line 2\): `severity` must be empty .* or one of"),
         (
             "text,at_risk,severty\nx,yes,\n",

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.fakes.tiny_bundle import write_tiny_bundle
 
 # Hides a package from one process, as if its extra had not been installed.
 HIDDEN = """
@@ -42,6 +45,17 @@ main()
     ],
 )
 def test_commands_say_it_in_the_same_words(arguments: list[str], module: str, line: str) -> None:
+    assert _said(arguments, module).endswith(f"error: {line}")
+
+
+def test_a_baseline_says_it_too(tmp_path: Path) -> None:
+    bundle = str(write_tiny_bundle(tmp_path / "bundle").path)
+    arguments = ["evaluate", bundle, "--examples", "e.csv", "--train", "t.csv", "--baseline", "tf-idf"]
+    line = "measuring baselines needs aiolimiter: pip install 'mimamori[baselines,adapt,cpu]'"
+    assert _said(arguments, "aiolimiter").endswith(f"error: {line}")
+
+
+def _said(arguments: list[str], module: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-c", HIDDEN.format(module=module, arguments=arguments)],
         capture_output=True,
@@ -49,4 +63,11 @@ def test_commands_say_it_in_the_same_words(arguments: list[str], module: str, li
         check=False,
     )
     assert ended.returncode == 1
-    assert ended.stderr.strip().endswith(f"error: {line}")
+    return ended.stderr.strip()
+
+
+def test_without_baselines_their_extra_is_not_needed() -> None:
+    calls = "ways_from(None, None, None), announce([], [], []), settle([])"
+    hidden = "import sys; sys.modules.update(dict.fromkeys(['aiohttp', 'aiolimiter', 'tenacity']))"
+    code = f"{hidden}; from mimamori.cli.baselines import announce, settle, ways_from; {calls}"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,13 +7,14 @@ from typing import get_args
 import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from markupsafe import escape
 
 from review.desk import Overview
 from review.entries import Unreadable
 from review.guard import SECURITY_HEADERS, refusal
 from review.html import age, link, render_queue
 from review.queue import Filter, Page
-from schemas.events import Origin, ReviewCase, Severity
+from schemas.events import Highlight, Origin, ReviewCase, Severity
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS, DeadLetterReason, Reason
 from schemas.vocabulary import CASE_KINDS, FINDINGS, CaseKind, Finding
 
@@ -164,3 +165,35 @@ def test_a_case_that_no_model_has_read_says_so_and_why() -> None:
     assert "no model has read this: the record is broken" in page
     assert "half a &lt;message&gt;" in page
     assert "<meter" not in page
+
+
+def highlighted(text: str, *places: tuple[int, int], **changes: object) -> str:
+    """The blockquote of a case with these highlights."""
+    highlights = [Highlight(start, end, 0.5) for start, end in places]
+    html = render(msgspec.structs.replace(case(text), highlights=highlights, **changes))
+    return html[html.index("<blockquote") : html.index("</blockquote>")]
+
+
+def marked(html: str) -> list[str]:
+    return re.findall(r"<mark[^>]*><span class=\"sr\">\[marked: </span>(.*?)<span", html, re.DOTALL)
+
+
+def test_highlights_are_marked_in_words_too_and_counted_in_code_points() -> None:
+    text = "😔 fine <b>now</b>, \u200bcan't sleep\n again"
+    start = text.index("can't")
+    html = highlighted(text, (start, start + len("can't sleep")), (2, 10))
+    assert marked(html) == ["fine &lt;b&gt;", "can&#39;t sleep"]
+    assert "50 % of what raised the score" in html
+    assert re.sub(r"<span class=\"sr\">.*?</span>|<[^>]+>", "", html) == escape(text)
+
+
+@pytest.mark.parametrize("places", [[(5, 5)], [(8, 2)], [(0, 99)], [(99, 120)], [(0, 4), (2, 6)]])
+def test_places_that_do_not_fit_the_text_are_left_out(places: list[tuple[int, int]]) -> None:
+    assert len(marked(highlighted("I cannot sleep", *places))) == (len(places) == 2)
+
+
+def test_a_shortened_or_absent_text_is_not_marked() -> None:
+    assert marked(highlighted("the beginning […] the end", (4, 13), text_shortened=True)) == []
+    without = render(msgspec.structs.replace(case(None), highlights=[Highlight(0, 3, 0.5)]))
+    assert "<mark" not in without
+    assert "legend" not in without

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.scores import Scores
+from schemas.events import Highlight
 from worker.cache.key import PREFIX, SEAL_BYTES, cache_key, is_sound, seal, unseal
 
 SECRET = b"a secret of sixteen or more"
 KEY = cache_key(SECRET, "bundle", "a text")
-SCORES = Scores(risk=0.25, severity=(0.5, 0.25, 0.25), windows=2, truncated=True)
+SCORES = Scores(0.25, (0.5, 0.25, 0.25), 2, truncated=True, highlights=(Highlight(3, 9, 0.5),))
 
 probabilities = st.floats(0, 1)
 sound = st.builds(
@@ -81,6 +82,7 @@ unsound = [
     Scores(0.5, (2.0, 0.5), 1, truncated=False),
     Scores(0.5, (), 1, truncated=False),
     Scores(0.5, None, 0, truncated=False),
+    Scores(0.5, None, 1, truncated=False, highlights=None),  # the next message with this text may get some
 ]
 
 

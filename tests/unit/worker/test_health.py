@@ -17,8 +17,9 @@ from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryProduc
 from tests.fakes.worker_app import Running, build_app, settings, wait_for
 from worker.kafka import Consumer, Membership, RebalanceListener
 from worker.kafka.record import Offsets, Outbound, Record
+from worker.telemetry.catalogue import CATALOGUE
 from worker.telemetry.health import Health
-from worker.telemetry.metrics import CATALOGUE, Metrics
+from worker.telemetry.metrics import Metrics
 
 
 class State:

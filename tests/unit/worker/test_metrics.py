@@ -10,13 +10,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
+from engine.drift import Noted, compare, count, expect
 from schemas.events import DeadLetter, Label
+from worker.telemetry.catalogue import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, catalogue
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.metrics import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, Metrics, catalogue
+from worker.telemetry.metrics import Metrics
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
-LABELS = {"verdict", "kind", "reason", "result", "station"}
+LABELS = {"verdict", "kind", "reason", "result", "station", "signal"}
 LABELS |= {"engine", "device", "precision", "bundle", "task", "reading"}  # of the worker itself
+LABELS |= {"depth"}  # how many layers a network has, at most
 EVERY = tuple(dict.fromkeys((*CATALOGUE, *catalogue(shadow=True))))
 
 
@@ -123,3 +126,46 @@ def test_kinds_are_those_prometheus_knows() -> None:
     assert labels["mimamori_labels_total"] == ("verdict",)
     assert "verdict" in Label.__struct_fields__
     assert "reason" in DeadLetter.__struct_fields__
+
+
+def noted(number: int, risk: float, *, obfuscated: bool = False) -> list[Noted]:
+    """Messages with risks around one."""
+    return [Noted(risk + 0.01 * (at % 10), 1, False, False, obfuscated, 10 + at) for at in range(number)]
+
+
+def psi(metrics: Metrics) -> float | None:
+    return metrics.registry.get_sample_value("mimamori_drift_psi", {"signal": "risk"})
+
+
+def test_the_drift_of_the_last_messages_is_exposed_and_slides() -> None:
+    metrics = Metrics()
+    metrics.expect(expect(noted(1000, 0.1)), 600)
+    metrics.screened(noted(499, 0.1))
+    assert psi(metrics) is None  # too few to say
+    for _ in range(3):
+        metrics.screened(noted(100, 0.1))
+    assert psi(metrics) == pytest.approx(0.0, abs=0.01)
+    for _ in range(3):
+        metrics.screened(noted(100, 0.7, obfuscated=True))
+    half = psi(metrics)
+    for _ in range(3):
+        metrics.screened(noted(100, 0.7, obfuscated=True))
+    assert psi(metrics) == pytest.approx(psi_of_all(), rel=0.01)
+    assert half is not None
+    assert 0.25 < half < psi_of_all()
+    assert metrics.registry.get_sample_value("mimamori_doubts_total", {"reason": "obfuscated"}) == 600
+    assert metrics.registry.get_sample_value("mimamori_risk_count") == 499 + 900
+    assert metrics.registry.get_sample_value("mimamori_risk_bucket", {"le": "0.5"}) == 799
+
+
+def psi_of_all() -> float:
+    """The PSI where every message of the window has moved."""
+    then = expect(noted(1000, 0.1)).signals
+    now = count(noted(600, 0.7), {"risk": then["risk"].edges})
+    return compare(then, now)[0].psi
+
+
+def test_without_expectations_there_is_no_gauge() -> None:
+    metrics = Metrics()
+    metrics.screened(noted(2000, 0.1))
+    assert psi(metrics) is None

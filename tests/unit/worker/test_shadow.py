@@ -17,7 +17,8 @@ from tests.unit.worker.test_stream import BAD, message
 from worker.kafka import Consumer, RebalanceListener
 from worker.settings_source import load_settings
 from worker.stream.shadow import Sampling
-from worker.telemetry.metrics import CATALOGUE, Metrics
+from worker.telemetry.catalogue import CATALOGUE
+from worker.telemetry.metrics import Metrics
 
 NAMES = schemas.topic_names()
 

@@ -19,9 +19,9 @@ from engine.errors import DeviceError
 from engine.scores import Scores
 from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
-from schemas.events import DeadLetter, Label, Message, Origin, ReviewCase
+from schemas.events import DeadLetter, Highlight, Label, Message, Origin, ReviewCase
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHandTopic, MemoryProducer
-from tests.fakes.worker_app import Running, build_app, running, settings, wait_for
+from tests.fakes.worker_app import POLICY, Running, build_app, running, settings, wait_for
 from worker.errors import BrokerError
 from worker.kafka import Consumer, Membership, RebalanceListener
 from worker.kafka.record import Offsets, Outbound, Record
@@ -316,6 +316,27 @@ def test_identical_texts_of_a_batch_are_read_once_and_each_gets_its_label() -> N
     assert sorted(engine.asked) == ["text 0", "text 1", "text 2"]
 
 
+class StoppingEngine(CannedEngine):
+    """Reads texts with an even number to layer 1 and others to layer 16, as a cascade does."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        read = zip(texts, super().read(texts), strict=True)
+        return [structs.replace(scores, depth=16 if int(text[-1]) % 2 else 1) for text, scores in read]
+
+
+def test_a_label_says_which_depth_decided_and_the_metrics_count_it() -> None:
+    broker, metrics = make_broker(), Metrics()
+    send(broker, *(message(n) for n in range(30)))
+    drain(broker, [start(broker, settings(), engine=StoppingEngine(), metrics=metrics)])
+    labels = [schemas.decode(Label, record.value or b"") for record in broker.read(LABELS)]
+    assert {(int(label.message_id[1:]) % 2, label.depth) for label in labels} == {(0, 1), (1, 16)}
+    counted = {
+        depth: metrics.registry.get_sample_value("mimamori_labels_by_depth_total", {"depth": depth})
+        for depth in ("1", "16")
+    }
+    assert counted == {"1": 15, "16": 15}
+
+
 class SqueamishEngine(CannedEngine):
     """Fails on whatever it is given together with a poisonous message."""
 
@@ -506,3 +527,35 @@ def test_a_worker_that_stops_for_another_reason_accuses_nothing_it_still_answers
     assert isinstance(worker.error, BrokerError)
     assert second.is_set()
     assert msgspec.json.decode(notes.notes[MESSAGES, 0], type=Note).held is None
+
+
+class HighlightingEngine(CannedEngine):
+    """Finds one span in each text; none in those that say so, and fails on those that say that."""
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        """See Engine.read."""
+        found = {"none": (), "fails": None}
+        return [
+            structs.replace(scores, highlights=found.get(text.split()[0], (Highlight(2, 7, 0.5),)))
+            for text, scores in zip(texts, super().read(texts), strict=True)
+        ]
+
+
+def test_escalations_carry_highlights_and_a_failed_search_costs_nothing_else() -> None:
+    broker, metrics = make_broker(), Metrics()
+    texts = ["a quiet evening", "none of it", "fails me"]
+    send(broker, *(message(number, texts[number % 3]) for number in range(150)))
+    policy = structs.replace(POLICY, quality_sample_share=0.5)
+    config = settings(case_text=False)
+    drain(
+        broker, [start(broker, config, engine=HighlightingEngine(levels=3), policy=policy, metrics=metrics)]
+    )
+    assert_exactly_once(broker)
+    cases = [schemas.decode(ReviewCase, record.value or b"") for record in broker.read(CASES)]
+    expected = {0: [Highlight(2, 7, 0.5)], 1: [], 2: []}
+    for case in cases:
+        kind = int(case.message_id.removeprefix("m")) % 3
+        assert case.highlights == ([] if case.kind == "quality_sample" else expected[kind])
+        assert case.text is None
+    assert {case.kind for case in cases} == {"escalation", "quality_sample"}
+    assert metrics.registry.get_sample_value("mimamori_lost_highlights_total") == 50

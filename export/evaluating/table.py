@@ -1,0 +1,125 @@
+"""The table of all ways of screening, for any data set: which there are, and all of them on the same draws.
+
+A new reading is listed in `ways_of`; a way that is no reading of the bundle is one of `table`'s `others`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.bundle import Bundle
+from engine.device_names import DeviceChoice, PrecisionChoice
+from engine.scores import Scores
+from export.adapting.adapt import FEWEST
+from export.adapting.heads import Array
+from export.evaluating.labelled import Labelled
+from export.evaluating.readings import Readings
+from export.evaluating.shots import DRAWS, SHOTS, Progress, Shots, draw, measure, require_both
+from export.evaluating.ways import Count, Timed, Way
+from export.examples import LabelledExample
+
+
+class TableAsked(NamedTuple):
+    """How many labels, how many draws, by which seed; and the depths to distil where there is `traffic`."""
+
+    shots: Sequence[int] = SHOTS
+    draws: int = DRAWS
+    seed: int = 1
+    traffic: Iterable[str] | None = None
+    depths: Sequence[int] = (1, 4)
+    device: DeviceChoice = "auto"
+    precision: PrecisionChoice = "auto"
+    threads: int = 0
+
+
+class ZeroShotWay:
+    """The prompted reading: the model is asked, and has seen no example. Its answers are known already."""
+
+    name = "zero-shot"
+    fewest = 0
+
+    def __init__(self, scores: Sequence[Scores], messages_per_second: float) -> None:
+        self._risks = np.array([each.risk for each in scores])
+        self.messages_per_second = messages_per_second
+
+    def risks(self, examples: Sequence[LabelledExample], texts: Sequence[str], count: Count) -> Array:  # noqa: ARG002 - see Way
+        """See Way."""
+        count(len(texts))
+        return self._risks
+
+
+class HeadWay:
+    """The adapted head, or a distilled one of `depth` layers."""
+
+    fewest = FEWEST
+
+    def __init__(self, readings: Readings, depth: int | None = None) -> None:
+        self._readings = readings
+        self._depth = depth
+        self.name = "head" if depth is None else f"distilled, {depth} layer{'s' * (depth > 1)}"
+
+    @property
+    def messages_per_second(self) -> float | None:
+        """How fast an engine with this reading is here; None where no draw was large enough to fit it."""
+        return self._readings.rates.get(self._depth or self._readings.layer)
+
+    def risks(self, examples: Sequence[LabelledExample], texts: Sequence[str], count: Count) -> Array:
+        """See Way."""
+        found = self._readings.head(examples, self._depth)
+        count(len(texts))
+        return found
+
+
+def ways_of(readings: Readings, scores: Sequence[Scores], rate: float) -> list[Way]:
+    """The bundle's readings as ways; those of the prompted one are known."""
+    return [
+        ZeroShotWay(scores, rate),
+        HeadWay(readings),
+        *(HeadWay(readings, depth) for depth in readings.depths),
+    ]
+
+
+def table(
+    full: Bundle,
+    train: Labelled,
+    test: Labelled,
+    scores: Sequence[Scores],
+    rate: float,
+    asked: TableAsked,
+    progress: Progress = lambda *_: None,
+    others: Sequence[Way] = (),
+) -> Shots:
+    """Draw, fit and measure. `scores` are the prompted reading's of `test`, `rate` its messages a second.
+
+    Raises TaskError: the training file has too few examples of a class, or the test file has one class only.
+    BundleError: the bundle is not a full one. FatalError: a way cannot be run.
+    """
+    require_both(test.examples)
+    drawn = draw(train.examples, asked.shots, asked.draws, asked.seed)
+    readings = Readings(
+        full,
+        drawn,
+        test.examples,
+        progress,
+        traffic=asked.traffic,
+        train=train.examples,
+        depths=asked.depths,
+        device=asked.device,
+        precision=asked.precision,
+        threads=asked.threads,
+    )
+    ways = [*ways_of(readings, scores, rate), *others]
+    rows = measure(ways, drawn, test.examples, progress)
+    rates = {way.name: way.messages_per_second for way in ways if isinstance(way, Timed)}
+    return Shots(
+        train=train.path.name,
+        train_examples=len(train.examples),
+        test_examples=len(test.examples),
+        labels=tuple(sorted(set(asked.shots))),
+        draws=asked.draws,
+        seed=asked.seed,
+        rows=rows,
+        fewest={way.name: way.fewest for way in ways},
+        messages_per_second={name: each for name, each in rates.items() if each is not None},
+    )

@@ -1,0 +1,278 @@
+"""The catalogue of metrics: each name once, with its unit, its meaning, and what to do if it looks wrong.
+
+Dashboards, alerts and the runbook quote this file. Labels never carry message text or ids.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import Counter, Gauge, Histogram, Info
+
+LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+RISK_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
+CHARACTER_BUCKETS: Final = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 20_000)
+SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+# The metrics' names, by the labels that they have, so that a misspelt name, label or value is a type error.
+PlainCounter = Literal[
+    "mimamori_records_total",
+    "mimamori_unreadable_headers_total",
+    "mimamori_deleted_unread_records_total",
+    "mimamori_deaths_in_hand_total",
+    "mimamori_lost_highlights_total",
+    "mimamori_cache_errors_total",
+    "mimamori_aborts_total",
+    "mimamori_voided_batches_total",
+]
+LabelsCounter = Literal["mimamori_labels_total"]
+DepthsCounter = Literal["mimamori_labels_by_depth_total"]
+CasesCounter = Literal["mimamori_review_cases_total"]
+DeadLettersCounter = Literal["mimamori_dead_letters_total"]
+ResetsCounter = Literal["mimamori_position_resets_total"]
+LookupsCounter = Literal["mimamori_cache_lookups_total"]
+DoubtsCounter = Literal["mimamori_doubts_total"]
+PassedOverCounter = Literal["mimamori_passed_over_total"]
+CounterName = (
+    PlainCounter
+    | LabelsCounter
+    | DepthsCounter
+    | CasesCounter
+    | DeadLettersCounter
+    | ResetsCounter
+    | LookupsCounter
+    | DoubtsCounter
+    | PassedOverCounter
+)
+GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
+DriftGauge = Literal["mimamori_drift_psi"]
+# histograms without labels
+SpreadName = Literal[
+    "mimamori_batch_records", "mimamori_latency_seconds", "mimamori_risk", "mimamori_message_characters"
+]
+StationHistogram = Literal["mimamori_station_seconds"]
+EngineInfo = Literal["mimamori_engine_info"]
+MetricName = CounterName | GaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of the catalogue. `remedy` is what to do when the metric looks wrong."""
+
+    name: MetricName
+    kind: type[Counter] | type[Gauge] | type[Histogram] | type[Info]
+    meaning: str
+    remedy: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE: Final = (
+    Metric(
+        "mimamori_records_total",
+        Counter,
+        "Records consumed.",
+        "Flat while lag grows: see /readyz, then the log.",
+    ),
+    Metric(
+        "mimamori_unreadable_headers_total",
+        Counter,
+        "Records whose headers cannot be read (a name that is not UTF-8, or over 1,000 of them); they are "
+        "screened like any other, without their trace.",
+        "Rising: a producer writes broken headers; mend it, traces end there.",
+    ),
+    Metric(
+        "mimamori_labels_total",
+        Counter,
+        "Labels committed, by verdict.",
+        "A share that jumps: look at quality samples, then at what the platform changed.",
+        ("verdict",),
+    ),
+    Metric(
+        "mimamori_labels_by_depth_total",
+        Counter,
+        "Labels committed, by the depth that decided: how many layers of the network were read.",
+        "With a cascade, a falling share at the shallow depth: the stream is no longer like the traffic that "
+        "it was adapted on, or more of it is at risk, and workers are slower. Adapt again on recent traffic.",
+        ("depth",),
+    ),
+    Metric(
+        "mimamori_doubts_total",
+        Counter,
+        "Labels that say why their score may not be right, by reason (truncated, obfuscated, "
+        "unsupported_language).",
+        "A share that jumps: the stream has changed, or somebody evades; see `mimamori drift`.",
+        ("reason",),
+    ),
+    Metric(
+        "mimamori_risk",
+        Histogram,
+        "Risks of the labels.",
+        "Another shape than last week's: the stream, the bundle or the language of its messages has changed.",
+        (),
+        RISK_BUCKETS,
+    ),
+    Metric(
+        "mimamori_message_characters",
+        Histogram,
+        "Lengths of the messages' texts.",
+        "Longer than last week: more windows a message, and a lower rate.",
+        (),
+        CHARACTER_BUCKETS,
+    ),
+    Metric(
+        "mimamori_drift_psi",
+        Gauge,
+        "How far the last messages are from those that the bundle was adapted with, by signal, as population "
+        "stability index; absent without drift.json in the bundle, and before 500 messages.",
+        "From 0.25 on: the thresholds' bound may no longer hold. See `mimamori drift` and `mimamori "
+        "miss-rate`, label some of today's messages, and adapt or calibrate again.",
+        ("signal",),
+    ),
+    Metric(
+        "mimamori_review_cases_total",
+        Counter,
+        "Review cases committed, by kind.",
+        "More than people can work: raise the upper threshold only with the safety lead.",
+        ("kind",),
+    ),
+    Metric(
+        "mimamori_dead_letters_total",
+        Counter,
+        "Dead letters committed, by reason.",
+        "Read the reason; a producer sends what the schema does not allow. unscreenable: nobody screened "
+        "these messages, have people read them; many at once: the device is failing, stop and look.",
+        ("reason",),
+    ),
+    Metric(
+        "mimamori_deleted_unread_records_total",
+        Counter,
+        "Records that Kafka deleted before any worker had read them: nobody screened these. An upper bound: "
+        "transaction markers, and what compaction took, count as records.",
+        "Any: the log names partition and offsets (records_deleted_unread); tell the safety lead, have the "
+        "platform send them again, and see why: lag beyond the topic's retention, or deleted by somebody.",
+    ),
+    Metric(
+        "mimamori_position_resets_total",
+        Counter,
+        "Partitions not read on from their committed offset, by reason (retention, made_again, truncated).",
+        "Any that you did not cause: made_again: somebody deleted and made the messages topic again. "
+        "truncated: Kafka lost records; switch unclean leader election off. Both are read from their start.",
+        ("reason",),
+    ),
+    Metric(
+        "mimamori_deaths_in_hand_total",
+        Counter,
+        "Partitions taken over from a worker that died with their records in the model's hands.",
+        "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
+        "the log names the offsets. On and on: look at the device and the memory limit.",
+    ),
+    Metric(
+        "mimamori_lost_highlights_total",
+        Counter,
+        "Messages whose highlights a fault has cost them; their labels and cases are whole otherwise.",
+        "Any: see highlights_failed in the log, and report it; MIMAMORI_HIGHLIGHTS=false stops the search.",
+    ),
+    Metric(
+        "mimamori_cache_lookups_total",
+        Counter,
+        "Texts looked up in the score cache, by result (local, redis, miss).",
+        "Only misses with Redis up: workers do not share a cache_secret, or the bundle changed.",
+        ("result",),
+    ),
+    Metric(
+        "mimamori_cache_errors_total",
+        Counter,
+        "Redis calls that failed or timed out; each cost a miss, nothing else.",
+        "Rising: check Redis. Screening goes on at the model's speed.",
+    ),
+    Metric(
+        "mimamori_batch_records",
+        Histogram,
+        "Records in a batch.",
+        "Always 1: max_wait_ms is too small.",
+        (),
+        SIZE_BUCKETS,
+    ),
+    Metric(
+        "mimamori_station_seconds",
+        Histogram,
+        "Seconds a batch spent in a station (screener, outbox).",
+        "Screener high: add workers. Outbox high: look at the brokers.",
+        ("station",),
+        LATENCY_BUCKETS,
+    ),
+    Metric(
+        "mimamori_latency_seconds",
+        Histogram,
+        "Seconds from a record's timestamp to its committed outcome.",
+        "High with lag: add workers. High without: lower max_wait_ms and max_batch_s, or see to the brokers.",
+        (),
+        LATENCY_BUCKETS,
+    ),
+    Metric(
+        "mimamori_aborts_total",
+        Counter,
+        "Transactions aborted and rewound; nothing was lost or repeated.",
+        "Steady: brokers are slow or the group rebalances all the time.",
+    ),
+    Metric(
+        "mimamori_voided_batches_total",
+        Counter,
+        "Batches dropped because their assignment ended; their records are read again.",
+        "Steady: batches take longer than revoke_s; lower max_batch_s.",
+    ),
+    Metric(
+        "mimamori_in_flight_batches",
+        Gauge,
+        "Batches between poll and commit.",
+        "Always max_batches: the model or the broker is the limit.",
+    ),
+    Metric(
+        "mimamori_assigned_partitions",
+        Gauge,
+        "Partitions this worker reads.",
+        "0 for long: more workers than partitions, or the group cannot form.",
+    ),
+    Metric(
+        "mimamori_lag_records",
+        Gauge,
+        "Records behind the end of the assigned partitions (transaction markers count as records).",
+        "Growing: add workers, up to the number of partitions.",
+    ),
+    Metric(
+        "mimamori_engine_info",
+        Info,
+        "What this worker runs, as labels; always 1.",
+        "Not the device or the bundle that you deployed: see its settings, and `mimamori doctor`.",
+        ("engine", "device", "precision", "bundle", "task", "reading"),
+    ),
+)
+
+SHADOW_PREFIX: Final = "mimamori_shadow_"
+_NOT_OF_A_SHADOW: Final = {"mimamori_review_cases_total", "mimamori_dead_letters_total"}
+_OF_A_SHADOW_ALONE: Final = (
+    Metric(
+        "mimamori_passed_over_total",
+        Counter,
+        "Records that a shadow did not screen, by reason: share (not drawn), rate (more than at_most a "
+        "second), rejected (no message of its task, or the model fails on it). After an abort they are read, "
+        "and counted, again.",
+        "Mostly rate: what was screened is no fair sample of busy hours; lower the share instead.",
+        ("reason",),
+    ),
+)
+
+
+def catalogue(*, shadow: bool) -> tuple[Metric, ...]:
+    """The metrics of a worker, or those of a shadow, which are exposed as SHADOW_PREFIX and what follows."""
+    return (
+        (*(metric for metric in CATALOGUE if metric.name not in _NOT_OF_A_SHADOW), *_OF_A_SHADOW_ALONE)
+        if shadow
+        else CATALOGUE
+    )
+
+
+def exposed_name(name: str, *, shadow: bool) -> str:
+    """What Prometheus calls a metric. No query on workers can count shadows, since their names differ."""
+    return SHADOW_PREFIX + name.removeprefix("mimamori_") if shadow else name
