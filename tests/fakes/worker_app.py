@@ -42,7 +42,7 @@ def build_app(
         fingerprint="fingerprint",
         policy=policy,
         cache=cache or NoCache(),
-        metrics=metrics or Metrics(),
+        metrics=metrics or Metrics(shadow=settings.shadow),
         room=room or {},
         in_hand=notes or MemoryInHandTopic(),
     ).app

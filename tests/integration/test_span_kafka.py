@@ -44,7 +44,8 @@ def read(config: dict[str, Any], asked: Asked) -> tuple[list[int], SpanReader]:
 
 
 def delete(config: dict[str, Any], topic: str, before: int) -> None:
-    for deletion in AdminClient(config).delete_records([ck.TopicPartition(topic, 0, before)]).values():
+    admin = AdminClient(config)  # kept until it has answered: a request goes with its client
+    for deletion in admin.delete_records([ck.TopicPartition(topic, 0, before)]).values():
         deletion.result(20)
 
 
