@@ -204,10 +204,10 @@ def open_reader(
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
     prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
-    part = open_device(choice, Graph.of(bundle, output, with_tokens=True), prefix, threads, arena_bytes)
+    part = open_device(choice, Graph.of(bundle, output), prefix, threads, arena_bytes)
     opened: Device = part
     if manifest.shallow is not None:
-        deeper = Graph.deeper(bundle, with_tokens=True)
+        deeper = Graph.deeper(bundle)
         after = prefix._replace(states=part.prefix_states)
         opened = StackedDevice(part, open_device(choice, deeper, after, threads, arena_bytes))
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
