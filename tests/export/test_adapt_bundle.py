@@ -1,12 +1,10 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from engine.bundle import (
@@ -231,14 +229,6 @@ def test_evaluation_of_nothing_is_refused(full: Bundle) -> None:
         evaluate(CannedEngine(), full, [])
 
 
-@pytest.fixture
-def _logs_as_before() -> Iterator[None]:
-    """The commands set up logs for their process, on a stream that ends with the test."""
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("_logs_as_before")
 def test_the_commands_adapt_and_evaluate(full: Bundle, tmp_path: Path) -> None:
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))

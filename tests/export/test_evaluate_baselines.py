@@ -2,11 +2,9 @@
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import typer
 from typer.testing import CliRunner
 
@@ -19,13 +17,6 @@ from tests.fakes.tiny_bundle import write_tiny_bundle
 
 CHANCE = random.Random(5)  # noqa: S311 - words, no secrets
 DULL = ["lunch", "noon", "hat", "see", "you", "at", "the", "park", "for", "a", "walk", "and", "some", "tea"]
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """The command sets up logs for its process, on a stream that ends with the test."""
-    yield
-    structlog.reset_defaults()
 
 
 def _write(path: Path, count: int) -> str:

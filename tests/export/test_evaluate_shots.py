@@ -2,12 +2,10 @@
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import structlog
 import typer
 from typer.testing import CliRunner
 
@@ -40,13 +38,6 @@ TRAFFIC = [_text(at_risk=n % 4 == 0) for n in range(260)]
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "full")
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """The command sets up logs for its process, on a stream that ends with the test."""
-    yield
-    structlog.reset_defaults()
 
 
 def _write(path: Path, rows: list[dict[str, object]]) -> str:

@@ -1,12 +1,10 @@
 """Shots in the prompt beside the head, on a tiny bundle: who judges what, and what is refused."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-import structlog
 from sklearn.model_selection import StratifiedKFold
 from typer.testing import CliRunner
 
@@ -33,13 +31,6 @@ CANDIDATES = 2
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "full", prompt=PROMPT)
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """The commands set up logs for their process, on a stream that ends with the test."""
-    yield
-    structlog.reset_defaults()
 
 
 def _compare(full: Bundle, examples: list[LabelledExample] = EXAMPLES, shots: int = 4) -> InContext:

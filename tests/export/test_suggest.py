@@ -4,12 +4,10 @@ import csv
 import json
 import resource
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from engine.bundle import Bundle
@@ -37,13 +35,6 @@ NASTY = ['he said "zq", twice', "line one\nline two, zq", "=ab(1)", "@ab, zq?", 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "full")
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """The commands set up logs for their process, on a stream that ends with the test."""
-    yield
-    structlog.reset_defaults()
 
 
 def _suggest(
