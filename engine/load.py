@@ -68,7 +68,6 @@ def load_engine(
         threads=threads,
         device_tokens=device_tokens,
         arena_bytes=arena_bytes,
-        with_tokens=highlights_from is not None,
     )
     engine = engine_on(reader, bundle, max_message_tokens, highlights_from)
     log.info(
@@ -188,13 +187,13 @@ def open_reader(
     threads: int = 0,
     device_tokens: int = 2048,
     arena_bytes: int | None = None,
-    with_tokens: bool = False,
 ) -> Reader:
     """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments.
 
     Of a cascade, both graphs are opened as one device, which reads to the full depth.
 
-    `with_tokens`: also the states of single tokens, where the graph has them.
+    Where the graph has the states of single tokens, they are always computed. A library rounds otherwise in a
+    graph without that output, and whether anybody looks for highlights must change no score.
     """
     choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
     manifest = bundle.manifest
@@ -205,12 +204,10 @@ def open_reader(
     prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
     bound = bundle.manifest.bound
     prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
-    part = open_device(
-        choice, Graph.of(bundle, output, with_tokens=with_tokens), prefix, threads, arena_bytes
-    )
+    part = open_device(choice, Graph.of(bundle, output), prefix, threads, arena_bytes)
     opened: Device = part
     if manifest.shallow is not None:
-        deeper = Graph.deeper(bundle, with_tokens=with_tokens)
+        deeper = Graph.deeper(bundle)
         after = prefix._replace(states=part.prefix_states)
         opened = StackedDevice(part, open_device(choice, deeper, after, threads, arena_bytes))
     return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)

@@ -148,8 +148,7 @@ class Settings(BaseSettings):
 
     highlights: bool = Field(
         True,
-        description="Escalations say which spans of their message raised the risk (pooled reading only). "
-        "Costs 1 % of the rate at a middle layer, 8 % at the first.",
+        description="Escalations say which spans of their message raised the risk (pooled reading only).",
     )
 
     drift_window: int = Field(

@@ -101,8 +101,8 @@ class Graph(msgspec.Struct, frozen=True):
     """The part of a bundle's graph that a device runs.
 
     The layers from `start` to before `layers` take a bound prefix. A graph that `gives` hidden states has
-    them as a second output. One that starts above layer 0 takes them as an input. `with_tokens`: the states
-    of single tokens at the last layer are computed as well, where the graph has that output.
+    them as a second output. One that starts above layer 0 takes them as an input. Where the last graph has
+    the states of single tokens at its last layer, they are computed as well.
     """
 
     model: Path
@@ -112,10 +112,9 @@ class Graph(msgspec.Struct, frozen=True):
     head_dim: int
     start: int = 0
     gives: bool = False
-    with_tokens: bool = False
 
     @classmethod
-    def of(cls, bundle: Bundle, output: Output, *, with_tokens: bool = False) -> Self:
+    def of(cls, bundle: Bundle, output: Output) -> Self:
         """The graph of `bundle` that computes `output`; of a cascade, the first of its two."""
         manifest = bundle.manifest
         source = manifest.source
@@ -128,11 +127,10 @@ class Graph(msgspec.Struct, frozen=True):
             source.kv_heads,
             source.head_dim,
             gives=gives,
-            with_tokens=with_tokens and not gives,
         )
 
     @classmethod
-    def deeper(cls, bundle: Bundle, *, with_tokens: bool = False) -> Self:
+    def deeper(cls, bundle: Bundle) -> Self:
         """The second graph of the cascade `bundle`."""
         manifest = bundle.manifest
         source, start, layers = manifest.source, manifest.shallow or 0, manifest.layer or 0
@@ -143,7 +141,6 @@ class Graph(msgspec.Struct, frozen=True):
             source.kv_heads,
             source.head_dim,
             start,
-            with_tokens=with_tokens,
         )
 
     @property
@@ -153,7 +150,7 @@ class Graph(msgspec.Struct, frozen=True):
 
     def wanted(self, outputs: Collection[str]) -> list[str]:
         """The names of the outputs to compute, of those that the graph has: `output` is the first."""
-        tokens = self.with_tokens and STATES in outputs
+        tokens = self.output == "pooled" and not self.gives and STATES in outputs
         return [*self.outputs, *([STATES] if tokens else [])]
 
     @property

@@ -453,7 +453,7 @@ def test_calibrating_again_bounds_what_either_depth_clears_and_moves_no_stop(
 
 
 def test_what_goes_on_has_the_highlights_that_the_full_depth_gives(cascade: Bundle) -> None:
-    reader = open_reader(cascade, "pooled", device="cpu", device_tokens=256, with_tokens=True)
+    reader = open_reader(cascade, "pooled", device="cpu", device_tokens=256)
     device, identity = reader.device, engine_on(reader, cascade).identity
     assert cascade.heads is not None
     assert cascade.shallow is not None

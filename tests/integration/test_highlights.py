@@ -46,7 +46,7 @@ def test_contributions_sum_to_the_log_odds(bundle: Bundle) -> None:
     """In the precision that runs here: bf16 rounds the mean that the score is made of."""
     heads = bundle.heads
     assert heads is not None
-    reader = open_reader(bundle, "pooled", with_tokens=True)
+    reader = open_reader(bundle, "pooled")
     highlighter = Highlighter(heads, reader, bundle.windowing, MAX_MESSAGE_TOKENS, 0.0)
     rows = reader.tokenise(["I can't sleep, and nobody asks", "明日までに終わらない。もう無理 😔", "gm"])
     values: dict[int, np.ndarray] = {}
@@ -56,6 +56,13 @@ def test_contributions_sum_to_the_log_odds(bundle: Bundle) -> None:
     )
     log_odds = (vectors - heads.mean) / heads.scale @ heads.risk_weight
     assert [values[index].sum() for index in range(3)] == pytest.approx(log_odds.tolist(), abs=0.05)
+
+
+def test_looking_for_them_changes_no_score(bundle: Bundle, engine: Engine) -> None:
+    """Not even by rounding, in whatever precision runs here."""
+    texts = [example.text for example in read_examples(HELD_OUT, TASK)][:16]
+    plain = [scores.risk for scores in load_engine(bundle).read(texts)]
+    assert [scores.risk for scores in engine.read(texts)] == plain
 
 
 def test_they_are_places_in_the_text_as_sent(engine: Engine) -> None:

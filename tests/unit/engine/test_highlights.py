@@ -44,7 +44,7 @@ def without(scores: Sequence[Scores]) -> list[Scores]:
 
 
 def highlighter(bundle: Bundle, device: str, windowing: Windowing | None = None) -> Highlighter:
-    reader = open_reader(bundle, "pooled", device=device, precision="fp32", with_tokens=True)  # type: ignore[arg-type] # literals above
+    reader = open_reader(bundle, "pooled", device=device, precision="fp32")  # type: ignore[arg-type] # literals above
     assert bundle.heads is not None
     return Highlighter(bundle.heads, reader, windowing or bundle.windowing, MAX_MESSAGE_TOKENS, 0.0)
 
@@ -52,7 +52,7 @@ def highlighter(bundle: Bundle, device: str, windowing: Windowing | None = None)
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_contributions_sum_to_the_log_odds(bundle: Bundle, device: str) -> None:
     """In a padded batch, as messages are read: log-odds = bias + the sum over the row's own tokens."""
-    reader = open_reader(bundle, "pooled", device=device, precision="fp32", with_tokens=True)  # type: ignore[arg-type] # literals above
+    reader = open_reader(bundle, "pooled", device=device, precision="fp32")  # type: ignore[arg-type] # literals above
     found = Highlighter(bundle.heads, reader, bundle.windowing, MAX_MESSAGE_TOKENS, 0.0)  # type: ignore[arg-type] # adapted
     rows = [row for row in reader.tokenise(["zq", "a longer one", "眠れない", "x"]) if row]
     values: dict[int, np.ndarray] = {}
@@ -125,7 +125,7 @@ def highlighter_of(bundle: Bundle, windowing: Windowing) -> Highlighter:
 
 def test_a_fault_costs_the_highlights_and_no_score(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = load_engine(bundle, device="cpu").read(TEXTS)
-    reader = open_reader(bundle, "pooled", device="cpu", with_tokens=True)
+    reader = open_reader(bundle, "pooled", device="cpu")
     engine = engine_on(reader, bundle, highlights_from=0.0)
 
     def fails(*_: object) -> Floats:
