@@ -26,13 +26,17 @@ def miss_and_load(report: Report) -> Markup | None:
     points = sorted((point.seen, point.missed) for point in report.curve)
     tolerated = report.tolerated_miss_rate
     plot.line(Line("limit", [(0, tolerated, None, None), (1, tolerated, None, None)], marks=False))
-    plot.note(f"tolerated: {100 * tolerated:g} %", 1, tolerated, anchor="end")
-    plot.line(Line("s1", [(seen, missed, None, None) for seen, missed in points], marks=False))
     load = report.workload[-1]
+    left = load.seen > 0.5  # noqa: PLR2004 - the curve is flat on the other side
+    plot.note(
+        f"tolerated: {100 * tolerated:g} %", 0.01 if left else 1, tolerated, anchor="start" if left else "end"
+    )
+    plot.line(Line("s1", [(seen, missed, None, None) for seen, missed in points], marks=False))
     interval = report.miss_rate_interval
     if report.miss_rate is not None and interval is not None:
         plot.line(Line("s2", [(load.seen, report.miss_rate, interval.low, interval.high)]))
-        plot.note("now", min(load.seen + 0.03, 0.9), report.miss_rate, dy=-8)
+        aside = -0.03 if left else 0.03
+        plot.note("now", load.seen + aside, report.miss_rate, anchor="end" if left else "start", dy=-8)
     return plot.svg()
 
 

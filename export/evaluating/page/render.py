@@ -124,7 +124,7 @@ def _thousand(interval: Interval) -> str:
 
 
 def _grouped(value: float) -> str:
-    return f"{value:,.0f}" if value >= _MANY else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= _MANY or not value else f"{value:.1f}"
 
 
 def _hours(value: float) -> str:

@@ -1,8 +1,12 @@
 """What the figures say, in sentences: conclusions where the examples allow them, and where they do not."""
 
+from typing import Final
+
 from export.evaluating.report import Report
 from export.evaluating.slices import FEWEST
 from export.evaluating.workload import Workload
+
+_PER_CENT: Final = "\N{NO-BREAK SPACE}%"
 
 
 def warnings(report: Report) -> list[str]:
@@ -56,8 +60,9 @@ def _misses(report: Report) -> str:
     missed = report.confusion[1][0]
     said = (
         f"Of {report.positives} messages at risk, {missed} {'was' if missed == 1 else 'were'} cleared: "
-        f"{100 * report.miss_rate:.1f} % (between {100 * interval.low:.1f} and {100 * interval.high:.1f} %). "
-        f"Tolerated are {100 * report.tolerated_miss_rate:g} %."
+        f"{100 * report.miss_rate:.1f}{_PER_CENT} (between {100 * interval.low:.1f} and "
+        f"{100 * interval.high:.1f}{_PER_CENT}). "
+        f"Tolerated are {100 * report.tolerated_miss_rate:g}{_PER_CENT}."
     )
     if interval.high <= report.tolerated_miss_rate:
         return f"{said} The file shows that it is kept, for messages like these."
@@ -68,7 +73,7 @@ def _misses(report: Report) -> str:
 
 def _load(load: Workload) -> str:
     said = (
-        f"Where {100 * load.prevalence:.3g} % of all messages are at risk, people see "
+        f"Where {100 * load.prevalence:.3g}{_PER_CENT} of all messages are at risk, people see "
         f"{1000 * load.seen:.0f} of 1,000, and {load.missed_per_million:,.0f} of a million are missed."
     )
     return f"{said} One in {1 / load.right:.1f} cases is a message at risk." if load.right else said
