@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from engine.identity import ScoreIdentity, Windowing
+from engine.identity import Cascade, ScoreIdentity, Windowing
+from engine.odds import Odds
 from engine.scores import Scores
 from mimamori.sandbox.redis_server import RedisServer
 from mimamori.soak.canned_engine import CannedEngine
@@ -60,6 +61,8 @@ def _differing() -> list[ScoreIdentity]:
         "floor": 0.2,
         "normalisation": one.normalisation + 1,
         "max_message_tokens": one.max_message_tokens // 2,
+        "odds": Odds(1.5, 0.2),
+        "cascade": Cascade(1, 2, 0.1),
     }
     assert changes.keys() == set(ScoreIdentity.__struct_fields__)
     return [one, *(msgspec.structs.replace(one, **{name: value}) for name, value in changes.items())]
