@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, help="a full bundle; default: the task stress is built")
     parser.add_argument("--layer", type=int, default=16, help="that of the head")
     parser.add_argument("--depths", type=int, nargs="*", default=[1, 2, 4, 6])
+    parser.add_argument("--full", type=int, help="full depth of the cascade that runs; default: the head's")
     parser.add_argument("--rates", type=float, nargs="*", default=[0.05, 0.1])
     parser.add_argument("--harmless", type=float, default=0.95, help="share of the stream")
     parser.add_argument("--labels", type=int, default=50)
@@ -118,11 +119,8 @@ def main() -> None:
     print("\na hashed n-gram student, at the same measured miss rate: cleared of the harmless alone")
     print(" | ".join(f"{rate}: {share:.3f}" for rate, share in words.items()))
     examples = [LabelledExample(texts.labelled[n], bool(texts.labels[n])) for n in drawn[0][0]]
-    depth = options.depths[0]
-    stops = {
-        rate: float(np.mean([row[2] for row in rows[f"cascade {depth}-{options.layer}"]]))
-        for rate, rows in equal.items()
-    }
+    timed = f"cascade {options.depths[0]}-{options.full or options.layer}"
+    stops = {rate: float(np.mean([row[2] for row in rows[timed]])) for rate, rows in equal.items()}
     rates = _rates(full, examples, texts, stops, options)
     for name, figure in rates.items():
         print(f"{name}: {figure:.2f}")
@@ -266,7 +264,7 @@ def _rates(
         layer = make(out=Path(folder) / "head").layer
         make(
             out=Path(folder) / "cascade",
-            distillation=Distillation(texts.traffic, depth=layer, cascade=True),
+            distillation=Distillation(texts.traffic, depth=options.full or layer, cascade=True),
         )
         cascade, head = (Bundle.load(Path(folder) / name) for name in ("cascade", "head"))
         alone = load_engine(head, threads=options.threads)
@@ -281,7 +279,8 @@ def _rates(
         for rate, share in stops.items():
             stop = float(np.quantile(shallow, share))
             ways[f"cascade at {rate}, from hidden states"] = partial(stopping, engine, inner, stop, stream)
-            ways[f"cascade at {rate}, from the start"] = partial(again, inner, alone, stop, stream)
+            if options.full is None:  # one that begins again needs an engine of the full depth alone
+                ways[f"cascade at {rate}, from the start"] = partial(again, inner, alone, stop, stream)
         return interleaved(ways, options.rounds)
 
 
