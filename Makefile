@@ -27,8 +27,9 @@ help:  ## use: this page
 demo: $(VENV)/demo  ## use: run the main job: a real Kafka, a real model, sample conversations
 	@$(BIN)/mimamori demo $(ARGS)
 
+# Three processes for two cores: a fifth of the time the tests wait, for Kafka's sessions above all.
 test: $(VENV)/dev  ## test: pass the tests; ARGS='-k policy' for a part
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # A layer alone: `make unit` needs no server, no torch and no real model. ARCHITECTURE.md says what each holds.
 LAYER = @$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/$@ $(ARGS)
