@@ -71,8 +71,8 @@ def test_all_may_apply_at_once(client: Client, prefix: str) -> None:
 
 def test_a_dry_run_creates_nothing(client: Client, prefix: str) -> None:
     definitions = load_topics(prefix, **SMALL)
-    assert [state.partitions for state in apply_topics(client, definitions, dry_run=True)] == [None] * len(definitions)
-    assert [state.partitions for state in read_topics(client, definitions)] == [None] * len(definitions)
+    assert [state.partitions for state in apply_topics(client, definitions, dry_run=True)] == [None] * COUNT
+    assert [state.partitions for state in read_topics(client, definitions)] == [None] * COUNT
 
 
 def test_what_differs_is_told_with_its_remedy_and_left_alone(client: Client, prefix: str) -> None:
