@@ -101,7 +101,8 @@ def test_devices_agree_on_every_layer(full: Bundle) -> None:
 def test_a_cascade_goes_on_as_if_it_had_read_at_once(full: Bundle, tmp_path: Path, device: str) -> None:
     """The proof holds both depths against the original model's vectors, alone and in company."""
     split = split_bundle(full, 1, 16, tmp_path)
-    reader = open_reader(split, "pooled", device=device)  # type: ignore[arg-type] # literals above
+    precision = "bf16" if device == "openvino" and "bf16" in precisions() else "fp32"
+    reader = open_reader(split, "pooled", device=device, precision=precision)  # type: ignore[arg-type] # literals above
     found = prove(reader, split, "pooled")
     assert isinstance(reader.device, StackedDevice)
     shallow = msgspec.structs.replace(
