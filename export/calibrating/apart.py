@@ -12,6 +12,7 @@ import msgspec
 from engine.bundle import Calibration
 from engine.errors import TaskError
 from export.adapting.adapt import examples_digest
+from export.checking import normal, places_of
 from export.examples import LabelledExample
 
 
@@ -33,7 +34,7 @@ def keep_apart(
     calibration: Calibration | None,
     adapted_on: Sequence[LabelledExample] | None,
 ) -> tuple[list[LabelledExample], Apart]:
-    """Return the examples that may be used, each text once.
+    """Return the examples that may be used, each text once, whatever its case, spaces and disguise.
 
     Raises TaskError: they are those that the bundle was adapted on; `adapted_on` are not those; one text is
     labelled in both ways.
@@ -50,19 +51,20 @@ def keep_apart(
             if known
             else "--adapted-on: the bundle was adapted on no examples"
         )
-    used = {example.text.strip() for example in adapted_on or ()}
+    used = {normal(example.text) for example in adapted_on or ()}
+    places = places_of(examples)
     first: dict[str, int] = {}
     kept: list[LabelledExample] = []
     repeated = overlapping = 0
     for number, example in enumerate(examples):
-        text = example.text.strip()
+        text = normal(example.text)
         if text in used:
             overlapping += 1
         elif (earlier := first.setdefault(text, number)) == number:
             kept.append(example)
         elif examples[earlier].at_risk != example.at_risk:
             raise TaskError(
-                f"examples {earlier + 1} and {number + 1} are one text, labelled at risk and not: keep one"
+                f"{places[earlier]} and {places[number]} are one text, labelled at risk and not: keep one"
             )
         else:
             repeated += 1

@@ -8,6 +8,7 @@ import msgspec
 
 from engine.errors import TaskError
 from engine.task import Task
+from export.checking import normal
 from export.examples import LabelledExample
 from export.rows import Row, Separator, read_rows, refuse, typed_rows
 
@@ -93,12 +94,12 @@ def read_labelled(
 
 
 def apart(test: Labelled, train: Labelled) -> tuple[Labelled, list[str]]:
-    """`test` without what is in `train` too, whatever its case and spaces, and a note on what it lost.
+    """`test` without what is in `train` too (case, spaces and disguise aside), and a note on what it lost.
 
     Raises TaskError: nothing is left.
     """
-    known = {_words(example.text) for example in train.examples}
-    kept = [index for index, example in enumerate(test.examples) if _words(example.text) not in known]
+    known = {normal(example.text) for example in train.examples}
+    kept = [index for index, example in enumerate(test.examples) if normal(example.text) not in known]
     if not kept:
         raise TaskError(f"every text of {test.path} is in {train.path} too: test on other examples")
     lost = len(test.examples) - len(kept)
@@ -116,7 +117,7 @@ def notes_on(labelled: Labelled) -> list[str]:
     again: list[str] = []
     against: list[str] = []
     for example, place in zip(labelled.examples, labelled.places, strict=True):
-        label, earlier = first.setdefault(_words(example.text), (example.at_risk, place))
+        label, earlier = first.setdefault(normal(example.text), (example.at_risk, place))
         if earlier != place:
             (again if label == example.at_risk else against).append(f"{earlier} and {place}")
     notes = []
@@ -144,10 +145,6 @@ def _require_sense(columns: Columns, fields: Sequence[str]) -> None:
             )
     if twice := next((name for name in read if read.count(name) > 1), None):
         raise TaskError(f"two of --text-column, --label-column and --severity-column name `{twice}`")
-
-
-def _words(text: str) -> str:
-    return " ".join(text.split()).casefold()
 
 
 def _label(path: Path, given: Any, columns: Columns, place: str) -> Any:

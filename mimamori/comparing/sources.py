@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.errors import SettingsError, TaskError
+from export.checking import normal
 from export.examples import LabelledExample
 from export.rows import Separator
 from mimamori.comparing.screen import entry_of, entry_of_row
@@ -47,7 +48,7 @@ def of_examples(name: str, examples: Sequence[LabelledExample], task: str, most_
     first: dict[bytes, tuple[int, bool]] = {}
     kept: list[tuple[int, LabelledExample]] = []
     for row, example in enumerate(examples, start=1):
-        digest = hashlib.sha256(example.text.encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(normal(example.text).encode("utf-8", "surrogatepass")).digest()
         earlier = first.setdefault(digest, (row, example.at_risk))
         if earlier[1] != example.at_risk:
             raise TaskError(

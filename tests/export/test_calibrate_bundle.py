@@ -269,6 +269,12 @@ def test_no_text_and_no_digest_of_one_is_kept(calibrated: Bundle) -> None:
     assert len(kept["name"].rpartition("-")[2]) == len(kept["adapted_on"]) == 12  # one digest for all of them
 
 
+def test_an_example_of_adapt_in_another_case_was_not_kept_apart(adapted: Bundle, tmp_path: Path) -> None:
+    shouted = [msgspec.structs.replace(each, text=f"  {each.text.upper()} ") for each in ADAPT[:3]]
+    told = _calibrate(adapted, tmp_path / "out", [*APART, *shouted], adapted_on=ADAPT)
+    assert (told.apart.used_to_adapt, told.apart.examples) == (3, len(APART))
+
+
 @pytest.mark.parametrize(
     ("examples", "options", "error", "said"),
     [
@@ -285,7 +291,7 @@ def test_no_text_and_no_digest_of_one_is_kept(calibrated: Bundle) -> None:
             [*APART, msgspec.structs.replace(APART[1], at_risk=False)],
             {},
             TaskError,
-            "examples 2 and 161 are one text",
+            "example 2 and example 161 are one text",
         ),
     ],
 )
