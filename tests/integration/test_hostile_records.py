@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewTopic,
     ResourceType,
 )
 
@@ -48,15 +49,20 @@ class Platform:
         self.topic = self.names[Message]
         self.sent: dict[Place, bool | None] = {}
         self.outcomes: list[Label | DeadLetter] = []
-        self.refused = 0
+        self.refused: list[int] = []
         self.workers: list[Worker] = []
         self._ends = [0] * PARTITIONS
         self._folder = folder
+        # Kafka's default lets no timestamp be more than an hour ahead; older brokers take any. The topic is
+        # created with this setting, since a broker follows a change of it only some time after its answer.
+        any_time = NewTopic(
+            self.topic, PARTITIONS, 1, config={"message.timestamp.after.max.ms": str(2**63 - 1)}
+        )
+        admin = AdminClient(self.config)
+        admin.create_topics([any_time])[self.topic].result()
         apply_topics(
             self.config, schemas.load_topics(self.prefix, replication_factor=1, partitions=PARTITIONS)
         )
-        # The default lets no timestamp be more than an hour ahead; older brokers take any.
-        self.set(self.topic, "message.timestamp.after.max.ms", str(2**63 - 1))
         self._reader = Reader(self.config, [self.names[Label], self.names[DeadLetter]], from_beginning=True)
 
     def set(self, topic: str, name: str, value: str) -> None:
@@ -67,9 +73,9 @@ class Platform:
         future.result()
 
     def send(self, producer: RawProducer, partition: int, batch: bytes, labels: list[bool | None]) -> None:
-        """One batch; what Kafka refuses is only counted."""
-        if producer.send(self.topic, partition, batch):
-            self.refused += 1
+        """One batch; where Kafka refuses it, only the code of its error is kept."""
+        if code := producer.send(self.topic, partition, batch):
+            self.refused.append(code)
             return
         for label in labels:
             self.sent[partition, self._ends[partition]] = label
@@ -127,12 +133,12 @@ def test_each_hostile_record_has_one_outcome_and_the_worker_goes_on(platform: Pl
     for batch in hostile_batches(SEED, RECORDS):
         with RawProducer(platform.bootstrap) as producer:
             platform.send(producer, rng.randrange(PARTITIONS), batch.content, batch.labels)
-    assert not platform.refused
+    assert platform.refused == []
     garbage = garbage_batches(rng)
     for content in garbage:
         with RawProducer(platform.bootstrap) as producer:
             platform.send(producer, 0, content, [None])
-    assert platform.refused == len(garbage)
+    assert len(platform.refused) == len(garbage)
     worker = platform.start(MIMAMORI_DEAD_LETTER_ORIGINAL="true", MIMAMORI_MAX_RECORDS="200")
     platform.wait_for_all()
     worker.stop()
