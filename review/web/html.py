@@ -84,7 +84,7 @@ def link(wanted: Filter, offset: int) -> str:
 
 
 _environment = Environment(
-    loader=PackageLoader("review"),
+    loader=PackageLoader("review.web"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
