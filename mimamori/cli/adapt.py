@@ -104,7 +104,9 @@ def adapt_command(
 
     Instead of a file, or beside it, what people decided at the review desk:
 
-        mimamori adapt FULL --out OUT --from-decisions topic:mimamori.review-cases topic:mimamori.review-decisions
+        mimamori adapt FULL --out OUT --from-decisions cases.jsonl decisions.jsonl
+
+    Either may be topic:NAME, such as topic:mimamori.review-decisions.
     """
     with extra_for("adapting", "adapt,cpu"):
         from export.adapting.adapt import adapt
