@@ -8,7 +8,7 @@ Their words, such as verdicts and reasons, are in `vocabulary.py`.
     review-decision  reviewers -> a platform       what a person decided about a case
     dead-letter      Mimamori -> ops               a record that could not be screened, and why
     shadow-label     Mimamori -> ops               what another bundle would have said, for comparison alone
-    case-event       review desk -> review desk    one step in the life of a case: claimed, decided, reopened …
+    case-event       review desk -> review desk    one step in the life of a case: claimed, decided, reopened
     audit-record     review desk -> auditors       who looked at what, or did what, and when
 
 Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer. The ids of
@@ -145,9 +145,9 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     text, into the message and not into a shortened `text`. There are none where the worker does not look for
     them, in cases of other kinds than `escalation`, and in versions before 5.
 
-    `author_id` and `sent_at` are the message's. `thresholds` and `scored_by` are its label's, so that a person's
-    decision can be traced to the calibration and the score. All four are None where the record could not be
-    read, and in versions before 6.
+    `author_id` and `sent_at` are the message's. `thresholds` and `scored_by` are its label's, so that a
+    person's decision can be traced to the calibration and the score. All four are None where the record could
+    not be read, and in versions before 6.
     """
 
     id: OwnId
@@ -241,15 +241,16 @@ class ShadowLabel(msgspec.Struct, frozen=True, gc=False):
 
 
 class CaseEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One step in the life of a review case. The state of a case is what its events add up to, in their order.
+    """One step in the life of a review case. A case's state is what its events add up to, in their order.
 
     `revision` is how many events had been accepted on the case when this one was made. It is accepted only if
     that is still so, and refused otherwise. So of two steps at one moment, the first in the log counts, and a
     step that is delivered again changes nothing. No clock takes part: a lease ends by an event, `expired`.
 
-    `actor` is the id of the person, or `desk` for what the desk does by itself. `lease` names the claim that a
-    step belongs to; `until` is when a claim or an undo window is meant to end. `reader` is who may claim the case
-    next, where it was handed over. `reason` is one word of why; `decision` what was decided (`decided`, `settled`).
+    `actor` is the id of the person, or `desk` for what the desk does by itself. `lease` names the claim that
+    a step belongs to; `until` is when a claim or an undo window is meant to end. `reader` is who may claim
+    the case next, where it was handed over. `reason` is one word of why; `decision` what was decided
+    (`decided`, `settled`).
     """
 
     id: OwnId
@@ -269,8 +270,8 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a person did at the desk, reading included, or what was refused to them. Never text, never a note.
 
     `action` is a word such as `signed_in`, `listed`, `revealed`, `claimed`, `decided`, `exported`, `refused`.
-    `detail` says more in words or figures: a filter, a finding, a rule. `bundle`, `calibration` and `scored_by` are
-    those of the case.
+    `detail` says more in words or figures: a filter, a finding, a rule. `bundle`, `calibration` and
+    `scored_by` are those of the case.
     """
 
     id: OwnId
