@@ -13,13 +13,13 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
-from review.agents import Agents
-from review.cluster import Cluster
 from review.desk import Desk
+from review.kafka.agents import Agents
+from review.kafka.cluster import Cluster
+from review.kafka.table import MAX_RECORD, CaseTable
+from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.settings import ReviewSettings
-from review.table import MAX_RECORD, CaseTable
-from review.transport import ReadCommittedTransport
 from schemas.codec import encode
 from schemas.events import ReviewDecision
 from schemas.headers import event_headers

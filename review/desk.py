@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 
-from review.entries import Decided, Open, Unreadable, case_key, marker
+from review.cases.entries import Decided, Open, Unreadable, case_key, marker
+from review.cases.form import Form, to_decision
 from review.errors import AlreadyDecidedError, NotConfirmedError, UnknownCaseError
-from review.form import Form, to_decision
-from review.queue import Filter, Page, page, severity_levels
-from review.table import CaseTable
+from review.kafka.table import CaseTable
+from review.queue.order import Filter, Page, page, severity_levels
 from schemas.events import ReviewDecision
 
 log = structlog.get_logger()

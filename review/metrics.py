@@ -4,7 +4,7 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from review.table import CaseTable
+from review.kafka.table import CaseTable
 
 
 class DeskMetrics:

@@ -1,6 +1,6 @@
 """The desk's settings: environment variables that start with MIMAMORI_REVIEW_, checked once at start.
 
-Whether the cluster agrees with them is checked by `review.cluster`.
+Whether the cluster agrees with them is checked by `review.kafka.cluster`.
 """
 
 import ipaddress

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review.entries import (
+from review.cases.entries import (
     Decided,
     Entry,
     Open,

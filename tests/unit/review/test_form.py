@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from review.cases.form import MAX_NOTE, MAX_REVIEWER, Form, parse_form, to_decision
 from review.errors import InvalidFormError
-from review.form import MAX_NOTE, MAX_REVIEWER, Form, parse_form, to_decision
 from schemas.codec import decode, encode
 from schemas.events import Origin, ReviewCase, ReviewDecision
 

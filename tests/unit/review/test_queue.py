@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from review.entries import Open
-from review.queue import Filter, page, severity_levels, urgency
+from review.cases.entries import Open
+from review.queue.order import Filter, page, severity_levels, urgency
 from schemas.events import Origin, ReviewCase, Severity
 
 START = datetime(2026, 11, 24, tzinfo=UTC)

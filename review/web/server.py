@@ -14,13 +14,13 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from review.app import ReviewApp
-from review.door import Door
-from review.entries import Decided
+from review.cases.entries import Decided
+from review.cases.form import parse_form
 from review.errors import DecisionRefusedError, DeskError, InvalidFormError
-from review.form import parse_form
-from review.guard import error_response, guard, json_response
-from review.html import render_queue
-from review.queue import MAX_PAGE, Filter
+from review.queue.order import MAX_PAGE, Filter
+from review.web.door import Door
+from review.web.guard import error_response, guard, json_response
+from review.web.html import render_queue
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 20

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from review.entries import Open
+from review.cases.entries import Open
 from schemas.events import ReviewCase
 
 MAX_PAGE = 200

@@ -4,7 +4,7 @@ Faust sends a table's changelog in the background, commits the event's offset at
 of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
 acknowledges the event, so a committed case is always in the changelog.
 
-The table is a plain dict of bytes; `review.entries` defines what they mean.
+The table is a plain dict of bytes; `review.cases.entries` defines what they mean.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import faust
 from faust.tables.table import Table
 from faust.types import FutureMessage
 
-from review.entries import Entry, Open, decode_entry, encode_entry
+from review.cases.entries import Entry, Open, decode_entry, encode_entry
 
 # Each partition has a RocksDB of its own, and Faust's defaults (2 GB cache) are made for millions of keys.
 ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
@@ -84,7 +84,7 @@ class CaseTable:
         return (entry for entry in self.entries() if isinstance(entry, Open))
 
     async def put(self, key: bytes, entry: Entry) -> None:
-        """Write an entry and wait for Kafka, even where it is unchanged: `review.agents` says why."""
+        """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
         self._table[key] = encode_entry(entry)
         await self._table.settle()
 

@@ -16,8 +16,7 @@ from typing import TypeVar
 import structlog
 from faust.types import EventT, StreamT
 
-from review.desk import Desk
-from review.entries import (
+from review.cases.entries import (
     Decided,
     Entry,
     Open,
@@ -28,8 +27,9 @@ from review.entries import (
     receive_decision,
     unreadable_key,
 )
+from review.desk import Desk
+from review.kafka.table import CaseTable
 from review.metrics import DeskMetrics
-from review.table import CaseTable
 from schemas.codec import CodecError, decode
 from schemas.events import ReviewCase, ReviewDecision
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from review.desk import Overview
-from review.queue import Filter
+from review.queue.order import Filter
 from schemas.events import Highlight, ReviewCase
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS
 from schemas.vocabulary import CASE_KINDS, FINDINGS
