@@ -23,9 +23,12 @@ class ClassKey(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """The place of a case in the order of the whole queue: the least comes first, and no two are equal."""
+    """The place of a case in an order of the whole queue: the least comes first, and no two are equal.
 
-    minus_urgency: float
+    `first` is what counts: the urgency, negative; or the moment of the deadline.
+    """
+
+    first: float
     since: float
     minus_priority: float
     id: str
@@ -70,10 +73,6 @@ class CaseClass:
         """The urgency of a case of this class that was sent at `since`."""
         return grown(now - since, self.allowance, self._base, self._greatest)
 
-    def share(self, since: float, now: float) -> float:
-        """How much of its allowance such a case has used up: 1 at its deadline."""
-        return max(now - since, 0.0) / self.allowance
-
     def overdue(self, now: float) -> int:
         """How many are past their deadline; they are the first ones."""
         return self._count(lambda since: now - since >= self.allowance, now - self.allowance)
@@ -90,10 +89,10 @@ class CaseClass:
         for since, minus_priority, case_id in self._cases.islice(start, stop):
             yield Rank(-self.urgency(since, now), since, minus_priority, case_id)
 
-    def by_share(self, now: float) -> Iterator[Rank]:
-        """All cases, ranked by the share of their allowance that has passed and not by their urgency."""
+    def by_deadline(self) -> Iterator[Rank]:
+        """All cases, ranked by their deadline and not by their urgency."""
         for since, minus_priority, case_id in self._cases:
-            yield Rank(-self.share(since, now), since, minus_priority, case_id)
+            yield Rank(since + self.allowance, since, minus_priority, case_id)
 
     def _count(self, holds: Callable[[float], bool], guess: float) -> int:
         """How many of the oldest cases it holds for, given about when it ceases to.

@@ -37,7 +37,7 @@ def ranks_from(parts: list[Part], offset: int, now: float) -> Iterator[Rank]:
 
 def place_of(rank: Rank, parts: list[Part], now: float) -> int:
     """How many cases of the parts come before this rank."""
-    starts = more_urgent_passed(parts, -rank.minus_urgency, now)
+    starts = more_urgent_passed(parts, -rank.first, now)
     place = passed(parts, starts)
     for other in merge(*(part.cases.ranks(now, part.start, part.stop) for part in starts)):
         if other >= rank:

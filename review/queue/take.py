@@ -2,8 +2,8 @@
 
 Most claims get the most urgent case that this person may take: not held, not judged by them before, not
 skipped by them a moment ago, not handed to somebody else, and for a lead only where it waits for one. `turns`
-says which claims get a quality sample, or what has waited longest, instead. Where there is none of these,
-they get the most urgent one; and a quality sample comes out of turn where nothing else is left.
+says which claims get a quality sample, or the case with the earliest deadline, instead. Where there is none
+of these, they get the most urgent one; and a quality sample comes out of turn where nothing else is left.
 
 Among cases of the very class of the most urgent one, what was handed to this person comes first, then what
 belongs to the conversation of their last case, since they know it already.
@@ -77,7 +77,7 @@ class Taking:
             yield from sorted(few, key=lambda entry: (-law.urgency(entry, now), entry.since, entry.id))
             return
         orders = [
-            cases.ranks(now) if turn == "urgent" else cases.by_share(now)
+            cases.ranks(now) if turn == "urgent" else cases.by_deadline()
             for cases in self._index.classes()
             if cases.key.state != "claimed" and _gives_lane(turn, wanted, cases.key)
         ]

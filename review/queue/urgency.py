@@ -3,26 +3,24 @@
     urgency = weight(level) x doubt x (1 + age / allowance)
 
     weight     1 for the least severe level, `severity_ratio` for the most severe, in equal ratios between
-    doubt      1 where the model is sure, up to 1 + `uncertainty_weight` where it is not; times
-    `raised_weight`
-               for an author or conversation that was found at risk again and again
+    doubt      1 where the model is sure, up to 1 + `uncertainty_weight` where it is not; and times
+               `raised_weight` for an author or conversation that was found at risk again and again
     age        since the message was sent
     allowance  the time within which a person should decide: `deadlines` by name, or else by the level's place
 
 A case past its deadline has the greatest doubt there is. So it comes before every case of its level that is
 not, and the overdue cases of a level come in the order in which they were sent.
 
-This is the accumulating priority queue: each case gains priority with the time it has waited, at a rate of
-its class (Kleinrock, A delay dependent queue discipline, Naval Research Logistics Quarterly 11, 1964;
-Stanford, Taylor and Ziedins, Waiting time distributions in the accumulating priority queue, Queueing Systems
-77, 2014, where it stands for the triage of emergency departments, which has a time limit per level as here).
-What it keeps:
+This is an accumulating priority queue with a head start: each case gains priority with the time it has
+waited, at a rate of its class (Kleinrock, A delay dependent queue discipline, Naval Research Logistics
+Quarterly 11, 1964; Stanford, Taylor and Ziedins, Waiting time distributions in the accumulating priority
+queue, Queueing Systems 77, 2014, where it stands for the triage of emergency departments, which has a time
+limit per level as here). What it keeps:
 
 - The older of two cases that are equal otherwise is never less urgent.
 - No case becomes less urgent by waiting.
-- In overload, all levels wait longer, in proportion to what they are allowed and weigh. `take` keeps a share
-  of all claims for what has waited longest against its allowance, so nothing starves, even if severe cases
-  alone are too many.
+- In overload, all levels wait longer, in proportion to what they are allowed and weigh. `turns` keeps a share
+  of all claims for the earliest deadline, so nothing starves, even if severe cases alone are too many.
 
 Inside one class (lane, quarter of uncertainty, raised or not), the order is that of the time sent, at every
 moment. `index` relies on that.

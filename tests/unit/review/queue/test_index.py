@@ -3,7 +3,7 @@
 from itertools import pairwise
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -27,6 +27,7 @@ FILTERS = st.builds(
 WHO = st.sampled_from([ANA, LEA, AUDITOR])
 TIMES = st.sampled_from([NOW, NOW + 600, NOW + 86_400.0, NOW - 1e4])
 LAW = Law()
+FEW = settings(max_examples=25)  # drawing a queue takes longer than the test of it
 ANYTHING = Filter()
 STATES = ("waiting", "claimed", "second", "lead")
 
@@ -74,6 +75,7 @@ def pages(index: QueueIndex, wanted: Filter, now: float, person: Person, limit: 
     ]
 
 
+@FEW
 @given(queues(), FILTERS, TIMES, WHO, st.integers(1, 7))
 def test_pages_laid_side_by_side_are_the_sorted_queue(
     entries: list[Waiting], wanted: Filter, now: float, person: Person, limit: int
@@ -108,6 +110,7 @@ def test_a_late_page_of_a_long_queue_is_found_without_walking_and_holds_the_same
             assert index.position(expected[place], wanted, NOW, ANA) == place
 
 
+@FEW
 @given(queues(), FILTERS, TIMES, WHO)
 def test_counts_and_positions_are_those_of_the_sorted_queue(
     entries: list[Waiting], wanted: Filter, now: float, person: Person
@@ -126,6 +129,7 @@ def test_counts_and_positions_are_those_of_the_sorted_queue(
         assert place == (expected.index(entry.id) if entry.id in expected else None)
 
 
+@FEW
 @given(queues(), queues(), st.data())
 def test_whatever_was_put_and_dropped_the_queue_is_that_of_what_is_left(
     before: list[Waiting], after: list[Waiting], data: st.DataObject
@@ -153,6 +157,7 @@ def test_whatever_was_put_and_dropped_the_queue_is_that_of_what_is_left(
     assert not list(index.in_hands_of("ana"))
 
 
+@FEW
 @given(queues(), queues(), FILTERS, WHO, st.data())
 def test_a_page_that_stays_open_is_told_exactly_what_it_does_not_show(
     before: list[Waiting], after: list[Waiting], wanted: Filter, person: Person, data: st.DataObject

@@ -61,6 +61,6 @@ def cases(draw: st.DrawFn, number: int = 0) -> Waiting:
 
 
 @st.composite
-def queues(draw: st.DrawFn, most: int = 40) -> list[Waiting]:
+def queues(draw: st.DrawFn, most: int = 14) -> list[Waiting]:
     """Some open cases with different ids."""
     return [draw(cases(number)) for number in range(draw(st.integers(0, most)))]
