@@ -20,7 +20,7 @@ from review.queue.changes import Changes
 from review.queue.classes import CaseClass, ClassKey, Rank, class_of
 from review.queue.open_cases import OpenCases
 from review.queue.parts import Part, place_of, ranks_from
-from review.queue.urgency import lane_of
+from review.queue.urgency import Lane, lane_of
 from review.queue.waiting import BLIND, Filter, Waiting
 
 MAX_PAGE: Final = 200
@@ -117,6 +117,14 @@ class QueueIndex(OpenCases):
             for classes in lanes.values()
         ]
         return sorted(found, key=lambda lane: (-lane.rank, lane.task, lane.kind, lane.level or ""))
+
+    def backlogs(self) -> dict[Lane, list[float]]:
+        """When each case that nobody holds was sent, oldest first, for the forecast."""
+        found: defaultdict[Lane, list[float]] = defaultdict(list)
+        for cases in self._classes.values():
+            if cases.key.state != "claimed":
+                found[cases.key.lane].extend(cases.all_since())
+        return {lane: sorted(times) for lane, times in found.items()}
 
     def _parts(self, wanted: Filter, now: float, person: Person) -> list[Part] | None:
         """What the filter admits of each class; None where it asks for what classes do not know."""

@@ -148,6 +148,9 @@ def test_whatever_was_put_and_dropped_the_queue_is_that_of_what_is_left(
     fresh = index_of(list(left.values())).page(Filter(), NOW, offset=0, limit=99, person=LEA).places
     assert shown == fresh
     assert index.backlog(NOW) == index_of(list(left.values())).backlog(NOW)
+    if data.draw(st.booleans()):
+        index.clear()
+        assert not index.changes_since(0, Filter(), NOW, LEA).complete
     for case_id in list(left):
         index.drop(case_id)
         index.drop(case_id)
