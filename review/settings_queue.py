@@ -5,8 +5,6 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from review.queue.urgency import Law
-
 
 class QueueSettings(BaseSettings):
     """Inherited by `review.settings.ReviewSettings`."""
@@ -110,17 +108,3 @@ class QueueSettings(BaseSettings):
         if self.quality_share_least > self.quality_share:
             raise ValueError("quality_share_least must not exceed quality_share")
         return self
-
-    @property
-    def law(self) -> Law:
-        """The law of the queue in these settings."""
-        return Law(
-            most_severe=self.most_severe_minutes * 60,
-            least_severe=self.least_severe_minutes * 60,
-            quality_sample=self.quality_sample_minutes * 60,
-            deadlines={name: minutes * 60 for name, minutes in self.deadline_minutes.items()},
-            severity_ratio=self.severity_ratio,
-            uncertainty_weight=self.uncertainty_weight,
-            raised_weight=self.raised_weight,
-            severe_from=self.severe_from,
-        )

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from review.queue.capacity import Backlogs, Forecast, forecast, pressure, sample_every
 from review.queue.flow import Flow, Pace
 from review.queue.index import QueueIndex
+from review.queue.order import Filter
 from review.queue.statement import reviewers_missing, statement
 from review.queue.take import Taking
 from review.queue.turns import Turns
 from review.queue.urgency import Lane, Law, lane_of
-from review.queue.waiting import Filter
 from tests.unit.review.queue.waiting_cases import ANA, HOUR, LEVELS, NOW, made
 
 LAW = Law()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from review.errors import DeskError
 from review.queue.exposure import Exposure
+from review.queue.rules import rules_of
 from review.queue.skips import SKIP_REASONS, away_until
 from review.settings import load_settings
 from tests.unit.review.queue.waiting_cases import HOUR, NOW
@@ -59,7 +60,7 @@ def test_some_reasons_keep_a_case_away_for_good() -> None:
 def test_deadlines_are_set_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIMAMORI_REVIEW_DEADLINE_MINUTES", "suicide-risk/attempt=5, high=20,")
     monkeypatch.setenv("MIMAMORI_REVIEW_LEAST_SEVERE_MINUTES", "600")
-    law = load_settings().law
+    law = rules_of(load_settings()).law
     assert law.deadlines == {"suicide-risk/attempt": 300.0, "high": 1200.0}
     assert (law.most_severe, law.least_severe) == (1800.0, 36_000.0)
 
