@@ -17,18 +17,20 @@ from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster
-from review.kafka.publishing import Unsigned, publisher
+from review.kafka.publishing import publisher
+from review.kafka.signing import open_signing
 from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.present import Limits, Present
+from review.queue.rules import rules_of
 from review.settings import ReviewSettings
 
 LOOK_EVERY_S: Final = 0.5
 
 
 class ReviewApp:
-    """One desk: everything between Kafka and the web server."""
+    """One desk: everything between Kafka and the web server. Raises DeskError: its keys cannot be read."""
 
     def __init__(self, settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
@@ -40,7 +42,7 @@ class ReviewApp:
             timedelta(seconds=settings.undo_seconds),
             timedelta(seconds=settings.handover_seconds),
         )
-        self.present = Present(limits, utc_now)
+        self.present = Present(limits, utc_now, rules_of(settings))
         self.table = CaseTable(
             self.faust,
             self.present,
@@ -52,7 +54,7 @@ class ReviewApp:
             _raw_topic(self.faust, name)
             for name in (settings.cases_topic, settings.events_topic, settings.decisions_topic)
         )
-        signatures = Unsigned()
+        signatures = open_signing(settings)
         journal = Journal(publisher(events, signatures), confirm_seconds=settings.confirm_seconds)
         self.desk = Desk(self.table, self.present, journal, settings, limits)
         agents = Agents(

@@ -4,6 +4,7 @@ Whatever is produced comes back through the agents at once, in order, as it does
 back what is produced until `catch_up`; `now` is the clock.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,7 +16,7 @@ from review.cases.form import Form
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
-from review.kafka.publishing import Unsigned
+from review.kafka.publishing import Pairs
 from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
@@ -31,6 +32,20 @@ LIMITS = Limits(timedelta(minutes=10), timedelta(seconds=60), timedelta(hours=1)
 def person(name: str, *roles: Role) -> Person:
     """Somebody who is signed in; a reviewer unless it is said."""
     return Person(name, name.title(), frozenset(roles or ("reviewer",)))
+
+
+class Unsigned:
+    """Signs nothing and believes everything."""
+
+    def sign(self, _topic: str, _key: bytes, _value: bytes) -> tuple[str, bytes]:
+        """An empty signature."""
+        return "mimamori-signature", b""
+
+    def fault(
+        self, _topic: str, _key: bytes | None, _value: bytes | None, _headers: Pairs | None
+    ) -> str | None:
+        """Never any."""
+        return None
 
 
 class MemoryTable:
@@ -65,6 +80,7 @@ class MemoryDesk:
         self.published: list[ReviewDecision] = []
         self.lag = False
         self.down = False
+        self.sent = asyncio.Event()
         self._late: list[CaseEvent] = []
         self.present = Present(LIMITS, lambda: self.now)
         self.table = MemoryTable(self.present)
@@ -107,6 +123,7 @@ class MemoryDesk:
         if self.down:
             raise ConnectionError("no broker")
         self.log.append(event)
+        self.sent.set()
         if self.lag:
             self._late.append(event)
         else:
