@@ -11,12 +11,16 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from review.cases.entries import Entry
 from review.cases.form import Form
+from review.cases.windows import Sighting
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.publishing import Pairs
+from review.kafka.repeats import Repeats
 from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
@@ -78,6 +82,7 @@ class MemoryDesk:
         self.now = START
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
+        self.told: list[Sighting] = []
         self.lag = False
         self.down = False
         self.sent = asyncio.Event()
@@ -87,8 +92,9 @@ class MemoryDesk:
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
+        repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=lambda: self.now)
         self.agents = Agents(
-            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, keep_days=90
+            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, repeats, keep_days=90
         )
         self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
 
@@ -128,6 +134,11 @@ class MemoryDesk:
             self._late.append(event)
         else:
             await self.deliver(event)
+        return None
+
+    async def _tell(self, seen: Sighting) -> object:
+        self.told.append(seen)
+        await self.agents.on_subject(record("case-subjects", seen.digest, msgspec.json.encode(seen)))
         return None
 
     async def _publish(self, decision: ReviewDecision, _partition: int) -> object:

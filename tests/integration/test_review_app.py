@@ -90,7 +90,10 @@ class Cluster:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self.prefix = f"review-{secrets.token_hex(4)}."
-        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions", "case-events")]
+        self.topics = [
+            f"{self.prefix}{name}"
+            for name in ("review-cases", "review-decisions", "case-events", "case-subjects")
+        ]
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         for made in self._admin.create_topics([NewTopic(topic, 2, 1) for topic in self.topics]).values():
             made.result()
