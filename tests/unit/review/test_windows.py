@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from tests.fakes.review_cases import a_case
 LEAD = person("lena", "lead")
 
 
-def sent(number: int, hours_ago: float, author: str | None = "vera", **fields: object) -> ReviewCase:
+def sent(number: int, hours_ago: float, author: str | None = "vera", **fields: Any) -> ReviewCase:
     at = START - timedelta(hours=hours_ago)
     return a_case(number, author_id=author, sent_at=at, opened_at=START, **fields)
 
@@ -46,8 +48,8 @@ def test_three_cases_of_an_author_within_24_hours_raise_all_three_and_say_why() 
 
 
 def test_raised_cases_come_first() -> None:
-    others = [sent(number, 3, author=f"user-{number}") for number in range(10, 14)]
-    repeated = [sent(number, 2) for number in (1, 2, 3)]
+    others = [sent(number, 0.05, author=f"user-{number}") for number in range(10, 14)]
+    repeated = [sent(number, 0.04) for number in (1, 2, 3)]
     memory = arrived(*others, *repeated)
     page = memory.desk.queue(Filter(), LEAD, offset=0, limit=3)
     assert {view.id for view in page.cases} == {case.id for case in repeated}
@@ -77,7 +79,7 @@ def test_cases_a_day_apart_others_and_other_tasks_do_not_count() -> None:
         sent(4, 1, author="anna"),
         sent(5, 1, author=None),
         sent(6, 1, task="suicide-risk"),
-        sent(7, 1, verdict="not_at_risk", kind="quality_sample"),
+        sent(7, 1, verdict="clear", kind="quality_sample"),
         sent(8, 1, kind="golden"),
     ]
     memory = arrived(*cases)
@@ -116,10 +118,10 @@ HOURS = st.lists(st.integers(0, 60), min_size=1, max_size=12)
 
 
 @given(hours=HOURS, order=st.randoms())
-def test_the_count_does_not_depend_on_the_order_in_which_cases_come(hours: list[int], order: object) -> None:
+def test_the_count_does_not_depend_on_the_order_in_which_cases_come(hours: list[int], order: Random) -> None:
     seen = [Sighting("author", "d", f"case:m:0:{n}", hour, 0) for n, hour in enumerate(hours)]
     shuffled = [*seen, *seen]
-    order.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random
+    order.shuffle(shuffled)
     subject: Subject | None = None
     for each in shuffled:
         subject = see(subject, each, 0, datetime.now(UTC))
