@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from mimamori.sandbox import Sandbox
 from review.cases.entries import case_key
 from review.kafka.changelog import version_of
 from schemas.codec import decode, encode
@@ -232,7 +233,7 @@ def test_a_broker_that_is_killed_loses_no_claim_and_no_decision_and_doubles_none
         held = [desk.ask("claim", case.id, case.id)["lease"] for case in cases[:30]]
         decisions = [
             ["decide", case.id, lease, "not_at_risk", case.id]
-            for case, lease in zip(cases, held, strict=False)
+            for case, lease in zip(cases[:30], held, strict=True)
         ]
         claims = [["claim", case.id, case.id] for case in cases[30:]]
         desk.send("all", *decisions, *claims)
