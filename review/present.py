@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from review.cases.entries import CaseState, Decided, Entry, Held, Phase, Subject, Unreadable, case_id_of
+from review.cases.expiry import Expiry
 from review.queue.live import LiveQueue
 from review.queue.rules import Rules
 
@@ -38,11 +39,17 @@ class Present:
     """The queue of open cases, what is in somebody's hands, and what was not believed or not readable."""
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], datetime], queue_rules: Rules | None = None
+        self,
+        limits: Limits,
+        clock: Callable[[], datetime],
+        queue_rules: Rules | None = None,
+        *,
+        keep: timedelta = timedelta(days=90),
     ) -> None:
         self._limits = limits
         self._clock = clock
         self.queue = LiveQueue(queue_rules or Rules(), clock)
+        self.expiry = Expiry(keep)
         self.held: dict[bytes, Held] = {}
         self.unreadable: dict[bytes, Unreadable] = {}
         self._open: dict[bytes, Open] = {}
@@ -50,11 +57,13 @@ class Present:
     def clear(self) -> None:
         """Forget everything: the table is about to tell all of it again."""
         self.queue.clear()
+        self.expiry.clear()
         for each in (self.held, self.unreadable, self._open):
             each.clear()
 
     def drop(self, key: bytes) -> None:
         """Forget one entry."""
+        self.expiry.drop(key)
         if (case_id := case_id_of(key)) is not None:
             self.queue.drop(case_id)
         self._drop(key)
@@ -65,6 +74,7 @@ class Present:
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
+        self.expiry.put(key, entry)
         self._drop(key)
         match entry:
             case CaseState():

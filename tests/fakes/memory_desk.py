@@ -94,7 +94,13 @@ class MemoryDesk:
         self.metrics = DeskMetrics()
         repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=lambda: self.now)
         self.agents = Agents(
-            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, repeats, keep_days=90
+            self.table,
+            self._publish,
+            journal.came_back,
+            Unsigned(),
+            self.metrics,
+            repeats,
+            expiry=self.present.expiry,
         )
         self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
 
