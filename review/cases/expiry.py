@@ -21,7 +21,7 @@ class Kept(NamedTuple):
 
 
 class Expiry:
-    """The entries that are kept for a time, by partition, the first to go first. Open cases are not among them."""
+    """The entries that are kept for a time, by partition, the first to go first; no open cases."""
 
     def __init__(self, keep: timedelta) -> None:
         self._keep = keep
@@ -49,7 +49,4 @@ class Expiry:
 
     def due(self, partition: int, now: datetime) -> list[bytes]:
         """The keys of a partition's entries that may go by now, the longest due first."""
-        return [
-            kept.key
-            for kept in self._sorted[partition].irange(maximum=Kept(now, b""), inclusive=(True, False))
-        ]
+        return [kept.key for kept in self._sorted[partition].irange(maximum=Kept(now, b""))]

@@ -6,7 +6,7 @@ last committed offset, by a table that is at most ahead of that offset.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import settings
@@ -199,7 +199,7 @@ class Life(RuleBasedStateMachine):
             state, outcome = advance(state, step)
             assert outcome == "accepted"
         # A raise may come between any two steps, and counts as none of them.
-        bare = {"history": [], "raised": [], "repeats": {}}
+        bare: dict[str, Any] = {"history": [], "raised": [], "repeats": {}}
         assert replace(state, **bare) == replace(self.state, **bare)
 
     @invariant()
