@@ -310,3 +310,17 @@ def test_a_raise_is_accepted_at_any_revision_and_leaves_the_revision_alone() -> 
         assert advance(raised, replace(event(START, "raised", "desk"), reason=reason)) == (raised, expected)
     settled = after(("claimed", "aoi"), ("decided", "aoi"), ("settled", "desk"))
     assert advance(settled, replace(event(START, "raised", "desk"), reason="author:9"))[1] == "refused"
+
+
+def test_a_lease_that_ended_takes_no_step_even_at_the_right_revision() -> None:
+    state = after(("claimed", "aoi"))
+    for action in ("extended", "released", "expired", "decided"):
+        fields: dict[str, Any] = {"decision": decision(state, "aoi")} if action == "decided" else {}
+        step = replace(event(state, action, "aoi", **fields), lease="an earlier one")
+        assert advance(state, step) == (state, "refused")
+
+
+def test_a_claimed_case_is_not_claimed_again() -> None:
+    state = after(("claimed", "aoi"))
+    for who in ("aoi", "ben"):
+        assert advance(state, event(state, "claimed", who)) == (state, "refused")
