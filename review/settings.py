@@ -14,13 +14,14 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
 from review.settings_cases import CaseSettings
+from review.settings_hooks import HookSettings
 from review.settings_queue import QueueSettings
 from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
+class ReviewSettings(CaseSettings, HookSettings, SigningSettings, QueueSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -149,6 +150,11 @@ class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
     def events_topic(self) -> str:
         """The topic of the steps in the lives of cases, which only desks write and read."""
         return f"{self.topic_prefix}case-events"
+
+    @property
+    def webhooks_topic(self) -> str:
+        """The topic that remembers which webhooks were told."""
+        return f"{self.topic_prefix}review-webhooks"
 
     @property
     def app_id(self) -> str:
