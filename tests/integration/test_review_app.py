@@ -29,7 +29,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas.codec import decode, encode
-from schemas.events import Origin, ReviewCase, ReviewDecision, Severity
+from schemas.events import CaseEvent, Origin, ReviewCase, ReviewDecision, Severity
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -86,18 +86,21 @@ class Cluster:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self.prefix = f"review-{secrets.token_hex(4)}."
-        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions")]
+        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions", "case-events")]
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         for made in self._admin.create_topics([NewTopic(topic, 2, 1) for topic in self.topics]).values():
             made.result()
         self._producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
 
-    def send(self, *events: ReviewCase | ReviewDecision) -> None:
+    def send(self, *events: ReviewCase | ReviewDecision | CaseEvent) -> None:
         for event in events:
-            if isinstance(event, ReviewCase):
-                self._producer.produce(self.topics[0], encode(event), key=event.id)
-            else:
-                self._producer.produce(self.topics[1], encode(event), key=event.case_id)
+            match event:
+                case ReviewCase():
+                    self._producer.produce(self.topics[0], encode(event), key=event.id)
+                case ReviewDecision():
+                    self._producer.produce(self.topics[1], encode(event), key=event.case_id)
+                case CaseEvent():
+                    self._producer.produce(self.topics[2], encode(event), key=event.case_id)
         assert self._producer.flush(10) == 0
 
     def send_raw(self, topic: int, *values: bytes | None) -> None:
@@ -161,6 +164,7 @@ class DeskProcess:
             "topic_prefix": prefix,
             "port": str(self.port),
             "folder": str(folder),
+            "undo_seconds": "0",
         } | settings
         self._log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -200,14 +204,24 @@ class DeskProcess:
     def get(self, path: str) -> tuple[int, bytes]:
         return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
 
-    def decide(self, case: ReviewCase, **fields: str) -> tuple[int, Any]:
+    def step(self, case: ReviewCase, step: str, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
         request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/decision",
-            msgspec.json.encode({"finding": "unsure", "reviewer": "Aoi"} | fields),
+            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/{step}",
+            msgspec.json.encode({"reviewer": reviewer} | fields),
             {"Content-Type": "application/json"},
         )
         status, body = self.ask(request)
         return status, msgspec.json.decode(body)
+
+    def decide(self, case: ReviewCase, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
+        """Claim the case and decide it."""
+        status, claim = self.step(case, "claim", reviewer)
+        if status != 200:
+            return status, claim
+        return self.step(case, "decision", reviewer, **({"finding": "not_at_risk"} | fields), lease=claim["lease"])
+
+    def case(self, case: ReviewCase) -> Any:
+        return msgspec.json.decode(self.get(f"/api/cases/{case.id}")[1])
 
     def queue(self) -> list[str]:
         status, body = self.get("/api/cases?limit=200")
