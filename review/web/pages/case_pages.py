@@ -1,4 +1,4 @@
-"""The workplace: one case, and the steps that a person takes on it. Each step is a form, and answers with a page."""
+"""The workplace: one case, and the steps that a person takes on it. Each is a form, answered by a page."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from review.access import csrf_of, person_of
 from review.app import ReviewApp
 from review.cases.views import CaseView
-from review.people import Person
+from review.people import Person, Role
 from review.web.html import render
 from review.web.pages.house import house
 from review.web.pages.language import LANGUAGES, Words, choose, words
@@ -40,12 +40,17 @@ HTMX: Final = msgspec.json.encode(
 
 # The list that `?` shows: keys, and the words under them.
 SHORTCUTS: Final = (
-    (("N",), "next"), (("R",), "reveal"), (("1", "…", "9"), "choose"), (("Enter",), "open"), (("U",), "undo"),
-    (("S",), "skip"), (("H",), "hand"), (("E",), "extend"), (("M",), "note"), (("T",), "take"), (("Q",), "queue"),
-    (("J", "K"), "move"), (("G",), "quieter"), (("Esc",), "leave"), (("?",), "help"),
+    (("N",), "next"), (("R",), "reveal"), (("1", "…", "9"), "choose"), (("Enter",), "open"),
+    (("U",), "undo"), (("S",), "skip"), (("H",), "hand"), (("E",), "extend"), (("M",), "note"),
+    (("T",), "take"), (("Q",), "queue"), (("J", "K"), "move"), (("G",), "quieter"), (("Esc",), "leave"),
+    (("?",), "help"),
 )  # fmt: skip
 # Pages beside the queue, and who sees the way to them. A page that is not there has no way.
-PLACES: Final = (("held", "/held", ("lead",)), ("figures", "/figures", ("lead",)), ("audit", "/audit", ("auditor",)))
+PLACES: Final[tuple[tuple[str, str, tuple[Role, ...]], ...]] = (
+    ("held", "/held", ("lead",)),
+    ("figures", "/figures", ("lead",)),
+    ("audit", "/audit", ("auditor",)),
+)
 
 
 class Frame:
@@ -84,7 +89,9 @@ class Frame:
         self.pace.seen(person.id)
         return person
 
-    def page(self, request: web.Request, template: str, *, status: int = 200, **content: object) -> web.Response:
+    def page(
+        self, request: web.Request, template: str, *, status: int = 200, **content: object
+    ) -> web.Response:
         """A page for whoever asks."""
         person, t = person_of(request), self.words(request)
         mine = self.review.desk.mine(person) if self.review.ready else []
@@ -150,8 +157,6 @@ class Frame:
 
 def _one_of(known: tuple[str, ...], chosen: str | None) -> str:
     return chosen if chosen in known else known[0]
-
-
 
 
 def see_other(path: str) -> web.Response:

@@ -1,10 +1,12 @@
-"""What the house that runs the desk says to its reviewers: what levels mean, which are severe, and what to do.
+"""What the house that runs the desk tells its reviewers: what levels mean, which are severe, what to do.
 
     guidance:                    shown beside severe levels, and after a severe decision
       en: |
         ...
       ja: |
         ...
+    tasks:
+      rental-scam: {en: rental scam, ja: …}
     levels:
       rental-scam:               a task
         asking:                  a level of it
@@ -43,6 +45,12 @@ class House(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guidance: Mapping[Language, str] = {}
     levels: Mapping[str, Mapping[str, Mapping[Language, Level]]] = {}
     severe: Mapping[str, Sequence[str]] = {}
+    tasks: Mapping[str, Mapping[Language, str]] = {}
+
+    def task(self, name: str, language: Language) -> str:
+        """A task's name for people."""
+        known = self.tasks.get(name, {})
+        return known.get(language) or known.get("en") or plain(name)
 
     def level(self, task: str, level: str, language: Language) -> Level:
         """A level's name and meaning. Where nobody wrote them: its identifier, and no meaning."""
@@ -81,5 +89,7 @@ def _laid_over(below: Any, above: Any) -> Any:
     if not isinstance(below, dict):
         return above
     if not isinstance(above, dict):
-        raise TypeError("it has to hold the keys guidance, levels, severe")
-    return below | {key: _laid_over(below[key], value) if key in below else value for key, value in above.items()}
+        raise TypeError("it has to hold the keys guidance, tasks, levels, severe")
+    return below | {
+        key: _laid_over(below[key], value) if key in below else value for key, value in above.items()
+    }

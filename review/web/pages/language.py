@@ -7,7 +7,7 @@ places, such as `{n}`, that are filled when it is shown. A key that is missing i
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import yaml
 
@@ -59,13 +59,13 @@ def words(language: Language) -> Words:
 
 def choose(chosen: str | None, accepted: str | None) -> Language:
     """The language for somebody: what they chose here, or else what their browser accepts best."""
-    for language in get_args(Language):
+    for language in LANGUAGES:
         if chosen == language:
             return language
     best: tuple[float, Language] = (0.0, "en")
     for wish in (accepted or "")[:500].lower().split(","):
         name, _, weight = wish.strip().partition(";q=")
-        for language in get_args(Language):
+        for language in LANGUAGES:
             if name.split("-")[0] == language and (quality := _quality(weight)) > best[0]:
                 best = quality, language
     return best[1]

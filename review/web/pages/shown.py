@@ -1,8 +1,8 @@
 """What the pages show of a case, in the words of one language. Pure.
 
-    CaseView ──► ShownCase   what the workplace and the lists need
-             ──► Choice      the answers that a reviewer can give, in the order of their keys
-             ──► Fact        names and values: of the case, and of the model's view
+CaseView ──► ShownCase   what the workplace and the lists need
+         ──► Choice      the answers that a reviewer can give, in the order of their keys
+         ──► Fact        names and values: of the case, and of the model's view
 """
 
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class ShownCase(msgspec.Struct, frozen=True):
-    """A case for the templates. `lease_left` is in seconds, and None where the viewer does not hold the case."""
+    """A case for the templates. `lease_left` is in seconds; None where the viewer does not hold the case."""
 
     id: str
     title: str
@@ -68,7 +68,7 @@ class ShownCase(msgspec.Struct, frozen=True):
 
 
 class Shower:
-    """Shows cases in one language, with the words of the house, to somebody who knows `name`s of colleagues."""
+    """Shows cases in one language, with the words of the house. `name` tells the name of a colleague."""
 
     def __init__(self, t: Words, house: House, name: Callable[[str], str], now: datetime) -> None:
         self._t = t
@@ -99,7 +99,7 @@ class Shower:
 
     def task(self, name: str) -> str:
         """A task's name."""
-        return self._t.named("task", name)
+        return self._house.task(name, self._t.language)
 
     def state(self, view: CaseView) -> str:
         """Whom the case waits for, or who has it."""
@@ -112,6 +112,13 @@ class Shower:
                 return self._t("case.state.claimed", who=self._name(view.holder or ""))
             case _:
                 return self._t(f"case.state.{view.phase}")
+
+    def holder(self, view: CaseView) -> str:
+        """Who has the case, or has it reserved; empty where it is free."""
+        if view.mine and view.phase == "claimed":
+            return self._t("queue.held_by_you")
+        who = view.holder if view.phase == "claimed" else view.reader
+        return self._t("queue.held_by", who=self._name(who)) if who else ""
 
     def outcome(self, view: CaseView, decision: ReviewDecision | Judgement) -> Outcome:
         """A decision in words."""
@@ -131,7 +138,9 @@ class Shower:
             level = house.level(view.task, name, t.language)
             severe = house.is_severe(view.task, name, view.levels)
             what = t("outcome", finding=t("finding.at_risk"), level=level.name)
-            answers.append(Choice(f"at_risk{SEPARATOR}{name}", what, level.meaning, _TONES["at_risk"], severe))
+            answers.append(
+                Choice(f"at_risk{SEPARATOR}{name}", what, level.meaning, _TONES["at_risk"], severe)
+            )
         if not view.levels:
             answers.append(self._plain_choice("at_risk"))
         return [*answers, self._plain_choice("unsure")]
@@ -215,7 +224,7 @@ def address(case_id: str) -> str:
 
 
 def clock(seconds: int) -> str:
-    """A countdown as the page's script writes it: 4:32, 3:12:05, −0:07."""
+    """A countdown as the page's script writes it: 4:32, 3:12:05, and with a minus sign before 0:07."""
     hours, rest = divmod(abs(seconds), 3600)
     shown = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
     return ("−" if seconds < 0 else "") + shown  # noqa: RUF001 - a minus sign, and no hyphen

@@ -16,6 +16,7 @@ function press(event) {
   }
   if (document.body.dataset.keys === "off") return;
   const key = event.key.toLowerCase();
+  if (key === "enter" && event.target.matches("a, button, summary, input, option")) return; // the browser knows
   const scope = document.querySelector(":popover-open") ?? document;
   if (key === "j" || key === "k") return move(key === "j" ? 1 : -1);
   const target = [...scope.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(seen);
