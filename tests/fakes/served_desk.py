@@ -1,0 +1,55 @@
+"""The desk's web server over a desk in memory, in a thread of its own: for tests that ask as a browser does."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from review.app import ReviewApp
+from review.web.server import DeskServer
+from tests.fakes.memory_desk import MemoryReview
+
+T = TypeVar("T")
+
+
+class ServedDesk:
+    """A desk that answers on `url`. What changes it runs in its own thread: `call`."""
+
+    def __init__(self, review: MemoryReview, server: DeskServer, loop: asyncio.AbstractEventLoop) -> None:
+        self.review = review
+        self.url = f"http://127.0.0.1:{server.pages.port}"
+        self._loop = loop
+
+    def call(self, change: Callable[..., T], *arguments: Any) -> T:
+        """Do something in the desk's thread, and return what it returns."""
+
+        async def inside() -> T:
+            return change(*arguments)
+
+        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(10)
+
+
+@contextmanager
+def served(review: MemoryReview) -> Iterator[ServedDesk]:
+    """Serve a desk until the block ends."""
+    loop = asyncio.new_event_loop()
+    server = DeskServer(cast("ReviewApp", review))
+    loop.run_until_complete(server.on_start())
+    ending = loop.create_task(_end_overdue(review))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield ServedDesk(review, server, loop)
+    finally:
+        loop.call_soon_threadsafe(ending.cancel)
+        asyncio.run_coroutine_threadsafe(server.on_stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _end_overdue(review: MemoryReview) -> None:
+    while True:
+        await review.desk.end_overdue()
+        await asyncio.sleep(0.1)
