@@ -16,7 +16,6 @@ from schemas.ids import decision_id
 from schemas.vocabulary import Finding
 
 MAX_NOTE = 4000
-MAX_REVIEWER = 120
 MAX_SEVERITY = 120
 
 
@@ -29,8 +28,11 @@ class Form(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
-def parse_form(body: bytes) -> Form:
-    """Read a form. Raises InvalidFormError, which names every wrong field and not only the first."""
+def parse_form(body: bytes, reviewer: str) -> Form:
+    """Read the form of the reviewer who is signed in, whatever name it may give.
+
+    Raises InvalidFormError, which names every wrong field and not only the first.
+    """
     try:
         fields = msgspec.json.decode(body, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -40,13 +42,11 @@ def parse_form(body: bytes) -> Form:
         faults["finding"] = f"must be one of {', '.join(get_args(Finding))}"
     texts = {
         name: _text(fields.get(name), name, limit, faults)
-        for name, limit in (("reviewer", MAX_REVIEWER), ("severity", MAX_SEVERITY), ("note", MAX_NOTE))
+        for name, limit in (("severity", MAX_SEVERITY), ("note", MAX_NOTE))
     }
-    if texts["reviewer"] is None:
-        faults.setdefault("reviewer", "must not be empty")
     if faults:
         raise InvalidFormError(faults)
-    return msgspec.convert({"finding": fields["finding"], **texts}, Form)
+    return msgspec.convert({"finding": fields["finding"], "reviewer": reviewer, **texts}, Form)
 
 
 def _text(value: object, name: str, limit: int, faults: dict[str, str]) -> str | None:

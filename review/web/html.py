@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from review.desk import Overview
+from review.people import Person
 from review.queue.order import Filter
 from schemas.events import Highlight, ReviewCase
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS
@@ -54,7 +55,7 @@ def link(wanted: Filter, offset: int) -> str:
 
 
 _environment = Environment(
-    loader=PackageLoader("review"),
+    loader=PackageLoader("review.web"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -72,8 +73,21 @@ _environment.globals.update(
 )
 
 
-def render_queue(overview: Overview | None, wanted: Filter, held: int, partitions: int) -> str:
+def render_queue(
+    overview: Overview | None, wanted: Filter, held: int, partitions: int, *, person: Person, csrf: str
+) -> str:
     """The page. `overview` is None while the table is being recovered."""
     return _environment.get_template("queue.html").render(
-        overview=overview, wanted=wanted, held=held, partitions=partitions, now=datetime.now(UTC)
+        overview=overview,
+        wanted=wanted,
+        held=held,
+        partitions=partitions,
+        person=person,
+        csrf=csrf,
+        now=datetime.now(UTC),
     )
+
+
+def render(template: str, **values: object) -> str:
+    """A page that shows no case."""
+    return _environment.get_template(template).render(**values)

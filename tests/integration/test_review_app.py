@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas.codec import decode, encode
 from schemas.events import Origin, ReviewCase, ReviewDecision, Severity
+from tests.fakes.desk_client import DeskClient
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -78,6 +79,12 @@ def a_decision(case: ReviewCase, reviewer: str = "Ben") -> ReviewDecision:
         None,
         STARTED,
     )
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 class Cluster:
@@ -153,15 +160,15 @@ class DeskProcess:
     """`mimamori review` as a process, and a browserless reviewer."""
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port, self.health_port = free_port(), free_port()
         self._settings = {
             "bootstrap": bootstrap,
             "topic_prefix": prefix,
             "port": str(self.port),
+            "health_port": str(self.health_port),
             "folder": str(folder),
         } | settings
+        self._reviewer = DeskClient(f"http://127.0.0.1:{self.port}")
         self._log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -171,13 +178,15 @@ class DeskProcess:
 
     def ready(self) -> Self:
         until(self._is_ready, f"the desk; its log: {self.log()}")
+        if not self._reviewer.csrf:  # a session outlives the desk that opened it
+            self._reviewer.sign_in()
         return self
 
     def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
         try:
-            return self.get("/readyz")[0] == 200
+            return self.asked("/readyz")[0] == 200
         except OSError:
             return False
 
@@ -189,32 +198,28 @@ class DeskProcess:
     def log(self) -> str:
         return self._log.read_text()
 
-    def ask(self, request: Request) -> tuple[int, bytes]:
+    def asked(self, path: str) -> tuple[int, bytes]:
+        """What the port for machines answers."""
         try:
-            with urlopen(request, timeout=PATIENCE) as response:
+            with urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=PATIENCE) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:
                 return error.code, error.read()
 
     def get(self, path: str) -> tuple[int, bytes]:
-        return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
+        status, body = self._reviewer.get(path)
+        return status, body.encode()
 
     def decide(self, case: ReviewCase, **fields: str) -> tuple[int, Any]:
-        request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/decision",
-            msgspec.json.encode({"finding": "unsure", "reviewer": "Aoi"} | fields),
-            {"Content-Type": "application/json"},
-        )
-        status, body = self.ask(request)
-        return status, msgspec.json.decode(body)
+        return self._reviewer.post_json(f"/api/cases/{case.id}/decision", {"finding": "unsure"} | fields)
 
     def queue(self) -> list[str]:
         status, body = self.get("/api/cases?limit=200")
         return [case["id"] for case in msgspec.json.decode(body)["cases"]] if status == 200 else []
 
     def counted(self, sample: str) -> float:
-        lines = [line for line in self.get("/metrics")[1].decode().splitlines() if line.startswith(sample)]
+        lines = [line for line in self.asked("/metrics")[1].decode().splitlines() if line.startswith(sample)]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def outcomes(self, kind: str, outcome: str) -> float:

@@ -3,15 +3,9 @@
 
 const POLL_MS = 15000;
 const queue = document.getElementById("queue");
-const reviewer = document.getElementById("reviewer");
+const csrf = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 const said = document.getElementById("said");
 const waiting = document.getElementById("waiting");
-
-// A private window, or a full disk, must not stop anyone from deciding.
-try {
-  reviewer.value = localStorage.getItem("reviewer") ?? "";
-  reviewer.addEventListener("change", () => localStorage.setItem("reviewer", reviewer.value.trim()));
-} catch { /* the name is then typed once per visit */ }
 
 const cases = () => [...queue.querySelectorAll(".case")];
 
@@ -45,13 +39,8 @@ function explain(status, answer) {
 }
 
 async function decide(card, form, finding) {
-  if (!reviewer.value.trim()) {
-    show(form, "Give your name first, at the top of the page.");
-    reviewer.focus();
-    return;
-  }
   const fields = new FormData(form);
-  const decision = { finding, reviewer: reviewer.value, note: fields.get("note") || null };
+  const decision = { finding, note: fields.get("note") || null };
   if (finding === "at_risk") decision.severity = fields.get("severity") || null;
   const buttons = form.querySelectorAll("button");
   show(form, "");
@@ -60,7 +49,7 @@ async function decide(card, form, finding) {
   try {
     const response = await fetch(`/api/cases/${encodeURIComponent(card.dataset.case)}/decision`, {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
       body: JSON.stringify(decision),
     });
     const answer = await response.json();
