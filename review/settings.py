@@ -13,13 +13,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
+from review.settings_access import AccessSettings
 from review.settings_cases import CaseSettings
 from review.settings_page import PageSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(PageSettings, CaseSettings):
+class ReviewSettings(PageSettings, AccessSettings, CaseSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -29,7 +30,9 @@ class ReviewSettings(PageSettings, CaseSettings):
         default="mimamori.", description="Prefix of the names of every topic and the group"
     )
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on; the desk has no login yet")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; loopback only, where access is local"
+    )
     port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default="localhost,127.0.0.1,[::1]",

@@ -67,7 +67,9 @@ def test_probes_ask_the_right_questions(render: Renderer) -> None:
         }
         # Readiness may fail for as long as the broker is away; a restart for it would help nobody.
         assert paths == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
-        assert [port["name"] for port in container["ports"]] == ["http"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in paths} == {"http"}
+        assert ports == ({"http": 8080} if component == "worker" else {"desk": 6066, "http": 6067})
         startup = container["startupProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] >= 600
 
@@ -156,7 +158,9 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
         "review": {53, 9092, 9093, 4317},
         "topics": {53, 9092, 9093, 4317},
     }
-    assert len(policies["review"]["ingress"][0]["from"]) == 3
+    machines, people = policies["review"]["ingress"]
+    assert (len(machines["from"]), machines["ports"]) == (2, [{"port": "http", "protocol": "TCP"}])
+    assert (len(people["from"]), people["ports"]) == (1, [{"port": "desk", "protocol": "TCP"}])
     assert len(policies["worker"]["ingress"][0]["from"]) == 2
 
 

@@ -45,10 +45,13 @@ WORKER_OWNED = {
     "transactional_id",
 }
 REVIEW_OWNED = {
+    "access",
     "allow_insecure",
     "allowed_hosts",
     "bootstrap",
     "folder",
+    "health_host",
+    "health_port",
     "host",
     "port",
     "replication_factor",
@@ -148,7 +151,7 @@ def test_topics_job_and_review_desk_accept_every_profile(
     prefix = "MIMAMORI_REVIEW_"
     given = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
     assert given <= ReviewSettings.model_fields.keys()
-    assert load_review().port == 6066
+    assert (load_review().port, load_review().health_port) == (6066, 6067)
 
 
 def test_settings_keep_their_types(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
