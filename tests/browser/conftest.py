@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from schemas.events import ReviewCase
 from tests.fakes.memory_desk import MemoryReview
 from tests.fakes.served_desk import ServedDesk, served
 
@@ -67,7 +68,7 @@ def serve() -> Iterator[ServeDesk]:
     """Serves desks in memory, with these settings and cases, until the test ends."""
     open_desks = []
 
-    def serving(*cases: Any, **settings: object) -> ServedDesk:
+    def serving(*cases: ReviewCase, **settings: Any) -> ServedDesk:
         review = MemoryReview(health_port=0, **settings)
         review.arrive(*cases)
         desk = served(review)
@@ -77,5 +78,3 @@ def serve() -> Iterator[ServeDesk]:
     yield serving
     for desk in open_desks:
         desk.__exit__(None, None, None)
-
-

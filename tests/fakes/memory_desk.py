@@ -43,6 +43,7 @@ class MemoryReview:
         self.settings = ReviewSettings.model_validate({"store": "memory", "port": 0, **settings})
         self.cluster = Cluster(1, 4, 1)
         self.metrics = DeskMetrics()
+        self.started = clock()
         self.held_partitions = 4
         self.ready = True
         self.events: list[CaseEvent] = []

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -34,19 +34,28 @@ class ServedDesk:
 def served(review: MemoryReview) -> Iterator[ServedDesk]:
     """Serve a desk until the block ends."""
     loop = asyncio.new_event_loop()
-    server = DeskServer(cast("ReviewApp", review))
-    loop.run_until_complete(server.on_start())
-    ending = loop.create_task(_end_overdue(review))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+
+    def wait_for(awaitable: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(awaitable, loop).result(10)
+
+    server = wait_for(_opened(review))
+    ending = asyncio.run_coroutine_threadsafe(_end_overdue(review), loop)
     try:
         yield ServedDesk(review, server, loop)
     finally:
-        loop.call_soon_threadsafe(ending.cancel)
-        asyncio.run_coroutine_threadsafe(server.on_stop(), loop).result(10)
+        ending.cancel()
+        wait_for(server.on_stop())
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+async def _opened(review: MemoryReview) -> DeskServer:
+    server = DeskServer(cast("ReviewApp", review))
+    await server.on_start()
+    return server
 
 
 async def _end_overdue(review: MemoryReview) -> None:
