@@ -22,6 +22,7 @@ from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.present import Limits, Present
+from review.queue.rules import rules_of
 from review.settings import ReviewSettings
 
 LOOK_EVERY_S: Final = 0.5
@@ -40,7 +41,7 @@ class ReviewApp:
             timedelta(seconds=settings.undo_seconds),
             timedelta(seconds=settings.handover_seconds),
         )
-        self.present = Present(limits, utc_now)
+        self.present = Present(limits, utc_now, rules_of(settings))
         self.table = CaseTable(
             self.faust,
             self.present,
