@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from schemas.events import ReviewCase
-from tests.fakes.memory_desk import MemoryReview
+from tests.fakes.memory_review import MemoryReview
 from tests.fakes.served_desk import ServedDesk, served
 
 PATIENCE_MS = 20_000
@@ -66,15 +67,12 @@ def _is_fault(text: str, kind: str) -> bool:
 @pytest.fixture
 def serve() -> Iterator[ServeDesk]:
     """Serves desks in memory, with these settings and cases, until the test ends."""
-    open_desks = []
 
     def serving(*cases: ReviewCase, **settings: Any) -> ServedDesk:
-        review = MemoryReview(health_port=0, **settings)
-        review.arrive(*cases)
-        desk = served(review)
-        open_desks.append(desk)
-        return desk.__enter__()
+        review = MemoryReview(**settings)
+        desk = desks.enter_context(served(review))
+        desk.run(review.open(*cases))
+        return desk
 
-    yield serving
-    for desk in open_desks:
-        desk.__exit__(None, None, None)
+    with ExitStack() as desks:
+        yield serving

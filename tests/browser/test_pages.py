@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from review.desk import utc_now
 from review.cases.entries import Held, HeldEvent, held_key
 from tests.browser.conftest import ServeDesk, SignIn
 from tests.browser.test_work import keys, take
@@ -28,11 +29,12 @@ def a_full_desk(serve: ServeDesk, **settings: Any) -> ServedDesk:
         *[a_case(number) for number in range(10, 40)],
         severe_per_hour=1,
         break_after_minutes=0.0001,
+        model_view="before",
         undo_seconds=600,
         **settings,
     )
-    event = HeldEvent("case-events", 7, "bad_signature", "decided", "mallory", desk.review.started)
-    desk.call(desk.review.table.put, held_key("case:x:0:1"), Held("case:x:0:1", 0, [event], 3))
+    event = HeldEvent("case-events", 7, "bad_signature", "decided", "mallory", utc_now())
+    desk.run(desk.review.table.put(held_key("case:x:0:1"), Held("case:x:0:1", 0, [event], 3)))
     return desk
 
 
@@ -247,7 +249,7 @@ def test_everything_works_without_javascript(serve: ServeDesk, sign_in: SignIn) 
     page.get_by_label("I know somebody involved").check()
     page.get_by_role("button", name="Skip it").click()
     expect(page.get_by_text("You skipped the case.")).to_be_visible()
-    steps = [event.action for event in desk.review.events]
+    steps = [event.action for event in desk.review.log]
     assert steps == ["claimed", "extended", "decided", "undone", "released"]
 
 

@@ -41,11 +41,11 @@ def a_case(number: int, *, task: str = "stress", **changes: Any) -> ReviewCase:
         "bundle": "0" * 64,
         "conversation_id": None,
         "text": TEXTS[number % len(TEXTS)],
-        "opened_at": now - timedelta(minutes=number + 1),
+        "opened_at": now - timedelta(seconds=600 - number),
         "levels": levels,
         "highlights": [Highlight(6, 14, 0.4)],
         "author_id": f"user-{number % 7}",
-        "sent_at": now - timedelta(minutes=number + 2),
+        "sent_at": now - timedelta(seconds=601 - number),
     }
     return ReviewCase(**{**fields, **changes})
 

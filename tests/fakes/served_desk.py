@@ -2,32 +2,28 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from review.app import ReviewApp
 from review.web.server import DeskServer
-from tests.fakes.memory_desk import MemoryReview
+from tests.fakes.memory_review import MemoryReview
 
 T = TypeVar("T")
 
 
 class ServedDesk:
-    """A desk that answers on `url`. What changes it runs in its own thread: `call`."""
+    """A desk that answers on `url`. What changes it runs in its own thread: `run`."""
 
     def __init__(self, review: MemoryReview, server: DeskServer, loop: asyncio.AbstractEventLoop) -> None:
         self.review = review
         self.url = f"http://127.0.0.1:{server.pages.port}"
         self._loop = loop
 
-    def call(self, change: Callable[..., T], *arguments: Any) -> T:
+    def run(self, change: Coroutine[Any, Any, T]) -> T:
         """Do something in the desk's thread, and return what it returns."""
-
-        async def inside() -> T:
-            return change(*arguments)
-
-        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(change, self._loop).result(10)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ class CasePages:
         try:
             given = _form(str(form.get("choice", "")), str(form.get("lease", "")), str(form.get("note", "")))
             with metrics.confirm_seconds.time():
-                view = await self._desk.decide(case_id, given, person)
+                await self._desk.decide(case_id, given, person)
         except InvalidFormError as error:
             metrics.decisions.labels("refused").inc()
             return await self._again(request, person, case_id, error)
@@ -131,18 +131,12 @@ class CasePages:
             metrics.decisions.labels("refused").inc()
             raise
         metrics.decisions.labels(given.finding).inc()
-        if self.frame.house.is_severe(view.task, given.severity, view.levels):
-            self.frame.pace.decided_severe(person.id)
         return see_other(address(case_id))
 
     @_step
     async def undo(self, _request: web.Request, person: Person, case_id: str) -> web.StreamResponse:
         """Take back a decision that is not published yet."""
-        decided = self._desk.find(case_id, person)
         await self._desk.undo(case_id, person)
-        severity = decided.decision.severity if decided.decision else None
-        if self.frame.house.is_severe(decided.task, severity, decided.levels):
-            self.frame.pace.taken_back(person.id)
         return see_other(address(case_id))
 
     @_step

@@ -15,7 +15,6 @@ from review.people import Person, Role
 from review.web.html import render
 from review.web.pages.house import house
 from review.web.pages.language import LANGUAGES, Words, choose, words
-from review.web.pages.pace import Pace
 from review.web.pages.shown import Shower, clock
 
 LANGUAGE_COOKIE: Final = "mimamori_language"
@@ -42,7 +41,7 @@ HTMX: Final = msgspec.json.encode(
 SHORTCUTS: Final = (
     (("N",), "next"), (("R",), "reveal"), (("1", "…", "9"), "choose"), (("Enter",), "open"),
     (("U",), "undo"), (("S",), "skip"), (("H",), "hand"), (("E",), "extend"), (("M",), "note"),
-    (("T",), "take"), (("Q",), "queue"), (("J", "K"), "move"), (("G",), "quieter"), (("Esc",), "leave"),
+    (("T",), "take"), (("Q",), "queue"), (("J", "K"), "move"), (("Esc",), "leave"),
     (("?",), "help"),
 )  # fmt: skip
 # Pages beside the queue, and who sees the way to them. A page that is not there has no way.
@@ -60,9 +59,6 @@ class Frame:
         settings = review.settings
         self.review = review
         self.house = house(settings.house)
-        self.pace = Pace(
-            break_after_minutes=settings.break_after_minutes, severe_per_hour=settings.severe_per_hour
-        )
         self._names: dict[str, str] = {}
 
     def words(self, request: web.Request) -> Words:
@@ -83,10 +79,9 @@ class Frame:
         return sorted(set(self._names) - {person.id})
 
     def acted(self, request: web.Request) -> Person:
-        """Who asks, and that they do something: a page that refreshes itself does not call this."""
+        """Who asks; colleagues know their name from now on."""
         person = person_of(request)
         self._names[person.id] = person.name
-        self.pace.seen(person.id)
         return person
 
     def page(
@@ -106,7 +101,7 @@ class Frame:
             shortcuts=SHORTCUTS,
             places=list(self._places(request, person)),
             undoable=list(self._undoable(self.shower(request), mine)),
-            strain=self.pace.strain(person.id),
+            load=self.review.desk.load(person) if self.review.ready else None,
             here=content.pop("here", ""),
             back=request.path_qs if request.method == "GET" else "/",
             clock=clock,

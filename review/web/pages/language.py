@@ -73,6 +73,7 @@ def choose(chosen: str | None, accepted: str | None) -> Language:
 
 def _quality(weight: str) -> float:
     try:
-        return min(_HIGHEST, float(weight)) if weight else _HIGHEST
+        quality = float(weight) if weight else _HIGHEST
     except ValueError:
         return 0.0
+    return quality if 0.0 <= quality <= _HIGHEST else 0.0  # a number that is none is not in between

@@ -1,7 +1,7 @@
 """The queue: who waits, most urgent first, and the way to the next case."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import urlencode
 
 import msgspec
@@ -10,16 +10,19 @@ from aiohttp import web
 from review.access import person_of, requires
 from review.errors import DecisionRefusedError, TooManyClaimsError
 from review.queue.order import Filter
+from review.queue.waiting import State
 from review.web.pages.frame import Frame, see_other
+from review.web.pages.language import plain
 from review.web.pages.rows import rows
 from review.web.pages.shown import address
-from schemas.vocabulary import CASE_KINDS
 
 PAGE: Final = 20
 MAX_DIGITS: Final = 9
 SAID: Final = ("skipped", "handed", "discarded", "none")
 # What a list may be narrowed by, and no more than a link could hold.
 MAX_FILTER: Final = 256
+# Quality samples and golden items are shown as ordinary cases to those who read them.
+SHOWN_KINDS: Final = ("escalation", "unread")
 
 
 class QueuePages:
@@ -45,13 +48,16 @@ class QueuePages:
             return frame.recovering(request)
         wanted, offset = _filter(request.query), _offset(request)
         shower = frame.shower(request)
-        found = self._desk.queue(wanted, person, offset=offset, limit=PAGE)
+        try:
+            found = self._desk.queue(wanted, person, offset=offset, limit=PAGE)
+        except DecisionRefusedError as error:
+            return frame.message(request, error.status, "error.title", frame.problem(request, error))
         said = request.query.get("said", "")
         return frame.page(
             request,
             "rows.html" if by_itself else "queue.html",
             here="queue",
-            rows=list(rows(found.cases, shower, t)),
+            rows=list(rows(zip(found.cases, found.places, strict=True), shower, t)),
             total=found.total,
             offset=offset,
             limit=PAGE,
@@ -94,18 +100,34 @@ class QueuePages:
         return see_other(address(claim.case.id))
 
     def _filters(self, request: web.Request, wanted: Filter) -> Iterator[dict[str, object]]:
-        t, shower = self.frame.words(request), self.frame.shower(request)
-        tasks = {state.case.task for state in self.frame.review.present.waiting.values()}
-        tasks |= {wanted.task} if wanted.task else set()
+        """What the list can be narrowed by. Where levels would tell the model's view, they are not offered."""
+        t, shower, review = self.frame.words(request), self.frame.shower(request), self.frame.review
+        person = person_of(request)
+        counts = review.present.queue.counts(Filter(), person)
+        tasks = sorted({*review.present.queue.tasks(), *([wanted.task] if wanted.task else [])})
         choices = {
-            "task": [(task, shower.task(task)) for task in sorted(tasks)],
-            "kind": [(kind, t.named("kind", kind)) for kind in CASE_KINDS],
+            "task": [(task, shower.task(task)) for task in tasks],
+            "kind": [(kind, t.named("kind", kind)) for kind in SHOWN_KINDS],
+            "state": [(state, t(f"filter.state.{state}")) for state in get_args(State)],
+            "overdue": [("yes", t("filter.overdue.yes"))],
         }
+        if review.settings.model_view == "before" or person.may("lead", "auditor"):
+            choices["level"] = [(level, plain(level)) for level in sorted(counts.by_level)]
         for name, known in choices.items():
-            yield {"name": name, "choices": known, "chosen": getattr(wanted, name) or ""}
+            yield {"name": name, "choices": known, "chosen": dict(_fields(wanted)).get(name, "")}
 
     def _notices(self, request: web.Request) -> Iterator[str]:
         t, review = self.frame.words(request), self.frame.review
+        if (delayed := self._desk.capacity().forecast).missed:
+            hours, ahead = round(delayed.hours_late), delayed.horizon - delayed.now
+            yield t(
+                "queue.delayed",
+                n=delayed.missed,
+                severe=delayed.missed_severe,
+                hours=hours,
+                within=t.lasting(ahead),
+                people=delayed.pace.at_work,
+            )
         if review.held_partitions < review.cluster.partitions:
             yield t("queue.partitions", held=review.held_partitions, of=review.cluster.partitions)
         if unreadable := review.present.unreadable.values():
@@ -117,14 +139,24 @@ class QueuePages:
 
 
 def _filter(given: Mapping[str, object]) -> Filter:
-    fields = {name: str(given.get(name, ""))[:MAX_FILTER] or None for name in Filter.__struct_fields__}
-    return Filter(**fields)
+    """The filter of an address or a form. What is none of its words does not filter."""
+    text = {name: str(given.get(name, ""))[:MAX_FILTER] or None for name in Filter.__struct_fields__}
+    state = next((known for known in get_args(State) if known == text["state"]), None)
+    return Filter(
+        task=text["task"],
+        kind=text["kind"],
+        level=text["level"],
+        state=state,
+        overdue={"yes": True, "no": False}.get(text["overdue"] or ""),
+        conversation=text["conversation"],
+        mine=text["mine"] == "yes",
+    )
 
 
 def _fields(wanted: Filter) -> Iterator[tuple[str, str]]:
     for name, value in msgspec.structs.asdict(wanted).items():
-        if value is not None:
-            yield name, str(value)
+        if value is not None and (name, value) != ("mine", False):
+            yield name, {True: "yes", False: "no"}.get(value, str(value))
 
 
 def _link(wanted: Filter, offset: int) -> str:
