@@ -16,13 +16,13 @@ from review.errors import DeskError
 from review.settings_access import AccessSettings
 from review.settings_cases import CaseSettings
 from review.settings_page import PageSettings
-from review.settings_signing import SigningSettings
 from review.settings_queue import QueueSettings
+from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(PageSettings, AccessSettings, CaseSettings, QueueSettings, SigningSettings):
+class ReviewSettings(AccessSettings, CaseSettings, PageSettings, QueueSettings, SigningSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

@@ -44,7 +44,6 @@ def admitted(wanted: Filter, entry: Waiting, now: float, person: Person) -> bool
     """The filter's meaning, written down once more."""
     sees_all = person.may("lead", "auditor")
     known = sees_all or not wanted.mine
-    in_hands_of = entry.holder or (entry.reserved.person if entry.reserved else None)
     return all(
         (
             not wanted.mine
