@@ -32,16 +32,6 @@ class ReviewSettings(AccessSettings, CaseSettings, PageSettings, QueueSettings, 
         default="mimamori.", description="Prefix of the names of every topic and the group"
     )
 
-    host: str = Field(
-        default="127.0.0.1", description="Address to listen on; loopback only, where access is local"
-    )
-    port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
-    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
-        default="localhost,127.0.0.1,[::1]",
-        validate_default=True,
-        description="Host names that browsers may use for the desk, comma-separated; * allows any",
-    )
-
     folder: Path = Field(
         default=Path("review-data"),
         description="Folder that keeps the table between runs; one desk per folder",
@@ -79,7 +69,7 @@ class ReviewSettings(AccessSettings, CaseSettings, PageSettings, QueueSettings, 
     ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
     ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
 
-    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext"]], NoDecode] = Field(
+    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext", "local_access"]], NoDecode] = Field(
         default=frozenset(),
         description="Names of insecure settings to allow; see docs/how-to/secure-the-connections.md",
     )
@@ -91,19 +81,17 @@ class ReviewSettings(AccessSettings, CaseSettings, PageSettings, QueueSettings, 
     )
     shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM")
 
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
-        return value
-
     @field_validator("allow_insecure", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return (
             [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
         )
+
+    @model_validator(mode="after")
+    def _access_is_closed(self) -> Self:
+        self.check_access(local_beyond_loopback="local_access" in self.allow_insecure)
+        return self
 
     @model_validator(mode="after")
     def _security_is_whole(self) -> Self:

@@ -11,13 +11,22 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from review.access.errors import AccessRefusedError, NotSignedInError, TooManyRequestsError
+from review.access.errors import (
+    AccessRefusedError,
+    NotSignedInError,
+    ProviderDownError,
+    SignInRefusedError,
+    TooManyRequestsError,
+)
 from review.errors import DecisionRefusedError, InvalidFormError
 from review.metrics import DeskMetrics
 from review.web.html import render
+
+log = structlog.get_logger()
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -70,13 +79,18 @@ def refusal(request: web.Request, allowed_hosts: frozenset[str]) -> web.Response
         return None
     if request.content_type not in FORMS:
         return error_response(415, "send application/json, or a form")
-    # Browsers always send one of the two headers; other programs need not.
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
-        return error_response(403, "cross-origin requests are refused")
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        return error_response(403, "cross-origin requests are refused")
-    return None
+    return None if _of_this_origin(request) else error_response(403, "cross-origin requests are refused")
+
+
+def _of_this_origin(request: web.Request) -> bool:
+    """Whether a page of this desk has sent it, or no browser. Browsers always send one of the two headers."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None and site not in {"same-origin", "none"}:
+        return False
+    # Because of our own Referrer-Policy, forms of our own pages have the origin `null`.
+    if origin is None or (origin == "null" and site == "same-origin"):
+        return True
+    return urlsplit(origin).netloc.lower() == request.host.lower()
 
 
 async def _answer(request: web.Request, respond: Respond, metrics: DeskMetrics) -> web.StreamResponse:
@@ -84,6 +98,10 @@ async def _answer(request: web.Request, respond: Respond, metrics: DeskMetrics) 
         return await respond(request)
     except AccessRefusedError as error:
         metrics.refused.labels(str(error.status)).inc()
+        if isinstance(error, SignInRefusedError | ProviderDownError):
+            outcome = "provider_down" if isinstance(error, ProviderDownError) else "refused"
+            metrics.sign_ins.labels(outcome).inc()
+            log.warning("sign_in_refused", outcome=outcome, reason=error.reason)
         return _refused(request, error)
     except InvalidFormError as error:
         return error_response(error.status, str(error), error.fields)
@@ -105,7 +123,7 @@ def _refused(request: web.Request, error: AccessRefusedError) -> web.Response:
         )
     else:
         response = error_response(error.status, str(error))
-    if isinstance(error, TooManyRequestsError):
+    if isinstance(error, TooManyRequestsError | ProviderDownError):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

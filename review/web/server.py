@@ -82,7 +82,7 @@ class Routes:
         application = web.Application(
             middlewares=[
                 door.watch,
-                guard(review.settings.allowed_hosts, review.metrics, https=access.https),
+                guard(review.settings.hosts, review.metrics, https=access.https),
                 access.gate.watch,
             ],
             client_max_size=MAX_BODY,

@@ -143,6 +143,15 @@ def test_disruption_budget_lets_a_node_be_drained(render: Renderer) -> None:
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+def test_network_is_closed_unless_it_is_opened(render: Renderer) -> None:
+    policies = {component_of(item): item["spec"] for item in all_of_kind(render("default"), "NetworkPolicy")}
+    assert policies.keys() == {"worker", "review", "topics"}
+    # Only `helm test` asks, and at the port for machines: nobody is let in at the pages by default.
+    [rule] = policies["review"]["ingress"]
+    assert (len(rule["from"]), rule["ports"]) == (1, [{"port": "http", "protocol": "TCP"}])
+    assert all_of_kind(render("default", "networkPolicy.enabled=false"), "NetworkPolicy") == []
+
+
 def test_network_policy_closes_each_component(render: Renderer) -> None:
     policies = {component_of(item): item["spec"] for item in all_of_kind(render("cpu"), "NetworkPolicy")}
     assert policies.keys() == {"worker", "shadow", "review", "topics"}
@@ -155,7 +164,7 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
     assert ports == {
         "worker": {53, 9092, 9093, 6379, 4317},
         "shadow": {53, 9092, 9093, 4317},  # and no Redis
-        "review": {53, 9092, 9093, 4317},
+        "review": {53, 9092, 9093, 443, 4317},
         "topics": {53, 9092, 9093, 4317},
     }
     machines, people = policies["review"]["ingress"]

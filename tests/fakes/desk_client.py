@@ -43,8 +43,12 @@ class DeskClient:
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], str]:
-        """Send a request. Returns its status, headers (names in lower case), and body."""
-        request = Request(self.address + path, body, headers or {}, method=method)
+        """Send a request, to the desk unless `path` is a whole address.
+
+        Returns its status, headers (names in lower case), and body.
+        """
+        address = path if path.startswith("http") else self.address + path
+        request = Request(address, body, headers or {}, method=method)
         try:
             with self._opener.open(request, timeout=PATIENCE_S) as answer:
                 given = {name.lower(): value for name, value in answer.headers.items()}

@@ -44,7 +44,7 @@ def small_desk(settings: ReviewSettings, folder: Path | None = None, port: int =
     async def serve(serving: Future[str], ended: asyncio.Event) -> None:
         access, metrics = Access(settings, folder), DeskMetrics()
         application = web.Application(
-            middlewares=[guard(settings.allowed_hosts, metrics, https=access.https), access.gate.watch]
+            middlewares=[guard(settings.hosts, metrics, https=access.https), access.gate.watch]
         )
         SignInPages(access, metrics).add_to(application)
         application.router.add_get("/", queue)
