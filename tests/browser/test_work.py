@@ -1,4 +1,4 @@
-"""Somebody works at the desk with the keyboard alone: real pages, rules and browser; only Kafka is left out."""
+"""Somebody works at the desk with the keyboard alone: real pages and rules; only Kafka is left out."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The desk's web server over a desk in memory, in a thread of its own: for tests that ask as a browser does."""
+"""The desk's web server over a desk in memory, in a thread of its own, for tests that ask as browsers do."""
 
 import asyncio
 import threading

@@ -12,15 +12,12 @@ from review.access import csrf_of, person_of
 from review.app import ReviewApp
 from review.cases.views import CaseView
 from review.people import Person, Role
-from review.web.html import render
+from review.web.html import page, words_for
 from review.web.pages.house import house
-from review.web.pages.language import LANGUAGES, Words, choose, words
+from review.web.pages.language import LANGUAGES, Words
 from review.web.pages.shown import Shower, clock
 
-LANGUAGE_COOKIE: Final = "mimamori_language"
-THEME_COOKIE: Final = "mimamori_theme"
 KEYS_COOKIE: Final = "mimamori_keys"
-THEMES: Final = ("auto", "light", "dark")
 KEYS: Final = ("on", "off")
 
 # htmx is set so that it needs no inline script or style, and keeps nothing: its history would be texts in the
@@ -63,8 +60,7 @@ class Frame:
 
     def words(self, request: web.Request) -> Words:
         """The language of whoever asks."""
-        accepted = request.headers.get("Accept-Language")
-        return words(choose(request.cookies.get(LANGUAGE_COOKIE), accepted))
+        return words_for(request)
 
     def shower(self, request: web.Request) -> Shower:
         """Shows cases in that language."""
@@ -88,15 +84,15 @@ class Frame:
         self, request: web.Request, template: str, *, status: int = 200, **content: object
     ) -> web.Response:
         """A page for whoever asks."""
-        person, t = person_of(request), self.words(request)
+        person = person_of(request)
         mine = self.review.desk.mine(person) if self.review.ready else []
-        body = render(
+        return page(
+            request,
             template,
-            t=t,
+            status=status,
             person=person,
             csrf=Markup('<input type="hidden" name="csrf" value="{}">').format(escape(csrf_of(request))),
-            theme=_one_of(THEMES, request.cookies.get(THEME_COOKIE)),
-            keys=_one_of(KEYS, request.cookies.get(KEYS_COOKIE)),
+            keys="off" if request.cookies.get(KEYS_COOKIE) == "off" else "on",
             languages=LANGUAGES,
             shortcuts=SHORTCUTS,
             places=list(self._places(request, person)),
@@ -107,12 +103,6 @@ class Frame:
             clock=clock,
             htmx_config=HTMX,
             **content,
-        )
-        return web.Response(
-            text=body,
-            status=status,
-            content_type="text/html",
-            headers={"Content-Language": t.language, "Vary": "Accept-Language, Cookie"},
         )
 
     def message(self, request: web.Request, status: int, heading: str, said: str) -> web.Response:
@@ -148,10 +138,6 @@ class Frame:
         for view in mine:
             if view.phase == "decided" and view.decision and (left := shower.left(view.undo_until)) > 0:
                 yield {"id": view.id, "what": shower.outcome(view, view.decision).what, "left": left}
-
-
-def _one_of(known: tuple[str, ...], chosen: str | None) -> str:
-    return chosen if chosen in known else known[0]
 
 
 def see_other(path: str) -> web.Response:

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from review.access import requires
 from review.access.cookies import local_path
-from review.web.pages.frame import KEYS, KEYS_COOKIE, LANGUAGE_COOKIE, THEME_COOKIE, THEMES
+from review.web.html import LANGUAGE_COOKIE, THEME_COOKIE, THEMES
+from review.web.pages.frame import KEYS, KEYS_COOKIE
 from review.web.pages.language import LANGUAGES
 
 A_YEAR: Final = 365 * 24 * 3600

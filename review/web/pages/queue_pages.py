@@ -100,7 +100,7 @@ class QueuePages:
         return see_other(address(claim.case.id))
 
     def _filters(self, request: web.Request, wanted: Filter) -> Iterator[dict[str, object]]:
-        """What the list can be narrowed by. Where levels would tell the model's view, they are not offered."""
+        """What the list can be narrowed by: not by levels, where they would tell the model's view."""
         t, shower, review = self.frame.words(request), self.frame.shower(request), self.frame.review
         person = person_of(request)
         counts = review.present.queue.counts(Filter(), person)

@@ -9,10 +9,12 @@ import pytest
 
 import review.web
 from review import errors
+from review.access.errors import AccessRefusedError
 from review.cases.entries import HeldBecause
 from review.queue.waiting import State
+from review.web.html import THEMES
 from review.web.pages.case_pages import SKIP_REASONS
-from review.web.pages.frame import SHORTCUTS, THEMES
+from review.web.pages.frame import SHORTCUTS
 from review.web.pages.language import LANGUAGES, Language, choose, words
 from schemas.reasons import DEAD_LETTER_REASONS, Reason
 from schemas.vocabulary import CaseAction, CaseKind, Finding, Verdict
@@ -96,6 +98,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "filter": ("task", "kind", "level", "state", "overdue"),
     "filter.state": get_args(State),
     "said": ("skipped", "handed", "discarded", "none"),
+    "access": tuple(each.__name__ for each in AccessRefusedError.__subclasses__()),
     "error": tuple(each.__name__ for each in errors.DecisionRefusedError.__subclasses__()),
 }
 

@@ -1,4 +1,4 @@
-"""What browsers load: one library, pinned by its hash, with its licence; and a script of ours that stays small."""
+"""What browsers load: one library, pinned by its hash, with its licence; and a small script of ours."""
 
 import hashlib
 from pathlib import Path
