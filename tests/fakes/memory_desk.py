@@ -4,7 +4,7 @@ Whatever is produced comes back through the agents at once, in order, as it does
 back what is produced until `catch_up`; `now` is the clock.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
 from review.present import Limits, Present
+from review.queue.rules import Rules
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.vocabulary import Finding
@@ -59,14 +60,24 @@ class MemoryTable:
 class MemoryDesk:
     """Everything of a desk but Kafka and the pages."""
 
-    def __init__(self, *, claims: int = 1, model_view: str = "after", confirm_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        claims: int = 1,
+        model_view: str = "after",
+        confirm_seconds: float = 5.0,
+        limits: Limits = LIMITS,
+        clock: Callable[[], datetime] | None = None,
+        queue_rules: Rules | None = None,
+    ) -> None:
         self.now = START
+        self.clock = clock or (lambda: self.now)
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
         self.lag = False
         self.down = False
         self._late: list[CaseEvent] = []
-        self.present = Present(LIMITS, lambda: self.now)
+        self.present = Present(limits, self.clock, queue_rules)
         self.table = MemoryTable(self.present)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
@@ -74,7 +85,7 @@ class MemoryDesk:
         self.agents = Agents(
             self.table, self._publish, journal.came_back, Unsigned(), self.metrics, keep_days=90
         )
-        self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
+        self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 
     async def open(self, *cases: ReviewCase) -> None:
         """Cases arrive."""
