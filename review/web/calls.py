@@ -49,7 +49,7 @@ class Text(msgspec.Struct, frozen=True):
     text: str | None
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class Nothing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """An empty object."""
 
 

@@ -239,20 +239,20 @@ def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: 
     platform.send(*(message(number, text) for number, text in enumerate(texts)))
     desk = platform.start_desk(tmp_path)
     platform.wait(lambda: len(platform.outcomes()) == len(texts))
-    platform.wait(lambda: 0 < len(platform.read("review-cases")) == platform.ask(desk, "/api/cases")["total"])
+    platform.wait(lambda: 0 < len(platform.read("review-cases")) == platform.ask(desk, "/api/v1/cases")["total"])
 
-    queue = platform.ask(desk, "/api/cases?limit=50")["cases"]
+    queue = platform.ask(desk, "/api/v1/cases?limit=50")["cases"]
     priorities = {str(event["id"]): float(str(event["priority"])) for event in platform.read("review-cases")}
     assert [case["id"] for case in queue] == sorted(priorities, key=lambda each: -priorities[each])
     first = queue[0]
     with urlopen(desk, timeout=20) as page:
         assert "<mark" in page.read().decode()
-    claim = platform.ask(desk, f"/api/cases/{first['id']}/claim", {"reviewer": "kim"})
-    text = platform.ask(desk, f"/api/cases/{first['id']}/reveal", {"reviewer": "kim"})
+    claim = platform.ask(desk, f"/api/v1/cases/{first['id']}/claim", {"reviewer": "kim"})
+    text = platform.ask(desk, f"/api/v1/cases/{first['id']}/reveal", {"reviewer": "kim"})
     decision = {"finding": "at_risk", "reviewer": "kim", "severity": "high", "lease": claim["lease"]}
-    decided = platform.ask(desk, f"/api/cases/{first['id']}/decision", decision)
+    decided = platform.ask(desk, f"/api/v1/cases/{first['id']}/decision", decision)
     assert all(text[each["start"] : each["end"]].strip() for each in decided["model"]["highlights"])
     platform.wait(lambda: len(platform.read("review-decisions")) == 1)
     (event,) = platform.read("review-decisions")
     assert (event["case_id"], event["message_id"]) == (first["id"], first["message_id"])
-    assert platform.ask(desk, "/api/cases")["total"] == len(queue) - 1
+    assert platform.ask(desk, "/api/v1/cases")["total"] == len(queue) - 1

@@ -206,7 +206,7 @@ class DeskProcess:
 
     def step(self, case: ReviewCase, step: str, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
         request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/{step}",
+            f"http://127.0.0.1:{self.port}/api/v1/cases/{case.id}/{step}",
             msgspec.json.encode({"reviewer": reviewer} | fields),
             {"Content-Type": "application/json"},
         )
@@ -223,13 +223,13 @@ class DeskProcess:
         )
 
     def case(self, case: ReviewCase) -> Any:
-        return msgspec.json.decode(self.get(f"/api/cases/{case.id}")[1])
+        return msgspec.json.decode(self.get(f"/api/v1/cases/{case.id}")[1])
 
     def held(self) -> Any:
-        return msgspec.json.decode(self.get("/api/held")[1])
+        return msgspec.json.decode(self.get("/api/v1/held")[1])
 
     def queue(self) -> list[str]:
-        status, body = self.get("/api/cases?limit=200")
+        status, body = self.get("/api/v1/cases?limit=200")
         return [case["id"] for case in msgspec.json.decode(body)["cases"]] if status == 200 else []
 
     def counted(self, sample: str) -> float:
