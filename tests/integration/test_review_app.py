@@ -387,13 +387,13 @@ def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster
     until(desk.queue, "the good case")
     until(lambda: desk.outcomes("review-decision", "unreadable") == 1, "the bad decision")
     until(lambda: desk.outcomes("review-case", "unreadable") == 4, "the bad cases")
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5." in desk.get("/")[1].decode()
     assert secret.decode() not in desk.log()
     assert secret.decode() not in desk.get("/")[1].decode()
 
     desk.stop(signal.SIGKILL)
     desk.start().ready()
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5." in desk.get("/")[1].decode()
 
 
 def test_cases_of_aborted_transactions_are_not_shown(cluster: Cluster, desk: DeskProcess) -> None:
