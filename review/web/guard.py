@@ -114,7 +114,13 @@ def _refused(request: web.Request, error: AccessRefusedError) -> web.Response:
     if isinstance(error, NotSignedInError) and (way := _way_to_sign_in(request)):
         return way
     if _for_a_person(request):
-        response = page(request, "refused.html", status=error.status, key=f"access.{type(error).__name__}")
+        response = page(
+            request,
+            "refused.html",
+            status=error.status,
+            key=f"access.{type(error).__name__}",
+            places=vars(error),
+        )
     else:
         response = error_response(error.status, str(error))
     if isinstance(error, TooManyRequestsError | ProviderDownError):

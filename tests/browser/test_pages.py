@@ -100,7 +100,9 @@ def test_axe_finds_nothing(serve: ServeDesk, sign_in: SignIn, locale: str) -> No
 
 def test_axe_would_find_a_fault(serve: ServeDesk, sign_in: SignIn) -> None:
     page = sign_in(serve(a_case(1)).url)
-    page.evaluate("document.querySelector('.brand').style.color = '#888'")
+    page.evaluate(
+        "Object.assign(document.querySelector('.brand').style, {color: '#ccc', background: '#fff'})"
+    )
     assert [fault.split()[1] for fault in faults(page)] == ["color-contrast", "color-contrast"]
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import ServeDesk, SignIn
 from tests.fakes.review_cases import a_case
@@ -197,6 +197,21 @@ def test_a_key_that_is_held_down_decides_one_case(serve: ServeDesk, sign_in: Sig
     page.keyboard.up("Enter")
     expect(page.locator(".outcome")).to_be_visible()
     assert [event.action for event in desk.review.log] == ["claimed", "decided"]
+
+
+def test_a_key_for_a_page_that_is_still_on_its_way_does_nothing(serve: ServeDesk, sign_in: SignIn) -> None:
+    desk = serve(a_case(1), a_case(2))
+    page = sign_in(desk.url)
+    take(page)
+    keys(page, "1", "Enter")
+    expect(page.locator(".outcome")).to_be_visible()
+    answers: list[Route] = []
+    page.route("**/next", lambda route: answers.append(route))
+    keys(page, "n", "n", "Enter", "r", "u", "1", "Enter")
+    (answer,) = answers
+    answer.continue_()
+    expect(page.locator(".masked .main")).to_be_focused()
+    assert [event.action for event in desk.review.log] == ["claimed", "decided", "claimed"]
 
 
 def test_keys_are_listed_and_can_be_switched_off(serve: ServeDesk, sign_in: SignIn) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from review.access import requires
 from review.cases.form import MAX_NOTE, Form
 from review.cases.views import CaseView
-from review.errors import DecisionRefusedError, InvalidFormError
+from review.errors import DecisionRefusedError, InvalidFormError, NotConfirmedError
 from review.people import Person
 from review.web.pages.frame import Frame, see_other
 from review.web.pages.glyphs import Glyph
@@ -87,7 +87,12 @@ class CasePages:
     @_step
     async def reveal(self, request: web.Request, person: Person, case_id: str) -> web.StreamResponse:
         """Show the text, once its reading is recorded."""
-        text = await self._desk.reveal(case_id, person)
+        try:
+            text = await self._desk.reveal(case_id, person)
+        except NotConfirmedError as error:
+            problem = self.frame.words(request)("error.not_audited")
+            view = self._desk.find(case_id, person)
+            return self._show(request, person, view, problem=problem, status=error.status)
         return self._show(request, person, self._desk.find(case_id, person), text=text)
 
     @_step

@@ -28,6 +28,7 @@ HTMX: Final = msgspec.json.encode(
         "allowScriptTags": False,
         "includeIndicatorStyles": False,
         "historyCacheSize": 0,
+        "defaultSettleDelay": 0,
         "refreshOnHistoryMiss": True,
         "selfRequestsOnly": True,
         "responseHandling": [{"code": "204", "swap": False}, {"code": "...", "swap": True}],

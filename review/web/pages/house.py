@@ -57,6 +57,13 @@ class House(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         known = self.levels.get(task, {}).get(level, {})
         return known.get(language) or known.get("en") or Level(plain(level), "")
 
+    def any_level(self, level: str, language: Language) -> str:
+        """The name of a level of whichever task has one that is called so."""
+        return next(
+            (self.level(task, level, language).name for task in self.levels if level in self.levels[task]),
+            plain(level),
+        )
+
     def is_severe(self, task: str, level: str | None, levels: Sequence[str]) -> bool:
         """Whether a level is one of the severe ones, among the task's levels, which are in order."""
         return level is not None and level in self.severe.get(task, levels[-1:])

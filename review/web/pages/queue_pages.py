@@ -12,9 +12,9 @@ from review.errors import DecisionRefusedError, TooManyClaimsError
 from review.queue.order import Filter
 from review.queue.waiting import State
 from review.web.pages.frame import Frame, see_other
-from review.web.pages.language import plain
 from review.web.pages.rows import rows
 from review.web.pages.shown import address
+from schemas.vocabulary import CASE_KINDS
 
 PAGE: Final = 20
 MAX_DIGITS: Final = 9
@@ -101,8 +101,8 @@ class QueuePages:
 
     def _filters(self, request: web.Request, wanted: Filter) -> Iterator[dict[str, object]]:
         """What the list can be narrowed by: not by levels, where they would tell the model's view."""
-        t, shower, review = self.frame.words(request), self.frame.shower(request), self.frame.review
-        person = person_of(request)
+        frame, t, shower = self.frame, self.frame.words(request), self.frame.shower(request)
+        person, review = person_of(request), frame.review
         counts = review.present.queue.counts(Filter(), person)
         tasks = sorted({*review.present.queue.tasks(), *([wanted.task] if wanted.task else [])})
         choices = {
@@ -112,7 +112,11 @@ class QueuePages:
             "overdue": [("yes", t("filter.overdue.yes"))],
         }
         if review.settings.model_view == "before" or person.may("lead", "auditor"):
-            choices["level"] = [(level, plain(level)) for level in sorted(counts.by_level)]
+            choices["level"] = [
+                (level, frame.house.any_level(level, t.language))
+                for level in sorted(counts.by_level)
+                if level not in CASE_KINDS
+            ]
         for name, known in choices.items():
             yield {"name": name, "choices": known, "chosen": dict(_fields(wanted)).get(name, "")}
 

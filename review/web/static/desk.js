@@ -8,7 +8,9 @@ const typing = (element) => element.matches("textarea, select, input:not([type=r
 
 // ---- Keys. An element names its own: data-key. With data-focus the key goes there; otherwise it clicks.
 function press(event) {
-  if (event.repeat && ["Enter", " "].includes(event.key)) return event.preventDefault(); // a key that is held decides nothing
+  // A key that is held down decides nothing, and neither does one that was meant for a page still on its way.
+  const early = document.querySelector("form.htmx-request:not([hx-target]), a.htmx-request") && event.key !== "Tab";
+  if (early || (event.repeat && ["Enter", " "].includes(event.key))) return event.preventDefault();
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat) return;
   if (typing(event.target)) {
     if (event.key === "Escape") event.target.blur();
