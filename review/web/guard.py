@@ -6,7 +6,6 @@ origin. `review.access` adds the sign-in and the forms' tokens.
 """
 
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -24,7 +23,7 @@ from review.access.errors import (
 )
 from review.errors import DecisionRefusedError, InvalidFormError
 from review.metrics import DeskMetrics
-from review.web.html import render
+from review.web.html import page
 
 log = structlog.get_logger()
 
@@ -115,11 +114,12 @@ def _refused(request: web.Request, error: AccessRefusedError) -> web.Response:
     if isinstance(error, NotSignedInError) and (way := _way_to_sign_in(request)):
         return way
     if _for_a_person(request):
-        title = HTTPStatus(error.status).phrase
-        response = web.Response(
-            text=render("refused.html", title=title, sentence=str(error)),
+        response = page(
+            request,
+            "refused.html",
             status=error.status,
-            content_type="text/html",
+            key=f"access.{type(error).__name__}",
+            places=vars(error),
         )
     else:
         response = error_response(error.status, str(error))

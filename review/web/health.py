@@ -28,7 +28,7 @@ def health_application(review: ReviewApp, door: Door) -> web.Application:
         return json_response({"ready": review.ready, "partitions": held, "of": of}, status)
 
     async def metrics(_request: web.Request) -> web.Response:
-        body = review.metrics.expose(review.table, ready=review.ready)
+        body = review.metrics.expose(review.present, ready=review.ready)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def dressed(_request: web.Request, response: web.StreamResponse) -> None:

@@ -12,7 +12,7 @@ from review.access.oidc import CALLBACK, SIGNED_OUT, Provider
 from review.metrics import DeskMetrics
 from review.people import Person
 from review.web.guard import json_response
-from review.web.html import render
+from review.web.html import page
 
 log = structlog.get_logger()
 
@@ -44,14 +44,14 @@ class SignInPages:
         return web.Response(status=303, headers={"Location": local_path(request.query.get("next"))})
 
     @requires()
-    async def at_the_proxy(self, _request: web.Request) -> web.StreamResponse:
+    async def at_the_proxy(self, request: web.Request) -> web.StreamResponse:
         """The way to the proxy's own page, since the proxy holds the session."""
-        page = self._access.proxy_sign_out_url
-        if page is None:
+        further = self._access.proxy_sign_out_url
+        if further is None:
             raise AccessRefusedError(
                 "sign out at the proxy that has signed you in: the desk knows no way there"
             )
-        return _html("leaving.html", page=page)
+        return page(request, "leaving.html", page=further)
 
     @requires()
     async def session(self, request: web.Request) -> web.Response:
@@ -78,7 +78,7 @@ class ByName:
     @open_to_all
     async def begin(self, request: web.Request) -> web.Response:
         """Ask for a name."""
-        return self._ask(SignIn(back_to=local_path(request.query.get("next"))), fault=None)
+        return self._ask(request, SignIn(back_to=local_path(request.query.get("next"))), fault=None)
 
     @open_to_all
     async def complete(self, request: web.Request) -> web.StreamResponse:
@@ -90,7 +90,7 @@ class ByName:
             raise ForgedRequestError("this page is out of date: load it again, and type your name once more")
         person = somebody(str(form.get("name", "")))
         if isinstance(person, str):
-            return self._ask(sign_in, fault=person)
+            return self._ask(request, sign_in, fault=person)
         return signed_in(request, self._access, self._metrics, sign_in, person)
 
     @requires()
@@ -100,8 +100,9 @@ class ByName:
         signed_out(request, self._access, response)
         return response
 
-    def _ask(self, sign_in: SignIn, fault: str | None) -> web.Response:
-        response = _html("sign-in.html", status=422 if fault else 200, csrf=sign_in.state, fault=fault)
+    def _ask(self, request: web.Request, sign_in: SignIn, fault: str | None) -> web.Response:
+        status = 422 if fault else 200
+        response = page(request, "sign-in.html", status=status, csrf=sign_in.state, fault=fault)
         self._access.cookies.begin(response, sign_in)
         return response
 
@@ -147,16 +148,16 @@ class ByProvider:
         """End the session at once, and go to the provider's page, so that it ends there as well."""
         token = self._access.cookies.session(request)
         session = self._access.sessions.find(token) if token else None
-        page = await self._provider.sign_out_page(session.id_token if session else None)
+        further = await self._provider.sign_out_page(session.id_token if session else None)
         # A page, and not a redirect: the content security policy lets forms lead to this desk alone.
-        response = _html("leaving.html", page=page or SIGNED_OUT)
+        response = page(request, "leaving.html", page=further or SIGNED_OUT)
         signed_out(request, self._access, response)
         return response
 
     @open_to_all
-    async def after(self, _request: web.Request) -> web.StreamResponse:
+    async def after(self, request: web.Request) -> web.StreamResponse:
         """Say that it is done, and go nowhere: the provider might sign in the same person at once."""
-        return _html("signed-out.html")
+        return page(request, "signed-out.html")
 
 
 def signed_in(
@@ -184,7 +185,3 @@ def signed_out(request: web.Request, access: Access, response: web.StreamRespons
         access.sessions.close(token)
     access.cookies.end_session(response)
     log.info("signed_out", person=person_of(request).id)
-
-
-def _html(template: str, status: int = 200, **values: object) -> web.Response:
-    return web.Response(text=render(template, **values), content_type="text/html", status=status)
