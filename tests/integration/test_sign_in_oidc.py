@@ -78,7 +78,7 @@ def test_a_role_opens_its_own_pages(address: str, account: str, sees: dict[str, 
     sign_in(browser, account)
     assert {path: browser.get(path)[0] for path in sees} == sees
     if account == "u-4":
-        assert "Dag, you are signed in, and have no role" in browser.get("/")[1]
+        assert "You are signed in, and have no role at this desk" in browser.get("/")[1]
 
 
 def test_what_the_provider_is_asked_protects_the_way_back(address: str, issuer: str) -> None:
@@ -170,7 +170,7 @@ def test_while_the_provider_is_down_sessions_go_on_and_nobody_signs_in(tmp_path:
     with desk_of(issuer, desk_port, tmp_path) as address:  # it starts without the provider
         status, headers, body = DeskClient(address).ask("GET", "/sign-in", headers=PAGE)
         assert (status, headers["retry-after"]) == (503, "30")
-        assert "the identity provider does not answer" in body
+        assert "The identity provider does not answer" in body
         browser = DeskClient(address)
         with identity_provider(address, provider_port):
             assert sign_in(browser, "u-1")[0] == 200
