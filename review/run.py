@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -33,7 +34,11 @@ class DeskWorker(faust.Worker):
     """Faust's worker, without its banner and with a deadline for the shutdown."""
 
     def __init__(
-        self, review: ReviewApp, server: DeskServer, beside: list[Service], loop: asyncio.AbstractEventLoop
+        self,
+        review: ReviewApp,
+        server: DeskServer,
+        loop: asyncio.AbstractEventLoop,
+        beside: Sequence[Service] = (),
     ) -> None:
         super().__init__(
             review.faust,
@@ -102,7 +107,7 @@ def run(settings: ReviewSettings) -> None:
     with _sole_user_of(settings.folder):
         review = ReviewApp(settings, cluster, loop)
         teller = open_teller(settings, review.present.queue, review.metrics, lambda: review.ready)
-        worker = DeskWorker(review, DeskServer(review), [teller] if teller else [], loop)
+        worker = DeskWorker(review, DeskServer(review), loop, [teller] if teller else [])
         try:
             worker.run()
         except DeskError:

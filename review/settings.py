@@ -151,6 +151,11 @@ class ReviewSettings(
         return f"{self.topic_prefix}review-webhooks"
 
     @property
+    def subjects_topic(self) -> str:
+        """The topic by which desks count the cases of one author or conversation; for desks only."""
+        return f"{self.topic_prefix}case-subjects"
+
+    @property
     def app_id(self) -> str:
         """The consumer group, which is also the first part of the changelog topic's name."""
         return f"{self.topic_prefix}review"

@@ -47,7 +47,9 @@ class CaseView(msgspec.Struct, frozen=True):
 
     `kind` is `escalation` for all that are blind. `holder` is who has it, until `until`; `mine` says that it
     is the viewer. `decision` is the pending or the standing one; a note is only in a pending one, which is
-    published at `undo_until`. `judgements` are earlier readings, and empty while they could sway this one.
+    published at `undo_until`. `raised` names why the case comes first, and `repeats` how many cases at risk
+    there were of that `author` or `conversation` within 24 hours. `judgements` are earlier readings, and
+    empty while they could sway this one.
     """
 
     id: str
@@ -65,6 +67,7 @@ class CaseView(msgspec.Struct, frozen=True):
     text_shortened: bool
     unread_because: DeadLetterReason | None
     raised: list[str]
+    repeats: dict[str, int]
     holder: str | None
     until: datetime | None
     mine: bool
@@ -106,6 +109,7 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         text_shortened=case.text_shortened,
         unread_because=case.unread_because,
         raised=state.raised,
+        repeats=state.repeats,
         holder=lease.holder if lease else None,
         until=lease.until if lease and state.phase == "claimed" else None,
         mine=lease is not None and lease.holder == person.id,

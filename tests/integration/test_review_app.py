@@ -25,11 +25,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     AdminClient,
     NewTopic,
 )
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mimamori import process
 from mimamori.sandbox import Sandbox
+from review.kafka.signing import OWN_KEY
 from schemas.codec import decode, encode
 from schemas.events import CaseEvent, Origin, ReviewCase, ReviewDecision, Severity
+from schemas.signature import sign
 from tests.fakes.desk_client import DeskClient
 
 STARTED = datetime.now(UTC)
@@ -94,21 +98,32 @@ class Cluster:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self.prefix = f"review-{secrets.token_hex(4)}."
-        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions", "case-events")]
+        self.topics = [
+            f"{self.prefix}{name}"
+            for name in ("review-cases", "review-decisions", "case-events", "case-subjects")
+        ]
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         for made in self._admin.create_topics([NewTopic(topic, 2, 1) for topic in self.topics]).values():
             made.result()
         self._producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
 
-    def send(self, *events: ReviewCase | ReviewDecision | CaseEvent) -> None:
+    def send(self, *events: ReviewCase | ReviewDecision | CaseEvent, signed_in: Path | None = None) -> None:
+        """Send events; signed with the key of the desk in this folder, or by nobody."""
         for event in events:
             match event:
                 case ReviewCase():
-                    self._producer.produce(self.topics[0], encode(event), key=event.id)
+                    topic, key = self.topics[0], event.id
                 case ReviewDecision():
-                    self._producer.produce(self.topics[1], encode(event), key=event.case_id)
+                    topic, key = self.topics[1], event.case_id
                 case CaseEvent():
-                    self._producer.produce(self.topics[2], encode(event), key=event.case_id)
+                    topic, key = self.topics[2], event.case_id
+            value = encode(event)
+            headers: list[tuple[str, str | bytes | None]] = []
+            if signed_in is not None:
+                private = load_pem_private_key((signed_in / OWN_KEY).read_bytes(), None)
+                assert isinstance(private, Ed25519PrivateKey)
+                headers = [sign(private, topic, key.encode(), value)]
+            self._producer.produce(topic, value, key=key, headers=headers)
         assert self._producer.flush(10) == 0
 
     def send_raw(self, topic: int, *values: bytes | None) -> None:
@@ -174,6 +189,7 @@ class DeskProcess:
             "undo_seconds": "0",
         } | settings
         self._people: dict[str, DeskClient] = {}
+        self.folder = folder
         self._log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -265,7 +281,7 @@ def desk(cluster: Cluster, tmp_path: Path) -> Iterator[DeskProcess]:
 
 
 def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) -> None:
-    urgent, other = a_case(2), a_case(1)
+    urgent, other = a_case(2), a_case(1)  # of one level, the older one is the more urgent
     cluster.send(other, urgent)
     assert until(lambda: len(desk.queue()) == 2 and desk.queue(), "both cases") == [urgent.id, other.id]
     assert TEXT not in desk.get("/")[1].decode()
@@ -331,9 +347,11 @@ def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
     assert desk.decide(cases[0])[0] == 410
 
     assert desk.stop(signal.SIGTERM) == 0
-    elsewhere = (
-        DeskProcess(cluster.bootstrap, cluster.prefix, tmp_path / "empty", STORE="memory").start().ready()
+    key = str(desk.folder / OWN_KEY)  # with the folder, an unnamed key would be lost too
+    elsewhere = DeskProcess(
+        cluster.bootstrap, cluster.prefix, tmp_path / "empty", STORE="memory", SIGNING_KEY=key
     )
+    elsewhere.start().ready()
     try:
         assert elsewhere.queue() == expected
         assert elsewhere.decide(cases[0])[0] == 410
@@ -344,7 +362,7 @@ def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
 def test_a_decision_before_its_case_is_held_and_changes_nothing(cluster: Cluster, desk: DeskProcess) -> None:
     early, late = a_case(4), a_case(5)
     forged = CaseEvent(f"case-event:{early.id}:0:f", early.id, 0, "claimed", "nobody", STARTED, "l", STARTED)
-    cluster.send(a_decision(early), forged)
+    cluster.send(a_decision(early), forged, signed_in=desk.folder)
     until(lambda: desk.counted("mimamori_review_held_events_total") == 2, "both on hold")
     cluster.send(early, late, late, early)
     until(lambda: desk.outcomes("review-case", "repeated") == 2, "both cases, twice")
@@ -364,17 +382,21 @@ def test_a_decision_that_the_desk_has_not_published_is_held(cluster: Cluster, de
     case = a_case(5)
     cluster.send(case)
     until(desk.queue, "the case")
-    cluster.send(a_decision(case))
-    until(lambda: desk.counted("mimamori_review_held_events_total") == 1, "the forged decision")
+    forged = CaseEvent(f"case-event:{case.id}:0:f", case.id, 0, "claimed", "nobody", STARTED, "l", STARTED)
+    cluster.send(a_decision(case), forged)
+    cluster.send(a_decision(case), signed_in=desk.folder)
+    until(lambda: desk.counted("mimamori_review_held_events_total") == 3, "the forged events")
     assert desk.queue() == [case.id]
     assert desk.decide(case)[0] == 201
     until(lambda: desk.outcomes("review-decision", "published") == 1, "the desk's own decision")
     [genuine] = [decision for decision in cluster.decisions() if decision.reviewer == "Aoi"]
-    cluster.send(msgspec.structs.replace(genuine, finding="at_risk"))
-    until(lambda: desk.counted("mimamori_review_held_events_total") == 2, "the changed decision")
-    assert {event["because"] for event in desk.held()[0]["events"]} == {
-        "not_of_this_desk",
-        "not_what_was_settled",
+    cluster.send(msgspec.structs.replace(genuine, finding="at_risk"), signed_in=desk.folder)
+    until(lambda: desk.counted("mimamori_review_held_events_total") == 4, "the changed decision")
+    assert {(event["action"], event["because"]) for event in desk.held()[0]["events"]} == {
+        ("decision", "bad_signature"),
+        ("claimed", "bad_signature"),
+        ("decision", "not_of_this_desk"),
+        ("decision", "not_what_was_settled"),
     }
 
 
