@@ -61,8 +61,8 @@ def load_topics(
     """The definitions, named `prefix` + page name: events in the order of `schemas.kinds`, then internal.
 
     `partitions` and `replication_factor` replace the pages' values. `partitions` does so for topics of
-    events, and those that go with one, and for all of them alike, because review cases and decisions must have equal
-    counts. The minimum of in-sync replicas never exceeds the number of replicas.
+    events, and those that go with one, and for all of them alike, because review cases and decisions must
+    have equal counts. The minimum of in-sync replicas never exceeds the number of replicas.
 
     Raises msgspec.ValidationError: a page is wrong, which only a change to this folder can cause.
     """
