@@ -76,7 +76,7 @@ def load_topics(
             replication_factor=replication_factor or page.replication_factor,
             min_insync_replicas=min(page.min_insync_replicas, replication_factor or page.replication_factor),
         )
-        for page in sorted(pages, key=lambda page: order.index(page.event))
+        for page in sorted(pages, key=lambda page: (order.index(page.event), page.name))
     )
 
 

@@ -5,7 +5,7 @@ back what is produced until `catch_up`; `now` is the clock.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
 from review.present import Limits, Present
+from review.queue.rules import Rules
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.vocabulary import Finding
@@ -78,8 +79,18 @@ class MemoryTable:
 class MemoryDesk:
     """Everything of a desk but Kafka and the pages."""
 
-    def __init__(self, *, claims: int = 1, model_view: str = "after", confirm_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        claims: int = 1,
+        model_view: str = "after",
+        confirm_seconds: float = 5.0,
+        limits: Limits = LIMITS,
+        clock: Callable[[], datetime] | None = None,
+        queue_rules: Rules | None = None,
+    ) -> None:
         self.now = START
+        self.clock = clock or (lambda: self.now)
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
         self.told: list[Sighting] = []
@@ -87,12 +98,12 @@ class MemoryDesk:
         self.down = False
         self.sent = asyncio.Event()
         self._late: list[CaseEvent] = []
-        self.present = Present(LIMITS, lambda: self.now)
+        self.present = Present(limits, self.clock, queue_rules)
         self.table = MemoryTable(self.present)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
-        repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=lambda: self.now)
+        repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
         self.agents = Agents(
             self.table,
             self._publish,
@@ -102,7 +113,7 @@ class MemoryDesk:
             repeats,
             expiry=self.present.expiry,
         )
-        self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
+        self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 
     async def open(self, *cases: ReviewCase) -> None:
         """Cases arrive."""

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -34,6 +34,7 @@ from review.kafka.signing import OWN_KEY
 from schemas.codec import decode, encode
 from schemas.events import CaseEvent, Origin, ReviewCase, ReviewDecision, Severity
 from schemas.signature import sign
+from tests.fakes.desk_client import DeskClient
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -48,6 +49,13 @@ def until(wanted: Callable[[], Any], what: str) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def a_case(number: int, priority: float = 50.0, text: str | None = TEXT) -> ReviewCase:
@@ -168,19 +176,19 @@ class Cluster:
 
 
 class DeskProcess:
-    """`mimamori review` as a process, and a browserless reviewer."""
+    """`mimamori review` as a process, and reviewers without a browser."""
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port, self.health_port = free_port(), free_port()
         self._settings = {
             "bootstrap": bootstrap,
             "topic_prefix": prefix,
             "port": str(self.port),
+            "health_port": str(self.health_port),
             "folder": str(folder),
             "undo_seconds": "0",
         } | settings
+        self._people: dict[str, DeskClient] = {}
         self.folder = folder
         self._log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -197,7 +205,7 @@ class DeskProcess:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
         try:
-            return self.get("/readyz")[0] == 200
+            return self.asked("/readyz")[0] == 200
         except OSError:
             return False
 
@@ -209,25 +217,27 @@ class DeskProcess:
     def log(self) -> str:
         return self._log.read_text()
 
-    def ask(self, request: Request) -> tuple[int, bytes]:
+    def asked(self, path: str) -> tuple[int, bytes]:
+        """What the port for machines answers."""
         try:
-            with urlopen(request, timeout=PATIENCE) as response:
+            with urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=PATIENCE) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:
                 return error.code, error.read()
 
+    def person(self, name: str = "Aoi") -> DeskClient:
+        """Somebody who is signed in. A session outlives the desk that opened it, not the desk's folder."""
+        if name not in self._people or self._people[name].get_json("/api/v1/session")[0] != 200:
+            self._people[name] = DeskClient(f"http://127.0.0.1:{self.port}").sign_in(name)
+        return self._people[name]
+
     def get(self, path: str) -> tuple[int, bytes]:
-        return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
+        status, body = self.person().get(path)
+        return status, body.encode()
 
     def step(self, case: ReviewCase, step: str, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
-        request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/{step}",
-            msgspec.json.encode({"reviewer": reviewer} | fields),
-            {"Content-Type": "application/json"},
-        )
-        status, body = self.ask(request)
-        return status, msgspec.json.decode(body)
+        return self.person(reviewer).post_json(f"/api/v1/cases/{case.id}/{step}", fields)
 
     def decide(self, case: ReviewCase, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
         """Claim the case and decide it."""
@@ -239,17 +249,17 @@ class DeskProcess:
         )
 
     def case(self, case: ReviewCase) -> Any:
-        return msgspec.json.decode(self.get(f"/api/cases/{case.id}")[1])
+        return msgspec.json.decode(self.get(f"/api/v1/cases/{case.id}")[1])
 
     def held(self) -> Any:
-        return msgspec.json.decode(self.get("/api/held")[1])
+        return msgspec.json.decode(self.get("/api/v1/held")[1])
 
     def queue(self) -> list[str]:
-        status, body = self.get("/api/cases?limit=200")
+        status, body = self.get("/api/v1/cases?limit=200")
         return [case["id"] for case in msgspec.json.decode(body)["cases"]] if status == 200 else []
 
     def counted(self, sample: str) -> float:
-        lines = [line for line in self.get("/metrics")[1].decode().splitlines() if line.startswith(sample)]
+        lines = [line for line in self.asked("/metrics")[1].decode().splitlines() if line.startswith(sample)]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def outcomes(self, kind: str, outcome: str) -> float:
@@ -274,12 +284,12 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     urgent, other = a_case(2), a_case(1)  # of one level, the older one is the more urgent
     cluster.send(other, urgent)
     assert until(lambda: len(desk.queue()) == 2 and desk.queue(), "both cases") == [urgent.id, other.id]
-    assert TEXT in desk.get("/")[1].decode()
+    assert TEXT not in desk.get("/")[1].decode()
 
     status, claim = desk.step(urgent, "claim")
     assert status == 200
     assert desk.queue() == [other.id]  # at once: the answer means that the claim stands
-    assert desk.step(urgent, "reveal") == (200, TEXT)
+    assert desk.step(urgent, "reveal") == (200, {"text": TEXT})
     fields = {"finding": "at_risk", "severity": "high", "note": "call the sister"}
     status, answer = desk.step(urgent, "decision", lease=claim["lease"], **fields)
     assert status == 201
@@ -399,13 +409,13 @@ def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster
     until(desk.queue, "the good case")
     until(lambda: desk.outcomes("review-decision", "unreadable") == 1, "the bad decision")
     until(lambda: desk.outcomes("review-case", "unreadable") == 4, "the bad cases")
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5." in desk.get("/")[1].decode()
     assert secret.decode() not in desk.log()
     assert secret.decode() not in desk.get("/")[1].decode()
 
     desk.stop(signal.SIGKILL)
     desk.start().ready()
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5." in desk.get("/")[1].decode()
 
 
 def test_cases_of_aborted_transactions_are_not_shown(cluster: Cluster, desk: DeskProcess) -> None:
