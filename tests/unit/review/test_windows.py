@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -12,6 +13,9 @@ from msgspec import structs
 from review.cases.entries import CaseState, Subject, case_key
 from review.cases.windows import MAX_SEEN, Sighting, fullest, see, sightings
 from review.queue.order import Filter
+from review.web.pages.house import house
+from review.web.pages.language import Language, words
+from review.web.pages.shown import Shower
 from schemas.events import ReviewCase
 from tests.fakes.memory_desk import START, MemoryDesk, person
 from tests.fakes.review_cases import a_case
@@ -45,6 +49,15 @@ def test_three_cases_of_an_author_within_24_hours_raise_all_three_and_say_why() 
     assert [(step.action, step.actor, step.reason) for step in view.history] == [
         ("raised", "desk", "author:3")
     ]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_page_says_how_many_there_were(language: Language) -> None:
+    cases = [sent(number, 0, conversation_id="room") for number in (1, 2, 3, 4)]
+    view = arrived(*cases).desk.find(cases[3].id, LEAD)
+    said = Shower(words(language), house(None), lambda who: who, START).raised(view)
+    assert len(said) == 2
+    assert all("4" in why and "24" in why for why in said)
 
 
 def test_raised_cases_come_first() -> None:
