@@ -44,7 +44,7 @@ class ReviewApp:
             timedelta(seconds=settings.undo_seconds),
             timedelta(seconds=settings.handover_seconds),
         )
-        self.present = Present(limits, utc_now, rules_of(settings))
+        self.present = Present(limits, utc_now, rules_of(settings), double_share=settings.double_review_share)
         self.table = CaseTable(
             self.faust,
             self.present,
