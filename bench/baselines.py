@@ -98,7 +98,7 @@ def _head(vectors: Vectors, labels: Ints, train: Ints, test: Ints) -> tuple[Row,
     examples, others = _some(vectors, train), _some(vectors, test)
     with threadpool_limits(1, "blas"):
         chosen = choose(examples, labels[train], lambda *_: None)
-        learn = from_labels(labels[train], chosen.strength)
+        learn = from_labels(labels[train])
         platt = fit_platt(out_of_fold(examples, chosen.layer, labels[train], learn), labels[train])
         head = learn(examples.means(examples.layer(chosen.layer)), np.arange(len(train)))
         decisions: Array = others.highest(head(others.layer(chosen.layer)))

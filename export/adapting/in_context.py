@@ -166,6 +166,6 @@ def _ask(
     odds = np.maximum.reduceat(logits[:, at_risk] - logits[:, clear], starts)
     known, unseen = odds[: len(left)], odds[len(left) :]
     with threadpool_limits(1, "blas"):
-        platt = fit_platt(known, labels[left])
+        platt = fit_platt(known, labels[left], even=0.0)
     losses = np.logaddexp(0, (1 - 2 * labels[left]) * (platt.slope * known + platt.shift))
     return _Asked(float(losses.mean()), platt.slope * unseen + platt.shift)

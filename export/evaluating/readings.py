@@ -154,7 +154,7 @@ class Readings:
         uncut, everyone = self._of(examples), np.arange(len(examples))
         layer = chosen.layer if depth is None else depth
         with threadpool_limits(1, "blas"):
-            learn: Learn = from_labels(labels, chosen.strength)
+            learn: Learn = from_labels(labels)
             if depth is not None and self.traffic is not None:
                 heard = self.traffic.layer(chosen.layer)
                 teacher = own_teacher(uncut, chosen, labels, _NO_LEVELS, heard, "the adapted head")
