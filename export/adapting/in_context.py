@@ -55,6 +55,11 @@ class InContext(msgspec.Struct, frozen=True):
         """Whether shots have the higher F1."""
         return self.f1 > self.head_f1
 
+    @property
+    def backwards(self) -> bool:
+        """Whether shots rank the examples worse than chance."""
+        return self.auc < 0.5  # noqa: PLR2004 - chance
+
 
 class _Asked(NamedTuple):
     """A candidate's loss on the examples left over, and the log-odds [N] that it gives those of the fold."""

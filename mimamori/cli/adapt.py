@@ -166,7 +166,8 @@ def _show_adapted(report: AdaptReport) -> None:
     if (shown := report.in_context) is not None:
         table.add_row(
             f"in context ({shown.shots} shots)",
-            f"{shown.auc:.3f}, {shown.f1:.3f}: {'better' if shown.better else 'the head is better'}",
+            f"{shown.auc:.3f}, {shown.f1:.3f}: {'better' if shown.better else 'the head is better'}"
+            f"{', ranks worse than chance' * shown.backwards}",
         )
     table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
     table.add_row(

@@ -228,6 +228,8 @@ def evaluate_command(
             found = table(loaded, ours, test, scores, made.messages_per_second, asked, progress, others)
             made = msgspec.structs.replace(made, shots=found)
     settle(others)
+    for each in made.notes[len(notes) :]:
+        notice(each)
     if report is not None:
         write_report(made, report)
     print_report(made, lambda told: show_evaluated(told, report), as_json=as_json)

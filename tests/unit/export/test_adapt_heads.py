@@ -75,6 +75,17 @@ def test_one_layer_that_stands_out_among_twenty_by_luck_is_not_taken() -> None:
     assert np.median(taken) <= 2
 
 
+def test_a_layer_whose_neighbours_know_nothing_is_not_believed_over_several_that_agree() -> None:
+    """Layer 4 alone tells the classes apart best, layers 9 to 13 tell them nearly as well."""
+    random = np.random.default_rng(0)
+    windows = random.normal(size=(COUNT, 20, HIDDEN))
+    for layer, signal in {4: 3.0, **dict.fromkeys(range(9, 14), 1.3)}.items():
+        windows[:, layer - 1, 0] += signal * (2 * LABELS - 1)
+    chosen = choose(Vectors(windows.astype(np.float32), np.arange(COUNT)), LABELS, lambda *_: None)
+    assert int(np.argmin(chosen.losses)) + 1 == 4
+    assert chosen.layer in range(9, 14)
+
+
 def test_the_choice_is_repeatable() -> None:
     first, second = (choose(_vectors({3: 1.0}), LABELS, lambda *_: None) for _ in range(2))
     assert first.layer == second.layer
