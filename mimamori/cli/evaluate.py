@@ -123,7 +123,7 @@ def evaluate_command(
     With --train it also tells how few labels are enough. Readings of a full
     bundle are fitted to draws of so many labelled examples, and measured on
     --examples: zero-shot, the head that adapt fits and, with --traffic,
-    distilled ones. Texts that are in both files are left out of the test.
+    distilled ones and cascades. Texts that are in both files are left out of the test.
 
         mimamori evaluate FULL --examples test.csv --train train.csv \
             --report shots.html
