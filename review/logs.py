@@ -29,5 +29,5 @@ class OneLine(logging.Handler):
 def capture_library_logs() -> None:
     """Send what libraries log at WARNING and above to structlog."""
     logging.basicConfig(level=logging.WARNING, handlers=[OneLine()], force=True)
-    # This logger quotes the whole record when a send fails; `review.agents` reports that without the record.
+    # This logger quotes the whole record when a send fails; `review.kafka.agents` reports that without it.
     logging.getLogger("faust.topics").setLevel(logging.CRITICAL)

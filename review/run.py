@@ -18,11 +18,11 @@ import faust
 import structlog
 
 from review.app import ReviewApp
-from review.cluster import inspect
 from review.errors import DeskError
+from review.kafka.cluster import inspect
 from review.logs import capture_library_logs
 from review.settings import ReviewSettings
-from review.web import DeskServer
+from review.web.server import DeskServer
 
 log = structlog.get_logger()
 

@@ -3,6 +3,7 @@
     events.py  vocabulary.py         what an event says, and in which words
     kinds.py  ids.py                 how it is named, versioned and numbered
     codec.py  headers.py             how events travel on Kafka
+    signature.py                     which of them the review desk wrote
     topics.py  topics/               where they travel
     json/  examples/  asyncapi.yaml  the same for people who never read this code
     history/  evolution.py           what was promised before, and the check that it still holds
@@ -24,7 +25,15 @@ from schemas.events import (
     Thresholds,
 )
 from schemas.headers import event_headers, find_traceparent
-from schemas.ids import case_id, dead_letter_id, decision_id, label_id, origin_of_case, shadow_label_id
+from schemas.ids import (
+    case_event_id,
+    case_id,
+    dead_letter_id,
+    decision_id,
+    label_id,
+    origin_of_case,
+    shadow_label_id,
+)
 from schemas.topics import TopicDefinition, load_topics, topic_names
 
 __all__ = [
@@ -43,6 +52,7 @@ __all__ = [
     "ShadowLabel",
     "Thresholds",
     "TopicDefinition",
+    "case_event_id",
     "case_id",
     "dead_letter_id",
     "decision_id",

@@ -1,4 +1,4 @@
-"""The six events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
+"""The eight events, as typed structs. Platforms read this file (or the JSON Schemas made from it).
 
 Their words, such as verdicts and reasons, are in `vocabulary.py`.
 
@@ -8,6 +8,8 @@ Their words, such as verdicts and reasons, are in `vocabulary.py`.
     review-decision  reviewers -> a platform       what a person decided about a case
     dead-letter      Mimamori -> ops               a record that could not be screened, and why
     shadow-label     Mimamori -> ops               what another bundle would have said, for comparison alone
+    case-event       review desk -> review desk    one step in the life of a case: claimed, decided …
+    audit-record     review desk -> auditors       who looked at what, or did what, and when
 
 Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer. The ids of
 events that Mimamori writes are made from topic, partition and offset. So a repeated delivery has the same
@@ -22,7 +24,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.reasons import DeadLetterReason, Reason
-from schemas.vocabulary import CaseKind, Finding, Reading, Verdict
+from schemas.vocabulary import CaseAction, CaseKind, Finding, Reading, Verdict
 
 # A platform's own id. Mimamori's are made from a topic's name (up to 249 characters), and may be longer.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -142,6 +144,10 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     `highlights` are the spans of the message that raised its risk most, in order. They are offsets and no
     text, into the message and not into a shortened `text`. There are none where the worker does not look for
     them, in cases of other kinds than `escalation`, and in versions before 5.
+
+    `author_id` and `sent_at` are the message's. `thresholds` and `scored_by` are its label's, so that a
+    person's decision can be traced to the calibration and the score. All four are None where the record could
+    not be read, and in versions before 6.
     """
 
     id: OwnId
@@ -164,10 +170,19 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
     unread_because: DeadLetterReason | None = None
     levels: list[str] = []
     highlights: list[Highlight] = []
+    author_id: Short | None = None
+    sent_at: Time | None = None
+    thresholds: Thresholds | None = None
+    scored_by: str | None = None
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
-    """What a person decided about a case. `severity` is a level of the task, where `finding` is at_risk."""
+    """What a person decided about a case. `severity` is a level of the task, where `finding` is at_risk.
+
+    `supersedes` is the id of an earlier decision on the same case that this one replaces, after a lead has
+    reopened the case or somebody has appealed. `bundle` and `scored_by` are the case's. All three are None in
+    version 1.
+    """
 
     id: OwnId
     case_id: OwnId
@@ -178,6 +193,9 @@ class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
     severity: str | None
     note: str | None
     decided_at: Time
+    supersedes: OwnId | None = None
+    bundle: str | None = None
+    scored_by: str | None = None
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
@@ -222,4 +240,52 @@ class ShadowLabel(msgspec.Struct, frozen=True, gc=False):
     scored_by: str
 
 
-Event = Message | Label | ReviewCase | ReviewDecision | DeadLetter | ShadowLabel
+class CaseEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One step in the life of a review case. A case's state is what its events add up to, in their order.
+
+    `revision` is how many events had been accepted on the case when this one was made. It is accepted only if
+    that is still so, and refused otherwise. So of two steps at one moment, the first in the log counts, and a
+    step that is delivered again changes nothing. No clock takes part: a lease ends by an event, `expired`.
+
+    `actor` is the id of the person, or `desk` for what the desk does by itself. `lease` names the claim that
+    a step belongs to; `until` is when a claim or an undo window is meant to end. `reader` is who may claim
+    the case next, where it was handed over. `reason` is one word of why; `decision` is what was decided, on
+    `decided` and `settled`.
+    """
+
+    id: OwnId
+    case_id: OwnId
+    revision: Count
+    action: CaseAction
+    actor: Id
+    at: Time
+    lease: Short | None = None
+    until: Time | None = None
+    reader: Id | None = None
+    reason: Short | None = None
+    decision: ReviewDecision | None = None
+
+
+class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a person did at the desk, reading included, or what was refused to them. Never text, never a note.
+
+    `action` is a word such as `signed_in`, `listed`, `revealed`, `claimed`, `decided`, `exported`, `refused`.
+    `detail` says more in words or figures: a filter, a finding, a rule. `bundle`, `calibration` and
+    `scored_by` are those of the case.
+    """
+
+    id: OwnId
+    at: Time
+    actor: Id
+    roles: list[Short]
+    action: Short
+    case_id: OwnId | None = None
+    message_id: Id | None = None
+    task: Short | None = None
+    bundle: str | None = None
+    calibration: str | None = None
+    scored_by: str | None = None
+    detail: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+
+
+Event = Message | Label | ReviewCase | ReviewDecision | DeadLetter | ShadowLabel | CaseEvent | AuditRecord

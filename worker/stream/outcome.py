@@ -138,6 +138,10 @@ class Outcomes:
             levels=list(self._levels),
             # A person who looks at a sample of clear messages must judge it by themselves.
             highlights=[] if ruling.quality_sample else list(highlights),
+            author_id=message.author_id,
+            sent_at=message.sent_at,
+            thresholds=label.thresholds,
+            scored_by=label.scored_by,
         )
 
     def _dead_letter(self, record: Record, rejection: RecordError, now: datetime) -> DeadLetter:

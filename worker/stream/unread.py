@@ -74,6 +74,8 @@ def unread_case(
         dead_letter_id=letter.id,
         unread_because=letter.reason,
         levels=list(levels),
+        author_id=message.author_id if message else None,
+        sent_at=message.sent_at if message else None,
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-from review.door import Door
+from review.web.door import Door
 
 ASK = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -59,12 +59,12 @@ async def ended(reader: asyncio.StreamReader) -> bool:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review.door.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("review.web.door.LOOK_EVERY_S", 0.05)
 
 
 @pytest.mark.parametrize("sent", [b"", ASK[:-4]])
 def test_who_does_not_finish_asking_is_hung_up_on(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review.door.IDLE_S", 0.2)
+    monkeypatch.setattr("review.web.door.IDLE_S", 0.2)
 
     async def scene() -> None:
         async with standing(asyncio.Event()) as call:
@@ -76,7 +76,7 @@ def test_who_does_not_finish_asking_is_hung_up_on(sent: bytes, monkeypatch: pyte
 
 
 def test_who_is_being_answered_stays_until_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review.door.IDLE_S", 0.2)
+    monkeypatch.setattr("review.web.door.IDLE_S", 0.2)
 
     async def scene() -> None:
         answer = asyncio.Event()
@@ -87,7 +87,7 @@ def test_who_is_being_answered_stays_until_a_limit_of_its_own(monkeypatch: pytes
             assert await ended(idle)  # came later, and is gone
             answer.set()
             assert (await patient.readline()).startswith(b"HTTP/1.1 200")
-            monkeypatch.setattr("review.door.ANSWERING_S", 0.2)
+            monkeypatch.setattr("review.web.door.ANSWERING_S", 0.2)
             answer.clear()
             late, asking = await call()
             asking.write(ASK)
@@ -97,7 +97,7 @@ def test_who_is_being_answered_stays_until_a_limit_of_its_own(monkeypatch: pytes
 
 
 def test_the_longest_idle_goes_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review.door.CONNECTIONS", 2)
+    monkeypatch.setattr("review.web.door.CONNECTIONS", 2)
 
     async def scene() -> None:
         answer = asyncio.Event()

@@ -9,11 +9,10 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from markupsafe import escape
 
-from review.desk import Overview
-from review.entries import Unreadable
-from review.guard import SECURITY_HEADERS, refusal
-from review.html import age, link, render_queue
-from review.queue import Filter, Page
+from review.cases.entries import Unreadable
+from review.queue.order import Filter, Page
+from review.web.guard import SECURITY_HEADERS, refusal
+from review.web.html import Overview, age, link, render_queue
 from schemas.events import Highlight, Origin, ReviewCase, Severity
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS, DeadLetterReason, Reason
 from schemas.vocabulary import CASE_KINDS, FINDINGS, CaseKind, Finding

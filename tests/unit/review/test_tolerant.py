@@ -5,7 +5,7 @@ import gzip
 import pytest
 from aiokafka.record.memory_records import MemoryRecords  # type: ignore[import-untyped]  # ships no types
 
-from review.tolerant import TolerantBatch, TolerantRecords
+from review.kafka.tolerant import TolerantBatch, TolerantRecords
 from tests.fakes.raw_kafka import GZIP, RawRecord, batch_bytes, batch_of, record_bytes
 
 BROKEN = RawRecord(b"2", b"k", [(b"\xff\xfe", b"x"), (b"a", None)])

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]  # ships no types
 from faust.transport.drivers import aiokafka as driver
 
-from review import tolerant
+from review.kafka import tolerant
 
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):

@@ -1,0 +1,1 @@
+"""In which order people see the cases that wait, and which of them. Pure."""

@@ -1,0 +1,1 @@
+"""The desk over HTTP: pages, probes, and who may ask."""
