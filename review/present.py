@@ -21,6 +21,7 @@ from review.cases.entries import (
     case_id_of,
     summary,
 )
+from review.cases.expiry import Expiry
 from review.queue.live import LiveQueue
 from review.queue.rules import Rules
 
@@ -56,11 +57,13 @@ class Present:
         queue_rules: Rules | None = None,
         *,
         double_share: float = 0.0,
+        keep: timedelta = timedelta(days=90),
     ) -> None:
         self._limits = limits
         self._double_share = double_share
         self._clock = clock
         self.queue = LiveQueue(queue_rules or Rules(), clock)
+        self.expiry = Expiry(keep)
         self.held: dict[bytes, Held] = {}
         self.unreadable: dict[bytes, Unreadable] = {}
         self.settled: dict[bytes, Summary] = {}
@@ -69,11 +72,13 @@ class Present:
     def clear(self) -> None:
         """Forget everything: the table is about to tell all of it again."""
         self.queue.clear()
+        self.expiry.clear()
         for each in (self.held, self.unreadable, self.settled, self._open):
             each.clear()
 
     def drop(self, key: bytes) -> None:
         """Forget one entry."""
+        self.expiry.drop(key)
         if (case_id := case_id_of(key)) is not None:
             self.queue.drop(case_id)
         self._drop(key)
@@ -84,6 +89,7 @@ class Present:
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
+        self.expiry.put(key, entry)
         self._drop(key)
         match entry:
             case CaseState():

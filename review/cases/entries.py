@@ -10,7 +10,6 @@ Every transition is idempotent, so events that are delivered again, for example 
 nothing. Markers and settled cases can be pruned; a case that is delivered after that opens again.
 """
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -296,17 +295,11 @@ def hold(held: Held | None, case_id: str, partition: int, event: HeldEvent) -> H
     return msgspec.structs.replace(held, events=[*held.events, event])
 
 
-def expired(
-    entries: Iterable[tuple[bytes, Entry]], partition: int, now: datetime, keep: timedelta
-) -> Iterator[bytes]:
-    """Yield the keys of what this partition remembers for longer than `keep`. Open cases never expire.
-
-    Windows are kept for two days only.
-    """
-    for key, entry in entries:
-        kept = min(keep, KEEP_SUBJECTS) if isinstance(entry, Subject) else keep
-        if entry.partition == partition and (last := _closed_at(entry)) is not None and last < now - kept:
-            yield key
+def kept_until(entry: Entry, keep: timedelta) -> datetime | None:
+    """Return until when an entry is kept, if for `keep`; windows for two days. None of open cases."""
+    closed = _closed_at(entry)
+    kept = min(keep, KEEP_SUBJECTS) if isinstance(entry, Subject) else keep
+    return None if closed is None else closed + kept
 
 
 def _closed_at(entry: Entry) -> datetime | None:

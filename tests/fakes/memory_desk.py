@@ -106,7 +106,13 @@ class MemoryDesk:
         self.metrics = DeskMetrics()
         repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
         self.agents = Agents(
-            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, repeats, keep_days=90
+            self.table,
+            self._publish,
+            journal.came_back,
+            Unsigned(),
+            self.metrics,
+            repeats,
+            expiry=self.present.expiry,
         )
         self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 

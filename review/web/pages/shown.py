@@ -148,13 +148,17 @@ class Shower:
         name, meaning = self._t(f"finding.{finding}"), self._t(f"finding.meaning.{finding}")
         return Choice(finding, name, meaning, _TONES[finding], severe=False)
 
+    def raised(self, view: CaseView) -> list[str]:
+        """Why a case comes first, with how many cases there were."""
+        return [self._t(f"raised.{why}", n=view.repeats.get(why, 0)) for why in view.raised]
+
     def facts(self, view: CaseView) -> Iterator[Fact]:
         """What is known of the case without the model and without its text."""
         t = self._t
         if view.kind == "unread":
             yield Fact(t("case.why"), t("case.unread", reason=t.named("unread", view.unread_because)))
-        for why in view.raised:
-            yield Fact(t("case.why"), t.named("raised", why))
+        for why in self.raised(view):
+            yield Fact(t("case.why"), why)
         if view.sent_at:
             yield Fact(t("case.sent"), self.ago(view.sent_at))
         yield Fact(t("case.opened"), self.ago(view.opened_at))

@@ -10,7 +10,7 @@ TOPICS = {topic.event: topic for topic in load_topics()}
 
 
 def test_there_is_one_topic_per_kind_in_the_order_of_the_flow() -> None:
-    assert [topic.event for topic in load_topics()] == [*(kind.name for kind in KINDS), None]
+    assert [topic.event for topic in load_topics()] == [*(kind.name for kind in KINDS), None, None]
     assert [topic.name for topic in load_topics()] == [
         "mimamori.messages",
         "mimamori.labels",
@@ -50,7 +50,7 @@ def test_a_prefix_names_another_set_of_topics() -> None:
 )
 def test_a_small_cluster_gets_fewer_replicas_and_can_still_write(topic: TopicDefinition) -> None:
     assert (topic.replication_factor, topic.min_insync_replicas) == (1, 1)
-    assert topic.partitions == (4 if topic.event else 1)
+    assert topic.partitions == (4 if topic.event or topic.partitions_of else 1)
 
 
 def test_the_settings_are_spelt_as_kafka_spells_them() -> None:
