@@ -15,11 +15,12 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from review.errors import DeskError
 from review.settings_cases import CaseSettings
 from review.settings_queue import QueueSettings
+from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(CaseSettings, QueueSettings):
+class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

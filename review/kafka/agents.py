@@ -37,7 +37,7 @@ from review.cases.entries import (
 )
 from review.cases.steps import Outcome, advance, digest
 from review.kafka.publishing import Signatures
-from review.kafka.table import CaseTable
+from review.kafka.table import Entries
 from review.metrics import DeskMetrics
 from schemas.codec import CodecError, decode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
@@ -59,7 +59,7 @@ class Agents:
 
     def __init__(
         self,
-        table: CaseTable,
+        table: Entries,
         publish: Publish,
         came_back: CameBack,
         signatures: Signatures,
@@ -78,17 +78,17 @@ class Agents:
     async def cases(self, stream: StreamT[bytes]) -> None:
         """Consume review cases until cancelled."""
         async for event in stream.events():
-            await self._until_done(event, self._on_case)
+            await self._until_done(event, self.on_case)
 
     async def events(self, stream: StreamT[bytes]) -> None:
         """Consume the steps on cases until cancelled."""
         async for event in stream.events():
-            await self._until_done(event, self._on_step)
+            await self._until_done(event, self.on_step)
 
     async def decisions(self, stream: StreamT[bytes]) -> None:
         """Watch the published decisions until cancelled: none of them has an effect on a case."""
         async for event in stream.events():
-            await self._until_done(event, self._on_decision)
+            await self._until_done(event, self.on_decision)
 
     async def _until_done(
         self, event: EventT[bytes], step: Callable[[EventT[bytes]], Awaitable[None]]
@@ -103,7 +103,8 @@ class Agents:
             else:
                 return
 
-    async def _on_case(self, event: EventT[bytes]) -> None:
+    async def on_case(self, event: EventT[bytes]) -> None:
+        """A case arrives, or its record was deleted by its key."""
         if event.value is None and (key := _case_of(event)) is not None:
             await self._forget(key)
             return
@@ -116,13 +117,14 @@ class Agents:
         self._count(ReviewCase, outcome)
 
     async def _forget(self, key: bytes) -> None:
-        # The record of a case was deleted by its key: so is what the desk keeps of the message's content.
+        # With the record goes what the desk keeps of the message's content.
         entry = self._table.get(key)
         if isinstance(entry, CaseState):
             await self._table.put(key, forget(entry))
         self._count(ReviewCase, "forgotten")
 
-    async def _on_step(self, event: EventT[bytes]) -> None:
+    async def on_step(self, event: EventT[bytes]) -> None:
+        """A step on a case arrives: fold it, publish what it settles, and tell who waits for it."""
         step = await self._read(event, CaseEvent)
         if step is None:
             return
@@ -154,7 +156,8 @@ class Agents:
         self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)
 
-    async def _on_decision(self, event: EventT[bytes]) -> None:
+    async def on_decision(self, event: EventT[bytes]) -> None:
+        """A published decision arrives: hold it where no desk has published it so."""
         decision = await self._read(event, ReviewDecision)
         if decision is None:
             return

@@ -38,6 +38,22 @@ class Watcher(Protocol):
         """An entry is gone."""
 
 
+class Entries(Protocol):
+    """The table as the agents use it: read, and write and wait for Kafka."""
+
+    def get(self, key: bytes) -> Entry | None:
+        """The entry under this key. None where another desk holds it."""
+
+    def items(self) -> Iterator[tuple[bytes, Entry]]:
+        """Every entry of the partitions held here, in no particular order."""
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        """Write an entry."""
+
+    async def prune(self, keys: list[bytes]) -> None:
+        """Delete these keys of the current event's partition."""
+
+
 class AwaitableTable(Table[bytes, bytes]):
     """Keeps the futures of changelog records that Kafka has not acknowledged yet."""
 
