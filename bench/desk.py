@@ -245,7 +245,7 @@ def _pages(desk: Desk, count: int, seed: int, *, signed_in: bool = True) -> dict
     if not signed_in:
         desk.sign_in()
     draw = random.Random(seed)
-    filters = ["", "task=stress&", "task=suicide-risk&", "overdue=true&", "overdue=false&"]
+    filters = ["", "task=stress&", "task=suicide-risk&", "overdue=yes&", "overdue=no&"]
     taken = []
     for _ in range(5 * ROUNDS):
         offset = draw.choice([0, 0, 20, draw.randrange(count), count // 2 - 20])
