@@ -140,7 +140,7 @@ class CaseTable:
 
     async def _recovered(self) -> None:
         # 100,000 entries take seconds, and Kafka's heartbeats wait in this loop. Without pauses, the desk
-        # would be put out of its group, and begin again. An entry that changes meanwhile is told as it is then.
+        # would be put out of its group, and begin again. What changes meanwhile is told as it is then.
         self._watcher.clear()
         for number, key in enumerate(list(self._table.keys())):
             if number % AT_ONCE == 0:
