@@ -68,7 +68,7 @@ def a_case(number: int, priority: float = 50.0, text: str | None = TEXT) -> Revi
         kind="escalation",
         verdict="at_risk",
         risk=0.9,
-        severity=Severity("high", {"low": 0.2, "high": 0.8}),
+        severity=Severity("high" if priority >= 50 else "low", {"low": 0.2, "high": 0.8}),
         priority=priority,
         reasons=["above_upper_threshold"],
         bundle="0" * 64,
