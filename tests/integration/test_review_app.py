@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas.codec import decode, encode
 from schemas.events import CaseEvent, Origin, ReviewCase, ReviewDecision, Severity
+from tests.fakes.desk_client import DeskClient
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -78,6 +79,12 @@ def a_decision(case: ReviewCase, reviewer: str = "Ben") -> ReviewDecision:
         None,
         STARTED,
     )
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 class Cluster:
@@ -153,16 +160,16 @@ class Cluster:
 
 
 class DeskProcess:
-    """`mimamori review` as a process, and a browserless reviewer."""
+    """`mimamori review` as a process, and browserless people who work there."""
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port, self._health_port = free_port(), free_port()
+        self._people: dict[str, DeskClient] = {}
         self._settings = {
             "bootstrap": bootstrap,
             "topic_prefix": prefix,
             "port": str(self.port),
+            "health_port": str(self._health_port),
             "folder": str(folder),
             "undo_seconds": "0",
         } | settings
@@ -181,7 +188,7 @@ class DeskProcess:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
         try:
-            return self.get("/readyz")[0] == 200
+            return self.asked("/readyz")[0] == 200
         except OSError:
             return False
 
@@ -193,25 +200,27 @@ class DeskProcess:
     def log(self) -> str:
         return self._log.read_text()
 
-    def ask(self, request: Request) -> tuple[int, bytes]:
+    def asked(self, path: str) -> tuple[int, bytes]:
+        """What the port for machines answers."""
         try:
-            with urlopen(request, timeout=PATIENCE) as response:
+            with urlopen(f"http://127.0.0.1:{self._health_port}{path}", timeout=PATIENCE) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:
                 return error.code, error.read()
 
+    def person(self, name: str = "Aoi") -> DeskClient:
+        """Somebody who is signed in, also after a restart."""
+        if name not in self._people:
+            self._people[name] = DeskClient(f"http://127.0.0.1:{self.port}").sign_in(name)
+        return self._people[name]
+
     def get(self, path: str) -> tuple[int, bytes]:
-        return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
+        status, body = self.person().get(path)
+        return status, body.encode()
 
     def step(self, case: ReviewCase, step: str, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
-        request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/{step}",
-            msgspec.json.encode({"reviewer": reviewer} | fields),
-            {"Content-Type": "application/json"},
-        )
-        status, body = self.ask(request)
-        return status, msgspec.json.decode(body)
+        return self.person(reviewer).post_json(f"/api/cases/{case.id}/{step}", fields)
 
     def decide(self, case: ReviewCase, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
         """Claim the case and decide it."""
@@ -233,7 +242,7 @@ class DeskProcess:
         return [case["id"] for case in msgspec.json.decode(body)["cases"]] if status == 200 else []
 
     def counted(self, sample: str) -> float:
-        lines = [line for line in self.get("/metrics")[1].decode().splitlines() if line.startswith(sample)]
+        lines = [line for line in self.asked("/metrics")[1].decode().splitlines() if line.startswith(sample)]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def outcomes(self, kind: str, outcome: str) -> float:
@@ -258,7 +267,7 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     urgent, other = a_case(1, 90), a_case(2, 20)
     cluster.send(other, urgent)
     assert until(lambda: len(desk.queue()) == 2 and desk.queue(), "both cases") == [urgent.id, other.id]
-    assert TEXT in desk.get("/")[1].decode()
+    assert urgent.id in desk.get("/")[1].decode()
 
     status, claim = desk.step(urgent, "claim")
     assert status == 200
@@ -285,6 +294,9 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     assert len(cluster.decisions()) == 1
     assert desk.case(urgent)["phase"] == "settled"
     assert TEXT not in desk.log()
+    # What machines ask is not at the pages' port, and no page is at theirs.
+    assert [desk.get(path)[0] for path in ("/livez", "/readyz", "/metrics")] == [404, 404, 404]
+    assert [desk.asked(path)[0] for path in ("/", "/sign-in", "/api/cases")] == [404, 404, 404]
 
 
 def test_two_reviewers_never_hold_the_same_case(cluster: Cluster, desk: DeskProcess) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from review.access import every_route_is_guarded
 from review.access.cookies import local_path
-from review.access.errors import AccessRefusedError
+from review.access.errors import AccessRefusedError, NoRoleError
 from review.errors import DeskError
 from review.settings import load_settings
 from review.web.pages.language import LANGUAGES, words
@@ -151,7 +151,9 @@ def test_every_refusal_has_words_of_its_own_on_the_page() -> None:
     for language in LANGUAGES:
         spoken = words(language)
         missing = [
-            each for each in AccessRefusedError.__subclasses__() if not spoken.has(f"access.{each.__name__}")
+            each
+            for each in [*AccessRefusedError.__subclasses__(), NoRoleError]
+            if not spoken.has(f"access.{each.__name__}")
         ]
         assert missing == []
 
