@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from review.access import every_route_is_guarded
+from review.access.access import Access
 from review.access.cookies import local_path
 from review.access.errors import AccessRefusedError, NoRoleError
 from review.errors import DeskError
@@ -145,6 +147,25 @@ def test_too_many_requests_are_told_when_to_come_back(
         page = DeskClient(address)
         csrf = hidden(page.get("/sign-in")[1], "csrf")
         assert page.post_form("/sign-in", {"csrf": csrf, "name": "Chi"})[0] == 429
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "counted"),
+    [
+        ("0", "192.0.2.1", ""),
+        ("1", "192.0.2.1", "192.0.2.1"),
+        ("1", "198.51.100.9, 192.0.2.1", "192.0.2.1"),  # the first is what a browser says of itself
+        ("2", "198.51.100.9, 192.0.2.1, 10.0.0.3", "192.0.2.1"),
+        ("2", "192.0.2.1", ""),  # fewer than there are: not through the proxies
+        ("1", None, ""),
+    ],
+)
+def test_an_address_is_what_the_proxies_say_and_not_the_browser(
+    hops: str, forwarded: str | None, counted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIMAMORI_REVIEW_FORWARDED_HOPS", hops)
+    request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": forwarded} if forwarded else {})
+    assert Access(load_settings(), None).gate.address(request) == counted
 
 
 def test_every_refusal_has_words_of_its_own_on_the_page() -> None:
