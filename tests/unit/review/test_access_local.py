@@ -32,8 +32,9 @@ def test_nobody_sees_anything_before_the_sign_in(address: str) -> None:
         status, _, body = browser.ask(method, path, headers={"Content-Type": "application/json"})
         assert (status, "sign in first" in body) == (401, True), path
     # htmx asks for a part of a page: the whole of it has to go to the sign-in.
-    status, headers, _ = browser.ask("GET", "/", headers=PAGE | {"HX-Request": "true"})
-    assert (status, headers["hx-redirect"]) == (401, "/sign-in")
+    part = PAGE | {"HX-Request": "true", "HX-Current-URL": f"{address}/case/case:m:0:1?x"}
+    status, headers, _ = browser.ask("GET", "/", headers=part)
+    assert (status, headers["hx-redirect"]) == (401, "/sign-in?next=%2Fcase%2Fcase%3Am%3A0%3A1")
 
 
 def test_a_name_is_enough_and_leads_back_to_where_one_wanted_to_go(address: str) -> None:
