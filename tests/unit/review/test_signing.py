@@ -33,20 +33,17 @@ def test_the_public_key_lies_beside_it_for_whoever_verifies(tmp_path: Path) -> N
     assert trusted.fault(*RECORD, [signing.sign(*RECORD)]) is None
 
 
-ELSEWHERE = {"host": "0.0.0.0", "allow_insecure": "local_access"}  # noqa: S104 - that is the point
-
-
 def test_beyond_loopback_a_key_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(
         DeskError, match=r"0\.0\.0\.0 and has no key .* keygen .* MIMAMORI_REVIEW_SIGNING_KEY"
     ):
-        open_signing(settings(tmp_path, **ELSEWHERE))
+        open_signing(settings(tmp_path, host="0.0.0.0"))  # noqa: S104 - that is the point
     assert not (tmp_path / "desk" / OWN_KEY).exists()
 
 
 def test_a_key_of_keygen_is_used_as_it_is(tmp_path: Path) -> None:
     name = make_keys(tmp_path / "a.pem", tmp_path / "a.pub.pem", None)
-    signing = open_signing(settings(tmp_path, **ELSEWHERE, signing_key=tmp_path / "a.pem"))
+    signing = open_signing(settings(tmp_path, host="0.0.0.0", signing_key=tmp_path / "a.pem"))  # noqa: S104 - as above
     assert signing.key_id == name
 
 
