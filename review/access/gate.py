@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from aiohttp import web
 
-from review.access.errors import ForgedRequestError, NotAllowedError, NotSignedInError
+from review.access.errors import ForgedRequestError, NoRoleError, NotAllowedError, NotSignedInError
 from review.access.rates import Rate
 from review.access.sessions import Sessions
 from review.errors import DeskError
@@ -109,6 +109,8 @@ class Gate:
             return await handler(request)
         if known is None:
             raise NotSignedInError
+        if not known[0].roles:
+            raise NoRoleError
         if not known[0].may(*allowed):
             raise NotAllowedError(_not_allowed(known[0], allowed))
         if request.method not in SAFE and not self._sessions.csrf_fits(known[1], await _given(request)):
@@ -140,6 +142,4 @@ async def _given(request: web.Request) -> str:
 
 
 def _not_allowed(person: Person, allowed: frozenset[Role]) -> str:
-    if not person.roles:
-        return f"{person.name}, you are signed in, and have no role at this desk: ask whoever runs it for one"
     return f"this is for the roles {', '.join(sorted(allowed))}; you have {', '.join(sorted(person.roles))}"

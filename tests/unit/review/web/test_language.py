@@ -46,7 +46,9 @@ def test_every_key_that_is_asked_for_exists_and_every_other_is_gone() -> None:
     asked = {
         key
         for path in [*TEMPLATES, *SOURCES]
-        for key in re.findall(r"""(?:\bt\(|_t\(|phrases\[|\.words\(request\)\()\s*"([\w.]+)\"""", path.read_text())
+        for key in re.findall(
+            r"""(?:\bt\(|_t\(|phrases\[|\.words\(request\)\()\s*"([\w.]+)\"""", path.read_text()
+        )
     }
     asked |= {
         key for path in SOURCES for key in re.findall(r'"(error\.\w+|queue\.(?!html)\w+)"', path.read_text())
