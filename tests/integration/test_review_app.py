@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas.codec import decode, encode
 from schemas.events import CaseEvent, Origin, ReviewCase, ReviewDecision, Severity
+from tests.fakes.desk_client import DeskClient
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -152,17 +153,23 @@ class Cluster:
         del self._admin, self._producer  # or they would complain when the broker ends
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class DeskProcess:
     """`mimamori review` as a process, and a browserless reviewer."""
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port, self.health_port = free_port(), free_port()
+        self._people: dict[str, DeskClient] = {}
         self._settings = {
             "bootstrap": bootstrap,
             "topic_prefix": prefix,
             "port": str(self.port),
+            "health_port": str(self.health_port),
             "folder": str(folder),
             "undo_seconds": "0",
         } | settings
@@ -181,7 +188,7 @@ class DeskProcess:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
         try:
-            return self.get("/readyz")[0] == 200
+            return self.probe("/readyz")[0] == 200
         except OSError:
             return False
 
@@ -193,25 +200,25 @@ class DeskProcess:
     def log(self) -> str:
         return self._log.read_text()
 
-    def ask(self, request: Request) -> tuple[int, bytes]:
+    def probe(self, path: str) -> tuple[int, bytes]:
         try:
-            with urlopen(request, timeout=PATIENCE) as response:
+            with urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=PATIENCE) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:
                 return error.code, error.read()
 
-    def get(self, path: str) -> tuple[int, bytes]:
-        return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
+    def who(self, reviewer: str = "Aoi") -> DeskClient:
+        """Somebody who is signed in."""
+        if reviewer not in self._people:
+            self._people[reviewer] = DeskClient(f"http://127.0.0.1:{self.port}").sign_in(reviewer)
+        return self._people[reviewer]
+
+    def page(self, path: str = "/") -> str:
+        return self.who().get(path)[1]
 
     def step(self, case: ReviewCase, step: str, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
-        request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/{step}",
-            msgspec.json.encode({"reviewer": reviewer} | fields),
-            {"Content-Type": "application/json"},
-        )
-        status, body = self.ask(request)
-        return status, msgspec.json.decode(body)
+        return self.who(reviewer).post_json(f"/api/cases/{case.id}/{step}", fields)
 
     def decide(self, case: ReviewCase, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
         """Claim the case and decide it."""
@@ -223,17 +230,17 @@ class DeskProcess:
         )
 
     def case(self, case: ReviewCase) -> Any:
-        return msgspec.json.decode(self.get(f"/api/cases/{case.id}")[1])
+        return self.who().get_json(f"/api/cases/{case.id}")[1]
 
     def held(self) -> Any:
-        return msgspec.json.decode(self.get("/api/held")[1])
+        return self.who().get_json("/api/held")[1]
 
     def queue(self) -> list[str]:
-        status, body = self.get("/api/cases?limit=200")
-        return [case["id"] for case in msgspec.json.decode(body)["cases"]] if status == 200 else []
+        status, page = self.who().get_json("/api/cases?limit=200")
+        return [case["id"] for case in page["cases"]] if status == 200 else []
 
     def counted(self, sample: str) -> float:
-        lines = [line for line in self.get("/metrics")[1].decode().splitlines() if line.startswith(sample)]
+        lines = [line for line in self.probe("/metrics")[1].decode().splitlines() if line.startswith(sample)]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def outcomes(self, kind: str, outcome: str) -> float:
@@ -258,7 +265,7 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     urgent, other = a_case(1, 90), a_case(2, 20)
     cluster.send(other, urgent)
     assert until(lambda: len(desk.queue()) == 2 and desk.queue(), "both cases") == [urgent.id, other.id]
-    assert TEXT in desk.get("/")[1].decode()
+    assert TEXT not in desk.page()
 
     status, claim = desk.step(urgent, "claim")
     assert status == 200
@@ -377,13 +384,13 @@ def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster
     until(desk.queue, "the good case")
     until(lambda: desk.outcomes("review-decision", "unreadable") == 1, "the bad decision")
     until(lambda: desk.outcomes("review-case", "unreadable") == 4, "the bad cases")
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5" in desk.page()
     assert secret.decode() not in desk.log()
-    assert secret.decode() not in desk.get("/")[1].decode()
+    assert secret.decode() not in desk.page()
 
     desk.stop(signal.SIGKILL)
     desk.start().ready()
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5" in desk.page()
 
 
 def test_cases_of_aborted_transactions_are_not_shown(cluster: Cluster, desk: DeskProcess) -> None:
