@@ -80,7 +80,10 @@ def tutorial(browser: Browser) -> None:
 
 def main() -> None:
     """Take them."""
-    with sync_playwright() as playwright, served(MemoryReview(undo_seconds=600)) as desk:
+    with (
+        sync_playwright() as playwright,
+        served(MemoryReview(undo_seconds=600, capacity_window_minutes=0.1)) as desk,
+    ):
         desk.run(desk.review.open(*a_morning()))
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         aoi = signed_in(browser, desk, "Aoi", **LAPTOP)
