@@ -8,6 +8,7 @@ from aiohttp import web
 
 from review.access.errors import ForgedRequestError, NoRoleError, NotAllowedError, NotSignedInError
 from review.access.rates import Rate
+from review.access.services import Services
 from review.access.sessions import Sessions
 from review.errors import DeskError
 from review.people import ROLES, Person, Role
@@ -87,6 +88,7 @@ class Gate:
     ) -> None:
         self._known = known
         self._sessions = sessions
+        self._services = Services(settings.api_tokens)
         self._hops = settings.forwarded_hops
         self._by_person = Rate(settings.requests_per_minute, now)
         self._by_address = Rate(settings.requests_per_minute * _SHARING, now)
@@ -100,7 +102,8 @@ class Gate:
         self._by_address.take(self.address(request))
         # A path that leads nowhere tells its 404 to those who are signed in.
         allowed: frozenset[Role] = getattr(request.match_info.handler, _ROLES, frozenset(ROLES))
-        known = await self._known.person(request)
+        program = self._services.program(request)
+        known = await self._known.person(request) if program is None else (program, "")
         if known is not None:
             person, bound_to = known
             request[_PERSON], request[_CSRF] = person, self._sessions.csrf(bound_to)
@@ -113,6 +116,8 @@ class Gate:
             raise NoRoleError
         if not known[0].may(*allowed):
             raise NotAllowedError(_not_allowed(known[0], allowed))
+        if program is not None:  # no page of another origin can make a browser send such a token
+            return await handler(request)
         if request.method not in SAFE and not self._sessions.csrf_fits(known[1], await _given(request)):
             raise ForgedRequestError("this page is out of date: load it again, and repeat what you did")
         return await handler(request)

@@ -44,7 +44,7 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()
-            topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
+            topics = _topics(settings)
             described = await admin.describe_topics(topics)
             brokers = len((await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError, TimeoutError) as error:
@@ -59,8 +59,12 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     return _checked(settings, partitions, brokers)
 
 
+def _topics(settings: ReviewSettings) -> list[str]:
+    return [settings.cases_topic, settings.events_topic, settings.decisions_topic, settings.subjects_topic]
+
+
 def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
-    topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
+    topics = _topics(settings)
     if missing := [topic for topic in topics if topic not in partitions]:
         raise DeskError(
             f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"

@@ -4,18 +4,23 @@ Whatever is produced comes back through the agents at once, in order, as it does
 back what is produced until `catch_up`; `now` is the clock.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from review.cases.entries import Entry
 from review.cases.form import Form
+from review.cases.windows import Sighting
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
-from review.kafka.publishing import Unsigned
+from review.kafka.publishing import Pairs
+from review.kafka.repeats import Repeats
 from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
@@ -32,6 +37,20 @@ LIMITS = Limits(timedelta(minutes=10), timedelta(seconds=60), timedelta(hours=1)
 def person(name: str, *roles: Role) -> Person:
     """Somebody who is signed in; a reviewer unless it is said."""
     return Person(name, name.title(), frozenset(roles or ("reviewer",)))
+
+
+class Unsigned:
+    """Signs nothing and believes everything."""
+
+    def sign(self, _topic: str, _key: bytes, _value: bytes) -> tuple[str, bytes]:
+        """An empty signature."""
+        return "mimamori-signature", b""
+
+    def fault(
+        self, _topic: str, _key: bytes | None, _value: bytes | None, _headers: Pairs | None
+    ) -> str | None:
+        """Never any."""
+        return None
 
 
 class MemoryTable:
@@ -74,16 +93,19 @@ class MemoryDesk:
         self.clock = clock or (lambda: self.now)
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
+        self.told: list[Sighting] = []
         self.lag = False
         self.down = False
+        self.sent = asyncio.Event()
         self._late: list[CaseEvent] = []
         self.present = Present(limits, self.clock, queue_rules)
         self.table = MemoryTable(self.present)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
+        repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
         self.agents = Agents(
-            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, keep_days=90
+            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, repeats, keep_days=90
         )
         self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 
@@ -118,10 +140,16 @@ class MemoryDesk:
         if self.down:
             raise ConnectionError("no broker")
         self.log.append(event)
+        self.sent.set()
         if self.lag:
             self._late.append(event)
         else:
             await self.deliver(event)
+        return None
+
+    async def _tell(self, seen: Sighting) -> object:
+        self.told.append(seen)
+        await self.agents.on_subject(record("case-subjects", seen.digest, msgspec.json.encode(seen)))
         return None
 
     async def _publish(self, decision: ReviewDecision, _partition: int) -> object:

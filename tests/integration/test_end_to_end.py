@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -18,7 +17,8 @@ from export.examples import read_examples
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
-from tests.fakes.desk_client import DeskClient, hidden
+from tests.fakes.desk_client import DeskClient
+from tests.integration.test_review_app import free_port
 from worker.kafka.topics import apply_topics
 
 Events = list[dict[str, object]]
@@ -54,12 +54,9 @@ class Platform:
         self.workers.append(worker)
         return worker
 
-    def start_desk(self, folder: Path) -> DeskClient:
-        """`mimamori review` as a process; returns who signed in there, once its table is there."""
-        with socket.socket() as probe, socket.socket() as other:
-            probe.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            port, health_port = probe.getsockname()[1], other.getsockname()[1]
+    def start_desk(self, folder: Path) -> str:
+        """`mimamori review` as a process; returns its address once its table is there."""
+        port, health_port = free_port(), free_port()
         settings = {
             "bootstrap": self._bootstrap,
             "topic_prefix": self.prefix,
@@ -71,7 +68,7 @@ class Platform:
         desk = process.start(process.DESK, settings, folder / "desk.log")
         self.workers.insert(0, desk)
         process.await_ready(desk, health_port, folder / "desk.log", 90)
-        return DeskClient(f"http://127.0.0.1:{port}").sign_in("kim")
+        return f"http://127.0.0.1:{port}"
 
     def send(self, *values: bytes | None) -> None:
         for number, value in enumerate(values):
@@ -233,20 +230,22 @@ def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: 
     platform.send(*(message(number, text) for number, text in enumerate(texts)))
     desk = platform.start_desk(tmp_path)
     platform.wait(lambda: len(platform.outcomes()) == len(texts))
-    platform.wait(lambda: 0 < len(platform.read("review-cases")) == desk.get_json("/api/cases")[1]["total"])
+    kim = DeskClient(desk).sign_in("kim")
+    platform.wait(lambda: 0 < len(platform.read("review-cases")) == kim.get_json("/api/v1/cases")[1]["total"])
 
-    queue = desk.get_json("/api/cases?limit=50")[1]["cases"]
-    assert {case["id"] for case in queue} == {event["id"] for event in platform.read("review-cases")}
-    first = queue[0]
-    place = f"/case/{first['id']}"
-    assert desk.post_form(f"{place}/claim", {})[0] == 303
-    _, _, shown = desk.post_form(f"{place}/reveal", {})
-    assert "<mark" not in shown  # the model's view comes after the reviewer's own
-    decision = {"choice": "at_risk:high", "lease": hidden(shown, "lease")}
-    assert desk.post_form(f"{place}/decide", decision)[0] == 303
-    _, _, shown = desk.post_form(f"{place}/reveal", {})
-    assert "<mark" in shown
+    queue = kim.get_json("/api/v1/cases?limit=50")[1]
+    cases = {str(event["id"]) for event in platform.read("review-cases")}
+    assert {case["id"] for case in queue["cases"]} == cases
+    first = queue["cases"][0]
+    path = f"/api/v1/cases/{first['id']}"
+    _, claim = kim.post_json(f"{path}/claim", {})
+    text = kim.post_json(f"{path}/reveal", {})[1]["text"]
+    decision = {"finding": "at_risk", "severity": "high", "lease": claim["lease"]}
+    _, decided = kim.post_json(f"{path}/decision", decision)
+    assert all(text[each["start"] : each["end"]].strip() for each in decided["model"]["highlights"])
+    assert "<mark" in kim.post_form(f"/case/{first['id']}/reveal", {})[2]
     platform.wait(lambda: len(platform.read("review-decisions")) == 1)
     (event,) = platform.read("review-decisions")
     assert (event["case_id"], event["message_id"]) == (first["id"], first["message_id"])
-    assert desk.get_json("/api/cases")[1]["total"] == len(queue) - 1
+    assert (event["reviewer"], event["finding"], event["severity"]) == ("kim", "at_risk", "high")
+    assert kim.get_json("/api/v1/cases")[1]["total"] == len(cases) - 1
