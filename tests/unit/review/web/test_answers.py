@@ -5,6 +5,8 @@ from html import unescape
 
 import pytest
 
+from review.desk import utc_now
+from schemas.events import CaseEvent
 from tests.fakes.desk_client import DeskClient, hidden
 from tests.fakes.memory_review import MemoryReview
 from tests.fakes.review_cases import a_case
@@ -178,3 +180,12 @@ def test_preferences_lead_back_to_this_desk_alone(aoi: DeskClient) -> None:
         status, headers, _ = aoi.post_form("/preferences", {"back": back, "language": "tlh", "theme": "<"})
         assert (status, headers["location"]) == (303, place)
     assert "mimamori_language" not in {cookie.name for cookie in aoi.cookies}
+
+
+def test_a_case_that_was_raised_says_why(desk: ServedDesk, aoi: DeskClient) -> None:
+    at = utc_now()
+    raised = CaseEvent("e", "case:messages:0:1", 0, "raised", "desk", at, reason="author:4")
+    desk.run(desk.review.deliver(raised))
+    why = "4 cases at risk of this author within 24 hours"
+    assert why in aoi.get("/")[1]
+    assert why in aoi.get(CASE)[1]
