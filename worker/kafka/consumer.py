@@ -12,6 +12,7 @@ from typing import Any, cast
 import confluent_kafka as ck
 import structlog
 
+from schemas.rights import Right
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
@@ -20,6 +21,7 @@ from worker.kafka.fetched import consume, to_record
 from worker.kafka.membership import KafkaMembership, membership_of
 from worker.kafka.places import Places
 from worker.kafka.record import Partition, Record
+from worker.kafka.rights import refused
 from worker.kafka.starts import Starts
 from worker.settings import GroupProtocol
 
@@ -29,8 +31,6 @@ OFFSETS_TIMEOUT_S = 10.0
 PLACE_TIMEOUT_S = 2.0  # partitions that stay are not polled meanwhile
 PLACE_PAUSE_S = 0.5
 _REFUSED = {
-    ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    ck.KafkaError.GROUP_AUTHORIZATION_FAILED,
     ck.KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     ck.KafkaError.INVALID_SESSION_TIMEOUT,
     ck.KafkaError._AUTHENTICATION,
@@ -51,6 +51,8 @@ class KafkaConsumer:
         protocol: GroupProtocol = "classic",
     ) -> None:
         self._topic = topic
+        self._config = config
+        self._group = group
         self._listener = listener
         self._assigned: set[Partition] = set()
         self._unplaced: set[Partition] = set()  # assigned, but not read before their start is found
@@ -229,6 +231,10 @@ class KafkaConsumer:
             return True
         if error.code() in _GONE:
             raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
+        if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise refused(self._config, Right("topic", self._topic, "Read"))
+        if error.code() == ck.KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise refused(self._config, Right("group", self._group, "Read"))
         if error.fatal() or error.code() in _REFUSED:
             raise BrokerError(f"cannot read {self._topic}: {error.str()}")
         log.warning("poll_error", code=error.name())
