@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
+from review.settings_cases import CaseSettings
+from review.settings_queue import QueueSettings
 from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(SigningSettings, BaseSettings):
+class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -142,6 +144,11 @@ class ReviewSettings(SigningSettings, BaseSettings):
     def decisions_topic(self) -> str:
         """The topic that decisions are written to, and come back from."""
         return f"{self.topic_prefix}review-decisions"
+
+    @property
+    def events_topic(self) -> str:
+        """The topic of the steps in the lives of cases, which only desks write and read."""
+        return f"{self.topic_prefix}case-events"
 
     @property
     def app_id(self) -> str:

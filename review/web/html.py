@@ -4,13 +4,48 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from review.desk import Overview
-from review.queue.order import Filter
+from review.cases.entries import CaseState, Unreadable, case_key
+from review.cases.form import severity_levels
+from review.desk import Desk, Table
+from review.people import Person
+from review.present import Present
+from review.queue.order import Filter, Page
 from schemas.events import Highlight, ReviewCase
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS
 from schemas.vocabulary import CASE_KINDS, FINDINGS
+
+NOBODY = Person("", "", frozenset())
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """A page of the queue, with the counts and choices shown around it."""
+
+    page: Page[ReviewCase]
+    tasks: list[str]
+    levels: dict[str, tuple[str, ...]]
+    unreadable: int
+    last_unreadable: Unreadable | None
+
+
+def overview(
+    desk: Desk, table: Table, present: Present, wanted: Filter, *, offset: int, limit: int
+) -> Overview:
+    """Everything that the page shows."""
+    found = desk.queue(wanted, NOBODY, offset=offset, limit=limit)
+    cases = [
+        state.case for view in found.cases if isinstance(state := table.get(case_key(view.id)), CaseState)
+    ]
+    return Overview(
+        page=Page(cases, found.total, offset, limit),
+        tasks=sorted({*present.queue.tasks(), *([wanted.task] if wanted.task else [])}),
+        levels={case.id: tuple(severity_levels(case)) for case in cases},
+        unreadable=len(present.unreadable),
+        last_unreadable=max(present.unreadable.values(), key=lambda record: record.seen_at, default=None),
+    )
+
 
 UNREAD = {reason: meaning.shown_as for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as}
 
@@ -54,7 +89,7 @@ def link(wanted: Filter, offset: int) -> str:
 
 
 _environment = Environment(
-    loader=PackageLoader("review"),
+    loader=PackageLoader("review.web"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
