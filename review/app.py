@@ -17,7 +17,8 @@ from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster
-from review.kafka.publishing import Unsigned, publisher
+from review.kafka.publishing import publisher
+from review.kafka.signing import open_signing
 from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
@@ -53,7 +54,7 @@ class ReviewApp:
             _raw_topic(self.faust, name)
             for name in (settings.cases_topic, settings.events_topic, settings.decisions_topic)
         )
-        signatures = Unsigned()
+        self.signing = signatures = open_signing(settings)
         journal = Journal(publisher(events, signatures), confirm_seconds=settings.confirm_seconds)
         self.desk = Desk(self.table, self.present, journal, settings, limits)
         agents = Agents(

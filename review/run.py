@@ -60,7 +60,10 @@ class DeskWorker(faust.Worker):
         """Log the desk's URL."""
         host = self._review.settings.host
         log.info(
-            "desk_open", url=f"http://{host}:{self._server.port}/", partitions=self._review.held_partitions
+            "desk_open",
+            url=f"http://{host}:{self._server.port}/",
+            partitions=self._review.held_partitions,
+            signing_key=self._review.signing.key_id,
         )
 
     def run(self) -> None:

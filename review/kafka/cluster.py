@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
 
 from review.errors import DeskError
+from review.kafka.rights import require_rights
 from review.settings import ReviewSettings
 
 WANTED_REPLICAS = 3
@@ -28,7 +29,8 @@ class Cluster(msgspec.Struct, frozen=True):
 async def inspect(settings: ReviewSettings) -> Cluster:
     """Check the cluster.
 
-    Raises DeskError: it is unreachable, a topic is missing, partitions are unequal, or brokers are too few.
+    Raises DeskError: it is unreachable, it denies the desk a right, a topic is missing, partitions are
+    unequal, or brokers are too few.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below reports it, once
     password = settings.sasl_password
@@ -44,6 +46,7 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()
+            await require_rights(admin, settings)
             topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
             described = await admin.describe_topics(topics)
             brokers = len((await admin.describe_cluster())["brokers"])

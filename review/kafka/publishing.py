@@ -20,20 +20,6 @@ class Signatures(Protocol):
         """What is wrong with a consumed record's signature; None where a desk has signed it."""
 
 
-class Unsigned:
-    """Signs nothing and believes everything."""
-
-    def sign(self, _topic: str, _key: bytes, _value: bytes) -> tuple[str, bytes]:
-        """An empty signature."""
-        return "mimamori-signature", b""
-
-    def fault(
-        self, _topic: str, _key: bytes | None, _value: bytes | None, _headers: Pairs | None
-    ) -> str | None:
-        """Never any."""
-        return None
-
-
 def publisher(
     topic: Any, signatures: Signatures
 ) -> Callable[[CaseEvent | ReviewDecision, int], Awaitable[object]]:

@@ -4,29 +4,38 @@ There is one user for each right that could be taken away. The part then makes i
 must fail within a bounded time, and say which right it lacks.
 """
 
-import threading
-import time
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import confluent_kafka as ck
 import pytest
+from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+)
 
 import schemas
-from engine.errors import FatalError
 from mimamori.sandbox import Sandbox
-from mimamori.soak import canned_worker
-from schemas.events import Message
+from review.errors import DeskError
+from review.kafka.cluster import inspect
+from review.settings import ReviewSettings
+from schemas.events import DeadLetter, Label, Message, ReviewDecision
 from schemas.rights import Part, rights_of
+from tests.fakes.guarded_calls import (
+    PATIENCE,
+    TOPICS,
+    desk_login,
+    screen,
+    settings_of,
+    use_as_others_do,
+    use_as_the_desk_does,
+)
 from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
 from worker.errors import BrokerError
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
-from worker.settings import Settings
 from worker.startup import names, require_topics
-
-TOPICS = schemas.topic_names()
-PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -59,50 +68,12 @@ def refusal_of(user: User) -> Iterator[pytest.ExceptionInfo[BrokerError]]:
         yield caught
 
 
-def settings_of(user: User, sandbox: Sandbox) -> Settings:
-    return Settings(
-        bootstrap=sandbox.bootstrap,
-        group=user.name,
-        transactional_id=f"{user.name}-1",
-        kafka=dict(user.config),
-        shadow=user.part == "shadow",
-        health_port=0,
-        lower=0.0,
-        upper=0.0,
-    )
-
-
-def screen(settings: Settings, sandbox: Sandbox) -> None:
-    """Run a worker until both messages have their outcomes. Raises the FatalError that stopped it."""
-    worker = canned_worker.make(settings)
-    failed: list[FatalError] = []
-
-    def run() -> None:
-        try:
-            worker.run()
-        except FatalError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    observer = ck.Consumer({**sandbox.admin_config, "group.id": settings.own_group})
-    place = [ck.TopicPartition(TOPICS[Message], 0)]
-    deadline = time.monotonic() + PATIENCE
-    while thread.is_alive() and observer.committed(place, timeout=PATIENCE)[0].offset < 2:
-        assert time.monotonic() < deadline, "the worker neither works nor fails"
-    observer.close()
-    worker.app.stop()
-    thread.join(PATIENCE)
-    if failed:
-        raise failed[0]
-
-
 @pytest.mark.parametrize("part", ["worker", "shadow"])
 def test_a_worker_works_with_exactly_its_rights(part: Part, guarded: Sandbox) -> None:
     settings = settings_of(whole(part), guarded)
     require_rights(settings.client_config, rights_of(part, names(settings)))
     require_topics(settings)
-    screen(settings, guarded)
+    screen(settings, guarded, messages=2)
 
 
 @each_without("worker", "shadow")
@@ -113,8 +84,61 @@ def test_a_worker_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None
             require_topics(settings)
     else:
         with refusal_of(user):
-            screen(settings, guarded)
+            screen(settings, guarded, messages=2)
     if user.lacking.resource != "transactional-id":  # of which Kafka tells nothing beforehand
         with refusal_of(user) as caught:
             require_rights(settings.client_config, rights_of(user.part, names(settings)))
         assert str(caught.value).count(" on the ") == 1
+
+
+def desk_settings(user: User, sandbox: Sandbox) -> ReviewSettings:
+    return ReviewSettings.model_validate(desk_login(user, sandbox))
+
+
+def test_a_desk_finds_itself_allowed_with_exactly_its_rights(guarded: Sandbox) -> None:
+    asyncio.run(inspect(desk_settings(whole("desk"), guarded)))
+
+
+@each_without("desk")
+def test_a_desk_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
+    right = user.lacking
+    with pytest.raises(DeskError, match=f"^the Kafka user {user.name} lacks the right to {right}") as caught:
+        asyncio.run(inspect(desk_settings(user, guarded)))
+    assert str(caught.value).count(" on the ") == 1
+    with pytest.raises((TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
+        asyncio.run(use_as_the_desk_does(right, user, guarded))
+
+
+def test_topics_are_made_and_compared_with_exactly_these_rights(guarded: Sandbox) -> None:
+    user = whole("topics")
+    definitions = schemas.load_topics("mimamori.fresh.", partitions=1, replication_factor=1)
+    for _ in range(2):
+        states = apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+        assert not any(state.differences for state in states)
+
+
+@each_without("topics")
+def test_making_topics_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
+    definitions = schemas.load_topics(f"mimamori.{user.name}.", partitions=1, replication_factor=1)
+    says = f"the Kafka user {user.name} lacks the right to {user.lacking.operation} on the topic mimamori."
+    with pytest.raises(BrokerError, match=says):
+        apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+
+
+@pytest.mark.parametrize("part", ["platform", "scaler"])
+def test_others_can_do_their_work_with_exactly_these_rights(part: Part, guarded: Sandbox) -> None:
+    user = whole(part)
+    producer = ck.Producer(guarded.admin_config)
+    for event in (Label, DeadLetter, ReviewDecision):
+        producer.produce(TOPICS[event], b"{}", b"k")
+    assert producer.flush(PATIENCE) == 0
+    for right in user.granted:
+        use_as_others_do(right, {**user.config, "bootstrap.servers": guarded.bootstrap})
+
+
+@each_without("platform", "scaler")
+def test_others_need_each_of_their_rights(user: User, guarded: Sandbox) -> None:
+    with pytest.raises(ck.KafkaException) as caught:
+        use_as_others_do(user.lacking, {**user.config, "bootstrap.servers": guarded.bootstrap})
+    denied = {ck.KafkaError.TOPIC_AUTHORIZATION_FAILED, ck.KafkaError.GROUP_AUTHORIZATION_FAILED}
+    assert caught.value.args[0].code() in denied

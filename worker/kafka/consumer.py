@@ -6,7 +6,7 @@ the protocol of KIP-848, the broker assigns them.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import confluent_kafka as ck
@@ -26,6 +26,8 @@ from worker.kafka.starts import Starts
 from worker.settings import GroupProtocol
 
 log = structlog.get_logger()
+
+Callback = Callable[[ck.Consumer, list[ck.TopicPartition]], None]
 
 OFFSETS_TIMEOUT_S = 10.0
 PLACE_TIMEOUT_S = 2.0  # partitions that stay are not polled meanwhile
@@ -59,6 +61,7 @@ class KafkaConsumer:
         self._missing: dict[Partition, ck.TopicPartition] = {}  # positions where Kafka has no record
         self._place_at = 0.0
         self._rebalanced = False
+        self._failed: Exception | None = None
         self._paused = False
         self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
@@ -68,7 +71,10 @@ class KafkaConsumer:
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
         self._consumer.subscribe(
-            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            [topic],
+            on_assign=self._later(self._on_assign),
+            on_revoke=self._later(self._on_revoke),
+            on_lost=self._later(self._on_lost),
         )
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
@@ -76,6 +82,7 @@ class KafkaConsumer:
         self._rebalanced = False
         self._starts.check()
         messages = consume(self._consumer, limit, timeout_s)
+        self._raise_later()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
         self._note_membership()
         if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
@@ -133,6 +140,26 @@ class KafkaConsumer:
     def close(self) -> None:
         """See `worker.kafka.Consumer.close`."""
         self._consumer.close()
+        self._raise_later()
+
+    def _later(self, callback: Callback) -> Callback:
+        """The callback, whose error is raised when the client has returned.
+
+        An error that is raised through the client can leave it in a state where closing it never ends.
+        """
+
+        def call(consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+            try:
+                callback(consumer, partitions)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not pass through the client
+                self._failed = self._failed or error
+
+        return call
+
+    def _raise_later(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
 
     def _note_membership(self) -> None:
         group = membership_of(self._consumer)
