@@ -67,8 +67,15 @@ def acls(
     names = Names(prefix, group, transactional_id, platform_group)
     users = _users(principal or [])
     chosen = [_part(name) for name in parts or PARTS]
-    write = {"kafka-acls": commands, "strimzi": strimzi, "table": table}[form]
-    typer.echo("\n".join(write(part, users[part], rights_of(part, names)) for part in chosen))
+    for part in chosen:
+        rights = rights_of(part, names)
+        match form:
+            case "kafka-acls":
+                typer.echo(commands(part, users[part], rights))
+            case "strimzi":
+                typer.echo(strimzi(part, users[part], rights))
+            case "table":
+                typer.echo(table(part, rights))
 
 
 def commands(part: Part, principal: str, rights: Sequence[Right]) -> str:
@@ -117,9 +124,10 @@ def strimzi(part: Part, principal: str, rights: Sequence[Right]) -> str:
     return f"---\n# {part}: {PARTS[part]}\n" + yaml.safe_dump(resource, sort_keys=False).rstrip()
 
 
-def table(part: Part, principal: str, rights: Sequence[Right]) -> str:
+def table(part: Part, rights: Sequence[Right]) -> str:
     """A table in Markdown: each resource once, with its operations and why."""
-    rows = [f"{part}: {PARTS[part]} ({principal})\n", "| on | right | why |", "|---|---|---|"]
+    what = PARTS[part]
+    rows = [f"{what[:1].upper()}{what[1:]}:\n", "| on | right | why |", "|---|---|---|"]
     by_resource: dict[str, list[Right]] = defaultdict(list)
     for right in rights:
         star = "*" if right.prefix else ""

@@ -16,7 +16,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-
 from aiokafka.errors import for_code  # type: ignore[import-untyped]  # same
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
     AdminClient,
-    OffsetSpec,
 )
 
 import schemas
@@ -119,8 +118,10 @@ async def _create(admin: Any, topic: str) -> None:
         raise for_code(answer["error_code"])
 
 
-def use_as_others_do(right: Right, config: dict[str, Any]) -> None:
+def use_as_others_do(right: Right, user: User, sandbox: Sandbox) -> None:
     """The call of a platform's or KEDA's client that needs this right. Raises KafkaException."""
+    config: dict[str, Any] = {**user.config, "bootstrap.servers": sandbox.bootstrap}
+    admin = AdminClient(config)
     if right.operation == "Write":
         failures: list[ck.KafkaError | None] = []
         producer = ck.Producer(config)
@@ -128,23 +129,19 @@ def use_as_others_do(right: Right, config: dict[str, Any]) -> None:
         assert producer.flush(PATIENCE) == 0
         fault = failures[0]
     elif right.operation == "Describe" and right.resource == "group":
-        asked = AdminClient(config).list_consumer_group_offsets([ck.ConsumerGroupTopicPartitions(right.name)])
+        asked = admin.list_consumer_group_offsets([ck.ConsumerGroupTopicPartitions(right.name)])
         asked[right.name].result(PATIENCE)
         return
     elif right.operation == "Describe":
-        place = ck.TopicPartition(right.name, 0)
-        newest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        AdminClient(config).list_offsets({place: newest})[place].result(PATIENCE)
+        admin.describe_topics(ck.TopicCollection([right.name]))[right.name].result(PATIENCE)
         return
     else:
-        group = right.name if right.resource == "group" else "platform"
-        consumer = ck.Consumer({**config, "group.id": group, "auto.offset.reset": "earliest"})
-        if right.resource == "group":
-            consumer.subscribe([TOPICS[Label]])
-        else:
-            consumer.assign([ck.TopicPartition(right.name, 0, 0)])
+        group = {"group.id": user.names.platform_group, "auto.offset.reset": "earliest"}
+        consumer = ck.Consumer({**config, **group, "enable.auto.commit": False})
+        consumer.subscribe([TOPICS[Label] if right.resource == "group" else right.name])
         record = consumer.poll(PATIENCE)
         consumer.close()
-        fault = record.error() if record is not None else None
+        assert record is not None, "neither a record nor an error"
+        fault = record.error()
     if fault is not None:
         raise ck.KafkaException(fault)
