@@ -14,7 +14,7 @@ from aiokafka import (  # type: ignore[import-untyped]  # ships no types
 )
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # same
 from aiokafka.errors import for_code  # type: ignore[import-untyped]  # same
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+from confluent_kafka.admin import (
     AdminClient,
 )
 

@@ -5,10 +5,12 @@ web server is left out.
 """
 
 import asyncio
+import contextlib
+import re
+import shlex
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from typing import Any
 import confluent_kafka as ck
 import pytest
 import structlog
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import schemas
 from mimamori import process
 from mimamori.sandbox import Sandbox
+from mimamori.sandbox.logins import make_logins
 from review.app import ReviewApp
 from review.cases.form import Form
 from review.kafka.cluster import inspect
@@ -28,11 +32,15 @@ from review.kafka.signing import OWN_PUBLIC_KEY
 from review.people import ROLES, Person
 from review.queue.order import Filter
 from review.settings import ReviewSettings
+from review.settings import load_settings as load_review
 from schemas.events import CaseEvent, Label, Message, Origin, ReviewCase, ReviewDecision
+from schemas.rights import PARTS, rights_of
 from schemas.signature import TrustedKeys, sign
 from tests.fakes.guarded_calls import PATIENCE, desk_login, screen, settings_of
 from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
+from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
+from worker.settings_source import load_settings as load_worker
 
 TOPICS = schemas.topic_names()
 AMARA = Person("amara", "Amara", frozenset(ROLES))
@@ -97,7 +105,7 @@ async def until(condition: Callable[[], Any]) -> Any:
     return found
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def open_desk(sandbox: Sandbox, folder: Path) -> AsyncIterator[ReviewApp]:
     settings = ReviewSettings.model_validate(
         {**desk_login(whole("desk"), sandbox), "folder": folder, "undo_seconds": 0}
@@ -153,14 +161,30 @@ def test_the_whole_way_needs_no_other_rights(guarded: Sandbox, tmp_path: Path) -
             assert claim is not None
             assert claim.case.id == case_id
             await app.desk.decide(case_id, Form("at_risk", claim.lease), AMARA)
+            await until(lambda: app.desk.find(case_id, AMARA).phase == "settled")
             assert app.desk.held() == []
 
     asyncio.run(review())
     decision = read(platform, TOPICS[ReviewDecision], lambda value: b"m-whole-way" in value)
-    trusted = TrustedKeys.read((tmp_path / "desk" / OWN_PUBLIC_KEY).read_bytes())
+    public_key = (tmp_path / "desk" / OWN_PUBLIC_KEY).read_bytes()
+    trusted = TrustedKeys.read(public_key)
     assert fault_of(decision, trusted) is None
+    verify = documented_verify(tmp_path, public_key)
+    verify(decision)
     step = read({**guarded.admin_config}, TOPICS[CaseEvent], lambda value: b'"claimed"' in value)
     assert fault_of(step, trusted) is None
+
+
+def documented_verify(folder: Path, public_key: bytes) -> Callable[[ck.Message], None]:
+    """The function that the documentation shows to platforms, with this key."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "secure-the-connections.md").read_text()
+    (code,) = re.findall(r"^```python\n(.+?)^```", page, re.DOTALL | re.MULTILINE)
+    (folder / "desk.pub.pem").write_bytes(public_key)
+    names: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        exec(code, names)  # noqa: S102 - our own page
+    function: Callable[[ck.Message], None] = names["verify"]
+    return function
 
 
 @pytest.mark.parametrize("part", EVERYBODY_ELSE)
@@ -208,10 +232,14 @@ def test_whoever_has_the_desks_login_but_not_its_key_changes_no_case(
                 claim = await app.desk.claim(case.id, AMARA)
                 await app.desk.decide(case.id, Form("at_risk", claim.lease), AMARA)
             page = app.metrics.expose(app.present, ready=True).decode()
-            assert 'mimamori_review_held_total{because="bad_signature"} 10.0' in page
+            assert 'mimamori_review_held_events_total{because="bad_signature"} 10.0' in page
 
     with structlog.testing.capture_logs() as logs:
         asyncio.run(forge())
+    verify = documented_verify(tmp_path, (tmp_path / "desk" / OWN_PUBLIC_KEY).read_bytes())
+    forged = read(config_of(whole("platform"), guarded), topic, lambda value: b"m-2" in value)
+    with pytest.raises((InvalidSignature, KeyError)):
+        verify(forged)
     told = [line for line in logs if line["event"] == "event_held"]
     assert len(told) == 10
     assert all(line["because"] == "bad_signature" for line in told)
@@ -241,3 +269,18 @@ def test_a_desk_without_a_right_ends_with_one_line(guarded: Sandbox, tmp_path: P
         .splitlines()[-1]
         .startswith(f"error: the Kafka user {user.name} lacks the right to {user.lacking}")
     )
+
+
+def test_a_sandbox_gives_each_part_a_login_of_its_own(
+    guarded: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make_logins(guarded, "mimamori.")
+    assert list(files) == list(PARTS)
+    for part, file in files.items():
+        assert file.stat().st_mode & 0o777 == 0o600
+        for name, value in (line.split("=", 1) for line in file.read_text().splitlines()):
+            monkeypatch.setenv(name, "".join(shlex.split(value)))
+        if part == "desk":
+            asyncio.run(inspect(load_review()))
+        elif part in {"worker", "shadow", "platform", "scaler"}:
+            require_rights(load_worker().client_config, rights_of(part))
