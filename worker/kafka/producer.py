@@ -142,10 +142,10 @@ class KafkaProducer:
                 f"a transaction could not be aborted ({error.args[0].name()}): restart the worker"
             ) from None
         topic, refusal = self._refused or (None, cause)
-        if topic and refusal.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise refused(self._config, Right("topic", topic, "Write"))
         if refusal.code() in _PERMANENT:
-            topic = topic or self._missing(topics)
+            topic = topic or self._missing(topics)  # or hidden from this worker
+            if topic and refusal.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise refused(self._config, Right("topic", topic, "Write"))
             raise BrokerError(
                 f"Kafka refuses what this worker writes{f' to {topic}' if topic else ''} ({refusal.name()}), "
                 "and would do so again: check the topic with `mimamori topics list`, and this worker's rights"
