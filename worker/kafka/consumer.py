@@ -140,7 +140,8 @@ class KafkaConsumer:
     def close(self) -> None:
         """See `worker.kafka.Consumer.close`."""
         self._consumer.close()
-        self._raise_later()
+        if self._failed is not None:  # in a last rebalance, which no longer matters
+            log.warning("left_with_an_error", error=type(self._failed).__name__)
 
     def _later(self, callback: Callback) -> Callback:
         """The callback, whose error is raised when the client has returned.
