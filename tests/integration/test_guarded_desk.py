@@ -22,13 +22,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import schemas
+from engine.bundle.signature import make_keys
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from mimamori.sandbox.logins import make_logins
 from review.app import ReviewApp
 from review.cases.form import Form
 from review.kafka.cluster import inspect
-from review.kafka.signing import OWN_PUBLIC_KEY
 from review.people import ROLES, Person
 from review.queue.order import Filter
 from review.settings import ReviewSettings
@@ -43,6 +43,7 @@ from worker.kafka.topics import apply_topics
 from worker.settings_source import load_settings as load_worker
 
 TOPICS = schemas.topic_names()
+KEY, PUBLIC_KEY = "desk.pem", "desk.pub.pem"
 AMARA = Person("amara", "Amara", frozenset(ROLES))
 EVERYBODY_ELSE = ("worker", "shadow", "topics", "platform", "scaler")
 
@@ -54,6 +55,7 @@ def guarded() -> Iterator[Sandbox]:
         admit_all(sandbox)
         definitions = schemas.load_topics(partitions=1, replication_factor=1)
         apply_topics(config_of(whole("topics"), sandbox), definitions)
+        make_keys(sandbox.folder / KEY, sandbox.folder / PUBLIC_KEY, None)
         yield sandbox
 
 
@@ -108,7 +110,12 @@ async def until(condition: Callable[[], Any]) -> Any:
 @contextlib.asynccontextmanager
 async def open_desk(sandbox: Sandbox, folder: Path) -> AsyncIterator[ReviewApp]:
     settings = ReviewSettings.model_validate(
-        {**desk_login(whole("desk"), sandbox), "folder": folder, "undo_seconds": 0}
+        {
+            **desk_login(whole("desk"), sandbox),
+            "folder": folder / "desk",
+            "signing_key": sandbox.folder / KEY,  # the next desk reads what this one has signed
+            "undo_seconds": 0,
+        }
     )
     review = ReviewApp(settings, await inspect(settings), asyncio.get_running_loop())
     await review.faust.start()
@@ -155,7 +162,7 @@ def test_the_whole_way_needs_no_other_rights(guarded: Sandbox, tmp_path: Path) -
     case_id = schemas.case_id(schemas.decode(Label, label.value() or b"").origin)
 
     async def review() -> None:
-        async with open_desk(guarded, tmp_path / "desk") as app:
+        async with open_desk(guarded, tmp_path) as app:
             await until(lambda: app.desk.queue(Filter(), AMARA, offset=0, limit=5).cases)
             claim = await app.desk.claim_next(AMARA, Filter())
             assert claim is not None
@@ -166,22 +173,20 @@ def test_the_whole_way_needs_no_other_rights(guarded: Sandbox, tmp_path: Path) -
 
     asyncio.run(review())
     decision = read(platform, TOPICS[ReviewDecision], lambda value: b"m-whole-way" in value)
-    public_key = (tmp_path / "desk" / OWN_PUBLIC_KEY).read_bytes()
-    trusted = TrustedKeys.read(public_key)
+    trusted = TrustedKeys.read((guarded.folder / PUBLIC_KEY).read_bytes())
     assert fault_of(decision, trusted) is None
-    verify = documented_verify(tmp_path, public_key)
+    verify = documented_verify(guarded)
     verify(decision)
     step = read({**guarded.admin_config}, TOPICS[CaseEvent], lambda value: b'"claimed"' in value)
     assert fault_of(step, trusted) is None
 
 
-def documented_verify(folder: Path, public_key: bytes) -> Callable[[ck.Message], None]:
-    """The function that the documentation shows to platforms, with this key."""
+def documented_verify(sandbox: Sandbox) -> Callable[[ck.Message], None]:
+    """The function that the documentation shows to platforms. It reads the desk's public key."""
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "secure-the-connections.md").read_text()
     (code,) = re.findall(r"^```python\n(.+?)^```", page, re.DOTALL | re.MULTILINE)
-    (folder / "desk.pub.pem").write_bytes(public_key)
     names: dict[str, Any] = {}
-    with contextlib.chdir(folder):
+    with contextlib.chdir(sandbox.folder):
         exec(code, names)  # noqa: S102 - our own page
     function: Callable[[ck.Message], None] = names["verify"]
     return function
@@ -204,7 +209,7 @@ def test_whoever_has_the_desks_login_but_not_its_key_changes_no_case(
     topic = TOPICS[ReviewDecision]
 
     async def forge() -> None:
-        async with open_desk(guarded, tmp_path / "desk") as app:
+        async with open_desk(guarded, tmp_path) as app:
             await asyncio.to_thread(send, stolen, TOPICS[ReviewCase], here.id.encode(), schemas.encode(here))
             await until(lambda: here.id in [case.id for case in shown(app)])
             own = app.signing
@@ -236,7 +241,7 @@ def test_whoever_has_the_desks_login_but_not_its_key_changes_no_case(
 
     with structlog.testing.capture_logs() as logs:
         asyncio.run(forge())
-    verify = documented_verify(tmp_path, (tmp_path / "desk" / OWN_PUBLIC_KEY).read_bytes())
+    verify = documented_verify(guarded)
     forged = read(config_of(whole("platform"), guarded), topic, lambda value: b"m-2" in value)
     with pytest.raises((InvalidSignature, KeyError)):
         verify(forged)
