@@ -29,7 +29,7 @@ from schemas.signature import Fault, Pairs, TrustedKeys, key_name, sign
 OWN_KEY: Final = "signing-key.pem"
 OWN_PUBLIC_KEY: Final = "signing-key.pub.pem"
 _LARGEST: Final = 64 << 10  # bytes of a key file
-# The name of what a user allows who publishes the desk on this machine's loopback alone, as docker-compose.yml.
+# What a user allows who publishes the desk on loopback alone, as docker-compose.yml does.
 _LOCAL: Final = "local_access"
 
 
