@@ -17,7 +17,9 @@ from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster
-from review.kafka.publishing import publisher
+from review.kafka.publishing import publisher, teller_of_sightings
+from review.kafka.reading_back import reader_of
+from review.kafka.repeats import Repeats
 from review.kafka.signing import open_signing
 from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
@@ -30,7 +32,7 @@ LOOK_EVERY_S: Final = 0.5
 
 
 class ReviewApp:
-    """One desk: everything between Kafka and the web server."""
+    """One desk: everything between Kafka and the web server. Raises DeskError: its keys cannot be read."""
 
     def __init__(self, settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
@@ -46,16 +48,23 @@ class ReviewApp:
         self.table = CaseTable(
             self.faust,
             self.present,
+            reader_of(settings),
             partitions=cluster.partitions,
             compaction_hours=settings.changelog_compaction_hours,
             rocksdb=settings.store == "rocksdict",
         )
-        cases, events, decisions = (
+        cases, events, decisions, subjects = (
             _raw_topic(self.faust, name)
-            for name in (settings.cases_topic, settings.events_topic, settings.decisions_topic)
+            for name in (
+                settings.cases_topic,
+                settings.events_topic,
+                settings.decisions_topic,
+                settings.subjects_topic,
+            )
         )
         self.signing = signatures = open_signing(settings)
-        journal = Journal(publisher(events, signatures), confirm_seconds=settings.confirm_seconds)
+        send = publisher(events, signatures)
+        journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         self.desk = Desk(self.table, self.present, journal, settings, limits)
         agents = Agents(
             self.table,
@@ -63,11 +72,19 @@ class ReviewApp:
             journal.came_back,
             signatures,
             self.metrics,
+            Repeats(
+                self.table,
+                teller_of_sightings(subjects, signatures),
+                send,
+                least=settings.repeated_cases,
+                clock=utc_now,
+            ),
             keep_days=settings.keep_markers_days,
         )
         self.faust.agent(cases, name="cases")(agents.cases)
         self.faust.agent(events, name="events")(agents.events)
         self.faust.agent(decisions, name="decisions")(agents.decisions)
+        self.faust.agent(subjects, name="subjects")(agents.subjects)
         self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
 
     @property

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from review.cases.entries import CaseState, Decided, Entry, Held, Phase, Unreadable, case_id_of
+from review.cases.entries import CaseState, Decided, Entry, Held, Phase, Subject, Unreadable, case_id_of
 from review.queue.live import LiveQueue
 from review.queue.rules import Rules
 
@@ -78,6 +78,8 @@ class Present:
                 self.unreadable[key] = entry
             case Decided():
                 self.queue.drop(entry.case_id)
+            case Subject():
+                pass
 
     def overdue(self) -> list[str]:
         """The cases of which something should have ended by now, longest overdue first."""

@@ -13,14 +13,19 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
+from review.settings_access import AccessSettings
 from review.settings_cases import CaseSettings
+from review.settings_hooks import HookSettings
+from review.settings_page import PageSettings
 from review.settings_queue import QueueSettings
 from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
+class ReviewSettings(
+    AccessSettings, CaseSettings, HookSettings, PageSettings, QueueSettings, SigningSettings
+):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -28,14 +33,6 @@ class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
     bootstrap: str = Field(default="127.0.0.1:9092", min_length=1, description="Kafka brokers: host:port, …")
     topic_prefix: str = Field(
         default="mimamori.", description="Prefix of the names of every topic and the group"
-    )
-
-    host: str = Field(default="127.0.0.1", description="Address to listen on; the desk has no login yet")
-    port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
-    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
-        default="localhost,127.0.0.1,[::1]",
-        validate_default=True,
-        description="Host names that browsers may use for the desk, comma-separated; * allows any",
     )
 
     folder: Path = Field(
@@ -75,7 +72,7 @@ class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
     ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
     ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
 
-    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext"]], NoDecode] = Field(
+    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext", "local_access"]], NoDecode] = Field(
         default=frozenset(),
         description="Names of insecure settings to allow; see docs/how-to/secure-the-connections.md",
     )
@@ -87,19 +84,17 @@ class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
     )
     shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM")
 
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
-        return value
-
     @field_validator("allow_insecure", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return (
             [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
         )
+
+    @model_validator(mode="after")
+    def _access_is_closed(self) -> Self:
+        self.check_access(local_beyond_loopback="local_access" in self.allow_insecure)
+        return self
 
     @model_validator(mode="after")
     def _security_is_whole(self) -> Self:
@@ -149,6 +144,16 @@ class ReviewSettings(CaseSettings, SigningSettings, QueueSettings):
     def events_topic(self) -> str:
         """The topic of the steps in the lives of cases, which only desks write and read."""
         return f"{self.topic_prefix}case-events"
+
+    @property
+    def webhooks_topic(self) -> str:
+        """The topic that remembers which webhooks were told."""
+        return f"{self.topic_prefix}review-webhooks"
+
+    @property
+    def subjects_topic(self) -> str:
+        """The topic by which desks count the cases of one author or conversation; for desks only."""
+        return f"{self.topic_prefix}case-subjects"
 
     @property
     def app_id(self) -> str:

@@ -19,12 +19,13 @@ from schemas.topics import in_hand_topic, topic_names
 # In Kafka's own words, as kafka-acls.sh takes them.
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
 Resource = Literal["topic", "group", "transactional-id"]
-Part = Literal["worker", "shadow", "desk", "topics", "platform", "scaler"]
+Part = Literal["worker", "shadow", "desk", "webhooks", "topics", "platform", "scaler"]
 
 PARTS: Final[Mapping[Part, str]] = {
     "worker": "`mimamori run`",
     "shadow": "`mimamori run --shadow`",
     "desk": "`mimamori review`",
+    "webhooks": "`mimamori review` in addition, where it tells webhooks",
     "topics": "`mimamori topics apply`, which the chart's job runs",
     "platform": "your own programs, which send messages and act on labels and decisions",
     "scaler": "KEDA, which reads the workers' lag",
@@ -130,9 +131,16 @@ def _desk(names: Names) -> Iterator[Right]:
     yield from _topic(f"{prefix}review-decisions", "it publishes what stands", "Write")
     yield from _topic(f"{prefix}review-audit", "its auditors read who saw what", "Read")
     yield from _topic(f"{prefix}review-audit", "it records who saw what", "Write")
+    subjects = f"{prefix}case-subjects"
+    yield from _topic(subjects, "desks count here how often one author was at risk", "Read", "Write")
     changelog = f"{prefix}review-cases-changelog"
     yield from _topic(changelog, "it makes its table's changelog once", "Create")
     yield from _topic(changelog, "its table is kept there", "Read", "Write")
+
+
+def _webhooks(names: Names) -> Iterator[Right]:
+    told = f"{names.topic_prefix}review-webhooks"
+    yield from _topic(told, "no notice is sent twice", "Read", "Write")
 
 
 def _topics(names: Names) -> Iterator[Right]:
@@ -162,6 +170,7 @@ _MAKERS: Final = {
     "worker": _worker,
     "shadow": _shadow,
     "desk": _desk,
+    "webhooks": _webhooks,
     "topics": _topics,
     "platform": _platform,
     "scaler": _scaler,

@@ -18,7 +18,7 @@ from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
 from schemas.rights import Names, rights_of
-from schemas.topics import TopicDefinition, load_topics
+from schemas.topics import TopicDefinition, in_hand_topic, load_topics
 from worker.assembly import Worker, assemble, open_producer
 from worker.cache.score_cache import open_cache
 from worker.errors import BrokerError
@@ -101,7 +101,7 @@ def require_topics(settings: Settings) -> list[TopicState]:
 def _is_used(topic: TopicDefinition, settings: Settings) -> bool:
     """Whether this worker needs the topic. Only a shadow writes shadow labels, and it writes nothing else."""
     outcomes = {"shadow-label"} if settings.shadow else {"label", "review-case", "dead-letter"}
-    return topic.event is None or topic.event in outcomes | {"message"}
+    return topic.name == in_hand_topic(settings.topic_prefix) or topic.event in outcomes | {"message"}
 
 
 def _own_cache(settings: Settings) -> Settings:

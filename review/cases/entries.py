@@ -3,6 +3,7 @@
     CaseState    a case, and what its events so far add up to; `review.cases.steps` says how
     Decided      the small marker that remains of a settled case once its content is forgotten
     Held         events on one case that were not believed, for a lead to look at
+    Subject      which cases of one author, or of one conversation, were found at risk lately
     Unreadable   a record that is no event at all
 
 Every transition is idempotent, so events that are delivered again, for example after a restart, change
@@ -10,7 +11,7 @@ nothing. Markers and settled cases can be pruned; a case that is delivered after
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -22,11 +23,14 @@ Phase = Literal["waiting", "claimed", "decided", "settled"]
 # Who may judge next: anyone, anyone who has not yet, or a lead.
 Stage = Literal["first", "second", "lead"]
 Arrival = Literal["opened", "repeated", "already_decided"]
+SubjectKind = Literal["author", "conversation"]
 HeldBecause = Literal[
     "bad_signature", "unknown_case", "ahead_of_its_case", "not_of_this_desk", "not_what_was_settled"
 ]
 
 MAX_HELD: Final = 20
+# A window is 24 hours long; what is late by a day still counts.
+KEEP_SUBJECTS: Final = timedelta(hours=48)
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -70,7 +74,8 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     `revision` is how many were accepted. `pending` is a decision that can still be undone, until about
     `undo_until`; `by_lead` says that a lead made it. `reader` is the one to whom the case was handed over.
     They have it to themselves until about `reader_until`. `judgements` are in their order, and `skipped` are
-    those who gave the case back.
+    those who gave the case back. `raised` says why it comes first, and `repeats` how many cases there were
+    of that author or conversation within 24 hours.
     """
 
     case: ReviewCase
@@ -87,6 +92,7 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     judgements: list[Judgement] = []
     skipped: list[str] = []
     raised: list[str] = []
+    repeats: dict[str, int] = {}
     history: list[Step] = []
 
     @property
@@ -146,6 +152,26 @@ class Held(msgspec.Struct, frozen=True, tag="held", omit_defaults=True):
     more: int = 0
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """A case at risk: the hour (since 1970) that its message was sent in, and the case's partition."""
+
+    case_id: str
+    hour: int
+    partition: int
+
+
+class Subject(msgspec.Struct, frozen=True, tag="subject"):
+    """The cases at risk of one author, or of one conversation, in the order they came. Holds no id of either.
+
+    `partition` is that of the subject, whose cases are in any. `seen_at` is when the latest came.
+    """
+
+    what: SubjectKind
+    partition: int
+    cases: list[Seen]
+    seen_at: datetime
+
+
 class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     """A record that is no event. `detail` names the field or rule, never the content."""
 
@@ -156,7 +182,7 @@ class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     seen_at: datetime
 
 
-Entry = CaseState | Decided | Held | Unreadable
+Entry = CaseState | Decided | Held | Subject | Unreadable
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -184,6 +210,11 @@ def case_id_of(key: bytes) -> str | None:
 def held_key(case_id: str) -> bytes:
     """Return the key of the events that are held on a case."""
     return b"held:" + case_id.encode()
+
+
+def subject_key(digest: str) -> bytes:
+    """Return the key of an author's or a conversation's window."""
+    return b"subject:" + digest.encode()
 
 
 def unreadable_key(topic: str, partition: int, offset: int) -> bytes:
@@ -233,10 +264,16 @@ def hold(held: Held | None, case_id: str, partition: int, event: HeldEvent) -> H
     return msgspec.structs.replace(held, events=[*held.events, event])
 
 
-def expired(entries: Iterable[tuple[bytes, Entry]], partition: int, before: datetime) -> Iterator[bytes]:
-    """Yield the keys of what this partition remembers since before `before`. Open cases never expire."""
+def expired(
+    entries: Iterable[tuple[bytes, Entry]], partition: int, now: datetime, keep: timedelta
+) -> Iterator[bytes]:
+    """Yield the keys of what this partition remembers for longer than `keep`. Open cases never expire.
+
+    Windows are kept for two days only.
+    """
     for key, entry in entries:
-        if entry.partition == partition and (last := _closed_at(entry)) is not None and last < before:
+        kept = min(keep, KEEP_SUBJECTS) if isinstance(entry, Subject) else keep
+        if entry.partition == partition and (last := _closed_at(entry)) is not None and last < now - kept:
             yield key
 
 
@@ -248,5 +285,5 @@ def _closed_at(entry: Entry) -> datetime | None:
             return entry.decided_at
         case Held():
             return max(event.seen_at for event in entry.events)
-        case Unreadable():
+        case Unreadable() | Subject():
             return entry.seen_at

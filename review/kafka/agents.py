@@ -37,6 +37,7 @@ from review.cases.entries import (
 )
 from review.cases.steps import Outcome, advance, digest
 from review.kafka.publishing import Signatures
+from review.kafka.repeats import Repeats, read_sighting
 from review.kafka.table import Entries
 from review.metrics import DeskMetrics
 from schemas.codec import CodecError, decode
@@ -55,7 +56,7 @@ CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
 
 
 class Agents:
-    """The three agents and their shared state."""
+    """The four agents and their shared state."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Agents:
         came_back: CameBack,
         signatures: Signatures,
         metrics: DeskMetrics,
+        repeats: Repeats,
         *,
         keep_days: float,
     ) -> None:
@@ -72,6 +74,7 @@ class Agents:
         self._came_back = came_back
         self._signatures = signatures
         self._metrics = metrics
+        self._repeats = repeats
         self._keep = timedelta(days=keep_days)
         self._pruned: dict[int, float] = {}
 
@@ -89,6 +92,11 @@ class Agents:
         """Watch the published decisions until cancelled: none of them has an effect on a case."""
         async for event in stream.events():
             await self._until_done(event, self.on_decision)
+
+    async def subjects(self, stream: StreamT[bytes]) -> None:
+        """Count repeated cases until cancelled."""
+        async for event in stream.events():
+            await self._until_done(event, self.on_subject)
 
     async def _until_done(
         self, event: EventT[bytes], step: Callable[[EventT[bytes]], Awaitable[None]]
@@ -114,7 +122,18 @@ class Agents:
         key = case_key(case.id)
         entry, outcome = receive_case(_case_entry(self._table.get(key)), case, event.message.partition)
         await self._table.put(key, entry)
+        if isinstance(entry, CaseState):
+            await self._repeats.on_case(case, entry.partition)
         self._count(ReviewCase, outcome)
+
+    async def on_subject(self, event: EventT[bytes]) -> None:
+        """A case is counted for its author or its conversation."""
+        seen = read_sighting(event.value)
+        believed = seen is not None and self._is_signed(event)
+        outcome = "not_believed"
+        if seen is not None and believed:
+            outcome = await self._repeats.on_sighting(seen, event.message.partition)
+        self._metrics.events.labels("case-subject", outcome).inc()
 
     async def _forget(self, key: bytes) -> None:
         # With the record goes what the desk keeps of the message's content.
@@ -220,7 +239,7 @@ class Agents:
         if now - self._pruned.get(partition, float("-inf")) < PRUNE_EVERY_SECONDS:
             return
         self._pruned[partition] = now
-        keys = list(expired(self._table.items(), partition, datetime.now(UTC) - self._keep))
+        keys = list(expired(self._table.items(), partition, datetime.now(UTC), self._keep))
         await self._table.prune(keys)
         if keys:
             log.info("markers_pruned", partition=partition, markers=len(keys))
@@ -239,9 +258,9 @@ def _case_of(event: EventT[bytes]) -> bytes | None:
 
 
 def _case_entry(entry: Entry | None) -> CaseState | Decided | None:
-    if isinstance(entry, Held | Unreadable):
-        raise TypeError("a case's key cannot hold another kind of entry")
-    return entry
+    if entry is None or isinstance(entry, CaseState | Decided):
+        return entry
+    raise TypeError("a case's key cannot hold another kind of entry")
 
 
 def _place(event: EventT[bytes]) -> dict[str, str | int]:

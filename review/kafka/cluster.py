@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
 
 from review.errors import DeskError
+from review.kafka.clients import client_settings
 from review.kafka.rights import require_rights
 from review.settings import ReviewSettings
 
@@ -33,21 +34,12 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     unequal, or brokers are too few.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below reports it, once
-    password = settings.sasl_password
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.bootstrap,
-        client_id=settings.app_id,
-        security_protocol=settings.security_protocol,
-        ssl_context=settings.ssl_context(),
-        sasl_mechanism=settings.sasl_mechanism,
-        sasl_plain_username=settings.sasl_username,
-        sasl_plain_password=password.get_secret_value() if password else None,
-    )
+    admin = AIOKafkaAdminClient(**client_settings(settings))
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()
             await require_rights(admin, settings)
-            topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
+            topics = _topics(settings)
             described = await admin.describe_topics(topics)
             brokers = len((await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError, TimeoutError) as error:
@@ -62,8 +54,12 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     return _checked(settings, partitions, brokers)
 
 
+def _topics(settings: ReviewSettings) -> list[str]:
+    return [settings.cases_topic, settings.events_topic, settings.decisions_topic, settings.subjects_topic]
+
+
 def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
-    topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
+    topics = _topics(settings)
     if missing := [topic for topic in topics if topic not in partitions]:
         raise DeskError(
             f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"

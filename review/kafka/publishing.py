@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
+from review.cases.windows import Sighting
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.headers import event_headers
@@ -18,6 +21,18 @@ class Signatures(Protocol):
 
     def fault(self, topic: str, key: bytes | None, value: bytes | None, headers: Pairs | None) -> str | None:
         """What is wrong with a consumed record's signature; None where a desk has signed it."""
+
+
+def teller_of_sightings(topic: Any, signatures: Signatures) -> Callable[[Sighting], Awaitable[object]]:
+    """A function that writes a sighting to `topic`, by its digest, and returns once all replicas have it."""
+    name = topic.get_topic_name()
+
+    async def tell(seen: Sighting) -> object:
+        key, value = seen.digest.encode(), msgspec.json.encode(seen)
+        headers = [signatures.sign(name, key, value)]
+        return await (await topic.send(key=key, value=value, headers=headers))
+
+    return tell
 
 
 def publisher(

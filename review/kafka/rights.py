@@ -92,7 +92,10 @@ async def require_rights(admin: AIOKafkaAdminClient, settings: ReviewSettings) -
 
     KafkaErrors of a broker that cannot be reached pass through.
     """
-    rights = rights_of("desk", Names(topic_prefix=settings.topic_prefix))
+    names = Names(topic_prefix=settings.topic_prefix)
+    rights = rights_of("desk", names)
+    if settings.webhook_url is not None:
+        rights += rights_of("webhooks", names)
     topics = sorted({right.name for right in rights if right.resource == "topic"})
     (group,) = (right.name for right in rights if right.resource == "group")
     allowed = {**await _of_topics(admin, topics), ("group", group): await _of_group(admin, group)}

@@ -10,13 +10,12 @@ that are held here are given out.
 """
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import faust
-from faust.tables.table import Table
-from faust.types import FutureMessage
 
 from review.cases.entries import Entry, decode_entry, encode_entry
+from review.kafka.changelog import ReadBack, VersionedTable, content_of, stamped, version_of
 
 # Each partition has a RocksDB of its own, and Faust's defaults (2 GB cache) are made for millions of keys.
 ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
@@ -54,42 +53,24 @@ class Entries(Protocol):
         """Delete these keys of the current event's partition."""
 
 
-class AwaitableTable(Table[bytes, bytes]):
-    """Keeps the futures of changelog records that Kafka has not acknowledged yet."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._unsettled: list[FutureMessage] = []
-
-    @property
-    def partitions_held(self) -> frozenset[int]:
-        """The partitions whose entries are this desk's, and not a standby's or another's."""
-        name = self.changelog_topic_name
-        return frozenset(tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == name)
-
-    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
-        """Send a changelog record, and keep its future until it is done."""
-        future = super().send_changelog(*args, **kwargs)
-        self._unsettled.append(future)
-        return future
-
-    async def settle(self) -> None:
-        """Wait until Kafka has acknowledged every changelog record. Raises what the producer raised."""
-        pending, self._unsettled = self._unsettled, []
-        for future in pending:
-            await future
-
-
 class CaseTable:
     """Entries by key. They can be read from anywhere, but written only inside an agent."""
 
     def __init__(
-        self, app: faust.App, watcher: Watcher, *, partitions: int, compaction_hours: float, rocksdb: bool
+        self,
+        app: faust.App,
+        watcher: Watcher,
+        read_back: ReadBack,
+        *,
+        partitions: int,
+        compaction_hours: float,
+        rocksdb: bool,
     ) -> None:
         name = "cases"
         self._watcher = watcher
-        self._table = AwaitableTable(
+        self._table = VersionedTable(
             app,
+            read_back=read_back,
             name=name,
             beacon=app.tables.beacon,
             partitions=partitions,
@@ -106,23 +87,29 @@ class CaseTable:
         )
         app.tables.add(self._table)
 
+    @property
+    def partitions_held(self) -> frozenset[int]:
+        """The partitions whose entries are given out here."""
+        return self._table.partitions_held
+
     def get(self, key: bytes) -> Entry | None:
         """The entry under this key. None where another desk holds it."""
         value = self._table.get(key)
-        entry = None if value is None else decode_entry(value)
+        entry = None if value is None else decode_entry(content_of(value))
         return entry if entry and entry.partition in self._table.partitions_held else None
 
     def items(self) -> Iterator[tuple[bytes, Entry]]:
         """Every entry of the partitions held here, in no particular order."""
         held = self._table.partitions_held
         for key, value in self._table.items():
-            entry = decode_entry(value)
+            entry = decode_entry(content_of(value))
             if entry.partition in held:
                 yield key, entry
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
-        self._table[key] = encode_entry(entry)
+        version = version_of(self._table.get(key)) + 1
+        self._table[key] = stamped(version, encode_entry(entry))
         await self._table.settle()
         self._watcher.put(key, entry)
 
@@ -138,3 +125,4 @@ class CaseTable:
         self._watcher.clear()
         for key, entry in self.items():
             self._watcher.put(key, entry)
+        await self._table.mend()

@@ -4,22 +4,28 @@ Whatever is produced comes back through the agents at once, in order, as it does
 back what is produced until `catch_up`; `now` is the clock.
 """
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from review.cases.entries import Entry
 from review.cases.form import Form
+from review.cases.windows import Sighting
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.publishing import Pairs
+from review.kafka.repeats import Repeats
 from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
 from review.present import Limits, Present
+from review.queue.rules import Rules
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.vocabulary import Finding
@@ -33,17 +39,17 @@ def person(name: str, *roles: Role) -> Person:
     return Person(name, name.title(), frozenset(roles or ("reviewer",)))
 
 
-class Believing:
-    """Signs nothing and believes everything, since nothing here travels through Kafka."""
+class Unsigned:
+    """Signs nothing and believes everything."""
 
-    def sign(self, topic: str, key: bytes, value: bytes) -> tuple[str, bytes]:
-        """See Signatures."""
-        del topic, key, value
+    def sign(self, _topic: str, _key: bytes, _value: bytes) -> tuple[str, bytes]:
+        """An empty signature."""
         return "mimamori-signature", b""
 
-    def fault(self, topic: str, key: bytes | None, value: bytes | None, headers: Pairs | None) -> str | None:
-        """See Signatures."""
-        del topic, key, value, headers
+    def fault(
+        self, _topic: str, _key: bytes | None, _value: bytes | None, _headers: Pairs | None
+    ) -> str | None:
+        """Never any."""
         return None
 
 
@@ -73,22 +79,35 @@ class MemoryTable:
 class MemoryDesk:
     """Everything of a desk but Kafka and the pages."""
 
-    def __init__(self, *, claims: int = 1, model_view: str = "after", confirm_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        claims: int = 1,
+        model_view: str = "after",
+        confirm_seconds: float = 5.0,
+        limits: Limits = LIMITS,
+        clock: Callable[[], datetime] | None = None,
+        queue_rules: Rules | None = None,
+    ) -> None:
         self.now = START
+        self.clock = clock or (lambda: self.now)
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
+        self.told: list[Sighting] = []
         self.lag = False
         self.down = False
+        self.sent = asyncio.Event()
         self._late: list[CaseEvent] = []
-        self.present = Present(LIMITS, lambda: self.now)
+        self.present = Present(limits, self.clock, queue_rules)
         self.table = MemoryTable(self.present)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
+        repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
         self.agents = Agents(
-            self.table, self._publish, journal.came_back, Believing(), self.metrics, keep_days=90
+            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, repeats, keep_days=90
         )
-        self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
+        self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 
     async def open(self, *cases: ReviewCase) -> None:
         """Cases arrive."""
@@ -121,10 +140,16 @@ class MemoryDesk:
         if self.down:
             raise ConnectionError("no broker")
         self.log.append(event)
+        self.sent.set()
         if self.lag:
             self._late.append(event)
         else:
             await self.deliver(event)
+        return None
+
+    async def _tell(self, seen: Sighting) -> object:
+        self.told.append(seen)
+        await self.agents.on_subject(record("case-subjects", seen.digest, msgspec.json.encode(seen)))
         return None
 
     async def _publish(self, decision: ReviewDecision, _partition: int) -> object:

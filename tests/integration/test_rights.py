@@ -103,6 +103,15 @@ def desk_settings(user: User, sandbox: Sandbox) -> ReviewSettings:
     return ReviewSettings.model_validate(desk_login(user, sandbox))
 
 
+@each_without("webhooks")
+def test_telling_webhooks_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
+    with pytest.raises((TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
+        asyncio.run(use_as_the_desk_does(user.lacking, user, guarded))
+    settings = {"webhook_url": "https://platform.example/hook", "webhook_secret": "whsec_" + "A" * 44}
+    with pytest.raises(DeskError, match=str(user.lacking)):
+        asyncio.run(inspect(ReviewSettings.model_validate(desk_login(user, guarded) | settings)))
+
+
 def test_a_desk_finds_itself_allowed_with_exactly_its_rights(guarded: Sandbox) -> None:
     asyncio.run(inspect(desk_settings(whole("desk"), guarded)))
 
