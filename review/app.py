@@ -68,7 +68,7 @@ class ReviewApp:
                 settings.subjects_topic,
             )
         )
-        signatures = open_signing(settings)
+        self.signing = signatures = open_signing(settings)
         send = publisher(events, signatures)
         journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         self.desk = Desk(self.table, self.present, journal, settings, limits)
