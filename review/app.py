@@ -45,7 +45,11 @@ class ReviewApp:
             timedelta(seconds=settings.handover_seconds),
         )
         self.present = Present(
-            limits, utc_now, rules_of(settings), keep=timedelta(days=settings.keep_markers_days)
+            limits,
+            utc_now,
+            rules_of(settings),
+            double_share=settings.double_review_share,
+            keep=timedelta(days=settings.keep_markers_days),
         )
         self.table = CaseTable(
             self.faust,
@@ -64,7 +68,7 @@ class ReviewApp:
                 settings.subjects_topic,
             )
         )
-        signatures = open_signing(settings)
+        self.signing = signatures = open_signing(settings)
         send = publisher(events, signatures)
         journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         self.desk = Desk(self.table, self.present, journal, settings, limits)

@@ -170,10 +170,15 @@ class Agents:
         if outcome == "ahead":
             await self._hold(event, step.case_id, "ahead_of_its_case", step.action, step.actor)
         elif outcome == "accepted" and step.action == "settled" and before.pending is not None:
-            await self._publish(before.pending, before.partition)
+            await self._tell(before, before.pending)
         await self._table.put(key, state)
         self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)
+
+    async def _tell(self, state: CaseState, decision: ReviewDecision) -> None:
+        """Publish a decision, unless it is one on a golden item: that is about no message of anybody."""
+        if state.case.kind != "golden":
+            await self._publish(decision, state.partition)
 
     async def on_decision(self, event: EventT[bytes]) -> None:
         """A published decision arrives: hold it where no desk has published it so."""

@@ -88,6 +88,7 @@ class MemoryDesk:
         limits: Limits = LIMITS,
         clock: Callable[[], datetime] | None = None,
         queue_rules: Rules | None = None,
+        double_share: float = 0.0,
     ) -> None:
         self.now = START
         self.clock = clock or (lambda: self.now)
@@ -98,7 +99,7 @@ class MemoryDesk:
         self.down = False
         self.sent = asyncio.Event()
         self._late: list[CaseEvent] = []
-        self.present = Present(limits, self.clock, queue_rules)
+        self.present = Present(limits, self.clock, queue_rules, double_share=double_share)
         self.table = MemoryTable(self.present)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)

@@ -148,10 +148,6 @@ class Shower:
         name, meaning = self._t(f"finding.{finding}"), self._t(f"finding.meaning.{finding}")
         return Choice(finding, name, meaning, _TONES[finding], severe=False)
 
-    def raised(self, view: CaseView) -> list[str]:
-        """Why a case comes first, with how many cases there were."""
-        return [self._t(f"raised.{why}", n=view.repeats.get(why, 0)) for why in view.raised]
-
     def facts(self, view: CaseView) -> Iterator[Fact]:
         """What is known of the case without the model and without its text."""
         t = self._t
@@ -167,6 +163,12 @@ class Shower:
             yield Fact(t("case.author"), view.author_id)
         if view.conversation_id:
             yield Fact(t("case.conversation"), view.conversation_id)
+
+    def raised(self, view: CaseView) -> list[str]:
+        """Why the case comes before others of its level."""
+        t, counts = self._t, view.repeats
+        known = [why for why in view.raised if t.has(f"raised.{why}")]
+        return [t(f"raised.{why}", n=counts.get(why, 0)) for why in known]
 
     def model(self, view: CaseView, model: ModelView) -> Iterator[Fact]:
         """The model's view."""
