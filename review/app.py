@@ -44,7 +44,13 @@ class ReviewApp:
             timedelta(seconds=settings.undo_seconds),
             timedelta(seconds=settings.handover_seconds),
         )
-        self.present = Present(limits, utc_now, rules_of(settings))
+        self.present = Present(
+            limits,
+            utc_now,
+            rules_of(settings),
+            double_share=settings.double_review_share,
+            keep=timedelta(days=settings.keep_markers_days),
+        )
         self.table = CaseTable(
             self.faust,
             self.present,
@@ -79,7 +85,7 @@ class ReviewApp:
                 least=settings.repeated_cases,
                 clock=utc_now,
             ),
-            keep_days=settings.keep_markers_days,
+            expiry=self.present.expiry,
         )
         self.faust.agent(cases, name="cases")(agents.cases)
         self.faust.agent(events, name="events")(agents.events)

@@ -9,6 +9,7 @@ partitions that have moved to another desk (as a standby, or because it forgets 
 that are held here are given out.
 """
 
+import asyncio
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -22,6 +23,9 @@ ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "
 
 # A case's entry is a little larger than its record; this suffices for topics with records up to 8 MiB.
 MAX_RECORD = 9 << 20
+
+# How many entries are told of in one go: a few hundredths of a second.
+AT_ONCE = 500
 
 
 class Watcher(Protocol):
@@ -122,7 +126,12 @@ class CaseTable:
             self._watcher.drop(key)
 
     async def _recovered(self) -> None:
+        # 100,000 entries take seconds, and Kafka's heartbeats wait in this loop. Without pauses, the desk
+        # would be put out of its group, and begin again. What changes meanwhile is told as it is then.
         self._watcher.clear()
-        for key, entry in self.items():
-            self._watcher.put(key, entry)
+        for number, key in enumerate(list(self._table.keys())):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if (entry := self.get(key)) is not None:
+                self._watcher.put(key, entry)
         await self._table.mend()

@@ -88,6 +88,7 @@ class MemoryDesk:
         limits: Limits = LIMITS,
         clock: Callable[[], datetime] | None = None,
         queue_rules: Rules | None = None,
+        double_share: float = 0.0,
     ) -> None:
         self.now = START
         self.clock = clock or (lambda: self.now)
@@ -98,14 +99,20 @@ class MemoryDesk:
         self.down = False
         self.sent = asyncio.Event()
         self._late: list[CaseEvent] = []
-        self.present = Present(limits, self.clock, queue_rules)
+        self.present = Present(limits, self.clock, queue_rules, double_share=double_share)
         self.table = MemoryTable(self.present)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
         repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
         self.agents = Agents(
-            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, repeats, keep_days=90
+            self.table,
+            self._publish,
+            journal.came_back,
+            Unsigned(),
+            self.metrics,
+            repeats,
+            expiry=self.present.expiry,
         )
         self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+from review.cases.entries import CaseState
 from review.desk import utc_now
+from review.errors import NotConfirmedError
 from review.kafka.cluster import Cluster
+from review.people import Person
 from review.present import Limits
 from review.queue.rules import rules_of
 from review.settings import ReviewSettings
@@ -31,3 +34,11 @@ class MemoryReview(MemoryDesk):
             clock=utc_now,
             queue_rules=rules_of(self.settings),
         )
+
+    def no_audit(self) -> None:
+        """From now on, no reading can be recorded."""
+
+        async def refuse(_state: CaseState, _person: Person) -> None:
+            raise NotConfirmedError("Kafka did not take it")
+
+        self.desk._before_reveal = refuse
