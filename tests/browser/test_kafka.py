@@ -196,7 +196,7 @@ def assert_held_by_one_at_a_time(events: list[CaseEvent]) -> None:
 
 
 def test_a_lease_expires_and_a_colleague_decides(start: Start, sign_in: SignIn) -> None:
-    desk = start(lease_seconds=4)
+    desk = start(lease_seconds=4, undo_seconds=1)
     aoi, ben = sign_in(desk.url, "Aoi"), sign_in(desk.url, "Ben")
     desk.open(1)
     expect(aoi.locator(".row")).to_have_count(1)
