@@ -164,7 +164,7 @@ def test_two_reviewers_decide_every_case_once_by_keyboard(start: Start, sign_in:
     desk = start()
     aoi, ben = sign_in(desk.url, "Aoi"), sign_in(desk.url, "Ben")
     desk.open(CASES)
-    expect(aoi.locator(".count strong")).to_have_text(str(CASES))
+    expect(aoi.locator(".count strong")).to_have_text(str(CASES), timeout=60_000)
     turn, deadline = 0, time.monotonic() + DEADLINE_S
     # What Ben is unsure of comes back for Aoi, once it cannot be undone any more.
     while any([work(aoi, turn), work(ben, 7 * turn)]) or len(desk.decisions()) < CASES:
