@@ -164,7 +164,7 @@ def test_two_reviewers_decide_every_case_once_by_keyboard(start: Start, sign_in:
     desk = start()
     aoi, ben = sign_in(desk.url, "Aoi"), sign_in(desk.url, "Ben")
     desk.open(CASES)
-    expect(aoi.locator(".count strong")).to_have_text(str(CASES))
+    expect(aoi.locator(".count strong")).to_have_text(str(CASES), timeout=60_000)
     turn, deadline = 0, time.monotonic() + DEADLINE_S
     # What Ben is unsure of comes back for Aoi, once it cannot be undone any more.
     while any([work(aoi, turn), work(ben, 7 * turn)]) or len(desk.decisions()) < CASES:
@@ -196,7 +196,7 @@ def assert_held_by_one_at_a_time(events: list[CaseEvent]) -> None:
 
 
 def test_a_lease_expires_and_a_colleague_decides(start: Start, sign_in: SignIn) -> None:
-    desk = start(lease_seconds=4)
+    desk = start(lease_seconds=4, undo_seconds=1)
     aoi, ben = sign_in(desk.url, "Aoi"), sign_in(desk.url, "Ben")
     desk.open(1)
     expect(aoi.locator(".row")).to_have_count(1)
