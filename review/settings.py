@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
+from review.settings_retention import RetentionSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(BaseSettings):
+class ReviewSettings(RetentionSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -47,15 +48,6 @@ class ReviewSettings(BaseSettings):
         default=None,
         ge=1,
         description="Replicas of the table's changelog topic; unless set, 3 or as many as there are brokers",
-    )
-    keep_markers_days: float = Field(
-        default=90,
-        gt=0,
-        description="How long a decided case is remembered. Keep it longer than the cases topic keeps its "
-        "records, or an old case that is read again opens again",
-    )
-    changelog_compaction_hours: float = Field(
-        default=24, gt=0, description="Longest time that a decided case's text stays in the changelog topic"
     )
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
