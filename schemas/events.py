@@ -248,8 +248,8 @@ class CaseEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     step that is delivered again changes nothing. No clock takes part: a lease ends by an event, `expired`.
 
     `actor` is the id of the person, or `desk` for what the desk does by itself. `lease` names the claim that
-    a step belongs to; `until` is when a claim or an undo window is meant to end. `reader` is who may claim the
-    case next, where it was handed over. `reason` is one word of why; `decision` is what was decided, on
+    a step belongs to; `until` is when a claim or an undo window is meant to end. `reader` is who may claim
+    the case next, where it was handed over. `reason` is one word of why; `decision` is what was decided, on
     `decided` and `settled`.
     """
 
