@@ -115,6 +115,30 @@ def test_example_ids_are_the_ids_that_mimamori_would_give() -> None:
     )
 
 
+def test_example_cases_and_decisions_repeat_what_they_say_they_repeat() -> None:
+    """Author and time are the message's, thresholds and score the label's, and a decision has the case's."""
+    messages, labels, cases, decisions = (
+        {example["payload"]["id"]: example["payload"] for example in _read(f"examples/{name}.json")}
+        for name in ("message", "label", "review-case", "review-decision")
+    )
+    known = [case for case in cases.values() if case["label_id"] in labels]
+    assert known
+    for case in known:
+        label, message = labels[case["label_id"]], messages[case["message_id"]]
+        assert (case["thresholds"], case["scored_by"]) == (label["thresholds"], label["scored_by"])
+        assert (case["author_id"], case["sent_at"]) == (message.get("author_id"), message.get("sent_at"))
+    steps = [
+        step["payload"]["decision"]
+        for step in _read("examples/case-event.json")
+        if "decision" in step["payload"]
+    ]
+    assert steps
+    assert all(decisions[step["id"]] == step for step in steps)
+    for decision in decisions.values():
+        case = cases[decision["case_id"]]
+        assert (decision["bundle"], decision["scored_by"]) == (case["bundle"], case["scored_by"])
+
+
 def test_a_dead_letter_gives_back_the_original_bytes() -> None:
     (kept,) = [e["payload"] for e in _read("examples/dead-letter.json") if e["payload"]["original"]]
     letter = schemas.decode(schemas.DeadLetter, msgspec.json.encode(kept))

@@ -67,7 +67,7 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
         "ce_specversion": b"1.0",
         "ce_type": b"mimamori.review-decision",
         "ce_source": b"urn:mimamori:review",
-        "ce_dataschema": b"urn:mimamori:review-decision:1",
+        "ce_dataschema": b"urn:mimamori:review-decision:2",
         "ce_time": b"2026-03-14T12:00:00+00:00",
         "content-type": b"application/json",
         "traceparent": TRACE,

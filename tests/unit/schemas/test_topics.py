@@ -18,13 +18,16 @@ def test_there_is_one_topic_per_kind_in_the_order_of_the_flow() -> None:
         "mimamori.review-decisions",
         "mimamori.dead-letters",
         "mimamori.shadow-labels",
+        "mimamori.case-events",
+        "mimamori.review-audit",
         in_hand_topic(),
     ]
 
 
-def test_cases_and_decisions_have_equal_partition_counts() -> None:
-    """The review table is co-partitioned by case id: unequal counts would hide cases from their decisions."""
-    assert TOPICS["review-case"].partitions == TOPICS["review-decision"].partitions
+def test_cases_their_events_and_decisions_have_equal_partition_counts() -> None:
+    """The review table is co-partitioned by case id: unequal counts would part cases from their events."""
+    counts = {TOPICS[kind].partitions for kind in ("review-case", "case-event", "review-decision")}
+    assert len(counts) == 1
 
 
 def test_a_dead_letter_has_room_for_the_largest_original_as_base64() -> None:
