@@ -22,6 +22,7 @@ SECRETS = {
     "password": "correct horse",
     "redis-url": "rediss://:pw@redis:6379/0",
     "cache-secret": "0123456789abcdef",
+    "table-keys": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
 WORKER_OWNED = {
@@ -59,6 +60,8 @@ REVIEW_OWNED = {
     "ssl_ca",
     "ssl_certificate",
     "ssl_key",
+    "table_keys",
+    "table_keys_file",
     "topic_prefix",
 }
 
@@ -188,6 +191,9 @@ def test_review_desk_gets_the_same_credentials(render: Renderer, monkeypatch: py
     assert str(settings.ssl_ca) == "/etc/mimamori/kafka/ca.crt"
     assert settings.allowed_hosts == {"desk.example.org", "localhost"}
     assert settings.keep_markers_days == 30
+    assert settings.table_keys is not None
+    assert settings.table_keys.get_secret_value() == SECRETS["table-keys"]
+    assert settings.folder == Path("/var/lib/mimamori/desk")
 
 
 def test_mounted_pems_are_where_the_settings_say(render: Renderer) -> None:
