@@ -5,7 +5,8 @@
     ├── UnknownCaseError     no such case here                                -> 404
     ├── AlreadyDecidedError  it is decided, or a decision is on its way       -> 409
     ├── InvalidFormError     a field is missing or wrong                      -> 422
-    └── NotConfirmedError    Kafka has not confirmed; the outcome is unknown  -> 503
+    ├── NotConfirmedError    Kafka has not confirmed; the outcome is unknown  -> 503
+    └── NotAuditedError      it could not be written to the audit log         -> 503
 
 They are separate from the worker's errors, since the desk never imports the worker. No error message quotes a
 text.
@@ -38,6 +39,12 @@ class AlreadyDecidedError(DecisionRefusedError):
 
 class NotConfirmedError(DecisionRefusedError):
     """Kafka did not confirm in time. The case stays locked until the outcome is known."""
+
+    status = 503
+
+
+class NotAuditedError(DecisionRefusedError):
+    """It could not be written to the audit log, so it was not done."""
 
     status = 503
 

@@ -139,6 +139,11 @@ class ReviewSettings(RetentionSettings):
         """The consumer group, which is also the first part of the changelog topic's name."""
         return f"{self.topic_prefix}review"
 
+    @property
+    def audit_topic(self) -> str:
+        """The topic of who saw and did what."""
+        return f"{self.topic_prefix}review-audit"
+
     def ssl_context(self) -> ssl.SSLContext | None:
         """The TLS settings, None where the protocol has no TLS. Raises DeskError: unreadable files."""
         if "SSL" not in self.security_protocol.split("_"):

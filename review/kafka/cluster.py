@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
 
 from review.errors import DeskError
+from review.kafka.clients import client_settings
 from review.settings import ReviewSettings
 
 WANTED_REPLICAS = 3
@@ -31,16 +32,7 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     Raises DeskError: it is unreachable, a topic is missing, partitions are unequal, or brokers are too few.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below reports it, once
-    password = settings.sasl_password
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.bootstrap,
-        client_id=settings.app_id,
-        security_protocol=settings.security_protocol,
-        ssl_context=settings.ssl_context(),
-        sasl_mechanism=settings.sasl_mechanism,
-        sasl_plain_username=settings.sasl_username,
-        sasl_plain_password=password.get_secret_value() if password else None,
-    )
+    admin = AIOKafkaAdminClient(**client_settings(settings))
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()

@@ -1,0 +1,159 @@
+"""Reads the audit log from its topic: a span of time, and of that what was asked for.
+
+Whoever may write to the topic may write lies. So each record says whether a desk has signed it, and what is no
+record at all is counted.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
+
+from review.errors import DeskError
+from review.kafka import tolerant
+from review.kafka.clients import client_settings
+from review.settings import ReviewSettings
+from schemas.codec import CodecError, decode
+from schemas.events import AuditRecord
+
+MOST: Final = 1_000_000
+_QUIET_S: Final = 10.0
+
+Pairs = Sequence[tuple[str, str | bytes | None]]
+
+
+class Signatures(Protocol):
+    """Tells a desk's records from anybody else's."""
+
+    def fault(self, topic: str, key: bytes | None, value: bytes | None, headers: Pairs | None) -> str | None:
+        """What is wrong with a record's signature; None where a desk has signed it."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Which records to read. None is any; `until` is not among them. `action` and `actor` are whole words."""
+
+    since: datetime
+    until: datetime | None = None
+    case: str | None = None
+    actor: str | None = None
+    action: str | None = None
+
+    def wants(self, record: AuditRecord) -> bool:
+        """Whether a record is asked for."""
+        return (
+            self.since <= record.at
+            and (self.until is None or record.at < self.until)
+            and self.case in {None, record.case_id}
+            and self.actor in {None, record.actor}
+            and self.action in {None, record.action}
+        )
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A record of the log. `fault` says what is wrong with its signature; None where a desk has signed it."""
+
+    record: AuditRecord
+    fault: str | None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What was read, in order of time. `unreadable` records of the span are no audit records at all."""
+
+    records: list[Seen]
+    unreadable: int
+
+
+async def read_log(settings: ReviewSettings, signatures: Signatures, asked: Asked, most: int = MOST) -> Found:
+    """Read the records that were asked for, as far as the log goes now.
+
+    Raises DeskError: Kafka or the topic is not there, may not be read, or more than `most` records are asked for.
+    """
+    tolerant.install()
+    topic = settings.audit_topic
+    consumer = AIOKafkaConsumer(
+        **client_settings(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    try:
+        async with asyncio.timeout(settings.connect_seconds):
+            await consumer.start()
+            ends = await _span(consumer, topic, asked)
+        return await _read(consumer, topic, ends, signatures, asked, most)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise DeskError(
+            f"cannot read {topic} at {settings.bootstrap} ({type(error).__name__}): is Kafka up, and may this "
+            "user read the topic?"
+        ) from None
+    finally:
+        await consumer.stop()
+
+
+async def _span(consumer: Any, topic: str, asked: Asked) -> dict[Any, int]:
+    """Put the consumer at the begin of the span. Returns the end of each partition that has a part of it."""
+    numbers = await _partitions(consumer, topic)
+    parts = [TopicPartition(topic, number) for number in numbers]
+    consumer.assign(parts)
+    ends: dict[Any, int] = await consumer.end_offsets(parts)
+    # Brokers stamp records as they come; a desk's clock may be behind by a little.
+    begin = max(0, int(asked.since.timestamp() * 1000) - 60_000)
+    starts = await consumer.offsets_for_times(dict.fromkeys(parts, begin))
+    spans = {part: ends[part] for part in parts if starts[part] is not None}
+    for part in parts:
+        if part in spans:
+            consumer.seek(part, starts[part].offset)
+        else:
+            consumer.pause(part)
+    return {part: end for part, end in spans.items() if starts[part].offset < end}
+
+
+async def _partitions(consumer: Any, topic: str) -> list[int]:
+    await consumer.topics()  # reads the cluster's metadata, which partitions_for_topic does not
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise DeskError(f"no topic {topic}: create it with `mimamori topics apply`")
+    return sorted(numbers)
+
+
+async def _read(
+    consumer: Any, topic: str, ends: dict[Any, int], signatures: Signatures, asked: Asked, most: int
+) -> Found:
+    kept: list[Seen] = []
+    unreadable = 0
+    while ends:
+        async with asyncio.timeout(_QUIET_S):
+            fetched = await consumer.getmany(*ends, timeout_ms=500, max_records=500)
+        for message in _flat(fetched):
+            record = _decoded(message.value)
+            if record is None:
+                unreadable += 1
+            elif asked.wants(record):
+                kept.append(Seen(record, signatures.fault(topic, message.key, message.value, message.headers)))
+        if len(kept) > most:
+            raise DeskError(
+                f"more than {most} audit records are asked for: ask for a shorter time, a case or a person"
+            )
+        for part in [part for part, end in ends.items() if await consumer.position(part) >= end]:
+            del ends[part]
+            consumer.pause(part)
+    kept.sort(key=lambda seen: seen.record.at)
+    return Found(kept, unreadable)
+
+
+def _flat(fetched: dict[Any, list[Any]]) -> Iterator[Any]:
+    for messages in fetched.values():
+        yield from messages
+
+
+def _decoded(value: bytes | None) -> AuditRecord | None:
+    try:
+        record = decode(AuditRecord, value or b"")
+    except CodecError:
+        return None
+    return msgspec.structs.replace(record, at=record.at.astimezone(UTC))
