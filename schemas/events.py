@@ -8,11 +8,7 @@ Their words, such as verdicts and reasons, are in `vocabulary.py`.
     review-decision  reviewers -> a platform       what a person decided about a case
     dead-letter      Mimamori -> ops               a record that could not be screened, and why
     shadow-label     Mimamori -> ops               what another bundle would have said, for comparison alone
-<<<<<<< HEAD
     case-event       review desk -> review desk    one step in the life of a case: claimed, decided …
-=======
-    case-event       review desk -> review desk    one step in the life of a case: claimed, decided, reopened
->>>>>>> b34565d
     audit-record     review desk -> auditors       who looked at what, or did what, and when
 
 Unknown fields are accepted everywhere, so that a newer producer never breaks an older consumer. The ids of
@@ -253,13 +249,8 @@ class CaseEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `actor` is the id of the person, or `desk` for what the desk does by itself. `lease` names the claim that
     a step belongs to; `until` is when a claim or an undo window is meant to end. `reader` is who may claim
-<<<<<<< HEAD
     the case next, where it was handed over. `reason` is one word of why; `decision` is what was decided, on
     `decided` and `settled`.
-=======
-    the case next, where it was handed over. `reason` is one word of why; `decision` what was decided
-    (`decided`, `settled`).
->>>>>>> b34565d
     """
 
     id: OwnId

@@ -18,7 +18,7 @@ from mimamori.cli.curve import draw, require_plot, show_distilled
 from mimamori.cli.labelled import (
     FILES,
     Device,
-    Examples,
+    ExamplesOrNone,
     Folder,
     Json,
     Precision,
@@ -30,12 +30,14 @@ from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
 from mimamori.cli.traffic import (
     CascadeOption,
+    DecisionsOption,
     DepthOption,
     KeepOption,
     MessagesOption,
     PlotOption,
     TeacherOption,
     TrafficOption,
+    labelled,
     read_traffic,
     require_source,
 )
@@ -68,8 +70,9 @@ def register(app: typer.Typer) -> None:
 
 def adapt_command(
     bundle: Folder,
-    examples: Examples,
     out: Annotated[Path, typer.Option(help="The adapted bundle's folder; it must not exist yet.")],
+    examples: ExamplesOrNone = None,
+    from_decisions: DecisionsOption = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = 0,
@@ -98,6 +101,12 @@ def adapt_command(
     second it reads here. Messages stay in memory and are kept nowhere; those that
     are examples too are left out. Of topic:NAME the last ones are read, and the
     settings of `mimamori run` say where Kafka is.
+
+    Instead of a file, or beside it, what people decided at the review desk:
+
+        mimamori adapt FULL --out OUT --from-decisions cases.jsonl decisions.jsonl
+
+    Either may be topic:NAME, such as topic:mimamori.review-decisions.
     """
     with extra_for("adapting", "adapt,cpu"):
         from export.adapting.adapt import adapt
@@ -106,9 +115,9 @@ def adapt_command(
         from export.adapting.in_context import require_comparable
         from export.checking import checked
     manifest, _ = read_manifest(bundle)
-    labelled = read_examples(examples, manifest.task, separator, notice)
+    given = labelled(examples, from_decisions, manifest.task, separator)
     apart = read_examples(test, manifest.task, separator, notice) if test else ()
-    once = checked(labelled, manifest.task, apart).examples
+    once = checked(given, manifest.task, apart).examples
     if compare_in_context:
         require_comparable(manifest, once, compare_in_context)
     if traffic is None:
@@ -126,7 +135,7 @@ def adapt_command(
         )
         report = adapt(
             bundle,
-            labelled,
+            given,
             out,
             progress,
             device=device,

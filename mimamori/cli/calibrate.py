@@ -17,7 +17,7 @@ from mimamori.cli.curve import require_plot
 from mimamori.cli.labelled import (
     FILES,
     Device,
-    Examples,
+    ExamplesOrNone,
     Folder,
     Json,
     Precision,
@@ -27,7 +27,13 @@ from mimamori.cli.labelled import (
 )
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
-from mimamori.cli.traffic import read_decisions, read_traffic, require_source
+from mimamori.cli.traffic import (
+    DecisionsOption,
+    labelled,
+    read_decisions,
+    read_traffic,
+    require_source,
+)
 from worker.settings_source import load_settings
 
 if TYPE_CHECKING:  # Importing these at run time would need the adapt extra, and takes a second.
@@ -47,7 +53,8 @@ def register(app: typer.Typer) -> None:
 
 def calibrate_command(
     bundle: Folder,
-    examples: Examples,
+    examples: ExamplesOrNone = None,
+    from_decisions: DecisionsOption = None,
     max_miss_rate: Annotated[
         float | None,
         typer.Option(
@@ -125,6 +132,11 @@ def calibrate_command(
     risks mean what they say there: one in five messages with a risk of 0.2 is at
     risk. No verdict changes by that, since thresholds move with the risks. Without
     a share, that of the examples is taken.
+
+    With --from-decisions, what people decided at the review desk states the rate.
+    Of the escalations as large a random share is taken as of the cleared messages
+    (MIMAMORI_QUALITY_SAMPLE_SHARE), so that those whom the last bundle missed
+    count as much as those whom it found.
     """
     with extra_for("calibrating", "adapt,cpu"):
         from export.calibrating.calibrate import calibrate
@@ -134,15 +146,22 @@ def calibrate_command(
 
     if sum(given is not None for given in (prevalence, traffic, quality_samples)) > 1:
         raise SettingsError("give one of --prevalence, --traffic and --quality-samples")
+    if from_decisions and (prevalence, traffic, quality_samples) != (None, None, None):
+        raise SettingsError(
+            "--from-decisions knows the stream's share by itself: leave --prevalence, --traffic and "
+            "--quality-samples out"
+        )
     for source in [*([traffic] if traffic else []), *(quality_samples or ())]:
         require_source(source, "--traffic" if traffic else "--quality-samples")
     if plot is not None:
         require_plot(plot)
     task = read_manifest(bundle)[0].task
-    labelled = read_examples(examples, task, separator, notice)
-    used = None if adapted_on is None else read_examples(adapted_on, task, None, notice)
     sampled = load_settings().quality_sample_share
     sampled = task.policy.quality_sample_share if sampled is None else sampled
+    given = labelled(
+        examples, from_decisions, task, separator, representative=sampled if from_decisions else None
+    )
+    used = None if adapted_on is None else read_examples(adapted_on, task, None, notice)
     rate = task.policy.tolerated_miss_rate if max_miss_rate is None else max_miss_rate
     share = None if prevalence is None else Share(prevalence, "stated")
     if quality_samples is not None:
@@ -150,7 +169,7 @@ def calibrate_command(
     with bars() as progress:
         report = calibrate(
             bundle,
-            labelled,
+            given,
             bundle.resolve().with_name(f"{bundle.resolve().name}-calibrated") if out is None else out,
             progress,
             Goal(rate, max_alarm_rate, confidence, bound),

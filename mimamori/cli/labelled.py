@@ -16,6 +16,10 @@ Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", show_defaul
 Examples = Annotated[
     Path, typer.Option(help="JSONL, CSV, TSV or Parquet: text, at_risk, and severity where one applies.")
 ]
+ExamplesOrNone = Annotated[
+    Path | None,
+    typer.Option(help="JSONL, CSV, TSV or Parquet: text, at_risk, and severity where one applies."),
+]
 Device = Annotated[DeviceChoice, typer.Option(help="Where to run.")]
 Precision = Annotated[
     PrecisionChoice,

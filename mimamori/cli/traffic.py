@@ -6,7 +6,9 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from engine.errors import TaskError
+from engine.errors import SettingsError, TaskError
+from engine.task import Task
+from export.examples import ExampleRows, read_examples
 from export.rows import Separator
 from mimamori.cli.reading import notice
 from mimamori.replay import read_messages
@@ -42,6 +44,14 @@ TeacherOption = Annotated[
 MessagesOption = Annotated[
     int,
     typer.Option(min=200, help="Learn from at most so many of the traffic.", rich_help_panel=_DISTIL),
+]
+DecisionsOption = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--from-decisions",
+        metavar="CASES DECISIONS",
+        help="Examples from review cases and what people decided: two JSONL files of events, or topic:NAME.",
+    ),
 ]
 CascadeOption = Annotated[
     bool | None,
@@ -89,6 +99,48 @@ def require_source(source: str, option: str = "--traffic") -> None:
         raise TaskError(f"{option} {source}: no such file (a topic is given as topic:NAME)")
 
 
+def labelled(
+    examples: Path | None,
+    decisions: tuple[str, str] | None,
+    task: Task,
+    separator: Separator | None,
+    *,
+    representative: float | None = None,
+) -> ExampleRows:
+    """The examples of a file, of people's decisions, or of both; what was left out is printed.
+
+    `representative` is as in `export.decided`, and then decisions stand alone: a file is no random sample.
+
+    Raises SettingsError: neither is given, or both are where one is needed. TaskError as reading them does.
+    """
+    if examples is None and decisions is None:
+        raise SettingsError("give labelled examples: --examples FILE, or --from-decisions CASES DECISIONS")
+    if examples is not None and decisions is not None and representative is not None:
+        raise SettingsError("give --examples or --from-decisions: a bound is stated on one of them")
+    of_file = None if examples is None else read_examples(examples, task, separator, notice)
+    if decisions is None and of_file is not None:
+        return of_file
+    for source in decisions or ():
+        require_source(source, "--from-decisions")
+    decided = _decided(decisions or ("", ""), task, representative)
+    if of_file is None:
+        return decided
+    places = [f"{of_file.path} {place}" for place in of_file.places] + list(decided.places)
+    return ExampleRows(Path("labelled"), [*of_file, *decided], places)
+
+
+def _decided(sources: tuple[str, str], task: Task, representative: float | None) -> ExampleRows:
+    from export.decided import examples_of_decisions
+
+    made = examples_of_decisions(*read_decisions(sources), task, representative=representative)
+    left = "".join(f"; left out: {count} {why}" for why, count in made.left_out.items())
+    ill = sum(example.at_risk for example in made.examples)
+    notice(f"{len(made.examples)} examples from decisions, {ill} at risk{left}")
+    for said in made.said:
+        notice(said)
+    return made.examples
+
+
 def read_decisions(sources: tuple[str, str]) -> tuple[list[ReviewCase], list[ReviewDecision]]:
     """Read review cases and people's decisions, each from a JSONL file of events or from "topic:NAME".
 
@@ -118,7 +170,7 @@ def _events(source: str, kind: type[E]) -> Iterator[E]:
         from worker.settings_source import load_settings
 
         found = latest(load_settings().client_config, source.removeprefix(TOPIC), _MOST_EVENTS)
-        lines = [record.value or b"" for record in found]
+        lines = [record.value or b"" for record in found]  # one without a value says that a case is erased
     else:
         lines = Path(source).read_bytes().splitlines()
     for number, line in enumerate(lines, start=1):

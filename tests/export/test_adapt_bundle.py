@@ -143,6 +143,35 @@ def test_a_text_that_comes_again_is_learnt_from_once_and_told(full: Bundle, tmp_
     assert twice == once
 
 
+def test_people_s_decisions_are_examples_beside_a_file(full: Bundle, tmp_path: Path) -> None:
+    """Half of the examples come from the review desk; the bundle is the same as of all in one file."""
+    rows, cases, decisions = (tmp_path / f"{name}.jsonl" for name in ("rows", "cases", "decisions"))
+    rows.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES[:10])))
+    with cases.open("wb") as opened, decisions.open("wb") as taken:
+        for number, example in enumerate(EXAMPLES[10:]):
+            case = {
+                "id": f"case:messages:0:{number}", "label_id": "l", "message_id": "m", "task": TASK.name,
+                "origin": {"topic": "messages", "partition": 0, "offset": number}, "kind": "escalation",
+                "verdict": "at_risk", "risk": 0.9, "severity": None, "priority": 1, "reasons": [],
+                "bundle": "b", "conversation_id": None, "text": example.text,
+                "opened_at": "2026-03-14T22:41:07Z",
+            }  # fmt: skip
+            decision = {
+                "id": f"d-{number}", "case_id": case["id"], "message_id": "m", "task": TASK.name,
+                "reviewer": "amara", "finding": "at_risk" if example.at_risk else "not_at_risk",
+                "severity": example.severity, "note": None, "decided_at": "2026-03-14T22:55:31Z",
+            }  # fmt: skip
+            opened.write(msgspec.json.encode(case) + b"\n")
+            taken.write(msgspec.json.encode(decision) + b"\n")
+    command = ["adapt", str(full.path), "--out", str(tmp_path / "out"), "--device", "cpu", "--json"]
+    ran = CliRunner().invoke(
+        app, [*command, "--examples", str(rows), "--from-decisions", str(cases), str(decisions)]
+    )
+    assert ran.exit_code == 0, ran.output
+    assert "10 examples from decisions, 5 at risk" in ran.stderr
+    assert json.loads(ran.stdout)["fingerprint"] == _adapt(full, tmp_path / "whole").fingerprint
+
+
 def test_examples_of_the_test_file_make_no_bundle(full: Bundle, tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="example 3 is also example 2"):
         adapt(

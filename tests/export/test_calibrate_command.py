@@ -107,7 +107,9 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def _events(folder: Path, kinds: list[tuple[CaseKind, Finding]]) -> tuple[str, str]:
+def _events(
+    folder: Path, kinds: list[tuple[CaseKind, Finding]], texts: list[str] | None = None
+) -> tuple[str, str]:
     """Files of cases and decisions."""
     now = datetime(2026, 3, 14, tzinfo=UTC)
     cases, decisions = folder / "cases.jsonl", folder / "decisions.jsonl"
@@ -126,7 +128,7 @@ def _events(folder: Path, kinds: list[tuple[CaseKind, Finding]]) -> tuple[str, s
             reasons=[],
             bundle="b",
             conversation_id=None,
-            text=WORDS,
+            text=texts[number] if texts else WORDS,
             opened_at=now,
         )
         decision = ReviewDecision(
@@ -155,3 +157,42 @@ def test_the_share_is_taken_from_peoples_decisions(
     refused = _calibrate(bundle, "--out", str(tmp_path / "other"), "--quality-samples", *reversed(files))
     assert "line 1: is no review case" in str(refused.exception)
     assert WORDS not in str(refused.exception)
+
+
+def test_the_rate_is_stated_on_a_fair_sample_of_what_people_decided(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 escalations, of which half are needed, and 20 samples of half of the cleared messages."""
+    monkeypatch.setenv("MIMAMORI_QUALITY_SAMPLE_SHARE", "0.5")
+    examples = [
+        msgspec.json.decode(line, type=LabelledExample)
+        for line in (bundle.path.parent / "apart.jsonl").read_bytes().splitlines()
+    ]
+    kinds: list[tuple[CaseKind, Finding]] = [
+        ("escalation" if number % 4 else "quality_sample", "at_risk" if each.at_risk else "not_at_risk")
+        for number, each in enumerate(examples)
+    ]
+    files = _events(tmp_path, kinds, [each.text for each in examples])
+    command = ["calibrate", str(bundle.path), *GOAL, "--out", str(tmp_path / "out"), "--json"]
+    ran = CliRunner().invoke(app, [*command, "--from-decisions", *files])
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)["statement"]
+    unneeded = int(ran.stderr.split("left out: ")[1].split()[0])
+    assert 15 < unneeded < 45
+    assert told["positives"] + told["negatives"] == len(examples) - unneeded
+    assert WORDS not in ran.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give labelled examples: --examples FILE, or --from-decisions"),
+        (["--from-decisions", "x.jsonl", "y.jsonl"], "--from-decisions x.jsonl: no such file"),
+        (["--from-decisions", "x", "y", "--examples", "z"], "give --examples or --from-decisions"),
+        (["--from-decisions", "x", "y", "--prevalence", "0.1"], "knows the stream's share by itself"),
+    ],
+)
+def test_what_decisions_cannot_be_given_with_is_said(bundle: Bundle, options: list[str], said: str) -> None:
+    ran = CliRunner().invoke(app, ["calibrate", str(bundle.path), *GOAL, *options])
+    assert isinstance(ran.exception, MimamoriError)
+    assert said in str(ran.exception)
