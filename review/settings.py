@@ -14,11 +14,12 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
 from review.settings_retention import RetentionSettings
+from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(RetentionSettings):
+class ReviewSettings(RetentionSettings, SigningSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

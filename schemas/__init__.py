@@ -3,6 +3,7 @@
     events.py  vocabulary.py         what an event says, and in which words
     kinds.py  ids.py                 how it is named, versioned and numbered
     codec.py  headers.py             how events travel on Kafka
+    signature.py                     which of them the review desk wrote
     topics.py  topics/               where they travel
     json/  examples/  asyncapi.yaml  the same for people who never read this code
     history/  evolution.py           what was promised before, and the check that it still holds

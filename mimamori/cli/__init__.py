@@ -18,6 +18,7 @@ from rich.markup import escape
 from engine.errors import MimamoriError
 from mimamori.cli import (
     adapt,
+    audit,
     calibrate,
     compare,
     demo,
@@ -64,6 +65,7 @@ for _area in (
     evaluate,
     compare,
     review,
+    audit,
 ):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.
     if _area not in {demo, sandbox, soak} or find_spec("mimamori.sandbox"):

@@ -1,14 +1,20 @@
 """`mimamori audit`: reads the review desk's audit log, and exports it."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from engine.errors import FatalError, TaskError, extra_for
+
+if TYPE_CHECKING:  # Importing these at run time would need the review extra.
+    from review.audit.log import Seen
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -38,9 +44,9 @@ def audit(
     import asyncio
 
     with extra_for("the audit log", "review"):
+        from review.audit.desks import keys_of_desks
         from review.audit.log import Asked, read_log
         from review.errors import DeskError
-        from review.kafka.signing import open_signing
         from review.settings import load_settings
     if out is not None and out.suffix not in {".csv", ".jsonl"}:
         raise TaskError(f"--out {out}: name a .csv or a .jsonl file")
@@ -50,7 +56,7 @@ def audit(
     )
     try:
         settings = load_settings()
-        found = asyncio.run(read_log(settings, open_signing(settings), asked))
+        found = asyncio.run(read_log(settings, keys_of_desks(settings), asked))
     except DeskError as error:
         raise FatalError(str(error)) from None
     console = Console(stderr=out is not None)
@@ -72,5 +78,33 @@ def _time(text: str, now: datetime, option: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise TaskError(f"{option} {text}: give 90m, 24h, 7d, 4w, or a time such as 2026-11-20T08:00+09:00") from None
+        raise TaskError(
+            f"{option} {text}: give 90m, 24h, 7d, 4w, or a time such as 2026-11-20T08:00+09:00"
+        ) from None
     return time if time.tzinfo else time.astimezone()
+
+
+def _show(records: list[Seen], console: Console) -> None:
+    table = Table("at", "who", "did", "case", "detail", "signature", box=None, padding=(0, 2, 0, 0))
+    for seen in records:
+        record = seen.record
+        cells = (
+            record.actor,
+            record.action,
+            record.case_id or "",
+            record.detail or "",
+            seen.fault or "valid",
+        )
+        table.add_row(record.at.isoformat(timespec="seconds"), *map(escape, cells))
+    console.print(table)
+
+
+def _write(out: Path, records: list[Seen]) -> None:
+    from review.audit.export import as_csv, as_json_lines
+
+    lines = as_csv(records) if out.suffix == ".csv" else as_json_lines(records)
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
+    except OSError as error:
+        raise TaskError(f"cannot write {out}: {error.strerror}") from None

@@ -5,9 +5,9 @@ record at all is counted.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
@@ -19,18 +19,10 @@ from review.kafka.clients import client_settings
 from review.settings import ReviewSettings
 from schemas.codec import CodecError, decode
 from schemas.events import AuditRecord
+from schemas.signature import TrustedKeys
 
 MOST: Final = 1_000_000
 _QUIET_S: Final = 10.0
-
-Pairs = Sequence[tuple[str, str | bytes | None]]
-
-
-class Signatures(Protocol):
-    """Tells a desk's records from anybody else's."""
-
-    def fault(self, topic: str, key: bytes | None, value: bytes | None, headers: Pairs | None) -> str | None:
-        """What is wrong with a record's signature; None where a desk has signed it."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -67,7 +59,7 @@ class Found(msgspec.Struct, frozen=True):
     unreadable: int
 
 
-async def read_log(settings: ReviewSettings, signatures: Signatures, asked: Asked, most: int = MOST) -> Found:
+async def read_log(settings: ReviewSettings, trusted: TrustedKeys, asked: Asked, most: int = MOST) -> Found:
     """Read the records that were asked for, as far as the log goes now.
 
     Raises DeskError: Kafka or the topic is not there, may not be read, or more than `most` records are asked for.
@@ -85,7 +77,7 @@ async def read_log(settings: ReviewSettings, signatures: Signatures, asked: Aske
         async with asyncio.timeout(settings.connect_seconds):
             await consumer.start()
             ends = await _span(consumer, topic, asked)
-        return await _read(consumer, topic, ends, signatures, asked, most)
+        return await _read(consumer, topic, ends, trusted, asked, most)
     except (KafkaError, OSError, TimeoutError) as error:
         raise DeskError(
             f"cannot read {topic} at {settings.bootstrap} ({type(error).__name__}): is Kafka up, and may this "
@@ -122,9 +114,10 @@ async def _partitions(consumer: Any, topic: str) -> list[int]:
 
 
 async def _read(
-    consumer: Any, topic: str, ends: dict[Any, int], signatures: Signatures, asked: Asked, most: int
+    consumer: Any, topic: str, ends: dict[Any, int], trusted: TrustedKeys, asked: Asked, most: int
 ) -> Found:
     kept: list[Seen] = []
+    ids: set[str] = set()
     unreadable = 0
     while ends:
         async with asyncio.timeout(_QUIET_S):
@@ -134,7 +127,13 @@ async def _read(
             if record is None:
                 unreadable += 1
             elif asked.wants(record):
-                kept.append(Seen(record, signatures.fault(topic, message.key, message.value, message.headers)))
+                fault = trusted.fault(topic, message.key, message.value, message.headers)
+                if (
+                    fault is not None or record.id not in ids
+                ):  # a copy, signature and all, is not a second act
+                    kept.append(Seen(record, fault))
+                if fault is None:
+                    ids.add(record.id)
         if len(kept) > most:
             raise DeskError(
                 f"more than {most} audit records are asked for: ask for a shorter time, a case or a person"
