@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from engine.errors import FatalError, TaskError, extra_for
 if TYPE_CHECKING:  # Importing these at run time would need the review extra.
     from review.audit.log import Seen
 
+_AGO = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -38,10 +40,11 @@ def audit(
 ) -> None:
     """Show who saw which case or did what at the review desk, and when.
 
-    It reads the topic `review-audit` with the review desk's settings (MIMAMORI_REVIEW_…). Records that no desk
-    has signed are shown as such. It holds no text and no reviewer's note.
+    It reads the topic `review-audit` with the review desk's settings (MIMAMORI_REVIEW_…). Records that no
+    desk has signed are shown as such. There is no text in it, and no reviewer's note.
     """
     import asyncio
+    import logging
 
     with extra_for("the audit log", "review"):
         from review.audit.desks import keys_of_desks
@@ -54,6 +57,7 @@ def audit(
     asked = Asked(
         _time(since, now, "--since"), _time(until, now, "--until") if until else None, case, actor, action
     )
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below says it, once
     try:
         settings = load_settings()
         found = asyncio.run(read_log(settings, keys_of_desks(settings), asked))
@@ -72,12 +76,11 @@ def audit(
 
 
 def _time(text: str, now: datetime, option: str) -> datetime:
-    unit = _SPANS.get(text[-1:])
-    if unit and text[:-1].isdigit() and len(text) < 7:
-        return now - timedelta(**{unit: int(text[:-1])})
     try:
+        if ago := _AGO.fullmatch(text):
+            return now - timedelta(**{_SPANS[ago[2]]: int(ago[1])})
         time = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise TaskError(
             f"{option} {text}: give 90m, 24h, 7d, 4w, or a time such as 2026-11-20T08:00+09:00"
         ) from None

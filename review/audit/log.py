@@ -1,16 +1,17 @@
 """Reads the audit log from its topic: a span of time, and of that what was asked for.
 
-Whoever may write to the topic may write lies. So each record says whether a desk has signed it, and what is no
-record at all is counted.
+Whoever may write to the topic may write lies. So each record says whether a desk has signed it, and what is
+no record at all is counted.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # same
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
 
 from review.errors import DeskError
@@ -62,7 +63,8 @@ class Found(msgspec.Struct, frozen=True):
 async def read_log(settings: ReviewSettings, trusted: TrustedKeys, asked: Asked, most: int = MOST) -> Found:
     """Read the records that were asked for, as far as the log goes now.
 
-    Raises DeskError: Kafka or the topic is not there, may not be read, or more than `most` records are asked for.
+    Raises DeskError: Kafka or the topic is not there or not to be read, or more than `most` records are asked
+    for.
     """
     tolerant.install()
     topic = settings.audit_topic
@@ -75,22 +77,34 @@ async def read_log(settings: ReviewSettings, trusted: TrustedKeys, asked: Asked,
     )
     try:
         async with asyncio.timeout(settings.connect_seconds):
+            partitions = await _partitions(settings, topic)
             await consumer.start()
-            ends = await _span(consumer, topic, asked)
+            ends = await _span(consumer, topic, partitions, asked)
         return await _read(consumer, topic, ends, trusted, asked, most)
     except (KafkaError, OSError, TimeoutError) as error:
         raise DeskError(
-            f"cannot read {topic} at {settings.bootstrap} ({type(error).__name__}): is Kafka up, and may this "
-            "user read the topic?"
+            f"cannot read {topic} at {settings.bootstrap} ({type(error).__name__}): is Kafka up, and "
+            "may this user read the topic?"
         ) from None
     finally:
         await consumer.stop()
 
 
-async def _span(consumer: Any, topic: str, asked: Asked) -> dict[Any, int]:
+async def _partitions(settings: ReviewSettings, topic: str) -> list[int]:
+    admin = AIOKafkaAdminClient(**client_settings(settings))
+    try:
+        await admin.start()
+        (described,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    if described["error_code"]:
+        raise DeskError(f"no topic {topic}: create it with `mimamori topics apply`")
+    return [part["partition"] for part in described["partitions"]]
+
+
+async def _span(consumer: Any, topic: str, partitions: Iterable[int], asked: Asked) -> dict[Any, int]:
     """Put the consumer at the begin of the span. Returns the end of each partition that has a part of it."""
-    numbers = await _partitions(consumer, topic)
-    parts = [TopicPartition(topic, number) for number in numbers]
+    parts = [TopicPartition(topic, number) for number in partitions]
     consumer.assign(parts)
     ends: dict[Any, int] = await consumer.end_offsets(parts)
     # Brokers stamp records as they come; a desk's clock may be behind by a little.
@@ -103,14 +117,6 @@ async def _span(consumer: Any, topic: str, asked: Asked) -> dict[Any, int]:
         else:
             consumer.pause(part)
     return {part: end for part, end in spans.items() if starts[part].offset < end}
-
-
-async def _partitions(consumer: Any, topic: str) -> list[int]:
-    await consumer.topics()  # reads the cluster's metadata, which partitions_for_topic does not
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise DeskError(f"no topic {topic}: create it with `mimamori topics apply`")
-    return sorted(numbers)
 
 
 async def _read(

@@ -1,7 +1,8 @@
 """Writes down what people do at the desk, reading included, before it has any effect.
 
 A record is awaited: all replicas have it before a text is shown. Where Kafka does not confirm in time, the
-answer is a 503 and no text. A record names people, cases, bundles and calibrations; it holds no text and no note.
+answer is a 503 and no text. A record names people, cases, bundles and calibrations; there is no text in it,
+and no note.
 """
 
 import asyncio
