@@ -1,4 +1,4 @@
-"""Wires the desk: the Faust app, table and agents, and what the web server needs to know about them.
+"""Wires the desk: the Faust app, table, agents and timer, and what the web server needs to know about them.
 
 Faust runs the stateful part (table, changelog, recovery). Its own web server is off, and it creates no topics
 of others. Processing is at least once on purpose: Faust's exactly-once fences by group id only, and leaves
@@ -6,23 +6,25 @@ topics that it only produces to outside the transaction.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
-from review.desk import Desk
+from review.desk import Desk, utc_now
+from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster
+from review.kafka.publishing import Unsigned, publisher
 from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
+from review.present import Limits, Present
 from review.settings import ReviewSettings
-from schemas.codec import encode
-from schemas.events import ReviewDecision
-from schemas.headers import event_headers
+
+LOOK_EVERY_S: Final = 0.5
 
 
 class ReviewApp:
@@ -33,18 +35,38 @@ class ReviewApp:
         self.cluster = cluster
         self.metrics = DeskMetrics()
         self.faust = _faust_app(settings, cluster, loop)
+        limits = Limits(
+            timedelta(seconds=settings.lease_seconds),
+            timedelta(seconds=settings.undo_seconds),
+            timedelta(seconds=settings.handover_seconds),
+        )
+        self.present = Present(limits, utc_now)
         self.table = CaseTable(
             self.faust,
+            self.present,
             partitions=cluster.partitions,
             compaction_hours=settings.changelog_compaction_hours,
             rocksdb=settings.store == "rocksdict",
         )
-        cases = _raw_topic(self.faust, settings.cases_topic)
-        decisions = _raw_topic(self.faust, settings.decisions_topic)
-        self.desk = Desk(self.table, _producer(decisions), confirm_seconds=settings.confirm_seconds)
-        agents = Agents(self.table, self.desk, self.metrics, keep_days=settings.keep_markers_days)
+        cases, events, decisions = (
+            _raw_topic(self.faust, name)
+            for name in (settings.cases_topic, settings.events_topic, settings.decisions_topic)
+        )
+        signatures = Unsigned()
+        journal = Journal(publisher(events, signatures), confirm_seconds=settings.confirm_seconds)
+        self.desk = Desk(self.table, self.present, journal, settings, limits)
+        agents = Agents(
+            self.table,
+            publisher(decisions, signatures),
+            journal.came_back,
+            signatures,
+            self.metrics,
+            keep_days=settings.keep_markers_days,
+        )
         self.faust.agent(cases, name="cases")(agents.cases)
+        self.faust.agent(events, name="events")(agents.events)
         self.faust.agent(decisions, name="decisions")(agents.decisions)
+        self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
 
     @property
     def held_partitions(self) -> int:
@@ -58,6 +80,10 @@ class ReviewApp:
         """Whether the table is recovered and this desk holds a part of the queue."""
         tables = self.faust.tables
         return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
+
+    async def _end_overdue(self) -> None:
+        if self.ready:
+            await self.desk.end_overdue()
 
 
 def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:
@@ -105,18 +131,3 @@ def _raw_topic(app: faust.App, name: str) -> Any:
     return app.topic(
         name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
     )
-
-
-def _producer(topic: Any) -> Callable[[ReviewDecision, int], Awaitable[object]]:
-    async def produce(decision: ReviewDecision, partition: int) -> object:
-        sent = await topic.send(
-            key=decision.case_id.encode(),
-            value=encode(decision),
-            headers=event_headers(decision),
-            # The partition is given, not hashed from the key: a decision must arrive in the partition of its
-            # case, whatever partitioner the worker's producer used.
-            partition=partition,
-        )
-        return await sent
-
-    return produce

@@ -1,130 +1,343 @@
-"""The review desk: shows the table to people, and brings a decision from a click to the topic.
+"""The only door to the cases: every page, API call and script goes through `Desk`.
 
-A decision is taken in four steps, and the answer reports the outcome of the third:
+Every step can raise UnknownCaseError, ConflictError and NotConfirmedError, beside what its docstring names.
 
-    1. lock the case        (from here on, a second click or a colleague's gets 409)
-    2. produce the event    acks=all, to the partition the case came from
-    3. wait for it to come back through the consumer: the first decision in the log is valid
-    4. answer               201 if it is ours, 409 if another was first, 503 if Kafka is too slow
-
-At step 3 the case leaves everybody's queue at once. After a 503 it stays locked until Kafka has answered:
-either the decision is valid after all, or the producer gives up and the case is unlocked.
+Each step is checked here for the person who wants it (`review.cases.permits`), sent as an event, and answered
+once it has come back from the log (`review.journal`). What it does to the case is decided by the fold
+(`review.cases.steps`) in the agent, and nowhere else.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Protocol
 
-import msgspec
 import structlog
 
-from review.cases.entries import Decided, Open, Unreadable, case_key, marker
+from review.cases import permits
+from review.cases.entries import CaseState, Decided, Entry, Held, Step, case_key, held_key
 from review.cases.form import Form, to_decision
-from review.errors import AlreadyDecidedError, NotConfirmedError, UnknownCaseError
-from review.kafka.table import CaseTable
-from review.queue.order import Filter, Page, page, severity_levels
-from schemas.events import ReviewDecision
+from review.cases.steps import BY_LEAD, refers
+from review.cases.views import CaseView, Claim, view
+from review.errors import (
+    ClosedCaseError,
+    DecisionRefusedError,
+    InvalidFormError,
+    NotAllowedError,
+    NotConfirmedError,
+    TooManyClaimsError,
+    UnknownCaseError,
+)
+from review.journal import Journal
+from review.people import Person
+from review.present import Limits, Present
+from review.queue.order import Filter, Page, page
+from schemas.events import CaseEvent, ReviewDecision
+from schemas.ids import case_event_id
+from schemas.vocabulary import CaseAction
 
 log = structlog.get_logger()
 
-Produce = Callable[[ReviewDecision, int], Awaitable[object]]
+DESK = "desk"
+MAX_REASON = 120
+
+# Awaited before a text leaves the desk; it raises where the reading cannot be recorded.
+BeforeReveal = Callable[[CaseState, Person], Awaitable[None]]
 
 
-class Overview(msgspec.Struct, frozen=True):
-    """A snapshot of the table: a page of the queue, with the counts and choices shown around it."""
+class Table(Protocol):
+    """What the desk reads of the table."""
 
-    page: Page
-    tasks: list[str]
-    levels: dict[str, tuple[str, ...]]
-    unreadable: int
-    last_unreadable: Unreadable | None
+    def get(self, key: bytes) -> Entry | None:
+        """The entry under this key."""
+
+
+class Rules(Protocol):
+    """The settings that the desk goes by."""
+
+    @property
+    def claims(self) -> int:
+        """How many cases one reviewer may hold at a time."""
+
+    @property
+    def model_view(self) -> str:
+        """Whether reviewers see what the model thinks `before` their judgement, or `after` it."""
+
+
+def utc_now() -> datetime:
+    """The time on this machine's clock."""
+    return datetime.now(UTC)
+
+
+async def unrecorded(_state: CaseState, _person: Person) -> None:
+    """Record no reading."""
 
 
 class Desk:
-    """Reads the table and takes decisions."""
+    """Shows cases to people, and takes their steps."""
 
-    def __init__(self, table: CaseTable, produce: Produce, *, confirm_seconds: float) -> None:
+    def __init__(
+        self,
+        table: Table,
+        present: Present,
+        journal: Journal,
+        rules: Rules,
+        limits: Limits,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        before_reveal: BeforeReveal = unrecorded,
+    ) -> None:
         self._table = table
-        self._produce = produce
-        self._confirm_seconds = confirm_seconds
-        self._awaited: dict[str, asyncio.Future[Decided]] = {}
+        self._present = present
+        self._journal = journal
+        self._rules = rules
+        self._limits = limits
+        self._clock = clock
+        self._before_reveal = before_reveal
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting_for: Counter[str] = Counter()
 
-    def page(self, wanted: Filter, *, offset: int, limit: int) -> Page:
-        """A page of the queue."""
-        return page(self._table.open_cases(), wanted, offset=offset, limit=limit)
+    # What a person sees.
 
-    def overview(self, wanted: Filter, *, offset: int, limit: int) -> Overview:
-        """Everything the HTML page shows, in one pass over the table."""
-        opened: list[Open] = []
-        unreadable: list[Unreadable] = []
-        for entry in self._table.entries():
-            match entry:
-                case Open():
-                    opened.append(entry)
-                case Unreadable():
-                    unreadable.append(entry)
-                case Decided():
-                    pass
-        shown = page(opened, wanted, offset=offset, limit=limit)
-        return Overview(
-            page=shown,
-            tasks=sorted({entry.case.task for entry in opened} | ({wanted.task} if wanted.task else set())),
-            levels={case.id: tuple(severity_levels(case)) for case in shown.cases},
-            unreadable=len(unreadable),
-            last_unreadable=max(unreadable, key=lambda record: record.seen_at, default=None),
+    def find(self, case_id: str, person: Person) -> CaseView:
+        """One case. Raises UnknownCaseError; ClosedCaseError: only its marker is left."""
+        return self._view(self._state(case_id), person)
+
+    def queue(self, wanted: Filter, person: Person, *, offset: int, limit: int) -> Page[CaseView]:
+        """A page of the cases that wait, most urgent first."""
+        found = page(self._present.waiting.values(), wanted, offset=offset, limit=limit)
+        return Page([self._view(state, person) for state in found.cases], found.total, offset, limit)
+
+    def mine(self, person: Person) -> list[CaseView]:
+        """The cases that this person holds, or has decided a moment ago."""
+        return [self.find(case_id, person) for case_id in self._present.of(person.id)]
+
+    def history(self, case_id: str) -> list[Step]:
+        """The steps on a case, oldest first. Raises UnknownCaseError, ClosedCaseError."""
+        return self._state(case_id).history
+
+    def held(self) -> list[Held]:
+        """Events that were not believed, by case."""
+        return list(self._present.held.values())
+
+    async def reveal(self, case_id: str, person: Person) -> str | None:
+        """The text of a case, once its reading is recorded. None where it does not travel with cases.
+
+        Raises UnknownCaseError, ClosedCaseError, NotAllowedError, and what the recording raises.
+        """
+        state = self._state(case_id)
+        permits.may_reveal(state, person)
+        await self._before_reveal(state, person)
+        return state.case.text
+
+    # A person's steps.
+
+    async def claim(self, case_id: str, person: Person) -> Claim:
+        """Take a case. Raises every DecisionRefusedError but those of forms and leases."""
+        async with self._lock(f"person {person.id}"), self._lock(case_id):
+            state = self._state(case_id)
+            permits.may_claim(state, person)
+            if sum(1 for _ in self._present.of(person.id, "claimed")) >= self._rules.claims:
+                raise TooManyClaimsError("you have a case already: decide it or give it back first")
+            until = self._clock() + self._limits.lease
+            event = self._event(state, "claimed", person.id, lease=secrets.token_hex(8), until=until)
+            return self._claim(await self._write(event, state), person)
+
+    async def claim_next(self, person: Person, wanted: Filter) -> Claim | None:
+        """Take the most urgent case that this person may take. None where there is none.
+
+        Raises NotAllowedError, TooManyClaimsError, NotConfirmedError.
+        """
+        permits.works_here(person)
+        for state in page(self._present.waiting.values(), wanted, offset=0, limit=None).cases:
+            try:
+                permits.may_claim(state, person)
+                if person.id not in state.skipped:
+                    return await self.claim(state.case.id, person)
+            except (TooManyClaimsError, NotConfirmedError):
+                raise
+            except DecisionRefusedError:
+                continue
+        return None
+
+    async def extend(self, case_id: str, lease: str, person: Person) -> Claim:
+        """Keep a case longer. Raises UnknownCaseError, ClosedCaseError, StaleLeaseError."""
+        async with self._lock(case_id):
+            state = self._state(case_id)
+            permits.holds(state, lease, person)
+            until = self._clock() + self._limits.lease
+            event = self._event(state, "extended", person.id, lease=lease, until=until)
+            return self._claim(await self._write(event, state), person)
+
+    async def release(
+        self,
+        case_id: str,
+        lease: str,
+        person: Person,
+        *,
+        reason: str | None = None,
+        reader: str | None = None,
+    ) -> CaseView:
+        """Give a case back, with a reason why it is skipped, or hand it over to `reader`.
+
+        Raises UnknownCaseError, ClosedCaseError, StaleLeaseError, ConflictError, NotConfirmedError.
+        """
+        async with self._lock(case_id):
+            state = self._state(case_id)
+            permits.may_release(state, lease, person)
+            if reader is not None and state.stage != "lead" and reader in state.readers:
+                raise InvalidFormError({"reader": "has judged this case already"})
+            until = self._clock() + self._limits.handover if reader else None
+            event = self._event(
+                state, "released", person.id, lease=lease, reason=_word(reason), reader=reader, until=until
+            )
+            return self._view(await self._write(event, state), person)
+
+    async def decide(self, case_id: str, form: Form, person: Person) -> CaseView:
+        """Decide a case that this person holds. It can be undone until the view's `undo_until`.
+
+        Raises UnknownCaseError, ClosedCaseError, StaleLeaseError, InvalidFormError, ConflictError …
+        """
+        async with self._lock(case_id):
+            state = self._state(case_id)
+            permits.holds(state, form.lease, person)
+            now = self._clock()
+            decision = to_decision(form, state, person.id, now)
+            event = self._event(
+                state,
+                "decided",
+                person.id,
+                lease=form.lease,
+                until=now + self._limits.undo,
+                reason=BY_LEAD if person.may("lead") else None,
+                decision=decision,
+            )
+            return self._view(await self._write(event, state), person)
+
+    async def undo(self, case_id: str, person: Person) -> Claim:
+        """Take back a decision that is not published yet: the case is this person's again.
+
+        Raises UnknownCaseError, ClosedCaseError, ConflictError, NotAllowedError, NotConfirmedError.
+        """
+        async with self._lock(case_id):
+            state = self._state(case_id)
+            lease = permits.may_undo(state, person)
+            until = self._clock() + self._limits.lease
+            event = self._event(state, "undone", person.id, lease=lease.id, until=until)
+            return self._claim(await self._write(event, state), person)
+
+    async def reopen(self, case_id: str, person: Person, reason: str) -> CaseView:
+        """Ask another reader about a decided case. Raises NotAllowedError, ConflictError."""
+        return await self._again(case_id, person, "reopened", reason)
+
+    async def appeal(self, case_id: str, person: Person, reason: str) -> CaseView:
+        """Ask another reader because somebody concerned has asked. Raises NotAllowedError, ConflictError."""
+        return await self._again(case_id, person, "appealed", reason)
+
+    async def discard(self, case_id: str, person: Person) -> None:
+        """Set the events that are held on a case aside. Raises NotAllowedError, UnknownCaseError."""
+        if not person.may("lead"):
+            raise NotAllowedError("only a lead can set held events aside")
+        held = self._table.get(held_key(case_id))
+        if not isinstance(held, Held):
+            raise UnknownCaseError("nothing is held on this case")
+        now = self._clock()
+        made = case_event_id(case_id, 0, "discarded", person.id, now.isoformat())
+        event = CaseEvent(made, case_id, 0, "discarded", person.id, now)
+        await self._journal.write(event, held.partition)
+
+    # The desk's own steps.
+
+    async def end_overdue(self) -> None:
+        """End what has run out: leases, undo windows and hand-overs of the partitions held here."""
+        for case_id in self._present.overdue():
+            try:
+                await self._end(case_id)
+            except NotConfirmedError:
+                return  # Kafka is not there: the next round tries again
+            except DecisionRefusedError as error:
+                log.warning("overdue_not_ended", case=case_id, error=type(error).__name__)
+
+    async def _end(self, case_id: str) -> None:
+        async with self._lock(case_id):
+            state = self._state(case_id)
+            if case_id not in self._present.overdue():
+                return
+            lease = state.lease.id if state.lease and state.phase == "claimed" else None
+            action: CaseAction = "expired"
+            if state.phase == "decided":
+                action = "referred" if refers(state) else "settled"
+            event = self._event(state, action, DESK, lease=lease, decision=state.pending)
+            await self._write(event, state)
+
+    async def _write(self, event: CaseEvent, state: CaseState) -> CaseState:
+        after = await self._journal.write(event, state.partition)
+        assert after is not None  # noqa: S101 - an event on a case that is here was accepted
+        return after
+
+    async def _again(self, case_id: str, person: Person, action: CaseAction, reason: str) -> CaseView:
+        if not (word := _word(reason)):
+            raise InvalidFormError({"reason": "must not be empty"})
+        async with self._lock(case_id):
+            state = self._state(case_id)
+            permits.may_reopen(state, person)
+            event = self._event(state, action, person.id, reason=word)
+            return self._view(await self._write(event, state), person)
+
+    def _event(
+        self,
+        state: CaseState,
+        action: CaseAction,
+        actor: str,
+        *,
+        lease: str | None = None,
+        until: datetime | None = None,
+        reader: str | None = None,
+        reason: str | None = None,
+        decision: ReviewDecision | None = None,
+    ) -> CaseEvent:
+        case_id, revision = state.case.id, state.revision
+        made = case_event_id(case_id, revision, action, actor, lease)
+        return CaseEvent(
+            made, case_id, revision, action, actor, self._clock(), lease, until, reader, reason, decision
         )
 
-    def find(self, case_id: str) -> Open | Decided:
-        """One case, open or decided. Raises UnknownCaseError."""
+    def _state(self, case_id: str) -> CaseState:
         entry = self._table.get(case_key(case_id))
-        if entry is None or isinstance(entry, Unreadable):
-            raise UnknownCaseError("no such case: it was never here, or its marker has been pruned")
-        return entry
+        match entry:
+            case CaseState():
+                return entry
+            case Decided():
+                raise ClosedCaseError("this case is decided, and its content has been forgotten")
+            case _:
+                raise UnknownCaseError("no such case: it was never here, or it is on another desk")
 
-    async def decide(self, case_id: str, form: Form) -> ReviewDecision:
-        """Take a decision. Returns it once it is valid.
+    def _view(self, state: CaseState, person: Person) -> CaseView:
+        return view(state, person, model_first=self._rules.model_view == "before")
 
-        Raises UnknownCaseError, AlreadyDecidedError, InvalidFormError or NotConfirmedError.
-        """
-        entry = self.find(case_id)
-        if isinstance(entry, Decided):
-            raise AlreadyDecidedError(f"already decided by {entry.reviewer}")
-        if case_id in self._awaited:
-            raise AlreadyDecidedError("a decision on this case is on its way to Kafka")
-        levels = severity_levels(entry.case)
-        decision = to_decision(form, entry.case, levels, datetime.now(UTC))
-        stands = await self._send(decision, entry.partition)
-        if stands != marker(decision, entry.partition):
-            raise AlreadyDecidedError(f"already decided by {stands.reviewer}")
-        return decision
+    def _claim(self, state: CaseState, person: Person) -> Claim:
+        assert state.lease is not None  # noqa: S101 - the fold has just accepted a claim
+        return Claim(self._view(state, person), state.lease.id, state.lease.until)
 
-    async def _send(self, decision: ReviewDecision, partition: int) -> Decided:
-        came_back = asyncio.get_running_loop().create_future()
-        self._awaited[decision.case_id] = came_back
-        sending = asyncio.ensure_future(self._produce(decision, partition))
-        sending.add_done_callback(lambda task: self._sent(decision, came_back, task))
+    @asynccontextmanager
+    async def _lock(self, name: str) -> AsyncIterator[None]:
+        # Two steps at one moment would both be sent, and one refused. Waiting for one's turn is friendlier.
+        self._waiting_for[name] += 1
         try:
-            async with asyncio.timeout(self._confirm_seconds):
-                return await asyncio.shield(came_back)
-        except TimeoutError:
-            log.warning("decision_not_confirmed", case=decision.case_id, seconds=self._confirm_seconds)
-            raise NotConfirmedError(
-                "Kafka has not confirmed the decision yet; look at the case again before deciding anew"
-            ) from None
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                yield
+        finally:
+            self._waiting_for[name] -= 1
+            if not self._waiting_for[name]:
+                del self._waiting_for[name], self._locks[name]
 
-    def _sent(
-        self, decision: ReviewDecision, came_back: asyncio.Future[Decided], task: asyncio.Future[object]
-    ) -> None:
-        fault = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if fault is None or came_back.done():
-            return
-        log.warning("decision_not_sent", case=decision.case_id, error=type(fault).__name__)
-        self._awaited.pop(decision.case_id, None)
-        came_back.set_exception(NotConfirmedError("Kafka did not take the decision; the case is still open"))
-        came_back.exception()  # read the exception, since nobody else will where the click has timed out
 
-    def stands(self, case_id: str, decided: Decided) -> None:
-        """Called by the agent when a decision has come back: wakes the request that waits for this case."""
-        waiting = self._awaited.pop(case_id, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(decided)
+def _word(reason: str | None) -> str | None:
+    if reason is None or not (word := reason.strip()):
+        return None
+    if len(word) > MAX_REASON or not word.isprintable():
+        raise InvalidFormError({"reason": f"must be at most {MAX_REASON} printable characters"})
+    return word

@@ -1,12 +1,17 @@
 """The errors of the review desk, in two kinds.
 
     DeskError            the app cannot start or go on: it prints one line, and exits non-zero
-    DecisionRefusedError one decision was not taken; the reviewer is told why
-    ├── UnknownCaseError     no such case here                                -> 404
-    ├── AlreadyDecidedError  it is decided, or a decision is on its way       -> 409
-    ├── InvalidFormError     a field is missing or wrong                      -> 422
-    ├── NotConfirmedError    Kafka has not confirmed; the outcome is unknown  -> 503
-    └── NotAuditedError      it could not be written to the audit log         -> 503
+    DecisionRefusedError one step was not taken; whoever asked is told why
+    ├── UnknownCaseError     no such case here                                     -> 404
+    ├── NotAllowedError      this person may not do that, on this case or at all   -> 403
+    ├── HeldByAnotherError   somebody else has the case                            -> 409
+    ├── StaleLeaseError      the claim that the step belongs to has ended          -> 409
+    ├── ConflictError        the case is not in the state that this step needs     -> 409
+    ├── TooManyClaimsError   this person holds as many cases as they may           -> 409
+    ├── ClosedCaseError      the case is decided                                   -> 410
+    ├── InvalidFormError     a field is missing or wrong                           -> 422
+    ├── NotConfirmedError    Kafka has not confirmed; the outcome is unknown       -> 503
+    └── NotAuditedError      it could not be written to the audit log              -> 503
 
 They are separate from the worker's errors, since the desk never imports the worker. No error message quotes a
 text.
@@ -20,25 +25,55 @@ class DeskError(Exception):
 
 
 class DecisionRefusedError(Exception):
-    """A decision was not taken."""
+    """A step was not taken."""
 
     status: ClassVar[int]
 
 
 class UnknownCaseError(DecisionRefusedError):
-    """No open case has this id."""
+    """No case has this id here."""
 
     status = 404
 
 
-class AlreadyDecidedError(DecisionRefusedError):
-    """The case has a decision, or one is on its way."""
+class NotAllowedError(DecisionRefusedError):
+    """This person may not do that: they lack the role, or have judged this case already."""
+
+    status = 403
+
+
+class HeldByAnotherError(DecisionRefusedError):
+    """Somebody else has claimed the case, or has it reserved."""
 
     status = 409
 
 
+class StaleLeaseError(DecisionRefusedError):
+    """The claim that this step belongs to has ended."""
+
+    status = 409
+
+
+class ConflictError(DecisionRefusedError):
+    """The case is not in the state that this step needs, or somebody acted at the same moment."""
+
+    status = 409
+
+
+class TooManyClaimsError(DecisionRefusedError):
+    """This person holds as many cases as one person may."""
+
+    status = 409
+
+
+class ClosedCaseError(DecisionRefusedError):
+    """The case is decided, and the decision stands."""
+
+    status = 410
+
+
 class NotConfirmedError(DecisionRefusedError):
-    """Kafka did not confirm in time. The case stays locked until the outcome is known."""
+    """Kafka did not confirm in time. Whether the step counts is not known: look at the case again."""
 
     status = 503
 

@@ -4,7 +4,7 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from review.kafka.table import CaseTable
+from review.present import Present
 
 
 class DeskMetrics:
@@ -16,6 +16,12 @@ class DeskMetrics:
             "mimamori_review_events",
             "Events consumed, by kind and what they did. Any `unreadable`: the log has the place.",
             ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self.held = Counter(
+            "mimamori_review_held_events",
+            "Events that were not believed, by why. Any: another program writes to the topics.",
+            ["because"],
             registry=self.registry,
         )
         self.decisions = Counter(
@@ -46,14 +52,14 @@ class DeskMetrics:
             registry=self.registry,
         )
 
-    def expose(self, table: CaseTable, *, ready: bool) -> bytes:
-        """The metrics page. Gauges are computed from the table when it is asked for."""
+    def expose(self, present: Present, *, ready: bool) -> bytes:
+        """The metrics page. Gauges are computed when they are asked for."""
         self._open.clear()
         oldest = now = time.time()
         self._ready.set(ready)
         if ready:
-            for entry in table.open_cases():
-                self._open.labels(entry.case.task, entry.case.kind).inc()
-                oldest = min(oldest, entry.case.opened_at.timestamp())
+            for state in present.waiting.values():
+                self._open.labels(state.case.task, state.case.kind).inc()
+                oldest = min(oldest, state.case.opened_at.timestamp())
         self._oldest.set(now - oldest)
         return generate_latest(self.registry)

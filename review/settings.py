@@ -13,13 +13,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
+from review.settings_cases import CaseSettings
 from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(RetentionSettings, SigningSettings):
+class ReviewSettings(CaseSettings, RetentionSettings, SigningSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -134,6 +135,11 @@ class ReviewSettings(RetentionSettings, SigningSettings):
     def decisions_topic(self) -> str:
         """The topic that decisions are written to, and come back from."""
         return f"{self.topic_prefix}review-decisions"
+
+    @property
+    def events_topic(self) -> str:
+        """The topic of the steps in the lives of cases, which only desks write and read."""
+        return f"{self.topic_prefix}case-events"
 
     @property
     def app_id(self) -> str:

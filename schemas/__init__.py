@@ -25,7 +25,15 @@ from schemas.events import (
     Thresholds,
 )
 from schemas.headers import event_headers, find_traceparent
-from schemas.ids import case_id, dead_letter_id, decision_id, label_id, origin_of_case, shadow_label_id
+from schemas.ids import (
+    case_event_id,
+    case_id,
+    dead_letter_id,
+    decision_id,
+    label_id,
+    origin_of_case,
+    shadow_label_id,
+)
 from schemas.topics import TopicDefinition, load_topics, topic_names
 
 __all__ = [
@@ -44,6 +52,7 @@ __all__ = [
     "ShadowLabel",
     "Thresholds",
     "TopicDefinition",
+    "case_event_id",
     "case_id",
     "dead_letter_id",
     "decision_id",

@@ -50,6 +50,18 @@ def decision_id(case_id: str, reviewer: str, seen: int) -> str:
     return f"decision:{case_id}:{hand}"
 
 
+def case_event_id(case_id: str, revision: int, action: str, actor: str, lease: str | None) -> str:
+    """The id of one step on a case that had `revision` steps before it.
+
+    A step that is sent again has the same id. So has the one that another desk sends for the same purpose,
+    such as the end of a lease.
+    """
+    hand = hashlib.blake2b(
+        "\0".join((action, actor, lease or "")).encode("utf-8", "surrogatepass"), digest_size=8
+    ).hexdigest()
+    return f"case-event:{case_id}:{revision}:{hand}"
+
+
 def _of(kind: str, origin: Origin) -> str:
     # A topic's name cannot contain a colon, so no two origins share an id.
     return f"{kind}:{origin.topic}:{origin.partition}:{origin.offset}"

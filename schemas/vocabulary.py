@@ -19,6 +19,7 @@ CaseAction = Literal[
     "settled",
     "reopened",
     "appealed",
+    "discarded",
 ]
 
 CASE_KINDS: Final[Mapping[CaseKind, str]] = {
@@ -44,4 +45,5 @@ CASE_ACTIONS: Final[Mapping[CaseAction, str]] = {
     "settled": "The decision stands, and is published",
     "reopened": "A lead asked for another decision",
     "appealed": "Somebody concerned asked for another decision",
+    "discarded": "A lead set aside the events that were held on it",
 }

@@ -1,36 +1,120 @@
-"""Defines the entries of the desk's table and how an event changes one. Pure: no clock, no Kafka, no Faust.
+"""Defines the entries of the desk's table, and what a case's arrival does to one. Pure.
 
-    entry before     case arrives          decision arrives
-    ──────────────   ──────────────────    ─────────────────────────────────────────────
-    nothing          Open                  Decided (early: the case will not open later)
-    Open             unchanged             Decided (the text is dropped)
-    Decided          unchanged             unchanged (the first decision stands)
+    CaseState    a case, and what its events so far add up to; `review.cases.steps` says how
+    Decided      the small marker that remains of a settled case once its content is forgotten
+    Held         events on one case that were not believed, for a lead to look at
+    Unreadable   a record that is no event at all
 
 Every transition is idempotent, so events that are delivered again, for example after a restart, change
-nothing. A marker (`Decided`, `Unreadable`) can be pruned; a case that is delivered after that opens again.
+nothing. Markers and settled cases can be pruned; a case that is delivered after that opens again.
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from schemas.events import ReviewCase, ReviewDecision
-from schemas.vocabulary import Finding
+from schemas.vocabulary import CaseAction, Finding
 
-Outcome = Literal["opened", "repeated", "already_decided", "decided", "early"]
+Phase = Literal["waiting", "claimed", "decided", "settled"]
+# Who may judge next: anyone, anyone who has not yet, or a lead.
+Stage = Literal["first", "second", "lead"]
+Arrival = Literal["opened", "repeated", "already_decided"]
+HeldBecause = Literal[
+    "bad_signature", "unknown_case", "ahead_of_its_case", "not_of_this_desk", "not_what_was_settled"
+]
+
+MAX_HELD: Final = 20
 
 
-class Open(msgspec.Struct, frozen=True, tag="open"):
-    """A case that waits for a person. Its events are in `partition`, and its decision must go there."""
+class Lease(msgspec.Struct, frozen=True):
+    """One claim: its random id, who holds it, and until when it is meant to last."""
+
+    id: str
+    holder: str
+    until: datetime
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One accepted event, as the history of a case shows it."""
+
+    action: CaseAction
+    actor: str
+    at: datetime
+    reason: str | None = None
+    reader: str | None = None
+
+
+class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one reader found. A published one is a decision on the topic; the others were referred.
+
+    `digest` is that of the event as it was published, so that another of the same id is noticed.
+    """
+
+    decision_id: str
+    reader: str
+    finding: Finding
+    severity: str | None
+    decided_at: datetime
+    published: bool = False
+    supersedes: str | None = None
+    digest: str | None = None
+
+
+# The tag is that of the desk's first version, whose open cases are read as such without a life yet.
+class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
+    """A case, and what its events so far add up to. Its events are in `partition`.
+
+    `revision` is how many were accepted. `pending` is a decision that can still be undone, until about
+    `undo_until`; `by_lead` says that a lead made it. `reader` is the one to whom the case was handed over.
+    They have it to themselves until about `reader_until`. `judgements` are in their order, and `skipped` are
+    those who gave the case back.
+    """
 
     case: ReviewCase
     partition: int
+    revision: int = 0
+    phase: Phase = "waiting"
+    stage: Stage = "first"
+    lease: Lease | None = None
+    reader: str | None = None
+    reader_until: datetime | None = None
+    pending: ReviewDecision | None = None
+    undo_until: datetime | None = None
+    by_lead: bool = False
+    judgements: list[Judgement] = []
+    skipped: list[str] = []
+    raised: list[str] = []
+    history: list[Step] = []
+
+    @property
+    def readers(self) -> frozenset[str]:
+        """Those who have judged this case."""
+        return frozenset(judged.reader for judged in self.judgements)
+
+    @property
+    def standing(self) -> Judgement | None:
+        """The decision that stands: the newest that was published."""
+        return next((judged for judged in reversed(self.judgements) if judged.published), None)
+
+    @property
+    def due(self) -> datetime | None:
+        """When a lease, an undo window or a hand-over is meant to end. None where none is open."""
+        match self.phase:
+            case "claimed":
+                return self.lease.until if self.lease else None
+            case "decided":
+                return self.undo_until
+            case "waiting":
+                return self.reader_until
+            case "settled":
+                return None
 
 
-class Decided(msgspec.Struct, frozen=True, tag="decided"):
-    """The small marker that a decided case leaves: who decided what and when, without any text."""
+class Decided(msgspec.Struct, frozen=True, tag="decided", omit_defaults=True):
+    """What remains of a settled case: who decided what and when, without any text."""
 
     decision_id: str
     case_id: str
@@ -39,10 +123,31 @@ class Decided(msgspec.Struct, frozen=True, tag="decided"):
     severity: str | None
     decided_at: datetime
     partition: int
+    revision: int = 0
+
+
+class HeldEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event that was not believed: where it stands in Kafka, and what it claims. Nothing of it counts."""
+
+    topic: str
+    offset: int
+    because: HeldBecause
+    action: str
+    actor: str
+    seen_at: datetime
+
+
+class Held(msgspec.Struct, frozen=True, tag="held", omit_defaults=True):
+    """The events on one case that were not believed: the first of them, and how many more there were."""
+
+    case_id: str
+    partition: int
+    events: list[HeldEvent]
+    more: int = 0
 
 
 class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
-    """A record that is neither case nor decision. `detail` names the field or rule, never the content."""
+    """A record that is no event. `detail` names the field or rule, never the content."""
 
     topic: str
     partition: int
@@ -51,7 +156,7 @@ class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     seen_at: datetime
 
 
-Entry = Open | Decided | Unreadable
+Entry = CaseState | Decided | Held | Unreadable
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -71,56 +176,72 @@ def case_key(case_id: str) -> bytes:
     return b"case:" + case_id.encode()
 
 
+def held_key(case_id: str) -> bytes:
+    """Return the key of the events that are held on a case."""
+    return b"held:" + case_id.encode()
+
+
 def unreadable_key(topic: str, partition: int, offset: int) -> bytes:
     """Return the key of an unreadable record: its place in Kafka, so that a redelivery counts only once."""
     return f"unreadable:{topic}:{partition}:{offset}".encode()
 
 
-def marker(decision: ReviewDecision, partition: int) -> Decided:
-    """Make the marker that remains of a case after this decision."""
-    return Decided(
-        decision.id,
-        decision.case_id,
-        decision.reviewer,
-        decision.finding,
-        decision.severity,
-        decision.decided_at,
-        partition,
-    )
-
-
 def receive_case(
-    entry: Open | Decided | None, case: ReviewCase, partition: int
-) -> tuple[Open | Decided, Outcome]:
+    entry: CaseState | Decided | None, case: ReviewCase, partition: int
+) -> tuple[CaseState | Decided, Arrival]:
     """Return the entry after a case has arrived, and what that was."""
     match entry:
         case None:
-            return Open(case, partition), "opened"
-        case Open():
-            return entry, "repeated"
+            return CaseState(case, partition), "opened"
+        case CaseState():
+            return entry, "already_decided" if entry.phase == "settled" else "repeated"
         case Decided():
             return entry, "already_decided"
 
 
-def receive_decision(
-    entry: Open | Decided | None, decision: ReviewDecision, partition: int
-) -> tuple[Decided, Outcome]:
-    """Return the entry after a decision has arrived, and what that was."""
-    match entry:
-        case None:
-            return marker(decision, partition), "early"
-        case Open():
-            return marker(decision, partition), "decided"
-        case Decided():
-            return entry, "repeated"
+def forget(state: CaseState) -> CaseState | Decided:
+    """Return the entry without the message's content. Of a settled case only the marker remains."""
+    stands = state.standing
+    if state.phase == "settled" and stands is not None:
+        return Decided(
+            stands.decision_id,
+            state.case.id,
+            stands.reader,
+            stands.finding,
+            stands.severity,
+            stands.decided_at,
+            state.partition,
+            state.revision,
+        )
+    bare = msgspec.structs.replace(state.case, text=None, highlights=[])
+    return msgspec.structs.replace(state, case=bare)
+
+
+def hold(held: Held | None, case_id: str, partition: int, event: HeldEvent) -> Held:
+    """Return the entry of held events with one more. An event that is delivered again counts only once."""
+    if held is None:
+        return Held(case_id, partition, [event])
+    if any((known.topic, known.offset) == (event.topic, event.offset) for known in held.events):
+        return held
+    if len(held.events) >= MAX_HELD:
+        return msgspec.structs.replace(held, more=held.more + 1)
+    return msgspec.structs.replace(held, events=[*held.events, event])
 
 
 def expired(entries: Iterable[tuple[bytes, Entry]], partition: int, before: datetime) -> Iterator[bytes]:
-    """Yield the keys of this partition's markers that are older than `before`. Open cases never expire."""
+    """Yield the keys of what this partition remembers since before `before`. Open cases never expire."""
     for key, entry in entries:
-        match entry:
-            case Decided(decided_at=time) | Unreadable(seen_at=time):
-                if entry.partition == partition and time.timestamp() < before.timestamp():
-                    yield key
-            case Open():
-                pass
+        if entry.partition == partition and (last := _closed_at(entry)) is not None and last < before:
+            yield key
+
+
+def _closed_at(entry: Entry) -> datetime | None:
+    match entry:
+        case CaseState():
+            return entry.history[-1].at if entry.phase == "settled" and entry.history else None
+        case Decided():
+            return entry.decided_at
+        case Held():
+            return max(event.seen_at for event in entry.events)
+        case Unreadable():
+            return entry.seen_at

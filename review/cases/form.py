@@ -10,21 +10,25 @@ from typing import get_args
 
 import msgspec
 
+from review.cases.entries import CaseState
 from review.errors import InvalidFormError
 from schemas.events import ReviewCase, ReviewDecision
 from schemas.ids import decision_id
 from schemas.vocabulary import Finding
 
 MAX_NOTE = 4000
-MAX_REVIEWER = 120
 MAX_SEVERITY = 120
+MAX_LEASE = 64
 
 
 class Form(msgspec.Struct, frozen=True):
-    """A decision as the browser or another program sends it. Blank strings count as absent."""
+    """A decision as the browser or another program sends it. Blank strings count as absent.
+
+    `lease` is the id of the claim that it belongs to. Who decides is whoever is signed in.
+    """
 
     finding: Finding
-    reviewer: str
+    lease: str
     severity: str | None = None
     note: str | None = None
 
@@ -40,10 +44,10 @@ def parse_form(body: bytes) -> Form:
         faults["finding"] = f"must be one of {', '.join(get_args(Finding))}"
     texts = {
         name: _text(fields.get(name), name, limit, faults)
-        for name, limit in (("reviewer", MAX_REVIEWER), ("severity", MAX_SEVERITY), ("note", MAX_NOTE))
+        for name, limit in (("lease", MAX_LEASE), ("severity", MAX_SEVERITY), ("note", MAX_NOTE))
     }
-    if texts["reviewer"] is None:
-        faults.setdefault("reviewer", "must not be empty")
+    if texts["lease"] is None:
+        faults.setdefault("lease", "must not be empty: claim the case first")
     if faults:
         raise InvalidFormError(faults)
     return msgspec.convert({"finding": fields["finding"], **texts}, Form)
@@ -64,23 +68,35 @@ def _text(value: object, name: str, limit: int, faults: dict[str, str]) -> str |
     return value.strip() or None
 
 
-def to_decision(form: Form, case: ReviewCase, levels: Sequence[str], now: datetime) -> ReviewDecision:
-    """Make the decision from a form. `levels` are the task's; if unknown they are empty, and any word goes.
+def severity_levels(case: ReviewCase) -> Sequence[str]:
+    """The levels that a reviewer may choose, least severe first, as the worker wrote them on the case.
+
+    A case of a version before 4 has them only where it has a severity. Empty where nobody knows them.
+    """
+    return tuple(case.levels or (case.severity.scores if case.severity else ()))
+
+
+def to_decision(form: Form, state: CaseState, reviewer: str, now: datetime) -> ReviewDecision:
+    """Make the decision from a form. Where the case has no levels, any word goes.
 
     Raises InvalidFormError: a severity without the finding at_risk, or one that the task does not have.
     """
+    case, stands, levels = state.case, state.standing, severity_levels(state.case)
     if form.severity is not None and form.finding != "at_risk":
         raise InvalidFormError({"severity": "only goes with the finding at_risk"})
     if form.severity is not None and levels and form.severity not in levels:
         raise InvalidFormError({"severity": f"must be one of {', '.join(levels)}"})
     return ReviewDecision(
-        id=decision_id(case.id, form.reviewer, 0),
+        id=decision_id(case.id, reviewer, len(state.judgements)),
         case_id=case.id,
         message_id=case.message_id,
         task=case.task,
-        reviewer=form.reviewer,
+        reviewer=reviewer,
         finding=form.finding,
         severity=form.severity,
         note=form.note,
         decided_at=now,
+        supersedes=stands.decision_id if stands else None,
+        bundle=case.bundle,
+        scored_by=case.scored_by,
     )

@@ -5,11 +5,14 @@ Delivery is at least once. Three pitfalls of Faust are avoided here:
   event is recorded in the table, and a failed table write is tried again until it succeeds.
 - After a crash, the local store can be ahead of the changelog. So an unchanged entry is written again.
 - The current event decides which partition a table write goes to. So pruning happens during an event.
+
+A decision is published before the table says that it is settled. So a desk that dies between the two
+publishes it again, with the same id, and none is lost.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -17,36 +20,57 @@ import structlog
 from faust.types import EventT, StreamT
 
 from review.cases.entries import (
+    CaseState,
     Decided,
     Entry,
-    Open,
+    Held,
+    HeldBecause,
+    HeldEvent,
     Unreadable,
     case_key,
     expired,
+    forget,
+    held_key,
+    hold,
     receive_case,
-    receive_decision,
     unreadable_key,
 )
-from review.desk import Desk
-from review.kafka.table import CaseTable
+from review.cases.steps import Outcome, advance, digest
+from review.kafka.publishing import Signatures
+from review.kafka.table import Entries
 from review.metrics import DeskMetrics
 from schemas.codec import CodecError, decode
-from schemas.events import ReviewCase, ReviewDecision
+from schemas.events import CaseEvent, ReviewCase, ReviewDecision
+from schemas.ids import origin_of_case
 
 log = structlog.get_logger()
 
 PRUNE_EVERY_SECONDS = 3600.0
 RETRY_SECONDS = 1.0
+KINDS = {ReviewCase: "review-case", CaseEvent: "case-event", ReviewDecision: "review-decision"}
 
-E = TypeVar("E", ReviewCase, ReviewDecision)
+E = TypeVar("E", ReviewCase, CaseEvent, ReviewDecision)
+Publish = Callable[[ReviewDecision, int], Awaitable[object]]
+CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
 
 
 class Agents:
-    """The two agents and their shared state."""
+    """The three agents and their shared state."""
 
-    def __init__(self, table: CaseTable, desk: Desk, metrics: DeskMetrics, *, keep_days: float) -> None:
+    def __init__(
+        self,
+        table: Entries,
+        publish: Publish,
+        came_back: CameBack,
+        signatures: Signatures,
+        metrics: DeskMetrics,
+        *,
+        keep_days: float,
+    ) -> None:
         self._table = table
-        self._desk = desk
+        self._publish = publish
+        self._came_back = came_back
+        self._signatures = signatures
         self._metrics = metrics
         self._keep = timedelta(days=keep_days)
         self._pruned: dict[int, float] = {}
@@ -54,12 +78,17 @@ class Agents:
     async def cases(self, stream: StreamT[bytes]) -> None:
         """Consume review cases until cancelled."""
         async for event in stream.events():
-            await self._until_done(event, self._on_case)
+            await self._until_done(event, self.on_case)
+
+    async def events(self, stream: StreamT[bytes]) -> None:
+        """Consume the steps on cases until cancelled."""
+        async for event in stream.events():
+            await self._until_done(event, self.on_step)
 
     async def decisions(self, stream: StreamT[bytes]) -> None:
-        """Consume review decisions until cancelled."""
+        """Watch the published decisions until cancelled: none of them has an effect on a case."""
         async for event in stream.events():
-            await self._until_done(event, self._on_decision)
+            await self._until_done(event, self.on_decision)
 
     async def _until_done(
         self, event: EventT[bytes], step: Callable[[EventT[bytes]], Awaitable[None]]
@@ -74,26 +103,101 @@ class Agents:
             else:
                 return
 
-    async def _on_case(self, event: EventT[bytes]) -> None:
+    async def on_case(self, event: EventT[bytes]) -> None:
+        """A case arrives, or its record was deleted by its key."""
+        if event.value is None and (key := _case_of(event)) is not None:
+            await self._forget(key)
+            return
         case = await self._read(event, ReviewCase)
         if case is None:
             return
         key = case_key(case.id)
         entry, outcome = receive_case(_case_entry(self._table.get(key)), case, event.message.partition)
         await self._table.put(key, entry)
-        self._metrics.events.labels("review-case", outcome).inc()
+        self._count(ReviewCase, outcome)
 
-    async def _on_decision(self, event: EventT[bytes]) -> None:
+    async def _forget(self, key: bytes) -> None:
+        # With the record goes what the desk keeps of the message's content.
+        entry = self._table.get(key)
+        if isinstance(entry, CaseState):
+            await self._table.put(key, forget(entry))
+        self._count(ReviewCase, "forgotten")
+
+    async def on_step(self, event: EventT[bytes]) -> None:
+        """A step on a case arrives: fold it, publish what it settles, and tell who waits for it."""
+        step = await self._read(event, CaseEvent)
+        if step is None:
+            return
+        if not self._is_signed(event):
+            await self._hold(event, step.case_id, "bad_signature", step.action, step.actor)
+        elif step.action == "discarded":
+            await self._table.prune([held_key(step.case_id)])
+            self._count(CaseEvent, "discarded")
+            self._came_back(step, "accepted", None)
+        else:
+            await self._fold(event, step)
+
+    async def _fold(self, event: EventT[bytes], step: CaseEvent) -> None:
+        key = case_key(step.case_id)
+        before = _case_entry(self._table.get(key))
+        if before is None:
+            await self._hold(event, step.case_id, "unknown_case", step.action, step.actor)
+            return
+        if isinstance(before, Decided):
+            await self._table.put(key, before)
+            self._count(CaseEvent, "stale")
+            return
+        state, outcome = advance(before, step)
+        if outcome == "ahead":
+            await self._hold(event, step.case_id, "ahead_of_its_case", step.action, step.actor)
+        elif outcome == "accepted" and step.action == "settled" and before.pending is not None:
+            await self._publish(before.pending, before.partition)
+        await self._table.put(key, state)
+        self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
+        self._came_back(step, outcome, state)
+
+    async def on_decision(self, event: EventT[bytes]) -> None:
+        """A published decision arrives: hold it where no desk has published it so."""
         decision = await self._read(event, ReviewDecision)
         if decision is None:
             return
-        key = case_key(decision.case_id)
-        entry, outcome = receive_decision(
-            _case_entry(self._table.get(key)), decision, event.message.partition
-        )
-        await self._table.put(key, entry)
-        self._metrics.events.labels("review-decision", outcome).inc()
-        self._desk.stands(decision.case_id, entry)
+        because = self._not_ours(event, decision)
+        if because is None:
+            self._count(ReviewDecision, "published")
+        else:
+            await self._hold(event, decision.case_id, because, "decision", decision.reviewer)
+
+    def _not_ours(self, event: EventT[bytes], decision: ReviewDecision) -> HeldBecause | None:
+        if not self._is_signed(event):
+            return "bad_signature"
+        entry = _case_entry(self._table.get(case_key(decision.case_id)))
+        if entry is None:
+            return "unknown_case"
+        if isinstance(entry, Decided):
+            return None if entry.decision_id == decision.id else "not_of_this_desk"
+        if decision == entry.pending:  # published, and the table does not say so yet
+            return None
+        for judged in entry.judgements:
+            if judged.decision_id == decision.id and judged.published:
+                return None if judged.digest == digest(decision) else "not_what_was_settled"
+        return "not_of_this_desk"
+
+    def _is_signed(self, event: EventT[bytes]) -> bool:
+        message = event.message
+        headers = message.headers.items() if isinstance(message.headers, Mapping) else message.headers
+        pairs = list(headers) if headers else None
+        return self._signatures.fault(message.topic, message.key, message.value, pairs) is None
+
+    async def _hold(
+        self, event: EventT[bytes], case_id: str, because: HeldBecause, action: str, actor: str
+    ) -> None:
+        message, key = event.message, held_key(case_id)
+        before = self._table.get(key)
+        record = HeldEvent(message.topic, message.offset, because, action, actor, datetime.now(UTC))
+        held = hold(before if isinstance(before, Held) else None, case_id, message.partition, record)
+        await self._table.put(key, held)
+        self._metrics.held.labels(because).inc()
+        log.warning("event_held", because=because, action=action, **_place(event))
 
     async def _read(self, event: EventT[bytes], kind: type[E]) -> E | None:
         try:
@@ -107,9 +211,7 @@ class Agents:
         record = Unreadable(message.topic, message.partition, message.offset, detail, datetime.now(UTC))
         key = unreadable_key(message.topic, message.partition, message.offset)
         await self._table.put(key, self._table.get(key) or record)
-        self._metrics.events.labels(
-            "review-case" if kind is ReviewCase else "review-decision", "unreadable"
-        ).inc()
+        self._count(kind, "unreadable")
         log.warning("event_unreadable", detail=detail, **_place(event))
         return None
 
@@ -123,10 +225,22 @@ class Agents:
         if keys:
             log.info("markers_pruned", partition=partition, markers=len(keys))
 
+    def _count(self, kind: type[ReviewCase | CaseEvent | ReviewDecision], outcome: str) -> None:
+        self._metrics.events.labels(KINDS[kind], outcome).inc()
 
-def _case_entry(entry: Entry | None) -> Open | Decided | None:
-    if isinstance(entry, Unreadable):
-        raise TypeError("a case's key cannot hold an unreadable record")
+
+def _case_of(event: EventT[bytes]) -> bytes | None:
+    key = event.message.key
+    try:
+        case_id = key.decode() if key else ""
+    except UnicodeDecodeError:
+        return None
+    return case_key(case_id) if origin_of_case(case_id) else None
+
+
+def _case_entry(entry: Entry | None) -> CaseState | Decided | None:
+    if isinstance(entry, Held | Unreadable):
+        raise TypeError("a case's key cannot hold another kind of entry")
     return entry
 
 

@@ -19,7 +19,7 @@ WANTED_REPLICAS = 3
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """What the desk needs to know about the cluster. `partitions` is the same for both topics."""
+    """What the desk needs to know about the cluster. `partitions` is the same for all topics."""
 
     brokers: int
     partitions: int
@@ -36,7 +36,7 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()
-            topics = [settings.cases_topic, settings.decisions_topic]
+            topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
             described = await admin.describe_topics(topics)
             brokers = len((await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError, TimeoutError) as error:
@@ -52,21 +52,19 @@ async def inspect(settings: ReviewSettings) -> Cluster:
 
 
 def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
-    topics = [settings.cases_topic, settings.decisions_topic]
+    topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
     if missing := [topic for topic in topics if topic not in partitions]:
         raise DeskError(
             f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"
         )
-    counts = [partitions[topic] for topic in topics]
-    if len(set(counts)) != 1:
-        raise DeskError(
-            f"{topics[0]} has {counts[0]} partitions and {topics[1]} has {counts[1]}: both need as "
-            "many, so that a decision reaches its case"
-        )
+    counts = {topic: partitions[topic] for topic in topics}
+    if len(set(counts.values())) != 1:
+        each = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+        raise DeskError(f"partitions differ: {each}. All need as many, so that a step reaches its case")
     replicas = settings.replication_factor or min(WANTED_REPLICAS, brokers)
     if replicas > brokers:
         raise DeskError(
             f"the changelog topic cannot have {replicas} replicas on {brokers} brokers: "
             "lower MIMAMORI_REVIEW_REPLICATION_FACTOR"
         )
-    return Cluster(brokers, counts[0], replicas)
+    return Cluster(brokers, counts[topics[0]], replicas)

@@ -4,17 +4,19 @@ Faust sends a table's changelog in the background, commits the event's offset at
 of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
 acknowledges the event, so a committed case is always in the changelog.
 
-The table is a plain dict of bytes; `review.cases.entries` defines what they mean.
+The table is a plain dict of bytes; `review.cases.entries` defines what they mean. Faust keeps entries of
+partitions that have moved to another desk (as a standby, or because it forgets nothing in memory). Only those
+that are held here are given out.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 from faust.tables.table import Table
 from faust.types import FutureMessage
 
-from review.cases.entries import Entry, Open, decode_entry, encode_entry
+from review.cases.entries import Entry, decode_entry, encode_entry
 
 # Each partition has a RocksDB of its own, and Faust's defaults (2 GB cache) are made for millions of keys.
 ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
@@ -23,12 +25,47 @@ ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "
 MAX_RECORD = 9 << 20
 
 
+class Watcher(Protocol):
+    """Something that is told of every entry of the partitions held here."""
+
+    def clear(self) -> None:
+        """The entries that follow are all there are."""
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        """An entry is new, or has changed."""
+
+    def drop(self, key: bytes) -> None:
+        """An entry is gone."""
+
+
+class Entries(Protocol):
+    """The table as the agents use it: read, and write and wait for Kafka."""
+
+    def get(self, key: bytes) -> Entry | None:
+        """The entry under this key. None where another desk holds it."""
+
+    def items(self) -> Iterator[tuple[bytes, Entry]]:
+        """Every entry of the partitions held here, in no particular order."""
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        """Write an entry."""
+
+    async def prune(self, keys: list[bytes]) -> None:
+        """Delete these keys of the current event's partition."""
+
+
 class AwaitableTable(Table[bytes, bytes]):
     """Keeps the futures of changelog records that Kafka has not acknowledged yet."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unsettled: list[FutureMessage] = []
+
+    @property
+    def partitions_held(self) -> frozenset[int]:
+        """The partitions whose entries are this desk's, and not a standby's or another's."""
+        name = self.changelog_topic_name
+        return frozenset(tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == name)
 
     def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
         """Send a changelog record, and keep its future until it is done."""
@@ -46,8 +83,11 @@ class AwaitableTable(Table[bytes, bytes]):
 class CaseTable:
     """Entries by key. They can be read from anywhere, but written only inside an agent."""
 
-    def __init__(self, app: faust.App, *, partitions: int, compaction_hours: float, rocksdb: bool) -> None:
+    def __init__(
+        self, app: faust.App, watcher: Watcher, *, partitions: int, compaction_hours: float, rocksdb: bool
+    ) -> None:
         name = "cases"
+        self._watcher = watcher
         self._table = AwaitableTable(
             app,
             name=name,
@@ -57,6 +97,7 @@ class CaseTable:
             value_type=bytes,
             help="review cases by id, and markers of decided ones",
             options=dict(ROCKSDB_OPTIONS) if rocksdb else None,
+            on_recover=self._recovered,
             extra_topic_configs={
                 "max.compaction.lag.ms": str(int(compaction_hours * 3_600_000)),
                 "segment.ms": str(int(compaction_hours * 3_600_000)),
@@ -66,30 +107,34 @@ class CaseTable:
         app.tables.add(self._table)
 
     def get(self, key: bytes) -> Entry | None:
-        """The entry under this key."""
+        """The entry under this key. None where another desk holds it."""
         value = self._table.get(key)
-        return None if value is None else decode_entry(value)
+        entry = None if value is None else decode_entry(value)
+        return entry if entry and entry.partition in self._table.partitions_held else None
 
     def items(self) -> Iterator[tuple[bytes, Entry]]:
         """Every entry of the partitions held here, in no particular order."""
+        held = self._table.partitions_held
         for key, value in self._table.items():
-            yield key, decode_entry(value)
-
-    def entries(self) -> Iterator[Entry]:
-        """Every entry, without its key."""
-        return (entry for _, entry in self.items())
-
-    def open_cases(self) -> Iterator[Open]:
-        """Every open case."""
-        return (entry for entry in self.entries() if isinstance(entry, Open))
+            entry = decode_entry(value)
+            if entry.partition in held:
+                yield key, entry
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
         self._table[key] = encode_entry(entry)
         await self._table.settle()
+        self._watcher.put(key, entry)
 
     async def prune(self, keys: list[bytes]) -> None:
         """Delete these keys of the current event's partition, and wait for Kafka."""
         for key in keys:
             self._table.pop(key, None)
         await self._table.settle()
+        for key in keys:
+            self._watcher.drop(key)
+
+    async def _recovered(self) -> None:
+        self._watcher.clear()
+        for key, entry in self.items():
+            self._watcher.put(key, entry)

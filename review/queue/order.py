@@ -1,10 +1,11 @@
 """Decides in which order people see cases, and which of them a page shows. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 import msgspec
 
-from review.cases.entries import Open
+from review.cases.entries import CaseState
 from schemas.events import ReviewCase
 
 MAX_PAGE = 200
@@ -21,13 +22,16 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.task in {None, case.task} and self.kind in {None, case.kind}
 
 
-class Page(msgspec.Struct, frozen=True):
+Shown = TypeVar("Shown")
+
+
+class Page(msgspec.Struct, Generic[Shown], frozen=True):
     """A slice of the queue. `total` counts every case the filter admits."""
 
-    cases: list[ReviewCase]
+    cases: list[Shown]
     total: int
     offset: int
-    limit: int
+    limit: int | None
 
 
 def urgency(case: ReviewCase) -> tuple[float, float, str]:
@@ -35,15 +39,10 @@ def urgency(case: ReviewCase) -> tuple[float, float, str]:
     return (-case.priority, case.opened_at.timestamp(), case.id)
 
 
-def page(entries: Iterable[Open], wanted: Filter, *, offset: int, limit: int) -> Page:
-    """The cases at `offset` … `offset + limit` of the filtered queue."""
-    cases = sorted((entry.case for entry in entries if wanted.admits(entry.case)), key=urgency)
-    return Page(cases[offset : offset + limit], len(cases), offset, limit)
-
-
-def severity_levels(case: ReviewCase) -> Sequence[str]:
-    """The levels that a reviewer may choose, least severe first, as the worker wrote them on the case.
-
-    A case of a version before 4 has them only where it has a severity. Empty where nobody knows them.
-    """
-    return tuple(case.levels or (case.severity.scores if case.severity else ()))
+def page(states: Iterable[CaseState], wanted: Filter, *, offset: int, limit: int | None) -> Page[CaseState]:
+    """The cases at `offset` … `offset + limit` of the filtered queue; all from `offset` without a limit."""
+    found = sorted(
+        (state for state in states if wanted.admits(state.case)), key=lambda each: urgency(each.case)
+    )
+    end = None if limit is None else offset + limit
+    return Page(found[offset:end], len(found), offset, limit)

@@ -4,13 +4,43 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from review.desk import Overview
-from review.queue.order import Filter
+from review.cases.entries import Unreadable
+from review.cases.form import severity_levels
+from review.present import Present
+from review.queue.order import Filter, Page, page
 from schemas.events import Highlight, ReviewCase
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS
 from schemas.vocabulary import CASE_KINDS, FINDINGS
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """A page of the queue, with the counts and choices shown around it."""
+
+    page: Page[ReviewCase]
+    tasks: list[str]
+    levels: dict[str, tuple[str, ...]]
+    unreadable: int
+    last_unreadable: Unreadable | None
+
+
+def overview(present: Present, wanted: Filter, *, offset: int, limit: int) -> Overview:
+    """Everything that the page shows."""
+    found = page(present.waiting.values(), wanted, offset=offset, limit=limit)
+    cases = [state.case for state in found.cases]
+    return Overview(
+        page=Page(cases, found.total, offset, limit),
+        tasks=sorted(
+            {state.case.task for state in present.waiting.values()}
+            | ({wanted.task} if wanted.task else set())
+        ),
+        levels={case.id: tuple(severity_levels(case)) for case in cases},
+        unreadable=len(present.unreadable),
+        last_unreadable=max(present.unreadable.values(), key=lambda record: record.seen_at, default=None),
+    )
+
 
 UNREAD = {reason: meaning.shown_as for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as}
 
@@ -54,7 +84,7 @@ def link(wanted: Filter, offset: int) -> str:
 
 
 _environment = Environment(
-    loader=PackageLoader("review"),
+    loader=PackageLoader("review.web"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

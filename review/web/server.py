@@ -14,19 +14,22 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from review.app import ReviewApp
-from review.cases.entries import Decided
 from review.cases.form import parse_form
+from review.cases.views import CaseView
 from review.errors import DecisionRefusedError, DeskError, InvalidFormError
+from review.people import ROLES, Person
 from review.queue.order import MAX_PAGE, Filter
 from review.web.door import Door
 from review.web.guard import error_response, guard, json_response
-from review.web.html import render_queue
+from review.web.html import overview, render_queue
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 20
 DEFAULT_LIMIT = 50
 MAX_BODY = 64 << 10
 MAX_DIGITS = 9
+MAX_NAME = 120
+NOBODY = Person("", "", frozenset())
 
 Respond = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -73,6 +76,7 @@ class Routes:
 
     def __init__(self, review: ReviewApp) -> None:
         self._review = review
+        self._desk = review.desk
 
     def application(self, door: Door) -> web.Application:
         """The aiohttp application, behind `door`."""
@@ -85,7 +89,8 @@ class Routes:
         application.router.add_get("/", self.queue)
         application.router.add_get("/api/cases", self._when_ready(self.cases))
         application.router.add_get("/api/cases/{id}", self._when_ready(self.case))
-        application.router.add_post("/api/cases/{id}/decision", self._when_ready(self.decide))
+        application.router.add_get("/api/held", self._when_ready(self.held))
+        application.router.add_post("/api/cases/{id}/{step}", self._when_ready(self.step))
         application.router.add_static("/static", STATIC)
         return application
 
@@ -110,48 +115,81 @@ class Routes:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """The metrics in Prometheus' text format."""
-        body = self._review.metrics.expose(self._review.table, ready=self._review.ready)
+        body = self._review.metrics.expose(self._review.present, ready=self._review.ready)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def queue(self, request: web.Request) -> web.Response:
         """The page that people work on."""
         ready = self._review.ready
         wanted, offset = _filter(request), _number(request, "offset", 0, None)
-        overview = self._review.desk.overview(wanted, offset=offset, limit=PAGE) if ready else None
-        body = render_queue(overview, wanted, self._review.held_partitions, self._review.cluster.partitions)
+        shown = overview(self._review.present, wanted, offset=offset, limit=PAGE) if ready else None
+        body = render_queue(shown, wanted, self._review.held_partitions, self._review.cluster.partitions)
         return web.Response(text=body, content_type="text/html", status=200 if ready else 503)
 
     async def cases(self, request: web.Request) -> web.Response:
         """A page of the queue."""
         limit = _number(request, "limit", DEFAULT_LIMIT, MAX_PAGE)
         offset = _number(request, "offset", 0, None)
-        return json_response(self._review.desk.page(_filter(request), offset=offset, limit=limit))
+        return json_response(self._desk.queue(_filter(request), NOBODY, offset=offset, limit=limit))
 
     async def case(self, request: web.Request) -> web.Response:
-        """One case: an open one whole, or the marker of a decided one."""
-        entry = self._review.desk.find(request.match_info["id"])
-        if isinstance(entry, Decided):
-            return json_response({"state": "decided", "decision": _without_partition(entry)})
-        return json_response({"state": "open", "case": entry.case})
+        """One case, as it is now."""
+        return json_response(self._desk.find(request.match_info["id"], NOBODY))
 
-    async def decide(self, request: web.Request) -> web.Response:
-        """Take a decision; answers 201 once it is valid."""
+    async def held(self, _request: web.Request) -> web.Response:
+        """The events that were not believed."""
+        return json_response(self._desk.held())
+
+    async def step(self, request: web.Request) -> web.Response:
+        """Take a step on a case; answers once it counts."""
+        case_id, action = request.match_info["id"], request.match_info["step"]
+        body = await request.read()
+        fields = _fields(body)
+        person = _person(fields)
+        desk, lease, reason = self._desk, fields.get("lease") or "", fields.get("reason")
+        steps: dict[str, Callable[[], Awaitable[object]]] = {
+            "claim": lambda: desk.claim(case_id, person),
+            "extend": lambda: desk.extend(case_id, lease, person),
+            "release": lambda: desk.release(
+                case_id, lease, person, reason=reason, reader=fields.get("reader")
+            ),
+            "reveal": lambda: desk.reveal(case_id, person),
+            "decision": lambda: self._decide(case_id, body, person),
+            "undo": lambda: desk.undo(case_id, person),
+            "reopen": lambda: desk.reopen(case_id, person, reason or ""),
+            "appeal": lambda: desk.appeal(case_id, person, reason or ""),
+            "discard": lambda: desk.discard(case_id, person),
+        }
+        if action not in steps:
+            raise web.HTTPNotFound
+        with self._review.metrics.confirm_seconds.time():
+            taken = await steps[action]()
+        return json_response(taken, 201 if action == "decision" else 200)
+
+    async def _decide(self, case_id: str, body: bytes, person: Person) -> CaseView:
         metrics = self._review.metrics
-        form = parse_form(await request.read())
         try:
-            with metrics.confirm_seconds.time():
-                decision = await self._review.desk.decide(request.match_info["id"], form)
+            form = parse_form(body)
+            decided = await self._desk.decide(case_id, form, person)
         except DecisionRefusedError:
             metrics.decisions.labels("refused").inc()
             raise
-        metrics.decisions.labels(decision.finding).inc()
-        return json_response(decision, 201)
+        metrics.decisions.labels(form.finding).inc()
+        return decided
 
 
-def _without_partition(marker: Decided) -> dict[str, object]:
-    content = msgspec.structs.asdict(marker)
-    del content["partition"]
-    return content
+def _fields(body: bytes) -> dict[str, str | None]:
+    try:
+        return msgspec.json.decode(body or b"{}", type=dict[str, str | None])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidFormError({"body": "must be one JSON object of strings"}) from None
+
+
+def _person(fields: dict[str, str | None]) -> Person:
+    # Until `review.access` says who somebody is, the desk takes their word for it: it listens on loopback.
+    if not (name := (fields.get("reviewer") or "").strip()) or len(name) > MAX_NAME:
+        raise InvalidFormError({"reviewer": f"must be a name of at most {MAX_NAME} characters"})
+    return Person(name, name, frozenset(ROLES))
 
 
 def _filter(request: web.Request) -> Filter:

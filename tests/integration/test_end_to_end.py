@@ -65,6 +65,7 @@ class Platform:
             "topic_prefix": self.prefix,
             "port": port,
             "folder": folder / "desk",
+            "undo_seconds": 0,
         }
         desk = process.start(process.DESK, settings, folder / "desk.log")
         self.workers.insert(0, desk)
@@ -241,14 +242,17 @@ def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: 
     platform.wait(lambda: 0 < len(platform.read("review-cases")) == platform.ask(desk, "/api/cases")["total"])
 
     queue = platform.ask(desk, "/api/cases?limit=50")["cases"]
-    assert [case["priority"] for case in queue] == sorted((case["priority"] for case in queue), reverse=True)
+    priorities = {str(event["id"]): float(str(event["priority"])) for event in platform.read("review-cases")}
+    assert [case["id"] for case in queue] == sorted(priorities, key=lambda each: -priorities[each])
     first = queue[0]
-    assert first["highlights"]
-    assert all(first["text"][each["start"] : each["end"]].strip() for each in first["highlights"])
     with urlopen(desk, timeout=20) as page:
         assert "<mark" in page.read().decode()
-    decision = {"finding": "at_risk", "reviewer": "kim", "severity": "high"}
-    platform.ask(desk, f"/api/cases/{first['id']}/decision", decision)
+    claim = platform.ask(desk, f"/api/cases/{first['id']}/claim", {"reviewer": "kim"})
+    text = platform.ask(desk, f"/api/cases/{first['id']}/reveal", {"reviewer": "kim"})
+    decision = {"finding": "at_risk", "reviewer": "kim", "severity": "high", "lease": claim["lease"]}
+    decided = platform.ask(desk, f"/api/cases/{first['id']}/decision", decision)
+    assert all(text[each["start"] : each["end"]].strip() for each in decided["model"]["highlights"])
+    platform.wait(lambda: len(platform.read("review-decisions")) == 1)
     (event,) = platform.read("review-decisions")
     assert (event["case_id"], event["message_id"]) == (first["id"], first["message_id"])
     assert platform.ask(desk, "/api/cases")["total"] == len(queue) - 1

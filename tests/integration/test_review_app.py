@@ -29,7 +29,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas.codec import decode, encode
-from schemas.events import Origin, ReviewCase, ReviewDecision, Severity
+from schemas.events import CaseEvent, Origin, ReviewCase, ReviewDecision, Severity
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -86,18 +86,21 @@ class Cluster:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self.prefix = f"review-{secrets.token_hex(4)}."
-        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions")]
+        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions", "case-events")]
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         for made in self._admin.create_topics([NewTopic(topic, 2, 1) for topic in self.topics]).values():
             made.result()
         self._producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
 
-    def send(self, *events: ReviewCase | ReviewDecision) -> None:
+    def send(self, *events: ReviewCase | ReviewDecision | CaseEvent) -> None:
         for event in events:
-            if isinstance(event, ReviewCase):
-                self._producer.produce(self.topics[0], encode(event), key=event.id)
-            else:
-                self._producer.produce(self.topics[1], encode(event), key=event.case_id)
+            match event:
+                case ReviewCase():
+                    self._producer.produce(self.topics[0], encode(event), key=event.id)
+                case ReviewDecision():
+                    self._producer.produce(self.topics[1], encode(event), key=event.case_id)
+                case CaseEvent():
+                    self._producer.produce(self.topics[2], encode(event), key=event.case_id)
         assert self._producer.flush(10) == 0
 
     def send_raw(self, topic: int, *values: bytes | None) -> None:
@@ -161,6 +164,7 @@ class DeskProcess:
             "topic_prefix": prefix,
             "port": str(self.port),
             "folder": str(folder),
+            "undo_seconds": "0",
         } | settings
         self._log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -200,14 +204,29 @@ class DeskProcess:
     def get(self, path: str) -> tuple[int, bytes]:
         return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
 
-    def decide(self, case: ReviewCase, **fields: str) -> tuple[int, Any]:
+    def step(self, case: ReviewCase, step: str, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
         request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/decision",
-            msgspec.json.encode({"finding": "unsure", "reviewer": "Aoi"} | fields),
+            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/{step}",
+            msgspec.json.encode({"reviewer": reviewer} | fields),
             {"Content-Type": "application/json"},
         )
         status, body = self.ask(request)
         return status, msgspec.json.decode(body)
+
+    def decide(self, case: ReviewCase, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
+        """Claim the case and decide it."""
+        status, claim = self.step(case, "claim", reviewer)
+        if status != 200:
+            return status, claim
+        return self.step(
+            case, "decision", reviewer, **({"finding": "not_at_risk"} | fields), lease=claim["lease"]
+        )
+
+    def case(self, case: ReviewCase) -> Any:
+        return msgspec.json.decode(self.get(f"/api/cases/{case.id}")[1])
+
+    def held(self) -> Any:
+        return msgspec.json.decode(self.get("/api/held")[1])
 
     def queue(self) -> list[str]:
         status, body = self.get("/api/cases?limit=200")
@@ -241,16 +260,20 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     assert until(lambda: len(desk.queue()) == 2 and desk.queue(), "both cases") == [urgent.id, other.id]
     assert TEXT in desk.get("/")[1].decode()
 
-    status, answer = desk.decide(urgent, finding="at_risk", severity="high", note="call the sister")
+    status, claim = desk.step(urgent, "claim")
+    assert status == 200
+    assert desk.queue() == [other.id]  # at once: the answer means that the claim stands
+    assert desk.step(urgent, "reveal") == (200, TEXT)
+    fields = {"finding": "at_risk", "severity": "high", "note": "call the sister"}
+    status, answer = desk.step(urgent, "decision", lease=claim["lease"], **fields)
     assert status == 201
-    assert desk.queue() == [other.id]  # at once: 201 means that the decision stands
 
-    [decision] = cluster.decisions()
-    assert msgspec.to_builtins(decision) == answer
+    [decision] = until(cluster.decisions, "the decision")
     assert (decision.case_id, decision.finding, decision.severity) == (urgent.id, "at_risk", "high")
+    assert (decision.id, decision.note) == (answer["decision"]["id"], "call the sister")
     assert cluster.read(cluster.topics[1])[0][0] == urgent.id.encode()
 
-    assert desk.decide(urgent, finding="not_at_risk")[0] == 409
+    assert desk.decide(urgent, finding="not_at_risk")[0] == 410
     assert desk.decide(other, finding="maybe") == (
         422,
         {
@@ -260,18 +283,26 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     )
     assert desk.decide(a_case(99))[0] == 404
     assert len(cluster.decisions()) == 1
-    assert msgspec.json.decode(desk.get(f"/api/cases/{urgent.id}")[1])["state"] == "decided"
+    assert desk.case(urgent)["phase"] == "settled"
     assert TEXT not in desk.log()
 
 
-def test_two_clicks_at_once_are_one_decision(cluster: Cluster, desk: DeskProcess) -> None:
+def test_two_reviewers_never_hold_the_same_case(cluster: Cluster, desk: DeskProcess) -> None:
     case = a_case(3)
     cluster.send(case)
     until(desk.queue, "the case")
     with ThreadPoolExecutor(8) as clicks:
-        statuses = sorted(status for status, _ in clicks.map(lambda _: desk.decide(case), range(8)))
-    assert statuses == [201] + [409] * 7
-    assert len(cluster.decisions()) == 1
+        claims = list(clicks.map(lambda number: desk.step(case, "claim", f"reviewer-{number}"), range(8)))
+    assert sorted(status for status, _ in claims) == [200] + [409] * 7
+    [claim] = [claim for status, claim in claims if status == 200]
+    holder = claim["case"]["holder"]
+    with ThreadPoolExecutor(8) as clicks:
+        decisions = clicks.map(
+            lambda _: desk.step(case, "decision", holder, finding="not_at_risk", lease=claim["lease"]),
+            range(8),
+        )
+        assert sorted(status for status, _ in decisions) == [201] + [410] * 7
+    assert len(until(cluster.decisions, "the decision")) == 1
 
 
 def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
@@ -281,12 +312,13 @@ def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
     cluster.send(*cases)
     until(lambda: len(desk.queue()) == 10, "ten cases")
     assert desk.decide(cases[0])[0] == 201
+    until(cluster.decisions, "the decision")
     expected = [case.id for case in reversed(cases[1:])]
 
     desk.stop(signal.SIGKILL)
     desk.start().ready()
     assert until(lambda: len(desk.queue()) == 9 and desk.queue(), "the table") == expected
-    assert desk.decide(cases[0])[0] == 409
+    assert desk.decide(cases[0])[0] == 410
 
     assert desk.stop(signal.SIGTERM) == 0
     elsewhere = (
@@ -294,32 +326,46 @@ def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
     )
     try:
         assert elsewhere.queue() == expected
-        assert elsewhere.decide(cases[0])[0] == 409
+        assert elsewhere.decide(cases[0])[0] == 410
     finally:
         elsewhere.stop(signal.SIGKILL)
 
-    # The text of the decided case is gone from the newest changelog record of its key.
-    newest = dict(cluster.read(f"{cluster.prefix}review-cases-changelog"))
-    assert TEXT.encode() not in (newest[f"case:{cases[0].id}".encode()] or b"")
 
-
-def test_redelivery_changes_nothing_and_an_early_decision_is_remembered(
-    cluster: Cluster, desk: DeskProcess
-) -> None:
+def test_a_decision_before_its_case_is_held_and_changes_nothing(cluster: Cluster, desk: DeskProcess) -> None:
     early, late = a_case(4), a_case(5)
-    cluster.send(a_decision(early))
-    until(lambda: desk.outcomes("review-decision", "early"), "the early decision")
+    forged = CaseEvent(f"case-event:{early.id}:0:f", early.id, 0, "claimed", "nobody", STARTED, "l", STARTED)
+    cluster.send(a_decision(early), forged)
+    until(lambda: desk.counted("mimamori_review_held_events_total") == 2, "both on hold")
     cluster.send(early, late, late, early)
-    until(lambda: desk.outcomes("review-case", "already_decided") == 2, "the decided case, twice")
-    until(lambda: desk.outcomes("review-case", "repeated") == 1, "the open case again")
-    assert desk.queue() == [late.id]
+    until(lambda: desk.outcomes("review-case", "repeated") == 2, "both cases, twice")
+    assert sorted(desk.queue()) == [early.id, late.id]  # it opens as every other case does
 
-    cluster.send(a_decision(late, "Ben"), a_decision(late, "Chi"))
-    until(lambda: desk.outcomes("review-decision", "repeated") == 1, "the second decision")
-    cluster.send(late)
-    until(lambda: desk.outcomes("review-case", "already_decided") == 3, "the case after its decision")
-    assert desk.queue() == []
-    assert msgspec.json.decode(desk.get(f"/api/cases/{late.id}")[1])["decision"]["reviewer"] == "Ben"
+    [held] = desk.held()
+    assert held["case_id"] == early.id
+    reasons = {(event["action"], event["actor"], event["because"]) for event in held["events"]}
+    assert reasons == {("decision", "Ben", "unknown_case"), ("claimed", "nobody", "unknown_case")}
+
+    assert desk.step(early, "discard")[0] == 200
+    assert desk.held() == []
+    assert desk.step(early, "discard")[0] == 404
+
+
+def test_a_decision_that_the_desk_has_not_published_is_held(cluster: Cluster, desk: DeskProcess) -> None:
+    case = a_case(5)
+    cluster.send(case)
+    until(desk.queue, "the case")
+    cluster.send(a_decision(case))
+    until(lambda: desk.counted("mimamori_review_held_events_total") == 1, "the forged decision")
+    assert desk.queue() == [case.id]
+    assert desk.decide(case)[0] == 201
+    until(lambda: desk.outcomes("review-decision", "published") == 1, "the desk's own decision")
+    [genuine] = [decision for decision in cluster.decisions() if decision.reviewer == "Aoi"]
+    cluster.send(msgspec.structs.replace(genuine, finding="at_risk"))
+    until(lambda: desk.counted("mimamori_review_held_events_total") == 2, "the changed decision")
+    assert {event["because"] for event in desk.held()[0]["events"]} == {
+        "not_of_this_desk",
+        "not_what_was_settled",
+    }
 
 
 def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster, desk: DeskProcess) -> None:

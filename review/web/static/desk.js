@@ -57,13 +57,16 @@ async function decide(card, form, finding) {
   show(form, "");
   card.classList.add("going");
   buttons.forEach((button) => { button.disabled = true; });
+  const send = (step, body) => fetch(`/api/cases/${encodeURIComponent(card.dataset.case)}/${step}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
   try {
-    const response = await fetch(`/api/cases/${encodeURIComponent(card.dataset.case)}/decision`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(decision),
-    });
-    const answer = await response.json();
+    const claimed = await send("claim", { reviewer: reviewer.value });
+    const claim = await claimed.json();
+    const response = claimed.ok ? await send("decision", { ...decision, lease: claim.lease }) : claimed;
+    const answer = claimed.ok ? await response.json() : claim;
     if (response.status === 201) return leave(card, "Decision recorded.");
     show(form, explain(response.status, answer));
   } catch {

@@ -1,4 +1,4 @@
-"""The table's transitions: idempotent, in any order, with the first decision standing."""
+"""The table's entries: a case that arrives, what is held, what is forgotten, and what expires."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,20 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from review.cases.entries import (
+    MAX_HELD,
+    CaseState,
     Decided,
     Entry,
-    Open,
+    Held,
+    HeldEvent,
+    Judgement,
+    Step,
     Unreadable,
     case_key,
     decode_entry,
     encode_entry,
     expired,
-    marker,
+    forget,
+    held_key,
+    hold,
     receive_case,
-    receive_decision,
     unreadable_key,
 )
-from schemas.events import Origin, ReviewCase, ReviewDecision
+from schemas.events import Origin, ReviewCase
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 CASE = ReviewCase(
@@ -41,74 +47,51 @@ CASE = ReviewCase(
     text="nobody at work talks to me since the move, and I stopped trying",
     opened_at=NOW,
 )
+JUDGED = Judgement("decision:1", "aoi", "not_at_risk", None, NOW, published=True, digest="d")
+SETTLED = CaseState(CASE, 1, 3, "settled", judgements=[JUDGED], history=[Step("settled", "desk", NOW)])
+MARKER = Decided("decision:1", CASE.id, "aoi", "not_at_risk", None, NOW, 1, 3)
+HELD = Held(CASE.id, 1, [HeldEvent("case-events", 4, "unknown_case", "claimed", "nobody", NOW)])
 
 
-def decision(reviewer: str) -> ReviewDecision:
-    return ReviewDecision(
-        f"decision:{CASE.id}:{reviewer}",
-        CASE.id,
-        CASE.message_id,
-        CASE.task,
-        reviewer,
-        "unsure",
-        None,
-        "n",
-        NOW,
-    )
+def test_a_case_opens_once_and_a_decided_one_not_again() -> None:
+    opened, outcome = receive_case(None, CASE, 1)
+    assert (opened, outcome) == (CaseState(CASE, 1), "opened")
+    again = msgspec.structs.replace(CASE, text="something else")
+    assert receive_case(opened, again, 1) == (opened, "repeated")
+    assert receive_case(SETTLED, again, 1) == (SETTLED, "already_decided")
+    assert receive_case(MARKER, again, 1) == (MARKER, "already_decided")
 
 
-AOI, BEN = decision("Aoi"), decision("Ben")
-Deliveries = st.lists(st.sampled_from([CASE, AOI, BEN]), max_size=12)
-
-
-def play(events: list[ReviewCase | ReviewDecision]) -> Open | Decided | None:
-    entry: Open | Decided | None = None
-    for event in events:
-        if isinstance(event, ReviewCase):
-            entry, _ = receive_case(entry, event, 3)
-        else:
-            entry, _ = receive_decision(entry, event, 3)
-    return entry
-
-
-@given(Deliveries)
-def test_the_first_decision_stands_however_often_and_late_anything_is_delivered(
-    events: list[ReviewCase | ReviewDecision],
-) -> None:
-    first = next((event for event in events if isinstance(event, ReviewDecision)), None)
-    if first is not None:
-        assert play(events) == marker(first, 3)
-    else:
-        assert play(events) == (Open(CASE, 3) if events else None)
-
-
-@given(Deliveries)
-def test_delivering_everything_again_changes_nothing(events: list[ReviewCase | ReviewDecision]) -> None:
-    assert play(events + events) == play(events)
-
-
-def test_each_arrow_says_what_it_did() -> None:
-    assert receive_case(None, CASE, 0)[1] == "opened"
-    assert receive_case(Open(CASE, 0), CASE, 0)[1] == "repeated"
-    assert receive_case(marker(AOI, 0), CASE, 0)[1] == "already_decided"
-    assert receive_decision(None, AOI, 0)[1] == "early"
-    assert receive_decision(Open(CASE, 0), AOI, 0)[1] == "decided"
-    assert receive_decision(marker(AOI, 0), BEN, 0)[1] == "repeated"
-
-
-def test_a_decided_case_keeps_neither_text_nor_note() -> None:
-    entry = play([CASE, AOI])
-    assert entry is not None
-    content = encode_entry(entry)
+def test_a_settled_case_forgets_everything_but_its_decision() -> None:
+    assert forget(SETTLED) == MARKER
+    content = encode_entry(forget(SETTLED))
     assert CASE.text is not None
     assert CASE.text.encode() not in content
-    assert b"note" not in content
+    assert b"m-7" not in content
     assert len(content) < 400
 
 
-@pytest.mark.parametrize("entry", [Open(CASE, 1), marker(AOI, 1), Unreadable("t", 0, 4, "invalid_json", NOW)])
+def test_an_open_case_forgets_the_text_and_stays_open() -> None:
+    bare = forget(CaseState(CASE, 1, raised=["author"]))
+    assert isinstance(bare, CaseState)
+    assert bare.case.text is None
+    assert (bare.phase, bare.raised, bare.case.message_id) == ("waiting", ["author"], "m-7")
+
+
+@pytest.mark.parametrize(
+    "entry", [CaseState(CASE, 1), SETTLED, MARKER, HELD, Unreadable("t", 0, 4, "invalid_json", NOW)]
+)
 def test_entries_survive_the_table(entry: Entry) -> None:
     assert decode_entry(encode_entry(entry)) == entry
+
+
+def test_what_the_first_version_of_the_desk_kept_can_be_read() -> None:
+    case = msgspec.to_builtins(CASE)
+    opened = msgspec.json.encode({"type": "open", "case": case, "partition": 1})
+    assert decode_entry(opened) == CaseState(CASE, 1)
+    decided = {"decision_id": "decision:1", "case_id": CASE.id, "reviewer": "aoi", "finding": "not_at_risk"}
+    rest = {"type": "decided", "severity": None, "decided_at": NOW, "partition": 1}
+    assert decode_entry(msgspec.json.encode(decided | rest)) == msgspec.structs.replace(MARKER, revision=0)
 
 
 def test_what_is_no_entry_is_refused() -> None:
@@ -116,17 +99,35 @@ def test_what_is_no_entry_is_refused() -> None:
         decode_entry(b'{"type": "closed"}')
 
 
-def test_only_old_markers_of_the_partition_expire() -> None:
+@given(st.lists(st.integers(0, 30), max_size=60))
+def test_held_events_are_bounded_and_counted_once(offsets: list[int]) -> None:
+    held: Held | None = None
+    for offset in offsets:
+        held = hold(held, CASE.id, 1, HeldEvent("t", offset, "bad_signature", "claimed", "nobody", NOW))
+    if held is not None:
+        kept = [event.offset for event in held.events]
+        assert kept == list(dict.fromkeys(offsets))[:MAX_HELD]
+        assert held.more == sum(offset not in kept for offset in offsets)
+
+
+def test_what_is_closed_expires_after_its_time_and_what_is_open_never() -> None:
     old, fresh = NOW - timedelta(days=91), NOW - timedelta(days=89)
+
+    def settled(at: datetime, partition: int = 0) -> CaseState:
+        return msgspec.structs.replace(SETTLED, partition=partition, history=[Step("settled", "desk", at)])
+
     entries: list[tuple[bytes, Entry]] = [
-        (b"open", Open(msgspec.structs.replace(CASE, opened_at=old), 0)),
-        (b"old", marker(msgspec.structs.replace(AOI, decided_at=old), 0)),
-        (b"fresh", marker(msgspec.structs.replace(AOI, decided_at=fresh), 0)),
-        (b"elsewhere", marker(msgspec.structs.replace(AOI, decided_at=old), 1)),
+        (b"open", CaseState(msgspec.structs.replace(CASE, opened_at=old), 0)),
+        (b"old", settled(old)),
+        (b"fresh", settled(fresh)),
+        (b"elsewhere", settled(old, 1)),
+        (b"marker", msgspec.structs.replace(MARKER, decided_at=old, partition=0)),
+        (b"held", msgspec.structs.replace(HELD, partition=0)),
         (b"unreadable", Unreadable("t", 0, 4, "invalid_json", old)),
     ]
-    assert list(expired(entries, 0, NOW - timedelta(days=90))) == [b"old", b"unreadable"]
+    assert list(expired(entries, 0, NOW - timedelta(days=90))) == [b"old", b"marker", b"unreadable"]
 
 
-def test_keys_of_cases_and_unreadable_records_never_meet() -> None:
-    assert case_key("unreadable:t:0:4") != unreadable_key("t", 0, 4)
+def test_keys_of_different_entries_never_meet() -> None:
+    keys = {case_key("unreadable:t:0:4"), held_key("unreadable:t:0:4"), unreadable_key("t", 0, 4)}
+    assert len(keys) == 3

@@ -10,10 +10,9 @@ from aiohttp.test_utils import make_mocked_request
 from markupsafe import escape
 
 from review.cases.entries import Unreadable
-from review.desk import Overview
 from review.queue.order import Filter, Page
 from review.web.guard import SECURITY_HEADERS, refusal
-from review.web.html import age, link, render_queue
+from review.web.html import Overview, age, link, render_queue
 from schemas.events import Highlight, Origin, ReviewCase, Severity
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS, DeadLetterReason, Reason
 from schemas.vocabulary import CASE_KINDS, FINDINGS, CaseKind, Finding

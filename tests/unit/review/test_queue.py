@@ -5,13 +5,11 @@ from itertools import pairwise
 from random import Random
 from typing import Literal
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
-from review.cases.entries import Open
-from review.queue.order import Filter, page, severity_levels, urgency
+from review.cases.entries import CaseState
+from review.queue.order import Filter, page, urgency
 from schemas.events import Origin, ReviewCase, Severity
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -59,12 +57,18 @@ Cases = st.lists(
 )
 
 
+def ordered(cases: list[ReviewCase], offset: int = 0, limit: int = 99) -> list[ReviewCase]:
+    found = page((CaseState(made, 0) for made in cases), Filter(), offset=offset, limit=limit)
+    assert found.total == len(cases)
+    return [state.case for state in found.cases]
+
+
 @given(Cases, st.randoms(use_true_random=False))
 def test_most_urgent_first_oldest_first_among_equals(cases: list[ReviewCase], random: Random) -> None:
     shuffled = list(cases)
     random.shuffle(shuffled)
-    queue = page((Open(made, 0) for made in shuffled), Filter(), offset=0, limit=99).cases
-    assert queue == page((Open(made, 0) for made in cases), Filter(), offset=0, limit=99).cases
+    queue = ordered(shuffled)
+    assert queue == ordered(cases)
     for before, after in pairwise(queue):
         assert before.priority >= after.priority
         if before.priority == after.priority:
@@ -78,31 +82,16 @@ def test_no_two_cases_are_equally_urgent(cases: list[ReviewCase]) -> None:
 
 @given(Cases, st.integers(1, 7))
 def test_pages_laid_side_by_side_are_the_queue(cases: list[ReviewCase], limit: int) -> None:
-    entries = [Open(made, 0) for made in cases]
-    whole = page(entries, Filter(), offset=0, limit=99).cases
-    pages = [page(entries, Filter(), offset=start, limit=limit) for start in range(0, len(cases), limit)]
-    assert [made for part in pages for made in part.cases] == whole
-    assert all(part.total == len(cases) for part in pages)
+    pages = [ordered(cases, start, limit) for start in range(0, len(cases), limit)]
+    assert [made for part in pages for made in part] == ordered(cases)
 
 
 @given(Cases)
 def test_filters_divide_the_queue(cases: list[ReviewCase]) -> None:
-    entries = [Open(made, 0) for made in cases]
+    entries = [CaseState(made, 0) for made in cases]
     parts = [
         page(entries, Filter(task=task, kind=kind), offset=0, limit=0).total
         for task in ("stress", "suicide-risk")
         for kind in ("escalation", "quality_sample")
     ]
     assert sum(parts) == len(cases)
-
-
-def test_the_levels_are_the_cases_own() -> None:
-    sample = structs.replace(case(1, kind="quality_sample"), levels=["low", "moderate", "high"])
-    assert severity_levels(sample) == ("low", "moderate", "high")
-
-
-def test_a_case_of_an_earlier_version_has_the_levels_of_its_severity_or_none() -> None:
-    encoded = msgspec.to_builtins(case(1, severity=Severity("high", {"low": 0.2, "high": 0.8})))
-    del encoded["levels"]
-    assert severity_levels(msgspec.convert(encoded, ReviewCase)) == ("low", "high")
-    assert severity_levels(case(2, kind="quality_sample")) == ()

@@ -1,0 +1,203 @@
+"""Folds a case's events into its state. Pure: no clock, no Kafka, and the same for every desk.
+
+                    released, expired
+                  ┌────────────────────┐
+                  ▼                    │
+    opened ──► waiting ──claimed──► claimed ──decided──► decided ──settled──► settled
+                  ▲                  ▲   ▲ │                │ │                  │
+                  │                  │   └─┘ extended       │ │                  │
+                  │                  └──────undone──────────┘ │                  │
+                  ├──────────────────referred─────────────────┘                  │
+                  └──────────────────reopened, appealed──────────────────────────┘
+
+An event is accepted only at the revision that it was made for, and only where an arrow leads on from there.
+So it counts at most once, and of two at the same moment the first in the log counts. Who may send an event
+is decided by the desk that signs it (`review.cases.permits`); here stands only what must hold of every case:
+one holder at a time, no reader twice before a lead, and no decision but the pending one settles.
+"""
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from review.cases.entries import CaseState, Judgement, Lease, Stage, Step
+from schemas.codec import encode
+from schemas.events import CaseEvent, ReviewDecision
+from schemas.vocabulary import CaseAction
+
+Outcome = Literal["accepted", "stale", "ahead", "refused"]
+
+BY_LEAD: Final = "by_lead"
+MAX_HISTORY: Final = 60
+MAX_RAISED: Final = 8
+
+
+def advance(state: CaseState, event: CaseEvent) -> tuple[CaseState, Outcome]:
+    """Return the state after an event, and what became of the event.
+
+    `stale` is an event that was delivered again, or lost against another. `ahead` is one whose forerunners
+    are missing here, and `refused` one that no arrow leads to. In all three cases the state is unchanged.
+    """
+    if event.revision != state.revision:
+        return state, "stale" if event.revision < state.revision else "ahead"
+    rule = _RULES.get(event.action)
+    changed = rule(state, event) if rule else None
+    if changed is None:
+        return state, "refused"
+    step = Step(event.action, event.actor, event.at, event.reason, event.reader)
+    history = [*state.history, step]
+    if event.action == "extended" and state.history and state.history[-1].action == "extended":
+        history = [*state.history[:-1], step]
+    return replace(changed, revision=state.revision + 1, history=history[-MAX_HISTORY:]), "accepted"
+
+
+def may_read(state: CaseState, person_id: str) -> bool:
+    """Whether this person may be the next to judge the case, as far as its past says."""
+    if state.reader is not None and state.reader != person_id:
+        return False
+    return state.stage == "lead" or person_id not in state.readers
+
+
+def digest(decision: ReviewDecision) -> str:
+    """What two decisions share only if they are the same in every field."""
+    return blake2b(encode(decision), digest_size=16).hexdigest()
+
+
+def _claimed(state: CaseState, event: CaseEvent) -> CaseState | None:
+    if state.phase != "waiting" or event.lease is None or event.until is None:
+        return None
+    if not may_read(state, event.actor):
+        return None
+    lease = Lease(event.lease, event.actor, event.until)
+    return replace(state, phase="claimed", lease=lease, reader=None, reader_until=None)
+
+
+def _extended(state: CaseState, event: CaseEvent) -> CaseState | None:
+    if not _holds(state, event) or state.lease is None or event.until is None:
+        return None
+    return replace(state, lease=replace(state.lease, until=event.until))
+
+
+def _released(state: CaseState, event: CaseEvent) -> CaseState | None:
+    # A lead may release for somebody else, so that the lease alone decides.
+    if state.phase != "claimed" or state.lease is None or state.lease.id != event.lease:
+        return None
+    skipped = state.skipped
+    if event.actor == state.lease.holder and event.reader is None and event.actor not in skipped:
+        skipped = [*skipped, event.actor]
+    until = event.until if event.reader else None
+    return replace(
+        state, phase="waiting", lease=None, reader=event.reader, reader_until=until, skipped=skipped
+    )
+
+
+def _expired(state: CaseState, event: CaseEvent) -> CaseState | None:
+    if state.phase == "waiting" and state.reader is not None and event.lease is None:
+        return replace(state, reader=None, reader_until=None)
+    if state.phase != "claimed" or state.lease is None or state.lease.id != event.lease:
+        return None
+    return replace(state, phase="waiting", lease=None)
+
+
+def _decided(state: CaseState, event: CaseEvent) -> CaseState | None:
+    decision = event.decision
+    if not _holds(state, event) or decision is None:
+        return None
+    if decision.reviewer != event.actor or decision.case_id != state.case.id:
+        return None
+    return replace(
+        state, phase="decided", pending=decision, undo_until=event.until, by_lead=event.reason == BY_LEAD
+    )
+
+
+def _undone(state: CaseState, event: CaseEvent) -> CaseState | None:
+    if state.phase != "decided" or state.lease is None or event.actor != state.lease.holder:
+        return None
+    lease = state.lease if event.until is None else replace(state.lease, until=event.until)
+    return replace(state, phase="claimed", lease=lease, pending=None, undo_until=None, by_lead=False)
+
+
+def _settled(state: CaseState, event: CaseEvent) -> CaseState | None:
+    pending = _pending(state, event)
+    if pending is None or refers(state):
+        return None
+    return replace(_judged(state, pending, published=True), phase="settled", skipped=[])
+
+
+def _referred(state: CaseState, event: CaseEvent) -> CaseState | None:
+    pending = _pending(state, event)
+    if pending is None or not refers(state):
+        return None
+    following: Stage = "second" if state.stage == "first" else "lead"
+    return replace(_judged(state, pending, published=False), phase="waiting", stage=following)
+
+
+def refers(state: CaseState) -> bool:
+    """Whether the pending decision goes to another reader: it is unsure, and not yet a lead's last word."""
+    unsure = state.pending is not None and state.pending.finding == "unsure"
+    return unsure and not (state.by_lead and state.stage != "first")
+
+
+def _again(state: CaseState, _event: CaseEvent) -> CaseState | None:
+    if state.phase != "settled":
+        return None
+    return replace(state, phase="waiting", stage="second")
+
+
+def _raised(state: CaseState, event: CaseEvent) -> CaseState | None:
+    if state.phase == "settled" or event.reason is None or event.reason in state.raised:
+        return None
+    return replace(state, raised=[*state.raised, event.reason][-MAX_RAISED:])
+
+
+def _holds(state: CaseState, event: CaseEvent) -> bool:
+    lease = state.lease
+    return (
+        state.phase == "claimed"
+        and lease is not None
+        and lease.id == event.lease
+        and lease.holder == event.actor
+    )
+
+
+def _pending(state: CaseState, event: CaseEvent) -> ReviewDecision | None:
+    # The event repeats the decision, so that the log says by itself what was settled.
+    return state.pending if state.phase == "decided" and event.decision == state.pending else None
+
+
+def _judged(state: CaseState, decision: ReviewDecision, *, published: bool) -> CaseState:
+    judgement = Judgement(
+        decision.id,
+        decision.reviewer,
+        decision.finding,
+        decision.severity,
+        decision.decided_at,
+        published,
+        decision.supersedes,
+        digest(decision) if published else None,
+    )
+    return replace(
+        state,
+        judgements=[*state.judgements, judgement],
+        pending=None,
+        undo_until=None,
+        by_lead=False,
+        lease=None,
+    )
+
+
+_RULES: Final[Mapping[CaseAction, Callable[[CaseState, CaseEvent], CaseState | None]]] = {
+    "raised": _raised,
+    "claimed": _claimed,
+    "extended": _extended,
+    "released": _released,
+    "expired": _expired,
+    "decided": _decided,
+    "undone": _undone,
+    "referred": _referred,
+    "settled": _settled,
+    "reopened": _again,
+    "appealed": _again,
+}

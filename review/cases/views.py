@@ -1,0 +1,123 @@
+"""What a person may see of a case now. Pure.
+
+The model's view is left out until this person has judged the case, or it is decided. So nobody's judgement
+leans on the model's, and a quality sample or a golden item looks like every other case. The text is separate:
+`Desk.reveal` gives it to whoever may read it.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from review.cases.entries import CaseState, Judgement, Phase, Stage, Step
+from review.cases.form import severity_levels
+from review.people import Person
+from schemas.events import Highlight, ReviewDecision, Severity, Thresholds
+from schemas.reasons import DeadLetterReason, Reason
+from schemas.vocabulary import CaseKind, Verdict
+
+
+class ModelView(msgspec.Struct, frozen=True):
+    """What the model made of the message. Verdict, risk and bundle are None where none has read it."""
+
+    kind: CaseKind
+    verdict: Verdict | None
+    risk: float | None
+    severity: Severity | None
+    reasons: list[Reason]
+    highlights: list[Highlight]
+    priority: float
+    thresholds: Thresholds | None
+    bundle: str | None
+    scored_by: str | None
+
+
+class CaseView(msgspec.Struct, frozen=True):
+    """A case as one person sees it. `model` is None while it is hidden from them.
+
+    `kind` is `escalation` for all that are blind. `holder` is who has it, until `until`; `mine` says that it
+    is the viewer. `decision` is the pending or the standing one; a note is only in a pending one, which is
+    published at `undo_until`. `judgements` are earlier readings, and empty while they could sway this one.
+    """
+
+    id: str
+    task: str
+    kind: CaseKind
+    phase: Phase
+    stage: Stage
+    message_id: str
+    conversation_id: str | None
+    author_id: str | None
+    opened_at: datetime
+    sent_at: datetime | None
+    levels: list[str]
+    has_text: bool
+    text_shortened: bool
+    unread_because: DeadLetterReason | None
+    raised: list[str]
+    holder: str | None
+    until: datetime | None
+    mine: bool
+    reader: str | None
+    decision: ReviewDecision | Judgement | None
+    undo_until: datetime | None
+    judgements: list[Judgement]
+    history: list[Step]
+    model: ModelView | None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A case that somebody holds: with `lease` they take the next steps, until about `until`."""
+
+    case: CaseView
+    lease: str
+    until: datetime
+
+
+def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
+    """The case as this person may see it. `model_first` shows the model's view before their judgement."""
+    case, lease = state.case, state.lease
+    judged = state.phase in {"decided", "settled"} or person.id in state.readers
+    shown = judged or (model_first and case.kind not in {"quality_sample", "golden"})
+    return CaseView(
+        id=case.id,
+        task=case.task,
+        kind=case.kind if shown or case.kind == "unread" else "escalation",
+        phase=state.phase,
+        stage=state.stage,
+        message_id=case.message_id,
+        conversation_id=case.conversation_id,
+        author_id=case.author_id,
+        opened_at=case.opened_at,
+        sent_at=case.sent_at,
+        levels=list(severity_levels(case)),
+        has_text=case.text is not None,
+        text_shortened=case.text_shortened,
+        unread_because=case.unread_because,
+        raised=state.raised,
+        holder=lease.holder if lease else None,
+        until=lease.until if lease and state.phase == "claimed" else None,
+        mine=lease is not None and lease.holder == person.id,
+        reader=state.reader,
+        decision=state.pending or (state.standing if state.phase == "settled" else None),
+        undo_until=state.undo_until,
+        judgements=state.judgements if judged else [],
+        history=state.history,
+        model=_model_view(state) if shown else None,
+    )
+
+
+def _model_view(state: CaseState) -> ModelView:
+    case = state.case
+    return ModelView(
+        kind=case.kind,
+        verdict=case.verdict,
+        risk=case.risk,
+        severity=case.severity,
+        reasons=case.reasons,
+        highlights=case.highlights,
+        priority=case.priority,
+        thresholds=case.thresholds,
+        bundle=case.bundle,
+        scored_by=case.scored_by,
+    )

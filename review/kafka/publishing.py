@@ -1,0 +1,52 @@
+"""Writes the desk's events to Kafka, signed, and waits until all replicas have them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from schemas.codec import encode
+from schemas.events import CaseEvent, ReviewDecision
+from schemas.headers import event_headers
+
+Pairs = Sequence[tuple[str, str | bytes | None]]
+
+
+class Signatures(Protocol):
+    """Signs what the desk writes, and tells its own from what anybody else has written."""
+
+    def sign(self, topic: str, key: bytes, value: bytes) -> tuple[str, bytes]:
+        """The header, name and value, to send with a record."""
+
+    def fault(self, topic: str, key: bytes | None, value: bytes | None, headers: Pairs | None) -> str | None:
+        """What is wrong with a consumed record's signature; None where a desk has signed it."""
+
+
+class Unsigned:
+    """Signs nothing and believes everything."""
+
+    def sign(self, _topic: str, _key: bytes, _value: bytes) -> tuple[str, bytes]:
+        """An empty signature."""
+        return "mimamori-signature", b""
+
+    def fault(
+        self, _topic: str, _key: bytes | None, _value: bytes | None, _headers: Pairs | None
+    ) -> str | None:
+        """Never any."""
+        return None
+
+
+def publisher(
+    topic: Any, signatures: Signatures
+) -> Callable[[CaseEvent | ReviewDecision, int], Awaitable[object]]:
+    """A function that writes an event to a partition of `topic`, and returns once all replicas have it.
+
+    The partition is given, not hashed from the key: an event must arrive in the partition of its case,
+    whatever partitioner the worker's producer used.
+    """
+    name = topic.get_topic_name()
+
+    async def publish(event: CaseEvent | ReviewDecision, partition: int) -> object:
+        key, value = event.case_id.encode(), encode(event)
+        headers = [*event_headers(event), signatures.sign(name, key, value)]
+        return await (await topic.send(key=key, value=value, headers=headers, partition=partition))
+
+    return publish

@@ -1,0 +1,26 @@
+"""The settings of a case's life: how long a claim lasts, when a decision stands, what is shown when."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class CaseSettings(BaseSettings):
+    """Inherited by `review.settings.ReviewSettings`."""
+
+    lease_seconds: float = Field(
+        default=600, gt=0, description="How long a claimed case is held for its reviewer, unless extended"
+    )
+    undo_seconds: float = Field(
+        default=60, ge=0, description="How long a decision can be undone before it is published"
+    )
+    handover_seconds: float = Field(
+        default=3600, gt=0, description="How long a case that was handed over waits for that colleague alone"
+    )
+    claims: int = Field(default=1, ge=1, description="How many cases one reviewer may hold at a time")
+    model_view: Literal["after", "before"] = Field(
+        default="after",
+        description="When a reviewer sees what the model thinks: after their own judgement, or before it. "
+        "With before, quality samples can be told from other cases",
+    )

@@ -1,0 +1,136 @@
+"""A desk without Kafka: the real Desk, journal, agents and fold, over a log and a table in memory.
+
+Whatever is produced comes back through the agents at once, in order, as it does from a broker. `lag` holds
+back what is produced until `catch_up`; `now` is the clock.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+from review.cases.entries import Entry
+from review.cases.form import Form
+from review.desk import Desk
+from review.journal import Journal
+from review.kafka.agents import Agents
+from review.kafka.publishing import Unsigned
+from review.kafka.table import Watcher
+from review.metrics import DeskMetrics
+from review.people import Person, Role
+from review.present import Limits, Present
+from schemas.codec import encode
+from schemas.events import CaseEvent, ReviewCase, ReviewDecision
+from schemas.vocabulary import Finding
+
+START = datetime(2026, 11, 26, 9, tzinfo=UTC)
+LIMITS = Limits(timedelta(minutes=10), timedelta(seconds=60), timedelta(hours=1))
+
+
+def person(name: str, *roles: Role) -> Person:
+    """Somebody who is signed in; a reviewer unless it is said."""
+    return Person(name, name.title(), frozenset(roles or ("reviewer",)))
+
+
+class MemoryTable:
+    """Entries in a dict."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self._watcher = watcher
+
+    def get(self, key: bytes) -> Entry | None:
+        return self.entries.get(key)
+
+    def items(self) -> Iterator[tuple[bytes, Entry]]:
+        return iter(list(self.entries.items()))
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        self.entries[key] = entry
+        self._watcher.put(key, entry)
+
+    async def prune(self, keys: list[bytes]) -> None:
+        for key in keys:
+            self.entries.pop(key, None)
+            self._watcher.drop(key)
+
+
+class MemoryDesk:
+    """Everything of a desk but Kafka and the pages."""
+
+    def __init__(self, *, claims: int = 1, model_view: str = "after", confirm_seconds: float = 5.0) -> None:
+        self.now = START
+        self.log: list[CaseEvent] = []
+        self.published: list[ReviewDecision] = []
+        self.lag = False
+        self.down = False
+        self._late: list[CaseEvent] = []
+        self.present = Present(LIMITS, lambda: self.now)
+        self.table = MemoryTable(self.present)
+        journal = Journal(self._produce, confirm_seconds=confirm_seconds)
+        rules = SimpleNamespace(claims=claims, model_view=model_view)
+        self.metrics = DeskMetrics()
+        self.agents = Agents(
+            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, keep_days=90
+        )
+        self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
+
+    async def open(self, *cases: ReviewCase) -> None:
+        """Cases arrive."""
+        for case in cases:
+            await self.agents.on_case(record("review-cases", case.id, encode(case)))
+
+    async def deliver(self, *events: CaseEvent | ReviewDecision) -> None:
+        """Events arrive, whoever has written them."""
+        for event in events:
+            handle = self.agents.on_step if isinstance(event, CaseEvent) else self.agents.on_decision
+            topic = "case-events" if isinstance(event, CaseEvent) else "review-decisions"
+            await handle(record(topic, event.case_id, encode(event)))
+
+    async def catch_up(self) -> None:
+        """What was held back arrives."""
+        late, self._late = self._late, []
+        await self.deliver(*late)
+
+    async def pass_time(self, seconds: float) -> None:
+        """The clock goes on, and the desk looks at it."""
+        self.now += timedelta(seconds=seconds)
+        await self.desk.end_overdue()
+
+    async def decide(self, case: ReviewCase, who: Person, finding: Finding, **fields: Any) -> None:
+        """Claim and decide."""
+        claim = await self.desk.claim(case.id, who)
+        await self.desk.decide(case.id, Form(finding, claim.lease, **fields), who)
+
+    async def _produce(self, event: CaseEvent, _partition: int) -> object:
+        if self.down:
+            raise ConnectionError("no broker")
+        self.log.append(event)
+        if self.lag:
+            self._late.append(event)
+        else:
+            await self.deliver(event)
+        return None
+
+    async def _publish(self, decision: ReviewDecision, _partition: int) -> object:
+        self.published.append(decision)
+        return None
+
+
+_offsets = count()
+
+
+def record(
+    topic: str, key: str, value: bytes | None, headers: Sequence[tuple[str, bytes]] = (), partition: int = 0
+) -> Any:
+    """A consumed record, as Faust's agents get it."""
+    message = SimpleNamespace(
+        topic=topic,
+        partition=partition,
+        offset=next(_offsets),
+        key=key.encode(),
+        value=value,
+        headers=list(headers),
+    )
+    return SimpleNamespace(message=message, value=value, key=key.encode())

@@ -1,0 +1,162 @@
+"""The law of the queue: older not behind an equal younger one, overdue first, nothing less by waiting."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from review.queue.urgency import Lane, Law, lane_of
+from review.queue.waiting import OLDEST_AT_OPENING, Waiting, waiting
+from schemas.events import Origin, ReviewCase, Severity
+from tests.unit.review.queue.waiting_cases import AGES, HOUR, NOW, cases, made
+
+LAWS = st.builds(
+    Law,
+    severity_ratio=st.floats(1, 1000),
+    uncertainty_weight=st.floats(0, 3),
+    raised_weight=st.floats(1, 4),
+    most_severe=st.floats(60, 3600),
+    least_severe=st.floats(3600, 1e6),
+)
+
+
+@given(LAWS, cases(), AGES, st.floats(0, 1e6))
+def test_the_older_of_two_equal_cases_is_never_less_urgent(
+    law: Law, case: Waiting, age: float, more: float
+) -> None:
+    younger = structs.replace(case, since=NOW - age)
+    older = structs.replace(case, since=NOW - age - more)
+    assert law.urgency(older, NOW) >= law.urgency(younger, NOW)
+
+
+@given(LAWS, cases(), st.floats(0, 1e6))
+def test_no_case_becomes_less_urgent_by_waiting(law: Law, case: Waiting, later: float) -> None:
+    assert law.urgency(case, NOW + later) >= law.urgency(case, NOW)
+
+
+@given(LAWS, cases(), cases())
+@example(
+    Law(),
+    made(since=NOW - 12_471, uncertainty=0.0),
+    made(since=NOW - 12_469, uncertainty=1.0, raised=True),
+)
+def test_an_overdue_case_comes_before_those_of_its_level_that_are_not(
+    law: Law, overdue: Waiting, other: Waiting
+) -> None:
+    other = structs.replace(
+        other, level=overdue.level, rank=overdue.rank, task=overdue.task, kind=overdue.kind
+    )
+    if law.overdue(overdue, NOW) and not law.overdue(other, NOW):
+        assert law.urgency(overdue, NOW) >= law.urgency(other, NOW)
+
+
+@given(LAWS, cases(), st.floats(0, 1))
+def test_doubt_and_repetition_never_make_a_case_less_urgent(law: Law, case: Waiting, more: float) -> None:
+    calm = structs.replace(case, raised=False)
+    unsure = structs.replace(calm, uncertainty=min(calm.uncertainty + more, 1.0))
+    assert law.urgency(unsure, NOW) >= law.urgency(calm, NOW)
+    assert law.urgency(structs.replace(calm, raised=True), NOW) >= law.urgency(calm, NOW)
+
+
+def test_of_two_new_cases_the_more_severe_comes_first_whatever_the_doubts() -> None:
+    severe = made(level="high", uncertainty=0.0, since=NOW)
+    assert Law().urgency(severe, NOW) > Law().urgency(made(uncertainty=1.0, raised=True, since=NOW), NOW)
+
+
+def test_a_mild_case_waits_a_month_before_it_overtakes_a_new_severe_one() -> None:
+    severe = made(level="high", uncertainty=0.0, since=NOW)
+    mild = made(level="low", since=NOW - 14 * 24 * HOUR)
+    assert Law().urgency(mild, NOW) < Law().urgency(severe, NOW)
+    assert Law().urgency(mild, NOW + 2 * 24 * HOUR) > Law().urgency(severe, NOW)
+
+
+@pytest.mark.parametrize(
+    ("lane", "minutes"),
+    [
+        (Lane("stress", "escalation", "high", 1.0), 30),
+        (Lane("stress", "escalation", "low", 0.0), 24 * 60),
+        (Lane("suicide-risk", "escalation", "attempt", 1.0), 5),
+        (Lane("harassment", "escalation", "attempt", 1.0), 45),
+        (Lane("stress", "unread", None, 1.0), 30),
+        (Lane("stress", "quality_sample", None, 0.0), 72 * 60),
+        (Lane("stress", "golden", None, 0.0), 240),
+    ],
+)
+def test_each_level_has_its_deadline(lane: Lane, minutes: float) -> None:
+    law = Law(deadlines={"suicide-risk/attempt": 300.0, "attempt": 2700.0, "golden": 14_400.0})
+    assert law.allowance(lane) == pytest.approx(minutes * 60)
+
+
+def test_levels_between_share_the_time_in_equal_ratios() -> None:
+    law = Law(most_severe=60, least_severe=6000)
+    assert law.allowance(Lane("t", "escalation", "middle", 0.5)) == pytest.approx(600)
+    assert [law.severe(Lane("t", "escalation", name, rank)) for name, rank in (("a", 0.5), ("b", 0.75))] == [
+        False,
+        True,
+    ]
+
+
+SENT = datetime(2026, 11, 24, 8, tzinfo=UTC)
+
+
+def review_case(**fields: object) -> ReviewCase:
+    case = ReviewCase(
+        id="case:messages:0:1",
+        label_id="label:messages:0:1",
+        message_id="m-1",
+        origin=Origin("messages", 0, 1),
+        task="stress",
+        kind="escalation",
+        verdict="at_risk",
+        risk=0.95,
+        severity=Severity("moderate", {"low": 0.1, "moderate": 0.7, "high": 0.2}),
+        priority=70.0,
+        reasons=["above_upper_threshold"],
+        bundle="0" * 64,
+        conversation_id="c-1",
+        text="I cannot sleep before the exam",
+        opened_at=SENT + timedelta(minutes=1),
+        levels=["low", "moderate", "high"],
+        sent_at=SENT,
+    )
+    return structs.replace(case, **fields)
+
+
+def test_the_entry_holds_what_orders_the_queue_and_no_text() -> None:
+    entry = waiting(review_case())
+    assert (entry.level, entry.rank, entry.since) == ("moderate", 0.5, SENT.timestamp())
+    assert entry.uncertainty == pytest.approx(0.3)
+    assert "sleep" not in repr(entry)
+
+
+def test_a_verdict_at_the_threshold_is_as_uncertain_as_can_be() -> None:
+    assert waiting(review_case(risk=0.5)).uncertainty == 1.0
+    assert waiting(review_case(reasons=["truncated"])).uncertainty == 1.0
+
+
+def test_a_case_that_no_model_has_read_is_ranked_by_its_priority() -> None:
+    unread = waiting(review_case(kind="unread", risk=None, severity=None, priority=100.0))
+    assert (unread.level, unread.rank, unread.uncertainty) == (None, 1.0, 1.0)
+    assert not Law().severe(lane_of(unread))
+    assert waiting(review_case(kind="unread", risk=None, severity=None, priority=20.0)).rank == 0.2
+
+
+@pytest.mark.parametrize(
+    ("sent", "since"),
+    [
+        (None, 60.0),
+        (SENT + timedelta(hours=9), 60.0),
+        (datetime(1970, 1, 1, tzinfo=UTC), 60.0 - OLDEST_AT_OPENING),
+    ],
+)
+def test_a_wrong_clock_carries_no_case_past_the_others(sent: datetime | None, since: float) -> None:
+    assert waiting(review_case(sent_at=sent)).since == SENT.timestamp() + since
+
+
+def test_an_appeal_has_its_own_deadline() -> None:
+    assert (
+        waiting(review_case(), since=SENT + timedelta(days=30)).since
+        == (SENT + timedelta(days=30)).timestamp()
+    )

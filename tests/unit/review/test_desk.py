@@ -1,0 +1,358 @@
+"""The desk as people use it: who may take which step when, what they see, and what is published."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from msgspec import structs
+
+from review.cases.form import Form
+from review.errors import (
+    ClosedCaseError,
+    ConflictError,
+    DecisionRefusedError,
+    HeldByAnotherError,
+    InvalidFormError,
+    NotAllowedError,
+    NotConfirmedError,
+    StaleLeaseError,
+    TooManyClaimsError,
+    UnknownCaseError,
+)
+from review.queue.order import Filter
+from schemas.events import CaseEvent, ReviewCase
+from tests.fakes.memory_desk import START, MemoryDesk, person
+from tests.unit.review.test_entries import CASE
+
+AOI, BEN, CHI = person("aoi"), person("ben"), person("chi")
+LEAD, AUDITOR = person("lena", "reviewer", "lead"), person("uma", "auditor")
+OTHER = structs.replace(CASE, id="case:messages:0:8", priority=10.0)
+
+Scene = Callable[[MemoryDesk], Awaitable[None]]
+
+
+def play(scene: Scene, **rules: object) -> MemoryDesk:
+    """Run a scene on a desk with two cases that wait."""
+    memory = MemoryDesk(**rules)  # type: ignore[arg-type]  # passed on as they are
+
+    async def run() -> None:
+        await memory.open(CASE, OTHER)
+        await scene(memory)
+
+    asyncio.run(run())
+    return memory
+
+
+def waiting(memory: MemoryDesk) -> list[str]:
+    shown = memory.desk.queue(Filter(), AOI, offset=0, limit=9)
+    return [case.id for case in shown.cases]
+
+
+def test_a_decision_is_published_once_its_undo_window_is_over() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "at_risk", severity="high", note="call the sister")
+        await memory.pass_time(59)
+        assert memory.published == []
+        assert [case.id for case in memory.desk.mine(AOI)] == [CASE.id]
+        await memory.pass_time(1)
+        await memory.pass_time(60)
+
+    memory = play(scene)
+    [decision] = memory.published
+    assert (decision.finding, decision.severity, decision.note) == ("at_risk", "high", "call the sister")
+    assert (decision.reviewer, decision.case_id, decision.bundle) == ("aoi", CASE.id, CASE.bundle)
+    assert [step.action for step in memory.desk.history(CASE.id)] == ["claimed", "decided", "settled"]
+
+
+def test_an_undone_decision_is_never_published_and_the_next_one_is() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "at_risk")
+        with pytest.raises(NotAllowedError, match="colleague"):
+            await memory.desk.undo(CASE.id, BEN)
+        claim = await memory.desk.undo(CASE.id, AOI)
+        await memory.pass_time(120)
+        assert memory.published == []
+        await memory.desk.decide(CASE.id, Form("not_at_risk", claim.lease), AOI)
+        await memory.pass_time(60)
+        with pytest.raises(ClosedCaseError):
+            await memory.desk.undo(CASE.id, AOI)
+
+    assert [decision.finding for decision in play(scene).published] == ["not_at_risk"]
+
+
+def test_two_reviewers_never_hold_the_same_case() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        claims = await asyncio.gather(
+            *(memory.desk.claim(CASE.id, who) for who in (AOI, BEN, CHI)), return_exceptions=True
+        )
+        assert [type(claim).__name__ for claim in claims] == [
+            "Claim",
+            "HeldByAnotherError",
+            "HeldByAnotherError",
+        ]
+        assert waiting(memory) == [OTHER.id]
+
+    play(scene)
+
+
+def test_two_desks_that_send_a_claim_at_one_moment_have_one_holder() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        memory.lag = True
+        mine = asyncio.create_task(memory.desk.claim(CASE.id, AOI))
+        while not memory.log:
+            await asyncio.sleep(0)
+        theirs = CaseEvent("other", CASE.id, 0, "claimed", "ben", START, "l", START)
+        await memory.deliver(theirs)
+        await memory.catch_up()
+        with pytest.raises(ConflictError):
+            await mine
+        assert memory.desk.find(CASE.id, AOI).holder == "ben"
+
+    play(scene)
+
+
+def test_a_lease_expires_and_what_was_written_under_it_is_refused() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await memory.pass_time(500)
+        extended = await memory.desk.extend(CASE.id, claim.lease, AOI)
+        assert extended.until > claim.until
+        await memory.pass_time(599)
+        assert memory.desk.find(CASE.id, AOI).mine
+        await memory.pass_time(1)
+        assert waiting(memory) == [CASE.id, OTHER.id]
+        with pytest.raises(StaleLeaseError):
+            await memory.desk.decide(CASE.id, Form("at_risk", claim.lease), AOI)
+        again = await memory.desk.claim(CASE.id, BEN)
+        for step in (
+            memory.desk.decide(CASE.id, Form("at_risk", again.lease), AOI),
+            memory.desk.extend(CASE.id, claim.lease, AOI),
+            memory.desk.release(CASE.id, again.lease, AOI),
+        ):
+            with pytest.raises(StaleLeaseError):
+                await step
+
+    play(scene)
+
+
+def test_a_lease_by_a_clock_that_is_a_year_ahead_ends_in_its_time() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        until = START.replace(year=START.year + 1)
+        await memory.deliver(CaseEvent("other", CASE.id, 0, "claimed", "ben", until, "l", until))
+        await memory.pass_time(600)
+        assert memory.desk.find(CASE.id, AOI).holder is None
+
+    play(scene)
+
+
+def test_who_holds_as_many_cases_as_they_may_gives_one_back_first() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        both = await asyncio.gather(
+            *(memory.desk.claim(case.id, AOI) for case in (CASE, OTHER)), return_exceptions=True
+        )
+        assert [type(each) for each in both][1] is TooManyClaimsError
+        await memory.desk.claim(OTHER.id, BEN)
+
+    play(scene)
+
+    async def roomy(memory: MemoryDesk) -> None:
+        await asyncio.gather(*(memory.desk.claim(case.id, AOI) for case in (CASE, OTHER)))
+
+    play(roomy, claims=2)
+
+
+def test_the_next_case_is_the_most_urgent_that_this_person_may_take() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        first = await memory.desk.claim_next(AOI, Filter())
+        second = await memory.desk.claim_next(BEN, Filter())
+        assert first is not None
+        assert second is not None
+        assert (first.case.id, second.case.id) == (CASE.id, OTHER.id)
+        assert await memory.desk.claim_next(CHI, Filter()) is None
+        await memory.desk.release(CASE.id, first.lease, AOI, reason="language")
+        assert await memory.desk.claim_next(AOI, Filter()) is None  # they have just put it back
+        assert await memory.desk.claim_next(CHI, Filter()) is not None
+        with pytest.raises(NotAllowedError):
+            await memory.desk.claim_next(AUDITOR, Filter())
+
+    play(scene)
+
+
+def test_a_case_is_handed_over_and_waits_an_hour_for_that_colleague() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await memory.desk.release(CASE.id, claim.lease, AOI, reason="language", reader="chi")
+        with pytest.raises(HeldByAnotherError, match="handed over"):
+            await memory.desk.claim(CASE.id, BEN)
+        await memory.pass_time(3600)
+        await memory.desk.claim(CASE.id, BEN)
+
+    play(scene)
+
+
+def test_unsure_goes_to_a_second_reader_and_then_to_a_lead() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "unsure")
+        await memory.pass_time(60)
+        with pytest.raises(NotAllowedError, match="judged"):
+            await memory.desk.claim(CASE.id, AOI)
+        await memory.decide(CASE, BEN, "unsure")
+        await memory.pass_time(60)
+        with pytest.raises(NotAllowedError, match="lead"):
+            await memory.desk.claim(CASE.id, CHI)
+        assert memory.published == []
+        await memory.decide(CASE, LEAD, "unsure")
+        await memory.pass_time(60)
+
+    memory = play(scene)
+    assert [(made.reviewer, made.finding, made.supersedes) for made in memory.published] == [
+        ("lena", "unsure", None)
+    ]
+    judged = memory.desk.find(CASE.id, AOI).judgements
+    assert [(each.reader, each.published) for each in judged] == [
+        ("aoi", False),
+        ("ben", False),
+        ("lena", True),
+    ]
+
+
+@pytest.mark.parametrize("again", ["reopen", "appeal"])
+def test_a_lead_asks_again_and_the_next_decision_supersedes(again: str) -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        ask = getattr(memory.desk, again)
+        with pytest.raises(ConflictError, match="open"):
+            await ask(CASE.id, LEAD, "a colleague called")
+        await memory.decide(CASE, AOI, "not_at_risk")
+        with pytest.raises(ConflictError):
+            await ask(CASE.id, LEAD, "a colleague called")
+        await memory.pass_time(60)
+        with pytest.raises(NotAllowedError):
+            await ask(CASE.id, BEN, "a colleague called")
+        with pytest.raises(InvalidFormError):
+            await ask(CASE.id, LEAD, "  ")
+        await ask(CASE.id, LEAD, "a colleague called")
+        assert waiting(memory) == [CASE.id, OTHER.id]
+        with pytest.raises(NotAllowedError, match="judged"):
+            await memory.desk.claim(CASE.id, AOI)
+        await memory.decide(CASE, BEN, "at_risk")
+        await memory.pass_time(60)
+
+    first, second = play(scene).published
+    assert (first.supersedes, second.supersedes) == (None, first.id)
+    assert first.id != second.id
+
+
+def test_the_model_is_seen_after_the_first_judgement_and_a_sample_looks_like_any_case() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        sample = structs.replace(CASE, id="case:messages:0:9", kind="quality_sample", verdict="clear")
+        await memory.open(sample)
+        views = [(await memory.desk.claim(case.id, AOI)).case for case in (CASE, sample)]
+        assert [(view.kind, view.model) for view in views] == [("escalation", None)] * 2
+        assert {len(str(view)) for view in views} == {len(str(views[0]))}
+        await memory.desk.decide(sample.id, Form("not_at_risk", _lease(memory, sample)), AOI)
+        model = memory.desk.find(sample.id, AOI).model
+        assert model is not None
+        assert (model.kind, model.verdict) == ("quality_sample", "clear")
+
+    play(scene, claims=2)
+
+
+def test_with_the_setting_the_model_is_seen_before_but_samples_stay_blind() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.open(structs.replace(CASE, id="case:messages:0:9", kind="golden"))
+        assert memory.desk.find(CASE.id, AOI).model is not None
+        assert memory.desk.find("case:messages:0:9", AOI).model is None
+
+    play(scene, model_view="before")
+
+
+def test_a_text_is_read_by_who_holds_the_case_has_judged_it_or_leads() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        for who in (AOI, BEN, AUDITOR):
+            with pytest.raises(NotAllowedError):
+                await memory.desk.reveal(CASE.id, who)
+        await memory.desk.claim(CASE.id, AOI)
+        assert await memory.desk.reveal(CASE.id, AOI) == CASE.text
+        assert await memory.desk.reveal(CASE.id, LEAD) == CASE.text
+        with pytest.raises(NotAllowedError):
+            await memory.desk.reveal(CASE.id, BEN)
+
+    play(scene)
+
+
+def test_where_kafka_is_down_nothing_counts_and_nothing_stays_locked() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        memory.down = True
+        with pytest.raises(NotConfirmedError, match="as it was"):
+            await memory.desk.claim(CASE.id, AOI)
+        memory.down, memory.lag = False, True
+        with pytest.raises(NotConfirmedError, match="look at the case"):
+            await memory.desk.claim(CASE.id, AOI)
+        memory.lag = False
+        await memory.catch_up()  # it counts after all
+        assert memory.desk.find(CASE.id, AOI).mine
+        memory.down = True
+        await memory.pass_time(600)
+        assert memory.desk.find(CASE.id, AOI).mine
+        memory.down = False
+        await memory.pass_time(1)
+        assert not memory.desk.find(CASE.id, AOI).mine
+
+    play(scene, confirm_seconds=0.05)
+
+
+@pytest.mark.parametrize("case_id", ["case:messages:0:99", "nothing", "", "case:\x00"])
+def test_a_case_that_nobody_knows_is_unknown(case_id: str) -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        for step in (
+            memory.desk.claim(case_id, AOI),
+            memory.desk.decide(case_id, Form("at_risk", "l"), AOI),
+            memory.desk.undo(case_id, AOI),
+            memory.desk.reopen(case_id, LEAD, "why"),
+            memory.desk.discard(case_id, LEAD),
+        ):
+            with pytest.raises(UnknownCaseError):
+                await step
+
+    assert play(scene).log == []
+
+
+def test_a_closed_case_takes_no_step_but_to_be_reopened() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "at_risk")
+        lease = memory.log[0].lease or ""
+        for _ in range(2):
+            for step in (
+                memory.desk.claim(CASE.id, BEN),
+                memory.desk.decide(CASE.id, Form("not_at_risk", lease), AOI),
+                memory.desk.extend(CASE.id, lease, AOI),
+                memory.desk.release(CASE.id, lease, AOI),
+            ):
+                with pytest.raises(ClosedCaseError):
+                    await step
+            await memory.pass_time(60)
+
+    assert len(play(scene).published) == 1
+
+
+def test_a_case_arrives_again_with_other_content_and_nothing_changes() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await memory.open(structs.replace(CASE, text="something else", priority=0.0))
+        assert await memory.desk.reveal(CASE.id, AOI) == CASE.text
+        await memory.desk.decide(CASE.id, Form("at_risk", claim.lease), AOI)
+        await memory.pass_time(60)
+        await memory.open(CASE)
+        assert waiting(memory) == [OTHER.id]
+
+    play(scene)
+
+
+def test_every_refusal_has_a_sentence_and_a_status() -> None:
+    for refusal in DecisionRefusedError.__subclasses__():
+        assert 400 <= refusal.status < 600
+        assert refusal.__doc__
+
+
+def _lease(memory: MemoryDesk, case: ReviewCase) -> str:
+    return next(event.lease or "" for event in memory.log if event.case_id == case.id)
