@@ -13,18 +13,24 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
+from review.audit.trail import Trail, erased, revealed
 from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster
-from review.kafka.publishing import Unsigned, publisher
+from review.kafka.forgetting import Forgetting
+from review.kafka.publishing import audit_writer, publisher, teller
+from review.kafka.signing import open_signing
 from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.present import Limits, Present
+from review.retention.due import Due
+from review.retention.keys import load_cipher
 from review.settings import ReviewSettings
 
 LOOK_EVERY_S: Final = 0.5
+FORGET_EVERY_S: Final = 2.0
 
 
 class ReviewApp:
@@ -41,9 +47,14 @@ class ReviewApp:
             timedelta(seconds=settings.handover_seconds),
         )
         self.present = Present(limits, utc_now)
+        keep = timedelta(hours=settings.retention_after_decision_hours)
+        lags = (cluster.cases_lag, timedelta(hours=settings.changelog_compaction_hours))
+        due = Due(keep, lags)
+        cipher = load_cipher(settings, settings.folder, may_make_key=settings.on_loopback)
         self.table = CaseTable(
             self.faust,
-            self.present,
+            cipher,
+            (self.present, due),
             partitions=cluster.partitions,
             compaction_hours=settings.changelog_compaction_hours,
             rocksdb=settings.store == "rocksdict",
@@ -52,21 +63,37 @@ class ReviewApp:
             _raw_topic(self.faust, name)
             for name in (settings.cases_topic, settings.events_topic, settings.decisions_topic)
         )
-        signatures = Unsigned()
+        signatures = open_signing(settings)
         journal = Journal(publisher(events, signatures), confirm_seconds=settings.confirm_seconds)
-        self.desk = Desk(self.table, self.present, journal, settings, limits)
+        audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
+        self.trail = Trail(audit, confirm_seconds=settings.confirm_seconds)
+        self.desk = Desk(
+            self.table, self.present, journal, settings, limits, before_reveal=revealed(self.trail)
+        )
+        self._forgetting = Forgetting(
+            self.table,
+            due,
+            teller(cases),
+            erased(self.trail),
+            self.metrics,
+            keep=keep,
+            lags=lags,
+            clock=utc_now,
+        )
         agents = Agents(
             self.table,
             publisher(decisions, signatures),
             journal.came_back,
             signatures,
             self.metrics,
+            self._forgetting,
             keep_days=settings.keep_markers_days,
         )
         self.faust.agent(cases, name="cases")(agents.cases)
         self.faust.agent(events, name="events")(agents.events)
         self.faust.agent(decisions, name="decisions")(agents.decisions)
         self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
+        self.faust.timer(FORGET_EVERY_S)(self._tell_what_is_due)
 
     @property
     def held_partitions(self) -> int:
@@ -84,6 +111,10 @@ class ReviewApp:
     async def _end_overdue(self) -> None:
         if self.ready:
             await self.desk.end_overdue()
+
+    async def _tell_what_is_due(self) -> None:
+        if self.ready:
+            await self._forgetting.tell_what_is_due()
 
 
 def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:

@@ -147,6 +147,14 @@ class ReviewSettings(CaseSettings, RetentionSettings, SigningSettings):
         return f"{self.topic_prefix}review"
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether the desk can be reached from this machine alone."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
     def audit_topic(self) -> str:
         """The topic of who saw and did what."""
         return f"{self.topic_prefix}review-audit"

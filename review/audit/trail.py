@@ -7,16 +7,17 @@ and no note.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
 import structlog
 
+from review.cases.entries import CaseState
 from review.errors import NotAuditedError
 from review.people import Person
-from schemas.events import AuditRecord, ReviewCase
+from schemas.events import AuditRecord, CaseEvent, ReviewCase
 
 log = structlog.get_logger()
 
@@ -47,11 +48,27 @@ class Trail:
 
         Raises NotAuditedError: Kafka has not confirmed it, so what was to happen must not.
         """
+        await self.write_down(person.id, action, case, roles=sorted(person.roles), detail=detail)
+
+    async def write_down(
+        self,
+        actor: str,
+        action: str,
+        case: ReviewCase | None = None,
+        *,
+        roles: Sequence[str] = (),
+        detail: str | None = None,
+        once: str | None = None,
+    ) -> None:
+        """The same for somebody who is not signed in here. A record with an id `once` counts only once.
+
+        Raises NotAuditedError: as `record` does.
+        """
         record = AuditRecord(
-            id=f"audit:{uuid4()}",
+            id=f"audit:{once or uuid4()}",
             at=datetime.now(UTC),
-            actor=person.id,
-            roles=sorted(person.roles),
+            actor=actor,
+            roles=list(roles),
             action=action,
             case_id=case.id if case else None,
             message_id=case.message_id if case else None,
@@ -82,3 +99,22 @@ class Trail:
         self._listed = {each: at for each, at in self._listed.items() if now - at < LISTED_EVERY_S}
         if len(self._listed) < _MOST_LISTED:
             self._listed[what] = now
+
+
+def revealed(trail: Trail) -> Callable[[CaseState, Person], Awaitable[None]]:
+    """What the desk awaits before a text leaves it."""
+
+    async def before_reveal(state: CaseState, person: Person) -> None:
+        await trail.record(person, "revealed", state.case)
+
+    return before_reveal
+
+
+def erased(trail: Trail) -> Callable[[CaseEvent, int, ReviewCase | None, str], Awaitable[None]]:
+    """What is awaited before a case is erased, and once a partition's cases all are."""
+
+    async def record(step: CaseEvent, partition: int, case: ReviewCase | None, detail: str) -> None:
+        once = f"{step.id}:{case.id if case else partition}"
+        await trail.write_down(step.actor, "erased", case, detail=detail, once=once)
+
+    return record

@@ -3,6 +3,8 @@
     CaseState    a case, and what its events so far add up to; `review.cases.steps` says how
     Decided      the small marker that remains of a settled case once its content is forgotten
     Held         events on one case that were not believed, for a lead to look at
+    Erasure      a message or an author whose words somebody asked to erase
+    Sweep        when the broker was last told to forget something, in this partition
     Unreadable   a record that is no event at all
 
 Every transition is idempotent, so events that are delivered again, for example after a restart, change
@@ -70,7 +72,8 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     `revision` is how many were accepted. `pending` is a decision that can still be undone, until about
     `undo_until`; `by_lead` says that a lead made it. `reader` is the one to whom the case was handed over.
     They have it to themselves until about `reader_until`. `judgements` are in their order, and `skipped` are
-    those who gave the case back.
+    those who gave the case back. `erased_at` is when somebody had the words erased, and `told_at` when the
+    broker was told to forget them.
     """
 
     case: ReviewCase
@@ -88,6 +91,8 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     skipped: list[str] = []
     raised: list[str] = []
     history: list[Step] = []
+    erased_at: datetime | None = None
+    told_at: datetime | None = None
 
     @property
     def readers(self) -> frozenset[str]:
@@ -114,7 +119,10 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
 
 
 class Decided(msgspec.Struct, frozen=True, tag="decided", omit_defaults=True):
-    """What remains of a settled case: who decided what and when, without any text."""
+    """What remains of a settled case: who decided what and when, without any text.
+
+    `tell_at` is when the broker is to be told once more to forget the text, since the case has come again.
+    """
 
     decision_id: str
     case_id: str
@@ -124,6 +132,7 @@ class Decided(msgspec.Struct, frozen=True, tag="decided", omit_defaults=True):
     decided_at: datetime
     partition: int
     revision: int = 0
+    tell_at: datetime | None = None
 
 
 class HeldEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -146,6 +155,23 @@ class Held(msgspec.Struct, frozen=True, tag="held", omit_defaults=True):
     more: int = 0
 
 
+class Erasure(msgspec.Struct, frozen=True, tag="erasure"):
+    """What was to be erased at `at`, by its digest; remembered for cases that are read only later."""
+
+    what: Literal["message", "author"]
+    digest: str
+    partition: int
+    at: datetime
+
+
+class Sweep(msgspec.Struct, frozen=True, tag="sweep", omit_defaults=True):
+    """When the broker was last told to forget something in `partition`, and when it was last swept."""
+
+    partition: int
+    told_at: datetime
+    swept_at: datetime | None = None
+
+
 class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     """A record that is no event. `detail` names the field or rule, never the content."""
 
@@ -156,7 +182,7 @@ class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     seen_at: datetime
 
 
-Entry = CaseState | Decided | Held | Unreadable
+Entry = CaseState | Decided | Held | Erasure | Sweep | Unreadable
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -179,6 +205,16 @@ def case_key(case_id: str) -> bytes:
 def held_key(case_id: str) -> bytes:
     """Return the key of the events that are held on a case."""
     return b"held:" + case_id.encode()
+
+
+def erasure_key(partition: int, what: str, digest: str) -> bytes:
+    """Return the key of an erasure. Each partition has its own."""
+    return f"erasure:{partition}:{what}:{digest}".encode()
+
+
+def sweep_key(partition: int) -> bytes:
+    """Return the key of a partition's sweep: in the table, and of the records that sweep it."""
+    return f"sweep:{partition}".encode()
 
 
 def unreadable_key(topic: str, partition: int, offset: int) -> bytes:
@@ -245,3 +281,7 @@ def _closed_at(entry: Entry) -> datetime | None:
             return max(event.seen_at for event in entry.events)
         case Unreadable():
             return entry.seen_at
+        case Erasure():
+            return entry.at
+        case Sweep():
+            return None

@@ -29,13 +29,14 @@ from review.cases.entries import (
     Unreadable,
     case_key,
     expired,
-    forget,
     held_key,
     hold,
     receive_case,
+    sweep_key,
     unreadable_key,
 )
 from review.cases.steps import Outcome, advance, digest
+from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Signatures
 from review.kafka.table import Entries
 from review.metrics import DeskMetrics
@@ -64,6 +65,7 @@ class Agents:
         came_back: CameBack,
         signatures: Signatures,
         metrics: DeskMetrics,
+        forgetting: Forgetting,
         *,
         keep_days: float,
     ) -> None:
@@ -72,6 +74,7 @@ class Agents:
         self._came_back = came_back
         self._signatures = signatures
         self._metrics = metrics
+        self._forgetting = forgetting
         self._keep = timedelta(days=keep_days)
         self._pruned: dict[int, float] = {}
 
@@ -105,23 +108,17 @@ class Agents:
 
     async def on_case(self, event: EventT[bytes]) -> None:
         """A case arrives, or its record was deleted by its key."""
-        if event.value is None and (key := _case_of(event)) is not None:
-            await self._forget(key)
+        if event.value is None and (key := _to_forget(event)) is not None:
+            self._count(ReviewCase, await self._forgetting.on_null(key, event.message.partition))
             return
         case = await self._read(event, ReviewCase)
         if case is None:
             return
         key = case_key(case.id)
-        entry, outcome = receive_case(_case_entry(self._table.get(key)), case, event.message.partition)
-        await self._table.put(key, entry)
+        before = _case_entry(self._table.get(key))
+        entry, outcome = receive_case(before, case, event.message.partition)
+        await self._table.put(key, self._forgetting.arriving(before, entry, case))
         self._count(ReviewCase, outcome)
-
-    async def _forget(self, key: bytes) -> None:
-        # With the record goes what the desk keeps of the message's content.
-        entry = self._table.get(key)
-        if isinstance(entry, CaseState):
-            await self._table.put(key, forget(entry))
-        self._count(ReviewCase, "forgotten")
 
     async def on_step(self, event: EventT[bytes]) -> None:
         """A step on a case arrives: fold it, publish what it settles, and tell who waits for it."""
@@ -134,6 +131,8 @@ class Agents:
             await self._table.prune([held_key(step.case_id)])
             self._count(CaseEvent, "discarded")
             self._came_back(step, "accepted", None)
+        elif step.action == "erased":
+            self._count(CaseEvent, await self._forgetting.on_erasure(step, event.message.partition))
         else:
             await self._fold(event, step)
 
@@ -229,19 +228,20 @@ class Agents:
         self._metrics.events.labels(KINDS[kind], outcome).inc()
 
 
-def _case_of(event: EventT[bytes]) -> bytes | None:
-    key = event.message.key
+def _to_forget(event: EventT[bytes]) -> bytes | None:
+    """The key of a null value that says what is forgotten; None where it is the key of nothing."""
+    key = event.message.key or b""
     try:
-        case_id = key.decode() if key else ""
+        known = key == sweep_key(event.message.partition) or origin_of_case(key.decode())
     except UnicodeDecodeError:
         return None
-    return case_key(case_id) if origin_of_case(case_id) else None
+    return key if known else None
 
 
 def _case_entry(entry: Entry | None) -> CaseState | Decided | None:
-    if isinstance(entry, Held | Unreadable):
-        raise TypeError("a case's key cannot hold another kind of entry")
-    return entry
+    if entry is None or isinstance(entry, CaseState | Decided):
+        return entry
+    raise TypeError("a case's key cannot hold another kind of entry")
 
 
 def _place(event: EventT[bytes]) -> dict[str, str | int]:

@@ -6,9 +6,16 @@ on unequal partitions. Changes to the cluster after this check are not noticed.
 
 import asyncio
 import logging
+from datetime import timedelta
+from typing import Any
 
 import msgspec
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # ships no types
+from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # same
+    ConfigResource,
+    ConfigResourceType,
+)
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
 
 from review.errors import DeskError
@@ -16,14 +23,24 @@ from review.kafka.clients import client_settings
 from review.settings import ReviewSettings
 
 WANTED_REPLICAS = 3
+# What the definition of the topic says; where the topic says nothing, Kafka has no limit.
+DEFAULT_LAG = timedelta(hours=1)
+_LONG = timedelta(days=7)
+_LONGEST_MS = 365 * 86_400_000
+
+log = structlog.get_logger()
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """What the desk needs to know about the cluster. `partitions` is the same for all topics."""
+    """What the desk needs to know about the cluster. `partitions` is the same for all topics of cases.
+
+    `cases_lag` is the longest time after which the broker forgets a case that it was told to forget.
+    """
 
     brokers: int
     partitions: int
     replication_factor: int
+    cases_lag: timedelta = DEFAULT_LAG
 
 
 async def inspect(settings: ReviewSettings) -> Cluster:
@@ -37,7 +54,8 @@ async def inspect(settings: ReviewSettings) -> Cluster:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()
             topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
-            described = await admin.describe_topics(topics)
+            described = await admin.describe_topics([*topics, settings.audit_topic])
+            lag = await _cases_lag(admin, settings.cases_topic)
             brokers = len((await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError, TimeoutError) as error:
         raise DeskError(
@@ -48,12 +66,35 @@ async def inspect(settings: ReviewSettings) -> Cluster:
         await admin.close()
         logging.getLogger("aiokafka").setLevel(logging.WARNING)
     partitions = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
-    return _checked(settings, partitions, brokers)
+    return msgspec.structs.replace(_checked(settings, partitions, brokers), cases_lag=lag)
+
+
+async def _cases_lag(admin: Any, topic: str) -> timedelta:
+    """How long Kafka may keep what is replaced on the topic. Warns where it keeps it in any case."""
+    asked = ConfigResource(
+        ConfigResourceType.TOPIC, topic, {"cleanup.policy": "", "max.compaction.lag.ms": ""}
+    )
+    (answer,) = await admin.describe_configs([asked])
+    (code, _, _, _, entries), *_ = answer.resources
+    found = {name: value for name, value, *_ in entries}
+    if code:
+        log.warning(
+            "topic_settings_unknown", topic=topic, code=code, hint="grant DescribeConfigs on the topic"
+        )
+        return DEFAULT_LAG
+    lag = timedelta(milliseconds=min(int(found.get("max.compaction.lag.ms") or 0), _LONGEST_MS))
+    if "compact" not in str(found.get("cleanup.policy")) or lag > _LONG:
+        log.warning(
+            "broker_keeps_decided_texts",
+            topic=topic,
+            hint="`mimamori topics list` says which settings to change",
+        )
+    return lag
 
 
 def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
     topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
-    if missing := [topic for topic in topics if topic not in partitions]:
+    if missing := [topic for topic in (*topics, settings.audit_topic) if topic not in partitions]:
         raise DeskError(
             f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"
         )

@@ -4,19 +4,25 @@ Faust sends a table's changelog in the background, commits the event's offset at
 of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
 acknowledges the event, so a committed case is always in the changelog.
 
-The table is a plain dict of bytes; `review.cases.entries` defines what they mean. Faust keeps entries of
+The table is a plain dict of sealed bytes, so that neither this disk nor the changelog holds words in clear;
+`review.cases.entries` defines what they mean, `review.retention.cipher` who can open them. Faust keeps entries of
 partitions that have moved to another desk (as a standby, or because it forgets nothing in memory). Only those
 that are held here are given out.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import faust
+import structlog
 from faust.tables.table import Table
 from faust.types import FutureMessage
 
 from review.cases.entries import Entry, decode_entry, encode_entry
+from review.retention.cipher import ChangedError, Cipher, KeyGoneError
+
+log = structlog.get_logger()
 
 # Each partition has a RocksDB of its own, and Faust's defaults (2 GB cache) are made for millions of keys.
 ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
@@ -84,10 +90,19 @@ class CaseTable:
     """Entries by key. They can be read from anywhere, but written only inside an agent."""
 
     def __init__(
-        self, app: faust.App, watcher: Watcher, *, partitions: int, compaction_hours: float, rocksdb: bool
+        self,
+        app: faust.App,
+        cipher: Cipher,
+        watchers: Sequence[Watcher],
+        *,
+        partitions: int,
+        compaction_hours: float,
+        rocksdb: bool,
     ) -> None:
         name = "cases"
-        self._watcher = watcher
+        self._app = app
+        self._cipher = cipher
+        self._watchers = tuple(watchers)
         self._table = AwaitableTable(
             app,
             name=name,
@@ -109,22 +124,27 @@ class CaseTable:
     def get(self, key: bytes) -> Entry | None:
         """The entry under this key. None where another desk holds it."""
         value = self._table.get(key)
-        entry = None if value is None else decode_entry(value)
+        entry = None if value is None else self._open(key, value)
         return entry if entry and entry.partition in self._table.partitions_held else None
+
+    def all_keys(self) -> Iterator[bytes]:
+        """The key of every entry, in no particular order."""
+        yield from self._table.keys()
 
     def items(self) -> Iterator[tuple[bytes, Entry]]:
         """Every entry of the partitions held here, in no particular order."""
         held = self._table.partitions_held
         for key, value in self._table.items():
-            entry = decode_entry(value)
-            if entry.partition in held:
+            entry = self._open(key, value)
+            if entry and entry.partition in held:
                 yield key, entry
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
-        self._table[key] = encode_entry(entry)
+        self._table[key] = self._cipher.seal(encode_entry(entry), key)
         await self._table.settle()
-        self._watcher.put(key, entry)
+        for watcher in self._watchers:
+            watcher.put(key, entry)
 
     async def prune(self, keys: list[bytes]) -> None:
         """Delete these keys of the current event's partition, and wait for Kafka."""
@@ -132,9 +152,34 @@ class CaseTable:
             self._table.pop(key, None)
         await self._table.settle()
         for key in keys:
-            self._watcher.drop(key)
+            for watcher in self._watchers:
+                watcher.drop(key)
+
+    async def compact(self, partition: int) -> None:
+        """Take what was overwritten or deleted from this machine's disk. RocksDB keeps it until it needs to."""
+        db = getattr(self._table.data, "_dbs", {}).get(partition)
+        if db is not None:
+            await asyncio.to_thread(_compact, db)
 
     async def _recovered(self) -> None:
-        self._watcher.clear()
-        for key, entry in self.items():
-            self._watcher.put(key, entry)
+        for watcher in self._watchers:
+            watcher.clear()
+        try:
+            for key, entry in self.items():
+                for watcher in self._watchers:
+                    watcher.put(key, entry)
+        except KeyGoneError as error:
+            await self._app.crash(error)
+
+    def _open(self, key: bytes, sealed: bytes) -> Entry | None:
+        try:
+            return decode_entry(self._cipher.open(sealed, key))
+        except ChangedError as error:
+            # It is as if it were not there: nobody is shown what somebody else has put in its place.
+            log.error("entry_changed", key=key.decode(errors="replace"), reason=str(error))  # noqa: TRY400 - says all
+            return None
+
+
+def _compact(db: Any) -> None:
+    db.flush()
+    db.compact_range(None, None)

@@ -15,16 +15,20 @@ from review.cases.form import Form
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
+from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Unsigned
 from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
 from review.present import Limits, Present
+from review.retention.due import Due
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.vocabulary import Finding
 
 START = datetime(2026, 11, 26, 9, tzinfo=UTC)
+KEEP = timedelta(hours=24)
+LAGS = (timedelta(hours=1), timedelta(hours=6))
 LIMITS = Limits(timedelta(minutes=10), timedelta(seconds=60), timedelta(hours=1))
 
 
@@ -36,9 +40,10 @@ def person(name: str, *roles: Role) -> Person:
 class MemoryTable:
     """Entries in a dict."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, *watchers: Watcher) -> None:
         self.entries: dict[bytes, Entry] = {}
-        self._watcher = watcher
+        self.compacted: list[int] = []
+        self._watchers = watchers
 
     def get(self, key: bytes) -> Entry | None:
         return self.entries.get(key)
@@ -48,12 +53,20 @@ class MemoryTable:
 
     async def put(self, key: bytes, entry: Entry) -> None:
         self.entries[key] = entry
-        self._watcher.put(key, entry)
+        for watcher in self._watchers:
+            watcher.put(key, entry)
 
     async def prune(self, keys: list[bytes]) -> None:
         for key in keys:
             self.entries.pop(key, None)
-            self._watcher.drop(key)
+            for watcher in self._watchers:
+                watcher.drop(key)
+
+    def all_keys(self) -> Iterator[bytes]:
+        return iter(list(self.entries))
+
+    async def compact(self, partition: int) -> None:
+        self.compacted.append(partition)
 
 
 class MemoryDesk:
@@ -67,12 +80,31 @@ class MemoryDesk:
         self.down = False
         self._late: list[CaseEvent] = []
         self.present = Present(LIMITS, lambda: self.now)
-        self.table = MemoryTable(self.present)
+        self.due = Due(KEEP, LAGS)
+        self.told: list[bytes] = []
+        self.erased: list[str | None] = []
+        self.table = MemoryTable(self.present, self.due)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
+        self.forgetting = Forgetting(
+            self.table,
+            self.due,
+            self._tell,
+            self._erased,
+            self.metrics,
+            keep=KEEP,
+            lags=LAGS,
+            clock=lambda: self.now,
+        )
         self.agents = Agents(
-            self.table, self._publish, journal.came_back, Unsigned(), self.metrics, keep_days=90
+            self.table,
+            self._publish,
+            journal.came_back,
+            Unsigned(),
+            self.metrics,
+            self.forgetting,
+            keep_days=90,
         )
         self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
 
@@ -97,6 +129,7 @@ class MemoryDesk:
         """The clock goes on, and the desk looks at it."""
         self.now += timedelta(seconds=seconds)
         await self.desk.end_overdue()
+        await self.forgetting.tell_what_is_due()
 
     async def decide(self, case: ReviewCase, who: Person, finding: Finding, **fields: Any) -> None:
         """Claim and decide."""
@@ -112,6 +145,14 @@ class MemoryDesk:
         else:
             await self.deliver(event)
         return None
+
+    async def _tell(self, key: bytes, partition: int) -> object:
+        self.told.append(key)
+        await self.agents.on_case(record("review-cases", key.decode(), None, partition=partition))
+        return None
+
+    async def _erased(self, _step: CaseEvent, _partition: int, case: ReviewCase | None, _detail: str) -> None:
+        self.erased.append(case.id if case else None)
 
     async def _publish(self, decision: ReviewDecision, _partition: int) -> object:
         self.published.append(decision)
