@@ -20,7 +20,7 @@ class DeskMetrics:
         )
         self.forgotten = Counter(
             "mimamori_review_told_to_forget",
-            "Records that tell the broker to forget a decided or erased case, or sweep a partition so that it does.",
+            "Records that tell the broker to forget a case, or sweep a partition so that it does.",
             ["what"],
             registry=self.registry,
         )

@@ -24,6 +24,7 @@ from mimamori.cli import (
     demo,
     doctor,
     drift,
+    erase,
     evaluate,
     missing,
     model,
@@ -65,6 +66,7 @@ for _area in (
     evaluate,
     compare,
     review,
+    erase,
     audit,
 ):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.

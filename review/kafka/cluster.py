@@ -55,7 +55,7 @@ async def inspect(settings: ReviewSettings) -> Cluster:
             await admin.start()
             topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
             described = await admin.describe_topics([*topics, settings.audit_topic])
-            lag = await _cases_lag(admin, settings.cases_topic)
+            configured = await _settings_of(admin, settings.cases_topic)
             brokers = len((await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError, TimeoutError) as error:
         raise DeskError(
@@ -66,29 +66,26 @@ async def inspect(settings: ReviewSettings) -> Cluster:
         await admin.close()
         logging.getLogger("aiokafka").setLevel(logging.WARNING)
     partitions = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
-    return msgspec.structs.replace(_checked(settings, partitions, brokers), cases_lag=lag)
+    cluster = _checked(settings, partitions, brokers)
+    return msgspec.structs.replace(cluster, cases_lag=_lag(settings.cases_topic, configured))
 
 
-async def _cases_lag(admin: Any, topic: str) -> timedelta:
-    """How long Kafka may keep what is replaced on the topic. Warns where it keeps it in any case."""
-    asked = ConfigResource(
-        ConfigResourceType.TOPIC, topic, {"cleanup.policy": "", "max.compaction.lag.ms": ""}
-    )
-    (answer,) = await admin.describe_configs([asked])
+async def _settings_of(admin: Any, topic: str) -> dict[str, str] | None:
+    """The topic's settings by Kafka's names; None where this user may not see them."""
+    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     (code, _, _, _, entries), *_ = answer.resources
-    found = {name: value for name, value, *_ in entries}
-    if code:
-        log.warning(
-            "topic_settings_unknown", topic=topic, code=code, hint="grant DescribeConfigs on the topic"
-        )
+    return None if code else {name: value for name, value, *_ in entries}
+
+
+def _lag(topic: str, configured: dict[str, str] | None) -> timedelta:
+    """How long Kafka may keep what it was told to forget. Warns where it keeps it in any case."""
+    if configured is None:
+        log.warning("topic_settings_unknown", topic=topic, hint="grant DescribeConfigs on the topic")
         return DEFAULT_LAG
-    lag = timedelta(milliseconds=min(int(found.get("max.compaction.lag.ms") or 0), _LONGEST_MS))
-    if "compact" not in str(found.get("cleanup.policy")) or lag > _LONG:
-        log.warning(
-            "broker_keeps_decided_texts",
-            topic=topic,
-            hint="`mimamori topics list` says which settings to change",
-        )
+    lag = timedelta(milliseconds=min(int(configured["max.compaction.lag.ms"]), _LONGEST_MS))
+    if "compact" not in configured["cleanup.policy"] or lag > _LONG:
+        hint = "`mimamori topics list` says which settings to change"
+        log.warning("broker_keeps_decided_texts", topic=topic, hint=hint)
     return lag
 
 

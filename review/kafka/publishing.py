@@ -53,7 +53,7 @@ def publisher(
 
 
 def teller(topic: Any) -> Callable[[bytes, int], Awaitable[object]]:
-    """A function that writes a null value under a key to a partition of `topic`: what was there is forgotten."""
+    """A function that writes a null value under a key to a partition of `topic`: forget what was there."""
 
     async def tell(key: bytes, partition: int) -> object:
         return await (await topic.send(key=key, value=None, partition=partition))

@@ -4,10 +4,10 @@ Faust sends a table's changelog in the background, commits the event's offset at
 of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
 acknowledges the event, so a committed case is always in the changelog.
 
-The table is a plain dict of sealed bytes, so that neither this disk nor the changelog holds words in clear;
-`review.cases.entries` defines what they mean, `review.retention.cipher` who can open them. Faust keeps entries of
-partitions that have moved to another desk (as a standby, or because it forgets nothing in memory). Only those
-that are held here are given out.
+The table is a dict of sealed bytes, so that neither this disk nor the changelog holds words in clear;
+`review.cases.entries` defines what they mean, `review.retention.cipher` who can open them. Faust keeps
+entries of partitions that have moved to another desk (as a standby, or because it forgets nothing in memory).
+Only those that are held here are given out.
 """
 
 import asyncio
@@ -156,7 +156,7 @@ class CaseTable:
                 watcher.drop(key)
 
     async def compact(self, partition: int) -> None:
-        """Take what was overwritten or deleted from this machine's disk. RocksDB keeps it until it needs to."""
+        """Take what was overwritten or deleted from this disk, where RocksDB would keep it for long."""
         db = getattr(self._table.data, "_dbs", {}).get(partition)
         if db is not None:
             await asyncio.to_thread(_compact, db)
@@ -176,7 +176,7 @@ class CaseTable:
             return decode_entry(self._cipher.open(sealed, key))
         except ChangedError as error:
             # It is as if it were not there: nobody is shown what somebody else has put in its place.
-            log.error("entry_changed", key=key.decode(errors="replace"), reason=str(error))  # noqa: TRY400 - says all
+            log.error("entry_changed", key=key.decode(errors="replace"), reason=str(error))  # noqa: TRY400
             return None
 
 

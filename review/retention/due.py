@@ -1,4 +1,4 @@
-"""Which cases and partitions are due, so that no look at the clock reads the whole table. A table's watcher."""
+"""Which cases and partitions are due, so that no look at the clock reads the whole table."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from review.retention.forgetting import broom_at, forget_at
 
 
 class Due:
-    """What the broker is to be told, and when: by key of the table, with the partition to tell it in."""
+    """A watcher of the table: what the broker is to be told, when, and in which partition."""
 
     def __init__(self, keep: timedelta, lags: tuple[timedelta, ...]) -> None:
         self._keep = keep
@@ -21,10 +21,8 @@ class Due:
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
-        if isinstance(entry, Sweep):
-            at = broom_at(entry, self._lags)
-        else:
-            at = forget_at(entry, self._keep)
+        swept = isinstance(entry, Sweep)
+        at = broom_at(entry, self._lags) if swept else forget_at(entry, self._keep)
         if at is None:
             self._at.pop(key, None)
         else:

@@ -1,11 +1,11 @@
 """When the words of a case are to be forgotten, and what is left of it then. Pure: no clock, no Kafka.
 
 A settled case keeps its text for a while, so that a lead can have it read again. Then the broker is told to
-forget it by a null value under the case's key, and when that comes back the table keeps a marker alone. What is
-due follows from the table, so that a desk which was killed, or another one, goes on where it ended.
+forget it by a null value under the case's key, and when that comes back the table keeps a marker alone. What
+is due follows from the table, so that a desk which was killed, or another one, goes on where it ended.
 
-An erasure takes the words at once, and the ids of whoever wrote them. It closes no case: an open one stays open
-until a person closes it, since erasing words must not be a way to hide somebody who needs help.
+An erasure takes the words at once, and the ids of whoever wrote them. It closes no case: an open one stays
+open until a person closes it, since erasing words must not be a way to hide somebody who needs help.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ def parse_erasure(case_id: str) -> tuple[What, str] | None:
 
 
 def is_meant(erasure: Erasure, case: ReviewCase) -> bool:
-    """Whether a case is to be erased: it is of that message, or was sent by that author before it was asked."""
+    """Whether a case is to be erased: of that message, or sent by that author before it was asked."""
     if erasure.what == "message":
         return digest_of("message", case.message_id) == erasure.digest
     if case.author_id is None or digest_of("author", case.author_id) != erasure.digest:
@@ -102,7 +102,7 @@ def is_meant(erasure: Erasure, case: ReviewCase) -> bool:
 
 
 def erase(state: CaseState, now: datetime) -> CaseState:
-    """The case without its words, and without the ids of who wrote them and where; it stays as open as it is."""
+    """The case without its words, and without the ids of who wrote them, and where. It stays open."""
     bare = replace(state.case, text=None, highlights=[], author_id=None, conversation_id=None)
     return replace(state, case=bare, erased_at=now, told_at=None)
 
@@ -111,8 +111,8 @@ def broom_at(sweep: Sweep, lags: tuple[timedelta, ...]) -> datetime | None:
     """When a partition next needs a record, so that Kafka closes the segment with what it was told to forget.
 
     Kafka compacts closed segments alone, and closes one only when a record comes that is later than
-    `max.compaction.lag.ms`: on a quiet partition the words would stay. `lags` are those of the cases topic and
-    of the changelog. None: all has been swept.
+    `max.compaction.lag.ms`: on a quiet partition the words would stay. `lags` are those of the cases topic
+    and of the changelog. None: all has been swept.
     """
     for lag in sorted(lags):
         due = sweep.told_at + lag + _JUST_AFTER

@@ -1,7 +1,7 @@
 """A desk without Kafka: the real Desk, journal, agents and fold, over a log and a table in memory.
 
 Whatever is produced comes back through the agents at once, in order, as it does from a broker. `lag` holds
-back what is produced until `catch_up`; `now` is the clock.
+back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; `now` is the clock.
 """
 
 from collections.abc import Iterator, Sequence
@@ -78,6 +78,7 @@ class MemoryDesk:
         self.published: list[ReviewDecision] = []
         self.lag = False
         self.down = False
+        self.deaf = False
         self._late: list[CaseEvent] = []
         self.present = Present(LIMITS, lambda: self.now)
         self.due = Due(KEEP, LAGS)
@@ -148,6 +149,8 @@ class MemoryDesk:
 
     async def _tell(self, key: bytes, partition: int) -> object:
         self.told.append(key)
+        if self.deaf:
+            return None
         await self.agents.on_case(record("review-cases", key.decode(), None, partition=partition))
         return None
 

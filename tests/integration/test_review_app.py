@@ -86,7 +86,10 @@ class Cluster:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self.prefix = f"review-{secrets.token_hex(4)}."
-        self.topics = [f"{self.prefix}{name}" for name in ("review-cases", "review-decisions", "case-events")]
+        self.topics = [
+            f"{self.prefix}{name}"
+            for name in ("review-cases", "review-decisions", "case-events", "review-audit")
+        ]
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         for made in self._admin.create_topics([NewTopic(topic, 2, 1) for topic in self.topics]).values():
             made.result()
@@ -164,6 +167,7 @@ class DeskProcess:
             "topic_prefix": prefix,
             "port": str(self.port),
             "folder": str(folder),
+            "table_keys": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",  # survives the folder's loss
             "undo_seconds": "0",
         } | settings
         self._log = folder.with_suffix(".log")
@@ -343,7 +347,7 @@ def test_a_decision_before_its_case_is_held_and_changes_nothing(cluster: Cluster
     [held] = desk.held()
     assert held["case_id"] == early.id
     reasons = {(event["action"], event["actor"], event["because"]) for event in held["events"]}
-    assert reasons == {("decision", "Ben", "unknown_case"), ("claimed", "nobody", "unknown_case")}
+    assert reasons == {("decision", "Ben", "bad_signature"), ("claimed", "nobody", "bad_signature")}
 
     assert desk.step(early, "discard")[0] == 200
     assert desk.held() == []
@@ -362,10 +366,7 @@ def test_a_decision_that_the_desk_has_not_published_is_held(cluster: Cluster, de
     [genuine] = [decision for decision in cluster.decisions() if decision.reviewer == "Aoi"]
     cluster.send(msgspec.structs.replace(genuine, finding="at_risk"))
     until(lambda: desk.counted("mimamori_review_held_events_total") == 2, "the changed decision")
-    assert {event["because"] for event in desk.held()[0]["events"]} == {
-        "not_of_this_desk",
-        "not_what_was_settled",
-    }
+    assert {event["because"] for event in desk.held()[0]["events"]} == {"bad_signature"}
 
 
 def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster, desk: DeskProcess) -> None:
