@@ -25,6 +25,7 @@ from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.present import Limits, Present
+from review.queue.rules import rules_of
 from review.retention.due import Due
 from review.retention.keys import load_cipher
 from review.settings import ReviewSettings
@@ -46,7 +47,7 @@ class ReviewApp:
             timedelta(seconds=settings.undo_seconds),
             timedelta(seconds=settings.handover_seconds),
         )
-        self.present = Present(limits, utc_now)
+        self.present = Present(limits, utc_now, rules_of(settings))
         keep = timedelta(hours=settings.retention_after_decision_hours)
         lags = (cluster.cases_lag, timedelta(hours=settings.changelog_compaction_hours))
         due = Due(keep, lags)

@@ -34,7 +34,9 @@ from review.errors import (
 from review.journal import Journal
 from review.people import Person
 from review.present import Limits, Present
-from review.queue.order import Filter, Page, page
+from review.queue.exposure import Load
+from review.queue.live import Capacity
+from review.queue.order import Filter, Page
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.ids import case_event_id
 from schemas.vocabulary import CaseAction
@@ -107,9 +109,27 @@ class Desk:
         return self._view(self._state(case_id), person)
 
     def queue(self, wanted: Filter, person: Person, *, offset: int, limit: int) -> Page[CaseView]:
-        """A page of the cases that wait, most urgent first."""
-        found = page(self._present.waiting.values(), wanted, offset=offset, limit=limit)
-        return Page([self._view(state, person) for state in found.cases], found.total, offset, limit)
+        """A page of the open cases, most urgent first.
+
+        Raises NotAllowedError: the filter asks for a level, and this person is to judge without knowing it.
+        """
+        levels = self._rules.model_view == "before" or person.may("lead", "auditor")
+        if wanted.level is not None and not levels:
+            raise NotAllowedError("the level is the model's view, which you see once you have judged a case")
+        found = self._present.queue.page(wanted, person, offset=offset, limit=limit, levels=levels)
+        states = [self._table.get(case_key(place.id)) for place in found.places]
+        # After a rebalance, a case may be another desk's by now.
+        here = [(s, place) for s, place in zip(states, found.places, strict=True) if isinstance(s, CaseState)]
+        views = [self._view(state, person) for state, _ in here]
+        return Page(views, found.total, offset, limit, [place for _, place in here], found.version)
+
+    def load(self, person: Person) -> Load:
+        """How many severe cases this person has had within an hour, and whether a break is due."""
+        return self._present.queue.load(person)
+
+    def capacity(self) -> Capacity:
+        """Whether people at work can take what waits before its deadlines, and what is delayed if not."""
+        return self._present.queue.capacity()
 
     def mine(self, person: Person) -> list[CaseView]:
         """The cases that this person holds, or has decided a moment ago."""
@@ -140,28 +160,38 @@ class Desk:
         async with self._lock(f"person {person.id}"), self._lock(case_id):
             state = self._state(case_id)
             permits.may_claim(state, person)
-            if sum(1 for _ in self._present.of(person.id, "claimed")) >= self._rules.claims:
-                raise TooManyClaimsError("you have a case already: decide it or give it back first")
+            self._may_hold_one_more(person)
             until = self._clock() + self._limits.lease
             event = self._event(state, "claimed", person.id, lease=secrets.token_hex(8), until=until)
             return self._claim(await self._write(event, state), person)
 
     async def claim_next(self, person: Person, wanted: Filter) -> Claim | None:
-        """Take the most urgent case that this person may take. None where there is none.
+        """Take the case that is this person's next (`review.queue.take`). None where there is none.
 
         Raises NotAllowedError, TooManyClaimsError, NotConfirmedError.
         """
         permits.works_here(person)
-        for state in page(self._present.waiting.values(), wanted, offset=0, limit=None).cases:
-            try:
-                permits.may_claim(state, person)
-                if person.id not in state.skipped:
-                    return await self.claim(state.case.id, person)
-            except (TooManyClaimsError, NotConfirmedError):
-                raise
-            except DecisionRefusedError:
-                continue
-        return None
+        self._may_hold_one_more(person)
+        queue, failed = self._present.queue, list[str]()
+        try:
+            while (case_id := queue.take_next(person, wanted)) is not None:
+                try:
+                    return await self.claim(case_id, person)
+                except (TooManyClaimsError, NotConfirmedError):
+                    failed.append(case_id)
+                    raise
+                except DecisionRefusedError:
+                    # A colleague's claim came first. It stays promised to nobody until this is over, so that
+                    # it is not given out again here.
+                    failed.append(case_id)
+            return None
+        finally:
+            for case_id in failed:
+                queue.give_back(case_id)
+
+    def _may_hold_one_more(self, person: Person) -> None:
+        if sum(1 for _ in self._present.of(person.id, "claimed")) >= self._rules.claims:
+            raise TooManyClaimsError("you have a case already: decide it or give it back first")
 
     async def extend(self, case_id: str, lease: str, person: Person) -> Claim:
         """Keep a case longer. Raises UnknownCaseError, ClosedCaseError, StaleLeaseError."""

@@ -5,6 +5,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from review.present import Present
+from review.queue.live import Capacity
 
 
 class DeskMetrics:
@@ -49,7 +50,46 @@ class DeskMetrics:
         )
         self._oldest = Gauge(
             "mimamori_review_oldest_case_age_seconds",
-            "Age of the oldest open case, 0 without one.",
+            "Time since the message of the oldest open case was sent, 0 without one.",
+            registry=self.registry,
+        )
+        self._backlog = Gauge(
+            "mimamori_review_backlog_cases",
+            "Open cases by level, or by kind where there is no level.",
+            ["task", "level"],
+            registry=self.registry,
+        )
+        self._overdue = Gauge(
+            "mimamori_review_overdue_cases",
+            "Open cases past the deadline of their level. Any severe one: somebody has to look now.",
+            ["task", "level"],
+            registry=self.registry,
+        )
+        self._delayed = Gauge(
+            "mimamori_review_delayed_cases",
+            "Cases that will be late within the forecast, at the present pace. Rising: call more reviewers.",
+            ["task", "level"],
+            registry=self.registry,
+        )
+        self._hours_late = Gauge(
+            "mimamori_review_delay_hours",
+            "How many hours people will wait beyond their deadlines within the forecast, in sum.",
+            registry=self.registry,
+        )
+        self._pressure = Gauge(
+            "mimamori_review_pressure",
+            "What is due against what can be decided by then. Above 1, deadlines are missed; +Inf: something "
+            "waits, and nobody is at work.",
+            registry=self.registry,
+        )
+        self._at_work = Gauge(
+            "mimamori_review_reviewers_at_work",
+            "Reviewers who took a step on a case lately.",
+            registry=self.registry,
+        )
+        self._share = Gauge(
+            "mimamori_review_quality_share",
+            "Share of claims that get a quality sample now; lower, within its bounds, under pressure.",
             registry=self.registry,
         )
         self._ready = Gauge(
@@ -60,12 +100,25 @@ class DeskMetrics:
 
     def expose(self, present: Present, *, ready: bool) -> bytes:
         """The metrics page. Gauges are computed when they are asked for."""
-        self._open.clear()
-        oldest = now = time.time()
+        for gauge in (self._open, self._backlog, self._overdue, self._delayed):
+            gauge.clear()
+        now = time.time()
         self._ready.set(ready)
+        backlog = present.queue.backlog() if ready else []
+        for lane in backlog:
+            self._open.labels(lane.task, lane.kind).inc(lane.open)
+            self._backlog.labels(lane.task, lane.name).inc(lane.open)
+            self._overdue.labels(lane.task, lane.name).inc(lane.overdue)
+        self._oldest.set(now - min((lane.oldest for lane in backlog), default=now))
         if ready:
-            for state in present.waiting.values():
-                self._open.labels(state.case.task, state.case.kind).inc()
-                oldest = min(oldest, state.case.opened_at.timestamp())
-        self._oldest.set(now - oldest)
+            self._capacity(present.queue.capacity())
         return generate_latest(self.registry)
+
+    def _capacity(self, capacity: Capacity) -> None:
+        said = capacity.forecast
+        for lane in said.delayed:
+            self._delayed.labels(lane.lane.task, lane.lane.name).inc(lane.missed)
+        self._hours_late.set(said.hours_late)
+        self._pressure.set(said.pressure)
+        self._at_work.set(said.pace.at_work)
+        self._share.set(1 / capacity.sample_every)

@@ -8,7 +8,19 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from review.cases.entries import CaseState, Entry, Held, Phase, Unreadable
+from review.cases.entries import (
+    CaseState,
+    Decided,
+    Entry,
+    Erasure,
+    Held,
+    Phase,
+    Sweep,
+    Unreadable,
+    case_id_of,
+)
+from review.queue.live import LiveQueue
+from review.queue.rules import Rules
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -33,33 +45,40 @@ class Open(msgspec.Struct, frozen=True):
 
 
 class Present:
-    """The cases that wait, those that are in somebody's hands, and what was not believed or not readable."""
+    """The queue of open cases, what is in somebody's hands, and what was not believed or not readable."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], datetime], queue_rules: Rules | None = None
+    ) -> None:
         self._limits = limits
         self._clock = clock
-        self.waiting: dict[bytes, CaseState] = {}
+        self.queue = LiveQueue(queue_rules or Rules(), clock)
         self.held: dict[bytes, Held] = {}
         self.unreadable: dict[bytes, Unreadable] = {}
         self._open: dict[bytes, Open] = {}
 
     def clear(self) -> None:
         """Forget everything: the table is about to tell all of it again."""
-        for each in (self.waiting, self.held, self.unreadable, self._open):
+        self.queue.clear()
+        for each in (self.held, self.unreadable, self._open):
             each.clear()
 
     def drop(self, key: bytes) -> None:
         """Forget one entry."""
-        for each in (self.waiting, self.held, self.unreadable, self._open):
+        if (case_id := case_id_of(key)) is not None:
+            self.queue.drop(case_id)
+        self._drop(key)
+
+    def _drop(self, key: bytes) -> None:
+        for each in (self.held, self.unreadable, self._open):
             each.pop(key, None)
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
-        self.drop(key)
+        self._drop(key)
         match entry:
             case CaseState():
-                if entry.phase == "waiting":
-                    self.waiting[key] = entry
+                self.queue.put(entry)
                 if (due := self._due(entry)) is not None:
                     holder = entry.lease.holder if entry.lease else None
                     self._open[key] = Open(entry.case.id, entry.phase, holder, due)
@@ -67,7 +86,9 @@ class Present:
                 self.held[key] = entry
             case Unreadable():
                 self.unreadable[key] = entry
-            case _:
+            case Decided():
+                self.queue.drop(entry.case_id)
+            case Erasure() | Sweep():
                 pass
 
     def overdue(self) -> list[str]:

@@ -14,13 +14,14 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
 from review.settings_cases import CaseSettings
+from review.settings_queue import QueueSettings
 from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(CaseSettings, RetentionSettings, SigningSettings):
+class ReviewSettings(CaseSettings, QueueSettings, RetentionSettings, SigningSettings):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)

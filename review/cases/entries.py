@@ -202,6 +202,11 @@ def case_key(case_id: str) -> bytes:
     return b"case:" + case_id.encode()
 
 
+def case_id_of(key: bytes) -> str | None:
+    """Return the id of the case that has this key; None where it is the key of something else."""
+    return key[5:].decode() if key.startswith(b"case:") else None
+
+
 def held_key(case_id: str) -> bytes:
     """Return the key of the events that are held on a case."""
     return b"held:" + case_id.encode()

@@ -8,7 +8,7 @@ from review.queue.waiting import State
 class Place(msgspec.Struct, frozen=True):
     """A case on a page. `further` is how many other open cases its conversation has, on the page or not.
 
-    What a reviewer holds has neither `level` nor `due` here, since it may be a quality sample.
+    What a reviewer holds has neither `level` nor `due`, and is not `overdue`: it may be a quality sample.
     """
 
     id: str
@@ -62,3 +62,8 @@ class Backlog(msgspec.Struct, frozen=True):
     claimed: int
     overdue: int
     oldest: float
+
+    @property
+    def name(self) -> str:
+        """The level, or the kind where there is none."""
+        return self.level or self.kind

@@ -10,7 +10,6 @@ time passes.
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
 
 import msgspec
 
@@ -19,18 +18,19 @@ from review.queue.answers import Backlog, Counts, Place, Slice
 from review.queue.changes import Changes
 from review.queue.classes import CaseClass, ClassKey, Rank, class_of
 from review.queue.open_cases import OpenCases
+from review.queue.order import Filter
 from review.queue.parts import Part, place_of, ranks_from
-from review.queue.urgency import lane_of
-from review.queue.waiting import BLIND, Filter, Waiting
-
-MAX_PAGE: Final = 200
+from review.queue.urgency import Lane, lane_of
+from review.queue.waiting import BLIND, Waiting
 
 
 class QueueIndex(OpenCases):
     """The open cases, as people look at them."""
 
-    def page(self, wanted: Filter, now: float, *, offset: int, limit: int, person: Person) -> Slice:
-        """A page of the queue as this person sees it.
+    def page(
+        self, wanted: Filter, now: float, *, offset: int, limit: int, person: Person, levels: bool = True
+    ) -> Slice:
+        """A page of the queue as this person sees it. Without `levels`, it does not say how severe cases are.
 
         Quality samples and golden items are listed to leads and auditors only; reviewers get them from
         `take`.
@@ -44,7 +44,9 @@ class QueueIndex(OpenCases):
             chosen = list(islice(ranks_from(parts, offset, now), limit))
         shown = [self._entries[rank.id] for rank in chosen]
         sizes = {name: self._listed_in(name, person) for name in {entry.conversation for entry in shown}}
-        places = [self._place(entry, now, person, sizes[entry.conversation]) for entry in shown]
+        places = [
+            self._place(entry, now, person, sizes[entry.conversation], levels=levels) for entry in shown
+        ]
         return Slice(_together(places), total, offset, limit, self.log.version)
 
     def position(self, case_id: str, wanted: Filter, now: float, person: Person) -> int | None:
@@ -118,6 +120,14 @@ class QueueIndex(OpenCases):
         ]
         return sorted(found, key=lambda lane: (-lane.rank, lane.task, lane.kind, lane.level or ""))
 
+    def backlogs(self) -> dict[Lane, list[float]]:
+        """When each case that nobody holds was sent, oldest first, for the forecast."""
+        found: defaultdict[Lane, list[float]] = defaultdict(list)
+        for cases in self._classes.values():
+            if cases.key.state != "claimed":
+                found[cases.key.lane].extend(cases.all_since())
+        return {lane: sorted(times) for lane, times in found.items()}
+
     def _parts(self, wanted: Filter, now: float, person: Person) -> list[Part] | None:
         """What the filter admits of each class; None where it asks for what classes do not know."""
         if wanted.mine or wanted.conversation is not None:
@@ -162,17 +172,20 @@ class QueueIndex(OpenCases):
     def _rank(self, entry: Waiting, now: float) -> Rank:
         return Rank(-self.law.urgency(entry, now), entry.since, -entry.priority, entry.id)
 
-    def _place(self, entry: Waiting, now: float, person: Person, in_conversation: int) -> Place:
-        hidden = entry.holder == person.id and not person.may("lead", "auditor")
+    def _place(
+        self, entry: Waiting, now: float, person: Person, in_conversation: int, *, levels: bool
+    ) -> Place:
+        sees_all = person.may("lead", "auditor")
+        known = levels and (sees_all or entry.holder != person.id)
         return Place(
             id=entry.id,
             task=entry.task,
-            level=None if hidden else entry.level,
+            level=entry.level if known else None,
             state=entry.state,
             holder=entry.holder,
             since=entry.since,
-            due=None if hidden else self.law.due(entry),
-            overdue=not hidden and self.law.overdue(entry, now),
+            due=self.law.due(entry) if known else None,
+            overdue=(sees_all or entry.holder != person.id) and self.law.overdue(entry, now),
             raised=entry.raised,
             conversation=entry.conversation,
             further=max(in_conversation - 1, 0),
@@ -193,11 +206,12 @@ def _listed(kind: str, person: Person) -> bool:
 def matches(wanted: Filter, key: ClassKey) -> bool:
     """Whether the filter admits this class, as far as classes know what it asks for."""
     lane = key.lane
+    of_state = key.state == wanted.state if wanted.state else wanted.mine or key.state != "claimed"
     return (
-        wanted.task in {None, lane.task}
+        of_state
+        and wanted.task in {None, lane.task}
         and wanted.kind in {None, lane.kind}
         and wanted.level in {None, lane.level}
-        and wanted.state in {None, key.state}
     )
 
 

@@ -59,6 +59,12 @@ class OpenCases:
             self._remove(before)
             self.log.add(case_id, before, None)
 
+    def clear(self) -> None:
+        """Forget everything: the table is about to tell all of it again. Pages that stay open load anew."""
+        for each in (self._entries, self._classes, self._conversations, self._hands, self._latest):
+            each.clear()
+        self.log = ChangeLog(self.log.version + 1)
+
     def _remove(self, entry: Waiting) -> None:
         key = class_of(entry, lane_of(entry))
         cases = self._classes[key]

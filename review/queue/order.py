@@ -1,48 +1,43 @@
-"""Decides in which order people see cases, and which of them a page shows. Pure."""
+"""Which cases are wanted, and a page of them. Pure."""
 
-from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from review.cases.entries import CaseState
-from schemas.events import ReviewCase
+from review.queue.answers import Place
+from review.queue.waiting import State
 
-MAX_PAGE = 200
+MAX_PAGE: Final = 200
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which cases to show. A field of None does not filter."""
+    """Which cases are wanted. A field of None does not filter, but claimed cases must be asked for.
+
+    `mine`: in my hands, or handed to me.
+    """
 
     task: str | None = None
     kind: str | None = None
-
-    def admits(self, case: ReviewCase) -> bool:
-        """Whether the filter admits this case."""
-        return self.task in {None, case.task} and self.kind in {None, case.kind}
+    level: str | None = None
+    state: State | None = None
+    overdue: bool | None = None
+    conversation: str | None = None
+    mine: bool = False
 
 
 Shown = TypeVar("Shown")
 
 
 class Page(msgspec.Struct, Generic[Shown], frozen=True):
-    """A slice of the queue. `total` counts every case the filter admits."""
+    """A slice of the queue, most urgent first. `total` counts every case that the filter admits.
+
+    `places` say of each of the `cases`, in the same order, where it stands in the queue. `version` is for
+    asking later what has changed since.
+    """
 
     cases: list[Shown]
     total: int
     offset: int
-    limit: int | None
-
-
-def urgency(case: ReviewCase) -> tuple[float, float, str]:
-    """The sort key: highest priority first, then oldest first, then by id to make the order total."""
-    return (-case.priority, case.opened_at.timestamp(), case.id)
-
-
-def page(states: Iterable[CaseState], wanted: Filter, *, offset: int, limit: int | None) -> Page[CaseState]:
-    """The cases at `offset` … `offset + limit` of the filtered queue; all from `offset` without a limit."""
-    found = sorted(
-        (state for state in states if wanted.admits(state.case)), key=lambda each: urgency(each.case)
-    )
-    end = None if limit is None else offset + limit
-    return Page(found[offset:end], len(found), offset, limit)
+    limit: int
+    places: list[Place] = []
+    version: int = 0

@@ -16,9 +16,10 @@ from typing import Final
 from review.people import Person
 from review.queue.classes import ClassKey, class_of
 from review.queue.index import QueueIndex, matches
+from review.queue.order import Filter
 from review.queue.turns import Turn, Turns
 from review.queue.urgency import lane_of
-from review.queue.waiting import BLIND, Filter, Waiting
+from review.queue.waiting import BLIND, Waiting
 
 # A case that was given to somebody is given to nobody else for so long. By then their claim is in the table,
 # or lost.

@@ -1,9 +1,9 @@
 """Whose turn it is: most claims get the most urgent case, and a stated share something else. Deterministic.
 
-- `sample`: one claim of every `sample_every`, at a place in each round that nobody can guess without the seed.
-  Whoever could count along would know a quality sample when they see it.
-- `due`: one of every `due_every` other claims gets the earliest deadline of all, whatever the level. So nothing
-  starves: what is sent after a case's deadline can never take such a claim from it.
+- `sample`: one claim of every `sample_every`, at a place in each round that nobody can guess without the
+  seed. Whoever could count along would know a quality sample when they see it.
+- `due`: one of every `due_every` other claims gets the earliest deadline of all, whatever the level. So
+  nothing starves: what is sent after a case's deadline can never take such a claim from it.
 - `urgent`: all others.
 """
 

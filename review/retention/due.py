@@ -21,8 +21,8 @@ class Due:
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
-        swept = isinstance(entry, Sweep)
-        at = broom_at(entry, self._lags) if swept else forget_at(entry, self._keep)
+        due = broom_at(entry, self._lags) if isinstance(entry, Sweep) else None
+        at = due or forget_at(entry, self._keep)
         if at is None:
             self._at.pop(key, None)
         else:

@@ -7,13 +7,17 @@ from urllib.parse import urlencode
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from review.cases.entries import Unreadable
+from review.cases.entries import CaseState, Unreadable, case_key
 from review.cases.form import severity_levels
+from review.desk import Desk, Table
+from review.people import Person
 from review.present import Present
-from review.queue.order import Filter, Page, page
+from review.queue.order import Filter, Page
 from schemas.events import Highlight, ReviewCase
 from schemas.reasons import DEAD_LETTER_REASONS, REASONS
 from schemas.vocabulary import CASE_KINDS, FINDINGS
+
+NOBODY = Person("", "", frozenset())
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -26,16 +30,17 @@ class Overview(msgspec.Struct, frozen=True):
     last_unreadable: Unreadable | None
 
 
-def overview(present: Present, wanted: Filter, *, offset: int, limit: int) -> Overview:
+def overview(
+    desk: Desk, table: Table, present: Present, wanted: Filter, *, offset: int, limit: int
+) -> Overview:
     """Everything that the page shows."""
-    found = page(present.waiting.values(), wanted, offset=offset, limit=limit)
-    cases = [state.case for state in found.cases]
+    found = desk.queue(wanted, NOBODY, offset=offset, limit=limit)
+    cases = [
+        state.case for view in found.cases if isinstance(state := table.get(case_key(view.id)), CaseState)
+    ]
     return Overview(
         page=Page(cases, found.total, offset, limit),
-        tasks=sorted(
-            {state.case.task for state in present.waiting.values()}
-            | ({wanted.task} if wanted.task else set())
-        ),
+        tasks=sorted({*present.queue.tasks(), *([wanted.task] if wanted.task else [])}),
         levels={case.id: tuple(severity_levels(case)) for case in cases},
         unreadable=len(present.unreadable),
         last_unreadable=max(present.unreadable.values(), key=lambda record: record.seen_at, default=None),

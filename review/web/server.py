@@ -122,7 +122,12 @@ class Routes:
         """The page that people work on."""
         ready = self._review.ready
         wanted, offset = _filter(request), _number(request, "offset", 0, None)
-        shown = overview(self._review.present, wanted, offset=offset, limit=PAGE) if ready else None
+        review = self._review
+        shown = (
+            overview(self._desk, review.table, review.present, wanted, offset=offset, limit=PAGE)
+            if ready
+            else None
+        )
         body = render_queue(shown, wanted, self._review.held_partitions, self._review.cluster.partitions)
         return web.Response(text=body, content_type="text/html", status=200 if ready else 503)
 

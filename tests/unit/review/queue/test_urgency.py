@@ -1,15 +1,12 @@
 """The law of the queue: older not behind an equal younger one, overdue first, nothing less by waiting."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from review.queue.urgency import Lane, Law, lane_of
-from review.queue.waiting import OLDEST_AT_OPENING, Waiting, waiting
-from schemas.events import Origin, ReviewCase, Severity
+from review.queue.urgency import Lane, Law
+from review.queue.waiting import Waiting
 from tests.unit.review.queue.waiting_cases import AGES, HOUR, NOW, cases, made
 
 LAWS = st.builds(
@@ -96,67 +93,3 @@ def test_levels_between_share_the_time_in_equal_ratios() -> None:
         False,
         True,
     ]
-
-
-SENT = datetime(2026, 11, 24, 8, tzinfo=UTC)
-
-
-def review_case(**fields: object) -> ReviewCase:
-    case = ReviewCase(
-        id="case:messages:0:1",
-        label_id="label:messages:0:1",
-        message_id="m-1",
-        origin=Origin("messages", 0, 1),
-        task="stress",
-        kind="escalation",
-        verdict="at_risk",
-        risk=0.95,
-        severity=Severity("moderate", {"low": 0.1, "moderate": 0.7, "high": 0.2}),
-        priority=70.0,
-        reasons=["above_upper_threshold"],
-        bundle="0" * 64,
-        conversation_id="c-1",
-        text="I cannot sleep before the exam",
-        opened_at=SENT + timedelta(minutes=1),
-        levels=["low", "moderate", "high"],
-        sent_at=SENT,
-    )
-    return structs.replace(case, **fields)
-
-
-def test_the_entry_holds_what_orders_the_queue_and_no_text() -> None:
-    entry = waiting(review_case())
-    assert (entry.level, entry.rank, entry.since) == ("moderate", 0.5, SENT.timestamp())
-    assert entry.uncertainty == pytest.approx(0.3)
-    assert "sleep" not in repr(entry)
-
-
-def test_a_verdict_at_the_threshold_is_as_uncertain_as_can_be() -> None:
-    assert waiting(review_case(risk=0.5)).uncertainty == 1.0
-    assert waiting(review_case(reasons=["truncated"])).uncertainty == 1.0
-
-
-def test_a_case_that_no_model_has_read_is_ranked_by_its_priority() -> None:
-    unread = waiting(review_case(kind="unread", risk=None, severity=None, priority=100.0))
-    assert (unread.level, unread.rank, unread.uncertainty) == (None, 1.0, 1.0)
-    assert not Law().severe(lane_of(unread))
-    assert waiting(review_case(kind="unread", risk=None, severity=None, priority=20.0)).rank == 0.2
-
-
-@pytest.mark.parametrize(
-    ("sent", "since"),
-    [
-        (None, 60.0),
-        (SENT + timedelta(hours=9), 60.0),
-        (datetime(1970, 1, 1, tzinfo=UTC), 60.0 - OLDEST_AT_OPENING),
-    ],
-)
-def test_a_wrong_clock_carries_no_case_past_the_others(sent: datetime | None, since: float) -> None:
-    assert waiting(review_case(sent_at=sent)).since == SENT.timestamp() + since
-
-
-def test_an_appeal_has_its_own_deadline() -> None:
-    assert (
-        waiting(review_case(), since=SENT + timedelta(days=30)).since
-        == (SENT + timedelta(days=30)).timestamp()
-    )

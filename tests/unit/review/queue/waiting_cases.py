@@ -24,7 +24,7 @@ def made(number: int = 0, **fields: Any) -> Waiting:
     fields.setdefault("rank", LEVELS.get(level, 0.0))
     fields.setdefault("since", NOW - HOUR)
     usual = {"task": "stress", "kind": "escalation", "level": level, "uncertainty": 0.5, "priority": 50.0}
-    return Waiting(**{"id": f"case:messages:0:{number}", "opened": fields["since"], **usual, **fields})
+    return Waiting(**{"id": f"case:messages:0:{number}", **usual, **fields})
 
 
 # Ages around every deadline, with many ties: zero, a moment, exact deadlines, days.
