@@ -13,7 +13,7 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
-from review.audit.trail import Trail, erased, revealed
+from review.audit.trail import Trail, erased, revealed, stepped
 from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
@@ -88,6 +88,7 @@ class ReviewApp:
             signatures,
             self.metrics,
             self._forgetting,
+            stepped(self.trail),
             keep_days=settings.keep_markers_days,
         )
         self.faust.agent(cases, name="cases")(agents.cases)

@@ -7,7 +7,7 @@ copy, so hand-written references (`models.md`, `desk-api.md`) have other names.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from docs.reference import asyncapi, commands, errors, events, metrics, settings
+from docs.reference import asyncapi, commands, errors, events, kept, metrics, settings
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings.page,
@@ -16,4 +16,5 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "asyncapi.md": asyncapi.page,
     "commands.md": commands.page,
     "errors.md": errors.page,
+    "kept.md": kept.page,
 }

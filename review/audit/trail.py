@@ -118,3 +118,20 @@ def erased(trail: Trail) -> Callable[[CaseEvent, int, ReviewCase | None, str], A
         await trail.write_down(step.actor, "erased", case, detail=detail, once=once)
 
     return record
+
+
+def stepped(trail: Trail) -> Callable[[CaseEvent, CaseState], Awaitable[None]]:
+    """What is awaited before an accepted step on a case takes effect."""
+
+    async def record(step: CaseEvent, before: CaseState) -> None:
+        await trail.write_down(step.actor, step.action, before.case, detail=_said(step), once=step.id)
+
+    return record
+
+
+def _said(step: CaseEvent) -> str | None:
+    """The finding and level of a decision, the word of a reason, whom a case was handed to. Never a note."""
+    decision = step.decision
+    words = [decision.finding, decision.severity] if decision else []
+    words += [step.reason, f"to {step.reader}" if step.reader else None]
+    return " ".join(word for word in words if word) or None

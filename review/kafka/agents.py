@@ -6,8 +6,9 @@ Delivery is at least once. Three pitfalls of Faust are avoided here:
 - After a crash, the local store can be ahead of the changelog. So an unchanged entry is written again.
 - The current event decides which partition a table write goes to. So pruning happens during an event.
 
-A decision is published before the table says that it is settled. So a desk that dies between the two
-publishes it again, with the same id, and none is lost.
+A decision is published before the table says that it is settled, and every accepted step is in the audit log
+before the table knows of it. So a desk that dies in between writes both again, with the same id, and none is
+lost.
 """
 
 import asyncio
@@ -52,6 +53,7 @@ KINDS = {ReviewCase: "review-case", CaseEvent: "case-event", ReviewDecision: "re
 
 E = TypeVar("E", ReviewCase, CaseEvent, ReviewDecision)
 Publish = Callable[[ReviewDecision, int], Awaitable[object]]
+Audit = Callable[[CaseEvent, CaseState], Awaitable[None]]
 CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
 
 
@@ -66,6 +68,7 @@ class Agents:
         signatures: Signatures,
         metrics: DeskMetrics,
         forgetting: Forgetting,
+        audit: Audit,
         *,
         keep_days: float,
     ) -> None:
@@ -75,6 +78,7 @@ class Agents:
         self._signatures = signatures
         self._metrics = metrics
         self._forgetting = forgetting
+        self._audit = audit
         self._keep = timedelta(days=keep_days)
         self._pruned: dict[int, float] = {}
 
@@ -149,8 +153,10 @@ class Agents:
         state, outcome = advance(before, step)
         if outcome == "ahead":
             await self._hold(event, step.case_id, "ahead_of_its_case", step.action, step.actor)
-        elif outcome == "accepted" and step.action == "settled" and before.pending is not None:
-            await self._publish(before.pending, before.partition)
+        elif outcome == "accepted":
+            await self._audit(step, before)
+            if step.action == "settled" and before.pending is not None:
+                await self._publish(before.pending, before.partition)
         await self._table.put(key, state)
         self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)

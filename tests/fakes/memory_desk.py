@@ -1,7 +1,8 @@
 """A desk without Kafka: the real Desk, journal, agents and fold, over a log and a table in memory.
 
 Whatever is produced comes back through the agents at once, in order, as it does from a broker. `lag` holds
-back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; `now` is the clock.
+back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; `now`
+is the clock.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
-from review.cases.entries import Entry
+from review.cases.entries import CaseState, Entry
 from review.cases.form import Form
 from review.desk import Desk
 from review.journal import Journal
@@ -79,6 +80,7 @@ class MemoryDesk:
         self.lag = False
         self.down = False
         self.deaf = False
+        self.audited: list[str] = []
         self._late: list[CaseEvent] = []
         self.present = Present(LIMITS, lambda: self.now)
         self.due = Due(KEEP, LAGS)
@@ -105,6 +107,7 @@ class MemoryDesk:
             Unsigned(),
             self.metrics,
             self.forgetting,
+            self._audited,
             keep_days=90,
         )
         self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
@@ -153,6 +156,9 @@ class MemoryDesk:
             return None
         await self.agents.on_case(record("review-cases", key.decode(), None, partition=partition))
         return None
+
+    async def _audited(self, step: CaseEvent, _before: CaseState) -> None:
+        self.audited.append(step.action)
 
     async def _erased(self, _step: CaseEvent, _partition: int, case: ReviewCase | None, _detail: str) -> None:
         self.erased.append(case.id if case else None)

@@ -10,11 +10,12 @@ import pytest
 
 from review.audit.export import as_csv, as_json_lines
 from review.audit.log import Asked, Seen
-from review.audit.trail import Trail
+from review.audit.trail import Trail, stepped
+from review.cases.entries import CaseState
 from review.errors import NotAuditedError
 from review.people import Person
 from schemas.codec import decode, encode
-from schemas.events import AuditRecord, Origin, ReviewCase, Thresholds
+from schemas.events import AuditRecord, CaseEvent, Origin, ReviewCase, ReviewDecision, Thresholds
 
 ANA = Person("ana@example.org", "Ana", frozenset({"reviewer", "lead"}))
 TEXT = "nobody here knows that I stopped eating with the others"
@@ -109,6 +110,25 @@ def test_a_list_that_was_not_written_down_is_asked_for_again() -> None:
         asyncio.run(trail.listed(ANA, "queue"))
     asyncio.run(trail.listed(ANA, "queue"))
     assert len(taken) == 1
+
+
+def test_a_step_is_written_down_with_what_was_decided_and_not_what_was_noted() -> None:
+    decision = ReviewDecision("d", CASE.id, "m-1", "stress", "ana", "at_risk", "high", TEXT, CASE.opened_at)
+    step = CaseEvent("case-event:1", CASE.id, 2, "decided", "ana", CASE.opened_at, decision=decision)
+    given = CaseEvent(
+        "case-event:2", CASE.id, 2, "released", "ana", CASE.opened_at, reader="ben", reason="away"
+    )
+    kafka = Kafka()
+
+    async def write() -> None:
+        for each in (step, given, step):
+            await stepped(Trail(kafka.write, confirm_seconds=5))(each, CaseState(CASE, 0))
+
+    asyncio.run(write())
+    said = [(each.id, each.actor, each.action, each.detail, each.bundle) for each in kafka.taken]
+    first = ("audit:case-event:1", "ana", "decided", "at_risk high", "b" * 64)
+    assert said == [first, ("audit:case-event:2", "ana", "released", "away to ben", "b" * 64), first]
+    assert not any(TEXT.encode() in encode(each) for each in kafka.taken)
 
 
 AT = datetime(2026, 11, 26, 8, 0, tzinfo=UTC)

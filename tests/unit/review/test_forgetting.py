@@ -1,4 +1,4 @@
-"""Words are forgotten in their time, on the broker's disk too, and nobody can hide a case by forgetting it."""
+"""Words are forgotten in their time, on the broker's disk too; and nobody can hide a case by that."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -236,6 +236,14 @@ def test_an_erasure_of_no_known_form_changes_nothing() -> None:
         assert entry(memory).case == CASE
 
     play(scene)
+
+
+def test_every_accepted_step_is_written_down_and_no_other() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await settle(memory)
+        await memory.deliver(*memory.log)
+
+    assert play(scene).audited == ["claimed", "decided", "settled"]
 
 
 def holds(kept: Entry, words: str) -> bool:

@@ -1,6 +1,7 @@
 """Where the table's keys come from, and who else may read what the desk keeps."""
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,18 @@ def test_a_desk_that_others_reach_needs_a_key_of_its_own(tmp_path: Path) -> None
     with pytest.raises(DeskError, match=r"openssl rand -base64 32.*MIMAMORI_REVIEW_TABLE_KEYS"):
         load_cipher(_settings(), tmp_path, may_make_key=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_full_disk_there_is_no_half_a_key(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))  # a file may have 8 bytes, as on a full disk
+    try:
+        with pytest.raises(DeskError, match=r"cannot write the table's key .*table\.key: File too large"):
+            load_cipher(_settings(), tmp_path, may_make_key=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / KEY_FILE).exists()
+    load_cipher(_settings(), tmp_path, may_make_key=True)
 
 
 def test_keys_come_from_the_setting_or_a_file_and_the_first_seals(tmp_path: Path) -> None:
