@@ -12,8 +12,8 @@ PREFIX: Final = "mimamori."
 INTRODUCTION: Final = """# What is kept, and until when
 
 What the topics hold of a message, by their definitions and the desk's default settings. *Until* is the latest
-time. Kafka deletes whole segments, by their newest record, so that a record outlives its topic's retention by as
-long as its segment was open. [Keep and erase](../how-to/keep-and-erase.md) says how to change it.
+time. Kafka deletes whole segments, by their newest record, so that a record outlives its topic's retention by
+as long as its segment was open. [Keep and erase](../how-to/keep-and-erase.md) says how to change it.
 """
 DISKS: Final = """
 ## Outside of Kafka
