@@ -72,7 +72,7 @@ ENV PATH=/opt/mimamori/bin:$PATH \
 WORKDIR /var/lib/mimamori
 # The user is given by number, so that Kubernetes can check runAsNonRoot.
 USER 10001:10001
-EXPOSE 8080 6066
+EXPOSE 8080 6066 6067
 STOPSIGNAL SIGTERM
 # It checks liveness and not readiness, so that a worker that waits for its broker is not killed.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s --retries=6 \

@@ -13,6 +13,7 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
+from review.audit.log import Asked, Found, read_log
 from review.audit.trail import Trail, erased, revealed, stepped
 from review.desk import Desk, utc_now
 from review.journal import Journal
@@ -32,6 +33,8 @@ from review.settings import ReviewSettings
 
 LOOK_EVERY_S: Final = 0.5
 FORGET_EVERY_S: Final = 2.0
+# Of the audit log, at once: `mimamori audit` exports more without holding up the desk.
+MOST_SHOWN: Final = 100_000
 
 
 class ReviewApp:
@@ -64,7 +67,7 @@ class ReviewApp:
             _raw_topic(self.faust, name)
             for name in (settings.cases_topic, settings.events_topic, settings.decisions_topic)
         )
-        signatures = open_signing(settings)
+        signatures = self._signing = open_signing(settings)
         journal = Journal(publisher(events, signatures), confirm_seconds=settings.confirm_seconds)
         audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
         self.trail = Trail(audit, confirm_seconds=settings.confirm_seconds)
@@ -109,6 +112,10 @@ class ReviewApp:
         """Whether the table is recovered and this desk holds a part of the queue."""
         tables = self.faust.tables
         return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
+
+    async def audit_log(self, asked: Asked) -> Found:
+        """What the audit log says. Raises DeskError: it cannot be read."""
+        return await read_log(self.settings, self._signing.trusted, asked, MOST_SHOWN)
 
     async def _end_overdue(self) -> None:
         if self.ready:

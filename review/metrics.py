@@ -42,6 +42,18 @@ class DeskMetrics:
             "From a reviewer's click to the decision standing in the table. Slow: look at the brokers.",
             registry=self.registry,
         )
+        self.sign_ins = Counter(
+            "mimamori_review_sign_ins",
+            "Tries to sign in, by outcome. Many `refused` or `provider_down`: the log says why.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "mimamori_review_refused_requests",
+            "Requests refused before the desk saw them, by HTTP status. Many 429: somebody tries much.",
+            ["status"],
+            registry=self.registry,
+        )
         self._open = Gauge(
             "mimamori_review_open_cases",
             "Cases waiting for a person. Growing: more reviewers, or a higher threshold.",

@@ -61,7 +61,10 @@ class DeskWorker(faust.Worker):
         """Log the desk's URL."""
         host = self._review.settings.host
         log.info(
-            "desk_open", url=f"http://{host}:{self._server.port}/", partitions=self._review.held_partitions
+            "desk_open",
+            url=f"http://{host}:{self._server.pages.port}/",
+            health_port=self._server.health.port,
+            partitions=self._review.held_partitions,
         )
 
     def run(self) -> None:

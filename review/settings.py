@@ -13,7 +13,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
+from review.settings_access import AccessSettings
 from review.settings_cases import CaseSettings
+from review.settings_page import PageSettings
 from review.settings_queue import QueueSettings
 from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
@@ -21,7 +23,9 @@ from review.settings_signing import SigningSettings
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
-class ReviewSettings(CaseSettings, QueueSettings, RetentionSettings, SigningSettings):
+class ReviewSettings(
+    AccessSettings, CaseSettings, PageSettings, QueueSettings, RetentionSettings, SigningSettings
+):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
@@ -29,14 +33,6 @@ class ReviewSettings(CaseSettings, QueueSettings, RetentionSettings, SigningSett
     bootstrap: str = Field(default="127.0.0.1:9092", min_length=1, description="Kafka brokers: host:port, …")
     topic_prefix: str = Field(
         default="mimamori.", description="Prefix of the names of every topic and the group"
-    )
-
-    host: str = Field(default="127.0.0.1", description="Address to listen on; the desk has no login yet")
-    port: int = Field(default=6066, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
-    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
-        default="localhost,127.0.0.1,[::1]",
-        validate_default=True,
-        description="Host names that browsers may use for the desk, comma-separated; * allows any",
     )
 
     folder: Path = Field(
@@ -67,7 +63,7 @@ class ReviewSettings(CaseSettings, QueueSettings, RetentionSettings, SigningSett
     ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
     ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
 
-    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext"]], NoDecode] = Field(
+    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext", "local_access"]], NoDecode] = Field(
         default=frozenset(),
         description="Names of insecure settings to allow; see docs/how-to/secure-the-connections.md",
     )
@@ -79,19 +75,17 @@ class ReviewSettings(CaseSettings, QueueSettings, RetentionSettings, SigningSett
     )
     shutdown_seconds: float = Field(default=8, gt=0, description="Hard deadline after SIGTERM")
 
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(name.strip().lower() for name in value.split(",") if name.strip())
-        return value
-
     @field_validator("allow_insecure", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return (
             [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
         )
+
+    @model_validator(mode="after")
+    def _access_is_closed(self) -> Self:
+        self.check_access(local_beyond_loopback="local_access" in self.allow_insecure)
+        return self
 
     @model_validator(mode="after")
     def _security_is_whole(self) -> Self:

@@ -11,7 +11,7 @@ from worker.telemetry.catalogue import CATALOGUE, Metric, catalogue, exposed_nam
 INTRODUCTION: Final = """# Metrics
 
 The worker serves its metrics for Prometheus on `/metrics` of its health port (`MIMAMORI_HEALTH_PORT`, 8080),
-the review desk on `/metrics` of its own (`MIMAMORI_REVIEW_PORT`, 6066). No label ever carries message text
+the review desk on that of its own (`MIMAMORI_REVIEW_HEALTH_PORT`, 6067). No label ever carries message text
 or an id. The alerts that every installation should have are in
 [Watch the workers](../how-to/watch-the-workers.md).
 """

@@ -60,6 +60,15 @@
 {{- end }}
 {{- end -}}
 
+{{/* What the desk shows the identity provider. */}}
+{{- define "mimamori.reviewAccessEnv" -}}
+{{- $access := .Values.review.access -}}
+{{- if and (eq $access.mode "oidc") $access.existingSecret $access.clientSecretKey }}
+- name: MIMAMORI_REVIEW_OIDC_CLIENT_SECRET
+  {{- include "mimamori.fromSecret" (dict "secret" $access.existingSecret "key" $access.clientSecretKey) | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- define "mimamori.pemVolume" -}}
 {{- with include "mimamori.pems" . | fromJson -}}
 - name: kafka-tls

@@ -58,6 +58,7 @@ class CaseView(msgspec.Struct, frozen=True):
     holder: str | None
     until: datetime | None
     mine: bool
+    lease: str | None
     reader: str | None
     decision: ReviewDecision | Judgement | None
     undo_until: datetime | None
@@ -98,6 +99,7 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         holder=lease.holder if lease else None,
         until=lease.until if lease and state.phase == "claimed" else None,
         mine=lease is not None and lease.holder == person.id,
+        lease=lease.id if lease and lease.holder == person.id and state.phase == "claimed" else None,
         reader=state.reader,
         decision=state.pending or (state.standing if state.phase == "settled" else None),
         undo_until=state.undo_until,

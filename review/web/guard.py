@@ -1,19 +1,31 @@
-"""Guards every request: checks the host and the origin, sets headers, and turns errors into JSON.
+"""Guards every request: checks the host and the origin, sets headers, and turns errors into answers.
 
-The desk has no login yet and listens on loopback, where any web page in the reviewer's browser could reach
-it. Two checks refuse such pages: the Host header must be a known name (against DNS rebinding), and a write
-must be JSON from the same origin (against CSRF). Neither stops a program on the same machine.
+Any web page in a reviewer's browser can send requests to the desk. Two checks refuse them before anything is
+looked up: the Host header must be a known name (against DNS rebinding), and a change must come from the same
+origin. `review.access` adds the sign-in and the forms' tokens.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from review.access.errors import (
+    AccessRefusedError,
+    NotSignedInError,
+    ProviderDownError,
+    SignInRefusedError,
+    TooManyRequestsError,
+)
 from review.errors import DecisionRefusedError, InvalidFormError
+from review.metrics import DeskMetrics
+from review.web.html import page
+
+log = structlog.get_logger()
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -26,11 +38,13 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     # Pages hold people's messages, so a shared machine must not keep them in its cache.
     "Cache-Control": "no-store",
 }
-# Machines ask these by address; they send no cookies, and the answers hold no text.
-PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+# Browsers that have come by https once never come by http again.
+HSTS: Final = {"Strict-Transport-Security": "max-age=31536000"}
+FORMS: Final = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 
 def json_response(content: object, status: int = 200) -> web.Response:
@@ -43,13 +57,14 @@ def error_response(status: int, message: str, fields: dict[str, str] | None = No
     return json_response({"error": message} | ({"fields": fields} if fields else {}), status)
 
 
-def guard(allowed_hosts: frozenset[str]) -> Middleware:
-    """The middleware."""
+def guard(allowed_hosts: frozenset[str], metrics: DeskMetrics, *, https: bool) -> Middleware:
+    """The middleware. `https`: browsers come by https, whatever stands between them and the desk."""
+    headers = SECURITY_HEADERS | (HSTS if https else {})
 
     @web.middleware
     async def middleware(request: web.Request, handler: Respond) -> web.StreamResponse:
-        response = refusal(request, allowed_hosts) or await _answer(request, handler)
-        response.headers.update(SECURITY_HEADERS)
+        response = refusal(request, allowed_hosts) or await _answer(request, handler, metrics)
+        response.headers.update(headers)
         return response
 
     return middleware
@@ -57,30 +72,76 @@ def guard(allowed_hosts: frozenset[str]) -> Middleware:
 
 def refusal(request: web.Request, allowed_hosts: frozenset[str]) -> web.Response | None:
     """The response to a request that is refused; None for one that is allowed."""
-    if request.path not in PROBES and "*" not in allowed_hosts and _name(request.host) not in allowed_hosts:
+    if "*" not in allowed_hosts and _name(request.host) not in allowed_hosts:
         return error_response(421, "this desk does not go by that name: see MIMAMORI_REVIEW_ALLOWED_HOSTS")
     if request.method in {"GET", "HEAD"}:
         return None
-    if request.content_type != "application/json":
-        return error_response(415, "send application/json")
-    # Browsers always send one of the two headers; other programs need not.
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
-        return error_response(403, "cross-origin requests are refused")
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        return error_response(403, "cross-origin requests are refused")
-    return None
+    if request.content_type not in FORMS:
+        return error_response(415, "send application/json, or a form")
+    return None if _of_this_origin(request) else error_response(403, "cross-origin requests are refused")
 
 
-async def _answer(request: web.Request, respond: Respond) -> web.StreamResponse:
+def _of_this_origin(request: web.Request) -> bool:
+    """Whether a page of this desk has sent it, or no browser. Browsers always send one of the two headers."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None and site not in {"same-origin", "none"}:
+        return False
+    # Because of our own Referrer-Policy, forms of our own pages have the origin `null`.
+    if origin is None or (origin == "null" and site == "same-origin"):
+        return True
+    return urlsplit(origin).netloc.lower() == request.host.lower()
+
+
+async def _answer(request: web.Request, respond: Respond, metrics: DeskMetrics) -> web.StreamResponse:
     try:
         return await respond(request)
+    except AccessRefusedError as error:
+        metrics.refused.labels(str(error.status)).inc()
+        if isinstance(error, SignInRefusedError | ProviderDownError):
+            outcome = "provider_down" if isinstance(error, ProviderDownError) else "refused"
+            metrics.sign_ins.labels(outcome).inc()
+            log.warning("sign_in_refused", outcome=outcome, reason=error.reason)
+        return _refused(request, error)
     except InvalidFormError as error:
         return error_response(error.status, str(error), error.fields)
     except DecisionRefusedError as error:
         return error_response(error.status, str(error))
     except web.HTTPException as error:
         return error_response(error.status, error.reason)
+
+
+def _refused(request: web.Request, error: AccessRefusedError) -> web.Response:
+    if isinstance(error, NotSignedInError) and (way := _way_to_sign_in(request)):
+        return way
+    if _for_a_person(request):
+        response = page(
+            request,
+            "refused.html",
+            status=error.status,
+            key=f"access.{type(error).__name__}",
+            places=vars(error),
+        )
+    else:
+        response = error_response(error.status, str(error))
+    if isinstance(error, TooManyRequestsError | ProviderDownError):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def _way_to_sign_in(request: web.Request) -> web.Response | None:
+    """The way to the sign-in page, for a browser that asks for a page or a part of one."""
+    if request.headers.get("HX-Request"):
+        # htmx follows no redirect to another page; this header makes it load one. A form's place is lost.
+        return web.Response(status=401, headers={"HX-Redirect": "/sign-in"})
+    if request.method == "GET" and _for_a_person(request):
+        return web.Response(
+            status=303, headers={"Location": "/sign-in?" + urlencode({"next": request.path_qs})}
+        )
+    return None
+
+
+def _for_a_person(request: web.Request) -> bool:
+    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
 
 
 def _name(host: str) -> str:

@@ -1,37 +1,38 @@
-"""Serves the desk over HTTP: one page, a small JSON API, probes, metrics (`docs/reference/desk-api.md`).
+"""Serves the desk over HTTP: one page and a small JSON API (`docs/reference/desk-api.md`).
 
 It runs in Faust's event loop beside the agents, so that it reads the table without locks.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from pathlib import Path
-from typing import cast
 
 import msgspec
 from aiohttp import web
 from mode import Service
-from prometheus_client import CONTENT_TYPE_LATEST
 
+from review.access import every_route_is_guarded, person_of, requires
+from review.access.access import Access
 from review.app import ReviewApp
 from review.cases.form import parse_form
 from review.cases.views import CaseView
-from review.errors import DecisionRefusedError, DeskError, InvalidFormError
-from review.people import ROLES, Person
+from review.errors import DecisionRefusedError, InvalidFormError
+from review.people import Person
 from review.queue.order import MAX_PAGE, Filter
+from review.web.audited import audited
 from review.web.door import Door
 from review.web.guard import error_response, guard, json_response
-from review.web.html import overview, render_queue
+from review.web.health import health_application
+from review.web.listener import Listener
+from review.web.pages.all_pages import add_pages
+from review.web.sign_in import SignInPages
 
 STATIC = Path(__file__).parent / "static"
-PAGE = 20
 DEFAULT_LIMIT = 50
 MAX_BODY = 64 << 10
 MAX_DIGITS = 9
-MAX_NAME = 120
-NOBODY = Person("", "", frozenset())
 
-Respond = Callable[[web.Request], Awaitable[web.Response]]
+Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class DeskServer(Service):
@@ -39,36 +40,34 @@ class DeskServer(Service):
 
     def __init__(self, review: ReviewApp) -> None:
         super().__init__()
-        self.port = review.settings.port
-        self._settings = review.settings
-        self._door = Door()
-        application = Routes(review).application(self._door)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        self._listening: asyncio.Server | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        settings = review.settings
+        self._access = Access(settings, None if settings.store == "memory" else settings.folder)
+        pages, probes = Door(), Door()
+        self.pages = Listener(
+            Routes(review).application(pages, self._access),
+            pages,
+            settings.host,
+            settings.port,
+            "MIMAMORI_REVIEW_HOST and MIMAMORI_REVIEW_PORT",
+        )
+        self.health = Listener(
+            health_application(review, probes),
+            probes,
+            settings.health_host,
+            settings.health_port,
+            "MIMAMORI_REVIEW_HEALTH_HOST and MIMAMORI_REVIEW_HEALTH_PORT",
+        )
 
     async def on_start(self) -> None:
-        """Start to listen. Raises DeskError: the address is in use, or not one of this machine."""
-        await self._runner.setup()
-        self._door.open(cast("web.Server", self._runner.server))
-        loop = asyncio.get_running_loop()
-        try:
-            self._listening = await loop.create_server(self._door, self._settings.host, self._settings.port)
-        except OSError as error:
-            raise DeskError(
-                f"cannot listen on {self._settings.host}:{self._settings.port} ({error.strerror}): "
-                "set MIMAMORI_REVIEW_HOST and MIMAMORI_REVIEW_PORT"
-            ) from None
-        self.port = self._listening.sockets[0].getsockname()[1]
-        self._keeping = loop.create_task(self._door.keep())
+        """Start to listen. Raises DeskError: an address is in use, or not one of this machine."""
+        await self.health.open()
+        await self.pages.open()
 
     async def on_stop(self) -> None:
-        """Stop listening; requests that are being answered have a second to finish."""
-        if self._listening:
-            self._listening.close()
-        if self._keeping:
-            self._keeping.cancel()
-        await self._runner.cleanup()
+        """Stop listening."""
+        await self.pages.close()
+        await self.health.close()
+        await self._access.close()
 
 
 class Routes:
@@ -78,79 +77,64 @@ class Routes:
         self._review = review
         self._desk = review.desk
 
-    def application(self, door: Door) -> web.Application:
-        """The aiohttp application, behind `door`."""
+    def application(self, door: Door, access: Access) -> web.Application:
+        """The aiohttp application, behind `door`. Raises DeskError: a route names no role."""
+        review = self._review
         application = web.Application(
-            middlewares=[door.watch, guard(self._review.settings.allowed_hosts)], client_max_size=MAX_BODY
+            middlewares=[
+                door.watch,
+                guard(review.settings.hosts, review.metrics, https=access.https),
+                audited(review.trail),
+                access.gate.watch,
+            ],
+            client_max_size=MAX_BODY,
         )
-        application.router.add_get("/livez", self.livez)
-        application.router.add_get("/readyz", self.readyz)
-        application.router.add_get("/metrics", self.metrics)
-        application.router.add_get("/", self.queue)
+        SignInPages(access, review.metrics).add_to(application)
+        add_pages(application, review)
         application.router.add_get("/api/cases", self._when_ready(self.cases))
         application.router.add_get("/api/cases/{id}", self._when_ready(self.case))
         application.router.add_get("/api/held", self._when_ready(self.held))
         application.router.add_post("/api/cases/{id}/{step}", self._when_ready(self.step))
         application.router.add_static("/static", STATIC)
+        every_route_is_guarded(application)
         return application
 
     def _when_ready(self, respond: Respond) -> Respond:
         # While the table is recovered, a case that is only not read yet would get a 404.
-        async def answer(request: web.Request) -> web.Response:
+        @wraps(respond)  # the roles that it requires as well
+        async def answer(request: web.Request) -> web.StreamResponse:
             if not self._review.ready:
                 return error_response(503, "the table is being recovered; try again in a few seconds")
             return await respond(request)
 
         return answer
 
-    async def livez(self, _request: web.Request) -> web.Response:
-        """Liveness: the event loop runs. Kafka is not checked, so that a broker's fault restarts no desk."""
-        return web.Response(text="alive\n")
-
-    async def readyz(self, _request: web.Request) -> web.Response:
-        """Readiness: the table is recovered, and the desk holds partitions."""
-        held, of = self._review.held_partitions, self._review.cluster.partitions
-        status = 200 if self._review.ready else 503
-        return json_response({"ready": self._review.ready, "partitions": held, "of": of}, status)
-
-    async def metrics(self, _request: web.Request) -> web.Response:
-        """The metrics in Prometheus' text format."""
-        body = self._review.metrics.expose(self._review.present, ready=self._review.ready)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    async def queue(self, request: web.Request) -> web.Response:
-        """The page that people work on."""
-        ready = self._review.ready
-        wanted, offset = _filter(request), _number(request, "offset", 0, None)
-        review = self._review
-        shown = (
-            overview(self._desk, review.table, review.present, wanted, offset=offset, limit=PAGE)
-            if ready
-            else None
-        )
-        body = render_queue(shown, wanted, self._review.held_partitions, self._review.cluster.partitions)
-        return web.Response(text=body, content_type="text/html", status=200 if ready else 503)
-
+    @requires("reviewer", "lead")
     async def cases(self, request: web.Request) -> web.Response:
         """A page of the queue."""
         limit = _number(request, "limit", DEFAULT_LIMIT, MAX_PAGE)
         offset = _number(request, "offset", 0, None)
-        return json_response(self._desk.queue(_filter(request), NOBODY, offset=offset, limit=limit))
+        return json_response(
+            self._desk.queue(_filter(request), person_of(request), offset=offset, limit=limit)
+        )
 
+    @requires("reviewer", "lead")
     async def case(self, request: web.Request) -> web.Response:
         """One case, as it is now."""
-        return json_response(self._desk.find(request.match_info["id"], NOBODY))
+        return json_response(self._desk.find(request.match_info["id"], person_of(request)))
 
+    @requires("lead")
     async def held(self, _request: web.Request) -> web.Response:
         """The events that were not believed."""
         return json_response(self._desk.held())
 
+    @requires("reviewer", "lead")
     async def step(self, request: web.Request) -> web.Response:
         """Take a step on a case; answers once it counts."""
         case_id, action = request.match_info["id"], request.match_info["step"]
         body = await request.read()
         fields = _fields(body)
-        person = _person(fields)
+        person = person_of(request)
         desk, lease, reason = self._desk, fields.get("lease") or "", fields.get("reason")
         steps: dict[str, Callable[[], Awaitable[object]]] = {
             "claim": lambda: desk.claim(case_id, person),
@@ -188,13 +172,6 @@ def _fields(body: bytes) -> dict[str, str | None]:
         return msgspec.json.decode(body or b"{}", type=dict[str, str | None])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidFormError({"body": "must be one JSON object of strings"}) from None
-
-
-def _person(fields: dict[str, str | None]) -> Person:
-    # Until `review.access` says who somebody is, the desk takes their word for it: it listens on loopback.
-    if not (name := (fields.get("reviewer") or "").strip()) or len(name) > MAX_NAME:
-        raise InvalidFormError({"reviewer": f"must be a name of at most {MAX_NAME} characters"})
-    return Person(name, name, frozenset(ROLES))
 
 
 def _filter(request: web.Request) -> Filter:

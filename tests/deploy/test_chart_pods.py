@@ -67,7 +67,9 @@ def test_probes_ask_the_right_questions(render: Renderer) -> None:
         }
         # Readiness may fail for as long as the broker is away; a restart for it would help nobody.
         assert paths == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
-        assert [port["name"] for port in container["ports"]] == ["http"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in paths} == {"http"}
+        assert ports == ({"http": 8080} if component == "worker" else {"desk": 6066, "http": 6067})
         startup = container["startupProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] >= 600
 
@@ -141,6 +143,15 @@ def test_disruption_budget_lets_a_node_be_drained(render: Renderer) -> None:
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+def test_network_is_closed_unless_it_is_opened(render: Renderer) -> None:
+    policies = {component_of(item): item["spec"] for item in all_of_kind(render("default"), "NetworkPolicy")}
+    assert policies.keys() == {"worker", "review", "topics"}
+    # Only `helm test` asks, and at the port for machines: nobody is let in at the pages by default.
+    [rule] = policies["review"]["ingress"]
+    assert (len(rule["from"]), rule["ports"]) == (1, [{"port": "http", "protocol": "TCP"}])
+    assert all_of_kind(render("default", "networkPolicy.enabled=false"), "NetworkPolicy") == []
+
+
 def test_network_policy_closes_each_component(render: Renderer) -> None:
     policies = {component_of(item): item["spec"] for item in all_of_kind(render("cpu"), "NetworkPolicy")}
     assert policies.keys() == {"worker", "shadow", "review", "topics"}
@@ -153,10 +164,12 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
     assert ports == {
         "worker": {53, 9092, 9093, 6379, 4317},
         "shadow": {53, 9092, 9093, 4317},  # and no Redis
-        "review": {53, 9092, 9093, 4317},
+        "review": {53, 9092, 9093, 443, 4317},
         "topics": {53, 9092, 9093, 4317},
     }
-    assert len(policies["review"]["ingress"][0]["from"]) == 3
+    machines, people = policies["review"]["ingress"]
+    assert (len(machines["from"]), machines["ports"]) == (2, [{"port": "http", "protocol": "TCP"}])
+    assert (len(people["from"]), people["ports"]) == (1, [{"port": "desk", "protocol": "TCP"}])
     assert len(policies["worker"]["ingress"][0]["from"]) == 2
 
 

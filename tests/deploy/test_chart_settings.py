@@ -23,6 +23,7 @@ SECRETS = {
     "redis-url": "rediss://:pw@redis:6379/0",
     "cache-secret": "0123456789abcdef",
     "table-keys": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
+    "client-secret": "of the desk",
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
 WORKER_OWNED = {
@@ -46,13 +47,32 @@ WORKER_OWNED = {
     "transactional_id",
 }
 REVIEW_OWNED = {
+    "access",
     "allow_insecure",
     "allowed_hosts",
     "bootstrap",
     "folder",
+    "health_host",
+    "health_port",
     "host",
+    "id_claim",
+    "identity_ca",
+    "oidc_client_id",
+    "oidc_client_secret",
+    "oidc_issuer",
+    "oidc_scopes",
     "port",
+    "proxy_audience",
+    "proxy_header",
+    "proxy_issuer",
+    "proxy_keys_url",
+    "proxy_sign_out_url",
+    "public_url",
     "replication_factor",
+    "role_auditor",
+    "role_lead",
+    "role_reviewer",
+    "roles_claim",
     "sasl_mechanism",
     "sasl_password",
     "sasl_username",
@@ -151,7 +171,7 @@ def test_topics_job_and_review_desk_accept_every_profile(
     prefix = "MIMAMORI_REVIEW_"
     given = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
     assert given <= ReviewSettings.model_fields.keys()
-    assert load_review().port == 6066
+    assert (load_review().port, load_review().health_port) == (6066, 6067)
 
 
 def test_settings_keep_their_types(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,11 +209,26 @@ def test_review_desk_gets_the_same_credentials(render: Renderer, monkeypatch: py
     assert settings.sasl_password is not None
     assert settings.sasl_password.get_secret_value() == SECRETS["password"]
     assert str(settings.ssl_ca) == "/etc/mimamori/kafka/ca.crt"
-    assert settings.allowed_hosts == {"desk.example.org", "localhost"}
     assert settings.keep_markers_days == 30
     assert settings.table_keys is not None
     assert settings.table_keys.get_secret_value() == SECRETS["table-keys"]
     assert settings.folder == Path("/var/lib/mimamori/desk")
+
+
+def test_review_desk_knows_who_may_come(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(render, "cpu", "review", monkeypatch)
+    settings = load_review()
+    assert (settings.access, settings.oidc_client_id) == ("oidc", "review-desk")
+    assert settings.oidc_client_secret is not None
+    assert settings.oidc_client_secret.get_secret_value() == SECRETS["client-secret"]
+    assert str(settings.identity_ca) == "/etc/mimamori/identity/ca.pem"
+    assert settings.hosts == {"desk.example.org", "desk.internal", "localhost"}
+    assert settings.roles_claim == "realm_access.roles"
+    assert settings.role_reviewer == {"reviewer", "trainee"}
+    enter(render, "gpu-keda", "review", monkeypatch)
+    settings = load_review()
+    assert (settings.access, settings.proxy_header) == ("proxy", "X-Goog-IAP-JWT-Assertion")
+    assert settings.role_reviewer == {"aoi@example.org", "ben@example.org"}
 
 
 def test_mounted_pems_are_where_the_settings_say(render: Renderer) -> None:

@@ -126,7 +126,7 @@ def test_settings_are_accepted(services: dict[str, Any], monkeypatch: pytest.Mon
     enter("review")
     names = {name for name in os.environ if name.startswith("MIMAMORI_")}
     assert names <= {f"MIMAMORI_REVIEW_{name.upper()}" for name in ReviewSettings.model_fields}
-    assert load_review().port == 6066
+    assert (load_review().port, load_review().health_port) == (6066, 6067)
 
 
 def test_worker_reads_the_bundle_that_was_built(services: dict[str, Any]) -> None:

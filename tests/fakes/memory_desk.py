@@ -5,7 +5,7 @@ back what is produced until `catch_up`; a `deaf` desk does not hear what the bro
 is the clock.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
 from review.present import Limits, Present
+from review.queue.rules import Rules
 from review.retention.due import Due
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
@@ -73,8 +74,18 @@ class MemoryTable:
 class MemoryDesk:
     """Everything of a desk but Kafka and the pages."""
 
-    def __init__(self, *, claims: int = 1, model_view: str = "after", confirm_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        claims: int = 1,
+        model_view: str = "after",
+        confirm_seconds: float = 5.0,
+        limits: Limits = LIMITS,
+        clock: Callable[[], datetime] | None = None,
+        queue_rules: Rules | None = None,
+    ) -> None:
         self.now = START
+        self.clock = clock or (lambda: self.now)
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
         self.lag = False
@@ -82,7 +93,7 @@ class MemoryDesk:
         self.deaf = False
         self.audited: list[str] = []
         self._late: list[CaseEvent] = []
-        self.present = Present(LIMITS, lambda: self.now)
+        self.present = Present(limits, self.clock, queue_rules)
         self.due = Due(KEEP, LAGS)
         self.told: list[bytes] = []
         self.erased: list[str | None] = []
@@ -98,7 +109,7 @@ class MemoryDesk:
             self.metrics,
             keep=KEEP,
             lags=LAGS,
-            clock=lambda: self.now,
+            clock=self.clock,
         )
         self.agents = Agents(
             self.table,
@@ -110,7 +121,7 @@ class MemoryDesk:
             self._audited,
             keep_days=90,
         )
-        self.desk = Desk(self.table, self.present, journal, rules, LIMITS, clock=lambda: self.now)
+        self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 
     async def open(self, *cases: ReviewCase) -> None:
         """Cases arrive."""

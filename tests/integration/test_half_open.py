@@ -56,8 +56,8 @@ def _few_files() -> None:
 
 
 @contextmanager
-def started(command: list[str], log: Path, **settings: str) -> Iterator[int]:
-    """A server with as many files as a process gets by default; yields the port it logs."""
+def started(command: list[str], log: Path, **settings: str) -> Iterator[tuple[int, int | None]]:
+    """A server with as many files as a process gets by default; yields its health port, and the pages'."""
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "mimamori", *command],
@@ -68,13 +68,12 @@ def started(command: list[str], log: Path, **settings: str) -> Iterator[int]:
         )
     try:
         deadline = time.monotonic() + 60
-        while not (
-            found := re.search(r'"health_port": ?(\d+)|"url": ?"http://[^:]+:(\d+)/', log.read_text())
-        ):
+        while not (found := re.search(r'"health_port": ?(\d+)', log.read_text())):
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
-        yield int(found[1] or found[2])
+        pages = re.search(r'"url": ?"http://[^:]+:(\d+)/', log.read_text())
+        yield int(found[1]), int(pages[1]) if pages else None
         assert server.poll() is None, log.read_text()
     finally:
         server.kill()
@@ -111,7 +110,7 @@ def status(port: int, path: str) -> int | str:
         return repr(error)
 
 
-@pytest.mark.parametrize("server", ["worker", "desk"])
+@pytest.mark.parametrize("server", ["worker", "desk", "desk's pages"])
 def test_three_thousand_half_open_connections_leave_it_alive(
     server: str, kafka_bootstrap: str, tmp_path: Path
 ) -> None:
@@ -125,8 +124,13 @@ def test_three_thousand_half_open_connections_leave_it_alive(
         settings = {**kafka, "BUNDLE": str(bundle.path), "DEVICE": "cpu", "HEALTH_PORT": "0"}
     else:
         command = ["review"]
-        own = {**kafka, "FOLDER": str(tmp_path / "desk"), "PORT": "0"}
+        own = {**kafka, "FOLDER": str(tmp_path / "desk"), "PORT": "0", "HEALTH_PORT": "0"}
         settings = {f"REVIEW_{name}": value for name, value in own.items()}
-    with started(command, tmp_path / "log", **settings) as port, half_open(port):
+    with (
+        started(command, tmp_path / "log", **settings) as (port, pages),
+        half_open(pages if server == "desk's pages" and pages else port),
+    ):
         answered = [status(port, path) for _ in range(5) for path in ("/livez", "/metrics")]
+        if pages:
+            answered += [status(pages, "/sign-in") for _ in range(5)]
     assert answered == [200] * len(answered)

@@ -183,6 +183,7 @@ def test_the_commands_reach_the_configured_servers_alone(
     desk = {f"REVIEW_{name}": value for name, value in kafka.items()} | {
         "REVIEW_FOLDER": str(tmp_path / "desk"),
         "REVIEW_PORT": "0",
+        "REVIEW_HEALTH_PORT": "0",
     }
     rows = tmp_path / "rows.csv"
     rows.write_text("id,text\n1,we are all right\n2,long week\n")

@@ -1,114 +1,84 @@
-// Sends decisions, moves between cases, and says when more have arrived. No library, no build step.
+// What the pages add to htmx: single keys, clocks that tick, and a word about what arrived.
+// Everything works without this script; it only saves hands and eyes.
 "use strict";
 
-const POLL_MS = 15000;
-const queue = document.getElementById("queue");
-const reviewer = document.getElementById("reviewer");
-const said = document.getElementById("said");
-const waiting = document.getElementById("waiting");
+const say = (words) => { document.getElementById("said").textContent = words; };
+const seen = (element) => element.checkVisibility() && !element.disabled;
+const typing = (element) => element.matches("textarea, select, input:not([type=radio]):not([type=checkbox])");
 
-// A private window, or a full disk, must not stop anyone from deciding.
-try {
-  reviewer.value = localStorage.getItem("reviewer") ?? "";
-  reviewer.addEventListener("change", () => localStorage.setItem("reviewer", reviewer.value.trim()));
-} catch { /* the name is then typed once per visit */ }
-
-const cases = () => [...queue.querySelectorAll(".case")];
-
-function move(step) {
-  const all = cases();
-  const here = all.indexOf(document.activeElement?.closest(".case"));
-  const next = all[here < 0 ? 0 : Math.min(Math.max(here + step, 0), all.length - 1)];
-  next?.focus();
-  next?.scrollIntoView({ block: "start" });
-}
-
-function show(form, problem) {
-  const place = form.querySelector(".problem");
-  place.textContent = problem;
-  place.hidden = !problem;
-}
-
-function leave(card, words) {
-  const all = cases();
-  const next = all[all.indexOf(card) + 1] ?? all[all.indexOf(card) - 1];
-  card.remove();
-  waiting.textContent = Math.max(0, Number(waiting.textContent) - 1);
-  said.textContent = words;
-  if (next) next.focus();
-  else location.reload();
-}
-
-function explain(status, answer) {
-  const fields = Object.entries(answer.fields ?? {}).map(([name, fault]) => `${name} ${fault}`);
-  return fields.length ? fields.join("; ") : answer.error ?? `the desk answered ${status}`;
-}
-
-async function decide(card, form, finding) {
-  if (!reviewer.value.trim()) {
-    show(form, "Give your name first, at the top of the page.");
-    reviewer.focus();
+// ---- Keys. An element names its own: data-key. With data-focus the key goes there; otherwise it clicks.
+function press(event) {
+  // A key that is held down decides nothing, and neither does one that was meant for a page still on its way.
+  const early = document.querySelector("form.htmx-request:not([hx-target]), a.htmx-request") && event.key !== "Tab";
+  if (early || (event.repeat && ["Enter", " "].includes(event.key))) return event.preventDefault();
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat) return;
+  if (typing(event.target)) {
+    if (event.key === "Escape") event.target.blur();
     return;
   }
-  const fields = new FormData(form);
-  const decision = { finding, reviewer: reviewer.value, note: fields.get("note") || null };
-  if (finding === "at_risk") decision.severity = fields.get("severity") || null;
-  const buttons = form.querySelectorAll("button");
-  show(form, "");
-  card.classList.add("going");
-  buttons.forEach((button) => { button.disabled = true; });
-  const send = (step, body) => fetch(`/api/cases/${encodeURIComponent(card.dataset.case)}/${step}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  try {
-    const claimed = await send("claim", { reviewer: reviewer.value });
-    const claim = await claimed.json();
-    const response = claimed.ok ? await send("decision", { ...decision, lease: claim.lease }) : claimed;
-    const answer = claimed.ok ? await response.json() : claim;
-    if (response.status === 201) return leave(card, "Decision recorded.");
-    show(form, explain(response.status, answer));
-  } catch {
-    show(form, "No answer from the desk. Reload the page to see whether the decision was recorded.");
+  if (document.body.dataset.keys === "off") return;
+  const key = event.key.toLowerCase();
+  if (key === "enter" && event.target.matches("a, button, summary, input, option")) return; // the browser knows
+  const scope = document.querySelector(":popover-open") ?? document;
+  if (key === "j" || key === "k") return move(key === "j" ? 1 : -1);
+  const target = [...scope.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(seen);
+  if (!target) return;
+  event.preventDefault();
+  target.focus();
+  if (!("focus" in target.dataset)) target.click();
+}
+
+function move(step) {
+  const rows = [...document.querySelectorAll("[data-row]")];
+  const here = rows.indexOf(document.activeElement);
+  rows[Math.min(Math.max(here + step, 0), rows.length - 1)]?.focus();
+}
+
+// ---- Clocks. The server says how many seconds are left, so that this machine's time of day plays no part.
+function clock(left) {
+  const whole = Math.abs(Math.trunc(left));
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const shown = (parts[0] ? parts : parts.slice(1)).map((part, at) => (at ? String(part).padStart(2, "0") : part));
+  return (left <= -1 ? "−" : "") + shown.join(":");
+}
+
+function tick() {
+  for (const element of document.querySelectorAll("[data-left]")) {
+    element.due ??= Date.now() + Number(element.dataset.left) * 1000;
+    const left = (element.due - Date.now()) / 1000;
+    if (Math.abs(left) < 48 * 3600) element.querySelector(".ticks").textContent = clock(left);
+    element.classList.toggle("soon", left >= 0 && left < Number(element.dataset.warn ?? 300));
+    element.classList.toggle("late", left < 0);
+    if ("warning" in element.dataset && left < Number(element.dataset.warn) && !element.warned) {
+      element.warned = true;
+      say(element.dataset.warning);
+    }
+    if (left >= 0) continue;
+    if ("untilGone" in element.dataset) element.remove();
+    // The desk may end it a moment later than this clock: ask again until it has.
+    if (element.matches("[hx-get]") && Date.now() > (element.asked ?? 0) + 2000) {
+      element.asked = Date.now();
+      setTimeout(() => htmx.trigger(element, "lapsed"), 500);
+    }
   }
-  card.classList.remove("going");
-  buttons.forEach((button) => { button.disabled = false; });
 }
 
-async function poll() {
-  if (document.hidden) return;
-  const wanted = new URLSearchParams(location.search);
-  wanted.delete("offset");
-  wanted.set("limit", "0");
-  try {
-    const { total } = await (await fetch(`/api/cases?${wanted}`)).json();
-    const more = total - Number(waiting.textContent);
-    if (!(more > 0)) return;
-    const place = document.getElementById("arrivals");
-    place.textContent = `${more} more waiting. `;
-    const reload = document.createElement("a");
-    reload.href = location.href;
-    reload.textContent = "Show";
-    place.append(reload);
-    place.hidden = false;
-    if (!cases().length) location.reload();
-  } catch { /* the next poll may succeed */ }
-}
+// ---- Arrivals: the queue asks for itself, and what is new in it is shown and said.
+let before = new Set();
+const shown = () => [...document.querySelectorAll("[data-case]")];
 
-if (queue) {
-  queue.addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (event.submitter) decide(event.target.closest(".case"), event.target, event.submitter.value);
-  });
-  // Enter in a field would press the first button, and decide by accident.
-  queue.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target.matches("input, select")) event.preventDefault();
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
-    if (event.key === "j") move(1);
-    if (event.key === "k") move(-1);
-  });
-  setInterval(poll, POLL_MS);
-}
+document.addEventListener("htmx:beforeSwap", (event) => {
+  before = event.detail.target.id === "queue" ? new Set(shown().map((row) => row.dataset.case)) : null;
+});
+document.addEventListener("htmx:afterSettle", () => {
+  const rows = before ? shown().filter((row) => !before.has(row.dataset.case)) : [];
+  before = null;
+  for (const row of rows) row.classList.add("new");
+  const words = document.getElementById("queue")?.dataset.arrived;
+  if (rows.length && words) say(words.replace("{n}", rows.length));
+});
+
+document.addEventListener("keydown", press);
+document.addEventListener("DOMContentLoaded", tick);
+document.addEventListener("htmx:load", tick);
+setInterval(tick, 1000);

@@ -42,6 +42,78 @@ def test_a_wrong_setting_is_named(name: str, value: str, says: str, monkeypatch:
         load_settings()
 
 
+OIDC = {
+    "ACCESS": "oidc",
+    "PUBLIC_URL": "https://desk.example",
+    "OIDC_ISSUER": "https://login.example",
+    "OIDC_CLIENT_ID": "desk",
+    "HOST": "0.0.0.0",  # noqa: S104 - what a container needs
+}
+PROXY = {
+    "ACCESS": "proxy",
+    "PUBLIC_URL": "https://desk.example",
+    "PROXY_ISSUER": "https://cloud.example",
+    "PROXY_AUDIENCE": "desk",
+    "PROXY_KEYS_URL": "https://cloud.example/keys",
+    "HOST": "::",
+}
+
+
+@pytest.mark.parametrize("given", [OIDC, PROXY])
+def test_whoever_is_identified_may_come_from_elsewhere(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"MIMAMORI_REVIEW_{name}", value)
+    settings = load_settings()
+    assert settings.https
+    assert settings.hosts == {"localhost", "127.0.0.1", "[::1]", "desk.example"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"HOST": "0.0.0.0"}, "access is local.* host is 0.0.0.0.*_ACCESS to oidc or proxy"),  # noqa: S104
+        ({"HOST": ""}, "access is local"),
+        ({"HOST": "::"}, "access is local"),
+        ({"HOST": "192.0.2.7"}, "access is local"),
+        ({"HOST": "desk.example"}, "access is local"),
+        ({"ROLE_LEAD": "staff"}, "access local does not use role_lead"),
+        ({"OIDC_ISSUER": "https://login.example"}, "access local does not use oidc_issuer"),
+        (OIDC | {"OIDC_CLIENT_ID": ""}, "access oidc needs oidc_client_id"),
+        ({name: value for name, value in OIDC.items() if name != "PUBLIC_URL"}, "needs public_url"),
+        (OIDC | {"PUBLIC_URL": "http://desk.example"}, "public_url must begin with https://"),
+        (OIDC | {"PUBLIC_URL": "desk.example"}, "public_url must be an address"),
+        (OIDC | {"PUBLIC_URL": "https://tools.example/desk"}, "public_url has a path"),
+        (OIDC | {"OIDC_ISSUER": "http://login.example"}, "oidc_issuer must begin with https://"),
+        (OIDC | {"OIDC_SCOPES": "profile"}, "oidc_scopes must name openid"),
+        (OIDC | {"PROXY_AUDIENCE": "desk"}, "access oidc does not use proxy_audience"),
+        (PROXY | {"PROXY_AUDIENCE": ""}, "access proxy needs proxy_audience"),
+        (PROXY | {"PROXY_KEYS_URL": "http://cloud.example/keys"}, "proxy_keys_url must begin with https://"),
+        (PROXY | {"OIDC_CLIENT_SECRET": "x"}, "access proxy does not use oidc_client_secret"),
+    ],
+)
+def test_a_desk_that_would_let_anybody_in_does_not_start(
+    given: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"MIMAMORI_REVIEW_{name}", value)
+    with pytest.raises(DeskError, match=says):
+        load_settings()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_has_many_names(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMAMORI_REVIEW_HOST", host)
+    assert load_settings().host == host
+
+
+def test_local_access_beyond_loopback_must_be_allowed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMAMORI_REVIEW_HOST", "0.0.0.0")  # noqa: S104
+    monkeypatch.setenv("MIMAMORI_REVIEW_ALLOW_INSECURE", "local_access")
+    assert load_settings().access == "local"
+
+
 def test_a_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIMAMORI_REVIEW_SECURITY_PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("MIMAMORI_REVIEW_SASL_USERNAME", "ana")

@@ -1,0 +1,50 @@
+"""A whole desk without Kafka, as the web server sees it: the memory desk, by the clock and the settings."""
+
+from datetime import timedelta
+from typing import Any
+
+from review.audit.log import Asked, Found, Seen
+from review.audit.trail import Trail
+from review.desk import utc_now
+from review.errors import DeskError
+from review.kafka.cluster import Cluster
+from review.present import Limits
+from review.queue.rules import rules_of
+from review.settings import ReviewSettings
+from schemas.events import AuditRecord
+from tests.fakes.memory_desk import MemoryDesk
+
+
+class MemoryReview(MemoryDesk):
+    """What the web server needs of a `ReviewApp`."""
+
+    def __init__(self, **settings: Any) -> None:
+        read = {"store": "memory", "port": 0, "health_port": 0, **settings}
+        self.settings = ReviewSettings.model_validate(read)
+        self.cluster = Cluster(1, 4, 1)
+        self.held_partitions = 4
+        self.ready = True
+        self.audit: list[AuditRecord] = []
+        self.trail = Trail(self._write_down, confirm_seconds=5)
+        super().__init__(
+            claims=self.settings.claims,
+            model_view=self.settings.model_view,
+            limits=Limits(
+                timedelta(seconds=self.settings.lease_seconds),
+                timedelta(seconds=self.settings.undo_seconds),
+                timedelta(seconds=self.settings.handover_seconds),
+            ),
+            clock=utc_now,
+            queue_rules=rules_of(self.settings),
+        )
+
+    async def _write_down(self, record: AuditRecord) -> None:
+        if self.down:
+            raise ConnectionError("no broker")
+        self.audit.append(record)
+
+    async def audit_log(self, asked: Asked) -> Found:
+        """What was written down, all of it signed."""
+        if self.down:
+            raise DeskError("no broker")
+        return Found([Seen(record, None) for record in self.audit if asked.wants(record)], 0)
