@@ -1,6 +1,6 @@
 """Writes down who signs in, who looks at which list or case, and what is refused, before it is answered.
 
-Steps and reveals are written down where they are taken (`review.app`); the audit log's own page does it itself.
+Steps and reveals are written down where they are taken (`review.app`); the audit log's page does it itself.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
