@@ -20,7 +20,9 @@ from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster
 from review.kafka.forgetting import Forgetting
-from review.kafka.publishing import audit_writer, publisher, teller
+from review.kafka.publishing import audit_writer, publisher, teller, teller_of_sightings
+from review.kafka.reading_back import reader_of
+from review.kafka.repeats import Repeats
 from review.kafka.signing import open_signing
 from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
@@ -38,7 +40,7 @@ MOST_SHOWN: Final = 100_000
 
 
 class ReviewApp:
-    """One desk: everything between Kafka and the web server."""
+    """One desk: everything between Kafka and the web server. Raises DeskError: its keys cannot be read."""
 
     def __init__(self, settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
@@ -59,16 +61,23 @@ class ReviewApp:
             self.faust,
             cipher,
             (self.present, due),
+            reader_of(settings),
             partitions=cluster.partitions,
             compaction_hours=settings.changelog_compaction_hours,
             rocksdb=settings.store == "rocksdict",
         )
-        cases, events, decisions = (
+        cases, events, decisions, subjects = (
             _raw_topic(self.faust, name)
-            for name in (settings.cases_topic, settings.events_topic, settings.decisions_topic)
+            for name in (
+                settings.cases_topic,
+                settings.events_topic,
+                settings.decisions_topic,
+                settings.subjects_topic,
+            )
         )
         signatures = self._signing = open_signing(settings)
-        journal = Journal(publisher(events, signatures), confirm_seconds=settings.confirm_seconds)
+        send = publisher(events, signatures)
+        journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
         self.trail = Trail(audit, confirm_seconds=settings.confirm_seconds)
         self.desk = Desk(
@@ -92,11 +101,19 @@ class ReviewApp:
             self.metrics,
             self._forgetting,
             stepped(self.trail),
+            Repeats(
+                self.table,
+                teller_of_sightings(subjects, signatures),
+                send,
+                least=settings.repeated_cases,
+                clock=utc_now,
+            ),
             keep_days=settings.keep_markers_days,
         )
         self.faust.agent(cases, name="cases")(agents.cases)
         self.faust.agent(events, name="events")(agents.events)
         self.faust.agent(decisions, name="decisions")(agents.decisions)
+        self.faust.agent(subjects, name="subjects")(agents.subjects)
         self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
         self.faust.timer(FORGET_EVERY_S)(self._tell_what_is_due)
 

@@ -42,6 +42,17 @@ class DeskMetrics:
             "From a reviewer's click to the decision standing in the table. Slow: look at the brokers.",
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            "mimamori_review_webhooks",
+            "Webhooks by type: told, failed (will be tried again), given_up. Any given up: see the receiver.",
+            ["type", "outcome"],
+            registry=self.registry,
+        )
+        self.webhooks_waiting = Gauge(
+            "mimamori_review_webhooks_waiting",
+            "Webhooks that were not taken yet. Growing: the receiver is down or too slow.",
+            registry=self.registry,
+        )
         self.sign_ins = Counter(
             "mimamori_review_sign_ins",
             "Tries to sign in, by outcome. Many `refused` or `provider_down`: the log says why.",

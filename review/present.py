@@ -15,6 +15,7 @@ from review.cases.entries import (
     Erasure,
     Held,
     Phase,
+    Subject,
     Sweep,
     Unreadable,
     case_id_of,
@@ -88,7 +89,7 @@ class Present:
                 self.unreadable[key] = entry
             case Decided():
                 self.queue.drop(entry.case_id)
-            case Erasure() | Sweep():
+            case Subject() | Erasure() | Sweep():
                 pass
 
     def overdue(self) -> list[str]:

@@ -10,15 +10,18 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 
 import faust
 import structlog
+from mode import Service
 
 from review.app import ReviewApp
 from review.errors import DeskError
+from review.hooks.teller import open_teller
 from review.kafka.cluster import inspect
 from review.logs import capture_library_logs
 from review.retention.folder import make_private
@@ -31,9 +34,21 @@ log = structlog.get_logger()
 class DeskWorker(faust.Worker):
     """Faust's worker, without its banner and with a deadline for the shutdown."""
 
-    def __init__(self, review: ReviewApp, server: DeskServer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        review: ReviewApp,
+        server: DeskServer,
+        loop: asyncio.AbstractEventLoop,
+        beside: Sequence[Service] = (),
+    ) -> None:
         super().__init__(
-            review.faust, server, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False
+            review.faust,
+            server,
+            *beside,
+            loop=loop,
+            quiet=True,
+            override_logging=False,
+            redirect_stdouts=False,
         )
         self.spinner = None
         self._review = review
@@ -92,7 +107,8 @@ def run(settings: ReviewSettings) -> None:
     cluster = loop.run_until_complete(inspect(settings))
     with _sole_user_of(settings.folder):
         review = ReviewApp(settings, cluster, loop)
-        worker = DeskWorker(review, DeskServer(review), loop)
+        teller = open_teller(settings, review.present.queue, review.metrics, lambda: review.ready)
+        worker = DeskWorker(review, DeskServer(review), loop, [teller] if teller else [])
         try:
             worker.run()
         except DeskError:

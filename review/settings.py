@@ -15,6 +15,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from review.errors import DeskError
 from review.settings_access import AccessSettings
 from review.settings_cases import CaseSettings
+from review.settings_hooks import HookSettings
 from review.settings_page import PageSettings
 from review.settings_queue import QueueSettings
 from review.settings_retention import RetentionSettings
@@ -24,7 +25,13 @@ ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
 class ReviewSettings(
-    AccessSettings, CaseSettings, PageSettings, QueueSettings, RetentionSettings, SigningSettings
+    AccessSettings,
+    CaseSettings,
+    HookSettings,
+    PageSettings,
+    QueueSettings,
+    RetentionSettings,
+    SigningSettings,
 ):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
@@ -135,6 +142,16 @@ class ReviewSettings(
     def events_topic(self) -> str:
         """The topic of the steps in the lives of cases, which only desks write and read."""
         return f"{self.topic_prefix}case-events"
+
+    @property
+    def webhooks_topic(self) -> str:
+        """The topic that remembers which webhooks were told."""
+        return f"{self.topic_prefix}review-webhooks"
+
+    @property
+    def subjects_topic(self) -> str:
+        """The topic by which desks count the cases of one author or conversation; for desks only."""
+        return f"{self.topic_prefix}case-subjects"
 
     @property
     def app_id(self) -> str:

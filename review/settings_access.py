@@ -108,6 +108,12 @@ class AccessSettings(BaseModel):
         default=30, ge=0, le=300, description="How far the identity provider's clock may be from this one"
     )
 
+    api_tokens: Path | None = Field(
+        default=None,
+        description="File with the digests of the tokens of programs that use the API: see "
+        "`mimamori review-token`",
+    )
+
     session_idle_minutes: float = Field(
         default=60, gt=0, description="A person who asks nothing for this long signs in again"
     )

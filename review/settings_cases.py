@@ -19,6 +19,12 @@ class CaseSettings(BaseSettings):
         default=3600, gt=0, description="How long a case that was handed over waits for that colleague alone"
     )
     claims: int = Field(default=1, ge=1, description="How many cases one reviewer may hold at a time")
+    repeated_cases: int = Field(
+        default=3,
+        ge=0,
+        description="How many cases at risk of one author, or in one conversation, within 24 hours raise "
+        "their priority; 0 raises none",
+    )
     model_view: Literal["after", "before"] = Field(
         default="after",
         description="When a reviewer sees what the model thinks: after their own judgement, or before it. "

@@ -22,12 +22,14 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One topic as it should be. `key` says what a record's key is, `owner` who is responsible for the topic.
 
     `event` is None for an internal topic, which only workers write and read, without a promise to anybody.
+    `partitions_of` names an event whose topic must have as many partitions.
+
     `compatibility` is what a change of the event's schema must keep: BACKWARD_TRANSITIVE (new consumers read
     all older events) or FULL_TRANSITIVE (older consumers also read newer events).
 
-    Kafka deletes whole segments, by their newest record. So a record may outlive `retention_hours` by as long as its
-    segment was written to: `segment_hours`, or a week where that is None. On a compacted topic a record that a
-    later one of its key replaces is gone `max_compaction_lag_hours` after the segment was closed.
+    Kafka deletes whole segments, by their newest record. So a record may outlive `retention_hours` by as long
+    as its segment was written to: `segment_hours`, or a week where that is None. On a compacted topic a record
+    that a later one of its key replaces is gone `max_compaction_lag_hours` after the segment was closed.
     """
 
     name: str
@@ -45,6 +47,7 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segment_bytes: AtLeastOne | None = None
     segment_hours: AtLeastOne | None = None
     max_compaction_lag_hours: AtLeastOne | None = None
+    partitions_of: KindName | None = None
 
     @property
     def config(self) -> dict[str, str]:
@@ -69,9 +72,9 @@ def load_topics(
 ) -> tuple[TopicDefinition, ...]:
     """The definitions, named `prefix` + page name: events in the order of `schemas.kinds`, then internal.
 
-    `partitions` and `replication_factor` replace the pages' values. `partitions` does so for topics of events
-    only and for all of them alike, because review cases and decisions must have equal counts. The minimum of
-    in-sync replicas never exceeds the number of replicas.
+    `partitions` and `replication_factor` replace the pages' values. `partitions` does so for topics of
+    events, and those that go with one, and for all of them alike, because review cases and decisions must
+    have equal counts. The minimum of in-sync replicas never exceeds the number of replicas.
 
     Raises msgspec.ValidationError: a page is wrong, which only a change to this folder can cause.
     """
@@ -81,11 +84,11 @@ def load_topics(
         msgspec.structs.replace(
             page,
             name=prefix + page.name,
-            partitions=(page.event and partitions) or page.partitions,
+            partitions=((page.event or page.partitions_of) and partitions) or page.partitions,
             replication_factor=replication_factor or page.replication_factor,
             min_insync_replicas=min(page.min_insync_replicas, replication_factor or page.replication_factor),
         )
-        for page in sorted(pages, key=lambda page: order.index(page.event))
+        for page in sorted(pages, key=lambda page: (order.index(page.event), page.name))
     )
 
 

@@ -4,12 +4,16 @@
     ├── NotSignedInError      nobody is signed in, or their time is over   -> 401, or the way to the sign-in
     ├── NoProxyError          no proxy has said who it is                  -> 401
     ├── NotAllowedError       their roles do not allow this                -> 403
+    ├── NoRoleError           they have none at this desk                  -> 403
     ├── ForgedRequestError    not sent by a page of this desk              -> 403
+    ├── SignInLostError       begun in another browser, or too long ago    -> 403
     ├── SignInRefusedError    the identity that was shown is not accepted  -> 403
     ├── TooManyRequestsError  more than the limit                          -> 429, with Retry-After
-    └── ProviderDownError     the identity provider does not answer        -> 503, with Retry-After
+    ├── ProviderDownError     the identity provider does not answer        -> 503, with Retry-After
+    └── NoSignOutError        the proxy holds the session                  -> 404
 
-No message says whether a session, a person or a case exists.
+No message says whether a session, a person or a case exists. Pages show their own words for each class
+(`access.…` in `review/web/pages/words/`).
 """
 
 from typing import ClassVar
@@ -43,8 +47,33 @@ class NotAllowedError(AccessRefusedError):
     """The person's roles do not allow this."""
 
 
+class NoRoleError(AccessRefusedError):
+    """Somebody is signed in, and has no role at this desk."""
+
+    def __init__(self) -> None:
+        super().__init__("you are signed in, and have no role at this desk: ask whoever runs it for one")
+
+
 class ForgedRequestError(AccessRefusedError):
     """A change that no page of this desk has sent, or an old one: its token is missing or wrong."""
+
+
+class SignInLostError(AccessRefusedError):
+    """The browser comes back from a sign-in that it has not begun, or too long ago."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this sign-in was begun in another browser, or has taken too long: open the desk once more"
+        )
+
+
+class NoSignOutError(AccessRefusedError):
+    """The session is the proxy's, and the settings name no page of it for signing out."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("sign out at the proxy that has signed you in: the desk knows no way there")
 
 
 class TooManyRequestsError(AccessRefusedError):

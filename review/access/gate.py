@@ -6,8 +6,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from aiohttp import web
 
-from review.access.errors import ForgedRequestError, NotAllowedError, NotSignedInError
+from review.access.errors import ForgedRequestError, NoRoleError, NotAllowedError, NotSignedInError
 from review.access.rates import Rate
+from review.access.services import Services
 from review.access.sessions import Sessions
 from review.errors import DeskError
 from review.people import ROLES, Person, Role
@@ -87,6 +88,7 @@ class Gate:
     ) -> None:
         self._known = known
         self._sessions = sessions
+        self._services = Services(settings.api_tokens)
         self._hops = settings.forwarded_hops
         self._by_person = Rate(settings.requests_per_minute, now)
         self._by_address = Rate(settings.requests_per_minute * _SHARING, now)
@@ -100,7 +102,8 @@ class Gate:
         self._by_address.take(self.address(request))
         # A path that leads nowhere tells its 404 to those who are signed in.
         allowed: frozenset[Role] = getattr(request.match_info.handler, _ROLES, frozenset(ROLES))
-        known = await self._known.person(request)
+        program = self._services.program(request)
+        known = await self._known.person(request) if program is None else (program, "")
         if known is not None:
             person, bound_to = known
             request[_PERSON], request[_CSRF] = person, self._sessions.csrf(bound_to)
@@ -109,8 +112,12 @@ class Gate:
             return await handler(request)
         if known is None:
             raise NotSignedInError
+        if not known[0].roles:
+            raise NoRoleError
         if not known[0].may(*allowed):
             raise NotAllowedError(_not_allowed(known[0], allowed))
+        if program is not None:  # no page of another origin can make a browser send such a token
+            return await handler(request)
         if request.method not in SAFE and not self._sessions.csrf_fits(known[1], await _given(request)):
             raise ForgedRequestError("this page is out of date: load it again, and repeat what you did")
         return await handler(request)
@@ -140,6 +147,4 @@ async def _given(request: web.Request) -> str:
 
 
 def _not_allowed(person: Person, allowed: frozenset[Role]) -> str:
-    if not person.roles:
-        return f"{person.name}, you are signed in, and have no role at this desk: ask whoever runs it for one"
     return f"this is for the roles {', '.join(sorted(allowed))}; you have {', '.join(sorted(person.roles))}"

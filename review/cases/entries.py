@@ -5,6 +5,7 @@
     Held         events on one case that were not believed, for a lead to look at
     Erasure      a message or an author whose words somebody asked to erase
     Sweep        when the broker was last told to forget something, in this partition
+    Subject      which cases of one author, or of one conversation, were found at risk lately
     Unreadable   a record that is no event at all
 
 Every transition is idempotent, so events that are delivered again, for example after a restart, change
@@ -12,7 +13,7 @@ nothing. Markers and settled cases can be pruned; a case that is delivered after
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -24,11 +25,14 @@ Phase = Literal["waiting", "claimed", "decided", "settled"]
 # Who may judge next: anyone, anyone who has not yet, or a lead.
 Stage = Literal["first", "second", "lead"]
 Arrival = Literal["opened", "repeated", "already_decided"]
+SubjectKind = Literal["author", "conversation"]
 HeldBecause = Literal[
     "bad_signature", "unknown_case", "ahead_of_its_case", "not_of_this_desk", "not_what_was_settled"
 ]
 
 MAX_HELD: Final = 20
+# A window is 24 hours long; what is late by a day still counts.
+KEEP_SUBJECTS: Final = timedelta(hours=48)
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -72,8 +76,9 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     `revision` is how many were accepted. `pending` is a decision that can still be undone, until about
     `undo_until`; `by_lead` says that a lead made it. `reader` is the one to whom the case was handed over.
     They have it to themselves until about `reader_until`. `judgements` are in their order, and `skipped` are
-    those who gave the case back. `erased_at` is when somebody had the words erased, and `told_at` when the
-    broker was told to forget them.
+    those who gave the case back. `raised` says why it comes first, and `repeats` how many cases there were
+    of that author or conversation within 24 hours. `erased_at` is when somebody had the words erased, and
+    `told_at` when the broker was told to forget them.
     """
 
     case: ReviewCase
@@ -90,6 +95,7 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     judgements: list[Judgement] = []
     skipped: list[str] = []
     raised: list[str] = []
+    repeats: dict[str, int] = {}
     history: list[Step] = []
     erased_at: datetime | None = None
     told_at: datetime | None = None
@@ -172,6 +178,26 @@ class Sweep(msgspec.Struct, frozen=True, tag="sweep", omit_defaults=True):
     swept_at: datetime | None = None
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """A case at risk: the hour (since 1970) that its message was sent in, and the case's partition."""
+
+    case_id: str
+    hour: int
+    partition: int
+
+
+class Subject(msgspec.Struct, frozen=True, tag="subject"):
+    """The cases at risk of one author, or of one conversation, in the order they came. Holds no id of either.
+
+    `partition` is that of the subject, whose cases are in any. `seen_at` is when the latest came.
+    """
+
+    what: SubjectKind
+    partition: int
+    cases: list[Seen]
+    seen_at: datetime
+
+
 class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     """A record that is no event. `detail` names the field or rule, never the content."""
 
@@ -182,7 +208,7 @@ class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     seen_at: datetime
 
 
-Entry = CaseState | Decided | Held | Erasure | Sweep | Unreadable
+Entry = CaseState | Decided | Held | Subject | Erasure | Sweep | Unreadable
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -220,6 +246,11 @@ def erasure_key(partition: int, what: str, digest: str) -> bytes:
 def sweep_key(partition: int) -> bytes:
     """Return the key of a partition's sweep: in the table, and of the records that sweep it."""
     return f"sweep:{partition}".encode()
+
+
+def subject_key(digest: str) -> bytes:
+    """Return the key of an author's or a conversation's window."""
+    return b"subject:" + digest.encode()
 
 
 def unreadable_key(topic: str, partition: int, offset: int) -> bytes:
@@ -269,10 +300,16 @@ def hold(held: Held | None, case_id: str, partition: int, event: HeldEvent) -> H
     return msgspec.structs.replace(held, events=[*held.events, event])
 
 
-def expired(entries: Iterable[tuple[bytes, Entry]], partition: int, before: datetime) -> Iterator[bytes]:
-    """Yield the keys of what this partition remembers since before `before`. Open cases never expire."""
+def expired(
+    entries: Iterable[tuple[bytes, Entry]], partition: int, now: datetime, keep: timedelta
+) -> Iterator[bytes]:
+    """Yield the keys of what this partition remembers for longer than `keep`. Open cases never expire.
+
+    Windows are kept for two days only.
+    """
     for key, entry in entries:
-        if entry.partition == partition and (last := _closed_at(entry)) is not None and last < before:
+        kept = min(keep, KEEP_SUBJECTS) if isinstance(entry, Subject) else keep
+        if entry.partition == partition and (last := _closed_at(entry)) is not None and last < now - kept:
             yield key
 
 
@@ -284,7 +321,7 @@ def _closed_at(entry: Entry) -> datetime | None:
             return entry.decided_at
         case Held():
             return max(event.seen_at for event in entry.events)
-        case Unreadable():
+        case Unreadable() | Subject():
             return entry.seen_at
         case Erasure():
             return entry.at

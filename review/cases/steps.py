@@ -14,15 +14,20 @@ An event is accepted only at the revision that it was made for, and only where a
 So it counts at most once, and of two at the same moment the first in the log counts. Who may send an event
 is decided by the desk that signs it (`review.cases.permits`); here stands only what must hold of every case:
 one holder at a time, no reader twice before a lead, and no decision but the pending one settles.
+
+`raised` alone is accepted at any revision and counts as none: the desk that sends it counts the cases of an
+author over all partitions, and does not hold this case. It takes no step from anybody, so it must not make a
+reviewer's step at the same moment be refused either. It changes nothing a second time.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Judgement, Lease, Stage, Step
+from review.cases.entries import CaseState, Judgement, Lease, Stage, Step, SubjectKind
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.vocabulary import CaseAction
@@ -31,7 +36,6 @@ Outcome = Literal["accepted", "stale", "ahead", "refused"]
 
 BY_LEAD: Final = "by_lead"
 MAX_HISTORY: Final = 60
-MAX_RAISED: Final = 8
 
 
 def advance(state: CaseState, event: CaseEvent) -> tuple[CaseState, Outcome]:
@@ -40,17 +44,23 @@ def advance(state: CaseState, event: CaseEvent) -> tuple[CaseState, Outcome]:
     `stale` is an event that was delivered again, or lost against another. `ahead` is one whose forerunners
     are missing here, and `refused` one that no arrow leads to. In all three cases the state is unchanged.
     """
+    if event.action == "raised":
+        return _raised(state, event)
     if event.revision != state.revision:
         return state, "stale" if event.revision < state.revision else "ahead"
     rule = _RULES.get(event.action)
     changed = rule(state, event) if rule else None
     if changed is None:
         return state, "refused"
+    return replace(changed, revision=state.revision + 1, history=_history(state, event)), "accepted"
+
+
+def _history(state: CaseState, event: CaseEvent) -> list[Step]:
+    earlier = state.history
+    if event.action == "extended" and earlier and earlier[-1].action == "extended":
+        earlier = earlier[:-1]
     step = Step(event.action, event.actor, event.at, event.reason, event.reader)
-    history = [*state.history, step]
-    if event.action == "extended" and state.history and state.history[-1].action == "extended":
-        history = [*state.history[:-1], step]
-    return replace(changed, revision=state.revision + 1, history=history[-MAX_HISTORY:]), "accepted"
+    return [*earlier, step][-MAX_HISTORY:]
 
 
 def may_read(state: CaseState, person_id: str) -> bool:
@@ -146,10 +156,15 @@ def _again(state: CaseState, _event: CaseEvent) -> CaseState | None:
     return replace(state, phase="waiting", stage="second")
 
 
-def _raised(state: CaseState, event: CaseEvent) -> CaseState | None:
-    if state.phase == "settled" or event.reason is None or event.reason in state.raised:
-        return None
-    return replace(state, raised=[*state.raised, event.reason][-MAX_RAISED:])
+def _raised(state: CaseState, event: CaseEvent) -> tuple[CaseState, Outcome]:
+    why, _, count = (event.reason or "").partition(":")
+    if state.phase == "settled" or why not in get_args(SubjectKind) or not re.fullmatch("[0-9]{1,6}", count):
+        return state, "refused"
+    if int(count) <= state.repeats.get(why, 0):
+        return state, "stale"
+    raised = state.raised if why in state.raised else [*state.raised, why]
+    repeats = {**state.repeats, why: int(count)}
+    return replace(state, raised=raised, repeats=repeats, history=_history(state, event)), "accepted"
 
 
 def _holds(state: CaseState, event: CaseEvent) -> bool:
@@ -189,7 +204,6 @@ def _judged(state: CaseState, decision: ReviewDecision, *, published: bool) -> C
 
 
 _RULES: Final[Mapping[CaseAction, Callable[[CaseState, CaseEvent], CaseState | None]]] = {
-    "raised": _raised,
     "claimed": _claimed,
     "extended": _extended,
     "released": _released,

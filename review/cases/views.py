@@ -12,9 +12,9 @@ import msgspec
 from review.cases.entries import CaseState, Judgement, Phase, Stage, Step
 from review.cases.form import severity_levels
 from review.people import Person
-from schemas.events import Highlight, ReviewDecision, Severity, Thresholds
+from schemas.events import Highlight, Severity, Thresholds
 from schemas.reasons import DeadLetterReason, Reason
-from schemas.vocabulary import CaseKind, Verdict
+from schemas.vocabulary import CaseKind, Finding, Verdict
 
 
 class ModelView(msgspec.Struct, frozen=True):
@@ -32,12 +32,24 @@ class ModelView(msgspec.Struct, frozen=True):
     scored_by: str | None
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What was decided. The note is shown only until the decision is published."""
+
+    finding: Finding
+    severity: str | None
+    reader: str
+    decided_at: datetime
+    note: str | None = None
+
+
 class CaseView(msgspec.Struct, frozen=True):
     """A case as one person sees it. `model` is None while it is hidden from them.
 
     `kind` is `escalation` for all that are blind. `holder` is who has it, until `until`; `mine` says that it
     is the viewer. `decision` is the pending or the standing one; a note is only in a pending one, which is
-    published at `undo_until`. `judgements` are earlier readings, and empty while they could sway this one.
+    published at `undo_until`. `raised` names why the case comes first, and `repeats` how many cases at risk
+    there were of that `author` or `conversation` within 24 hours. `judgements` are earlier readings, and
+    empty while they could sway this one.
     """
 
     id: str
@@ -55,12 +67,13 @@ class CaseView(msgspec.Struct, frozen=True):
     text_shortened: bool
     unread_because: DeadLetterReason | None
     raised: list[str]
+    repeats: dict[str, int]
     holder: str | None
     until: datetime | None
     mine: bool
     lease: str | None
     reader: str | None
-    decision: ReviewDecision | Judgement | None
+    decision: Outcome | None
     undo_until: datetime | None
     judgements: list[Judgement]
     history: list[Step]
@@ -96,17 +109,26 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         text_shortened=case.text_shortened,
         unread_because=case.unread_because,
         raised=state.raised,
+        repeats=state.repeats,
         holder=lease.holder if lease else None,
         until=lease.until if lease and state.phase == "claimed" else None,
         mine=lease is not None and lease.holder == person.id,
         lease=lease.id if lease and lease.holder == person.id and state.phase == "claimed" else None,
         reader=state.reader,
-        decision=state.pending or (state.standing if state.phase == "settled" else None),
+        decision=_outcome(state),
         undo_until=state.undo_until,
         judgements=state.judgements if judged else [],
         history=state.history,
         model=_model_view(state) if shown else None,
     )
+
+
+def _outcome(state: CaseState) -> Outcome | None:
+    if (pending := state.pending) is not None:
+        return Outcome(pending.finding, pending.severity, pending.reviewer, pending.decided_at, pending.note)
+    if state.phase != "settled" or (stands := state.standing) is None:
+        return None
+    return Outcome(stands.finding, stands.severity, stands.reader, stands.decided_at)
 
 
 def _model_view(state: CaseState) -> ModelView:

@@ -39,6 +39,7 @@ from review.cases.entries import (
 from review.cases.steps import Outcome, advance, digest
 from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Signatures
+from review.kafka.repeats import Repeats, read_sighting
 from review.kafka.table import Entries
 from review.metrics import DeskMetrics
 from schemas.codec import CodecError, decode
@@ -58,7 +59,7 @@ CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
 
 
 class Agents:
-    """The three agents and their shared state."""
+    """The four agents and their shared state."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Agents:
         metrics: DeskMetrics,
         forgetting: Forgetting,
         audit: Audit,
+        repeats: Repeats,
         *,
         keep_days: float,
     ) -> None:
@@ -79,6 +81,7 @@ class Agents:
         self._metrics = metrics
         self._forgetting = forgetting
         self._audit = audit
+        self._repeats = repeats
         self._keep = timedelta(days=keep_days)
         self._pruned: dict[int, float] = {}
 
@@ -96,6 +99,11 @@ class Agents:
         """Watch the published decisions until cancelled: none of them has an effect on a case."""
         async for event in stream.events():
             await self._until_done(event, self.on_decision)
+
+    async def subjects(self, stream: StreamT[bytes]) -> None:
+        """Count repeated cases until cancelled."""
+        async for event in stream.events():
+            await self._until_done(event, self.on_subject)
 
     async def _until_done(
         self, event: EventT[bytes], step: Callable[[EventT[bytes]], Awaitable[None]]
@@ -121,8 +129,20 @@ class Agents:
         key = case_key(case.id)
         before = _case_entry(self._table.get(key))
         entry, outcome = receive_case(before, case, event.message.partition)
-        await self._table.put(key, self._forgetting.arriving(before, entry, case))
+        entry = self._forgetting.arriving(before, entry, case)
+        await self._table.put(key, entry)
+        if isinstance(entry, CaseState):
+            await self._repeats.on_case(entry.case, entry.partition)
         self._count(ReviewCase, outcome)
+
+    async def on_subject(self, event: EventT[bytes]) -> None:
+        """A case is counted for its author or its conversation."""
+        seen = read_sighting(event.value)
+        believed = seen is not None and self._is_signed(event)
+        outcome = "not_believed"
+        if seen is not None and believed:
+            outcome = await self._repeats.on_sighting(seen, event.message.partition)
+        self._metrics.events.labels("case-subject", outcome).inc()
 
     async def on_step(self, event: EventT[bytes]) -> None:
         """A step on a case arrives: fold it, publish what it settles, and tell who waits for it."""
@@ -225,7 +245,7 @@ class Agents:
         if now - self._pruned.get(partition, float("-inf")) < PRUNE_EVERY_SECONDS:
             return
         self._pruned[partition] = now
-        keys = list(expired(self._table.items(), partition, datetime.now(UTC) - self._keep))
+        keys = list(expired(self._table.items(), partition, datetime.now(UTC), self._keep))
         await self._table.prune(keys)
         if keys:
             log.info("markers_pruned", partition=partition, markers=len(keys))

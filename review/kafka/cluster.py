@@ -53,7 +53,7 @@ async def inspect(settings: ReviewSettings) -> Cluster:
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()
-            topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
+            topics = _topics(settings)
             described = await admin.describe_topics([*topics, settings.audit_topic])
             configured = await _settings_of(admin, settings.cases_topic)
             brokers = len((await admin.describe_cluster())["brokers"])
@@ -89,8 +89,12 @@ def _lag(topic: str, configured: dict[str, str] | None) -> timedelta:
     return lag
 
 
+def _topics(settings: ReviewSettings) -> list[str]:
+    return [settings.cases_topic, settings.events_topic, settings.decisions_topic, settings.subjects_topic]
+
+
 def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
-    topics = [settings.cases_topic, settings.events_topic, settings.decisions_topic]
+    topics = _topics(settings)
     if missing := [topic for topic in (*topics, settings.audit_topic) if topic not in partitions]:
         raise DeskError(
             f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"

@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
+from review.cases.windows import Sighting
 from schemas.codec import encode
 from schemas.events import AuditRecord, CaseEvent, ReviewDecision
 from schemas.headers import event_headers
@@ -20,18 +23,16 @@ class Signatures(Protocol):
         """What is wrong with a consumed record's signature; None where a desk has signed it."""
 
 
-class Unsigned:
-    """Signs nothing and believes everything."""
+def teller_of_sightings(topic: Any, signatures: Signatures) -> Callable[[Sighting], Awaitable[object]]:
+    """A function that writes a sighting to `topic`, by its digest, and returns once all replicas have it."""
+    name = topic.get_topic_name()
 
-    def sign(self, _topic: str, _key: bytes, _value: bytes) -> tuple[str, bytes]:
-        """An empty signature."""
-        return "mimamori-signature", b""
+    async def tell(seen: Sighting) -> object:
+        key, value = seen.digest.encode(), msgspec.json.encode(seen)
+        headers = [signatures.sign(name, key, value)]
+        return await (await topic.send(key=key, value=value, headers=headers))
 
-    def fault(
-        self, _topic: str, _key: bytes | None, _value: bytes | None, _headers: Pairs | None
-    ) -> str | None:
-        """Never any."""
-        return None
+    return tell
 
 
 def publisher(

@@ -16,10 +16,9 @@ from typing import Any, Protocol
 
 import faust
 import structlog
-from faust.tables.table import Table
-from faust.types import FutureMessage
 
 from review.cases.entries import Entry, decode_entry, encode_entry
+from review.kafka.changelog import ReadBack, VersionedTable, content_of, stamped, version_of
 from review.retention.cipher import ChangedError, Cipher, KeyGoneError
 
 log = structlog.get_logger()
@@ -60,32 +59,6 @@ class Entries(Protocol):
         """Delete these keys of the current event's partition."""
 
 
-class AwaitableTable(Table[bytes, bytes]):
-    """Keeps the futures of changelog records that Kafka has not acknowledged yet."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._unsettled: list[FutureMessage] = []
-
-    @property
-    def partitions_held(self) -> frozenset[int]:
-        """The partitions whose entries are this desk's, and not a standby's or another's."""
-        name = self.changelog_topic_name
-        return frozenset(tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == name)
-
-    def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
-        """Send a changelog record, and keep its future until it is done."""
-        future = super().send_changelog(*args, **kwargs)
-        self._unsettled.append(future)
-        return future
-
-    async def settle(self) -> None:
-        """Wait until Kafka has acknowledged every changelog record. Raises what the producer raised."""
-        pending, self._unsettled = self._unsettled, []
-        for future in pending:
-            await future
-
-
 class CaseTable:
     """Entries by key. They can be read from anywhere, but written only inside an agent."""
 
@@ -94,6 +67,7 @@ class CaseTable:
         app: faust.App,
         cipher: Cipher,
         watchers: Sequence[Watcher],
+        read_back: ReadBack,
         *,
         partitions: int,
         compaction_hours: float,
@@ -103,8 +77,9 @@ class CaseTable:
         self._app = app
         self._cipher = cipher
         self._watchers = tuple(watchers)
-        self._table = AwaitableTable(
+        self._table = VersionedTable(
             app,
+            read_back=read_back,
             name=name,
             beacon=app.tables.beacon,
             partitions=partitions,
@@ -120,6 +95,11 @@ class CaseTable:
             },
         )
         app.tables.add(self._table)
+
+    @property
+    def partitions_held(self) -> frozenset[int]:
+        """The partitions whose entries are given out here."""
+        return self._table.partitions_held
 
     def get(self, key: bytes) -> Entry | None:
         """The entry under this key. None where another desk holds it."""
@@ -141,7 +121,8 @@ class CaseTable:
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
-        self._table[key] = self._cipher.seal(encode_entry(entry), key)
+        version = version_of(self._table.get(key)) + 1
+        self._table[key] = stamped(version, self._cipher.seal(encode_entry(entry), key))
         await self._table.settle()
         for watcher in self._watchers:
             watcher.put(key, entry)
@@ -170,10 +151,12 @@ class CaseTable:
                     watcher.put(key, entry)
         except KeyGoneError as error:
             await self._app.crash(error)
+            return
+        await self._table.mend()
 
     def _open(self, key: bytes, sealed: bytes) -> Entry | None:
         try:
-            return decode_entry(self._cipher.open(sealed, key))
+            return decode_entry(self._cipher.open(content_of(sealed), key))
         except ChangedError as error:
             # It is as if it were not there: nobody is shown what somebody else has put in its place.
             log.error("entry_changed", key=key.decode(errors="replace"), reason=str(error))  # noqa: TRY400

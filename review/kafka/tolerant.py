@@ -1,8 +1,8 @@
 """Makes aiokafka read record batches with header names that are not UTF-8.
 
 aiokafka raises UnicodeDecodeError on such a name each time it reads the batch, so the desk would stop there
-for ever. Anyone with the right to write to the topics could cause this. The desk reads no headers, so it is
-enough to replace what cannot be decoded.
+for ever. Anyone with the right to write to the topics could cause this. The desk looks for one name in
+ASCII only, so it is enough to replace what cannot be decoded.
 """
 
 from typing import Any

@@ -5,7 +5,7 @@ skipped what and when, how fast cases come and go. Only the turns begin anew.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,7 +15,7 @@ from review.cases.entries import CaseState
 from review.people import Person
 from review.queue.answers import Backlog, Counts, Slice
 from review.queue.capacity import Forecast, forecast, sample_every
-from review.queue.changes import Changes
+from review.queue.changes import ChangeLog, Changes
 from review.queue.entry import entry_of
 from review.queue.exposure import KEPT, Exposure, Load
 from review.queue.flow import Flow
@@ -26,6 +26,7 @@ from review.queue.statement import statement
 from review.queue.take import Taking
 from review.queue.turns import Turns
 from review.queue.urgency import Lane, lane_of
+from review.queue.waiting import Waiting
 
 # A forecast of 100,000 cases takes a tenth of a second, and holds for a while.
 FORECAST_FOR: Final = 30.0
@@ -73,6 +74,21 @@ class LiveQueue:
     def clear(self) -> None:
         """Forget all cases: the table is about to tell all of them again."""
         self._index.clear()
+
+    # What stands beside people.
+
+    @property
+    def log(self) -> ChangeLog:
+        """What has changed lately."""
+        return self._index.log
+
+    def entries(self) -> Iterable[Waiting]:
+        """Every open case, in no order."""
+        return self._index.entries()
+
+    def entry(self, case_id: str) -> Waiting | None:
+        """One open case."""
+        return self._index.get(case_id)
 
     # What people ask.
 

@@ -32,6 +32,10 @@ class OpenCases:
         """The entry of an open case."""
         return self._entries.get(case_id)
 
+    def entries(self) -> Iterable[Waiting]:
+        """Every entry, as it is now, in no order."""
+        return list(self._entries.values())
+
     def put(self, entry: Waiting) -> None:
         """Add a case, or replace what is known of it. An entry that is unchanged changes nothing."""
         before = self._entries.get(entry.id)

@@ -24,11 +24,11 @@ SIGNED_IN: Final = web.RequestKey("signed_in", Person)
 # What is looked at on which route; `{id}` is the case. Looking on is written down once in five minutes.
 LISTS: Final[Mapping[str, str]] = {
     "/": "queue",
-    "/api/cases": "queue",
+    "/api/v1/cases": "queue",
     "/held": "held events",
-    "/api/held": "held events",
+    "/api/v1/held": "held events",
     "/case/{id}": "case",
-    "/api/cases/{id}": "case",
+    "/api/v1/cases/{id}": "case",
 }
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from review.access import csrf_of, open_to_all, person_of, requires
 from review.access.access import Access
 from review.access.cookies import SignIn, local_path
-from review.access.errors import AccessRefusedError, ForgedRequestError, NoProxyError
+from review.access.errors import ForgedRequestError, NoProxyError, NoSignOutError, SignInLostError
 from review.access.local import somebody
 from review.access.oidc import CALLBACK, SIGNED_OUT, Provider
 from review.metrics import DeskMetrics
@@ -49,9 +49,7 @@ class SignInPages:
         """The way to the proxy's own page, since the proxy holds the session."""
         further = self._access.proxy_sign_out_url
         if further is None:
-            raise AccessRefusedError(
-                "sign out at the proxy that has signed you in: the desk knows no way there"
-            )
+            raise NoSignOutError
         return page(request, "leaving.html", page=further)
 
     @requires()
@@ -138,9 +136,7 @@ class ByProvider:
         self._access.gate.trying_to_sign_in(request)
         sign_in = self._access.cookies.begun(request, request.query.get("state", ""))
         if sign_in is None:
-            raise ForgedRequestError(
-                "this sign-in was begun in another browser, or has taken too long: open the desk once more"
-            )
+            raise SignInLostError
         person, id_token = await self._provider.complete(sign_in, request.query)
         return signed_in(request, self._access, self._metrics, sign_in, person, id_token)
 

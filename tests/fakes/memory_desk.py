@@ -5,19 +5,24 @@ back what is produced until `catch_up`; a `deaf` desk does not hear what the bro
 is the clock.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from review.cases.entries import CaseState, Entry
 from review.cases.form import Form
+from review.cases.windows import Sighting
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.forgetting import Forgetting
-from review.kafka.publishing import Unsigned
+from review.kafka.publishing import Pairs
+from review.kafka.repeats import Repeats
 from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
 from review.people import Person, Role
@@ -37,6 +42,20 @@ LIMITS = Limits(timedelta(minutes=10), timedelta(seconds=60), timedelta(hours=1)
 def person(name: str, *roles: Role) -> Person:
     """Somebody who is signed in; a reviewer unless it is said."""
     return Person(name, name.title(), frozenset(roles or ("reviewer",)))
+
+
+class Unsigned:
+    """Signs nothing and believes everything."""
+
+    def sign(self, _topic: str, _key: bytes, _value: bytes) -> tuple[str, bytes]:
+        """An empty signature."""
+        return "mimamori-signature", b""
+
+    def fault(
+        self, _topic: str, _key: bytes | None, _value: bytes | None, _headers: Pairs | None
+    ) -> str | None:
+        """Never any."""
+        return None
 
 
 class MemoryTable:
@@ -88,23 +107,26 @@ class MemoryDesk:
         self.clock = clock or (lambda: self.now)
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
+        self.told: list[Sighting] = []
         self.lag = False
         self.down = False
+        self.sent = asyncio.Event()
         self.deaf = False
         self.audited: list[str] = []
         self._late: list[CaseEvent] = []
         self.present = Present(limits, self.clock, queue_rules)
         self.due = Due(KEEP, LAGS)
-        self.told: list[bytes] = []
+        self.forgotten: list[bytes] = []
         self.erased: list[str | None] = []
         self.table = MemoryTable(self.present, self.due)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
+        repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
         self.forgetting = Forgetting(
             self.table,
             self.due,
-            self._tell,
+            self._tell_broker,
             self._erased,
             self.metrics,
             keep=KEEP,
@@ -119,6 +141,7 @@ class MemoryDesk:
             self.metrics,
             self.forgetting,
             self._audited,
+            repeats,
             keep_days=90,
         )
         self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
@@ -155,14 +178,20 @@ class MemoryDesk:
         if self.down:
             raise ConnectionError("no broker")
         self.log.append(event)
+        self.sent.set()
         if self.lag:
             self._late.append(event)
         else:
             await self.deliver(event)
         return None
 
-    async def _tell(self, key: bytes, partition: int) -> object:
-        self.told.append(key)
+    async def _tell(self, seen: Sighting) -> object:
+        self.told.append(seen)
+        await self.agents.on_subject(record("case-subjects", seen.digest, msgspec.json.encode(seen)))
+        return None
+
+    async def _tell_broker(self, key: bytes, partition: int) -> object:
+        self.forgotten.append(key)
         if self.deaf:
             return None
         await self.agents.on_case(record("review-cases", key.decode(), None, partition=partition))

@@ -2,15 +2,12 @@
 
 import json
 import signal
-import socket
 import subprocess
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
 import confluent_kafka as ck
 import pytest
@@ -20,6 +17,8 @@ from export.examples import read_examples
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
+from tests.fakes.desk_client import DeskClient
+from tests.integration.test_review_app import free_port
 from worker.kafka.topics import apply_topics
 
 Events = list[dict[str, object]]
@@ -57,27 +56,19 @@ class Platform:
 
     def start_desk(self, folder: Path) -> str:
         """`mimamori review` as a process; returns its address once its table is there."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port, health_port = free_port(), free_port()
         settings = {
             "bootstrap": self._bootstrap,
             "topic_prefix": self.prefix,
             "port": port,
+            "health_port": health_port,
             "folder": folder / "desk",
             "undo_seconds": 0,
         }
         desk = process.start(process.DESK, settings, folder / "desk.log")
         self.workers.insert(0, desk)
-        process.await_ready(desk, port, folder / "desk.log", 90)
+        process.await_ready(desk, health_port, folder / "desk.log", 90)
         return f"http://127.0.0.1:{port}"
-
-    def ask(self, address: str, path: str, body: object = None) -> Any:
-        """GET, or POST where there is a body; JSON both ways."""
-        headers = {"Content-Type": "application/json"}
-        request = Request(address + path, json.dumps(body).encode() if body else None, headers)
-        with urlopen(request, timeout=20) as answer:
-            return json.load(answer)
 
     def send(self, *values: bytes | None) -> None:
         for number, value in enumerate(values):
@@ -239,20 +230,22 @@ def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: 
     platform.send(*(message(number, text) for number, text in enumerate(texts)))
     desk = platform.start_desk(tmp_path)
     platform.wait(lambda: len(platform.outcomes()) == len(texts))
-    platform.wait(lambda: 0 < len(platform.read("review-cases")) == platform.ask(desk, "/api/cases")["total"])
+    kim = DeskClient(desk).sign_in("kim")
+    platform.wait(lambda: 0 < len(platform.read("review-cases")) == kim.get_json("/api/v1/cases")[1]["total"])
 
-    queue = platform.ask(desk, "/api/cases?limit=50")["cases"]
-    priorities = {str(event["id"]): float(str(event["priority"])) for event in platform.read("review-cases")}
-    assert [case["id"] for case in queue] == sorted(priorities, key=lambda each: -priorities[each])
-    first = queue[0]
-    with urlopen(desk, timeout=20) as page:
-        assert "<mark" in page.read().decode()
-    claim = platform.ask(desk, f"/api/cases/{first['id']}/claim", {"reviewer": "kim"})
-    text = platform.ask(desk, f"/api/cases/{first['id']}/reveal", {"reviewer": "kim"})
-    decision = {"finding": "at_risk", "reviewer": "kim", "severity": "high", "lease": claim["lease"]}
-    decided = platform.ask(desk, f"/api/cases/{first['id']}/decision", decision)
+    queue = kim.get_json("/api/v1/cases?limit=50")[1]
+    cases = {str(event["id"]) for event in platform.read("review-cases")}
+    assert {case["id"] for case in queue["cases"]} == cases
+    first = queue["cases"][0]
+    path = f"/api/v1/cases/{first['id']}"
+    _, claim = kim.post_json(f"{path}/claim", {})
+    text = kim.post_json(f"{path}/reveal", {})[1]["text"]
+    decision = {"finding": "at_risk", "severity": "high", "lease": claim["lease"]}
+    _, decided = kim.post_json(f"{path}/decision", decision)
     assert all(text[each["start"] : each["end"]].strip() for each in decided["model"]["highlights"])
+    assert "<mark" in kim.post_form(f"/case/{first['id']}/reveal", {})[2]
     platform.wait(lambda: len(platform.read("review-decisions")) == 1)
     (event,) = platform.read("review-decisions")
     assert (event["case_id"], event["message_id"]) == (first["id"], first["message_id"])
-    assert platform.ask(desk, "/api/cases")["total"] == len(queue) - 1
+    assert (event["reviewer"], event["finding"], event["severity"]) == ("kim", "at_risk", "high")
+    assert kim.get_json("/api/v1/cases")[1]["total"] == len(cases) - 1

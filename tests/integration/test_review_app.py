@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -25,11 +25,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     AdminClient,
     NewTopic,
 )
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mimamori import process
 from mimamori.sandbox import Sandbox
+from review.kafka.signing import OWN_KEY
 from schemas.codec import decode, encode
 from schemas.events import CaseEvent, Origin, ReviewCase, ReviewDecision, Severity
+from schemas.signature import sign
+from tests.fakes.desk_client import DeskClient
 
 STARTED = datetime.now(UTC)
 PATIENCE = 30.0
@@ -44,6 +49,13 @@ def until(wanted: Callable[[], Any], what: str) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def a_case(number: int, priority: float = 50.0, text: str | None = TEXT) -> ReviewCase:
@@ -88,22 +100,30 @@ class Cluster:
         self.prefix = f"review-{secrets.token_hex(4)}."
         self.topics = [
             f"{self.prefix}{name}"
-            for name in ("review-cases", "review-decisions", "case-events", "review-audit")
+            for name in ("review-cases", "review-decisions", "case-events", "case-subjects", "review-audit")
         ]
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         for made in self._admin.create_topics([NewTopic(topic, 2, 1) for topic in self.topics]).values():
             made.result()
         self._producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
 
-    def send(self, *events: ReviewCase | ReviewDecision | CaseEvent) -> None:
+    def send(self, *events: ReviewCase | ReviewDecision | CaseEvent, signed_in: Path | None = None) -> None:
+        """Send events; signed with the key of the desk in this folder, or by nobody."""
         for event in events:
             match event:
                 case ReviewCase():
-                    self._producer.produce(self.topics[0], encode(event), key=event.id)
+                    topic, key = self.topics[0], event.id
                 case ReviewDecision():
-                    self._producer.produce(self.topics[1], encode(event), key=event.case_id)
+                    topic, key = self.topics[1], event.case_id
                 case CaseEvent():
-                    self._producer.produce(self.topics[2], encode(event), key=event.case_id)
+                    topic, key = self.topics[2], event.case_id
+            value = encode(event)
+            headers: list[tuple[str, str | bytes | None]] = []
+            if signed_in is not None:
+                private = load_pem_private_key((signed_in / OWN_KEY).read_bytes(), None)
+                assert isinstance(private, Ed25519PrivateKey)
+                headers = [sign(private, topic, key.encode(), value)]
+            self._producer.produce(topic, value, key=key, headers=headers)
         assert self._producer.flush(10) == 0
 
     def send_raw(self, topic: int, *values: bytes | None) -> None:
@@ -156,20 +176,21 @@ class Cluster:
 
 
 class DeskProcess:
-    """`mimamori review` as a process, and a browserless reviewer."""
+    """`mimamori review` as a process, and reviewers without a browser."""
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port, self.health_port = free_port(), free_port()
         self._settings = {
             "bootstrap": bootstrap,
             "topic_prefix": prefix,
             "port": str(self.port),
+            "health_port": str(self.health_port),
             "folder": str(folder),
             "table_keys": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",  # survives the folder's loss
             "undo_seconds": "0",
         } | settings
+        self._people: dict[str, DeskClient] = {}
+        self.folder = folder
         self._log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -185,7 +206,7 @@ class DeskProcess:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
         try:
-            return self.get("/readyz")[0] == 200
+            return self.asked("/readyz")[0] == 200
         except OSError:
             return False
 
@@ -197,25 +218,27 @@ class DeskProcess:
     def log(self) -> str:
         return self._log.read_text()
 
-    def ask(self, request: Request) -> tuple[int, bytes]:
+    def asked(self, path: str) -> tuple[int, bytes]:
+        """What the port for machines answers."""
         try:
-            with urlopen(request, timeout=PATIENCE) as response:
+            with urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=PATIENCE) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:
                 return error.code, error.read()
 
+    def person(self, name: str = "Aoi") -> DeskClient:
+        """Somebody who is signed in. A session outlives the desk that opened it, not the desk's folder."""
+        if name not in self._people or self._people[name].get_json("/api/v1/session")[0] != 200:
+            self._people[name] = DeskClient(f"http://127.0.0.1:{self.port}").sign_in(name)
+        return self._people[name]
+
     def get(self, path: str) -> tuple[int, bytes]:
-        return self.ask(Request(f"http://127.0.0.1:{self.port}{path}"))
+        status, body = self.person().get(path)
+        return status, body.encode()
 
     def step(self, case: ReviewCase, step: str, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
-        request = Request(
-            f"http://127.0.0.1:{self.port}/api/cases/{case.id}/{step}",
-            msgspec.json.encode({"reviewer": reviewer} | fields),
-            {"Content-Type": "application/json"},
-        )
-        status, body = self.ask(request)
-        return status, msgspec.json.decode(body)
+        return self.person(reviewer).post_json(f"/api/v1/cases/{case.id}/{step}", fields)
 
     def decide(self, case: ReviewCase, reviewer: str = "Aoi", **fields: str) -> tuple[int, Any]:
         """Claim the case and decide it."""
@@ -227,17 +250,17 @@ class DeskProcess:
         )
 
     def case(self, case: ReviewCase) -> Any:
-        return msgspec.json.decode(self.get(f"/api/cases/{case.id}")[1])
+        return msgspec.json.decode(self.get(f"/api/v1/cases/{case.id}")[1])
 
     def held(self) -> Any:
-        return msgspec.json.decode(self.get("/api/held")[1])
+        return msgspec.json.decode(self.get("/api/v1/held")[1])
 
     def queue(self) -> list[str]:
-        status, body = self.get("/api/cases?limit=200")
+        status, body = self.get("/api/v1/cases?limit=200")
         return [case["id"] for case in msgspec.json.decode(body)["cases"]] if status == 200 else []
 
     def counted(self, sample: str) -> float:
-        lines = [line for line in self.get("/metrics")[1].decode().splitlines() if line.startswith(sample)]
+        lines = [line for line in self.asked("/metrics")[1].decode().splitlines() if line.startswith(sample)]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def outcomes(self, kind: str, outcome: str) -> float:
@@ -259,15 +282,15 @@ def desk(cluster: Cluster, tmp_path: Path) -> Iterator[DeskProcess]:
 
 
 def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) -> None:
-    urgent, other = a_case(1, 90), a_case(2, 20)
+    urgent, other = a_case(2), a_case(1)  # of one level, the older one is the more urgent
     cluster.send(other, urgent)
     assert until(lambda: len(desk.queue()) == 2 and desk.queue(), "both cases") == [urgent.id, other.id]
-    assert TEXT in desk.get("/")[1].decode()
+    assert TEXT not in desk.get("/")[1].decode()
 
     status, claim = desk.step(urgent, "claim")
     assert status == 200
     assert desk.queue() == [other.id]  # at once: the answer means that the claim stands
-    assert desk.step(urgent, "reveal") == (200, TEXT)
+    assert desk.step(urgent, "reveal") == (200, {"text": TEXT})
     fields = {"finding": "at_risk", "severity": "high", "note": "call the sister"}
     status, answer = desk.step(urgent, "decision", lease=claim["lease"], **fields)
     assert status == 201
@@ -325,9 +348,11 @@ def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
     assert desk.decide(cases[0])[0] == 410
 
     assert desk.stop(signal.SIGTERM) == 0
-    elsewhere = (
-        DeskProcess(cluster.bootstrap, cluster.prefix, tmp_path / "empty", STORE="memory").start().ready()
+    key = str(desk.folder / OWN_KEY)  # with the folder, an unnamed key would be lost too
+    elsewhere = DeskProcess(
+        cluster.bootstrap, cluster.prefix, tmp_path / "empty", STORE="memory", SIGNING_KEY=key
     )
+    elsewhere.start().ready()
     try:
         assert elsewhere.queue() == expected
         assert elsewhere.decide(cases[0])[0] == 410
@@ -338,7 +363,7 @@ def test_the_table_survives_kill_and_even_the_loss_of_its_folder(
 def test_a_decision_before_its_case_is_held_and_changes_nothing(cluster: Cluster, desk: DeskProcess) -> None:
     early, late = a_case(4), a_case(5)
     forged = CaseEvent(f"case-event:{early.id}:0:f", early.id, 0, "claimed", "nobody", STARTED, "l", STARTED)
-    cluster.send(a_decision(early), forged)
+    cluster.send(a_decision(early), forged, signed_in=desk.folder)
     until(lambda: desk.counted("mimamori_review_held_events_total") == 2, "both on hold")
     cluster.send(early, late, late, early)
     until(lambda: desk.outcomes("review-case", "repeated") == 2, "both cases, twice")
@@ -358,15 +383,22 @@ def test_a_decision_that_the_desk_has_not_published_is_held(cluster: Cluster, de
     case = a_case(5)
     cluster.send(case)
     until(desk.queue, "the case")
-    cluster.send(a_decision(case))
-    until(lambda: desk.counted("mimamori_review_held_events_total") == 1, "the forged decision")
+    forged = CaseEvent(f"case-event:{case.id}:0:f", case.id, 0, "claimed", "nobody", STARTED, "l", STARTED)
+    cluster.send(a_decision(case), forged)
+    cluster.send(a_decision(case), signed_in=desk.folder)
+    until(lambda: desk.counted("mimamori_review_held_events_total") == 3, "the forged events")
     assert desk.queue() == [case.id]
     assert desk.decide(case)[0] == 201
     until(lambda: desk.outcomes("review-decision", "published") == 1, "the desk's own decision")
     [genuine] = [decision for decision in cluster.decisions() if decision.reviewer == "Aoi"]
-    cluster.send(msgspec.structs.replace(genuine, finding="at_risk"))
-    until(lambda: desk.counted("mimamori_review_held_events_total") == 2, "the changed decision")
-    assert {event["because"] for event in desk.held()[0]["events"]} == {"bad_signature"}
+    cluster.send(msgspec.structs.replace(genuine, finding="at_risk"), signed_in=desk.folder)
+    until(lambda: desk.counted("mimamori_review_held_events_total") == 4, "the changed decision")
+    assert {(event["action"], event["because"]) for event in desk.held()[0]["events"]} == {
+        ("decision", "bad_signature"),
+        ("claimed", "bad_signature"),
+        ("decision", "not_of_this_desk"),
+        ("decision", "not_what_was_settled"),
+    }
 
 
 def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster, desk: DeskProcess) -> None:
@@ -378,13 +410,13 @@ def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster
     until(desk.queue, "the good case")
     until(lambda: desk.outcomes("review-decision", "unreadable") == 1, "the bad decision")
     until(lambda: desk.outcomes("review-case", "unreadable") == 4, "the bad cases")
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5." in desk.get("/")[1].decode()
     assert secret.decode() not in desk.log()
     assert secret.decode() not in desk.get("/")[1].decode()
 
     desk.stop(signal.SIGKILL)
     desk.start().ready()
-    assert "5 records could not be read" in desk.get("/")[1].decode()
+    assert "could not be read, and are not in this queue: 5." in desk.get("/")[1].decode()
 
 
 def test_cases_of_aborted_transactions_are_not_shown(cluster: Cluster, desk: DeskProcess) -> None:

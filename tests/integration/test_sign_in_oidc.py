@@ -78,7 +78,7 @@ def test_a_role_opens_its_own_pages(address: str, account: str, sees: dict[str, 
     sign_in(browser, account)
     assert {path: browser.get(path)[0] for path in sees} == sees
     if account == "u-4":
-        assert "Dag, you are signed in, and have no role" in browser.get("/")[1]
+        assert "You are signed in, and have no role at this desk" in browser.get("/")[1]
 
 
 def test_what_the_provider_is_asked_protects_the_way_back(address: str, issuer: str) -> None:
@@ -125,18 +125,27 @@ def test_an_answer_counts_once_and_in_the_browser_that_asked(address: str) -> No
     assert attacker.ask("GET", last, headers=PAGE)[0] == 403
 
 
-def test_an_answer_of_another_issuer_or_without_a_code_is_refused(address: str, issuer: str) -> None:
-    for answer in (
-        "code=c&iss=http://127.0.0.1:1",
-        "code=c",
-        f"iss={issuer}",
-        f"error=access_denied&iss={issuer}",
+def test_an_answer_of_another_issuer_or_without_a_code_is_refused(
+    address: str, issuer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for answer, reason in (
+        ("code=c&iss=http://127.0.0.1:1", "answer_of_another_issuer"),
+        ("code=c", "answer_of_another_issuer"),  # this provider always says which it is
+        (f"iss={issuer}", "no_code"),
+        (f"error=access_denied&iss={issuer}", "provider_says_access_denied"),
+        (f"error=<script>&iss={issuer}", "provider_says_something_else"),
+        (f"code=c&iss={issuer}", "token_endpoint_says_invalid_grant"),
     ):
         browser = DeskClient(address)
         way = browser.ask("GET", "/sign-in", headers=PAGE)[1]["location"]
         state = parse_qs(urlsplit(way).query)["state"][0]
         status, _, body = browser.ask("GET", f"/oidc/callback?state={state}&{answer}", headers=PAGE)
         assert (status, "was not accepted" in body) == (403, True), answer
+        assert f"reason={reason}\n" in capsys.readouterr().out
+        # The cookie is found by the beginning of the state: all of it has to fit.
+        forged = state[:-1] + ("a" if state[-1] != "a" else "b")
+        _, _, body = browser.ask("GET", f"/oidc/callback?state={forged}&{answer}", headers=PAGE)
+        assert "another browser" in body
 
 
 def test_signing_out_ends_both_sessions(address: str, issuer: str) -> None:
@@ -161,7 +170,7 @@ def test_while_the_provider_is_down_sessions_go_on_and_nobody_signs_in(tmp_path:
     with desk_of(issuer, desk_port, tmp_path) as address:  # it starts without the provider
         status, headers, body = DeskClient(address).ask("GET", "/sign-in", headers=PAGE)
         assert (status, headers["retry-after"]) == (503, "30")
-        assert "the identity provider does not answer" in body
+        assert "The identity provider does not answer" in body
         browser = DeskClient(address)
         with identity_provider(address, provider_port):
             assert sign_in(browser, "u-1")[0] == 200

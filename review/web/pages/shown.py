@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from review.cases.entries import Judgement, Step
+from review.cases.entries import Step
 from review.cases.views import CaseView, ModelView
+from review.cases.views import Outcome as Decided
 from review.web.pages.house import House
 from review.web.pages.language import Words
-from schemas.events import ReviewDecision
 
 SEPARATOR = ":"
 
@@ -120,15 +120,14 @@ class Shower:
         who = view.holder if view.phase == "claimed" else view.reader
         return self._t("queue.held_by", who=self._name(who)) if who else ""
 
-    def outcome(self, view: CaseView, decision: ReviewDecision | Judgement) -> Outcome:
+    def outcome(self, view: CaseView, decision: Decided) -> Outcome:
         """A decision in words."""
         what = self._t(f"finding.{decision.finding}")
         if decision.severity is not None:
             level = self.level(view.task, decision.severity)
             what = self._t("outcome", finding=what, level=level)
         severe = self._house.is_severe(view.task, decision.severity, view.levels)
-        note = decision.note if isinstance(decision, ReviewDecision) else None
-        return Outcome(what, _TONES[decision.finding], severe, note or "")
+        return Outcome(what, _TONES[decision.finding], severe, decision.note or "")
 
     def choices(self, view: CaseView) -> list[Choice]:
         """The answers, from least to most severe; unsure comes last. A level is an answer of its own."""

@@ -8,8 +8,10 @@ from aiohttp import web
 
 from review.access import every_route_is_guarded
 from review.access.cookies import local_path
+from review.access.errors import AccessRefusedError
 from review.errors import DeskError
 from review.settings import load_settings
+from review.web.pages.language import LANGUAGES, words
 from tests.fakes.desk_client import PAGE, DeskClient, hidden
 from tests.fakes.small_desk import queue, small_desk
 
@@ -143,6 +145,15 @@ def test_too_many_requests_are_told_when_to_come_back(
         page = DeskClient(address)
         csrf = hidden(page.get("/sign-in")[1], "csrf")
         assert page.post_form("/sign-in", {"csrf": csrf, "name": "Chi"})[0] == 429
+
+
+def test_every_refusal_has_words_of_its_own_on_the_page() -> None:
+    for language in LANGUAGES:
+        spoken = words(language)
+        missing = [
+            each for each in AccessRefusedError.__subclasses__() if not spoken.has(f"access.{each.__name__}")
+        ]
+        assert missing == []
 
 
 def test_a_route_that_names_no_role_stops_the_desk() -> None:

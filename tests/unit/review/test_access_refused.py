@@ -1,6 +1,7 @@
 """What an identity provider or a proxy may claim without being believed: each lie alone, over real HTTP."""
 
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,18 @@ def test_a_proxys_token_is_enough_and_nothing_less_is(
         assert desk.ask("GET", "/", headers=said)[0] == 401
     for lie in tokens(provider).values():
         assert through(desk, lie)[0] == 403
+
+
+def test_behind_a_proxy_two_tokens_are_none(behind_a_proxy: DeskClient, provider: LyingProvider) -> None:
+    host, _, port = behind_a_proxy.address.removeprefix("http://").partition(":")
+    asking = HTTPConnection(host, int(port), timeout=10)
+    asking.putrequest("GET", "/", skip_host=True)
+    asking.putheader("Host", "desk.example")
+    for token in (provider.signed(email="ben@example.org"), provider.signed(email="aoi@example.org")):
+        asking.putheader("X-Goog-IAP-JWT-Assertion", token)
+    asking.endheaders()
+    assert asking.getresponse().status == 403
+    asking.close()
 
 
 def test_behind_a_proxy_keys_are_kept_while_they_cannot_be_had(

@@ -32,34 +32,34 @@ def test_who_signs_in_and_looks_is_written_down(desk: ServedDesk) -> None:
     assert action == "signed_in"
     for _ in range(3):  # a page that refreshes itself
         assert aoi.get("/?task=stress")[0] == 200
-        assert aoi.get_json("/api/cases?task=stress")[0] == 200
-    assert aoi.get_json(f"/api/cases/{CASE.id}")[0] == 200
+        assert aoi.get_json("/api/v1/cases?task=stress")[0] == 200
+    assert aoi.get_json(f"/api/v1/cases/{CASE.id}")[0] == 200
     assert written(desk)[1:] == [(actor, "listed", "queue task=stress"), (actor, "listed", f"case {CASE.id}")]
 
 
 def test_a_text_is_not_shown_where_it_cannot_be_written_down(desk: ServedDesk) -> None:
     aoi = DeskClient(desk.url).sign_in("Aoi")
-    assert aoi.post_json(f"/api/cases/{CASE.id}/claim", {})[0] == 200
+    assert aoi.post_json(f"/api/v1/cases/{CASE.id}/claim", {})[0] == 200
     desk.review.down = True
-    status, answer = aoi.post_json(f"/api/cases/{CASE.id}/reveal", {})
+    status, answer = aoi.post_json(f"/api/v1/cases/{CASE.id}/reveal", {})
     assert (status, answer) == (
         503,
         {"error": "this could not be written to the audit log, so it was not done: try again in a moment"},
     )
     desk.review.down = False
-    assert aoi.post_json(f"/api/cases/{CASE.id}/reveal", {}) == (200, CASE.text)
+    assert aoi.post_json(f"/api/v1/cases/{CASE.id}/reveal", {}) == (200, {"text": CASE.text})
     (record,) = [each for each in desk.review.audit if each.action == "revealed"]
     assert (record.case_id, record.bundle) == (CASE.id, CASE.bundle)
 
 
 def test_what_is_refused_is_written_down(desk: ServedDesk) -> None:
     aoi = DeskClient(desk.url).sign_in("Aoi")
-    _, claim = aoi.post_json(f"/api/cases/{CASE.id}/claim", {})
+    _, claim = aoi.post_json(f"/api/v1/cases/{CASE.id}/claim", {})
     unsure = {"finding": "unsure", "lease": claim["lease"]}
-    assert aoi.post_json(f"/api/cases/{CASE.id}/decision", unsure)[0] == 201
+    assert aoi.post_json(f"/api/v1/cases/{CASE.id}/decision", unsure)[0] == 201
     desk.run(desk.review.desk.end_overdue())
-    assert aoi.post_json(f"/api/cases/{CASE.id}/claim", {})[0] == 403  # another reader's now
-    assert written(desk)[-1][1:] == ("refused", f"POST /api/cases/{{id}}/{{step}} {CASE.id}")
+    assert aoi.post_json(f"/api/v1/cases/{CASE.id}/claim", {})[0] == 403  # another reader's now
+    assert written(desk)[-1][1:] == ("refused", f"POST /api/v1/cases/{{id}}/claim {CASE.id}")
 
 
 def test_a_sign_in_that_cannot_be_written_down_opens_no_session(desk: ServedDesk) -> None:
@@ -70,7 +70,7 @@ def test_a_sign_in_that_cannot_be_written_down_opens_no_session(desk: ServedDesk
 
 def test_the_page_shows_what_is_asked_for_and_is_written_down_itself(desk: ServedDesk) -> None:
     aoi = DeskClient(desk.url).sign_in("Aoi")
-    assert aoi.get_json("/api/cases")[0] == 200
+    assert aoi.get_json("/api/v1/cases")[0] == 200
     status, page = aoi.get("/audit?action=signed_in&days=7&actor=")
     assert status == 200
     assert "<td>signed_in</td>" in page

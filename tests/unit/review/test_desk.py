@@ -99,8 +99,7 @@ def test_two_desks_that_send_a_claim_at_one_moment_have_one_holder() -> None:
     async def scene(memory: MemoryDesk) -> None:
         memory.lag = True
         mine = asyncio.create_task(memory.desk.claim(CASE.id, AOI))
-        while not memory.log:
-            await asyncio.sleep(0)
+        await memory.sent.wait()
         theirs = CaseEvent("other", CASE.id, 0, "claimed", "ben", START, "l", START)
         await memory.deliver(theirs)
         await memory.catch_up()

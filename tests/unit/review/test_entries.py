@@ -16,6 +16,7 @@ from review.cases.entries import (
     HeldEvent,
     Judgement,
     Step,
+    Subject,
     Unreadable,
     case_key,
     decode_entry,
@@ -124,8 +125,15 @@ def test_what_is_closed_expires_after_its_time_and_what_is_open_never() -> None:
         (b"marker", msgspec.structs.replace(MARKER, decided_at=old, partition=0)),
         (b"held", msgspec.structs.replace(HELD, partition=0)),
         (b"unreadable", Unreadable("t", 0, 4, "invalid_json", old)),
+        (b"window", Subject("author", 0, [], NOW - timedelta(hours=49))),
+        (b"new window", Subject("author", 0, [], NOW - timedelta(hours=47))),
     ]
-    assert list(expired(entries, 0, NOW - timedelta(days=90))) == [b"old", b"marker", b"unreadable"]
+    assert list(expired(entries, 0, NOW, timedelta(days=90))) == [
+        b"old",
+        b"marker",
+        b"unreadable",
+        b"window",
+    ]
 
 
 def test_keys_of_different_entries_never_meet() -> None:

@@ -38,7 +38,7 @@ def play(
 async def settle(memory: MemoryDesk) -> None:
     await memory.decide(CASE, AOI, "not_at_risk")
     await memory.pass_time(60)
-    assert memory.told == []
+    assert memory.forgotten == []
 
 
 def entry(memory: MemoryDesk) -> CaseState:
@@ -57,13 +57,13 @@ def test_after_its_time_the_broker_is_told_once_and_a_marker_without_words_remai
     async def scene(memory: MemoryDesk) -> None:
         await settle(memory)
         await memory.pass_time(KEEP.total_seconds() - 1)
-        assert memory.told == []
+        assert memory.forgotten == []
         assert entry(memory).case.text == CASE.text
         await memory.pass_time(1)
         await memory.pass_time(2)
 
     memory = play(scene)
-    assert memory.told == [NAME]
+    assert memory.forgotten == [NAME]
     assert isinstance(memory.table.get(KEY), Decided)
     assert memory.desk is not None
     with pytest.raises(ClosedCaseError):
@@ -77,7 +77,7 @@ def test_a_case_that_is_reopened_in_time_keeps_its_words_until_the_next_decision
         await memory.pass_time(KEEP.total_seconds() * 2)
         assert await memory.desk.reveal(CASE.id, LEAD) == CASE.text
 
-    assert play(scene).told == []
+    assert play(scene).forgotten == []
 
 
 @pytest.mark.parametrize("decided", [False, True])
@@ -104,7 +104,7 @@ def test_a_case_that_comes_again_after_it_was_forgotten_is_forgotten_again() -> 
         await memory.pass_time(61)
 
     memory = play(scene)
-    assert memory.told == [NAME, NAME]
+    assert memory.forgotten == [NAME, NAME]
     assert memory.due is not None
     assert list(memory.due.now(memory.now)) == []
 
@@ -115,12 +115,12 @@ def test_a_desk_that_died_before_the_null_value_came_back_tells_it_again() -> No
         memory.deaf = True
         await memory.pass_time(KEEP.total_seconds())
         await memory.pass_time(1)
-        assert memory.told == [NAME]  # not every second
+        assert memory.forgotten == [NAME]  # not every second
         memory.deaf = False
         await memory.pass_time(60)
 
     memory = play(scene)
-    assert memory.told == [NAME, NAME]
+    assert memory.forgotten == [NAME, NAME]
     assert isinstance(memory.table.get(KEY), Decided)
 
 
@@ -131,15 +131,15 @@ def test_a_quiet_partition_is_swept_after_each_lag_and_then_left_alone() -> None
         await settle(memory)
         await memory.pass_time(KEEP.total_seconds())
         await memory.pass_time(LAGS[0].total_seconds())
-        assert memory.told == [NAME]
+        assert memory.forgotten == [NAME]
         await memory.pass_time(1)
-        assert memory.told == [NAME, sweep_key(0)]
+        assert memory.forgotten == [NAME, sweep_key(0)]
         assert memory.table.compacted == []
         await memory.pass_time(LAGS[1].total_seconds())
         await memory.pass_time(24 * HOURS)
 
     memory = play(scene)
-    assert memory.told == [NAME, sweep_key(0), sweep_key(0)]
+    assert memory.forgotten == [NAME, sweep_key(0), sweep_key(0)]
     assert memory.table.get(sweep_key(0)) is None
     assert memory.table.compacted == [0]
 
@@ -154,13 +154,13 @@ def test_an_erased_case_loses_its_words_at_once_and_stays_open() -> None:
         assert CASE.text is not None
         assert not any(holds(kept, CASE.text) for kept in memory.table.entries.values())
         await memory.pass_time(1)
-        assert memory.told == [NAME]
+        assert memory.forgotten == [NAME]
         await memory.desk.release(CASE.id, claim.lease, AOI)
         assert memory.desk.find(CASE.id, LEAD).id == CASE.id
         await memory.pass_time(24 * HOURS)
 
     memory = play(scene)
-    assert memory.told.count(NAME) == 1
+    assert memory.forgotten.count(NAME) == 1
     assert memory.erased == [CASE.id, None]
 
 
@@ -183,7 +183,7 @@ def test_a_decided_case_is_erased_before_its_time() -> None:
         await memory.pass_time(1)
 
     memory = play(scene)
-    assert memory.told == [NAME]
+    assert memory.forgotten == [NAME]
     assert isinstance(memory.table.get(KEY), Decided)
 
 
@@ -195,7 +195,7 @@ def test_a_case_that_is_read_only_after_its_erasure_arrives_without_words() -> N
         await memory.pass_time(1)
 
     memory = play(scene, first=())
-    assert memory.told == [NAME]
+    assert memory.forgotten == [NAME]
 
 
 def test_what_an_author_sends_after_the_erasure_is_theirs_to_be_helped_with() -> None:

@@ -124,7 +124,7 @@ class Life(RuleBasedStateMachine):
         if action == "decided":
             fields = {"decision": decision(state, actor, finding), "reason": BY_LEAD if by_lead else None}
         if action == "raised":
-            fields = {"reason": f"author-{actor}"}
+            fields = {"reason": f"author:{3 + len(self.log)}"}
         if action == "released" and by_lead:
             fields = {"reader": PEOPLE[0]}
         self.log.append(event(state, action, actor, **fields))
@@ -139,7 +139,9 @@ class Life(RuleBasedStateMachine):
         """The next events of the log are folded; their offsets are committed, or not yet."""
         for step in self.log[self.offset : self.offset + count]:
             before, (self.state, outcome) = self.state, advance(self.state, step)
-            if outcome == "accepted":
+            if step.action == "raised":
+                assert self.state.revision == before.revision
+            elif outcome == "accepted":
                 first = self.accepted.setdefault(before.revision, step)
                 assert first == step, "two different steps were accepted at one revision"
                 if step.action == "settled":
@@ -288,3 +290,21 @@ def test_a_skip_is_remembered_and_a_history_is_bounded() -> None:
     assert [step.action for step in state.history] == ["claimed", "extended", "released"]
     state = after(*[CLAIMED, EXPIRED] * 100)
     assert len(state.history) == MAX_HISTORY
+
+
+def test_a_raise_is_accepted_at_any_revision_and_leaves_the_revision_alone() -> None:
+    state = after(("claimed", "aoi"))
+    raised, outcome = advance(state, replace(event(START, "raised", "desk"), reason="author:3"))
+    assert outcome == "accepted"
+    assert (raised.raised, raised.repeats, raised.revision) == (["author"], {"author": 3}, state.revision)
+    for reason, expected in (
+        ("author:3", "stale"),
+        ("author:2", "stale"),
+        ("mood:4", "refused"),
+        ("author:many", "refused"),
+        ("author", "refused"),
+        (None, "refused"),
+    ):
+        assert advance(raised, replace(event(START, "raised", "desk"), reason=reason)) == (raised, expected)
+    settled = after(("claimed", "aoi"), ("decided", "aoi"), ("settled", "desk"))
+    assert advance(settled, replace(event(START, "raised", "desk"), reason="author:9"))[1] == "refused"
