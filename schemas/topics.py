@@ -28,8 +28,8 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     all older events) or FULL_TRANSITIVE (older consumers also read newer events).
 
     Kafka deletes whole segments, by their newest record. So a record may outlive `retention_hours` by as long
-    as its segment was written to: `segment_hours`, or a week where that is None. On a compacted topic a record
-    that a later one of its key replaces is gone `max_compaction_lag_hours` after the segment was closed.
+    as its segment was written to: `segment_hours`, or a week where that is None. On a compacted topic, what a
+    later record of its key replaces is gone `max_compaction_lag_hours` after the segment was closed.
     """
 
     name: str

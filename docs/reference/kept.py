@@ -43,11 +43,10 @@ def page() -> str:
     rows = []
     for each in [*(one for one in found if one is not None), changelog]:
         span = in_words(each.gone_after)
-        span = (
-            f"{in_words(keep)} after the decision, and {span} more"
-            if each.told
-            else f"{span} after it is written"
-        )
+        if each.told:
+            span = f"{in_words(keep)} after the decision, and {span} more"
+        elif each.gone_after is not None:
+            span += " after it is written"
         rows.append([code(each.topic), each.what, "yes" if each.words else "no", span])
     return INTRODUCTION + "\n" + table(["topic", "holds", "words", "until"], rows) + DISKS
 

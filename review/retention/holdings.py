@@ -22,6 +22,8 @@ HOLDS: Final[Mapping[str, tuple[str, bool]]] = {
     "dead-letters": ("the original, where the worker's settings say so and it could not be read", True),
     "shadow-labels": ("the message's id and another bundle's score; no text", False),
     "case-events": ("the steps on the case, and the reviewer's note, which may quote", True),
+    "case-subjects": ("a digest of the author's id, and the case's id; no text", False),
+    "review-webhooks": ("the case's id, and whether a webhook was told; no text", False),
     "review-audit": ("the message's and the case's id, who saw it and when; no text", False),
     CHANGELOG: ("the case, sealed: nobody reads it without the table's key", True),
 }
