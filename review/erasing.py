@@ -15,7 +15,7 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # 
     ConfigResource,
     ConfigResourceType,
 )
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError  # type: ignore[import-untyped]  # same
 
 from review.audit.log import Asked, read_log
 from review.errors import DeskError
@@ -27,6 +27,7 @@ from review.settings import ReviewSettings
 from schemas.codec import encode
 from schemas.events import AuditRecord, CaseEvent
 from schemas.headers import event_headers
+from schemas.topics import load_topics
 
 _LOOK_EVERY_S: Final = 0.5
 _SKEW: Final = timedelta(minutes=2)
@@ -78,7 +79,8 @@ async def erase_everywhere(
 async def held_by_kafka(settings: ReviewSettings) -> list[Holding]:
     """What each topic holds of a message, by the settings that the broker has. Missing topics are left out.
 
-    Raises DeskError: Kafka cannot be reached, or does not tell the topics' settings.
+    Where this user may not see a topic's settings, those of its definition are assumed, and it is said.
+    Raises DeskError: Kafka cannot be reached.
     """
     admin = AIOKafkaAdminClient(**client_settings(settings))
     names = {settings.topic_prefix + name: name for name in HOLDS if name != CHANGELOG}
@@ -94,11 +96,15 @@ async def held_by_kafka(settings: ReviewSettings) -> list[Holding]:
     finally:
         await admin.close()
     held = []
+    defined = {topic.name: topic.config for topic in load_topics(settings.topic_prefix)}
     for answer in answers:
         for code, _, _, topic, entries in answer.resources:
+            found = {name: value for name, value, *_ in entries if value is not None}
             if not code:
-                found = {name: value for name, value, *_ in entries if value is not None}
                 held.append(holding(names[topic], topic, found))
+            elif code != UnknownTopicOrPartitionError.errno:
+                assumed = holding(names[topic], topic, defined.get(topic, {}))
+                held.append(msgspec.structs.replace(assumed, assumed=True))
     return held
 
 

@@ -90,6 +90,8 @@ def _show_held(held: list[Holding], erased: Erased, console: Console) -> None:
         else:
             time = (erased.asked_at + each.gone_after).isoformat(sep=" ", timespec="minutes")
             until = f"{time} ({in_words(each.gone_after)})"
+        if each.assumed:
+            until += "; by its definition: the broker does not let this user see its settings"
         table.add_row(each.topic, each.what, until)
     console.print(table)
     console.print(

@@ -44,6 +44,7 @@ class Holding(msgspec.Struct, frozen=True):
     """What a topic holds. `gone_after` counts from when it was `told` to forget, or else from its writing.
 
     `words` says whether the message's words can be in it. `gone_after` is None where it keeps them for ever.
+    `assumed` says that the broker did not tell its settings, so that those of the definition stand here.
     """
 
     topic: str
@@ -51,6 +52,7 @@ class Holding(msgspec.Struct, frozen=True):
     words: bool
     told: bool
     gone_after: timedelta | None
+    assumed: bool = False
 
 
 def holding(name: str, topic: str, settings: Mapping[str, str]) -> Holding:
