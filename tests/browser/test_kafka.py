@@ -48,7 +48,7 @@ class DeskOnKafka:
         self._bootstrap = bootstrap
         self.prefix = f"browser-{secrets.token_hex(4)}."
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
-        names = ("review-cases", "review-decisions", "case-events", "review-audit")
+        names = ("review-cases", "review-decisions", "case-events", "case-subjects", "review-audit")
         topics = [NewTopic(self.prefix + name, 2, 1) for name in names]
         for made in self._admin.create_topics(topics).values():
             made.result()
