@@ -68,7 +68,7 @@ def a_case(number: int, priority: float = 50.0, text: str | None = TEXT) -> Revi
         kind="escalation",
         verdict="at_risk",
         risk=0.9,
-        severity=Severity("high", {"low": 0.2, "high": 0.8}),
+        severity=Severity("high" if priority >= 50 else "low", {"low": 0.2, "high": 0.8}),
         priority=priority,
         reasons=["above_upper_threshold"],
         bundle="0" * 64,
@@ -312,6 +312,9 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     assert len(cluster.decisions()) == 1
     assert desk.case(urgent)["phase"] == "settled"
     assert TEXT not in desk.log()
+    # What machines ask is not at the pages' port, and no page is at theirs.
+    assert [desk.get(path)[0] for path in ("/livez", "/readyz", "/metrics")] == [404, 404, 404]
+    assert [desk.asked(path)[0] for path in ("/", "/sign-in", "/api/v1/cases")] == [404, 404, 404]
 
 
 def test_two_reviewers_never_hold_the_same_case(cluster: Cluster, desk: DeskProcess) -> None:
@@ -372,7 +375,7 @@ def test_a_decision_before_its_case_is_held_and_changes_nothing(cluster: Cluster
     [held] = desk.held()
     assert held["case_id"] == early.id
     reasons = {(event["action"], event["actor"], event["because"]) for event in held["events"]}
-    assert reasons == {("decision", "Ben", "bad_signature"), ("claimed", "nobody", "bad_signature")}
+    assert reasons == {("decision", "Ben", "unknown_case"), ("claimed", "nobody", "unknown_case")}
 
     assert desk.step(early, "discard")[0] == 200
     assert desk.held() == []
