@@ -1,6 +1,6 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: test-models unit contract export integration chaos deploy quiet coverage hooks new-task docs docs-serve
+.PHONY: test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -40,6 +40,8 @@ contract: $(VENV)/dev  ## test: one suite on each fake and on the real thing
 export: $(VENV)/dev  ## test: tiny models of every family are exported with torch, adapted and distilled
 	$(LAYER)
 integration: $(VENV)/dev  ## test: real Kafka, Redis, model and browser-facing pages
+	$(LAYER)
+browser: $(VENV)/dev  ## test: the desk's pages in a real chromium, which has to be installed
 	$(LAYER)
 chaos: $(VENV)/dev  ## test: workers killed, cut off and sabotaged
 	$(LAYER)

@@ -3,10 +3,11 @@
     python -m bench.baselines LABELLED … --embedding FOLDER [--labels 10 25 50] [--splits 10] [--seed 1]
 
 Each split draws labelled messages, half of them at risk, fits every way on them alone, and tests on all
-others. "head" is what `mimamori adapt` fits, layer and calibration included; the others are baselines of
-`mimamori evaluate`. F1 is at even odds; mean over the splits and their standard deviation. Rates are of this
-machine and run: the head's is its engine's, a baseline's is of reading and scoring, without fitting. The
-sentence embedding is a folder as sentence-transformers writes it, read in the same runtime and precision.
+others. "head" is what `mimamori adapt` fits, layer and calibration included; draws that adapt refuses, as it
+cannot rank them out of fold, count as all at risk. The others are baselines of `mimamori evaluate`. F1 is at
+even odds; mean over the splits and their standard deviation. Rates are of this machine and run: the head's
+is its engine's, a baseline's is of reading and scoring, without fitting. The sentence embedding is a folder
+as sentence-transformers writes it, read in the same runtime and precision.
 """
 
 import argparse
@@ -70,19 +71,20 @@ def main() -> None:
     names = ["tf-idf", *([f"embedding:{options.embedding}"] if options.embedding else [])]
     ways = baselines(names, full.manifest.task, machine=Machine(threads=options.threads), seed=options.seed)
     figures: dict[str, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    layers = []
+    layers, refused = [], dict.fromkeys(options.labels, 0)
     for count in options.labels:
         for train, test in splits(data.labels, options.splits, count, options.seed):
-            row, layer = _head(vectors, data.labels, train, test)
+            row, layer, ranks = _head(vectors, data.labels, train, test)
             figures["head"][count].append(row)
             layers.append(layer)
+            refused[count] += not ranks
             for way in ways:
                 figures[way.name][count].append(_baseline(way, data, train, test))
         means = {
             name: round(float(np.mean([row[0] for row in found[count]])), 3)
             for name, found in figures.items()
         }
-        print(f"F1 at {count} labels: {means}", flush=True)
+        print(f"F1 at {count} labels: {means}; adapt refuses {refused[count]} draws", flush=True)
     rates: dict[str, float | None] = {way.name: way.messages_per_second for way in ways}
     with tempfile.TemporaryDirectory(dir=full.path.parent) as folder:
         layer = mode(layers)
@@ -90,19 +92,20 @@ def main() -> None:
         rates["head"] = measure(trimmed, [layer], data.texts[:BATCH], opened, lambda *_: None)[layer]
     _show(figures, rates, options.labels)
     if options.json:
-        found = {"runs": runs, "layers": layers, "rates": rates, "figures": figures}
+        found = {"runs": runs, "layers": layers, "refused": refused, "rates": rates, "figures": figures}
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def _head(vectors: Vectors, labels: Ints, train: Ints, test: Ints) -> tuple[Row, int]:
+def _head(vectors: Vectors, labels: Ints, train: Ints, test: Ints) -> tuple[Row, int, bool]:
+    """F1 and AUC, the layer, and whether the head ranks the examples out of fold."""
     examples, others = _some(vectors, train), _some(vectors, test)
     with threadpool_limits(1, "blas"):
         chosen = choose(examples, labels[train], lambda *_: None)
-        learn = from_labels(labels[train], chosen.strength)
+        learn = from_labels(labels[train])
         platt = fit_platt(out_of_fold(examples, chosen.layer, labels[train], learn), labels[train])
         head = learn(examples.means(examples.layer(chosen.layer)), np.arange(len(train)))
         decisions: Array = others.highest(head(others.layer(chosen.layer)))
-    return _row(labels[test], sigmoid(platt.slope * decisions + platt.shift)), chosen.layer
+    return _row(labels[test], sigmoid(platt.slope * decisions + platt.shift)), chosen.layer, platt.slope > 0
 
 
 def _baseline(way: Baseline, data: Labelled, train: Ints, test: Ints) -> Row:

@@ -86,7 +86,7 @@ class Way(NamedTuple):
 
 
 Adapt = Callable[[Vectors, Ints, Split, Chosen], Way]
-"""Makes a way of a split, for the layer and strength chosen on it. A cascade would be one more of these."""
+"""Makes a way of a split, for the layer chosen on it. A cascade would be one more of these."""
 
 
 def main() -> None:
@@ -136,9 +136,7 @@ def main() -> None:
 
 def head(vectors: Vectors, labels: Ints, split: Split, chosen: Chosen) -> Way:
     """The adapted head."""
-    return _way(
-        vectors, labels, split, chosen.layer, from_labels(labels[split.adapt], chosen.strength), chosen
-    )
+    return _way(vectors, labels, split, chosen.layer, from_labels(labels[split.adapt]), chosen)
 
 
 def distilled(vectors: Vectors, labels: Ints, split: Split, chosen: Chosen, *, depth: int) -> Way:
@@ -215,10 +213,7 @@ def _chosen(vectors: Vectors, labels: Ints, split: Split, layer: int | None) -> 
     examples, own = _some(vectors, split.adapt), labels[split.adapt]
     if layer is None:
         return choose(examples, own, lambda *_: None)
-    strength = 0.001
-    return Chosen(
-        layer, strength, out_of_fold(examples, layer, own, from_labels(own, strength)), np.zeros(layer)
-    )
+    return Chosen(layer, out_of_fold(examples, layer, own, from_labels(own)), np.zeros(layer))
 
 
 def _split(labels: Ints, adapt: int, calibrate: int, chance: np.random.Generator) -> Split:

@@ -47,7 +47,6 @@ from export.building.recipe import shipped_recipe
 from export.examples import LabelledExample
 from export.rate import BATCH
 
-STRENGTH = 0.001  # what `adapt` prefers
 NO_LEVELS = Levels(np.zeros(0, np.int64), np.zeros(0, np.int64), 2)  # severity is not measured here
 KEPT_APART = 600  # everyday messages
 
@@ -169,8 +168,8 @@ def _readings(
     examples = Vectors(labelled.windows[train], np.arange(len(train)))
     at_risk = Vectors(labelled.windows[test[labels[test] == 1]], np.arange(int(labels[test].sum())))
     known, every = labels[train], np.arange(len(train))
-    alone = from_labels(known, STRENGTH)
-    chosen = Chosen(options.layer, STRENGTH, out_of_fold(examples, options.layer, known, alone), np.zeros(0))
+    alone = from_labels(known)
+    chosen = Chosen(options.layer, out_of_fold(examples, options.layer, known, alone), np.zeros(0))
     teacher = own_teacher(examples, chosen, known, NO_LEVELS, traffic.layer(options.layer), "")
     found = {}
     for depth in [*options.depths, options.layer]:
@@ -237,9 +236,7 @@ def _words(
     )
     shares = defaultdict(list)
     for train, test in drawn[:10]:
-        head = from_labels(texts.labels[train], STRENGTH)(
-            labelled.layer(options.layer)[train], np.arange(len(train))
-        )
+        head = from_labels(texts.labels[train])(labelled.layer(options.layer)[train], np.arange(len(train)))
         model = Ridge(alpha=1.0, solver="lsqr").fit(learnt, head(traffic.layer(options.layer)))
         at_risk = model.predict(known[test[texts.labels[test] == 1]])
         for rate in options.rates:

@@ -136,7 +136,7 @@ def _split(
     examples, others = _some(read.labelled, train), _some(read.labelled, test)
     labels, truth = read.labels[train], read.labels[test]
     chosen = choose(examples, labels, lambda *_: None)
-    alone = from_labels(labels, chosen.strength)
+    alone = from_labels(labels)
 
     def row(depth: int, learn: Learn) -> Row:
         platt = fit_platt(out_of_fold(examples, depth, labels, learn), labels)

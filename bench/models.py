@@ -136,7 +136,7 @@ def _split(vectors: Vectors, data: Labelled, train: Ints, test: Ints) -> Row:
     examples, others = (_some(vectors, texts) for texts in (train, test))
     labels = data.labels[train]
     chosen = choose(examples, labels, lambda *_: None)
-    learn = from_labels(labels, chosen.strength)
+    learn = from_labels(labels)
     platt = fit_platt(chosen.decisions, labels)
     head = learn(examples.means(examples.layer(chosen.layer)), np.arange(len(labels)))
     decisions = others.highest(head(others.layer(chosen.layer)))

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from engine.bundle import Bundle
 from engine.load import open_reader
 from export.adapting.cut import cut_bundle
-from export.adapting.heads import MIDDLE, STRENGTHS, Array, Ints, Vectors, fit_platt, from_labels, out_of_fold
+from export.adapting.heads import MIDDLE, Array, Ints, Vectors, fit_platt, from_labels, out_of_fold
 from export.adapting.suggesting import suggest
 from export.adapting.traffic import read_layers
 from export.building.build import build_bundle
@@ -87,7 +87,7 @@ def measure(read: Array, labels: Ints, share: float, start: int, options: argpar
         traffic = np.concatenate([kind[(TEST + start) // 2 :][:size] for kind, size in pairs])
         decisions = None
         if start:
-            head = from_labels(labels[known], STRENGTHS[0])(read[known], np.arange(len(known)))
+            head = from_labels(labels[known])(read[known], np.arange(len(known)))
             decisions = head(read[traffic])
         every = read[traffic]
         rules = {"suggested": [each.message for each in suggest(every, decisions, options.count)]}
@@ -122,7 +122,7 @@ def judged(read: Array, labels: Ints, known: Ints, more: Ints, test: Ints) -> Ar
     found, positives = labels[train], float(labels[more].sum())
     if min(np.bincount(found, minlength=2)) < 2:  # no head can be fitted
         return np.array([0.0, 0.5, positives])
-    learn = from_labels(found, STRENGTHS[0])
+    learn = from_labels(found)
     vectors = Vectors(read[train][:, np.newaxis].astype(np.float32), np.arange(len(train)))
     platt = fit_platt(out_of_fold(vectors, 1, found, learn), found)
     decisions = learn(read[train], np.arange(len(train)))(read[test])

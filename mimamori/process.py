@@ -56,7 +56,10 @@ def start(
 
 
 def await_ready(process: subprocess.Popen[bytes], port: int, log: Path, within_s: float) -> None:
-    """Return once /readyz says that it is ready. Raises FatalError: it has ended, or the time is over."""
+    """Return once /readyz at its health port says that it is ready.
+
+    Raises FatalError: it has ended, or the time is over.
+    """
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if process.poll() is not None:

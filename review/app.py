@@ -52,7 +52,13 @@ class ReviewApp:
             timedelta(seconds=settings.undo_seconds),
             timedelta(seconds=settings.handover_seconds),
         )
-        self.present = Present(limits, utc_now, rules_of(settings))
+        self.present = Present(
+            limits,
+            utc_now,
+            rules_of(settings),
+            double_share=settings.double_review_share,
+            keep=timedelta(days=settings.keep_markers_days),
+        )
         keep = timedelta(hours=settings.retention_after_decision_hours)
         lags = (cluster.cases_lag, timedelta(hours=settings.changelog_compaction_hours))
         due = Due(keep, lags)
@@ -75,7 +81,7 @@ class ReviewApp:
                 settings.subjects_topic,
             )
         )
-        signatures = self._signing = open_signing(settings)
+        self.signing = signatures = open_signing(settings)
         send = publisher(events, signatures)
         journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
@@ -108,7 +114,7 @@ class ReviewApp:
                 least=settings.repeated_cases,
                 clock=utc_now,
             ),
-            keep_days=settings.keep_markers_days,
+            expiry=self.present.expiry,
         )
         self.faust.agent(cases, name="cases")(agents.cases)
         self.faust.agent(events, name="events")(agents.events)
@@ -132,7 +138,7 @@ class ReviewApp:
 
     async def audit_log(self, asked: Asked) -> Found:
         """What the audit log says. Raises DeskError: it cannot be read."""
-        return await read_log(self.settings, self._signing.trusted, asked, MOST_SHOWN)
+        return await read_log(self.settings, self.signing.trusted, asked, MOST_SHOWN)
 
     async def _end_overdue(self) -> None:
         if self.ready:

@@ -44,6 +44,7 @@ from schemas.vocabulary import CaseAction
 log = structlog.get_logger()
 
 DESK = "desk"
+DOUBLE_REVIEW = "double_review"
 MAX_REASON = 120
 
 # Awaited before a text leaves the desk; it raises where the reading cannot be recorded.
@@ -298,9 +299,12 @@ class Desk:
                 return
             lease = state.lease.id if state.lease and state.phase == "claimed" else None
             action: CaseAction = "expired"
+            reason = None
             if state.phase == "decided":
                 action = "referred" if refers(state) else "settled"
-            event = self._event(state, action, DESK, lease=lease, decision=state.pending)
+            elif state.phase == "settled":
+                action, reason = "reopened", DOUBLE_REVIEW
+            event = self._event(state, action, DESK, lease=lease, reason=reason, decision=state.pending)
             await self._write(event, state)
 
     async def _write(self, event: CaseEvent, state: CaseState) -> CaseState:

@@ -3,6 +3,7 @@
 The table tells it of every change, and of everything anew after a rebalance.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -16,10 +17,13 @@ from review.cases.entries import (
     Held,
     Phase,
     Subject,
+    Summary,
     Sweep,
     Unreadable,
     case_id_of,
+    summary,
 )
+from review.cases.expiry import Expiry
 from review.queue.live import LiveQueue
 from review.queue.rules import Rules
 
@@ -49,37 +53,51 @@ class Present:
     """The queue of open cases, what is in somebody's hands, and what was not believed or not readable."""
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], datetime], queue_rules: Rules | None = None
+        self,
+        limits: Limits,
+        clock: Callable[[], datetime],
+        queue_rules: Rules | None = None,
+        *,
+        double_share: float = 0.0,
+        keep: timedelta = timedelta(days=90),
     ) -> None:
         self._limits = limits
+        self._double_share = double_share
         self._clock = clock
         self.queue = LiveQueue(queue_rules or Rules(), clock)
+        self.expiry = Expiry(keep)
         self.held: dict[bytes, Held] = {}
         self.unreadable: dict[bytes, Unreadable] = {}
+        self.settled: dict[bytes, Summary] = {}
         self._open: dict[bytes, Open] = {}
 
     def clear(self) -> None:
         """Forget everything: the table is about to tell all of it again."""
         self.queue.clear()
-        for each in (self.held, self.unreadable, self._open):
+        self.expiry.clear()
+        for each in (self.held, self.unreadable, self.settled, self._open):
             each.clear()
 
     def drop(self, key: bytes) -> None:
         """Forget one entry."""
+        self.expiry.drop(key)
         if (case_id := case_id_of(key)) is not None:
             self.queue.drop(case_id)
         self._drop(key)
 
     def _drop(self, key: bytes) -> None:
-        for each in (self.held, self.unreadable, self._open):
+        for each in (self.held, self.unreadable, self.settled, self._open):
             each.pop(key, None)
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
+        self.expiry.put(key, entry)
         self._drop(key)
         match entry:
             case CaseState():
                 self.queue.put(entry)
+                if entry.phase == "settled":
+                    self.settled[key] = summary(entry)
                 if (due := self._due(entry)) is not None:
                     holder = entry.lease.holder if entry.lease else None
                     self._open[key] = Open(entry.case.id, entry.phase, holder, due)
@@ -89,8 +107,18 @@ class Present:
                 self.unreadable[key] = entry
             case Decided():
                 self.queue.drop(entry.case_id)
+                if entry.summary is not None:
+                    self.settled[key] = entry.summary
             case Subject() | Erasure() | Sweep():
                 pass
+
+    def wants_second_reader(self, state: CaseState) -> bool:
+        """Whether a settled case is one of the random share that somebody else reads as well, blind.
+
+        It follows from the case's id, so that a desk that starts again chooses the same ones.
+        """
+        once = state.phase == "settled" and len(state.judgements) == 1 and state.case.kind != "golden"
+        return once and state.case.text is not None and _draw(state.case.id) < self._double_share
 
     def overdue(self) -> list[str]:
         """The cases of which something should have ended by now, longest overdue first."""
@@ -108,5 +136,11 @@ class Present:
         # Another desk may have set the time, by another clock. So nothing lasts longer here than it would if
         # it began now. What ends too early is only a claim, which can be made again.
         if state.due is None:
-            return None
+            return self._clock() if self.wants_second_reader(state) else None
         return min(state.due, self._clock() + self._limits.of(state.phase))
+
+
+def _draw(case_id: str) -> float:
+    """A number from 0 to 1 that follows from the case."""
+    digest = hashlib.blake2b(case_id.encode(), digest_size=8, person=b"second-reader").digest()
+    return int.from_bytes(digest) / 2**64

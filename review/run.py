@@ -80,6 +80,7 @@ class DeskWorker(faust.Worker):
             url=f"http://{host}:{self._server.pages.port}/",
             health_port=self._server.health.port,
             partitions=self._review.held_partitions,
+            signing_key=self._review.signing.key_id,
         )
 
     def run(self) -> None:

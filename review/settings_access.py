@@ -132,7 +132,9 @@ class AccessSettings(BaseModel):
     requests_per_minute: int = Field(
         default=600, ge=10, description="Most requests of one person; one address has four times as many"
     )
-    sign_ins_per_minute: int = Field(default=20, ge=1, description="Most tries to sign in from one address")
+    sign_ins_per_minute: int = Field(
+        default=60, ge=1, description="Most steps of signing in from one address; a sign-in takes one or two"
+    )
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """The settings of a case's life: how long a claim lasts, when a decision stands, what is shown when."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -17,6 +18,18 @@ class CaseSettings(BaseSettings):
     )
     handover_seconds: float = Field(
         default=3600, gt=0, description="How long a case that was handed over waits for that colleague alone"
+    )
+    double_review_share: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Share of decided cases that a second reviewer reads as well, without seeing the first "
+        "decision: so the desk measures how far people agree",
+    )
+    golden: Path | None = Field(
+        default=None,
+        description="JSONL of golden items, whose answers are known: see `mimamori golden`. The page of "
+        "figures says who answers them rightly",
     )
     claims: int = Field(default=1, ge=1, description="How many cases one reviewer may hold at a time")
     repeated_cases: int = Field(

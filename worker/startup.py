@@ -17,10 +17,12 @@ from engine.errors import SettingsError
 from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
-from schemas.topics import TopicDefinition, load_topics
+from schemas.rights import Names, rights_of
+from schemas.topics import TopicDefinition, in_hand_topic, load_topics
 from worker.assembly import Worker, assemble, open_producer
 from worker.cache.score_cache import open_cache
 from worker.errors import BrokerError
+from worker.kafka.rights import require_rights
 from worker.kafka.topics import TopicState, read_topics
 from worker.settings import Settings
 from worker.stream.room import find_room
@@ -38,6 +40,9 @@ def start(settings: Settings) -> Worker:
     if settings.allow_insecure:
         log.warning("insecure_allowed", names=sorted(settings.allow_insecure))
     bundle = Bundle.load(settings.bundle, trust=settings.trust)
+    require_rights(
+        settings.client_config, rights_of("shadow" if settings.shadow else "worker", names(settings))
+    )
     topics = require_topics(settings)
     room = find_room(topics, settings.client_config)
     if compacted := compacted_messages(topics):
@@ -76,6 +81,11 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_EVERY)
 
 
+def names(settings: Settings) -> Names:
+    """The names that this worker's rights are about."""
+    return Names(settings.topic_prefix, settings.group, settings.own_transactional_id)
+
+
 def require_topics(settings: Settings) -> list[TopicState]:
     """The topics' states. Raises BrokerError where Kafka cannot be reached, or a topic is missing."""
     wanted = [topic for topic in load_topics(settings.topic_prefix) if _is_used(topic, settings)]
@@ -90,9 +100,8 @@ def require_topics(settings: Settings) -> list[TopicState]:
 
 def _is_used(topic: TopicDefinition, settings: Settings) -> bool:
     """Whether this worker needs the topic. Only a shadow writes shadow labels, and it writes nothing else."""
-    if settings.shadow:
-        return topic.event in {"message", "shadow-label", None}
-    return topic.event != "shadow-label"
+    outcomes = {"shadow-label"} if settings.shadow else {"label", "review-case", "dead-letter"}
+    return topic.name == in_hand_topic(settings.topic_prefix) or topic.event in outcomes | {"message"}
 
 
 def _own_cache(settings: Settings) -> Settings:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.lanes.job import Job, Settings
-from bench.yardstick.course import Course, cpu_seconds
+from bench.yardstick.course import Course, cpu_seconds, cpu_seconds_beside
 from bench.yardstick.seat import ROOT
 
 LOOK_EVERY_S = 0.02
@@ -20,11 +20,15 @@ _NUMBERS = count()
 
 
 class Sample(NamedTuple):
-    """One observation: `done`, the records that the group has committed; `cpu`, the seconds used so far."""
+    """One observation: `done`, the records that the group has committed; `cpu`, the seconds used so far.
+
+    `beside` are those of the broker and of this process.
+    """
 
     at: float
     done: int
     cpu: float
+    beside: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Ride:
     """The result of one lane. `rate`: records a second between the first and the last commit seen.
 
     The topics should hold outcomes of `committed` records; `lost` of them have none, `twice` more than one.
+    `beside` is the number of CPU cores that the broker and this process used meanwhile.
     """
 
     rate: float
@@ -40,6 +45,7 @@ class Ride:
     lost: int
     twice: int
     reasons: dict[str, int] = field(default_factory=dict)  # "" for labels
+    beside: float = 0.0
 
 
 class LaneError(Exception):
@@ -71,7 +77,9 @@ class Lanes:
             settings=settings,
         )
 
-    def ride(self, name: str, job: Job, total: int, seconds: float) -> Ride:
+    def ride(
+        self, name: str, job: Job, total: int, seconds: float, look_every_s: float = LOOK_EVERY_S
+    ) -> Ride:
         """Run `name` until `total` records are committed, or for `seconds` from its first commit.
 
         Raises LaneError.
@@ -79,7 +87,7 @@ class Lanes:
         outcomes = job.labels, job.dead_letters
         since = self.course.ends(outcomes)
         with started(name, job) as process:
-            samples = self.watch([process], job, total, seconds)
+            samples = self.watch([process], job, total, seconds, look_every_s)
         committed = self.course.committed(job.group, job.messages)
         found, reasons = self.course.outcomes(since)
         self.course.forget(outcomes)
@@ -92,10 +100,16 @@ class Lanes:
             lost=max(0, committed - len(found)),
             twice=found.total() - len(found),
             reasons=dict(reasons),
+            beside=(last.beside - first.beside) / (last.at - first.at),
         )
 
     def watch(
-        self, processes: list[subprocess.Popen[bytes]], job: Job, total: int, seconds: float
+        self,
+        processes: list[subprocess.Popen[bytes]],
+        job: Job,
+        total: int,
+        seconds: float,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> list[Sample]:
         """Sample at every commit seen, three times or more. Raises LaneError."""
         samples: list[Sample] = []
@@ -106,12 +120,13 @@ class Lanes:
             if any(process.poll() is not None for process in processes):
                 raise LaneError("it ended by itself")
             if done > (samples[-1].done if samples else 0):
-                samples.append(Sample(now, done, sum(cpu_seconds(process.pid) for process in processes)))
+                pids = [process.pid for process in processes]
+                samples.append(Sample(now, done, sum(map(cpu_seconds, pids)), cpu_seconds_beside(pids)))
             if done >= total or (samples and now - samples[0].at > seconds):
                 break
             if not samples and now - began > START_S:
                 raise LaneError(f"it committed nothing within {START_S:.0f} s")
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(look_every_s)
         if len(samples) < 3:
             raise LaneError(f"it was seen to commit {len(samples)} times only: give it more records")
         return samples

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -66,6 +67,12 @@ def _tables(report: StreamReport, *, how: bool) -> Iterator[str]:
         pairs = ", ".join(f"{a:.1f} / {b:.1f}" for a, b in zip(engine.stream, engine.offline, strict=True))
         yield f"\nThe real engine ({engine.runs}), {engine.messages} distinct messages, messages/s by round, "
         yield f"Kafka end to end / offline: {pairs}."
+        yield (
+            f"One message took {median(engine.stream_cpu):.1f} ms of CPU time in the worker and "
+            f"{median(engine.offline_cpu):.1f} offline: {engine.cpu_ratio:.2f} of the offline rate, on cores "
+            f"of its own. Here the broker and the observer used {median(engine.beside):.2f} of the "
+            f"{report.machine['cores']} cores meanwhile."
+        )
     for name, why in report.missing.items():
         yield f"\nNot measured: {name}: {why}."
     for (name, kind), why in report.latency_failed.items():

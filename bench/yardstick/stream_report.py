@@ -108,7 +108,9 @@ class StreamReport:
                 {"lane": name, "at": kind, **asdict(one)} for (name, kind), one in self.latencies.items()
             ],
             "scaling": [asdict(one) for one in self.scales],
-            "engine": {**asdict(self.engine), "ratio": self.engine.ratio} if self.engine else None,
+            "engine": {**asdict(self.engine), "ratio": self.engine.ratio, "cpu_ratio": self.engine.cpu_ratio}
+            if self.engine
+            else None,
             "ratios": [
                 {"what": what, "ratio": ratio, "least": least} for what, ratio, least in self.ratios()
             ],

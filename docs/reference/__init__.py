@@ -7,7 +7,7 @@ copy, so hand-written references (`models.md`, `desk-api.md`) have other names.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from docs.reference import asyncapi, commands, errors, events, kept, metrics, settings
+from docs.reference import asyncapi, commands, errors, events, kept, metrics, rights, settings
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings.page,
@@ -17,4 +17,5 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "commands.md": commands.page,
     "errors.md": errors.page,
     "kept.md": kept.page,
+    "rights.md": rights.page,
 }

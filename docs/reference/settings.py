@@ -78,6 +78,8 @@ REVIEW_VALUES: Final[Mapping[str, str | None]] = {
     "ssl_certificate": "kafka.security.certificateKey",
     "ssl_key": "kafka.security.privateKeyKey",
     "allow_insecure": "allowInsecure",
+    "signing_key": "review.signing.existingSecret",
+    "trusted_keys": "review.signing.trustedKeys",
 }
 
 INTRODUCTION: Final = """# Settings

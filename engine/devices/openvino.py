@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.bundle import weights_of
 from engine.device_names import STATES, Precision
+from engine.devices.bf16_weights import Bf16Weights
 from engine.devices.device import (
     CPU_RUN_COST,
     HIDDEN,
@@ -70,6 +71,9 @@ class OpenVinoDevice:
         graph.verify(_names(model.inputs), _names(model.outputs))
         if precision == "int8":
             quantise(model)
+        self._stored = Bf16Weights.of(model) if _HINTS[precision] == "bf16" else None
+        if self._stored is not None:
+            release_pages(self._weights)  # all of it was just read, and little will be again
         past: list[Floats] = [graph.no_past()] * len(graph.past)
         self.prefix_states: States | None = None
         if prefix.tokens.size:
@@ -119,6 +123,8 @@ class OpenVinoDevice:
     def settle(self) -> None:
         """See Device.settle."""
         release_pages(self._weights)
+        if self._stored is not None:
+            self._stored.release()
 
 
 def _compile(core: Any, model: Any, outputs: list[str], precision: Precision, threads: int) -> Any:

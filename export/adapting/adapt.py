@@ -1,7 +1,7 @@
 """Turns a full bundle and 10 to 50 labelled examples into an adapted one, in seconds and without torch.
 
     read      every layer's pooled vector of every example, on the engine's own device
-    choose    layer and regularisation, by cross-validation          (heads.py)
+    choose    the layer, by cross-validation                         (heads.py)
     distil    a shallower layer, where there is unlabelled traffic   (distilled.py, distilling.py)
     weigh     a cascade: a depth before that, where a message may stop  (stopping.py)
     cut       the graph at the layer, checked against the full one   (cut.py, split.py)
@@ -70,7 +70,6 @@ class AdaptReport(msgspec.Struct, frozen=True):
     runs: str
     layer: int
     layers: int
-    strength: float
     examples: int
     positives: int
     graded: int
@@ -140,7 +139,7 @@ def adapt(
     with threadpool_limits(1, "blas"):
         chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
     levels, distilled, shallow = levels_of(examples, full.manifest.task), None, None
-    learn, grade = from_labels(labels, chosen.strength), grade_from_labels(levels)
+    learn, grade = from_labels(labels), grade_from_labels(levels)
     if distillation is not None and traffic is not None:
         chosen, learn, grade, distilled, shallow = distil(
             distillation,
@@ -191,7 +190,6 @@ def adapt(
         runs=runs,
         layer=chosen.layer,
         layers=full.manifest.source.layers,
-        strength=chosen.strength,
         examples=len(labels),
         positives=positives,
         graded=graded(examples),

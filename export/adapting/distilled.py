@@ -175,7 +175,7 @@ def distil(
             depth = asked.depth or shallowest(curve, best, asked.keep) or _fallback(curve, best, asked)
             if depth > teacher.deepest:
                 learn, grade = (
-                    from_labels(labels, chosen.strength),
+                    from_labels(labels),
                     grade_from_labels(levels),
                 )
             else:

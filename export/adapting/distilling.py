@@ -91,7 +91,7 @@ def own_teacher(
 ) -> Teacher:
     """The heads of layer `chosen.layer`; `traffic` [M, H] are the traffic's vectors at that layer."""
     means = vectors.means(vectors.layer(chosen.layer))
-    learn = from_labels(labels, chosen.strength)
+    learn = from_labels(labels)
     known: dict[bytes, Array] = {}
 
     def teach(examples: Ints) -> Array:

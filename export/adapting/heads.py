@@ -1,10 +1,18 @@
-"""Fits the linear heads on pooled vectors, and chooses layer and strength by cross-validation.
+"""Fits the linear heads on pooled vectors, calibrates them, and chooses the layer by cross-validation.
 
-With 10 to 50 examples, the layer that looks best in cross-validation is often best by chance only. Taking it
-instead of the middle of the network cost 2 points of F1 at 25 examples (SmolLM2-135M on stress messages, ten
-draws). So the middle layer is chosen unless the examples clearly favour another one: among the layers whose
-loss is within two standard errors of the best, the nearest to the middle is taken. By the same rule, the
-regularisation is weaker than C = 0.001 only where that clearly helps.
+With 10 to 50 examples, the layer that looks best in cross-validation is often best by chance only, and so is
+the calibration. What is known before the first example therefore counts as a prior, which many examples
+outweigh (what each is worth: docs/benchmarks/labels.md):
+
+    layer   the sum of the examples' out-of-fold log-likelihoods (their pseudo-marginal likelihood; Geisser
+            and Eddy, 1979) plus a log-prior, -|layer - middle| / (layers / 10): Laplace's, around the middle
+    shift   a head is fitted so that both classes weigh the same, so its own zero is about even odds: two
+            examples at risk and two others at zero are added to Platt's (as to a share by Agresti and Coull,
+            1998), which is about a normal prior of standard deviation 1 on the shift
+
+A layer's likelihood is smoothed over its neighbours, which read nearly the same: a single one that stands
+out among thirty is mostly luck, and thresholds set from its scores would promise too much. For the same
+reason the regularisation is not chosen: 0.01 for C gained nothing over 0.001, and cost coverage.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +28,12 @@ from export.adapting.ordinal import fit_severity
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-STRENGTHS: Final = (0.001, 0.01)  # scikit-learn's C; the first is preferred
+STRENGTH: Final = 0.001  # scikit-learn's C
 MIDDLE: Final = 0.53  # layer 16 of 30
+EVEN: Final = 4.0  # how many examples the belief is worth that a head's own zero is even odds
 _FOLDS: Final = 5
-_STANDARD_ERRORS: Final = 2.0
+_SCALE: Final = 0.1  # of the depth: so far from the middle, a layer must explain the labels e times better
+_NEIGHBOURS: Final = 4  # on either side, over which a layer's loss is smoothed
 _FEW: Final = 200  # up to this many examples, one round of cross-validation is too noisy
 
 
@@ -76,10 +86,9 @@ class Levels(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Layer (1-based), C, the mean out-of-fold decision of each example [N], and the loss of each layer."""
+    """Layer (1-based), the mean out-of-fold decision of each example [N], and the loss of each layer."""
 
     layer: int
-    strength: float
     decisions: Array
     losses: Array
 
@@ -92,22 +101,17 @@ class Platt(NamedTuple):
 
 
 def choose(vectors: Vectors, labels: Ints, progress: Callable[[int, int], None]) -> Chosen:
-    """Choose layer and C by repeated stratified cross-validation on `labels` [N] (1 is at risk)."""
+    """Choose the layer by repeated stratified cross-validation on `labels` [N] (1 is at risk)."""
     layers = vectors.windows.shape[1]
-    total = layers + len(STRENGTHS) - 1
+    learn = from_labels(labels)
     tried: list[Array] = []
     for layer in range(1, layers + 1):
-        tried.append(out_of_fold(vectors, layer, labels, from_labels(labels, STRENGTHS[0])))
-        progress(len(tried), total)
+        tried.append(out_of_fold(vectors, layer, labels, learn))
+        progress(layer, layers)
     losses = np.stack([_losses(decisions, labels) for decisions in tried])
-    middle = round(MIDDLE * layers)
-    layer = 1 + _nearest_good(losses, sorted(range(layers), key=lambda index: abs(index + 1 - middle)))
-    found = [tried[layer - 1]]
-    for strength in STRENGTHS[1:]:
-        found.append(out_of_fold(vectors, layer, labels, from_labels(labels, strength)))
-        progress(layers + len(found) - 1, total)
-    best = _nearest_good(np.stack([_losses(decisions, labels) for decisions in found]), range(len(found)))
-    return Chosen(layer, STRENGTHS[best], found[best], losses.mean(axis=1))
+    away = np.abs(np.arange(1, layers + 1) - round(MIDDLE * layers)) / (_SCALE * layers)
+    best = int(np.argmin(_smooth(losses).sum(axis=1) + away))
+    return Chosen(best + 1, tried[best], losses.mean(axis=1))
 
 
 def out_of_fold(
@@ -130,13 +134,13 @@ def out_of_fold(
     return total / repeats
 
 
-def from_labels(labels: Ints, strength: float) -> Learn:
-    """Heads fitted on labels alone, with C = `strength` where all of them are."""
+def from_labels(labels: Ints) -> Learn:
+    """Heads fitted on labels alone, with C = `STRENGTH` where all of them are."""
 
     def learn(means: Array, chosen: Ints) -> Linear:
         # C weighs the sum over examples: raised here, or heads fitted on some examples would be flatter than
         # those fitted on all, and the thresholds taken from them too low.
-        return fit_risk(means[chosen], labels[chosen], strength * len(labels) / len(chosen))
+        return fit_risk(means[chosen], labels[chosen], STRENGTH * len(labels) / len(chosen))
 
     return learn
 
@@ -149,27 +153,31 @@ def grade_from_labels(levels: Levels) -> Grade:
 
 
 def fit_risk(means: Array, labels: Ints, strength: float) -> Linear:
-    """Fit a standardised logistic regression in which both classes weigh the same."""
+    """Fit a standardised logistic regression, with C = `strength`, in which both classes weigh the same."""
     mean, scale = standard(means)
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
     model.fit((means - mean) / scale, labels)
     return Linear(mean, scale, model.coef_[0], float(model.intercept_[0]))
 
 
-def fit_platt(decisions: Array, labels: Ints) -> Platt:
+def fit_platt(decisions: Array, labels: Ints, *, even: float = EVEN) -> Platt:
     """Fit Platt scaling with his smoothed targets (1999), so that separable examples give no certainty.
 
-    The slope is never negative: heads that rank worse than chance give everyone the same risk.
+    `even` examples more, half of them at risk, have decision 0: the shift is drawn to 0, the less the more
+    examples there are. Give 0 for scores whose own zero says nothing. The slope is never negative: heads that
+    rank worse than chance give everyone the same risk.
     """
     positives = int(labels.sum())
     targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
     spread = float(decisions.std()) or 1.0
-    x = np.tile(decisions / spread, 2)[:, np.newaxis]
+    x = np.append(decisions / spread, 0.0)
+    weights = np.append(targets, even / 2), np.append(1 - targets, even / 2)
     # For soft targets, each example appears twice, once with either class.
     model = LogisticRegression(C=1e4, max_iter=1000)
-    model.fit(x, np.repeat([1, 0], len(labels)), sample_weight=np.concatenate([targets, 1 - targets]))
+    model.fit(np.tile(x, 2)[:, np.newaxis], np.repeat([1, 0], len(x)), sample_weight=np.concatenate(weights))
     slope = float(model.coef_[0, 0]) / spread
-    if slope <= 0:
+    # A slope could come from the added examples alone, so the ranking is asked for itself.
+    if slope <= 0 or (decisions - decisions.mean()) @ labels <= 0:
         return Platt(0.0, float(np.log(targets.mean() / (1 - targets.mean()))))
     return Platt(slope, float(model.intercept_[0]))
 
@@ -181,18 +189,16 @@ def standard(means: Array) -> tuple[Array, Array]:
 
 
 def _losses(decisions: Array, labels: Ints) -> Array:
-    """Return the log loss of each example [N] after calibration, which makes strengths comparable."""
+    """Return the log loss of each example [N] after calibration, which makes layers comparable."""
     platt = fit_platt(decisions, labels)
     return np.asarray(np.logaddexp(0, (1 - 2 * labels) * (platt.slope * decisions + platt.shift)), np.float64)
 
 
-def _nearest_good(losses: Array, preference: Iterator[int] | range | list[int]) -> int:
-    """Return the first in `preference` with a loss [candidates, N] within two standard errors of the best."""
-    best = losses[losses.mean(axis=1).argmin()]
-    worse = losses - best
-    error = worse.std(axis=1) / np.sqrt(losses.shape[1])
-    good = worse.mean(axis=1) <= _STANDARD_ERRORS * error + 1e-12
-    return next(index for index in preference if good[index])
+def _smooth(losses: Array) -> Array:
+    """Return each layer's losses [layers, N], averaged with its neighbours', the near ones weighing more."""
+    places = np.arange(len(losses))
+    weights = np.maximum(0, _NEIGHBOURS + 1 - np.abs(places[:, np.newaxis] - places))
+    return np.asarray(weights @ losses / weights.sum(axis=1, keepdims=True), np.float64)
 
 
 def _repeats(labels: Ints) -> int:

@@ -55,6 +55,11 @@ class InContext(msgspec.Struct, frozen=True):
         """Whether shots have the higher F1."""
         return self.f1 > self.head_f1
 
+    @property
+    def backwards(self) -> bool:
+        """Whether shots rank the examples worse than chance."""
+        return self.auc < 0.5  # noqa: PLR2004 - chance
+
 
 class _Asked(NamedTuple):
     """A candidate's loss on the examples left over, and the log-odds [N] that it gives those of the fold."""
@@ -166,6 +171,6 @@ def _ask(
     odds = np.maximum.reduceat(logits[:, at_risk] - logits[:, clear], starts)
     known, unseen = odds[: len(left)], odds[len(left) :]
     with threadpool_limits(1, "blas"):
-        platt = fit_platt(known, labels[left])
+        platt = fit_platt(known, labels[left], even=0.0)
     losses = np.logaddexp(0, (1 - 2 * labels[left]) * (platt.slope * known + platt.shift))
     return _Asked(float(losses.mean()), platt.slope * unseen + platt.shift)

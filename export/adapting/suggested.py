@@ -25,7 +25,7 @@ from engine.load import open_reader
 from engine.proof import prove
 from engine.reading.reader import Reader
 from export.adapting.cut import cut_bundle
-from export.adapting.heads import MIDDLE, STRENGTHS, Array, Vectors, from_labels
+from export.adapting.heads import MIDDLE, Array, Vectors, from_labels
 from export.adapting.suggesting import suggest
 from export.adapting.traffic import MOST, gather, read_layers, stretches
 from export.adapting.windowing import UNCUT, read_windows
@@ -168,7 +168,7 @@ def _opinion(
         read = read_windows(reader, [example.text for example in examples], UNCUT)
         vectors = Vectors(read.windows[:, np.newaxis].astype(np.float32), read.starts)
         means = vectors.means(vectors.layer(1))
-        risk = from_labels(labels, STRENGTHS[0])(means, np.arange(len(labels)))
+        risk = from_labels(labels)(means, np.arange(len(labels)))
         return risk(heard), f"fitted on {len(labels)} labelled examples"
     if heads is not None:
         z = (heard - heads.mean) / heads.scale

@@ -157,7 +157,7 @@ def from_decisions(escalated: Decided, samples: Decided, sampled: float) -> Shar
 
 def _ratios(decisions: Array, labels: Ints, traffic: Array) -> Array:
     """How many times likelier each message is if at risk [T], by Platt scaling of the examples."""
-    platt = fit_platt(decisions, labels)
+    platt = fit_platt(decisions, labels, even=0.0)
     own = float(labels.mean())
     return np.exp(np.clip(platt.slope * traffic + platt.shift, -40, 40)) * (1 - own) / own
 

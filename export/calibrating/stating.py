@@ -46,7 +46,7 @@ def fit_odds(decisions: Array, labels: Ints) -> Odds:
 
     Raises TaskError: the examples at risk have no higher risk than the others.
     """
-    platt = fit_platt(decisions, labels)
+    platt = fit_platt(decisions, labels, even=0.0)
     if not platt.slope > 0:
         raise TaskError(
             "the bundle ranks these examples no better than chance: check their labels, or adapt it again"
@@ -65,7 +65,7 @@ def stated_apart(decisions: Array, labels: Ints, target: float) -> Array:
     risks = np.empty(len(labels))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
     for train, test in splitter.split(decisions[:, np.newaxis], labels):
-        platt = fit_platt(decisions[train], labels[train])
+        platt = fit_platt(decisions[train], labels[train], even=0.0)
         shift = platt.shift + _logit(target) - _logit(float(labels[train].mean()))
         risks[test] = sigmoid(platt.slope * decisions[test] + shift)
     return risks

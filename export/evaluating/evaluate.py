@@ -22,7 +22,7 @@ from engine.policy import Policy, primary_language
 from engine.scores import Scores
 from engine.task import Task
 from export.adapting.adapt import examples_digest
-from export.evaluating.figures import EVEN_ODDS, answered, area, flagging
+from export.evaluating.figures import EVEN_ODDS, answered, area, backwards, flagging
 from export.evaluating.intervals import share
 from export.evaluating.reliability import reliability
 from export.evaluating.report import VERSION, Asked, Report
@@ -180,7 +180,7 @@ def judge(
             show_text=asked.show_text,
         ),
         seed=asked.seed,
-        notes=tuple(notes),
+        notes=(*notes, *filter(None, [auc and backwards(*auc)])),
         depths=dict(sorted(Counter(each.depth for each in scores if each.depth is not None).items())),
     )
 

@@ -88,6 +88,17 @@ def area(labels: Labels, risks: Risks, seed: int = 0) -> tuple[float, Interval] 
     return float(areas(np.ones((1, len(labels)), np.int64))[0]), interval
 
 
+def backwards(auc: float, interval: Interval) -> str | None:
+    """What a reader must know of risks that rank worse than chance on these examples; None of others."""
+    if auc >= EVEN_ODDS:
+        return None
+    surely = "worse than chance" if interval.high < EVEN_ODDS else "no better than chance"
+    return (
+        f"AUC {auc:.3f} ({interval.low:.3f} to {interval.high:.3f}): these risks rank messages {surely}, "
+        "and no threshold can help. Check which label is which; adapt a full bundle on 10 examples or more."
+    )
+
+
 def _f1_and_balanced(weights: Weights, labels: Labels, flagged: Flags) -> NDArray[np.float64]:
     """F1 and balanced accuracy of each resample: [R, 2]. The latter is NaN where a class is missing."""
     kinds = np.stack([labels & flagged, labels & ~flagged, (1 - labels) & flagged, (1 - labels) & ~flagged])

@@ -41,6 +41,7 @@ from export.adapting.heads import (
     out_of_fold,
 )
 from export.adapting.rates import Open, measure
+from export.adapting.stopping import joint_lower
 from export.adapting.traffic import Traffic, gather, read_layers, stretches
 from export.adapting.windowing import CANDIDATES, UNCUT, read_windows
 from export.evaluating.shots import Draw, Progress
@@ -62,6 +63,13 @@ class Windows(NamedTuple):
     def at(self, layer: int) -> Vectors:
         """The vectors of one layer."""
         return Vectors(self.layers[layer][:, np.newaxis].astype(np.float32), self.starts)
+
+
+class _Fitted(NamedTuple):
+    """The risks of a draw's own examples out of fold [N], and of the test texts [T]."""
+
+    out_of_fold: Array
+    risks: Array
 
 
 class Readings:
@@ -96,6 +104,7 @@ class Readings:
         enough = [each for each in drawn if each.labels >= FEWEST]
         self._known = {text: place for place, text in enumerate(_unique(enough))}
         self._chosen: dict[Key, Chosen] = {}
+        self._made: dict[tuple[Key, int | None], _Fitted] = {}
         self.depths: tuple[int, ...] = ()
         self.rates: dict[int, float] = {}
         self.layer = 0
@@ -150,20 +159,42 @@ class Readings:
 
     def head(self, examples: Sequence[LabelledExample], depth: int | None = None) -> Array:
         """The risks of the test texts by the head of a draw, or by a shallower one that learnt from it."""
+        return self._fitted(examples, depth).risks
+
+    def cascade(self, examples: Sequence[LabelledExample], depth: int, rate: float) -> Array:
+        """The risks of the test texts by a cascade of a draw, which may miss `rate` at both depths together.
+
+        A text stops at `depth` where its risk there is below the threshold that `adapt` would set.
+        """
+        shallow, deep = self._fitted(examples, depth), self._fitted(examples)
+        lower = joint_lower(shallow.out_of_fold, deep.out_of_fold, _labels(examples), rate)
+        return np.where(shallow.risks < lower, shallow.risks, deep.risks)
+
+    def _fitted(self, examples: Sequence[LabelledExample], depth: int | None = None) -> _Fitted:
+        key = (_key(examples), depth)
+        if key not in self._made:  # a cascade asks for two that are ways themselves
+            self._made[key] = self._fit(examples, depth)
+        return self._made[key]
+
+    def _fit(self, examples: Sequence[LabelledExample], depth: int | None) -> _Fitted:
         chosen, labels = self._chosen[_key(examples)], _labels(examples)
         uncut, everyone = self._of(examples), np.arange(len(examples))
         layer = chosen.layer if depth is None else depth
         with threadpool_limits(1, "blas"):
-            learn: Learn = from_labels(labels, chosen.strength)
+            learn: Learn = from_labels(labels)
             if depth is not None and self.traffic is not None:
                 heard = self.traffic.layer(chosen.layer)
                 teacher = own_teacher(uncut, chosen, labels, _NO_LEVELS, heard, "the adapted head")
                 learn = student(self.traffic.layer(depth), teacher).learn
             windowed = _some(self._windowed.at(layer), [self._known[each.text] for each in examples])
-            platt = fit_platt(out_of_fold(windowed, 1, labels, learn), labels)
+            own = out_of_fold(windowed, 1, labels, learn)
+            platt = fit_platt(own, labels)
             head = learn(uncut.means(uncut.layer(layer)), everyone)
             test = self._test.at(layer)
-            return sigmoid(platt.slope * test.highest(head(test.layer(1))) + platt.shift)
+            return _Fitted(
+                sigmoid(platt.slope * own + platt.shift),
+                sigmoid(platt.slope * test.highest(head(test.layer(1))) + platt.shift),
+            )
 
     def _of(self, examples: Sequence[LabelledExample]) -> Vectors:
         return _some(self._uncut, [self._known[example.text] for example in examples])

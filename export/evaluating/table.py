@@ -71,12 +71,34 @@ class HeadWay:
         return found
 
 
-def ways_of(readings: Readings, scores: Sequence[Scores], rate: float) -> list[Way]:
-    """The bundle's readings as ways; those of the prompted one are known."""
+class CascadeWay:
+    """Messages stop at a distilled depth where that clears them, and go on to the adapted head's otherwise.
+
+    How fast that is hangs on how many stop, and so on the stream: `adapt` measures it on traffic.
+    """
+
+    fewest = FEWEST
+
+    def __init__(self, readings: Readings, depth: int, rate: float) -> None:
+        self._readings = readings
+        self._depth = depth
+        self._rate = rate
+        self.name = f"cascade, {depth} layer{'s' * (depth > 1)} first"
+
+    def risks(self, examples: Sequence[LabelledExample], texts: Sequence[str], count: Count) -> Array:
+        """See Way."""
+        found = self._readings.cascade(examples, self._depth, self._rate)
+        count(len(texts))
+        return found
+
+
+def ways_of(readings: Readings, scores: Sequence[Scores], rate: float, tolerated: float) -> list[Way]:
+    """The bundle's readings as ways; those of the prompted one are known. Cascades may miss `tolerated`."""
     return [
         ZeroShotWay(scores, rate),
         HeadWay(readings),
         *(HeadWay(readings, depth) for depth in readings.depths),
+        *(CascadeWay(readings, depth, tolerated) for depth in readings.depths),
     ]
 
 
@@ -109,7 +131,8 @@ def table(
         precision=asked.precision,
         threads=asked.threads,
     )
-    ways = [*ways_of(readings, scores, rate), *others]
+    tolerated = full.manifest.task.policy.tolerated_miss_rate
+    ways = [*ways_of(readings, scores, rate, tolerated), *others]
     rows = measure(ways, drawn, test.examples, progress)
     rates = {way.name: way.messages_per_second for way in ways if isinstance(way, Timed)}
     return Shots(

@@ -15,9 +15,17 @@
 {{- toJson $pems -}}
 {{- end -}}
 
-{{/* Environment of the worker and the topics job. Kubernetes fills in $(KAFKA_…) from the secret when the
+{{/* The secret with the credentials of a part: its own, or else the one of all. Takes "root" and "part". */}}
+{{- define "mimamori.kafkaSecret" -}}
+{{- $security := .root.Values.kafka.security -}}
+{{- get $security.existingSecrets .part | default $security.existingSecret -}}
+{{- end -}}
+
+{{/* Environment of the worker and the topics job. Takes "root" and "part". Kubernetes fills in $(KAFKA_…) from the secret when the
      container starts, so no manifest ever holds a credential. */}}
 {{- define "mimamori.kafkaEnv" -}}
+{{- $secret := include "mimamori.kafkaSecret" . -}}
+{{- with .root -}}
 {{- $security := .Values.kafka.security -}}
 {{- $config := deepCopy .Values.kafka.config -}}
 {{- $_ := set $config "security.protocol" $security.protocol -}}
@@ -26,14 +34,14 @@
 {{- $_ := set $config "sasl.username" "$(KAFKA_USERNAME)" -}}
 {{- $_ := set $config "sasl.password" "$(KAFKA_PASSWORD)" }}
 - name: KAFKA_USERNAME
-  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.usernameKey) | nindent 2 }}
+  {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.usernameKey) | nindent 2 }}
 - name: KAFKA_PASSWORD
-  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.passwordKey) | nindent 2 }}
+  {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.passwordKey) | nindent 2 }}
 {{- end }}
 {{- if include "mimamori.tls" . -}}
 {{- range $key, $option := dict "caKey" "ssl.ca.location" "certificateKey" "ssl.certificate.location" "privateKeyKey" "ssl.key.location" -}}
 {{- with get $security $key -}}
-{{- $_ := set $config $option (printf "/etc/mimamori/kafka/%s" (get (include "mimamori.pems" $ | fromJson) .)) -}}
+{{- $_ := set $config $option (printf "/etc/mimamori/kafka/%s" (get (include "mimamori.pems" $.root | fromJson) .)) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -47,16 +55,18 @@
 - name: MIMAMORI_ALLOW_INSECURE
   value: {{ join "," . | quote }}
 {{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Credentials of the review desk, each as a setting of its own. */}}
 {{- define "mimamori.reviewKafkaEnv" -}}
+{{- $secret := include "mimamori.kafkaSecret" (dict "root" . "part" "review") -}}
 {{- $security := .Values.kafka.security -}}
 {{- if include "mimamori.sasl" . }}
 - name: MIMAMORI_REVIEW_SASL_USERNAME
-  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.usernameKey) | nindent 2 }}
+  {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.usernameKey) | nindent 2 }}
 - name: MIMAMORI_REVIEW_SASL_PASSWORD
-  {{- include "mimamori.fromSecret" (dict "secret" $security.existingSecret "key" $security.passwordKey) | nindent 2 }}
+  {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.passwordKey) | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -69,11 +79,12 @@
 {{- end }}
 {{- end -}}
 
+{{/* Takes "root" and "part". */}}
 {{- define "mimamori.pemVolume" -}}
-{{- with include "mimamori.pems" . | fromJson -}}
+{{- with include "mimamori.pems" .root | fromJson -}}
 - name: kafka-tls
   secret:
-    secretName: {{ $.Values.kafka.security.existingSecret }}
+    secretName: {{ include "mimamori.kafkaSecret" $ }}
     defaultMode: 0440
     items:
       {{- range $key, $path := . }}

@@ -170,12 +170,13 @@ def _show_adapted(report: AdaptReport) -> None:
     table.add_row(
         "examples", f"{report.examples}, {report.positives} at risk, {report.graded} with a severity"
     )
-    table.add_row("layer", f"{report.layer} of {report.layers} (C = {report.strength:g})")
+    table.add_row("layer", f"{report.layer} of {report.layers}")
     table.add_row("AUC, F1", f"{report.auc:.3f}, {report.f1:.3f} (cross-validated)")
     if (shown := report.in_context) is not None:
         table.add_row(
             f"in context ({shown.shots} shots)",
-            f"{shown.auc:.3f}, {shown.f1:.3f}: {'better' if shown.better else 'the head is better'}",
+            f"{shown.auc:.3f}, {shown.f1:.3f}: {'better' if shown.better else 'the head is better'}"
+            f"{', ranks worse than chance' * shown.backwards}",
         )
     table.add_row("clear below", f"{report.lower:.3f} ({report.cleared:.0%} of the examples)")
     table.add_row(

@@ -123,7 +123,7 @@ def evaluate_command(
     With --train it also tells how few labels are enough. Readings of a full
     bundle are fitted to draws of so many labelled examples, and measured on
     --examples: zero-shot, the head that adapt fits and, with --traffic,
-    distilled ones. Texts that are in both files are left out of the test.
+    distilled ones and cascades. Texts that are in both files are left out of the test.
 
         mimamori evaluate FULL --examples test.csv --train train.csv \
             --report shots.html
@@ -228,6 +228,8 @@ def evaluate_command(
             found = table(loaded, ours, test, scores, made.messages_per_second, asked, progress, others)
             made = msgspec.structs.replace(made, shots=found)
     settle(others)
+    for each in made.notes[len(notes) :]:
+        notice(each)
     if report is not None:
         write_report(made, report)
     print_report(made, lambda told: show_evaluated(told, report), as_json=as_json)

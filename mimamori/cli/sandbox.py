@@ -32,6 +32,9 @@ def sandbox(
         int, typer.Option(min=0, max=65535, help="Port of Redis; 0 takes a free one.")
     ] = 6379,
     redis: Annotated[bool, typer.Option(help="Run a Redis too.")] = True,
+    secured: Annotated[
+        bool, typer.Option(help="Kafka asks for logins and has ACLs, with a user for each part of Mimamori.")
+    ] = False,
     topic_prefix: Annotated[
         str, typer.Option(envvar="MIMAMORI_TOPIC_PREFIX", help="Prefix of the topics' names.")
     ] = "mimamori.",
@@ -43,23 +46,25 @@ def sandbox(
     this command started end with it, even when it is killed.
     """
     from mimamori.sandbox import Sandbox
+    from mimamori.sandbox.logins import make_logins
     from schemas.topics import load_topics
     from worker.kafka.topics import apply_topics
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    with Sandbox(data, kafka_port, redis_port, redis=redis, echo=console.print) as running:
+    with Sandbox(data, kafka_port, redis_port, redis=redis, secured=secured, echo=console.print) as running:
         # From here on, a signal ends the wait below, after which the servers are shut down.
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
-        states = apply_topics(
-            {"bootstrap.servers": running.bootstrap}, load_topics(topic_prefix, replication_factor=1)
-        )
+        states = apply_topics(running.admin_config, load_topics(topic_prefix, replication_factor=1))
         console.print(
             f"Apache Kafka  {running.bootstrap}  topics: " + ", ".join(s.definition.name for s in states)
         )
         console.print(f"Redis         {running.redis_url if redis else 'none'}")
         console.print(f"Logs          {running.folder}\n")
+        if secured:
+            for part, file in make_logins(running, topic_prefix).items():
+                console.print(f"Login         {part}: set -a; . {file}")
         for name, value in _settings(running, topic_prefix, redis=redis):
             console.print(f"export {name}={value}")
         console.print("\nReady. Ctrl-C ends both.")

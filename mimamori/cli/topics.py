@@ -1,4 +1,4 @@
-"""`mimamori topics apply|list`: creates the topics, and compares them with their definitions."""
+"""`mimamori topics apply|list|acls`: creates the topics, compares them, and prints who needs which right."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mimamori.cli.acls import acls
 from schemas.topics import TopicDefinition, load_topics
 from worker.kafka.topics import TopicState, apply_topics, read_topics
 from worker.settings_source import load_settings
@@ -33,6 +34,7 @@ Partitions = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    topics.command("acls")(acls)
     app.add_typer(topics, rich_help_panel="Operate")
 
 

@@ -12,17 +12,19 @@ production.
 
 import atexit
 import os
+import secrets
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from mimamori.errors import SandboxError
 from mimamori.sandbox.kafka_server import KafkaServer
 from mimamori.sandbox.redis_server import RedisServer
+from mimamori.sandbox.secured import Secured
 
 __all__ = ["Sandbox"]
 
@@ -39,6 +41,7 @@ class Sandbox:
         kafka_port: port for Kafka's clients, 0 for a free one.
         redis_port: port for Redis, 0 for a free one.
         redis: whether to run a Redis at all.
+        secured: whether Kafka makes its clients log in, and lets them do only what an ACL grants.
         echo: is called with lines that tell what takes so long (the first start downloads 46 MB).
     """
 
@@ -49,12 +52,14 @@ class Sandbox:
         redis_port: int = 0,
         *,
         redis: bool = True,
+        secured: bool = False,
         echo: Callable[[str], None] = _silent,
     ) -> None:
         self._folder = folder
         self._kafka_port = kafka_port
         self._redis_port = redis_port
         self._with_redis = redis
+        self._secured = Secured.by(secrets.token_hex(16)) if secured else None
         self._echo = echo
         self._root: Path | None = None
         self._kafka: KafkaServer | None = None
@@ -68,6 +73,12 @@ class Sandbox:
         if self._bootstrap is None:
             raise SandboxError("the sandbox does not run: use it as a context manager, or call start()")
         return self._bootstrap
+
+    @property
+    def admin_config(self) -> dict[str, Any]:
+        """The Kafka administrator's client settings. Where Kafka is not secured, everybody has these."""
+        login = self._secured.admin_config if self._secured else {}
+        return {"bootstrap.servers": self.bootstrap, **login}
 
     @property
     def redis_url(self) -> str:
@@ -144,13 +155,18 @@ class Sandbox:
         self._redis_url = self._redis.url
 
     def _start_kafka(self) -> None:
-        if bootstrap := os.environ.get("KAFKA_BOOTSTRAP"):
+        bootstrap = os.environ.get("KAFKA_BOOTSTRAP")
+        if bootstrap and self._secured is None:  # a running server has its own users
             check_listening(bootstrap)
             self._bootstrap = bootstrap
             return
         temporary = self._folder is None
         self._kafka = KafkaServer(
-            self.folder / "kafka", self._kafka_port, temporary=temporary, echo=self._echo
+            self.folder / "kafka",
+            self._kafka_port,
+            temporary=temporary,
+            echo=self._echo,
+            secured=self._secured,
         )
         self._kafka.start()
         self._bootstrap = self._kafka.bootstrap

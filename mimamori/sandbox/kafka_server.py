@@ -1,7 +1,8 @@
 """A real Apache Kafka on this machine: one KRaft node that is broker and controller in one process.
 
-It is made for development, the demo and the tests: it listens on loopback only, without TLS or
-authentication, has a heap of 512 MB, and keeps one replica of everything. It is not made for production.
+It is made for development, the demo and the tests: it listens on loopback only, without TLS, has a heap of
+512 MB, and keeps one replica of everything. Clients need no credentials unless it is secured: see
+`secured.py`. It is not made for production.
 """
 
 import base64
@@ -15,6 +16,7 @@ from mimamori.errors import SandboxError
 from mimamori.sandbox import java, kafka_wire
 from mimamori.sandbox.class_archive import ClassArchive
 from mimamori.sandbox.java import Echo
+from mimamori.sandbox.secured import Secured
 from mimamori.sandbox.server import HOST, Server, choose_port
 
 PROPERTIES = """\
@@ -22,11 +24,13 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{listeners}
-advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
+listeners=CLIENTS://{host}:{port},CONTROLLER://{host}:{controller_port}{listeners}
+advertised.listeners=CLIENTS://{host}:{port}{advertised}
+inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
+listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:{protocol}{protocols}
 log.dirs={data}
+{security}
 
 # As in production: topics come from definitions, and a record may be large.
 auto.create.topics.enable=false
@@ -90,12 +94,14 @@ class KafkaServer:
         temporary: bool,
         echo: Echo,
         proxied: Mapping[int, int] | None = None,
+        secured: Secured | None = None,
     ) -> None:
         """Find Java, the jars (downloaded the first time) and a port. This starts nothing yet.
 
         `proxied` maps further ports to listen on to the port that the broker advertises to clients of that
         listener. That is the port of a proxy: a client connects to what the broker advertises, and not to the
-        address that it bootstrapped from.
+        address that it bootstrapped from. `secured` makes clients log in, and gives them no right that no ACL
+        grants.
         Raises SandboxError: no Java, no jars, or `port` is taken (0 chooses a free one).
         """
         self.port = choose_port(port, "--kafka-port")
@@ -106,6 +112,7 @@ class KafkaServer:
         self._folder = folder
         self._temporary = folder if temporary else None
         self._proxied = dict(proxied or {})
+        self._secured = secured
         self._server: Server | None = None
 
     @property
@@ -129,8 +136,9 @@ class KafkaServer:
         classes = self._archive.options(self._classes)
         command = self._run("-Xmx512m", *classes, logging, "kafka.Kafka", properties)
         server = Server("Apache Kafka", command, self._log, self._temporary)
-        server.await_ready(lambda: kafka_wire.is_serving(self.port), _cause)
-        server.await_ready(lambda: kafka_wire.is_coordinating(self.port), _cause)
+        asks = self._secured.admin if self._secured else None
+        server.await_ready(lambda: kafka_wire.is_serving(self.port, asks), _cause)
+        server.await_ready(lambda: kafka_wire.is_coordinating(self.port, asks), _cause)
         self._server = server
 
     def check(self) -> None:
@@ -180,6 +188,8 @@ class KafkaServer:
 
     def _write_settings(self) -> Path:
         properties = self._folder / "server.properties"
+        properties.touch(mode=0o600)
+        protocol = self._secured.protocol if self._secured else "PLAINTEXT"
         controller_port = choose_port(0, "--kafka-port")
         properties.write_text(
             PROPERTIES.format(
@@ -187,9 +197,11 @@ class KafkaServer:
                 port=self.port,
                 controller_port=controller_port,
                 data=self._folder / "log",
+                protocol=protocol,
+                security=self._secured.properties if self._secured else "",
                 listeners="".join(f",PROXIED{port}://{HOST}:{port}" for port in self._proxied),
                 advertised="".join(f",PROXIED{port}://{HOST}:{to}" for port, to in self._proxied.items()),
-                protocols="".join(f",PROXIED{port}:PLAINTEXT" for port in self._proxied),
+                protocols="".join(f",PROXIED{port}:{protocol}" for port in self._proxied),
             )
         )
         (self._folder / "log4j2.properties").write_text(LOGGING)

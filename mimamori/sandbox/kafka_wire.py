@@ -1,30 +1,39 @@
 """Asks a Kafka broker over its own protocol whether it is ready, without a client.
 
 A client library would hide these answers behind its retries and log lines. This speaks only to the sandbox's
-own plaintext broker, with request versions that Kafka 4 still supports. Source of the formats:
+own broker, with request versions that Kafka 4 still supports. Source of the formats:
 https://kafka.apache.org/protocol
 """
 
 import socket
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from mimamori.sandbox.server import HOST
 
 METADATA: Final = 3
+SASL_HANDSHAKE: Final = 17
+SASL_AUTHENTICATE: Final = 36
 FIND_COORDINATOR: Final = 10
 INIT_PRODUCER_ID: Final = 22
 GROUPS, TRANSACTIONS = 0, 1
 NAME: Final = b"mimamori-sandbox"
 
 
-def is_serving(port: int) -> bool:
+class User(NamedTuple):
+    """Who asks a secured broker, by SASL PLAIN."""
+
+    name: str
+    password: str
+
+
+def is_serving(port: int, user: User | None = None) -> bool:
     """Whether the broker lists itself in its metadata, as clients need. Raises OSError: not listening yet."""
-    answer = _ask(port, METADATA, 1, struct.pack(">i", 0))
+    answer = _ask(port, METADATA, 1, struct.pack(">i", 0), user)
     return _int(answer, ">i") > 0
 
 
-def is_coordinating(port: int) -> bool:
+def is_coordinating(port: int, user: User | None = None) -> bool:
     """Whether the group and the transaction coordinator are loaded.
 
     The request also makes the broker create their internal topics, so that a client's first consumer and
@@ -32,20 +41,30 @@ def is_coordinating(port: int) -> bool:
     Raises OSError: not listening.
     """
     for kind in (GROUPS, TRANSACTIONS):
-        answer = _ask(port, FIND_COORDINATOR, 1, _string(NAME) + struct.pack(">b", kind))
+        answer = _ask(port, FIND_COORDINATOR, 1, _string(NAME) + struct.pack(">b", kind), user)
         if _int(answer[4:], ">h"):  # after the throttle time
             return False
-    answer = _ask(port, INIT_PRODUCER_ID, 0, _string(NAME) + struct.pack(">i", 10_000))
+    answer = _ask(port, INIT_PRODUCER_ID, 0, _string(NAME) + struct.pack(">i", 10_000), user)
     return not _int(answer[4:], ">h")
 
 
-def _ask(port: int, api: int, version: int, body: bytes) -> bytes:
+def _ask(port: int, api: int, version: int, body: bytes, user: User | None) -> bytes:
     """Send one request on a new connection, and return the answer's body."""
-    request = struct.pack(">hhi", api, version, 1) + _string(NAME) + body
     with socket.create_connection((HOST, port), timeout=5.0) as connection:
-        connection.sendall(struct.pack(">i", len(request)) + request)
-        size = _int(_exactly(connection, 4), ">i")
-        return _exactly(connection, size)[4:]  # after the correlation id
+        if user is not None:
+            token = f"\0{user.name}\0{user.password}".encode()
+            _exchange(connection, SASL_HANDSHAKE, 1, _string(b"PLAIN"))
+            answer = _exchange(connection, SASL_AUTHENTICATE, 0, struct.pack(">i", len(token)) + token)
+            if _int(answer, ">h"):
+                raise ConnectionRefusedError("the broker does not know its own administrator yet")
+        return _exchange(connection, api, version, body)
+
+
+def _exchange(connection: socket.socket, api: int, version: int, body: bytes) -> bytes:
+    request = struct.pack(">hhi", api, version, 1) + _string(NAME) + body
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    size = _int(_exactly(connection, 4), ">i")
+    return _exactly(connection, size)[4:]  # after the correlation id
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

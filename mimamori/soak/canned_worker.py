@@ -42,7 +42,7 @@ def prepare(settings: dict[str, Any]) -> Settings:
 
 def make(settings: Settings, engine: Engine | None = None, producer_of: ProducerOf | None = None) -> Worker:
     """Make a worker as `worker.startup.start` does, but without a bundle: the settings give the policy."""
-    metrics = Metrics()
+    metrics = Metrics(shadow=settings.shadow)
     engine = engine or CannedEngine(levels=len(TASK.level_names))
     return assemble(
         settings,

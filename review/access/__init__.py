@@ -1,7 +1,11 @@
 """Who somebody is, and what they may ask for: sign-in, sessions, forms' tokens, rate limits.
 
+    access      puts together what the settings ask for
     gate        before every handler: who asks, whether their roles allow it, whether a form is one of ours
-    sessions    who is signed in, by cookie
+    oidc        the way to an identity provider and back      proxy   a proxy's signed token
+    local       a name, on loopback                           claims  from a token's claims to a person
+    tokens      whether a signed token holds                  web_client  asks the provider
+    sessions    who is signed in                              cookies     what the browser keeps of it
     rates       how often one person and one address may ask
     errors      why a request is refused
 

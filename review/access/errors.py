@@ -4,7 +4,7 @@
     ├── NotSignedInError      nobody is signed in, or their time is over   -> 401, or the way to the sign-in
     ├── NoProxyError          no proxy has said who it is                  -> 401
     ├── NotAllowedError       their roles do not allow this                -> 403
-    ├── NoRoleError           they have none at this desk                  -> 403
+    │   └── NoRoleError       they have none at this desk                  -> 403
     ├── ForgedRequestError    not sent by a page of this desk              -> 403
     ├── SignInLostError       begun in another browser, or too long ago    -> 403
     ├── SignInRefusedError    the identity that was shown is not accepted  -> 403
@@ -47,7 +47,7 @@ class NotAllowedError(AccessRefusedError):
     """The person's roles do not allow this."""
 
 
-class NoRoleError(AccessRefusedError):
+class NoRoleError(NotAllowedError):
     """Somebody is signed in, and has no role at this desk."""
 
     def __init__(self) -> None:

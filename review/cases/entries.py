@@ -12,14 +12,13 @@ Every transition is idempotent, so events that are delivered again, for example 
 nothing. Markers and settled cases can be pruned; a case that is delivered after that opens again.
 """
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
 
 from schemas.events import ReviewCase, ReviewDecision
-from schemas.vocabulary import CaseAction, Finding
+from schemas.vocabulary import CaseAction, CaseKind, Finding
 
 Phase = Literal["waiting", "claimed", "decided", "settled"]
 # Who may judge next: anyone, anyone who has not yet, or a lead.
@@ -124,6 +123,22 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
                 return None
 
 
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What figures need to know of a settled case, and nothing that says whose it is.
+
+    `since` is when the message was sent, or else the case opened; `guess` is the model's level, and `flagged`
+    whether the model escalated it. `judgements` are in their order. `golden` is the item that it is of.
+    """
+
+    task: str
+    kind: CaseKind
+    since: datetime
+    guess: str | None
+    flagged: bool
+    judgements: list[Judgement]
+    golden: str | None = None
+
+
 class Decided(msgspec.Struct, frozen=True, tag="decided", omit_defaults=True):
     """What remains of a settled case: who decided what and when, without any text.
 
@@ -138,6 +153,7 @@ class Decided(msgspec.Struct, frozen=True, tag="decided", omit_defaults=True):
     decided_at: datetime
     partition: int
     revision: int = 0
+    summary: Summary | None = None
     tell_at: datetime | None = None
 
 
@@ -284,9 +300,24 @@ def forget(state: CaseState) -> CaseState | Decided:
             stands.decided_at,
             state.partition,
             state.revision,
+            summary=summary(state),
         )
     bare = msgspec.structs.replace(state.case, text=None, highlights=[])
     return msgspec.structs.replace(state, case=bare)
+
+
+def summary(state: CaseState) -> Summary:
+    """What figures need to know of a settled case."""
+    case = state.case
+    return Summary(
+        case.task,
+        case.kind,
+        case.sent_at or case.opened_at,
+        case.severity.level if case.severity else None,
+        case.verdict in {"at_risk", "uncertain"},
+        state.judgements,
+        (case.label_id or "").removeprefix("golden:") if case.kind == "golden" else None,
+    )
 
 
 def hold(held: Held | None, case_id: str, partition: int, event: HeldEvent) -> Held:
@@ -300,17 +331,11 @@ def hold(held: Held | None, case_id: str, partition: int, event: HeldEvent) -> H
     return msgspec.structs.replace(held, events=[*held.events, event])
 
 
-def expired(
-    entries: Iterable[tuple[bytes, Entry]], partition: int, now: datetime, keep: timedelta
-) -> Iterator[bytes]:
-    """Yield the keys of what this partition remembers for longer than `keep`. Open cases never expire.
-
-    Windows are kept for two days only.
-    """
-    for key, entry in entries:
-        kept = min(keep, KEEP_SUBJECTS) if isinstance(entry, Subject) else keep
-        if entry.partition == partition and (last := _closed_at(entry)) is not None and last < now - kept:
-            yield key
+def kept_until(entry: Entry, keep: timedelta) -> datetime | None:
+    """Return until when an entry is kept, if for `keep`; windows for two days. None of open cases."""
+    closed = _closed_at(entry)
+    kept = min(keep, KEEP_SUBJECTS) if isinstance(entry, Subject) else keep
+    return None if closed is None else closed + kept
 
 
 def _closed_at(entry: Entry) -> datetime | None:

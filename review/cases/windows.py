@@ -1,8 +1,8 @@
 """Counts what was found at risk of one author, or in one conversation, within 24 hours. Pure.
 
 Windows of 24 hours hop by one: a case belongs to all windows that its own hour lies in, and what counts is
-the fullest of them. So the count is the same in whatever order cases of several partitions come, and a case that
-is delivered again counts once.
+the fullest of them. So the count is the same in whatever order cases of several partitions come, and a case
+that is delivered again counts once.
 """
 
 from datetime import datetime

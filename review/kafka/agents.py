@@ -14,7 +14,7 @@ lost.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
@@ -29,13 +29,13 @@ from review.cases.entries import (
     HeldEvent,
     Unreadable,
     case_key,
-    expired,
     held_key,
     hold,
     receive_case,
     sweep_key,
     unreadable_key,
 )
+from review.cases.expiry import Expiry
 from review.cases.steps import Outcome, advance, digest
 from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Signatures
@@ -72,7 +72,7 @@ class Agents:
         audit: Audit,
         repeats: Repeats,
         *,
-        keep_days: float,
+        expiry: Expiry,
     ) -> None:
         self._table = table
         self._publish = publish
@@ -82,7 +82,7 @@ class Agents:
         self._forgetting = forgetting
         self._audit = audit
         self._repeats = repeats
-        self._keep = timedelta(days=keep_days)
+        self._expiry = expiry
         self._pruned: dict[int, float] = {}
 
     async def cases(self, stream: StreamT[bytes]) -> None:
@@ -176,10 +176,15 @@ class Agents:
         elif outcome == "accepted":
             await self._audit(step, before)
             if step.action == "settled" and before.pending is not None:
-                await self._publish(before.pending, before.partition)
+                await self._tell(before, before.pending)
         await self._table.put(key, state)
         self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)
+
+    async def _tell(self, state: CaseState, decision: ReviewDecision) -> None:
+        """Publish a decision, unless it is one on a golden item: that is about no message of anybody."""
+        if state.case.kind != "golden":
+            await self._publish(decision, state.partition)
 
     async def on_decision(self, event: EventT[bytes]) -> None:
         """A published decision arrives: hold it where no desk has published it so."""
@@ -245,9 +250,8 @@ class Agents:
         if now - self._pruned.get(partition, float("-inf")) < PRUNE_EVERY_SECONDS:
             return
         self._pruned[partition] = now
-        keys = list(expired(self._table.items(), partition, datetime.now(UTC), self._keep))
-        await self._table.prune(keys)
-        if keys:
+        if keys := self._expiry.due(partition, datetime.now(UTC)):
+            await self._table.prune(keys)
             log.info("markers_pruned", partition=partition, markers=len(keys))
 
     def _count(self, kind: type[ReviewCase | CaseEvent | ReviewDecision], outcome: str) -> None:

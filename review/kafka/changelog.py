@@ -113,20 +113,23 @@ class VersionedTable(Table[bytes, bytes]):
         tp: TP = sent.topic_partition
         reached = self._reached.get(tp)
         if reached is None:
-            reached = self._reached[tp] = self.data.persisted_offset(tp) or -1
+            persisted = self.data.persisted_offset(tp)
+            reached = self._reached[tp] = -1 if persisted is None else persisted
         if sent.offset > reached + 1:
             self._gaps.append((tp, reached + 1, sent.offset))
         elif sent.offset == reached + 1:
             self._move_to(tp, sent.offset)
 
     async def _look_into(self, tp: TP, start: int, stop: int) -> None:
-        missed = 0
-        for key, value in await self._read_back(tp, start, stop):
-            here, there = version_of(self._stored(tp.partition, key)), version_of(value)
-            if value is not None and here > there:
+        found = [
+            (key, value is None, version_of(value) - version_of(self._stored(tp.partition, key)))
+            for key, value in await self._read_back(tp, start, stop)
+        ]
+        missed = sum(ahead > 0 for *_, ahead in found)
+        for key, deleted, ahead in found:
+            if ahead < 0 and not (deleted and missed):
                 log.warning("late_write_mended", partition=tp.partition, offsets=f"{start}-{stop - 1}")
                 self._write_anew(tp.partition, key)
-            missed += there > here
         if missed:  # this desk is the late one: it reads them when it joins again
             log.warning("written_while_away", partition=tp.partition, records=missed)
         elif self._reached[tp] < stop:

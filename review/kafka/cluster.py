@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
 
 from review.errors import DeskError
 from review.kafka.clients import client_settings
+from review.kafka.rights import require_rights
 from review.settings import ReviewSettings
 
 WANTED_REPLICAS = 3
@@ -46,13 +47,15 @@ class Cluster(msgspec.Struct, frozen=True):
 async def inspect(settings: ReviewSettings) -> Cluster:
     """Check the cluster.
 
-    Raises DeskError: it is unreachable, a topic is missing, partitions are unequal, or brokers are too few.
+    Raises DeskError: it is unreachable, it denies the desk a right, a topic is missing, partitions are
+    unequal, or brokers are too few.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below reports it, once
     admin = AIOKafkaAdminClient(**client_settings(settings))
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await admin.start()
+            await require_rights(admin, settings)
             topics = _topics(settings)
             described = await admin.describe_topics([*topics, settings.audit_topic])
             configured = await _settings_of(admin, settings.cases_topic)
@@ -80,7 +83,7 @@ async def _settings_of(admin: Any, topic: str) -> dict[str, str] | None:
 def _lag(topic: str, configured: dict[str, str] | None) -> timedelta:
     """How long Kafka may keep what it was told to forget. Warns where it keeps it in any case."""
     if configured is None:
-        log.warning("topic_settings_unknown", topic=topic, hint="grant DescribeConfigs on the topic")
+        log.info("topic_settings_unknown", topic=topic, assumed="as `mimamori topics apply` makes it")
         return DEFAULT_LAG
     lag = timedelta(milliseconds=min(int(configured["max.compaction.lag.ms"]), _LONGEST_MS))
     if "compact" not in configured["cleanup.policy"] or lag > _LONG:

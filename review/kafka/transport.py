@@ -1,7 +1,8 @@
-"""Faust's aiokafka transport, set to read committed records only.
+"""Faust's aiokafka transport, set to read committed records only, and to write each record once.
 
 The worker writes cases in transactions. Faust reads uncommitted records unless it runs exactly-once (which
-loses track of foreign topics), so cases of aborted transactions would appear in the queue.
+loses track of foreign topics), so cases of aborted transactions would appear in the queue. It also makes its
+producer idempotent only then, so a record that is sent again because a broker died could be there twice.
 """
 
 from typing import Any
@@ -29,7 +30,15 @@ class ReadCommittedConsumer(driver.Consumer):
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
 
 
+class IdempotentProducer(driver.Producer):
+    """A producer whose records the broker takes once, however often they are sent."""
+
+    def _settings_extra(self) -> dict[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
 class ReadCommittedTransport(driver.Transport):
-    """The transport with that consumer."""
+    """The transport with that consumer and that producer."""
 
     Consumer = ReadCommittedConsumer
+    Producer = IdempotentProducer

@@ -65,9 +65,9 @@ class CaseClass:
         """When the case at this place was sent, in Unix seconds."""
         return float(self._cases[place][0])
 
-    def all_since(self) -> Iterator[float]:
+    def all_since(self) -> list[float]:
         """When each case was sent, oldest first."""
-        return (since for since, _, _ in self._cases)
+        return [since for since, _, _ in self._cases]
 
     def urgency(self, since: float, now: float) -> float:
         """The urgency of a case of this class that was sent at `since`."""

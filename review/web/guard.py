@@ -131,8 +131,9 @@ def _refused(request: web.Request, error: AccessRefusedError) -> web.Response:
 def _way_to_sign_in(request: web.Request) -> web.Response | None:
     """The way to the sign-in page, for a browser that asks for a page or a part of one."""
     if request.headers.get("HX-Request"):
-        # htmx follows no redirect to another page; this header makes it load one. A form's place is lost.
-        return web.Response(status=401, headers={"HX-Redirect": "/sign-in"})
+        # htmx follows no redirect to another page; this header makes it load one, then this one again.
+        place = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
+        return web.Response(status=401, headers={"HX-Redirect": "/sign-in?" + urlencode({"next": place})})
     if request.method == "GET" and _for_a_person(request):
         return web.Response(
             status=303, headers={"Location": "/sign-in?" + urlencode({"next": request.path_qs})}

@@ -206,7 +206,11 @@ def test_a_key_for_a_page_that_is_still_on_its_way_does_nothing(serve: ServeDesk
     keys(page, "1", "Enter")
     expect(page.locator(".outcome")).to_be_visible()
     answers: list[Route] = []
-    page.route("**/next", answers.append)
+
+    def hold(route: Route) -> None:
+        answers.append(route)
+
+    page.route("**/next", hold)
     keys(page, "n", "n", "Enter", "r", "u", "1", "Enter")
     (answer,) = answers
     answer.continue_()

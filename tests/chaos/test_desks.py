@@ -17,6 +17,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from mimamori.sandbox import Sandbox
+from review.cases.entries import case_key
+from review.kafka.changelog import version_of
 from schemas.codec import decode, encode
 from schemas.events import ReviewCase, ReviewDecision
 from tests.fakes.bare_desk import BareDesk, until
@@ -143,3 +146,99 @@ def test_a_frozen_desk_that_wakes_turns_nothing_back(town: Town) -> None:
     assert third.ask("decide", case.id, claimed, "not_at_risk", "ben")["phase"] == "decided"
     until(lambda: len(town.decisions()) == 2, "Ben's decision")
     assert [decision.reviewer for decision in town.decisions()] == ["aoi", "ben"]
+
+
+def newest_version(town: Town, case: ReviewCase) -> int:
+    """The version of the last record of a case in the changelog: what a compacted topic would keep."""
+    return [version_of(value) for key, value in town.read(town.changelog) if key == case_key(case.id)][-1]
+
+
+def test_a_late_write_is_refused_and_written_over(town: Town) -> None:
+    case, *others = cases = [a_case(number) for number in (1, 2, 3)]
+    town.send(*cases)
+    desk = town.desk("desk").ready()
+    until(lambda: desk.ask("queue")["total"] == 3, "the cases")
+    desk.ask("claim", case.id, "aoi")
+    opened = next(value for key, value in town.read(town.changelog) if key == case_key(case.id))
+    assert (version_of(opened), newest_version(town, case)) == (1, 2)
+
+    for late, other in zip((opened, None), others, strict=True):
+        town.write(town.changelog, case_key(case.id), late)
+        assert newest_version(town, case) < 2
+        desk.ask("claim", other.id, other.id)  # this desk's next write shows it that there was another
+        assert newest_version(town, case) == 2
+    assert desk.ask("find", case.id)["holder"] == "aoi"
+
+    town.write(town.changelog, case_key(case.id), opened)
+    desk.kill()  # before it wrote anything again
+    following = town.desk("following").ready()
+    assert following.ask("find", case.id)["holder"] == "aoi"
+    until(lambda: newest_version(town, case) == 2, "the claim to be the newest record again")
+
+
+def test_two_desks_count_together_and_one_takes_over_all_claims(kafka_bootstrap: str, tmp_path: Path) -> None:
+    town = Town(kafka_bootstrap, tmp_path, partitions=2)
+    try:
+        desks = [town.desk("a"), town.desk("b")]
+        for desk in desks:
+            desk.ready(1)
+        cases = [a_case(number, author_id="vera.lindqvist") for number in range(20)]
+        town.send(*cases, *cases)  # each is delivered twice, and counts once
+
+        def counts() -> list[int]:
+            views = [desk.ask("find", case.id) for desk in desks for case in cases]
+            return sorted(view["repeats"].get("author", 0) for view in views if "refused" not in view)
+
+        until(lambda: counts() == [3, 3, 3, *range(4, 21)], "the count of all cases, over both desks")
+        told = town.read(f"{town.prefix}case-subjects")
+        assert not any(b"vera" in key + (value or b"") for key, value in told)
+
+        holders: dict[str, str] = {}
+        for desk in desks:
+            listed = desk.ask("queue")["cases"][:5]
+            claims = desk.ask("all", *(["claim", case_id, f"for {case_id}"] for case_id in listed))
+            holders |= {claim["case"]["id"]: claim["case"]["holder"] for claim in claims}
+        assert len(holders) == 10
+        desks.pop(0).kill()
+        desks[0].ready(2)
+        assert {case_id: desks[0].ask("find", case_id)["holder"] for case_id in holders} == holders
+        assert set(desks[0].ask("queue")["cases"]) == {case.id for case in cases} - holders.keys()
+        assert counts() == [3, 3, 3, *range(4, 21)]
+    finally:
+        town.close()
+
+
+def test_a_broker_that_is_killed_loses_no_claim_and_no_decision_and_doubles_none(tmp_path: Path) -> None:
+    with Sandbox(redis=False) as sandbox:
+        town = Town(sandbox.bootstrap, tmp_path, partitions=2)
+        desk = town.desk("desk", CONFIRM_SECONDS="3").ready(2)
+        cases = [a_case(number) for number in range(60)]
+        town.send(*cases)
+        until(lambda: desk.ask("queue")["total"] == 60, "all cases")
+        held = [desk.ask("claim", case.id, case.id)["lease"] for case in cases[:30]]
+        decisions = [
+            ["decide", case.id, lease, "not_at_risk", case.id]
+            for case, lease in zip(cases[:30], held, strict=True)
+        ]
+        claims = [["claim", case.id, case.id] for case in cases[30:]]
+        desk.send("all", *decisions, *claims)
+        sandbox.kill_kafka()
+        told = desk.answer()
+        sandbox.start_kafka()
+        desk.ready(2)
+
+        decided = {case.id for case, answer in zip(cases[:30], told[:30], strict=True) if "id" in answer}
+        claimed = {case.id for case, answer in zip(cases[30:], told[30:], strict=True) if "lease" in answer}
+        until(lambda: decided <= {decision.case_id for decision in town.decisions()}, "what was confirmed")
+        for folder in ("desk", "empty"):
+            views = {case.id: desk.ask("find", case.id) for case in cases}
+            assert all(views[case_id]["phase"] == "settled" for case_id in decided)
+            assert all(views[case_id]["holder"] == case_id for case_id in claimed)
+            # Nobody was told about the others: each is as it was, or a step further, and no case is gone.
+            assert {view["phase"] for view in views.values()} <= {"waiting", "claimed", "decided", "settled"}
+            if folder == "desk":
+                desk.kill()
+                desk = town.desk("empty").ready(2)
+        published = [decision.id for decision in town.decisions()]
+        assert len(published) == len(set(published))
+        desk.kill()

@@ -58,8 +58,8 @@ def test_keda_owns_the_replicas(render: Renderer) -> None:
     authentication = of_kind(manifests, "TriggerAuthentication")
     assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
     assert authentication["spec"]["secretTargetRef"] == [
-        {"parameter": "password", "name": "mimamori-kafka", "key": "password"},
-        {"parameter": "username", "name": "mimamori-kafka", "key": "username"},
+        {"parameter": "password", "name": "mimamori-kafka-scaler", "key": "password"},
+        {"parameter": "username", "name": "mimamori-kafka-scaler", "key": "username"},
     ]
 
 

@@ -12,8 +12,9 @@ from engine.bundle.signature import Trust, make_keys
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_review
 from schemas.events import Message
+from schemas.signature import TrustedKeys
 from schemas.topics import load_topics, topic_names
-from tests.deploy.chart import CHART, PROFILES, Renderer, environment, of_kind, pod_of
+from tests.deploy.chart import CHART, PROFILES, Renderer, all_of_kind, environment, of_kind, pod_of
 from worker.settings import Settings
 from worker.settings_source import load_settings as load_worker
 
@@ -77,6 +78,8 @@ REVIEW_OWNED = {
     "sasl_password",
     "sasl_username",
     "security_protocol",
+    "signing_key",
+    "trusted_keys",
     "ssl_ca",
     "ssl_certificate",
     "ssl_key",
@@ -247,6 +250,45 @@ def test_mounted_pems_are_where_the_settings_say(render: Renderer) -> None:
     (worker,) = pod_of(manifests, "worker")["containers"]
     kafka = json.loads(environment(worker, manifests, SECRETS)["MIMAMORI_KAFKA"])
     assert kafka["ssl.key.location"] == "/etc/mimamori/kafka/tls.key"
+
+
+def test_each_part_logs_in_with_its_own_secret_or_else_with_the_one_of_all(render: Renderer) -> None:
+    everybody = ("worker", "shadow", "review", "topics")
+    own = [f'kafka.security.existingSecrets.{part}="kafka-{part}"' for part in everybody]
+    for changed, names in (
+        (own, {part: f"kafka-{part}" for part in everybody}),
+        (own[2:], {"worker": "mimamori-kafka", "shadow": "mimamori-kafka-shadow", "review": "kafka-review"}),
+    ):
+        manifests = render("cpu", *changed)
+        for part, name in names.items():
+            pod = pod_of(manifests, part)
+            (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "kafka-tls"]
+            asked = {
+                variable["valueFrom"]["secretKeyRef"]["name"]
+                for variable in pod["containers"][0]["env"]
+                if variable["name"].endswith(("_USERNAME", "_PASSWORD"))
+            }
+            assert asked == {volume["secret"]["secretName"]} == {name}
+
+
+def test_the_desk_gets_the_key_that_signs_and_those_it_trusts(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = render("cpu")
+    enter(render, "cpu", "review", monkeypatch)
+    settings = load_review()
+    pod = pod_of(manifests, "review")
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    secret = volumes["signing"]["secret"]
+    (item,) = secret["items"]
+    assert (secret["secretName"], item["key"]) == ("mimamori-desk-key", "signing-key.pem")
+    assert secret["defaultMode"] & 0o007 == 0
+    assert str(settings.signing_key) == f"{mounts['signing']}/{item['path']}"
+    keys = next(item for item in all_of_kind(manifests, "ConfigMap", "review") if "keys.pem" in item["data"])
+    assert volumes["trusted-keys"]["configMap"]["name"] == keys["metadata"]["name"]
+    assert str(settings.trusted_keys) == f"{mounts['trusted-keys']}/keys.pem"
+    assert TrustedKeys.read(keys["data"]["keys.pem"].encode()).keys
 
 
 @pytest.mark.parametrize(

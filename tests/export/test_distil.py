@@ -207,8 +207,8 @@ def _world(signals: list[float], *, seed: int = 0) -> tuple[Vectors, Vectors, Ar
 
 def _trace(examples: Vectors, traffic: Vectors) -> tuple[tuple[float, ...], float, int | None]:
     layer = examples.windows.shape[1]
-    learn = from_labels(LABELS, 0.01)
-    chosen = Chosen(layer, 0.01, out_of_fold(examples, layer, LABELS, learn), np.zeros(0))
+    learn = from_labels(LABELS)
+    chosen = Chosen(layer, out_of_fold(examples, layer, LABELS, learn), np.zeros(0))
     teacher = own_teacher(examples, chosen, LABELS, GRADED, traffic.layer(layer), "the head")
     (curve, _), best = trace(examples, LABELS, traffic, teacher, lambda *_: None), judged(teacher, LABELS)
     return tuple(reading.auc for reading in curve), best.auc, shallowest(curve, best, 0.98)
@@ -236,8 +236,8 @@ def test_a_layer_that_knows_as_much_learns_as_much(seed: int) -> None:
     examples, traffic, classes = _world([1.5, 1.5], seed=seed)
     aucs, best, _ = _trace(examples, traffic)
     assert aucs[0] > best - 0.05
-    learn = from_labels(LABELS, 0.01)
-    chosen = Chosen(2, 0.01, out_of_fold(examples, 2, LABELS, learn), np.zeros(0))
+    learn = from_labels(LABELS)
+    chosen = Chosen(2, out_of_fold(examples, 2, LABELS, learn), np.zeros(0))
     taught = student(traffic.layer(1), own_teacher(examples, chosen, LABELS, GRADED, traffic.layer(2), ""))
     assert taught.correlation > 0.5
     head = taught.learn(examples.layer(1), np.arange(COUNT))

@@ -93,7 +93,11 @@ def test_one_command_measures_every_reading_of_any_data_set(full: Bundle, tmp_pa
     rows = {(row["way"], row["labels"]): row for row in told["shots"]["rows"]}
     assert set(rows) == {
         ("zero-shot", 0),
-        *((way, labels) for way in ("head", "distilled, 1 layer") for labels in (10, 20)),
+        *(
+            (way, labels)
+            for way in ("head", "distilled, 1 layer", "cascade, 1 layer first")
+            for labels in (10, 20)
+        ),
     }
     assert rows["zero-shot", 0]["auc"]["mean"] == pytest.approx(told["auc"])
     assert rows["head", 20]["auc"]["mean"] > 0.8
@@ -128,6 +132,24 @@ def test_a_draw_has_the_figures_of_the_bundle_that_adapt_makes_of_it(
     # The texts here are one window long, whatever windows the bundle has.
     assert np.corrcoef(mine, risks)[0, 1] > 0.999
     assert np.abs(mine - risks).max() < 0.02
+
+
+def test_a_cascade_stops_what_its_shallow_depth_clears_and_reads_the_rest_to_the_end(full: Bundle) -> None:
+    drawn = draw(TRAIN, (20,), 1, seed=2)
+    readings = Readings(
+        full, drawn, TEST, lambda *_: None, traffic=TRAFFIC, train=TRAIN, depths=(1,), device="cpu"
+    )
+    examples = drawn[0].examples
+    shallow, deep = readings.head(examples, 1), readings.head(examples)
+    mixed = readings.cascade(examples, 1, 0.1)
+    stopped = mixed != deep
+    assert 0 < stopped.sum() < len(TEST)
+    assert np.array_equal(mixed[stopped], shallow[stopped])
+    assert shallow[stopped].max() < shallow[~stopped].min()
+    labels = np.array([example.at_risk for example in TEST])
+    assert stopped[labels].mean() < stopped[~labels].mean()
+    # Ten at risk are too few to promise that none in a hundred is missed: everything is read to the end.
+    assert np.array_equal(readings.cascade(examples, 1, 0.01), deep)
 
 
 def test_what_cannot_be_fitted_is_said_before_anything_is_read(full: Bundle, tmp_path: Path) -> None:

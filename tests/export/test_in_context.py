@@ -98,6 +98,7 @@ def test_adapt_says_which_is_better(full: Bundle, tmp_path: Path) -> None:
     told = json.loads(CliRunner().invoke(app, compared).stdout)
     assert told["in_context"]["shots"] == 2
     assert told["in_context"]["head_f1"] == told["f1"]
+    assert msgspec.convert(told["in_context"], InContext).backwards is (told["in_context"]["auc"] < 0.5)
     refused = CliRunner().invoke(app, [*asked, str(tmp_path / "not"), "--compare-in-context", "8"])
     assert isinstance(refused.exception, TaskError)
     assert not (tmp_path / "not").exists()

@@ -98,7 +98,7 @@ class BareDesk:
         return msgspec.json.decode(line)
 
     def ask(self, do: str, *given: object) -> Any:
-        """Ask, and wait for the answer. A refusal is `{"refused": its name}`."""
+        """Ask, and wait for the answer. A refusal is `{"refused": its name}`. `all` asks at one moment."""
         self.send(do, *given)
         return self.answer()
 
@@ -146,11 +146,17 @@ class Answering(Service):
         )
         while line := await reader.readline():
             do, *given = msgspec.json.decode(line)
-            try:
-                found = await self._do(do, *given)
-            except DecisionRefusedError as error:
-                found = {"refused": type(error).__name__}
+            if do == "all":
+                found = await asyncio.gather(*(self._tried(*each) for each in given))
+            else:
+                found = await self._tried(do, *given)
             os.write(self._answers, msgspec.json.encode(found) + b"\n")
+
+    async def _tried(self, do: str, *given: Any) -> Any:
+        try:
+            return await self._do(do, *given)
+        except DecisionRefusedError as error:
+            return {"refused": type(error).__name__}
 
     async def _do(self, do: str, *given: Any) -> Any:
         desk, present = self._review.desk, self._review.present

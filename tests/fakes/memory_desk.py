@@ -102,6 +102,7 @@ class MemoryDesk:
         limits: Limits = LIMITS,
         clock: Callable[[], datetime] | None = None,
         queue_rules: Rules | None = None,
+        double_share: float = 0.0,
     ) -> None:
         self.now = START
         self.clock = clock or (lambda: self.now)
@@ -114,7 +115,7 @@ class MemoryDesk:
         self.deaf = False
         self.audited: list[str] = []
         self._late: list[CaseEvent] = []
-        self.present = Present(limits, self.clock, queue_rules)
+        self.present = Present(limits, self.clock, queue_rules, double_share=double_share)
         self.due = Due(KEEP, LAGS)
         self.forgotten: list[bytes] = []
         self.erased: list[str | None] = []
@@ -142,7 +143,7 @@ class MemoryDesk:
             self.forgetting,
             self._audited,
             repeats,
-            keep_days=90,
+            expiry=self.present.expiry,
         )
         self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 

@@ -5,9 +5,11 @@ from typing import Any
 
 from review.audit.log import Asked, Found, Seen
 from review.audit.trail import Trail
+from review.cases.entries import CaseState
 from review.desk import utc_now
-from review.errors import DeskError
+from review.errors import DeskError, NotConfirmedError
 from review.kafka.cluster import Cluster
+from review.people import Person
 from review.present import Limits
 from review.queue.rules import rules_of
 from review.settings import ReviewSettings
@@ -48,3 +50,11 @@ class MemoryReview(MemoryDesk):
         if self.down:
             raise DeskError("no broker")
         return Found([Seen(record, None) for record in self.audit if asked.wants(record)], 0)
+
+    def no_audit(self) -> None:
+        """From now on, no reading can be recorded."""
+
+        async def refuse(_state: CaseState, _person: Person) -> None:
+            raise NotConfirmedError("Kafka did not take it")
+
+        self.desk._before_reveal = refuse

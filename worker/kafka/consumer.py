@@ -6,12 +6,13 @@ the protocol of KIP-848, the broker assigns them.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import confluent_kafka as ck
 import structlog
 
+from schemas.rights import Right
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, RebalanceListener
 from worker.kafka.client import log_error, make
@@ -20,17 +21,18 @@ from worker.kafka.fetched import consume, to_record
 from worker.kafka.membership import KafkaMembership, membership_of
 from worker.kafka.places import Places
 from worker.kafka.record import Partition, Record
+from worker.kafka.rights import refused
 from worker.kafka.starts import Starts
 from worker.settings import GroupProtocol
 
 log = structlog.get_logger()
 
+Callback = Callable[[ck.Consumer, list[ck.TopicPartition]], None]
+
 OFFSETS_TIMEOUT_S = 10.0
 PLACE_TIMEOUT_S = 2.0  # partitions that stay are not polled meanwhile
 PLACE_PAUSE_S = 0.5
 _REFUSED = {
-    ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    ck.KafkaError.GROUP_AUTHORIZATION_FAILED,
     ck.KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     ck.KafkaError.INVALID_SESSION_TIMEOUT,
     ck.KafkaError._AUTHENTICATION,
@@ -51,12 +53,15 @@ class KafkaConsumer:
         protocol: GroupProtocol = "classic",
     ) -> None:
         self._topic = topic
+        self._config = config
+        self._group = group
         self._listener = listener
         self._assigned: set[Partition] = set()
         self._unplaced: set[Partition] = set()  # assigned, but not read before their start is found
         self._missing: dict[Partition, ck.TopicPartition] = {}  # positions where Kafka has no record
         self._place_at = 0.0
         self._rebalanced = False
+        self._failed: Exception | None = None
         self._paused = False
         self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
@@ -66,7 +71,10 @@ class KafkaConsumer:
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
         self._consumer.subscribe(
-            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            [topic],
+            on_assign=self._later(self._on_assign),
+            on_revoke=self._later(self._on_revoke),
+            on_lost=self._later(self._on_lost),
         )
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
@@ -74,6 +82,7 @@ class KafkaConsumer:
         self._rebalanced = False
         self._starts.check()
         messages = consume(self._consumer, limit, timeout_s)
+        self._raise_later()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
         self._note_membership()
         if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
@@ -131,6 +140,27 @@ class KafkaConsumer:
     def close(self) -> None:
         """See `worker.kafka.Consumer.close`."""
         self._consumer.close()
+        if self._failed is not None:  # in a last rebalance, which no longer matters
+            log.warning("left_with_an_error", error=type(self._failed).__name__)
+
+    def _later(self, callback: Callback) -> Callback:
+        """The callback, whose error is raised when the client has returned.
+
+        An error that is raised through the client can leave it in a state where closing it never ends.
+        """
+
+        def call(consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+            try:
+                callback(consumer, partitions)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not pass through the client
+                self._failed = self._failed or error
+
+        return call
+
+    def _raise_later(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
 
     def _note_membership(self) -> None:
         group = membership_of(self._consumer)
@@ -229,6 +259,10 @@ class KafkaConsumer:
             return True
         if error.code() in _GONE:
             raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
+        if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise refused(self._config, Right("topic", self._topic, "Read"))
+        if error.code() == ck.KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise refused(self._config, Right("group", self._group, "Read"))
         if error.fatal() or error.code() in _REFUSED:
             raise BrokerError(f"cannot read {self._topic}: {error.str()}")
         log.warning("poll_error", code=error.name())

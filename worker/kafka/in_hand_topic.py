@@ -11,9 +11,11 @@ from typing import Any
 
 import confluent_kafka as ck
 
+from schemas.rights import Right
 from worker.errors import BrokerError, RetryableError
 from worker.kafka.client import log_error, make
 from worker.kafka.record import Partition
+from worker.kafka.rights import refused
 
 READ_S = 10.0
 WRITE_S = 60.0
@@ -83,6 +85,8 @@ class KafkaInHandTopic:
                     if (error := message.error()) is not None:
                         if error.code() == ck.KafkaError._PARTITION_EOF:
                             return found
+                        if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                            raise refused(self._config, Right("topic", self._topic, "Read"))
                         continue
                     place = wanted.get(message.key() or b"")
                     if place is not None:
@@ -101,11 +105,13 @@ class KafkaInHandTopic:
     def settle(self) -> None:
         """See `worker.kafka.InHandTopic.settle`."""
         left = self._producer.flush(WRITE_S)
+        if self._failed and self._failed.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise refused(self._config, Right("topic", self._topic, "Write"))
         if self._failed is not None or left:
             code = self._failed.name() if self._failed else "no answer"
             raise BrokerError(
                 f"cannot write down in {self._topic} what the model is about to read ({code}): is Kafka up? "
-                "Check the topic with `mimamori topics list`, and this worker's right to read and write it"
+                "Check the topic with `mimamori topics list`"
             )
 
     def close(self) -> None:
@@ -125,7 +131,9 @@ class KafkaInHandTopic:
         if error is not None and error.code() in _GONE:
             raise BrokerError(f"topic {self._topic} is not there: run `mimamori topics apply`")
         if error is not None and error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise BrokerError(f"cannot read {self._topic}: give this worker the right to read and write it")
+            raise refused(
+                self._config, Right("topic", self._topic, "Read"), Right("topic", self._topic, "Write")
+            )
 
     def _note_failure(self, error: ck.KafkaError | None, _: ck.Message) -> None:
         self._failed = error or self._failed

@@ -8,10 +8,12 @@ from typing import Any
 import confluent_kafka as ck
 import structlog
 
+from schemas.rights import Right
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Membership, offset_note
 from worker.kafka.client import log_error, make
 from worker.kafka.record import Offsets, Outbound
+from worker.kafka.rights import refused
 
 log = structlog.get_logger()
 
@@ -25,6 +27,8 @@ _PERMANENT = {
     ck.KafkaError.RECORD_LIST_TOO_LARGE,
     ck.KafkaError.INVALID_RECORD,
     ck.KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    ck.KafkaError.GROUP_AUTHORIZATION_FAILED,
+    ck.KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     ck.KafkaError.UNKNOWN_TOPIC_OR_PART,
     ck.KafkaError._UNKNOWN_TOPIC,
     ck.KafkaError._UNKNOWN_PARTITION,
@@ -42,6 +46,7 @@ class KafkaProducer:
     """
 
     def __init__(self, config: dict[str, Any], transactional_id: str) -> None:
+        self._config = {**config, "transactional.id": transactional_id}
         self._refused: tuple[str | None, ck.KafkaError] | None = None
         self._producer = make(
             ck.Producer,
@@ -66,13 +71,14 @@ class KafkaProducer:
                 "error_cb": log_error,
                 "delivery.report.only.error": True,
                 "on_delivery": self._note_refusal,
-                **config,
-                "transactional.id": transactional_id,
+                **self._config,
             },
         )
         try:
             _patiently(lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions")
         except ck.KafkaException as error:
+            if error.args[0].code() == ck.KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                raise refused(config, Right("transactional-id", transactional_id, "Write")) from None
             raise BrokerError(f"cannot start transactions: {error.args[0].str()}") from None
 
     def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
@@ -137,7 +143,9 @@ class KafkaProducer:
             ) from None
         topic, refusal = self._refused or (None, cause)
         if refusal.code() in _PERMANENT:
-            topic = topic or self._missing(topics)
+            topic = topic or self._missing(topics)  # or hidden from this worker
+            if topic and refusal.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise refused(self._config, Right("topic", topic, "Write"))
             raise BrokerError(
                 f"Kafka refuses what this worker writes{f' to {topic}' if topic else ''} ({refusal.name()}), "
                 "and would do so again: check the topic with `mimamori topics list`, and this worker's rights"

@@ -21,9 +21,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     TopicMetadata,
 )
 
+from schemas.rights import Right
 from schemas.topics import TopicDefinition
 from worker.errors import BrokerError
 from worker.kafka.client import make_admin
+from worker.kafka.rights import refused
 
 TIMEOUT_S = 8.0
 
@@ -60,7 +62,8 @@ def read_topics(
     Raises BrokerError: no broker answers within `timeout_s`, the client settings are wrong, or access is
     denied.
     """
-    return _read(make_admin(client_config), definitions, time.monotonic() + timeout_s)
+    deadline = time.monotonic() + timeout_s
+    return _read(make_admin(client_config), definitions, client_config, deadline)
 
 
 def apply_topics(
@@ -77,23 +80,25 @@ def apply_topics(
     """
     deadline = time.monotonic() + timeout_s
     admin = make_admin(client_config)
-    before = _read(admin, definitions, deadline)
+    before = _read(admin, definitions, client_config, deadline)
     missing = [state.definition for state in before if state.partitions is None]
     if not missing:
         return before
-    _create(admin, missing, dry_run, deadline)
+    _create(admin, missing, client_config, dry_run, deadline)
     if dry_run:
         return before
-    after = _read(admin, definitions, deadline)
+    after = _read(admin, definitions, client_config, deadline)
     # The controller has created them, but the broker that answers may learn of it some milliseconds later.
     while any(state.partitions is None for state in after):
         _remaining(deadline, "the topics were created, but do not show up")
         time.sleep(0.05)
-        after = _read(admin, definitions, deadline)
+        after = _read(admin, definitions, client_config, deadline)
     return [msgspec.structs.replace(state, created=state.definition in missing) for state in after]
 
 
-def _read(admin: AdminClient, definitions: Sequence[TopicDefinition], deadline: float) -> list[TopicState]:
+def _read(
+    admin: AdminClient, definitions: Sequence[TopicDefinition], config: Mapping[str, Any], deadline: float
+) -> list[TopicState]:
     try:
         # This asks for all topics, since a cluster may automatically create a topic that is asked for by
         # name.
@@ -104,7 +109,8 @@ def _read(admin: AdminClient, definitions: Sequence[TopicDefinition], deadline: 
             "start it, or set MIMAMORI_BOOTSTRAP to its host:port"
         ) from None
     present = [definition.name for definition in definitions if definition.name in found]
-    configs = _read_configs(admin, present, deadline)
+    _check_absence(admin, [one.name for one in definitions if one.name not in found], config, deadline)
+    configs = _read_configs(admin, present, config, deadline)
     return [
         _state(definition, found[definition.name], configs[definition.name])
         if definition.name in configs
@@ -113,8 +119,30 @@ def _read(admin: AdminClient, definitions: Sequence[TopicDefinition], deadline: 
     ]
 
 
+def _check_absence(
+    admin: AdminClient, names: Sequence[str], config: Mapping[str, Any], deadline: float
+) -> None:
+    """Raise BrokerError where Kafka lists a topic not because it is missing, but because it is hidden."""
+    if not names:
+        return
+    timeout = _remaining(deadline, "the broker does not answer")
+    # Unlike a consumer's question, this one never creates a topic.
+    answers = admin.describe_topics(ck.TopicCollection(list(names)), request_timeout=timeout)
+    hidden = [name for name, future in answers.items() if _denied(future)]
+    if hidden:
+        raise refused(config, *(Right("topic", name, "Describe") for name in hidden))
+
+
+def _denied(future: "Future[Any]") -> bool:
+    try:
+        future.result()
+    except ck.KafkaException as error:
+        return bool(error.args[0].code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    return False
+
+
 def _read_configs(
-    admin: AdminClient, names: Sequence[str], deadline: float
+    admin: AdminClient, names: Sequence[str], config: Mapping[str, Any], deadline: float
 ) -> dict[str, dict[str, ConfigEntry]]:
     if not names:
         return {}
@@ -123,13 +151,22 @@ def _read_configs(
     answers: dict[ConfigResource, Future[dict[str, ConfigEntry]]] = admin.describe_configs(
         asked, request_timeout=timeout
     )
+    hidden = [resource.name for resource, future in answers.items() if _denied(future)]
+    if hidden:
+        raise refused(config, *(Right("topic", name, "DescribeConfigs") for name in hidden))
     try:
         return {resource.name: future.result() for resource, future in answers.items()}
     except ck.KafkaException as error:
         raise BrokerError(f"the settings of the topics cannot be read: {error.args[0].str()}") from None
 
 
-def _create(admin: AdminClient, missing: Sequence[TopicDefinition], dry_run: bool, deadline: float) -> None:  # noqa: FBT001 - passed on from `apply_topics`
+def _create(
+    admin: AdminClient,
+    missing: Sequence[TopicDefinition],
+    config: Mapping[str, Any],
+    dry_run: bool,  # noqa: FBT001 - passed on from `apply_topics`
+    deadline: float,
+) -> None:
     timeout = _remaining(deadline, "the broker does not answer")
     creations: dict[str, Future[None]] = admin.create_topics(
         [_new_topic(definition) for definition in missing],
@@ -137,16 +174,19 @@ def _create(admin: AdminClient, missing: Sequence[TopicDefinition], dry_run: boo
         request_timeout=timeout,
         validate_only=dry_run,
     )
-    refused: dict[str, list[str]] = {}
+    failed: dict[str, list[str]] = {}
+    denied = [name for name, creation in creations.items() if _denied(creation)]
+    if denied:
+        raise refused(config, *(Right("topic", name, "Create") for name in denied))
     for name, creation in creations.items():
         try:
             creation.result()
         except ck.KafkaException as error:
             # Somebody else has created it meanwhile; it is compared with its definition like any other topic.
             if error.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS:
-                refused.setdefault(_advice(error.args[0]), []).append(name)
-    if refused:
-        said = "; ".join(f"cannot create {', '.join(names)}: {advice}" for advice, names in refused.items())
+                failed.setdefault(_advice(error.args[0]), []).append(name)
+    if failed:
+        said = "; ".join(f"cannot create {', '.join(names)}: {advice}" for advice, names in failed.items())
         raise BrokerError(said)
 
 
@@ -162,8 +202,6 @@ def _new_topic(definition: TopicDefinition) -> NewTopic:
 def _advice(error: ck.KafkaError) -> str:
     if error.code() == ck.KafkaError.INVALID_REPLICATION_FACTOR:
         return "the cluster has fewer brokers than replicas, pass --replication-factor"
-    if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        return "not allowed, grant CREATE on the topics or let an administrator apply"
     return error.str() or error.name()
 
 

@@ -45,7 +45,7 @@ SHORTCUTS: Final = (
 # Pages beside the queue, and who sees the way to them. A page that is not there has no way.
 PLACES: Final[tuple[tuple[str, str, tuple[Role, ...]], ...]] = (
     ("held", "/held", ("lead",)),
-    ("figures", "/figures", ("lead",)),
+    ("figures", "/figures", ("lead", "auditor")),
     ("audit", "/audit", ("auditor", "lead")),
 )
 

@@ -48,6 +48,6 @@ def rows(found: Iterable[tuple[CaseView, Place]], shower: Shower, t: Words) -> I
             conversation=conversation or "",
             in_conversation=place.further + 1,
             grouped=conversation is not None and conversation == before,
-            why=[t.named("raised", each) for each in view.raised],
+            why=shower.raised(view),
         )
         before = conversation

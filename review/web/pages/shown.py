@@ -153,8 +153,8 @@ class Shower:
         t = self._t
         if view.kind == "unread":
             yield Fact(t("case.why"), t("case.unread", reason=t.named("unread", view.unread_because)))
-        for why in view.raised:
-            yield Fact(t("case.why"), t.named("raised", why))
+        for why in self.raised(view):
+            yield Fact(t("case.why"), why)
         if view.sent_at:
             yield Fact(t("case.sent"), self.ago(view.sent_at))
         yield Fact(t("case.opened"), self.ago(view.opened_at))
@@ -163,6 +163,12 @@ class Shower:
             yield Fact(t("case.author"), view.author_id)
         if view.conversation_id:
             yield Fact(t("case.conversation"), view.conversation_id)
+
+    def raised(self, view: CaseView) -> list[str]:
+        """Why the case comes before others of its level."""
+        t, counts = self._t, view.repeats
+        known = [why for why in view.raised if t.has(f"raised.{why}")]
+        return [t(f"raised.{why}", n=counts.get(why, 0)) for why in known]
 
     def model(self, view: CaseView, model: ModelView) -> Iterator[Fact]:
         """The model's view."""

@@ -1,10 +1,14 @@
 """What bench/stream.py reads and reckons is what it says: else its figures would mean nothing."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from bench.yardstick import corpus
+from bench.yardstick.course import cpu_seconds_beside
+from bench.yardstick.real_engine import RealEngine
 from bench.yardstick.ride import Ride, Sample
 from bench.yardstick.scaling import steady
 from bench.yardstick.stream_page import markdown
@@ -67,3 +71,28 @@ def test_a_scaling_rate_leaves_out_who_joins_and_who_ends() -> None:
     middle = [Sample(101.0, 500, 0.0), Sample(102.5, 800, 0.0)]
     slow_end = [Sample(200.0, 1000, 0.0)]
     assert steady(slow_start + middle + slow_end, 1000) == 200.0
+
+
+def test_the_engine_is_compared_within_a_round() -> None:
+    found = report()
+    found.engine = RealEngine(
+        messages=100,
+        stream=[50.0, 90.0],
+        offline=[100.0, 100.0],
+        stream_cpu=[10.0, 20.0],
+        offline_cpu=[9.0, 18.0],
+        beside=[0.1, 0.3],
+    )
+    assert found.engine.ratio == pytest.approx(0.7)
+    assert found.engine.cpu_ratio == pytest.approx(0.9)
+    page = markdown(found, "python -m bench.stream")
+    assert "15.0 ms of CPU time in the worker and 13.5 offline: 0.90 of the offline rate" in page
+    assert "used 0.20 of the 2 cores meanwhile" in page
+
+
+def test_the_time_of_a_child_counts_unless_it_is_left_out() -> None:
+    spin = "while True: pass"
+    with subprocess.Popen([sys.executable, "-c", spin]) as child:
+        while cpu_seconds_beside([]) - cpu_seconds_beside([child.pid]) < 0.1:
+            assert child.poll() is None
+        child.kill()

@@ -18,6 +18,7 @@ from review.metrics import DeskMetrics
 from review.settings import ReviewSettings
 from schemas.kinds import KINDS
 from schemas.reasons import DeadLetterReason, Reason
+from schemas.rights import PARTS, rights_of
 from schemas.topics import load_topics
 from worker.settings import Settings
 from worker.telemetry.catalogue import CATALOGUE
@@ -111,3 +112,17 @@ def test_a_setting_that_the_chart_cannot_set_stops_the_build() -> None:
     with pytest.raises(ValueError, match=r"has no worker\.invented"):
         section(Unplaced, "X_", {"invented": "worker.invented"}, "worker")
     assert "set by the chart itself" in section(Unplaced, "X_", {"invented": None}, "worker")[-1]
+
+
+def test_every_right_is_there() -> None:
+    page = PAGES["rights.md"]()
+    parts = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", page, re.MULTILINE))
+    assert list(parts) == list(PARTS)
+    for part in PARTS:
+        rows = re.findall(r"^\| (\S+) `(.+)` \| (.+) \| (.+) \|$", parts[part], re.MULTILINE)
+        shown = {
+            (on, name, operation) for on, name, operations, _ in rows for operation in operations.split(", ")
+        }
+        assert shown == {
+            (right.resource, right.name + "*" * right.prefix, right.operation) for right in rights_of(part)
+        }

@@ -15,6 +15,8 @@ from engine.bundle import Bundle
 from engine.errors import SettingsError
 from engine.scores import Scores
 from export.evaluating.evaluate import judge, score
+from export.evaluating.figures import backwards
+from export.evaluating.intervals import Interval
 from export.evaluating.page.render import render
 from export.evaluating.report import Asked, Report
 from export.evaluating.shots import Shots, draw, measure
@@ -153,6 +155,34 @@ def test_what_got_no_score_is_told_and_never_clear(full: Bundle) -> None:
     assert sum(each.examples for each in report.reliability.bins) == 80 - without
     assert report.curve[-1].missed < 1.0
     assert f"{without} messages got no score" in Page(render(report)).words
+
+
+@pytest.mark.parametrize("against", [True, False])
+def test_a_reading_that_ranks_worse_than_chance_is_named(full: Bundle, *, against: bool) -> None:
+    engine = CannedEngine()
+    texts = [f"message {n}" for n in range(60)]
+    risks = [each.risk for each in engine.read(texts)]
+    middle = sorted(risks)[30]
+    examples = [
+        LabelledExample(text, at_risk=(risk < middle) is against)
+        for text, risk in zip(texts, risks, strict=True)
+    ]
+    made = judge(engine, full, examples, score(engine, examples), notes=["known before"])
+    words = Page(render(made)).words
+    assert made.notes[0] == "known before"
+    assert ("rank messages worse than chance" in words) is against
+    assert len(made.notes) == 1 + against
+
+
+@pytest.mark.parametrize(
+    ("auc", "high", "said"),
+    [(0.4, 0.45, "worse than chance"), (0.4, 0.55, "no better than chance"), (0.5, 0.6, None)],
+)
+def test_worse_than_chance_is_said_only_where_the_interval_says_it(
+    auc: float, high: float, said: str | None
+) -> None:
+    told = backwards(auc, Interval(0.3, high))
+    assert told is None if said is None else said in str(told)
 
 
 def test_one_class_or_one_example_still_makes_a_page(full: Bundle) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from review.access import every_route_is_guarded
+from review.access.access import Access
 from review.access.cookies import local_path
-from review.access.errors import AccessRefusedError
+from review.access.errors import AccessRefusedError, NoRoleError
 from review.errors import DeskError
 from review.settings import load_settings
 from review.web.pages.language import LANGUAGES, words
@@ -30,8 +32,9 @@ def test_nobody_sees_anything_before_the_sign_in(address: str) -> None:
         status, _, body = browser.ask(method, path, headers={"Content-Type": "application/json"})
         assert (status, "sign in first" in body) == (401, True), path
     # htmx asks for a part of a page: the whole of it has to go to the sign-in.
-    status, headers, _ = browser.ask("GET", "/", headers=PAGE | {"HX-Request": "true"})
-    assert (status, headers["hx-redirect"]) == (401, "/sign-in")
+    part = PAGE | {"HX-Request": "true", "HX-Current-URL": f"{address}/case/case:m:0:1?x"}
+    status, headers, _ = browser.ask("GET", "/", headers=part)
+    assert (status, headers["hx-redirect"]) == (401, "/sign-in?next=%2Fcase%2Fcase%3Am%3A0%3A1")
 
 
 def test_a_name_is_enough_and_leads_back_to_where_one_wanted_to_go(address: str) -> None:
@@ -147,11 +150,32 @@ def test_too_many_requests_are_told_when_to_come_back(
         assert page.post_form("/sign-in", {"csrf": csrf, "name": "Chi"})[0] == 429
 
 
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "counted"),
+    [
+        ("0", "192.0.2.1", ""),
+        ("1", "192.0.2.1", "192.0.2.1"),
+        ("1", "198.51.100.9, 192.0.2.1", "192.0.2.1"),  # the first is what a browser says of itself
+        ("2", "198.51.100.9, 192.0.2.1, 10.0.0.3", "192.0.2.1"),
+        ("2", "192.0.2.1", ""),  # fewer than there are: not through the proxies
+        ("1", None, ""),
+    ],
+)
+def test_an_address_is_what_the_proxies_say_and_not_the_browser(
+    hops: str, forwarded: str | None, counted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIMAMORI_REVIEW_FORWARDED_HOPS", hops)
+    request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": forwarded} if forwarded else {})
+    assert Access(load_settings(), None).gate.address(request) == counted
+
+
 def test_every_refusal_has_words_of_its_own_on_the_page() -> None:
     for language in LANGUAGES:
         spoken = words(language)
         missing = [
-            each for each in AccessRefusedError.__subclasses__() if not spoken.has(f"access.{each.__name__}")
+            each
+            for each in [*AccessRefusedError.__subclasses__(), NoRoleError]
+            if not spoken.has(f"access.{each.__name__}")
         ]
         assert missing == []
 

@@ -258,6 +258,23 @@ def test_a_proxys_token_is_enough_and_nothing_less_is(
         assert through(desk, lie)[0] == 403
 
 
+def test_behind_a_proxy_one_signs_out_where_one_has_signed_in(
+    provider: LyingProvider, monkeypatch: pytest.MonkeyPatch, behind_a_proxy: DeskClient
+) -> None:
+    def signing_out(desk: DeskClient) -> tuple[int, str]:
+        token = provider.signed(email="aoi@example.org")
+        csrf = through(desk, token)[1].split()[-1]
+        form = {"Content_Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+        return through(desk, token, "POST", "/sign-out", **form, X_CSRF_Token=csrf)
+
+    status, page = signing_out(behind_a_proxy)
+    assert (status, "Sign out at the proxy" in page) == (404, True)
+    monkeypatch.setenv("MIMAMORI_REVIEW_PROXY_SIGN_OUT_URL", "/oauth2/sign_out")
+    with small_desk(load_settings()) as address:
+        status, page = signing_out(DeskClient(address))
+        assert (status, 'content="0; url=/oauth2/sign_out"' in page) == (200, True)
+
+
 def test_behind_a_proxy_two_tokens_are_none(behind_a_proxy: DeskClient, provider: LyingProvider) -> None:
     host, _, port = behind_a_proxy.address.removeprefix("http://").partition(":")
     asking = HTTPConnection(host, int(port), timeout=10)

@@ -21,13 +21,13 @@ from review.cases.entries import (
     case_key,
     decode_entry,
     encode_entry,
-    expired,
     forget,
     held_key,
     hold,
     receive_case,
     unreadable_key,
 )
+from review.cases.expiry import Expiry
 from schemas.events import Origin, ReviewCase
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -118,22 +118,27 @@ def test_what_is_closed_expires_after_its_time_and_what_is_open_never() -> None:
         return msgspec.structs.replace(SETTLED, partition=partition, history=[Step("settled", "desk", at)])
 
     entries: list[tuple[bytes, Entry]] = [
+        (b"marker", msgspec.structs.replace(MARKER, decided_at=old - timedelta(1), partition=0)),
         (b"open", CaseState(msgspec.structs.replace(CASE, opened_at=old), 0)),
         (b"old", settled(old)),
         (b"fresh", settled(fresh)),
         (b"elsewhere", settled(old, 1)),
-        (b"marker", msgspec.structs.replace(MARKER, decided_at=old, partition=0)),
+        (b"reopened", settled(old)),
+        (b"gone", settled(old)),
         (b"held", msgspec.structs.replace(HELD, partition=0)),
         (b"unreadable", Unreadable("t", 0, 4, "invalid_json", old)),
         (b"window", Subject("author", 0, [], NOW - timedelta(hours=49))),
         (b"new window", Subject("author", 0, [], NOW - timedelta(hours=47))),
     ]
-    assert list(expired(entries, 0, NOW, timedelta(days=90))) == [
-        b"old",
-        b"marker",
-        b"unreadable",
-        b"window",
-    ]
+    expiry = Expiry(timedelta(days=90))
+    for key, entry in entries:
+        expiry.put(key, entry)
+    expiry.put(b"reopened", CaseState(CASE, 0))
+    expiry.drop(b"gone")
+    assert expiry.due(0, NOW) == [b"marker", b"old", b"unreadable", b"window"]
+    assert expiry.due(1, NOW) == [b"elsewhere"]
+    expiry.clear()
+    assert expiry.due(0, NOW) == []
 
 
 def test_keys_of_different_entries_never_meet() -> None:

@@ -10,6 +10,13 @@ from review.kafka.signing import OWN_KEY, OWN_PUBLIC_KEY, open_signing
 from review.settings import ReviewSettings
 from schemas.signature import TrustedKeys
 
+EVERYWHERE = {
+    "host": "0.0.0.0",  # noqa: S104 - that is the point
+    "access": "oidc",
+    "public_url": "https://desk.example.org",
+    "oidc_issuer": "https://login.example.org",
+    "oidc_client_id": "desk",
+}
 RECORD = ("mimamori.case-events", b"case:messages:0:7", b'{"action":"claimed"}')
 
 
@@ -37,13 +44,13 @@ def test_beyond_loopback_a_key_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(
         DeskError, match=r"0\.0\.0\.0 and has no key .* keygen .* MIMAMORI_REVIEW_SIGNING_KEY"
     ):
-        open_signing(settings(tmp_path, host="0.0.0.0"))  # noqa: S104 - that is the point
+        open_signing(settings(tmp_path, **EVERYWHERE))
     assert not (tmp_path / "desk" / OWN_KEY).exists()
 
 
 def test_a_key_of_keygen_is_used_as_it_is(tmp_path: Path) -> None:
     name = make_keys(tmp_path / "a.pem", tmp_path / "a.pub.pem", None)
-    signing = open_signing(settings(tmp_path, host="0.0.0.0", signing_key=tmp_path / "a.pem"))  # noqa: S104 - as above
+    signing = open_signing(settings(tmp_path, **EVERYWHERE, signing_key=tmp_path / "a.pem"))
     assert signing.key_id == name
 
 
@@ -84,3 +91,10 @@ def test_what_is_no_key_is_named_and_not_quoted(tmp_path: Path) -> None:
         with pytest.raises(DeskError, match=says) as caught:
             open_signing(settings(tmp_path, **given))
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_desk_that_is_published_on_loopback_alone_makes_its_own(tmp_path: Path) -> None:
+    """As in docker-compose.yml."""
+    given = {"host": EVERYWHERE["host"], "allow_insecure": "local_access"}
+    open_signing(settings(tmp_path, **given))
+    assert (tmp_path / "desk" / OWN_KEY).exists()

@@ -2,7 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -10,6 +13,9 @@ from msgspec import structs
 from review.cases.entries import CaseState, Subject, case_key
 from review.cases.windows import MAX_SEEN, Sighting, fullest, see, sightings
 from review.queue.order import Filter
+from review.web.pages.house import house
+from review.web.pages.language import Language, words
+from review.web.pages.shown import Shower
 from schemas.events import ReviewCase
 from tests.fakes.memory_desk import START, MemoryDesk, person
 from tests.fakes.review_cases import a_case
@@ -17,7 +23,7 @@ from tests.fakes.review_cases import a_case
 LEAD = person("lena", "lead")
 
 
-def sent(number: int, hours_ago: float, author: str | None = "vera", **fields: object) -> ReviewCase:
+def sent(number: int, hours_ago: float, author: str | None = "vera", **fields: Any) -> ReviewCase:
     at = START - timedelta(hours=hours_ago)
     return a_case(number, author_id=author, sent_at=at, opened_at=START, **fields)
 
@@ -45,9 +51,18 @@ def test_three_cases_of_an_author_within_24_hours_raise_all_three_and_say_why() 
     ]
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_page_says_how_many_there_were(language: Language) -> None:
+    cases = [sent(number, 0, conversation_id="room") for number in (1, 2, 3, 4)]
+    view = arrived(*cases).desk.find(cases[3].id, LEAD)
+    said = Shower(words(language), house(None), lambda who: who, START).raised(view)
+    assert len(said) == 2
+    assert all("4" in why and "24" in why for why in said)
+
+
 def test_raised_cases_come_first() -> None:
-    others = [sent(number, 3, author=f"user-{number}") for number in range(10, 14)]
-    repeated = [sent(number, 2) for number in (1, 2, 3)]
+    others = [sent(number, 0.05, author=f"user-{number}") for number in range(10, 14)]
+    repeated = [sent(number, 0.04) for number in (1, 2, 3)]
     memory = arrived(*others, *repeated)
     page = memory.desk.queue(Filter(), LEAD, offset=0, limit=3)
     assert {view.id for view in page.cases} == {case.id for case in repeated}
@@ -77,7 +92,7 @@ def test_cases_a_day_apart_others_and_other_tasks_do_not_count() -> None:
         sent(4, 1, author="anna"),
         sent(5, 1, author=None),
         sent(6, 1, task="suicide-risk"),
-        sent(7, 1, verdict="not_at_risk", kind="quality_sample"),
+        sent(7, 1, verdict="clear", kind="quality_sample"),
         sent(8, 1, kind="golden"),
     ]
     memory = arrived(*cases)
@@ -116,10 +131,10 @@ HOURS = st.lists(st.integers(0, 60), min_size=1, max_size=12)
 
 
 @given(hours=HOURS, order=st.randoms())
-def test_the_count_does_not_depend_on_the_order_in_which_cases_come(hours: list[int], order: object) -> None:
+def test_the_count_does_not_depend_on_the_order_in_which_cases_come(hours: list[int], order: Random) -> None:
     seen = [Sighting("author", "d", f"case:m:0:{n}", hour, 0) for n, hour in enumerate(hours)]
     shuffled = [*seen, *seen]
-    order.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random
+    order.shuffle(shuffled)
     subject: Subject | None = None
     for each in shuffled:
         subject = see(subject, each, 0, datetime.now(UTC))

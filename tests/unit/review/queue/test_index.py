@@ -197,8 +197,13 @@ def test_a_page_of_another_run_or_of_long_ago_is_told_to_load_anew() -> None:
 
 def test_a_case_that_arrives_stands_in_its_place_at_once() -> None:
     index = index_of([made(1, level="low"), made(2, level="moderate")])
+    shown = index.page(Filter(), NOW, offset=0, limit=9, person=ANA).version
     index.put(made(3, level="high", since=NOW))
     assert [place.id[-1] for place in page_of(index)] == ["3", "2", "1"]
+    index.put(made(2, level="moderate", raised=True))
+    index.put(made(1, level="low", holder="ben"))
+    changes = index.changes_since(shown, Filter(), NOW, ANA)
+    assert (changes.arrived, changes.altered, changes.left) == ([made(3).id], [made(2).id], [made(1).id])
 
 
 def test_an_overdue_case_moves_to_the_front_of_its_level_without_any_event() -> None:

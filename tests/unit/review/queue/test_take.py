@@ -60,8 +60,9 @@ def test_no_case_is_given_to_two_people_and_all_that_can_be_taken_are(
     _, take = taking(*entries, sample_every=sample_every, due_every=due_every)
     given_out: list[str] = []
     for person in people:
-        while (entry := take.take_next(person, Filter(), NOW)) is not None:
+        for entry in iter(lambda: take.take_next(person, Filter(), NOW), None):  # noqa: B023 - used at once
             assert entry.may_be_taken_by(person, NOW)
+            assert entry.id not in given_out
             given_out.append(entry.id)
     assert sorted(given_out) == sorted(
         entry.id for entry in entries if any(entry.may_be_taken_by(person, NOW) for person in people)

@@ -9,7 +9,7 @@ import pytest
 
 import review.web
 from review import errors
-from review.access.errors import AccessRefusedError
+from review.access.errors import AccessRefusedError, NoRoleError
 from review.cases.entries import HeldBecause
 from review.queue.waiting import State
 from review.web.html import THEMES
@@ -98,7 +98,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "filter": ("task", "kind", "level", "state", "overdue"),
     "filter.state": get_args(State),
     "said": ("skipped", "handed", "discarded", "none"),
-    "access": tuple(each.__name__ for each in AccessRefusedError.__subclasses__()),
+    "access": tuple(each.__name__ for each in [*AccessRefusedError.__subclasses__(), NoRoleError]),
     "error": tuple(each.__name__ for each in errors.DecisionRefusedError.__subclasses__()),
 }
 

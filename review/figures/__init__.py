@@ -1,0 +1,1 @@
+"""Figures of the desk: how much waits, how fast it is decided, how far people agree, what is missed. Pure."""

@@ -1,0 +1,161 @@
+"""Each part works on a Kafka with ACLs with exactly the rights of the list, and not with one of them less.
+
+There is one user for each right that could be taken away. The part then makes its very calls as this user: it
+must fail within a bounded time, and say which right it lacks.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import confluent_kafka as ck
+import pytest
+from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+    AdminClient,
+    NewTopic,
+)
+
+import schemas
+from mimamori.sandbox import Sandbox
+from review.errors import DeskError
+from review.kafka.cluster import inspect
+from review.settings import ReviewSettings
+from schemas.events import DeadLetter, Label, Message, ReviewDecision
+from schemas.rights import Part, rights_of
+from tests.fakes.guarded_calls import (
+    PATIENCE,
+    TOPICS,
+    desk_login,
+    screen,
+    settings_of,
+    use_as_others_do,
+    use_as_the_desk_does,
+)
+from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
+from worker.errors import BrokerError
+from worker.kafka.rights import require_rights
+from worker.kafka.topics import apply_topics
+from worker.startup import names, require_topics
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Sandbox]:
+    """A Kafka with ACLs, its users, a message that becomes a case, and one that becomes a dead letter."""
+    with Sandbox(redis=False, secured=True) as sandbox:
+        apply_topics(sandbox.admin_config, schemas.load_topics(partitions=1, replication_factor=1))
+        admit_all(sandbox)
+        # As after a desk's first start: before, Kafka cannot tell what the desk may do with it.
+        admin = AdminClient(sandbox.admin_config)
+        (made,) = admin.create_topics([NewTopic("mimamori.review-cases-changelog", 1, 1)]).values()
+        made.result()
+        producer = ck.Producer(sandbox.admin_config)
+        for value in (schemas.encode(Message("m-1", "the lake was frozen this morning")), b"{"):
+            producer.produce(TOPICS[Message], value, b"k")
+        assert producer.flush(PATIENCE) == 0
+        yield sandbox
+
+
+def each_without(*parts: Part) -> pytest.MarkDecorator:
+    users = [user for part in parts for user in without_each(part)]
+    return pytest.mark.parametrize("user", users, ids=[f"{user.part}: {user.lacking}" for user in users])
+
+
+@contextmanager
+def refusal_of(user: User) -> Iterator[pytest.ExceptionInfo[BrokerError]]:
+    """What is inside fails, and the error says who lacks which right."""
+    right = user.lacking
+    name = f"{right.name}.*" if right.prefix else right.name
+    who = f"^the Kafka user {user.name} lacks the right to "
+    with pytest.raises(
+        BrokerError, match=f"{who}.*{right.operation} on the {right.resource} {name}"
+    ) as caught:
+        yield caught
+
+
+@pytest.mark.parametrize("part", ["worker", "shadow"])
+def test_a_worker_works_with_exactly_its_rights(part: Part, guarded: Sandbox) -> None:
+    settings = settings_of(whole(part), guarded)
+    require_rights(settings.client_config, rights_of(part, names(settings)))
+    require_topics(settings)
+    screen(settings, guarded, messages=2)
+
+
+@each_without("worker", "shadow")
+def test_a_worker_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
+    settings = settings_of(user, guarded)
+    if user.lacking.operation == "DescribeConfigs":
+        with refusal_of(user):
+            require_topics(settings)
+    else:
+        with refusal_of(user):
+            screen(settings, guarded, messages=2)
+    if user.lacking.resource != "transactional-id":  # of which Kafka tells nothing beforehand
+        with refusal_of(user) as caught:
+            require_rights(settings.client_config, rights_of(user.part, names(settings)))
+        assert str(caught.value).count(" on the ") == 1
+
+
+def desk_settings(user: User, sandbox: Sandbox) -> ReviewSettings:
+    return ReviewSettings.model_validate(desk_login(user, sandbox))
+
+
+@each_without("webhooks")
+def test_telling_webhooks_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
+    with pytest.raises((TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
+        asyncio.run(use_as_the_desk_does(user.lacking, user, guarded))
+    settings = {"webhook_url": "https://platform.example/hook", "webhook_secret": "whsec_" + "A" * 44}
+    with pytest.raises(DeskError, match=str(user.lacking)):
+        asyncio.run(inspect(ReviewSettings.model_validate(desk_login(user, guarded) | settings)))
+
+
+def test_a_desk_finds_itself_allowed_with_exactly_its_rights(guarded: Sandbox) -> None:
+    asyncio.run(inspect(desk_settings(whole("desk"), guarded)))
+
+
+@each_without("desk")
+def test_a_desk_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
+    right = user.lacking
+    with pytest.raises(DeskError, match=f"^the Kafka user {user.name} lacks the right to {right}") as caught:
+        asyncio.run(inspect(desk_settings(user, guarded)))
+    assert str(caught.value).count(" on the ") == 1
+    with pytest.raises((TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
+        asyncio.run(use_as_the_desk_does(right, user, guarded))
+
+
+def test_topics_are_made_and_compared_with_exactly_these_rights(guarded: Sandbox) -> None:
+    user = whole("topics")
+    definitions = schemas.load_topics("mimamori.fresh.", partitions=1, replication_factor=1)
+    for _ in range(2):
+        states = apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+        assert not any(state.differences for state in states)
+
+
+@each_without("topics")
+def test_making_topics_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
+    definitions = schemas.load_topics(f"mimamori.{user.name}.", partitions=1, replication_factor=1)
+    says = f"the Kafka user {user.name} lacks the right to {user.lacking.operation} on the topic mimamori."
+    with pytest.raises(BrokerError, match=says):
+        apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+
+
+@pytest.mark.parametrize("part", ["platform", "scaler"])
+def test_others_can_do_their_work_with_exactly_these_rights(part: Part, guarded: Sandbox) -> None:
+    user = whole(part)
+    producer = ck.Producer(guarded.admin_config)
+    for event in (Label, DeadLetter, ReviewDecision):
+        producer.produce(TOPICS[event], b"{}", b"k")
+    assert producer.flush(PATIENCE) == 0
+    for right in user.granted:
+        use_as_others_do(right, user, guarded)
+
+
+@each_without("platform", "scaler")
+def test_others_need_each_of_their_rights(user: User, guarded: Sandbox) -> None:
+    with pytest.raises(ck.KafkaException) as caught:
+        use_as_others_do(user.lacking, user, guarded)
+    denied = {ck.KafkaError.TOPIC_AUTHORIZATION_FAILED, ck.KafkaError.GROUP_AUTHORIZATION_FAILED}
+    assert caught.value.args[0].code() in denied
