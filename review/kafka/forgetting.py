@@ -107,6 +107,8 @@ class Forgetting:
     async def on_null(self, key: bytes, partition: int) -> str:
         """A null value has come back. Returns what it did."""
         now = self._clock()
+        self._told.pop(key, None)
+        self._told.pop(CASE + key, None)
         if key == sweep_key(partition):
             await self._swept(partition, now)
             return "swept"

@@ -144,6 +144,20 @@ def test_a_quiet_partition_is_swept_after_each_lag_and_then_left_alone() -> None
     assert memory.table.compacted == [0]
 
 
+def test_what_is_told_a_moment_after_a_sweep_is_swept_as_well() -> None:
+    other = replace(CASE, id="case:messages:0:8", message_id="m-8")
+
+    async def scene(memory: MemoryDesk) -> None:
+        memory.due._lags = memory.forgetting._lags = (timedelta(seconds=1),)
+        for message in (CASE.message_id, "m-8"):
+            await memory.deliver(asked(memory, "message", message))
+            await memory.pass_time(1)
+            await memory.pass_time(2)
+
+    memory = play(scene, first=(CASE, other))
+    assert memory.forgotten == [NAME, sweep_key(0), other.id.encode(), sweep_key(0)]
+
+
 def test_an_erased_case_loses_its_words_at_once_and_stays_open() -> None:
     async def scene(memory: MemoryDesk) -> None:
         claim = await memory.desk.claim(CASE.id, AOI)
