@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 from playwright.sync_api import Page, expect
 
 from mimamori import process
+from schemas import load_topics
 from schemas.codec import decode, encode
 from schemas.events import CaseEvent, ReviewDecision
 from tests.browser.conftest import SignIn
@@ -51,8 +52,7 @@ class DeskOnKafka:
         self._bootstrap = bootstrap
         self.prefix = f"browser-{secrets.token_hex(4)}."
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
-        names = ("review-cases", "review-decisions", "case-events", "case-subjects", "review-audit")
-        topics = [NewTopic(self.prefix + name, 2, 1) for name in names]
+        topics = [NewTopic(topic.name, 2, 1) for topic in load_topics(self.prefix)]
         for made in self._admin.create_topics(topics).values():
             made.result()
         port, health = free_port(), free_port()

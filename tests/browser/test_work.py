@@ -280,3 +280,13 @@ def test_nothing_of_a_case_stays_in_the_browser(serve: ServeDesk, sign_in: SignI
     page.go_back()
     expect(page.locator(".outcome, .masked").first).to_be_visible()
     assert "stare at" not in page.content()
+
+
+def test_a_browser_whose_clock_is_years_off_counts_right(serve: ServeDesk, sign_in: SignIn) -> None:
+    page = sign_in(serve(a_case(1), undo_seconds=600).url)
+    page.clock.install(time="2031-05-04")
+    page.reload()
+    take(page)
+    expect(page.locator("#lease .ticks")).to_have_text(re.compile(r"^9:\d\d$"))
+    keys(page, "1", "Enter")
+    expect(page.locator(".undo .ticks")).to_have_text(re.compile(r"^9:\d\d$"))

@@ -312,9 +312,6 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
     assert len(cluster.decisions()) == 1
     assert desk.case(urgent)["phase"] == "settled"
     assert TEXT not in desk.log()
-    # What machines ask is not at the pages' port, and no page is at theirs.
-    assert [desk.get(path)[0] for path in ("/livez", "/readyz", "/metrics")] == [404, 404, 404]
-    assert [desk.asked(path)[0] for path in ("/", "/sign-in", "/api/v1/cases")] == [404, 404, 404]
 
 
 def test_two_reviewers_never_hold_the_same_case(cluster: Cluster, desk: DeskProcess) -> None:
