@@ -26,7 +26,7 @@ from schemas.events import ReviewCase, ReviewDecision
 from tests.fakes.bare_desk import BareDesk, until
 from tests.fakes.review_cases import a_case
 
-NAMES = ("review-cases", "review-decisions", "case-events", "case-subjects")
+NAMES = ("review-cases", "review-decisions", "case-events", "case-subjects", "review-audit")
 
 
 class Town:
