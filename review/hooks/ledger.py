@@ -4,7 +4,6 @@ It is compacted, with the notice's id as key. All desks read all of it, all the 
 over a partition knows what was told of it.
 """
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -12,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]  # ships no types
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
 
 from review.hooks.notice import Notice
 
@@ -29,6 +27,10 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     notice: Notice | None = None
     failures: int = 0
     reason: str = ""
+
+
+class NoLedgerError(Exception):
+    """The topic is not there. The message says what to do."""
 
 
 class Ledger:
@@ -57,7 +59,7 @@ class Ledger:
         return sorted(found, key=lambda each: each[1].at, reverse=True)
 
     async def open(self) -> None:
-        """Connect, and read to the end. Raises KafkaError: the topic is not there, or Kafka is not."""
+        """Connect, and read to the end. Raises NoLedgerError: the topic is not there; KafkaError: Kafka is not."""
         self._producer = AIOKafkaProducer(**self._settings, acks="all", enable_idempotence=True)
         self._consumer = AIOKafkaConsumer(
             **self._settings, enable_auto_commit=False, auto_offset_reset="earliest", group_id=None
@@ -108,10 +110,11 @@ class Ledger:
             self._entries[notice_id] = entry
 
     async def _partitions(self) -> list[TopicPartition]:
-        assert self._consumer is not None  # noqa: S101 - `open` has just set it
-        for _ in range(50):
-            if numbers := self._consumer.partitions_for_topic(self._topic):
-                return [TopicPartition(self._topic, number) for number in sorted(numbers)]
-            await self._consumer._client.force_metadata_update()  # noqa: SLF001 - there is no public way to await it
-            await asyncio.sleep(0.1)
-        raise KafkaError(f"no topic {self._topic}: create it with `mimamori topics apply`")
+        assert self._consumer is not None  # noqa: S101 - `open` has just set both
+        assert self._producer is not None  # noqa: S101 - same
+        if self._topic not in await self._consumer.topics():
+            raise NoLedgerError(
+                f"no topic {self._topic}: no webhook is told until you create it with `mimamori topics apply`"
+            )
+        numbers = await self._producer.partitions_for(self._topic)
+        return [TopicPartition(self._topic, number) for number in sorted(numbers)]

@@ -16,7 +16,7 @@ from mode import Service
 
 from review.errors import DeskError
 from review.hooks.attempts import Attempts, Pending
-from review.hooks.ledger import Entry, Ledger
+from review.hooks.ledger import Entry, Ledger, NoLedgerError
 from review.hooks.notice import Notice
 from review.hooks.post import Answer, Post
 from review.hooks.signature import secret_bytes
@@ -29,6 +29,7 @@ from review.settings import ENV_PREFIX, ReviewSettings
 log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 1.0
+LONGEST_WAIT_S: Final = 30.0  # for a ledger that cannot be used
 AT_ONCE: Final = 4
 
 
@@ -64,7 +65,7 @@ class Remembers(Protocol):
     """What remembers: `review.hooks.ledger.Ledger`, or a test's."""
 
     async def open(self) -> None:
-        """Know everything that was noted before."""
+        """Know everything that was noted before. Raises NoLedgerError, KafkaError."""
 
     async def follow(self, timeout_s: float) -> None:
         """Learn what other desks have noted."""
@@ -102,17 +103,27 @@ class Teller(Service):
 
     @Service.task
     async def tell(self) -> None:
-        """Look, and tell, until the service stops."""
+        """Look, and tell, until the service stops. A fault of the ledger is logged once, until it is mended."""
+        wait, fault = LOOK_EVERY_S, ""
         while not self.should_stop:
+            before = fault
             try:
                 await self.round()
-            except KafkaError as error:
-                log.warning("webhook_ledger_unreachable", error=type(error).__name__)
+                wait, fault = LOOK_EVERY_S, "" if self._opened else fault
+            except (NoLedgerError, KafkaError) as error:
+                wait, fault = min(wait * 2, LONGEST_WAIT_S), str(error) or type(error).__name__
                 await self._shut()
-            await self.sleep(LOOK_EVERY_S)
+            if fault and fault != before:
+                log.error("webhook_ledger_unusable", error=fault)
+            elif before and not fault:
+                log.info("webhook_ledger_usable")
+            await self.sleep(wait)
 
     async def round(self) -> None:
-        """Tell what is due now. Raises KafkaError: the ledger cannot be read or written; nothing is lost."""
+        """Tell what is due now. Nothing is lost where it raises.
+
+        Raises NoLedgerError: the ledger's topic is not there; KafkaError: it cannot be read or written.
+        """
         if not self._ready():
             return
         if not self._opened:
