@@ -59,7 +59,7 @@ class Ledger:
         return sorted(found, key=lambda each: each[1].at, reverse=True)
 
     async def open(self) -> None:
-        """Connect, and read to the end. Raises NoLedgerError: the topic is not there; KafkaError: Kafka is not."""
+        """Connect, and read to the end. Raises NoLedgerError: the topic is not there; KafkaError: else."""
         self._producer = AIOKafkaProducer(**self._settings, acks="all", enable_idempotence=True)
         self._consumer = AIOKafkaConsumer(
             **self._settings, enable_auto_commit=False, auto_offset_reset="earliest", group_id=None

@@ -103,7 +103,7 @@ class Teller(Service):
 
     @Service.task
     async def tell(self) -> None:
-        """Look, and tell, until the service stops. A fault of the ledger is logged once, until it is mended."""
+        """Look, and tell, until the service stops. A fault of the ledger is logged once until it is gone."""
         wait, fault = LOOK_EVERY_S, ""
         while not self.should_stop:
             before = fault

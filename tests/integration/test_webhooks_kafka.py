@@ -1,4 +1,4 @@
-"""Webhooks end to end: a real Apache Kafka, a desk that is killed, and a receiver that checks each signature."""
+"""Webhooks end to end: a real Apache Kafka, a desk that is killed, a receiver that checks signatures."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ TOLD_AT = datetime.now(UTC)
 
 
 class Receiver:
-    """What a platform runs. It answers 200, unless `answers` holds another status for a webhook's next try."""
+    """What a platform runs. It answers 401 to what is not signed, else what `answers` says to an id."""
 
     def __init__(self) -> None:
         self.tries: list[tuple[str, Any]] = []
