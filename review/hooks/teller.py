@@ -109,6 +109,9 @@ class Teller(Service):
             except KafkaError as error:
                 log.warning("webhook_ledger_unreachable", error=type(error).__name__)
                 await self._shut()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the desk
+                log.error("webhooks_failed", error=type(error).__name__)  # noqa: TRY400 - a traceback may quote
+                await self._shut()
             await self.sleep(LOOK_EVERY_S)
 
     async def round(self) -> None:
