@@ -76,7 +76,9 @@ class Attempts:
         if pending.failures > len(WAITS) and now - started >= self._give_up:
             return True
         wait = WAITS[min(pending.failures, len(WAITS)) - 1]
-        self._push(now + max(min(wait, self._give_up), retry_after), pending.notice.id)
+        # A receiver may ask for time, and not for ever: the notice must be told or given up.
+        wanted = min(max(wait, retry_after), self._give_up)
+        self._push(now + wanted, pending.notice.id)
         return False
 
     def put_back(self, pending: Pending, now: float) -> None:

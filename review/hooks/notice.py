@@ -1,4 +1,7 @@
-"""What a webhook says: which case, and since when it waits. Neither text nor what the model thinks."""
+"""What a webhook says: which case, since when it waits, and until when it should not. No text, no verdict.
+
+`due` follows from the level that the model guessed: do not show it to those who judge the case.
+"""
 
 from datetime import UTC, datetime
 from typing import Literal

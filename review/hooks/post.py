@@ -41,7 +41,8 @@ class Post:
                     return Answer(taken=True)
                 asked = response.headers.get("Retry-After", "")
                 return Answer(False, f"status {response.status}", float(asked) if asked.isdecimal() else 0.0)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        # ValueError: an id that no header can hold. One such case must not stop the others.
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(False, type(error).__name__)
 
     async def close(self) -> None:

@@ -103,20 +103,22 @@ class Teller(Service):
 
     @Service.task
     async def tell(self) -> None:
-        """Look, and tell, until the service stops. A fault of the ledger is logged once until it is gone."""
+        """Look, and tell, until the service stops. A fault that lasts is logged once."""
         wait, fault = LOOK_EVERY_S, ""
         while not self.should_stop:
             before = fault
             try:
                 await self.round()
                 wait, fault = LOOK_EVERY_S, "" if self._opened else fault
-            except (NoLedgerError, KafkaError) as error:
-                wait, fault = min(wait * 2, LONGEST_WAIT_S), str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the desk
+                # Only these two say nothing of a case.
+                says = str(error) if isinstance(error, NoLedgerError | KafkaError) else ""
+                wait, fault = min(wait * 2, LONGEST_WAIT_S), says or type(error).__name__
                 await self._shut()
             if fault and fault != before:
-                log.error("webhook_ledger_unusable", error=fault)
+                log.error("webhooks_wait", error=fault)
             elif before and not fault:
-                log.info("webhook_ledger_usable")
+                log.info("webhooks_go_on")
             await self.sleep(wait)
 
     async def round(self) -> None:

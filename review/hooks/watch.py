@@ -1,4 +1,4 @@
-"""Finds what is to be told: cases that are open, and those that pass their deadline. Pure."""
+"""Finds what is to be told: open cases, and those that pass their deadline; no golden items. Pure."""
 
 import heapq
 from collections.abc import Callable, Collection, Iterator
@@ -36,6 +36,9 @@ class Watch:
         return self._queue.entry(case_id) is not None
 
     def _made(self, kind: NoticeType, entry: Waiting, now: float) -> Iterator[Notice]:
+        # A golden item is about no message of anybody: whoever receives this would look for one.
+        if entry.kind == "golden":
+            return
         if kind in self._kinds and not self._told(notice_id(kind, entry)):
             yield notice_of(kind, entry, self._queue.rules.law.due(entry), now)
 

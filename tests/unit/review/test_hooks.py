@@ -244,7 +244,9 @@ def test_a_weak_secret_is_refused_and_not_shown(secret: str) -> None:
     assert not secret or secret not in str(refused.value).replace("whsec_ and", "").replace("whsec_$", "")
 
 
-def _posted(answer: Callable[[web.Request], web.Response]) -> tuple[Answer, list[web.Request], list[bytes]]:
+def _posted(
+    answer: Callable[[web.Request], web.Response], notice: Notice = NOTICE
+) -> tuple[Answer, list[web.Request], list[bytes]]:
     """One attempt at a real receiver."""
     seen: list[web.Request] = []
     bodies: list[bytes] = []
@@ -260,7 +262,7 @@ def _posted(answer: Callable[[web.Request], web.Response]) -> tuple[Answer, list
         async with TestServer(application) as server:
             post = Post(str(server.make_url("/hook")), secret_bytes(SECRET), timeout_s=5)
             try:
-                return await post.send(NOTICE)
+                return await post.send(notice)
             finally:
                 await post.close()
 
@@ -317,3 +319,30 @@ def test_a_notice_holds_neither_text_nor_what_the_model_thinks() -> None:
     assert CASE.text
     for secret in (CASE.text, "risk", "verdict", "kind", "priority", "severity"):
         assert secret.encode() not in told.replace(b"case.opened", b"")
+
+
+def test_a_golden_item_is_never_told() -> None:
+    async def scene() -> None:
+        stage = Stage()
+        await stage.desk.open(structs.replace(CASE, kind="golden", verdict=None, severity=None))
+        stage.desk.now += timedelta(days=9)
+        assert await stage.told() == []
+
+    asyncio.run(scene())
+
+
+def test_a_receiver_that_asks_for_ever_is_given_up_all_the_same() -> None:
+    attempts, now = Attempts(DAY), 0.0
+    attempts.add(NOTICE, now)
+    for _ in range(len(WAITS) + 1):
+        (pending,) = attempts.due(now)
+        given_up = attempts.failed(pending, now, retry_after=1e12)
+        now += DAY
+    assert given_up
+
+
+def test_a_case_whose_id_no_header_can_hold_is_a_failure_and_stops_nothing() -> None:
+    notice = structs.replace(NOTICE, id="case.opened:c\r\nX-Admin: yes:1")
+    answer, seen, _ = _posted(lambda _: web.Response(), notice)
+    assert answer == Answer(False, "ValueError")
+    assert seen == []
