@@ -37,6 +37,7 @@ SHOWN: Final = (
     "docs/**/*.jsonl",
     "docs/**/*.png",
     "docs/**/*.svg",
+    "docs/examples/*.py",
     "docs/theme/site.css",
     "sbom/licences.md",
     "schemas/asyncapi.yaml",
