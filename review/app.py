@@ -6,10 +6,12 @@ topics that it only produces to outside the transaction.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
 
 import faust
+import structlog
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
@@ -32,6 +34,8 @@ from review.queue.rules import rules_of
 from review.retention.due import Due
 from review.retention.keys import load_cipher
 from review.settings import ReviewSettings
+
+log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 0.5
 FORGET_EVERY_S: Final = 2.0
@@ -141,12 +145,18 @@ class ReviewApp:
         return await read_log(self.settings, self.signing.trusted, asked, MOST_SHOWN)
 
     async def _end_overdue(self) -> None:
-        if self.ready:
-            await self.desk.end_overdue()
+        await self._in_time("end_overdue", self.desk.end_overdue)
 
     async def _tell_what_is_due(self) -> None:
-        if self.ready:
-            await self._forgetting.tell_what_is_due()
+        await self._in_time("tell_what_is_due", self._forgetting.tell_what_is_due)
+
+    async def _in_time(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        if not self.ready:
+            return
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001 - it would end Faust, and with it the desk; the next round tries again
+            log.error("round_failed", round=name, error=type(error).__name__)  # noqa: TRY400 - its traceback may quote text
 
 
 def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:

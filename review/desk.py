@@ -37,6 +37,7 @@ from review.present import Limits, Present
 from review.queue.exposure import Load
 from review.queue.live import Capacity
 from review.queue.order import Filter, Page
+from review.queue.waiting import BLIND
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.ids import case_event_id
 from schemas.vocabulary import CaseAction
@@ -46,6 +47,7 @@ log = structlog.get_logger()
 DESK = "desk"
 DOUBLE_REVIEW = "double_review"
 MAX_REASON = 120
+MAX_READER = 256
 
 # Awaited before a text leaves the desk; it raises where the reading cannot be recorded.
 BeforeReveal = Callable[[CaseState, Person], Awaitable[None]]
@@ -102,6 +104,7 @@ class Desk:
         self._before_reveal = before_reveal
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting_for: Counter[str] = Counter()
+        self._unconfirmed: set[str] = set()
 
     # What a person sees.
 
@@ -114,15 +117,20 @@ class Desk:
 
         Raises NotAllowedError: the filter asks for a level, and this person is to judge without knowing it.
         """
-        levels = self._rules.model_view == "before" or person.may("lead", "auditor")
-        if wanted.level is not None and not levels:
-            raise NotAllowedError("the level is the model's view, which you see once you have judged a case")
+        levels = self._levels(wanted, person)
         found = self._present.queue.page(wanted, person, offset=offset, limit=limit, levels=levels)
         states = [self._table.get(case_key(place.id)) for place in found.places]
         # After a rebalance, a case may be another desk's by now.
         here = [(s, place) for s, place in zip(states, found.places, strict=True) if isinstance(s, CaseState)]
         views = [self._view(state, person) for state, _ in here]
         return Page(views, found.total, offset, limit, [place for _, place in here], found.version)
+
+    def _levels(self, wanted: Filter, person: Person) -> bool:
+        """Whether this person may know levels. Raises NotAllowedError: the filter asks, and they may not."""
+        levels = self._rules.model_view == "before" or person.may("lead", "auditor")
+        if wanted.level is not None and not levels:
+            raise NotAllowedError("the level is the model's view, which you see once you have judged a case")
+        return levels
 
     def load(self, person: Person) -> Load:
         """How many severe cases this person has had within an hour, and whether a break is due."""
@@ -172,6 +180,9 @@ class Desk:
         Raises NotAllowedError, TooManyClaimsError, NotConfirmedError.
         """
         permits.works_here(person)
+        self._levels(wanted, person)
+        if wanted.kind in BLIND and not person.may("lead", "auditor"):
+            raise NotAllowedError("quality samples and golden items are read without knowing that they are")
         self._may_hold_one_more(person)
         queue, failed = self._present.queue, list[str]()
         try:
@@ -219,6 +230,8 @@ class Desk:
         async with self._lock(case_id):
             state = self._state(case_id)
             permits.may_release(state, lease, person)
+            if reader is not None and not _is_id(reader):
+                raise InvalidFormError({"reader": f"must be 1 to {MAX_READER} printable characters"})
             if reader is not None and state.stage != "lead" and reader in state.readers:
                 raise InvalidFormError({"reader": "has judged this case already"})
             until = self._clock() + self._limits.handover if reader else None
@@ -284,18 +297,23 @@ class Desk:
 
     async def end_overdue(self) -> None:
         """End what has run out: leases, undo windows and hand-overs of the partitions held here."""
-        for case_id in self._present.overdue():
+        overdue = self._present.overdue()
+        self._unconfirmed.intersection_update(overdue)
+        # A case whose step never comes back must not hold up those behind it: it is tried last from now on.
+        for case_id in sorted(overdue, key=self._unconfirmed.__contains__):
             try:
                 await self._end(case_id)
+                self._unconfirmed.discard(case_id)
             except NotConfirmedError:
-                return  # Kafka is not there: the next round tries again
+                self._unconfirmed.add(case_id)
+                return  # perhaps Kafka is not there: the next round tries again
             except DecisionRefusedError as error:
                 log.warning("overdue_not_ended", case=case_id, error=type(error).__name__)
 
     async def _end(self, case_id: str) -> None:
         async with self._lock(case_id):
             state = self._state(case_id)
-            if case_id not in self._present.overdue():
+            if not self._present.is_overdue(case_id):
                 return
             lease = state.lease.id if state.lease and state.phase == "claimed" else None
             action: CaseAction = "expired"
@@ -367,6 +385,10 @@ class Desk:
             self._waiting_for[name] -= 1
             if not self._waiting_for[name]:
                 del self._waiting_for[name], self._locks[name]
+
+
+def _is_id(name: str) -> bool:
+    return 0 < len(name) <= MAX_READER and name.isprintable()
 
 
 def _word(reason: str | None) -> str | None:

@@ -21,6 +21,7 @@ from review.cases.entries import (
     Sweep,
     Unreadable,
     case_id_of,
+    case_key,
     summary,
 )
 from review.cases.expiry import Expiry
@@ -125,6 +126,11 @@ class Present:
         now = self._clock()
         over = sorted((case.due, case.case_id) for case in self._open.values() if case.due <= now)
         return [case_id for _, case_id in over]
+
+    def is_overdue(self, case_id: str) -> bool:
+        """Whether something of this case should have ended by now."""
+        case = self._open.get(case_key(case_id))
+        return case is not None and case.due <= self._clock()
 
     def of(self, person_id: str, phase: Phase | None = None) -> Iterator[str]:
         """The cases that this person holds, or has just decided."""

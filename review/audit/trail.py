@@ -76,7 +76,7 @@ class Trail:
             bundle=case.bundle if case else None,
             calibration=case.thresholds.calibration if case and case.thresholds else None,
             scored_by=case.scored_by if case else None,
-            detail=detail[:MAX_DETAIL] if detail else None,
+            detail=_printable(detail)[:MAX_DETAIL] if detail else None,
         )
         try:
             async with asyncio.timeout(self._confirm_seconds):
@@ -101,6 +101,11 @@ class Trail:
             self._listed[what] = now
 
 
+def _printable(text: str) -> str:
+    # An address may hold anything, and an auditor's terminal would obey what no one can see.
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def revealed(trail: Trail) -> Callable[[CaseState, Person], Awaitable[None]]:
     """What the desk awaits before a text leaves it."""
 
@@ -120,11 +125,14 @@ def erased(trail: Trail) -> Callable[[CaseEvent, int, ReviewCase | None, str], A
     return record
 
 
-def stepped(trail: Trail) -> Callable[[CaseEvent, CaseState], Awaitable[None]]:
+def stepped(trail: Trail) -> Callable[[CaseEvent, CaseState | None], Awaitable[None]]:
     """What is awaited before an accepted step on a case takes effect."""
 
-    async def record(step: CaseEvent, before: CaseState) -> None:
-        await trail.write_down(step.actor, step.action, before.case, detail=_said(step), once=step.id)
+    async def record(step: CaseEvent, before: CaseState | None) -> None:
+        case = before.case if before else None
+        # What is held is perhaps on no case: then the detail says which one was meant.
+        detail = _said(step) if case else step.case_id
+        await trail.write_down(step.actor, step.action, case, detail=detail, once=step.id)
 
     return record
 

@@ -2,12 +2,13 @@
 
 A file holds one item a line: `id`, `task`, `text`, `finding`, and `levels` and `severity` where the task has
 them. Write them yourselves; a person's real message is no exercise. `mimamori golden` sends them as cases. A
-reviewer cannot tell them from others: their ids look alike, and only `label_id`, which the desk shows to
-nobody, says which item it is.
+reviewer is not told which they are: only `label_id`, which the desk shows to nobody, says it. Somebody who
+looks for them can still know them by the offset in their ids, which is larger than a real topic's, and by
+having neither author nor conversation.
 """
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -81,5 +82,6 @@ def golden_case(item: GoldenItem, messages_topic: str, now: datetime) -> ReviewC
         text=item.text,
         opened_at=now,
         levels=item.levels,
-        sent_at=now,
+        # Real messages wait a moment for the worker.
+        sent_at=now - timedelta(milliseconds=200 + secrets.randbelow(5000)),
     )

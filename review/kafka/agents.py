@@ -54,7 +54,7 @@ KINDS = {ReviewCase: "review-case", CaseEvent: "case-event", ReviewDecision: "re
 
 E = TypeVar("E", ReviewCase, CaseEvent, ReviewDecision)
 Publish = Callable[[ReviewDecision, int], Awaitable[object]]
-Audit = Callable[[CaseEvent, CaseState], Awaitable[None]]
+Audit = Callable[[CaseEvent, CaseState | None], Awaitable[None]]
 CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
 
 
@@ -152,6 +152,7 @@ class Agents:
         if not self._is_signed(event):
             await self._hold(event, step.case_id, "bad_signature", step.action, step.actor)
         elif step.action == "discarded":
+            await self._audit(step, None)
             await self._table.prune([held_key(step.case_id)])
             self._count(CaseEvent, "discarded")
             self._came_back(step, "accepted", None)
@@ -165,10 +166,12 @@ class Agents:
         before = _case_entry(self._table.get(key))
         if before is None:
             await self._hold(event, step.case_id, "unknown_case", step.action, step.actor)
+            self._came_back(step, "refused", None)
             return
         if isinstance(before, Decided):
             await self._table.put(key, before)
             self._count(CaseEvent, "stale")
+            self._came_back(step, "stale", None)
             return
         state, outcome = advance(before, step)
         if outcome == "ahead":

@@ -126,5 +126,6 @@ def _gives_lane(turn: Turn, wanted: Filter, key: ClassKey) -> bool:
     if blind != (turn == "sample"):
         return False
     if blind:
-        return wanted.task in {None, key.lane.task} and wanted.kind in {None, key.lane.kind}
+        # They are read as escalations, so that asking for these does not leave them out.
+        return wanted.task in {None, key.lane.task} and wanted.kind in {None, "escalation", key.lane.kind}
     return matches(wanted, key)

@@ -54,7 +54,10 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Call(NamedTuple):
-    """One call. `body` and `answer` are types; `query` are those of what may stand behind the `?`."""
+    """One call. `body` and `answer` are types; `query` are those of what may stand behind the `?`.
+
+    `may_be_empty`: there may be nothing to answer, which is a 204.
+    """
 
     name: str
     method: Literal["GET", "POST"]
@@ -65,6 +68,7 @@ class Call(NamedTuple):
     body: Any = None
     query: tuple[type[msgspec.Struct], ...] = ()
     status: int = 200
+    may_be_empty: bool = False
 
 
 CALLS: Final = (
@@ -87,6 +91,7 @@ CALLS: Final = (
         _WORK,
         Claim,
         Filter,
+        may_be_empty=True,
     ),
     Call("claim", "POST", "/cases/{id}/claim", "Claim one case", _WORK, Claim, Nothing),
     Call("extend", "POST", "/cases/{id}/extend", "Keep a claimed case longer", _WORK, Claim, Lease),

@@ -54,6 +54,7 @@ def _operation(call: Call, schemas: dict[str, Any]) -> dict[str, object]:
         "parameters": [*_parameters(call)],
         "responses": {
             str(call.status): {"description": "Done", "content": _json(schemas[repr(call.answer)])},
+            **({"204": {"description": "No case waits for this person"}} if call.may_be_empty else {}),
             **{status: _refusal(says, schemas) for status, says in _refusals()},
         },
     }

@@ -1,8 +1,8 @@
 """A desk without Kafka: the real Desk, journal, agents and fold, over a log and a table in memory.
 
 Whatever is produced comes back through the agents at once, in order, as it does from a broker. `lag` holds
-back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; `now`
-is the clock.
+back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; steps
+on `lost` cases never come back; `now` is the clock.
 """
 
 import asyncio
@@ -113,6 +113,7 @@ class MemoryDesk:
         self.down = False
         self.sent = asyncio.Event()
         self.deaf = False
+        self.lost: set[str] = set()
         self.audited: list[str] = []
         self._late: list[CaseEvent] = []
         self.present = Present(limits, self.clock, queue_rules, double_share=double_share)
@@ -180,6 +181,8 @@ class MemoryDesk:
             raise ConnectionError("no broker")
         self.log.append(event)
         self.sent.set()
+        if event.case_id in self.lost:
+            return None
         if self.lag:
             self._late.append(event)
         else:
@@ -198,7 +201,7 @@ class MemoryDesk:
         await self.agents.on_case(record("review-cases", key.decode(), None, partition=partition))
         return None
 
-    async def _audited(self, step: CaseEvent, _before: CaseState) -> None:
+    async def _audited(self, step: CaseEvent, _before: CaseState | None) -> None:
         self.audited.append(step.action)
 
     async def _erased(self, _step: CaseEvent, _partition: int, case: ReviewCase | None, _detail: str) -> None:

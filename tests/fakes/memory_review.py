@@ -7,7 +7,7 @@ from review.audit.log import Asked, Found, Seen
 from review.audit.trail import Trail
 from review.cases.entries import CaseState
 from review.desk import utc_now
-from review.errors import DeskError, NotConfirmedError
+from review.errors import DeskError, NotAuditedError
 from review.kafka.cluster import Cluster
 from review.people import Person
 from review.present import Limits
@@ -55,6 +55,6 @@ class MemoryReview(MemoryDesk):
         """From now on, no reading can be recorded."""
 
         async def refuse(_state: CaseState, _person: Person) -> None:
-            raise NotConfirmedError("Kafka did not take it")
+            raise NotAuditedError("Kafka did not take it")
 
         self.desk._before_reveal = refuse

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Final, get_args
+from typing import get_args
 
 import structlog
 from aiohttp import web
@@ -10,8 +10,9 @@ from aiohttp import web
 from review.access import requires
 from review.cases.form import MAX_NOTE, Form
 from review.cases.views import CaseView
-from review.errors import DecisionRefusedError, InvalidFormError, NotConfirmedError
+from review.errors import DecisionRefusedError, InvalidFormError, NotAuditedError
 from review.people import Person
+from review.queue.skips import SKIP_REASONS
 from review.web.pages.frame import Frame, see_other
 from review.web.pages.glyphs import Glyph
 from review.web.pages.message import blocks
@@ -20,8 +21,6 @@ from schemas.vocabulary import Finding
 
 log = structlog.get_logger()
 
-SKIP_REASONS: Final = ("too_close", "language", "conflict", "context", "other")
-MAX_READER: Final = 256
 
 Step = Callable[["CasePages", web.Request, Person, str], Awaitable[web.StreamResponse]]
 Handler = Callable[["CasePages", web.Request], Awaitable[web.StreamResponse]]
@@ -89,7 +88,7 @@ class CasePages:
         """Show the text, once its reading is recorded."""
         try:
             text = await self._desk.reveal(case_id, person)
-        except NotConfirmedError as error:
+        except NotAuditedError as error:
             problem = self.frame.words(request)("error.not_audited")
             view = self._desk.find(case_id, person)
             return self._show(request, person, view, problem=problem, status=error.status)
@@ -109,8 +108,6 @@ class CasePages:
         reason, reader = str(form.get("reason", "")), str(form.get("reader", "")).strip()
         if not reader and reason not in SKIP_REASONS:
             raise InvalidFormError({"reason": f"must be one of {', '.join(SKIP_REASONS)}"})
-        if len(reader) > MAX_READER or not reader.isprintable():
-            raise InvalidFormError({"reader": f"must be a name of at most {MAX_READER} characters"})
         await self._desk.release(
             case_id,
             str(form.get("lease", "")),
@@ -213,7 +210,7 @@ class CasePages:
             history=shower.history(view.history),
             choices=shower.choices(view) if case.mine else [],
             guidance=self.frame.house.advice(self.frame.words(request).language),
-            skip_reasons=SKIP_REASONS,
+            skip_reasons=list(SKIP_REASONS),
             colleagues=self.frame.colleagues(person),
             problem=problem,
             chosen=chosen,

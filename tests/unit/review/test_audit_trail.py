@@ -165,3 +165,12 @@ def test_json_lines_are_the_records_as_they_are() -> None:
 )
 def test_only_what_is_asked_for_is_read(asked: Asked, *, wanted: bool) -> None:
     assert asked.wants(RECORD) is wanted
+
+
+def test_what_a_terminal_would_obey_is_not_written_down() -> None:
+    kafka = Kafka()
+    trail = Trail(kafka.write, confirm_seconds=5)
+    asyncio.run(trail.record(ANA, "refused", detail="POST /case/{id} \x1b]0;gone\x07"))
+    assert (
+        kafka.taken[0].detail == "POST /case/{id} \N{REPLACEMENT CHARACTER}]0;gone\N{REPLACEMENT CHARACTER}"
+    )

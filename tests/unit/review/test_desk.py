@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec import structs
 
+from review.cases.entries import CaseState, case_key, forget
 from review.cases.form import Form
 from review.errors import (
     ClosedCaseError,
@@ -355,3 +356,58 @@ def test_every_refusal_has_a_sentence_and_a_status() -> None:
 
 def _lease(memory: MemoryDesk, case: ReviewCase) -> str:
     return next(event.lease or "" for event in memory.log if event.case_id == case.id)
+
+
+@pytest.mark.parametrize("reader", ["", "x" * 257, "ben\n"])
+def test_a_case_is_handed_to_nobody_who_can_not_exist(reader: str) -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        with pytest.raises(InvalidFormError, match="reader"):
+            await memory.desk.release(CASE.id, claim.lease, AOI, reader=reader)
+        assert memory.desk.find(CASE.id, AOI).mine
+
+    play(scene)
+
+
+def test_a_case_whose_step_never_comes_back_does_not_hold_up_the_others() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.desk.claim(CASE.id, AOI)
+        await memory.pass_time(1)
+        await memory.desk.claim(OTHER.id, BEN)
+        memory.lost.add(CASE.id)
+        await memory.pass_time(600)
+        await memory.pass_time(1)
+        assert memory.desk.find(CASE.id, AOI).phase == "claimed"
+        assert memory.desk.find(OTHER.id, BEN).phase == "waiting"
+
+    play(scene, confirm_seconds=0.05)
+
+
+def test_a_step_on_a_case_that_was_forgotten_meanwhile_is_answered_at_once() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "at_risk")
+        await memory.pass_time(60)
+        memory.lag = True
+        memory.sent.clear()
+        asked = asyncio.create_task(memory.desk.reopen(CASE.id, LEAD, "look again"))
+        await memory.sent.wait()
+        key = case_key(CASE.id)
+        state = memory.table.entries[key]
+        assert isinstance(state, CaseState)
+        await memory.table.put(key, forget(state))
+        await memory.catch_up()
+        with pytest.raises(ConflictError):
+            await asked
+
+    play(scene, confirm_seconds=60)
+
+
+def test_setting_held_events_aside_is_in_the_audit_log() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.desk.claim(CASE.id, AOI)
+        [claimed] = memory.log
+        await memory.deliver(structs.replace(claimed, id="case-event:forged", case_id="case:messages:0:99"))
+        await memory.desk.discard("case:messages:0:99", LEAD)
+        assert memory.desk.held() == []
+
+    assert play(scene).audited == ["claimed", "discarded"]

@@ -180,3 +180,17 @@ def test_the_metrics_say_what_waits_at_each_level_and_what_is_late() -> None:
         assert "mimamori_review_backlog_cases{" not in quiet
 
     play(scene, case(1, "high"), case(2, "high"), case(3, "low"), sample(4))
+
+
+def test_nobody_asks_for_quality_samples_or_levels_by_taking_the_next_case() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        for kind in ("quality_sample", "golden"):
+            with pytest.raises(NotAllowedError, match="without knowing"):
+                await next_of(memory, AOI, Filter(kind=kind))
+        with pytest.raises(NotAllowedError, match="once you have judged"):
+            await next_of(memory, AOI, Filter(level="high"))
+        # Whoever asks for escalations alone reads samples as well, since they look like some.
+        taken = {await next_of(memory, who, Filter(kind="escalation")) for who in (AOI, BEN)}
+        assert taken == {case(1, "high").id, sample(2).id}
+
+    play(scene, case(1, "high"), sample(2))

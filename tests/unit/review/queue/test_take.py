@@ -162,7 +162,7 @@ def test_samples_are_given_oldest_first_and_only_of_the_task_that_was_asked_for(
         old, made(2, kind="golden"), made(3, kind="quality_sample", task="other"), sample_every=1
     )
     assert [taken(take, ANA, Filter(task="stress")) for _ in range(3)] == ["1", "2", None]
-    assert taken(take, ANA, Filter(kind="escalation")) is None
+    assert taken(take, ANA, Filter(kind="unread")) is None
 
 
 def test_the_share_of_samples_can_change_and_holds_from_the_next_round_on() -> None:

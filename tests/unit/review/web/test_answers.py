@@ -62,7 +62,7 @@ def test_a_stale_lease_changes_nothing_and_the_page_says_what_is_now(
     for step, fields in {
         "decide": {"choice": "unsure"},
         "extend": {},
-        "release": {"reason": "other"},
+        "release": {"reason": "not_now"},
     }.items():
         status, page = post(aoi, step, lease="0" * 16, **fields)
         assert status == 409
@@ -101,7 +101,7 @@ def test_somebody_who_has_a_case_is_led_back_to_it(aoi: DeskClient) -> None:
 )
 def test_an_unknown_case_has_a_page_that_says_so(aoi: DeskClient, step: str) -> None:
     place = "/case/case:nowhere:0:0" + step
-    fields = {"choice": "unsure", "lease": "x", "reason": "other"}
+    fields = {"choice": "unsure", "lease": "x", "reason": "not_now"}
     status, page = (aoi.post_form(place, fields)[0::2]) if step else aoi.get(place)
     assert status == 404
     assert "There is no such case." in page

@@ -11,9 +11,9 @@ import review.web
 from review import errors
 from review.access.errors import AccessRefusedError, NoRoleError
 from review.cases.entries import HeldBecause
+from review.queue.skips import SKIP_REASONS
 from review.queue.waiting import State
 from review.web.html import THEMES
-from review.web.pages.case_pages import SKIP_REASONS
 from review.web.pages.frame import SHORTCUTS
 from review.web.pages.language import LANGUAGES, Language, choose, words
 from schemas.reasons import DEAD_LETTER_REASONS, Reason
@@ -79,7 +79,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "unread": tuple(reason for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as),
     "raised": ("author", "conversation"),
     "action": (*get_args(CaseAction), "handed"),
-    "skip": SKIP_REASONS,
+    "skip": tuple(SKIP_REASONS),
     "keys": tuple(what for _, what in SHORTCUTS),
     "preferences.theme": THEMES,
     "preferences.keys": ("on", "off"),
