@@ -111,7 +111,7 @@ def main() -> None:
             if case is not None and case["kind"] != "golden":  # behind which there is no message
                 deliver(item_of(case))
                 log.info("submitted %s", case["id"])
-            consumer.commit(record, asynchronous=False)
+            consumer.commit(message=record, asynchronous=False)
     finally:
         consumer.close()
 

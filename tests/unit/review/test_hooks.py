@@ -12,10 +12,11 @@ from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from review.errors import DeskError
 from review.hooks.attempts import WAITS, Attempts
-from review.hooks.ledger import Entry
+from review.hooks.ledger import Entry, NoLedgerError
 from review.hooks.notice import About, Notice
 from review.hooks.post import Answer, Post
 from review.hooks.signature import secret_bytes, signed_headers
@@ -41,12 +42,16 @@ class Memory:
         self.got: list[Notice] = []
         self.answer = Answer(taken=True)
         self.broken = False
+        self.missing = 0  # how often it cannot be opened
+        self.noted = asyncio.Event()
 
     def knows(self, notice_id: str) -> bool:
         return notice_id in self.entries
 
     async def open(self) -> None:
-        pass
+        if self.missing:
+            self.missing -= 1
+            raise NoLedgerError("no topic")
 
     async def follow(self, timeout_s: float) -> None:
         pass
@@ -55,6 +60,7 @@ class Memory:
         if self.broken:
             raise KafkaConnectionError
         self.entries[notice_id] = entry
+        self.noted.set()
 
     async def send(self, notice: Notice) -> Answer:
         self.got.append(notice)
@@ -210,6 +216,27 @@ def test_a_ledger_that_is_down_loses_nothing() -> None:
         assert len(stage.memory.entries) == 2
 
     asyncio.run(scene())
+
+
+def test_a_ledger_that_is_missing_is_logged_once_and_used_when_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("review.hooks.teller.LOOK_EVERY_S", 0.0)
+
+    async def scene() -> None:
+        stage = Stage()
+        stage.memory.missing = 3
+        await stage.desk.open(CASE)
+        async with stage.teller:
+            await stage.memory.noted.wait()
+        assert [notice.data.case_id for notice in stage.memory.got] == [CASE.id]
+
+    with capture_logs() as logs:
+        asyncio.run(asyncio.wait_for(scene(), 30))
+    assert [(line["event"], line.get("error")) for line in logs if line["event"].startswith("webhooks_")] == [
+        ("webhooks_wait", "no topic"),
+        ("webhooks_go_on", None),
+    ]
 
 
 @given(st.lists(st.sampled_from(["told", "failed"]), max_size=30), st.floats(0, 7200))
