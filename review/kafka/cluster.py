@@ -57,7 +57,7 @@ async def inspect(settings: ReviewSettings) -> Cluster:
             await admin.start()
             await require_rights(admin, settings)
             topics = _topics(settings)
-            described = await admin.describe_topics([*topics, *_others(settings)])
+            described = await admin.describe_topics([*topics, settings.audit_topic])
             configured = await _settings_of(admin, settings.cases_topic)
             brokers = len((await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError, TimeoutError) as error:
@@ -96,14 +96,9 @@ def _topics(settings: ReviewSettings) -> list[str]:
     return [settings.cases_topic, settings.events_topic, settings.decisions_topic, settings.subjects_topic]
 
 
-def _others(settings: ReviewSettings) -> list[str]:
-    """The topics that may have any number of partitions."""
-    return [settings.audit_topic, *([settings.webhooks_topic] if settings.webhook_url else [])]
-
-
 def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
     topics = _topics(settings)
-    if missing := [topic for topic in (*topics, *_others(settings)) if topic not in partitions]:
+    if missing := [topic for topic in (*topics, settings.audit_topic) if topic not in partitions]:
         raise DeskError(
             f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"
         )
