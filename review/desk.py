@@ -20,7 +20,7 @@ import structlog
 from review.cases import permits
 from review.cases.entries import CaseState, Decided, Entry, Held, Step, case_key, held_key
 from review.cases.form import Form, to_decision
-from review.cases.steps import BY_LEAD, refers
+from review.cases.steps import BY_LEAD, DOUBLE_REVIEW, refers
 from review.cases.views import CaseView, Claim, view
 from review.errors import (
     ClosedCaseError,
@@ -45,7 +45,6 @@ from schemas.vocabulary import CaseAction
 log = structlog.get_logger()
 
 DESK = "desk"
-DOUBLE_REVIEW = "double_review"
 MAX_REASON = 120
 MAX_READER = 256
 
