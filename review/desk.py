@@ -41,7 +41,7 @@ from review.errors import (
     UnknownCaseError,
 )
 from review.journal import Journal
-from review.people import Person
+from review.people import DESK, Person
 from review.present import Limits, Present
 from review.queue.exposure import Load
 from review.queue.live import Capacity
@@ -53,7 +53,6 @@ from schemas.vocabulary import CaseAction
 
 log = structlog.get_logger()
 
-DESK = "desk"
 MAX_REASON = 120
 MAX_READER = 256
 
