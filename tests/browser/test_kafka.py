@@ -29,11 +29,11 @@ from tests.browser.conftest import SignIn
 from tests.browser.test_work import keys
 from tests.fakes.review_cases import a_case
 
-CASES = int(os.environ.get("DESK_CASES", "12"))
+CASES = int(os.environ.get("DESK_CASES", "8"))
 PATIENCE_S = 60.0
 # Long enough to undo on a slow machine; what is decided waits so long before it is published.
 UNDO_S = 8
-DEADLINE_S = 60.0 + 10 * CASES
+DEADLINE_S = 120.0 + 10 * CASES
 
 
 Start = Callable[..., "DeskOnKafka"]
