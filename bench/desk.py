@@ -199,6 +199,8 @@ class Desk:
         fields = urlencode({"name": "Ana", "csrf": token[1] if token else ""}).encode()
         form = Request(f"{self._address}/sign-in", fields, {"Origin": self._address})  # noqa: S310 - http
         self._browser.open(form).close()
+        if "/sign-out" not in self.get("/"):
+            raise SystemExit("signing in did not lead to the queue")
 
     def get(self, path: str) -> str:
         """The page at this path."""

@@ -1,6 +1,6 @@
 """How the prompted reading ranks messages when the same question is put in other words.
 
-    python -m bench.phrasing LABELLED … [--bundle FULL] [--messages 400] [--seed 1]
+    python -m bench.phrasing LABELLED … [--bundle FULL] [--messages 300] [--seed 1]
 
 A model that understands the question ranks messages alike however it is put, and the other way round where
 the question is turned round ("turned round" is counted so that a "No" means at risk). One that does not
@@ -42,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument("labelled", type=Path, nargs="+", help="JSONL with text and at_risk or stressor")
     parser.add_argument("--bundle", type=Path, help="a full bundle of stress; default: it is built")
-    parser.add_argument("--messages", type=int, default=400)
+    parser.add_argument("--messages", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()

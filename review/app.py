@@ -13,11 +13,14 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
+from review.audit.log import Asked, Found, read_log
+from review.audit.trail import Trail, erased, revealed, stepped
 from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster
-from review.kafka.publishing import publisher, teller_of_sightings
+from review.kafka.forgetting import Forgetting
+from review.kafka.publishing import audit_writer, publisher, teller, teller_of_sightings
 from review.kafka.reading_back import reader_of
 from review.kafka.repeats import Repeats
 from review.kafka.signing import open_signing
@@ -26,9 +29,14 @@ from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.present import Limits, Present
 from review.queue.rules import rules_of
+from review.retention.due import Due
+from review.retention.keys import load_cipher
 from review.settings import ReviewSettings
 
 LOOK_EVERY_S: Final = 0.5
+FORGET_EVERY_S: Final = 2.0
+# Of the audit log, at once: `mimamori audit` exports more without holding up the desk.
+MOST_SHOWN: Final = 100_000
 
 
 class ReviewApp:
@@ -51,9 +59,14 @@ class ReviewApp:
             double_share=settings.double_review_share,
             keep=timedelta(days=settings.keep_markers_days),
         )
+        keep = timedelta(hours=settings.retention_after_decision_hours)
+        lags = (cluster.cases_lag, timedelta(hours=settings.changelog_compaction_hours))
+        due = Due(keep, lags)
+        cipher = load_cipher(settings, settings.folder, may_make_key=settings.on_loopback)
         self.table = CaseTable(
             self.faust,
-            self.present,
+            cipher,
+            (self.present, due),
             reader_of(settings),
             partitions=cluster.partitions,
             compaction_hours=settings.changelog_compaction_hours,
@@ -71,13 +84,29 @@ class ReviewApp:
         self.signing = signatures = open_signing(settings)
         send = publisher(events, signatures)
         journal = Journal(send, confirm_seconds=settings.confirm_seconds)
-        self.desk = Desk(self.table, self.present, journal, settings, limits)
+        audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
+        self.trail = Trail(audit, confirm_seconds=settings.confirm_seconds)
+        self.desk = Desk(
+            self.table, self.present, journal, settings, limits, before_reveal=revealed(self.trail)
+        )
+        self._forgetting = Forgetting(
+            self.table,
+            due,
+            teller(cases),
+            erased(self.trail),
+            self.metrics,
+            keep=keep,
+            lags=lags,
+            clock=utc_now,
+        )
         agents = Agents(
             self.table,
             publisher(decisions, signatures),
             journal.came_back,
             signatures,
             self.metrics,
+            self._forgetting,
+            stepped(self.trail),
             Repeats(
                 self.table,
                 teller_of_sightings(subjects, signatures),
@@ -92,6 +121,7 @@ class ReviewApp:
         self.faust.agent(decisions, name="decisions")(agents.decisions)
         self.faust.agent(subjects, name="subjects")(agents.subjects)
         self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
+        self.faust.timer(FORGET_EVERY_S)(self._tell_what_is_due)
 
     @property
     def held_partitions(self) -> int:
@@ -106,9 +136,17 @@ class ReviewApp:
         tables = self.faust.tables
         return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
 
+    async def audit_log(self, asked: Asked) -> Found:
+        """What the audit log says. Raises DeskError: it cannot be read."""
+        return await read_log(self.settings, self.signing.trusted, asked, MOST_SHOWN)
+
     async def _end_overdue(self) -> None:
         if self.ready:
             await self.desk.end_overdue()
+
+    async def _tell_what_is_due(self) -> None:
+        if self.ready:
+            await self._forgetting.tell_what_is_due()
 
 
 def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:

@@ -10,7 +10,8 @@
     ├── TooManyClaimsError   this person holds as many cases as they may           -> 409
     ├── ClosedCaseError      the case is decided                                   -> 410
     ├── InvalidFormError     a field is missing or wrong                           -> 422
-    └── NotConfirmedError    Kafka has not confirmed; the outcome is unknown       -> 503
+    ├── NotConfirmedError    Kafka has not confirmed; the outcome is unknown       -> 503
+    └── NotAuditedError      it could not be written to the audit log              -> 503
 
 They are separate from the worker's errors, since the desk never imports the worker. No error message quotes a
 text.
@@ -73,6 +74,12 @@ class ClosedCaseError(DecisionRefusedError):
 
 class NotConfirmedError(DecisionRefusedError):
     """Kafka did not confirm in time. Whether the step counts is not known: look at the case again."""
+
+    status = 503
+
+
+class NotAuditedError(DecisionRefusedError):
+    """It could not be written to the audit log, so it was not done."""
 
     status = 503
 

@@ -19,6 +19,12 @@ class DeskMetrics:
             ["kind", "outcome"],
             registry=self.registry,
         )
+        self.forgotten = Counter(
+            "mimamori_review_told_to_forget",
+            "Records that tell the broker to forget a case, or sweep a partition so that it does.",
+            ["what"],
+            registry=self.registry,
+        )
         self.held = Counter(
             "mimamori_review_held_events",
             "Events that were not believed, by why. Any: another program writes to the topics.",

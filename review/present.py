@@ -13,10 +13,12 @@ from review.cases.entries import (
     CaseState,
     Decided,
     Entry,
+    Erasure,
     Held,
     Phase,
     Subject,
     Summary,
+    Sweep,
     Unreadable,
     case_id_of,
     summary,
@@ -107,7 +109,7 @@ class Present:
                 self.queue.drop(entry.case_id)
                 if entry.summary is not None:
                     self.settled[key] = entry.summary
-            case Subject():
+            case Subject() | Erasure() | Sweep():
                 pass
 
     def wants_second_reader(self, state: CaseState) -> bool:

@@ -24,6 +24,7 @@ from review.errors import DeskError
 from review.hooks.teller import open_teller
 from review.kafka.cluster import inspect
 from review.logs import capture_library_logs
+from review.retention.folder import make_private
 from review.settings import ReviewSettings
 from review.web.server import DeskServer
 
@@ -123,8 +124,8 @@ def run(settings: ReviewSettings) -> None:
 
 def _sole_user_of(folder: Path) -> TextIOWrapper:
     # RocksDB locks the folder too, but Faust would wait 30 s for that lock silently, and then crash.
+    make_private(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
     except OSError as error:
         raise DeskError(f"cannot keep the table in {folder}: {error.strerror}") from None

@@ -18,13 +18,20 @@ from review.settings_cases import CaseSettings
 from review.settings_hooks import HookSettings
 from review.settings_page import PageSettings
 from review.settings_queue import QueueSettings
+from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
 class ReviewSettings(
-    AccessSettings, CaseSettings, HookSettings, PageSettings, QueueSettings, SigningSettings
+    AccessSettings,
+    CaseSettings,
+    HookSettings,
+    PageSettings,
+    QueueSettings,
+    RetentionSettings,
+    SigningSettings,
 ):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 
@@ -47,15 +54,6 @@ class ReviewSettings(
         default=None,
         ge=1,
         description="Replicas of the table's changelog topic; unless set, 3 or as many as there are brokers",
-    )
-    keep_markers_days: float = Field(
-        default=90,
-        gt=0,
-        description="How long a decided case is remembered. Keep it longer than the cases topic keeps its "
-        "records, or an old case that is read again opens again",
-    )
-    changelog_compaction_hours: float = Field(
-        default=24, gt=0, description="Longest time that a decided case's text stays in the changelog topic"
     )
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -159,6 +157,19 @@ class ReviewSettings(
     def app_id(self) -> str:
         """The consumer group, which is also the first part of the changelog topic's name."""
         return f"{self.topic_prefix}review"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the desk can be reached from this machine alone."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def audit_topic(self) -> str:
+        """The topic of who saw and did what."""
+        return f"{self.topic_prefix}review-audit"
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """The TLS settings, None where the protocol has no TLS. Raises DeskError: unreadable files."""

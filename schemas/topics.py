@@ -26,6 +26,10 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `compatibility` is what a change of the event's schema must keep: BACKWARD_TRANSITIVE (new consumers read
     all older events) or FULL_TRANSITIVE (older consumers also read newer events).
+
+    Kafka deletes whole segments, by their newest record. So a record may outlive `retention_hours` by as long
+    as its segment was written to: `segment_hours`, or a week where that is None. On a compacted topic, what a
+    later record of its key replaces is gone `max_compaction_lag_hours` after the segment was closed.
     """
 
     name: str
@@ -37,10 +41,12 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replication_factor: AtLeastOne
     min_insync_replicas: AtLeastOne
     retention_hours: AtLeastOne
-    cleanup_policy: Literal["delete", "compact"]
+    cleanup_policy: Literal["delete", "compact", "compact,delete"]
     max_message_bytes: AtLeastOne
     compatibility: Literal["BACKWARD_TRANSITIVE", "FULL_TRANSITIVE", "NONE"]
     segment_bytes: AtLeastOne | None = None
+    segment_hours: AtLeastOne | None = None
+    max_compaction_lag_hours: AtLeastOne | None = None
     partitions_of: KindName | None = None
 
     @property
@@ -52,6 +58,12 @@ class TopicDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "min.insync.replicas": str(self.min_insync_replicas),
             "retention.ms": str(self.retention_hours * HOUR_MS),
             **({"segment.bytes": str(self.segment_bytes)} if self.segment_bytes else {}),
+            **({"segment.ms": str(self.segment_hours * HOUR_MS)} if self.segment_hours else {}),
+            **(
+                {"max.compaction.lag.ms": str(self.max_compaction_lag_hours * HOUR_MS)}
+                if self.max_compaction_lag_hours
+                else {}
+            ),
         }
 
 

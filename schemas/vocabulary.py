@@ -20,6 +20,7 @@ CaseAction = Literal[
     "reopened",
     "appealed",
     "discarded",
+    "erased",
 ]
 
 CASE_KINDS: Final[Mapping[CaseKind, str]] = {
@@ -46,4 +47,5 @@ CASE_ACTIONS: Final[Mapping[CaseAction, str]] = {
     "reopened": "A lead asked for another decision",
     "appealed": "Somebody concerned asked for another decision",
     "discarded": "A lead set aside the events that were held on it",
+    "erased": "Somebody asked to erase the words of a message or an author",
 }

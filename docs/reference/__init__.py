@@ -7,7 +7,7 @@ copy, so hand-written references (`models.md`, `desk-api.md`) have other names.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from docs.reference import asyncapi, commands, errors, events, metrics, rights, settings
+from docs.reference import asyncapi, commands, errors, events, kept, metrics, rights, settings
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings.page,
@@ -16,5 +16,6 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "asyncapi.md": asyncapi.page,
     "commands.md": commands.page,
     "errors.md": errors.page,
+    "kept.md": kept.page,
     "rights.md": rights.page,
 }

@@ -87,13 +87,16 @@ def _objects(shape: Shape, schema: Shape) -> list[Shape]:
 
 def _topic(topic: TopicDefinition) -> str:
     days = topic.retention_hours / DAY_HOURS
+    policy = code(f"cleanup.policy={topic.cleanup_policy}")
+    lag = topic.max_compaction_lag_hours
+    replaced = f"; what a later record of its key replaces, {lag} h" if lag else ""
     return f"**Topic `{topic.name}`.** {paragraphs(topic.description)}\n\n" + table(
         ["setting", "value"],
         [
             ["key", topic.key],
             ["partitions", str(topic.partitions)],
             ["replicas", f"{topic.replication_factor}, {topic.min_insync_replicas} of them in sync"],
-            ["retention", f"{days:g} days, {code(f'cleanup.policy={topic.cleanup_policy}')}"],
+            ["retention", f"{days:g} days, {policy}{replaced}"],
             ["largest record", f"{topic.max_message_bytes:,} bytes"],
             ["compatibility", code(topic.compatibility)],
             ["owner", topic.owner],

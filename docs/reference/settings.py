@@ -67,6 +67,8 @@ REVIEW_VALUES: Final[Mapping[str, str | None]] = {
     "health_host": None,
     "health_port": None,
     "folder": None,
+    "table_keys": "review.tableKeys.key",
+    "table_keys_file": None,
     "replication_factor": "kafka.replicationFactor",
     "security_protocol": "kafka.security.protocol",
     "sasl_mechanism": "kafka.security.saslMechanism",

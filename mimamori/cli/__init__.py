@@ -18,11 +18,13 @@ from rich.markup import escape
 from engine.errors import MimamoriError
 from mimamori.cli import (
     adapt,
+    audit,
     calibrate,
     compare,
     demo,
     doctor,
     drift,
+    erase,
     evaluate,
     golden,
     missing,
@@ -66,6 +68,8 @@ for _area in (
     evaluate,
     compare,
     review,
+    erase,
+    audit,
 ):
     # The production image leaves out the tools that start servers and kill workers, and so these commands.
     if _area not in {demo, sandbox, soak} or find_spec("mimamori.sandbox"):

@@ -86,11 +86,14 @@ def read_decisions(
 def events(
     config: dict[str, Any], asked: Asked, kind: type[E], progress: Progress, left_out: Counter[str]
 ) -> Iterator[E]:
-    """Yield a topic's events of one kind. Tombstones and whatever else is none are counted."""
+    """Yield a topic's events of one kind. What is forgotten, and whatever else is none, is counted."""
     with SpanReader(config, asked) as reader:
         for number, record in enumerate(reader.records()):
             if number % _SHOWN_EVERY == 0:
                 progress(f"read {asked.topic}", reader.done, reader.total)
+            if record.value is None and kind is ReviewCase:
+                left_out[f"forgotten since ({asked.topic})"] += 1
+                continue
             try:
                 yield decode(kind, record.value or b"")
             except CodecError:

@@ -3,6 +3,8 @@
     CaseState    a case, and what its events so far add up to; `review.cases.steps` says how
     Decided      the small marker that remains of a settled case once its content is forgotten
     Held         events on one case that were not believed, for a lead to look at
+    Erasure      a message or an author whose words somebody asked to erase
+    Sweep        when the broker was last told to forget something, in this partition
     Subject      which cases of one author, or of one conversation, were found at risk lately
     Unreadable   a record that is no event at all
 
@@ -74,7 +76,8 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     `undo_until`; `by_lead` says that a lead made it. `reader` is the one to whom the case was handed over.
     They have it to themselves until about `reader_until`. `judgements` are in their order, and `skipped` are
     those who gave the case back. `raised` says why it comes first, and `repeats` how many cases there were
-    of that author or conversation within 24 hours.
+    of that author or conversation within 24 hours. `erased_at` is when somebody had the words erased, and
+    `told_at` when the broker was told to forget them.
     """
 
     case: ReviewCase
@@ -93,6 +96,8 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     raised: list[str] = []
     repeats: dict[str, int] = {}
     history: list[Step] = []
+    erased_at: datetime | None = None
+    told_at: datetime | None = None
 
     @property
     def readers(self) -> frozenset[str]:
@@ -135,7 +140,10 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Decided(msgspec.Struct, frozen=True, tag="decided", omit_defaults=True):
-    """What remains of a settled case: who decided what and when, without any text."""
+    """What remains of a settled case: who decided what and when, without any text.
+
+    `tell_at` is when the broker is to be told once more to forget the text, since the case has come again.
+    """
 
     decision_id: str
     case_id: str
@@ -146,6 +154,7 @@ class Decided(msgspec.Struct, frozen=True, tag="decided", omit_defaults=True):
     partition: int
     revision: int = 0
     summary: Summary | None = None
+    tell_at: datetime | None = None
 
 
 class HeldEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -166,6 +175,23 @@ class Held(msgspec.Struct, frozen=True, tag="held", omit_defaults=True):
     partition: int
     events: list[HeldEvent]
     more: int = 0
+
+
+class Erasure(msgspec.Struct, frozen=True, tag="erasure"):
+    """What was to be erased at `at`, by its digest; remembered for cases that are read only later."""
+
+    what: Literal["message", "author"]
+    digest: str
+    partition: int
+    at: datetime
+
+
+class Sweep(msgspec.Struct, frozen=True, tag="sweep", omit_defaults=True):
+    """When the broker was last told to forget something in `partition`, and when it was last swept."""
+
+    partition: int
+    told_at: datetime
+    swept_at: datetime | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -198,7 +224,7 @@ class Unreadable(msgspec.Struct, frozen=True, tag="unreadable"):
     seen_at: datetime
 
 
-Entry = CaseState | Decided | Held | Subject | Unreadable
+Entry = CaseState | Decided | Held | Subject | Erasure | Sweep | Unreadable
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -226,6 +252,16 @@ def case_id_of(key: bytes) -> str | None:
 def held_key(case_id: str) -> bytes:
     """Return the key of the events that are held on a case."""
     return b"held:" + case_id.encode()
+
+
+def erasure_key(partition: int, what: str, digest: str) -> bytes:
+    """Return the key of an erasure. Each partition has its own."""
+    return f"erasure:{partition}:{what}:{digest}".encode()
+
+
+def sweep_key(partition: int) -> bytes:
+    """Return the key of a partition's sweep: in the table, and of the records that sweep it."""
+    return f"sweep:{partition}".encode()
 
 
 def subject_key(digest: str) -> bytes:
@@ -312,3 +348,7 @@ def _closed_at(entry: Entry) -> datetime | None:
             return max(event.seen_at for event in entry.events)
         case Unreadable() | Subject():
             return entry.seen_at
+        case Erasure():
+            return entry.at
+        case Sweep():
+            return None

@@ -6,8 +6,9 @@ Delivery is at least once. Three pitfalls of Faust are avoided here:
 - After a crash, the local store can be ahead of the changelog. So an unchanged entry is written again.
 - The current event decides which partition a table write goes to. So pruning happens during an event.
 
-A decision is published before the table says that it is settled. So a desk that dies between the two
-publishes it again, with the same id, and none is lost.
+A decision is published before the table says that it is settled, and every accepted step is in the audit log
+before the table knows of it. So a desk that dies in between writes both again, with the same id, and none is
+lost.
 """
 
 import asyncio
@@ -28,14 +29,15 @@ from review.cases.entries import (
     HeldEvent,
     Unreadable,
     case_key,
-    forget,
     held_key,
     hold,
     receive_case,
+    sweep_key,
     unreadable_key,
 )
 from review.cases.expiry import Expiry
 from review.cases.steps import Outcome, advance, digest
+from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Signatures
 from review.kafka.repeats import Repeats, read_sighting
 from review.kafka.table import Entries
@@ -52,6 +54,7 @@ KINDS = {ReviewCase: "review-case", CaseEvent: "case-event", ReviewDecision: "re
 
 E = TypeVar("E", ReviewCase, CaseEvent, ReviewDecision)
 Publish = Callable[[ReviewDecision, int], Awaitable[object]]
+Audit = Callable[[CaseEvent, CaseState], Awaitable[None]]
 CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
 
 
@@ -65,6 +68,8 @@ class Agents:
         came_back: CameBack,
         signatures: Signatures,
         metrics: DeskMetrics,
+        forgetting: Forgetting,
+        audit: Audit,
         repeats: Repeats,
         *,
         expiry: Expiry,
@@ -74,6 +79,8 @@ class Agents:
         self._came_back = came_back
         self._signatures = signatures
         self._metrics = metrics
+        self._forgetting = forgetting
+        self._audit = audit
         self._repeats = repeats
         self._expiry = expiry
         self._pruned: dict[int, float] = {}
@@ -113,17 +120,19 @@ class Agents:
 
     async def on_case(self, event: EventT[bytes]) -> None:
         """A case arrives, or its record was deleted by its key."""
-        if event.value is None and (key := _case_of(event)) is not None:
-            await self._forget(key)
+        if event.value is None and (key := _to_forget(event)) is not None:
+            self._count(ReviewCase, await self._forgetting.on_null(key, event.message.partition))
             return
         case = await self._read(event, ReviewCase)
         if case is None:
             return
         key = case_key(case.id)
-        entry, outcome = receive_case(_case_entry(self._table.get(key)), case, event.message.partition)
+        before = _case_entry(self._table.get(key))
+        entry, outcome = receive_case(before, case, event.message.partition)
+        entry = self._forgetting.arriving(before, entry, case)
         await self._table.put(key, entry)
         if isinstance(entry, CaseState):
-            await self._repeats.on_case(case, entry.partition)
+            await self._repeats.on_case(entry.case, entry.partition)
         self._count(ReviewCase, outcome)
 
     async def on_subject(self, event: EventT[bytes]) -> None:
@@ -134,13 +143,6 @@ class Agents:
         if seen is not None and believed:
             outcome = await self._repeats.on_sighting(seen, event.message.partition)
         self._metrics.events.labels("case-subject", outcome).inc()
-
-    async def _forget(self, key: bytes) -> None:
-        # With the record goes what the desk keeps of the message's content.
-        entry = self._table.get(key)
-        if isinstance(entry, CaseState):
-            await self._table.put(key, forget(entry))
-        self._count(ReviewCase, "forgotten")
 
     async def on_step(self, event: EventT[bytes]) -> None:
         """A step on a case arrives: fold it, publish what it settles, and tell who waits for it."""
@@ -153,6 +155,8 @@ class Agents:
             await self._table.prune([held_key(step.case_id)])
             self._count(CaseEvent, "discarded")
             self._came_back(step, "accepted", None)
+        elif step.action == "erased":
+            self._count(CaseEvent, await self._forgetting.on_erasure(step, event.message.partition))
         else:
             await self._fold(event, step)
 
@@ -169,8 +173,10 @@ class Agents:
         state, outcome = advance(before, step)
         if outcome == "ahead":
             await self._hold(event, step.case_id, "ahead_of_its_case", step.action, step.actor)
-        elif outcome == "accepted" and step.action == "settled" and before.pending is not None:
-            await self._tell(before, before.pending)
+        elif outcome == "accepted":
+            await self._audit(step, before)
+            if step.action == "settled" and before.pending is not None:
+                await self._tell(before, before.pending)
         await self._table.put(key, state)
         self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)
@@ -252,13 +258,14 @@ class Agents:
         self._metrics.events.labels(KINDS[kind], outcome).inc()
 
 
-def _case_of(event: EventT[bytes]) -> bytes | None:
-    key = event.message.key
+def _to_forget(event: EventT[bytes]) -> bytes | None:
+    """The key of a null value that says what is forgotten; None where it is the key of nothing."""
+    key = event.message.key or b""
     try:
-        case_id = key.decode() if key else ""
+        known = key == sweep_key(event.message.partition) or origin_of_case(key.decode())
     except UnicodeDecodeError:
         return None
-    return case_key(case_id) if origin_of_case(case_id) else None
+    return key if known else None
 
 
 def _case_entry(entry: Entry | None) -> CaseState | Decided | None:

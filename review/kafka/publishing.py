@@ -7,7 +7,7 @@ import msgspec
 
 from review.cases.windows import Sighting
 from schemas.codec import encode
-from schemas.events import CaseEvent, ReviewDecision
+from schemas.events import AuditRecord, CaseEvent, ReviewDecision
 from schemas.headers import event_headers
 
 Pairs = Sequence[tuple[str, str | bytes | None]]
@@ -51,3 +51,24 @@ def publisher(
         return await (await topic.send(key=key, value=value, headers=headers, partition=partition))
 
     return publish
+
+
+def teller(topic: Any) -> Callable[[bytes, int], Awaitable[object]]:
+    """A function that writes a null value under a key to a partition of `topic`: forget what was there."""
+
+    async def tell(key: bytes, partition: int) -> object:
+        return await (await topic.send(key=key, value=None, partition=partition))
+
+    return tell
+
+
+def audit_writer(topic: Any, signatures: Signatures) -> Callable[[AuditRecord], Awaitable[object]]:
+    """A function that writes an audit record to `topic`, and returns once all replicas have it."""
+    name = topic.get_topic_name()
+
+    async def write(record: AuditRecord) -> object:
+        key, value = (record.case_id or record.actor).encode(), encode(record)
+        headers = [*event_headers(record), signatures.sign(name, key, value)]
+        return await (await topic.send(key=key, value=value, headers=headers))
+
+    return write

@@ -4,19 +4,24 @@ Faust sends a table's changelog in the background, commits the event's offset at
 of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
 acknowledges the event, so a committed case is always in the changelog.
 
-The table is a plain dict of bytes; `review.cases.entries` defines what they mean. Faust keeps entries of
-partitions that have moved to another desk (as a standby, or because it forgets nothing in memory). Only those
-that are held here are given out.
+The table is a dict of sealed bytes, so that neither this disk nor the changelog holds words in clear;
+`review.cases.entries` defines what they mean, `review.retention.cipher` who can open them. Faust keeps
+entries of partitions that have moved to another desk (as a standby, or because it forgets nothing in memory).
+Only those that are held here are given out.
 """
 
 import asyncio
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import faust
+import structlog
 
 from review.cases.entries import Entry, decode_entry, encode_entry
 from review.kafka.changelog import ReadBack, VersionedTable, content_of, stamped, version_of
+from review.retention.cipher import ChangedError, Cipher, KeyGoneError
+
+log = structlog.get_logger()
 
 # Each partition has a RocksDB of its own, and Faust's defaults (2 GB cache) are made for millions of keys.
 ROCKSDB_OPTIONS = {"block_cache_size": 32 << 20, "write_buffer_size": 8 << 20, "max_write_buffer_number": 2}
@@ -63,7 +68,8 @@ class CaseTable:
     def __init__(
         self,
         app: faust.App,
-        watcher: Watcher,
+        cipher: Cipher,
+        watchers: Sequence[Watcher],
         read_back: ReadBack,
         *,
         partitions: int,
@@ -71,7 +77,9 @@ class CaseTable:
         rocksdb: bool,
     ) -> None:
         name = "cases"
-        self._watcher = watcher
+        self._app = app
+        self._cipher = cipher
+        self._watchers = tuple(watchers)
         self._table = VersionedTable(
             app,
             read_back=read_back,
@@ -99,23 +107,28 @@ class CaseTable:
     def get(self, key: bytes) -> Entry | None:
         """The entry under this key. None where another desk holds it."""
         value = self._table.get(key)
-        entry = None if value is None else decode_entry(content_of(value))
+        entry = None if value is None else self._open(key, value)
         return entry if entry and entry.partition in self._table.partitions_held else None
+
+    def all_keys(self) -> Iterator[bytes]:
+        """The key of every entry, in no particular order."""
+        yield from self._table.keys()
 
     def items(self) -> Iterator[tuple[bytes, Entry]]:
         """Every entry of the partitions held here, in no particular order."""
         held = self._table.partitions_held
         for key, value in self._table.items():
-            entry = decode_entry(content_of(value))
-            if entry.partition in held:
+            entry = self._open(key, value)
+            if entry and entry.partition in held:
                 yield key, entry
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
         version = version_of(self._table.get(key)) + 1
-        self._table[key] = stamped(version, encode_entry(entry))
+        self._table[key] = stamped(version, self._cipher.seal(encode_entry(entry), key))
         await self._table.settle()
-        self._watcher.put(key, entry)
+        for watcher in self._watchers:
+            watcher.put(key, entry)
 
     async def prune(self, keys: list[bytes]) -> None:
         """Delete these keys of the current event's partition, and wait for Kafka."""
@@ -123,15 +136,41 @@ class CaseTable:
             self._table.pop(key, None)
         await self._table.settle()
         for key in keys:
-            self._watcher.drop(key)
+            for watcher in self._watchers:
+                watcher.drop(key)
+
+    async def compact(self, partition: int) -> None:
+        """Take what was overwritten or deleted from this disk, where RocksDB would keep it for long."""
+        db = getattr(self._table.data, "_dbs", {}).get(partition)
+        if db is not None:
+            await asyncio.to_thread(_compact, db)
 
     async def _recovered(self) -> None:
         # 100,000 entries take seconds, and Kafka's heartbeats wait in this loop. Without pauses, the desk
         # would be put out of its group, and begin again. What changes meanwhile is told as it is then.
-        self._watcher.clear()
-        for number, key in enumerate(list(self._table.keys())):
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if (entry := self.get(key)) is not None:
-                self._watcher.put(key, entry)
+        for watcher in self._watchers:
+            watcher.clear()
+        try:
+            for number, key in enumerate(list(self._table.keys())):
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if (entry := self.get(key)) is not None:
+                    for watcher in self._watchers:
+                        watcher.put(key, entry)
+        except KeyGoneError as error:
+            await self._app.crash(error)
+            return
         await self._table.mend()
+
+    def _open(self, key: bytes, sealed: bytes) -> Entry | None:
+        try:
+            return decode_entry(self._cipher.open(content_of(sealed), key))
+        except ChangedError as error:
+            # It is as if it were not there: nobody is shown what somebody else has put in its place.
+            log.error("entry_changed", key=key.decode(errors="replace"), reason=str(error))  # noqa: TRY400
+            return None
+
+
+def _compact(db: Any) -> None:
+    db.flush()
+    db.compact_range(None, None)

@@ -114,7 +114,7 @@ class _Played:
         self._gap = 3600 / per_hour if per_hour else float("inf")
         self._now = now
         self._base = law.weight(lane) * law.doubt(QUARTERS // 2, raised=False)
-        self._greatest = law.greatest(lane)
+        self._greatest = law.greatest(lane, raised=False)
         self.severe = law.severe(lane)
         self.served = 0
         self.missed = 0

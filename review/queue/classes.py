@@ -47,7 +47,7 @@ class CaseClass:
         self.allowance = law.allowance(key.lane)
         self.severe = law.severe(key.lane)
         self._base = law.weight(key.lane) * law.doubt(key.quarter, raised=key.raised)
-        self._greatest = law.greatest(key.lane)
+        self._greatest = law.greatest(key.lane, raised=key.raised)
         self._cases: SortedList = SortedList()
 
     def __len__(self) -> int:

@@ -8,8 +8,9 @@
     age        since the message was sent
     allowance  the time within which a person should decide: `deadlines` by name, or else by the level's place
 
-A case past its deadline has the greatest doubt there is. So it comes before every case of its level that is
-not, and the overdue cases of a level come in the order in which they were sent.
+A case past its deadline has the greatest doubt there is, and again `raised_weight` times as much where it is
+raised. So it comes before every case of its level that is not, and the overdue cases of a level that are
+equally raised come in the order in which they were sent.
 
 This is an accumulating priority queue with a head start: each case gains priority with the time it has
 waited, at a rate of its class (Kleinrock, A delay dependent queue discipline, Naval Research Logistics
@@ -98,11 +99,6 @@ class Law(msgspec.Struct, frozen=True):
         """The factor of a case before its deadline."""
         return (1 + self.uncertainty_weight * quarter / QUARTERS) * (self.raised_weight if raised else 1.0)
 
-    @property
-    def greatest_doubt(self) -> float:
-        """The factor of every case past its deadline."""
-        return self.doubt(QUARTERS, raised=True)
-
     def due(self, entry: Waiting) -> float:
         """The moment of the deadline, in Unix seconds."""
         return entry.since + self.allowance(lane_of(entry))
@@ -115,11 +111,13 @@ class Law(msgspec.Struct, frozen=True):
         """How urgent a case is now. Only the order of urgencies means something."""
         lane = lane_of(entry)
         doubt = self.doubt(quarters(entry.uncertainty), raised=entry.raised)
-        return grown(now - entry.since, self.allowance(lane), self.weight(lane) * doubt, self.greatest(lane))
+        base, greatest = self.weight(lane) * doubt, self.greatest(lane, raised=entry.raised)
+        return grown(now - entry.since, self.allowance(lane), base, greatest)
 
-    def greatest(self, lane: Lane) -> float:
+    def greatest(self, lane: Lane, *, raised: bool) -> float:
         """Weight times doubt of an overdue case."""
-        return self.weight(lane) * self.greatest_doubt
+        most = self.weight(lane) * self.doubt(QUARTERS, raised=True)
+        return most * self.raised_weight if raised else most
 
 
 def grown(age: float, allowance: float, base: float, greatest: float) -> float:

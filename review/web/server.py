@@ -12,6 +12,7 @@ from review.access import every_route_is_guarded
 from review.access.access import Access
 from review.app import ReviewApp
 from review.web.api import Api
+from review.web.audited import audited
 from review.web.door import Door
 from review.web.guard import guard
 from review.web.health import health_application
@@ -64,6 +65,7 @@ def desk_application(review: ReviewApp, door: Door, access: Access) -> web.Appli
         middlewares=[
             door.watch,
             guard(review.settings.hosts, review.metrics, https=access.https),
+            audited(review.trail),
             access.gate.watch,
         ],
         client_max_size=MAX_BODY,

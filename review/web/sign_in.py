@@ -11,6 +11,7 @@ from review.access.local import somebody
 from review.access.oidc import CALLBACK, SIGNED_OUT, Provider
 from review.metrics import DeskMetrics
 from review.people import Person
+from review.web.audited import SIGNED_IN
 from review.web.guard import json_response
 from review.web.html import page
 
@@ -171,6 +172,7 @@ def signed_in(
         access.sessions.close(former)
     access.cookies.set_session(response, access.sessions.open(person, id_token))
     metrics.sign_ins.labels("signed_in").inc()
+    request[SIGNED_IN] = person
     log.info("signed_in", person=person.id, roles=sorted(person.roles))
     return response
 

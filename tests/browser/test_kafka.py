@@ -67,6 +67,7 @@ class DeskOnKafka:
                 "health_port": health,
                 "folder": folder / "desk",
                 "undo_seconds": UNDO_S,
+                "double_review_share": 0,  # each case is decided once
                 "refresh_seconds": 1,
                 **settings,
             },

@@ -13,6 +13,8 @@ REFUSED = [
     ("default", ["worker.settings.max_token=8"], "additional properties 'max_token' not allowed"),
     ("default", ["worker.settings.max_tokens=0"], "max_tokens"),
     ("default", ["review.settings.keep_marker_days=1"], "not allowed"),
+    ("default", ['review.settings.table_keys="x"'], "additional properties 'table_keys' not allowed"),
+    ("default", ['review.tableKeys.existingSecret=""'], "name the secret with the keys that seal"),
     (
         "default",
         ['review.access.mode=""'],

@@ -23,6 +23,7 @@ SECRETS = {
     "password": "correct horse",
     "redis-url": "rediss://:pw@redis:6379/0",
     "cache-secret": "0123456789abcdef",
+    "table-keys": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
     "client-secret": "of the desk",
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
@@ -82,6 +83,8 @@ REVIEW_OWNED = {
     "ssl_ca",
     "ssl_certificate",
     "ssl_key",
+    "table_keys",
+    "table_keys_file",
     "topic_prefix",
 }
 
@@ -210,6 +213,9 @@ def test_review_desk_gets_the_same_credentials(render: Renderer, monkeypatch: py
     assert settings.sasl_password.get_secret_value() == SECRETS["password"]
     assert str(settings.ssl_ca) == "/etc/mimamori/kafka/ca.crt"
     assert settings.keep_markers_days == 30
+    assert settings.table_keys is not None
+    assert settings.table_keys.get_secret_value() == SECRETS["table-keys"]
+    assert settings.folder == Path("/var/lib/mimamori/desk")
 
 
 def test_review_desk_knows_who_may_come(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,10 @@ from tests.deploy.toolbox import REPOSITORY, Toolbox
 from worker.settings_source import load_settings as load_worker
 
 FILE = REPOSITORY / "docker-compose.yml"
-GIVEN = {"MIMAMORI_CACHE_SECRET": "0123456789abcdef"}
+GIVEN = {
+    "MIMAMORI_CACHE_SECRET": "0123456789abcdef",
+    "MIMAMORI_REVIEW_TABLE_KEYS": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
+}
 OURS = {"topics", "bundle", "worker", "review"}
 
 

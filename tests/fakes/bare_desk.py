@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import msgspec
@@ -50,6 +51,7 @@ class BareDesk:
             "TOPIC_PREFIX": prefix,
             "FOLDER": str(folder),
             "SIGNING_KEY": str(folder.parent / "signing-key.pem"),
+            "TABLE_KEYS": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
             "UNDO_SECONDS": "0",
         } | settings
         self._log = folder.with_suffix(".log")
@@ -131,7 +133,7 @@ class Answering(Service):
 
     def __init__(self, review: ReviewApp, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.port = 0
+        self.pages = self.health = SimpleNamespace(port=0)  # what is logged at the start
         self._review = review
         self._put = review.table.put
         self._answers = os.dup(1)
@@ -199,7 +201,7 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     review = ReviewApp(settings, loop.run_until_complete(inspect(settings)), loop)
-    DeskWorker(review, Answering(review), loop).run()  # type: ignore[arg-type]  # it asks for the port alone
+    DeskWorker(review, Answering(review), loop).run()  # type: ignore[arg-type]  # it asks for the ports alone
 
 
 if __name__ == "__main__":

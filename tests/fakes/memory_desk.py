@@ -1,7 +1,8 @@
 """A desk without Kafka: the real Desk, journal, agents and fold, over a log and a table in memory.
 
 Whatever is produced comes back through the agents at once, in order, as it does from a broker. `lag` holds
-back what is produced until `catch_up`; `now` is the clock.
+back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; `now`
+is the clock.
 """
 
 import asyncio
@@ -13,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from review.cases.entries import Entry
+from review.cases.entries import CaseState, Entry
 from review.cases.form import Form
 from review.cases.windows import Sighting
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
+from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Pairs
 from review.kafka.repeats import Repeats
 from review.kafka.table import Watcher
@@ -26,11 +28,14 @@ from review.metrics import DeskMetrics
 from review.people import Person, Role
 from review.present import Limits, Present
 from review.queue.rules import Rules
+from review.retention.due import Due
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.vocabulary import Finding
 
 START = datetime(2026, 11, 26, 9, tzinfo=UTC)
+KEEP = timedelta(hours=24)
+LAGS = (timedelta(hours=1), timedelta(hours=6))
 LIMITS = Limits(timedelta(minutes=10), timedelta(seconds=60), timedelta(hours=1))
 
 
@@ -56,9 +61,10 @@ class Unsigned:
 class MemoryTable:
     """Entries in a dict."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, *watchers: Watcher) -> None:
         self.entries: dict[bytes, Entry] = {}
-        self._watcher = watcher
+        self.compacted: list[int] = []
+        self._watchers = watchers
 
     def get(self, key: bytes) -> Entry | None:
         return self.entries.get(key)
@@ -68,12 +74,20 @@ class MemoryTable:
 
     async def put(self, key: bytes, entry: Entry) -> None:
         self.entries[key] = entry
-        self._watcher.put(key, entry)
+        for watcher in self._watchers:
+            watcher.put(key, entry)
 
     async def prune(self, keys: list[bytes]) -> None:
         for key in keys:
             self.entries.pop(key, None)
-            self._watcher.drop(key)
+            for watcher in self._watchers:
+                watcher.drop(key)
+
+    def all_keys(self) -> Iterator[bytes]:
+        return iter(list(self.entries))
+
+    async def compact(self, partition: int) -> None:
+        self.compacted.append(partition)
 
 
 class MemoryDesk:
@@ -98,19 +112,36 @@ class MemoryDesk:
         self.lag = False
         self.down = False
         self.sent = asyncio.Event()
+        self.deaf = False
+        self.audited: list[str] = []
         self._late: list[CaseEvent] = []
         self.present = Present(limits, self.clock, queue_rules, double_share=double_share)
-        self.table = MemoryTable(self.present)
+        self.due = Due(KEEP, LAGS)
+        self.forgotten: list[bytes] = []
+        self.erased: list[str | None] = []
+        self.table = MemoryTable(self.present, self.due)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
         rules = SimpleNamespace(claims=claims, model_view=model_view)
         self.metrics = DeskMetrics()
         repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
+        self.forgetting = Forgetting(
+            self.table,
+            self.due,
+            self._tell_broker,
+            self._erased,
+            self.metrics,
+            keep=KEEP,
+            lags=LAGS,
+            clock=self.clock,
+        )
         self.agents = Agents(
             self.table,
             self._publish,
             journal.came_back,
             Unsigned(),
             self.metrics,
+            self.forgetting,
+            self._audited,
             repeats,
             expiry=self.present.expiry,
         )
@@ -137,6 +168,7 @@ class MemoryDesk:
         """The clock goes on, and the desk looks at it."""
         self.now += timedelta(seconds=seconds)
         await self.desk.end_overdue()
+        await self.forgetting.tell_what_is_due()
 
     async def decide(self, case: ReviewCase, who: Person, finding: Finding, **fields: Any) -> None:
         """Claim and decide."""
@@ -158,6 +190,19 @@ class MemoryDesk:
         self.told.append(seen)
         await self.agents.on_subject(record("case-subjects", seen.digest, msgspec.json.encode(seen)))
         return None
+
+    async def _tell_broker(self, key: bytes, partition: int) -> object:
+        self.forgotten.append(key)
+        if self.deaf:
+            return None
+        await self.agents.on_case(record("review-cases", key.decode(), None, partition=partition))
+        return None
+
+    async def _audited(self, step: CaseEvent, _before: CaseState) -> None:
+        self.audited.append(step.action)
+
+    async def _erased(self, _step: CaseEvent, _partition: int, case: ReviewCase | None, _detail: str) -> None:
+        self.erased.append(case.id if case else None)
 
     async def _publish(self, decision: ReviewDecision, _partition: int) -> object:
         self.published.append(decision)

@@ -3,14 +3,17 @@
 from datetime import timedelta
 from typing import Any
 
+from review.audit.log import Asked, Found, Seen
+from review.audit.trail import Trail
 from review.cases.entries import CaseState
 from review.desk import utc_now
-from review.errors import NotConfirmedError
+from review.errors import DeskError, NotConfirmedError
 from review.kafka.cluster import Cluster
 from review.people import Person
 from review.present import Limits
 from review.queue.rules import rules_of
 from review.settings import ReviewSettings
+from schemas.events import AuditRecord
 from tests.fakes.memory_desk import MemoryDesk
 
 
@@ -23,6 +26,8 @@ class MemoryReview(MemoryDesk):
         self.cluster = Cluster(1, 4, 1)
         self.held_partitions = 4
         self.ready = True
+        self.audit: list[AuditRecord] = []
+        self.trail = Trail(self._write_down, confirm_seconds=5)
         super().__init__(
             claims=self.settings.claims,
             model_view=self.settings.model_view,
@@ -34,6 +39,17 @@ class MemoryReview(MemoryDesk):
             clock=utc_now,
             queue_rules=rules_of(self.settings),
         )
+
+    async def _write_down(self, record: AuditRecord) -> None:
+        if self.down:
+            raise ConnectionError("no broker")
+        self.audit.append(record)
+
+    async def audit_log(self, asked: Asked) -> Found:
+        """What was written down, all of it signed."""
+        if self.down:
+            raise DeskError("no broker")
+        return Found([Seen(record, None) for record in self.audit if asked.wants(record)], 0)
 
     def no_audit(self) -> None:
         """From now on, no reading can be recorded."""

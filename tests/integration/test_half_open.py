@@ -133,4 +133,7 @@ def test_three_thousand_half_open_connections_leave_it_alive(
         answered = [status(port, path) for _ in range(5) for path in ("/livez", "/metrics")]
         if pages:
             answered += [status(pages, "/sign-in") for _ in range(5)]
+            # What machines ask is not at the pages' port, and no page is at theirs.
+            assert [status(pages, path) for path in ("/livez", "/readyz", "/metrics")] == [401, 401, 401]
+            assert [status(port, path) for path in ("/", "/sign-in", "/api/v1/cases")] == [404, 404, 404]
     assert answered == [200] * len(answered)

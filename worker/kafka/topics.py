@@ -223,7 +223,7 @@ def _state(
         differences.append(Difference("replication factor", expected, str(replicas), remedy))
     for setting, expected in definition.config.items():
         actual = str(config[setting].value)
-        if actual != expected:
+        if set(actual.split(",")) != set(expected.split(",")):  # compact,delete or delete,compact
             change = f"--add-config {setting}={expected}"
             remedy = f"kafka-configs.sh --alter --entity-type topics --entity-name {name} {change}"
             differences.append(Difference(setting, expected, actual, remedy))

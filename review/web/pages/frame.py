@@ -46,7 +46,7 @@ SHORTCUTS: Final = (
 PLACES: Final[tuple[tuple[str, str, tuple[Role, ...]], ...]] = (
     ("held", "/held", ("lead",)),
     ("figures", "/figures", ("lead", "auditor")),
-    ("audit", "/audit", ("auditor",)),
+    ("audit", "/audit", ("auditor", "lead")),
 )
 
 

@@ -41,6 +41,15 @@ def test_a_dead_letter_has_room_for_the_largest_original_as_base64() -> None:
 def test_topics_that_hold_text_are_not_kept_for_long() -> None:
     assert TOPICS["message"].retention_hours <= 72
     assert TOPICS["review-case"].retention_hours <= 720
+    # A segment that stays open for a week would add that week.
+    assert TOPICS["message"].config["segment.ms"] == str(6 * 3_600_000)
+    assert TOPICS["dead-letter"].config["segment.ms"] == str(24 * 3_600_000)
+
+
+def test_a_decided_case_is_forgotten_by_compaction() -> None:
+    config = TOPICS["review-case"].config
+    assert config["cleanup.policy"] == "compact,delete"
+    assert config["max.compaction.lag.ms"] == "3600000"
 
 
 def test_a_prefix_names_another_set_of_topics() -> None:

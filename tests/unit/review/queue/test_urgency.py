@@ -57,6 +57,15 @@ def test_doubt_and_repetition_never_make_a_case_less_urgent(law: Law, case: Wait
     assert law.urgency(structs.replace(calm, raised=True), NOW) >= law.urgency(calm, NOW)
 
 
+def test_among_the_overdue_the_order_is_that_of_being_sent_and_repetition_still_counts() -> None:
+    older, younger = (
+        made(uncertainty=0.0, since=NOW - 50 * HOUR),
+        made(uncertainty=1.0, since=NOW - 40 * HOUR),
+    )
+    assert Law().urgency(older, NOW) > Law().urgency(younger, NOW)
+    assert Law().urgency(structs.replace(younger, raised=True), NOW) > Law().urgency(older, NOW)
+
+
 def test_of_two_new_cases_the_more_severe_comes_first_whatever_the_doubts() -> None:
     severe = made(level="high", uncertainty=0.0, since=NOW)
     assert Law().urgency(severe, NOW) > Law().urgency(made(uncertainty=1.0, raised=True, since=NOW), NOW)

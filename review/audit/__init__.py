@@ -1,0 +1,1 @@
+"""Who saw what, who did what, and when: written before it happens, never changed, and read by auditors."""
