@@ -18,9 +18,18 @@ from typing import Protocol
 import structlog
 
 from review.cases import permits
-from review.cases.entries import CaseState, Decided, Entry, Held, Step, case_key, held_key
+from review.cases.entries import (
+    CaseState,
+    Decided,
+    Entry,
+    Held,
+    Step,
+    case_key,
+    digest_of_held,
+    held_key,
+)
 from review.cases.form import Form, to_decision
-from review.cases.steps import BY_LEAD, refers
+from review.cases.steps import BY_LEAD, DOUBLE_REVIEW, refers
 from review.cases.views import CaseView, Claim, view
 from review.errors import (
     ClosedCaseError,
@@ -32,7 +41,7 @@ from review.errors import (
     UnknownCaseError,
 )
 from review.journal import Journal
-from review.people import Person
+from review.people import DESK, Person
 from review.present import Limits, Present
 from review.queue.exposure import Load
 from review.queue.live import Capacity
@@ -44,8 +53,6 @@ from schemas.vocabulary import CaseAction
 
 log = structlog.get_logger()
 
-DESK = "desk"
-DOUBLE_REVIEW = "double_review"
 MAX_REASON = 120
 MAX_READER = 256
 
@@ -282,7 +289,10 @@ class Desk:
         return await self._again(case_id, person, "appealed", reason)
 
     async def discard(self, case_id: str, person: Person) -> None:
-        """Set the events that are held on a case aside. Raises NotAllowedError, UnknownCaseError."""
+        """Set the events that are held on a case aside.
+
+        Raises NotAllowedError, UnknownCaseError, ConflictError: another event has been held since.
+        """
         if not person.may("lead"):
             raise NotAllowedError("only a lead can set held events aside")
         held = self._table.get(held_key(case_id))
@@ -290,7 +300,7 @@ class Desk:
             raise UnknownCaseError("nothing is held on this case")
         now = self._clock()
         made = case_event_id(case_id, 0, "discarded", person.id, now.isoformat())
-        event = CaseEvent(made, case_id, 0, "discarded", person.id, now)
+        event = CaseEvent(made, case_id, 0, "discarded", person.id, now, reason=digest_of_held(held))
         await self._journal.write(event, held.partition)
 
     # The desk's own steps.

@@ -14,6 +14,9 @@ ROLES: Final[Mapping[Role, str]] = {
     "auditor": "Reads who did what, and when",
 }
 
+# Who takes the steps that the desk takes by itself. No person and no program is called so.
+DESK: Final = "desk"
+
 
 class Person(msgspec.Struct, frozen=True):
     """Somebody who is signed in. `id` goes into events, and stays the same; `name` is what colleagues see."""

@@ -24,7 +24,8 @@ class CaseSettings(BaseSettings):
         ge=0,
         le=1,
         description="Share of decided cases that a second reviewer reads as well, without seeing the first "
-        "decision: so the desk measures how far people agree",
+        "decision: so the desk measures how far people agree. Where they do not, a lead decides. Set 0 where "
+        "one person works alone",
     )
     golden: Path | None = Field(
         default=None,

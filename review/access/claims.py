@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from review.access.errors import SignInRefusedError
-from review.people import Person, Role
+from review.people import DESK, Person, Role
 from review.settings_access import AccessSettings
 
 # What events take as an id, and what a page can show as a name.
@@ -23,6 +23,8 @@ def person_from(claims: Mapping[str, object], settings: AccessSettings) -> Perso
     person_id = claims.get(settings.id_claim)
     if not isinstance(person_id, str) or not 0 < len(person_id) <= MAX_ID or not person_id.isprintable():
         raise SignInRefusedError("no_id")
+    if person_id == DESK:
+        raise SignInRefusedError("reserved_id")
     name = next((found for each in _NAMES if (found := _shown(claims.get(each)))), person_id)
     values = _values(claims, settings.roles_claim)
     granted: dict[Role, frozenset[str]] = {

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from review.access.cookies import Cookies
 from review.access.sessions import Sessions
-from review.people import ROLES, Person
+from review.people import DESK, ROLES, Person
 
 MAX_NAME: Final = 120
 
@@ -32,7 +32,7 @@ class CookieKnown:
 def somebody(typed: str) -> Person | str:
     """The person who typed this name, or what is wrong with it."""
     name = " ".join(typed.split())
-    if not name:
+    if not name or name == DESK:
         return "type your name: it is recorded with each decision"
     if len(name) > MAX_NAME:
         return f"type at most {MAX_NAME} characters"

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from review.access.errors import NotAllowedError, NotSignedInError
 from review.errors import DeskError
-from review.people import Person, Role
+from review.people import DESK, Person, Role
 
 PREFIX: Final = "mmr_"
 ON_BEHALF_OF: Final = "On-Behalf-Of"
@@ -31,8 +31,9 @@ def new_token() -> str:
 
 def line_of(name: str, roles: frozenset[Role], token: str) -> str:
     """The line of the file for this token. Raises DeskError: the name has a space in it, or no role."""
-    if not roles or not name.isprintable() or not 0 < len(name) <= MAX_NAME or set(name) & set(" /#"):
-        raise DeskError("a program needs a role, and a name without spaces, / and #")
+    fits = name.isprintable() and 0 < len(name) <= MAX_NAME and not set(name) & set(" /#")
+    if not roles or not fits or name == DESK:
+        raise DeskError("a program needs a role, and a name without spaces, / and #, which is not `desk`")
     return f"{name} {','.join(sorted(roles))} {_digest(token)}"
 
 
@@ -83,6 +84,8 @@ def _read(line: str, place: str) -> tuple[str, Person]:
     if len(parts) != _PARTS:
         raise DeskError(f"{place}: must be `name roles sha256`, see `mimamori review-token`")
     name, named, digest = parts
+    if name == DESK:
+        raise DeskError(f"{place}: {DESK} is what the desk calls itself: choose another name")
     roles: set[Role] = {role for role in get_args(Role) if role in named.split(",")}
     if unknown := sorted(set(named.split(",")) - set(roles)):
         raise DeskError(f"{place}: no such role: {', '.join(unknown)}")

@@ -13,6 +13,7 @@ nothing. Markers and settled cases can be pruned; a case that is delivered after
 """
 
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
@@ -329,6 +330,11 @@ def hold(held: Held | None, case_id: str, partition: int, event: HeldEvent) -> H
     if len(held.events) >= MAX_HELD:
         return msgspec.structs.replace(held, more=held.more + 1)
     return msgspec.structs.replace(held, events=[*held.events, event])
+
+
+def digest_of_held(held: Held) -> str:
+    """What stands for exactly these events. Who sets them aside names it, so that no others go with them."""
+    return blake2b(encode_entry(held), digest_size=16).hexdigest()
 
 
 def kept_until(entry: Entry, keep: timedelta) -> datetime | None:

@@ -35,6 +35,7 @@ from schemas.vocabulary import CaseAction
 Outcome = Literal["accepted", "stale", "ahead", "refused"]
 
 BY_LEAD: Final = "by_lead"
+DOUBLE_REVIEW: Final = "double_review"
 MAX_HISTORY: Final = 60
 
 
@@ -145,9 +146,22 @@ def _referred(state: CaseState, event: CaseEvent) -> CaseState | None:
 
 
 def refers(state: CaseState) -> bool:
-    """Whether the pending decision goes to another reader: it is unsure, and not yet a lead's last word."""
-    unsure = state.pending is not None and state.pending.finding == "unsure"
-    return unsure and not (state.by_lead and state.stage != "first")
+    """Whether the pending decision goes to another reader, as it is not yet a lead's last word.
+
+    It is unsure; or a second reader, who was asked at random, disagrees with the decision that stands. Chance
+    must not take back what somebody has decided, so then a lead decides.
+    """
+    if state.pending is None or (state.by_lead and state.stage != "first"):
+        return False
+    return state.pending.finding == "unsure" or _disagrees(state, state.pending)
+
+
+def _disagrees(state: CaseState, pending: ReviewDecision) -> bool:
+    asked = next((step for step in reversed(state.history) if step.action in {"reopened", "appealed"}), None)
+    stands = state.standing
+    if asked is None or asked.reason != DOUBLE_REVIEW or stands is None:
+        return False
+    return (pending.finding, pending.severity) != (stands.finding, stands.severity)
 
 
 def _again(state: CaseState, _event: CaseEvent) -> CaseState | None:

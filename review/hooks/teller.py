@@ -170,7 +170,10 @@ class Teller(Service):
         if not self._watch.still_open(pending.notice.data.case_id):
             self._attempts.forget(pending.notice.id)
             return None
-        return await self._post.send(pending.notice)
+        try:
+            return await self._post.send(pending.notice)
+        except Exception as error:  # noqa: BLE001 - a notice that is not answered would never be tried again
+            return Answer(False, type(error).__name__)
 
     async def _settle(self, pending: Pending, answer: Answer) -> None:
         notice, at = pending.notice, datetime.fromtimestamp(self._now(), UTC)

@@ -29,6 +29,7 @@ from review.cases.entries import (
     HeldEvent,
     Unreadable,
     case_key,
+    digest_of_held,
     held_key,
     hold,
     receive_case,
@@ -152,14 +153,23 @@ class Agents:
         if not self._is_signed(event):
             await self._hold(event, step.case_id, "bad_signature", step.action, step.actor)
         elif step.action == "discarded":
-            await self._audit(step, None)
-            await self._table.prune([held_key(step.case_id)])
-            self._count(CaseEvent, "discarded")
-            self._came_back(step, "accepted", None)
+            await self._discard(step)
         elif step.action == "erased":
             self._count(CaseEvent, await self._forgetting.on_erasure(step, event.message.partition))
         else:
             await self._fold(event, step)
+
+    async def _discard(self, step: CaseEvent) -> None:
+        held = self._table.get(held_key(step.case_id))
+        # A discard that is delivered or sent again must not take what was held after it.
+        if not isinstance(held, Held) or digest_of_held(held) != step.reason:
+            self._count(CaseEvent, "stale")
+            self._came_back(step, "stale", None)
+            return
+        await self._audit(step, None)
+        await self._table.prune([held_key(step.case_id)])
+        self._count(CaseEvent, "discarded")
+        self._came_back(step, "accepted", None)
 
     async def _fold(self, event: EventT[bytes], step: CaseEvent) -> None:
         key = case_key(step.case_id)

@@ -18,10 +18,9 @@ import msgspec
 from review.cases.entries import Seen, Subject, subject_key
 from review.cases.windows import Sighting, fullest, see, sightings
 from review.kafka.table import Entries
+from review.people import DESK
 from schemas.events import CaseEvent, ReviewCase
 from schemas.ids import case_event_id
-
-DESK = "desk"
 
 SendSighting = Callable[[Sighting], Awaitable[object]]
 SendStep = Callable[[CaseEvent, int], Awaitable[object]]

@@ -28,6 +28,7 @@ from review.people import Person, Role
 from review.queue.order import Filter
 from review.run import DeskWorker
 from review.settings import load_settings
+from worker.telemetry.logs import configure_logs
 
 PATIENCE = 40.0
 
@@ -197,6 +198,7 @@ def _person(name: str, *roles: Role) -> Person:
 
 def main() -> None:
     """Run until it is killed."""
+    configure_logs("json")  # on standard error: standard output is for answers
     settings = load_settings()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -52,7 +52,7 @@ def test_a_name_is_enough_and_leads_back_to_where_one_wanted_to_go(address: str)
         assert browser.get(path)[0] == 200
 
 
-@pytest.mark.parametrize("name", ["", "   ", "a" * 121, "a\u202eb", "a\x00b"])
+@pytest.mark.parametrize("name", ["", "   ", " desk ", "a" * 121, "a\u202eb", "a\x00b"])
 def test_a_name_that_cannot_be_shown_is_asked_for_again(address: str, name: str) -> None:
     browser = DeskClient(address)
     page = browser.get("/sign-in")[1]

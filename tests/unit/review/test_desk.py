@@ -409,5 +409,10 @@ def test_setting_held_events_aside_is_in_the_audit_log() -> None:
         await memory.deliver(structs.replace(claimed, id="case-event:forged", case_id="case:messages:0:99"))
         await memory.desk.discard("case:messages:0:99", LEAD)
         assert memory.desk.held() == []
+        discarded = memory.log[-1]
+        # Somebody sends another forgery, and the signed discard once more.
+        await memory.deliver(structs.replace(claimed, id="case-event:worse", case_id="case:messages:0:99"))
+        await memory.deliver(discarded)
+        assert len(memory.desk.held()) == 1
 
     assert play(scene).audited == ["claimed", "discarded"]

@@ -41,6 +41,7 @@ class Memory:
         self.entries: dict[str, Entry] = {}
         self.got: list[Notice] = []
         self.answer = Answer(taken=True)
+        self.fault: Exception | None = None
         self.broken = False
         self.missing = 0  # how often it cannot be opened
         self.noted = asyncio.Event()
@@ -63,6 +64,8 @@ class Memory:
         self.noted.set()
 
     async def send(self, notice: Notice) -> Answer:
+        if self.fault:
+            raise self.fault
         self.got.append(notice)
         return self.answer
 
@@ -373,3 +376,16 @@ def test_a_case_whose_id_no_header_can_hold_is_a_failure_and_stops_nothing() -> 
     answer, seen, _ = _posted(lambda _: web.Response(), notice)
     assert answer == Answer(False, "ValueError")
     assert seen == []
+
+
+def test_what_nobody_thought_of_loses_no_notice() -> None:
+    async def scene() -> None:
+        stage = Stage()
+        stage.memory.fault = RuntimeError("unforeseen")
+        await stage.desk.open(CASE, OTHER)
+        assert await stage.told() == []
+        stage.memory.fault = None
+        stage.desk.now += timedelta(seconds=WAITS[0])
+        assert sorted(await stage.told()) == [("case.opened", CASE.id), ("case.opened", OTHER.id)]
+
+    asyncio.run(scene())

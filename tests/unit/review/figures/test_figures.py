@@ -23,6 +23,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 FINDINGS = st.sampled_from(["at_risk", "not_at_risk", "unsure"])
 PAIRS = st.lists(st.tuples(FINDINGS, FINDINGS), min_size=1, max_size=60)
 ITEM = {"id": "rent", "task": "stress", "text": "The rent is due, and I smile.", "finding": "at_risk"}
+LEAD = person("lena", "reviewer", "lead")
 
 
 def _case(
@@ -108,7 +109,7 @@ def test_what_is_older_than_the_span_does_not_count() -> None:
     assert figures([old], [], NOW, days=7, answers={}).speeds != []
 
 
-def test_a_share_of_decided_cases_is_read_again_blind_and_the_second_reading_is_compared() -> None:
+def test_a_share_of_decided_cases_is_read_again_blind_and_where_readers_differ_a_lead_decides() -> None:
     async def scene() -> MemoryDesk:
         memory = MemoryDesk(double_share=1.0)
         await memory.open(CASE)
@@ -120,15 +121,34 @@ def test_a_share_of_decided_cases_is_read_again_blind_and_the_second_reading_is_
         assert (again.phase, again.stage, again.model, again.judgements) == ("waiting", "second", None, [])
         await memory.decide(CASE, person("ben"), "not_at_risk")
         await memory.pass_time(61)
+        # What Aoi found stands until a lead has decided.
+        assert len(memory.published) == 1
+        assert memory.desk.find(CASE.id, LEAD).stage == "lead"
+        await memory.decide(CASE, LEAD, "at_risk")
         await memory.pass_time(61)
-        assert memory.desk.find(CASE.id, person("ben")).phase == "settled"
+        await memory.pass_time(61)
+        assert memory.desk.find(CASE.id, LEAD).phase == "settled"
         return memory
 
     memory = asyncio.run(scene())
-    assert [decision.finding for decision in memory.published] == ["at_risk", "not_at_risk"]
+    assert [decision.finding for decision in memory.published] == ["at_risk", "at_risk"]
     assert memory.published[1].supersedes == memory.published[0].id
     found = figures(memory.present.settled.values(), [], memory.now, days=1, answers={})
-    assert found.agreement is None or found.disagreed == 1
+    assert found.disagreed == 1 or found.agreement is None
+
+
+def test_where_the_second_reader_agrees_nobody_else_is_asked() -> None:
+    async def scene() -> MemoryDesk:
+        memory = MemoryDesk(double_share=1.0)
+        await memory.open(CASE)
+        for reader in ("aoi", "ben"):
+            await memory.decide(CASE, person(reader), "at_risk", severity="high")
+            await memory.pass_time(61)
+            await memory.pass_time(1)
+        assert memory.desk.find(CASE.id, person("ben")).phase == "settled"
+        return memory
+
+    assert [decision.finding for decision in asyncio.run(scene()).published] == ["at_risk", "at_risk"]
 
 
 def test_golden_items_are_scored_and_not_published(tmp_path: Path) -> None:
