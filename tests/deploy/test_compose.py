@@ -73,9 +73,17 @@ def test_compose_gate_refuses(toolbox: Toolbox, tmp_path: Path, right: str, wron
         toolbox.compose(bad, GIVEN)
 
 
-def test_wants_a_cache_secret(toolbox: Toolbox) -> None:
-    with pytest.raises(ValueError, match="set it to 16 random characters or more"):
-        toolbox.compose(FILE, {})
+@pytest.mark.parametrize(
+    ("secret", "says"),
+    [
+        ("MIMAMORI_CACHE_SECRET", "set it to 16 random characters or more"),
+        ("MIMAMORI_REVIEW_TABLE_KEYS", "set it to what openssl rand -base64 32 prints"),
+    ],
+)
+def test_wants_each_secret(toolbox: Toolbox, secret: str, says: str) -> None:
+    # Compose names one of those that are missing, and not always the same.
+    with pytest.raises(ValueError, match=says):
+        toolbox.compose(FILE, {name: given for name, given in GIVEN.items() if name != secret})
 
 
 def test_every_service_is_pinned_bounded_and_restarted(services: dict[str, Any]) -> None:
