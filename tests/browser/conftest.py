@@ -20,9 +20,11 @@ SignIn = Callable[..., Page]
 ServeDesk = Callable[..., ServedDesk]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser. Without one the tests fail and say how to get it: skipped, they would look passed."""
+    """The browser, for one file of tests: while Playwright runs, no other test may run an event loop.
+
+    Without one the tests fail and say how to get it: skipped, they would look passed."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if path is None:
         pytest.fail("no chromium here: apt-get install chromium, or name another one in CHROMIUM")

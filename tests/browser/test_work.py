@@ -279,6 +279,7 @@ def test_nothing_of_a_case_stays_in_the_browser(serve: ServeDesk, sign_in: SignI
     assert "<" not in kept
     page.go_back()
     expect(page.locator(".outcome, .masked").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
     assert "stare at" not in page.content()
 
 

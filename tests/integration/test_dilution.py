@@ -50,7 +50,7 @@ def test_small_talk_hides_nobody(bundle: Bundle) -> None:
     assert "at_risk" not in _verdicts(engine, thresholds, [" ".join(_demo(FRIENDLY))])
 
 
-def test_windows_as_long_as_the_message_would_hide_them(bundle: Bundle) -> None:
+def test_windows_as_long_as_the_message_would_hide_much_of_it(bundle: Bundle) -> None:
     """The fault itself: were this not so, the test above would show nothing."""
     assert bundle.calibration is not None
     uncut = msgspec.structs.replace(bundle.calibration.fitted_on, windowing=UNCUT)
@@ -58,5 +58,9 @@ def test_windows_as_long_as_the_message_would_hide_them(bundle: Bundle) -> None:
     engine = load_engine(msgspec.structs.replace(bundle, calibration=whole))
     with pytest.raises(BundleError, match="messages are read in windows of 256"):
         bundle.thresholds_for(engine.identity)
-    thresholds = Thresholds(bundle.calibration.lower, bundle.calibration.upper, "of other windows")
-    assert _verdicts(engine, thresholds, _among_friends()).count("clear") >= len(AT_RISK) // 2
+    texts = _among_friends()
+    whole_risks = [each.risk for each in engine.read(texts)]
+    windowed = [each.risk for each in load_engine(bundle).read(texts)]
+    lower = sum(one < other for one, other in zip(whole_risks, windowed, strict=True))
+    assert lower >= len(AT_RISK) - 1
+    assert sum(whole_risks) < 0.75 * sum(windowed)
