@@ -118,7 +118,7 @@ def test_a_cascade_goes_on_as_if_it_had_read_at_once(full: Bundle, tmp_path: Pat
 
 def test_adapted_on_the_shipped_examples_it_judges_others(adapted: Bundle) -> None:
     assert adapted.calibration is not None
-    assert (adapted.path / "model.onnx.data").stat().st_size < 350e6  # the upper layers are gone
+    assert (adapted.path / "model.onnx.data").stat().st_size < 450e6  # of 540: the upper layers are gone
     held_out = read_examples(SHIPPED / "stress.heldout.jsonl", TASK)
     report = evaluate(load_engine(adapted, device="cpu"), adapted, held_out)
     assert not report.seen_at_adapt
