@@ -3,10 +3,12 @@
 A real Apache Kafka with small intervals in place of hours, and a real desk. The tests read the files of both.
 """
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import msgspec
@@ -53,13 +55,15 @@ class Disk:
     def holding(self, words: bytes, only: str = "*") -> set[str]:
         """The folders of this one, by their first names, that hold a file with these bytes in it."""
         found = set()
-        for file in self.folder.glob(f"{only}/**/*" if only != "*" else "**/*"):
-            try:
-                # The indexes of a log are mapped into memory, and mostly holes: they are read like any other.
-                if file.is_file() and words in file.read_bytes():
-                    found.add(file.relative_to(self.folder).parts[0])
-            except OSError:  # it was deleted meanwhile
-                continue
+        for place, _, names in os.walk(self.folder):  # which passes over what is deleted meanwhile
+            for file in (Path(place) / name for name in names):
+                first = file.relative_to(self.folder).parts[0]
+                try:
+                    # Indexes of a log are mapped into memory, and mostly holes: they are read like others.
+                    if fnmatch(first, only) and words in file.read_bytes():
+                        found.add(first)
+                except OSError:  # it was deleted meanwhile
+                    continue
         return found
 
 
