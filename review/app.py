@@ -55,6 +55,7 @@ class ReviewApp:
             timedelta(seconds=settings.lease_seconds),
             timedelta(seconds=settings.undo_seconds),
             timedelta(seconds=settings.handover_seconds),
+            timedelta(seconds=settings.second_reader_seconds),
         )
         self.present = Present(
             limits,

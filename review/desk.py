@@ -42,7 +42,7 @@ from review.errors import (
 )
 from review.journal import Journal
 from review.people import DESK, Person
-from review.present import Limits, Present
+from review.present import Limits, Present, awaits_second_reader
 from review.queue.exposure import Load
 from review.queue.live import Capacity
 from review.queue.order import Filter, Page
@@ -330,6 +330,8 @@ class Desk:
             reason = None
             if state.phase == "decided":
                 action = "referred" if refers(state) else "settled"
+            elif awaits_second_reader(state):
+                action = "referred"
             elif state.phase == "settled":
                 action, reason = "reopened", DOUBLE_REVIEW
             event = self._event(state, action, DESK, lease=lease, reason=reason, decision=state.pending)

@@ -6,6 +6,7 @@ The table tells it of every change, and of everything anew after a rebalance.
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -30,11 +31,12 @@ from review.queue.rules import Rules
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long a claim, an undo window and a hand-over last, at this desk."""
+    """How long a claim, an undo window, a hand-over and the wait for a second reader last at this desk."""
 
     lease: timedelta
     undo: timedelta
     handover: timedelta
+    second_reader: timedelta = timedelta(hours=4)
 
     def of(self, phase: Phase) -> timedelta:
         """How long what is open in this phase lasts at most."""
@@ -139,11 +141,24 @@ class Present:
                 yield case.case_id
 
     def _due(self, state: CaseState) -> datetime | None:
+        if awaits_second_reader(state):
+            asked = next(
+                (step.at for step in reversed(state.history) if step.action in _ASKING), self._clock()
+            )
+            return min(asked, self._clock()) + self._limits.second_reader
         # Another desk may have set the time, by another clock. So nothing lasts longer here than it would if
         # it began now. What ends too early is only a claim, which can be made again.
         if state.due is None:
             return self._clock() if self.wants_second_reader(state) else None
         return min(state.due, self._clock() + self._limits.of(state.phase))
+
+
+_ASKING: Final = frozenset({"referred", "reopened", "appealed"})
+
+
+def awaits_second_reader(state: CaseState) -> bool:
+    """Whether a case waits for anyone who has not judged it. There may be nobody: then a lead is asked."""
+    return state.phase == "waiting" and state.stage == "second" and state.reader is None
 
 
 def _draw(case_id: str) -> float:

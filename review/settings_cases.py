@@ -19,6 +19,12 @@ class CaseSettings(BaseSettings):
     handover_seconds: float = Field(
         default=3600, gt=0, description="How long a case that was handed over waits for that colleague alone"
     )
+    second_reader_seconds: float = Field(
+        default=4 * 3600,
+        gt=0,
+        description="How long a case waits for a second reader before a lead is asked, who may have read it: "
+        "there may be nobody else",
+    )
     double_review_share: float = Field(
         default=0.02,
         ge=0,

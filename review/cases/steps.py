@@ -138,6 +138,9 @@ def _settled(state: CaseState, event: CaseEvent) -> CaseState | None:
 
 
 def _referred(state: CaseState, event: CaseEvent) -> CaseState | None:
+    if state.phase == "waiting":  # no second reader came, and there may be none
+        alone = state.stage == "second" and state.reader is None
+        return replace(state, stage="lead") if alone else None
     pending = _pending(state, event)
     if pending is None or not refers(state):
         return None

@@ -35,6 +35,7 @@ class MemoryReview(MemoryDesk):
                 timedelta(seconds=self.settings.lease_seconds),
                 timedelta(seconds=self.settings.undo_seconds),
                 timedelta(seconds=self.settings.handover_seconds),
+                timedelta(seconds=self.settings.second_reader_seconds),
             ),
             clock=utc_now,
             queue_rules=rules_of(self.settings),

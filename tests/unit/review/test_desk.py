@@ -416,3 +416,37 @@ def test_setting_held_events_aside_is_in_the_audit_log() -> None:
         assert len(memory.desk.held()) == 1
 
     assert play(scene).audited == ["claimed", "discarded"]
+
+
+def test_a_second_reader_who_never_comes_is_replaced_by_a_lead_even_the_first_reader() -> None:
+    """Somebody alone at the desk, who is also its lead, can always end a case."""
+
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, LEAD, "unsure")
+        await memory.pass_time(60)
+        assert memory.desk.find(CASE.id, LEAD).stage == "second"
+        with pytest.raises(NotAllowedError):
+            await memory.desk.claim(CASE.id, LEAD)
+        await memory.pass_time(4 * 3600 - 1)
+        assert memory.desk.find(CASE.id, LEAD).stage == "second"
+        await memory.pass_time(1)
+        assert memory.desk.find(CASE.id, LEAD).stage == "lead"
+        with pytest.raises(NotAllowedError):
+            await memory.desk.claim(CASE.id, AOI)
+        await memory.decide(CASE, LEAD, "at_risk")
+        await memory.pass_time(60)
+
+    assert [decision.finding for decision in play(scene).published] == ["at_risk"]
+
+
+def test_a_second_reader_who_comes_in_time_is_not_replaced() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "unsure")
+        await memory.pass_time(60)
+        claim = await memory.desk.claim(CASE.id, BEN)
+        await memory.pass_time(5)
+        assert memory.desk.find(CASE.id, BEN).stage == "second"
+        await memory.desk.decide(CASE.id, Form("at_risk", claim.lease), BEN)
+        await memory.pass_time(4 * 3600)
+
+    assert [decision.reviewer for decision in play(scene).published] == ["ben"]
