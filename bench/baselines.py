@@ -12,7 +12,6 @@ as sentence-transformers writes it, read in the same runtime and precision.
 
 import argparse
 import json
-import os
 import tempfile
 from collections import defaultdict
 from functools import partial
@@ -23,8 +22,8 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from bench.yardstick.bundles import full_bundle
 from bench.yardstick.labelled import Ints, Labelled, read_labelled, splits
-from engine.bundle import Bundle
 from engine.load import open_reader
 from engine.odds import sigmoid
 from export.adapting.cut import trim
@@ -32,8 +31,6 @@ from export.adapting.heads import Array, Vectors, choose, fit_platt, from_labels
 from export.adapting.rates import measure
 from export.adapting.windowing import UNCUT, read_windows
 from export.baselines.known import Baseline, Machine, baselines
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 from export.examples import LabelledExample
 from export.rate import BATCH
 
@@ -54,12 +51,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "distilled-stress")
-    )
+    full = full_bundle(options.bundle)
     data = read_labelled(options.labelled)
     opened = partial(open_reader, output="pooled", threads=options.threads)
     reader = opened(full)

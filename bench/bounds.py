@@ -18,7 +18,6 @@ every split. `--keep FILE` keeps the vectors that were read, and reads them from
 
 import argparse
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -29,7 +28,7 @@ import numpy as np
 from scipy.stats import beta
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import Bundle
+from bench.yardstick.bundles import full_bundle
 from engine.bundle.calibration import Share
 from engine.errors import TaskError
 from engine.load import open_reader
@@ -49,8 +48,6 @@ from export.adapting.heads import (
 )
 from export.adapting.thresholds import conformal_bounds
 from export.adapting.traffic import read_layers
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 from export.calibrating.conclusion import conclude
 from export.calibrating.goal import Goal
 from export.calibrating.share import from_traffic
@@ -247,12 +244,7 @@ def _vectors(texts: list[str], options: argparse.Namespace) -> Vectors:
     starts = np.arange(len(texts))
     if options.keep and options.keep.exists():
         return Vectors(np.load(options.keep)["vectors"].astype(np.float32), starts)
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "bounds-stress")
-    )
+    full = full_bundle(options.bundle)
     reader = open_reader(full, "pooled", threads=options.threads)
     print(f"reads on {reader.device.name} {reader.device.precision}", flush=True)
     layers = max(options.layer or full.manifest.source.layers, *options.depths, 1)

@@ -14,7 +14,6 @@ by turn: "from hidden states" is the cascade, "from the start" one whose second 
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections import defaultdict
@@ -29,6 +28,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
+from bench.yardstick.bundles import full_bundle
 from bench.yardstick.labelled import Ints, read_labelled, splits
 from bench.yardstick.turns import again, interleaved, shallow_risks, stopping
 from engine.bundle import Bundle
@@ -42,8 +42,6 @@ from export.adapting.heads import Array, Chosen, Levels, Vectors, fit_platt, fro
 from export.adapting.stopping import joint_lower
 from export.adapting.thresholds import conformal_bounds
 from export.adapting.traffic import read_layers
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 from export.examples import LabelledExample
 from export.rate import BATCH
 
@@ -92,12 +90,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "cascade-stress")
-    )
+    full = full_bundle(options.bundle)
     texts = _texts(options.labelled, options.everyday, options.harmless)
     opened = partial(open_reader, output="pooled", threads=options.threads)
     read = partial(_vectors, full, options.layer, opened)

@@ -28,6 +28,7 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from bench.yardstick.bundles import full_bundle
 from bench.yardstick.labelled import Ints, fitted, read_labelled, splits
 from bench.yardstick.sentences import embed
 from engine.bundle import Bundle
@@ -39,8 +40,6 @@ from export.adapting.heads import Array, Learn, Levels, Vectors, choose, fit_pla
 from export.adapting.rates import Open, measure
 from export.adapting.traffic import gather, read_layers, stretches
 from export.adapting.windowing import CANDIDATES, UNCUT, read_windows
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 from export.rate import BATCH
 
 NO_LEVELS = Levels(np.zeros(0, np.int64), np.zeros(0, np.int64), 2)  # severity is not measured here
@@ -73,12 +72,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "distilled-stress")
-    )
+    full = full_bundle(options.bundle)
     data = read_labelled(options.labelled)
     traffic = gather(_texts(options.traffic), data.texts, max(options.messages))
     reader = open_reader(full, "pooled", threads=options.threads)

@@ -9,7 +9,6 @@ what is left hangs on the message's length. Nothing is fitted; the bundle is rea
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,13 +16,12 @@ import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from bench.yardstick.bundles import full_bundle
 from bench.yardstick.labelled import Ints, read_labelled
 from engine.bundle import Bundle, Prompt
 from engine.identity import PROMPTED
 from engine.load import open_reader
 from export.adapting.heads import Array
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 
 _ANSWER: Final = "Answer only Yes or No."
 
@@ -46,12 +44,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "distilled-stress")
-    )
+    full = full_bundle(options.bundle)
     data = read_labelled(options.labelled)
     chance = np.random.default_rng(options.seed)
     drawn = chance.permutation(len(data.texts))[: options.messages]

@@ -18,7 +18,6 @@ as its heads cannot rank them out of fold; they count as of equal risk throughou
 
 import argparse
 import json
-import os
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -28,15 +27,13 @@ import numpy as np
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from bench.yardstick.bundles import full_bundle
 from bench.yardstick.labelled import Ints, read_labelled
-from engine.bundle import Bundle
 from engine.load import open_reader
 from engine.odds import sigmoid
 from export.adapting.heads import EVEN, MIDDLE, Chosen, Vectors, choose, fit_platt, from_labels, out_of_fold
 from export.adapting.thresholds import allowed, conformal_bounds
 from export.adapting.windowing import UNCUT, read_windows
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 from export.calibrating.stating import calibration_error, reliability, weights
 
 WAYS: Final = ("adapt", "middle", "best", "plain")
@@ -61,12 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "distilled-stress")
-    )
+    full = full_bundle(options.bundle)
     data = read_labelled(options.labelled)
     reader = open_reader(full, "pooled", threads=options.threads)
     read = read_windows(reader, data.texts, UNCUT)

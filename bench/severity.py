@@ -17,7 +17,6 @@ level, and "order" Spearman's correlation of the expected level with the true on
 
 import argparse
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -31,15 +30,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import Bundle
+from bench.yardstick.bundles import full_bundle
 from engine.load import open_reader
 from engine.odds import sigmoid
 from engine.reading.engines import softmax
 from export.adapting.heads import Array, Ints, Vectors, standard
 from export.adapting.ordinal import STRENGTH, fit_severity
 from export.adapting.windowing import UNCUT, read_windows
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 
 Grade = Callable[[Array], Array]
 """Probabilities [N, S] of standardised vectors [N, H]."""
@@ -58,12 +55,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "severity-stress")
-    )
+    full = full_bundle(options.bundle)
     names = full.manifest.task.level_names
     rows = [json.loads(line) for line in options.graded.read_text().splitlines() if line.strip()]
     rows = [row for row in rows if row.get("severity") in names]

@@ -18,7 +18,6 @@ Means over the splits. "against" is the mean difference to twice as many at rand
 
 import argparse
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,14 +26,12 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from engine.bundle import Bundle
+from bench.yardstick.bundles import full_bundle
 from engine.load import open_reader
 from export.adapting.cut import cut_bundle
 from export.adapting.heads import MIDDLE, Array, Ints, Vectors, fit_platt, from_labels, out_of_fold
 from export.adapting.suggesting import suggest
 from export.adapting.traffic import read_layers
-from export.building.build import build_bundle
-from export.building.recipe import shipped_recipe
 
 TEST, DRAWS = 700, 3  # messages to test on; random draws a split, which are averaged
 
@@ -53,12 +50,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
-    full = (
-        Bundle.load(options.bundle)
-        if options.bundle
-        else build_bundle(shipped_recipe("stress"), home / "suggestions-stress")
-    )
+    full = full_bundle(options.bundle)
     rows = [json.loads(line) for path in options.labelled for line in path.read_text().splitlines() if line]
     labels = np.array([bool(row.get("at_risk", row.get("stressor", False))) for row in rows], np.int64)
     layer = round(MIDDLE * full.manifest.source.layers)

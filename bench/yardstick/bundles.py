@@ -1,6 +1,7 @@
 """Makes the bundles to measure, and keeps them in the work folder under names that depend on their recipe."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from engine.bundle import MANIFEST, Bundle
@@ -34,6 +35,14 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
         examples = read_examples(shipped_examples(task), task)
         export_model(MODEL, task, out, shots=solved(task, examples, shots))
     return Bundle.load(out)
+
+
+def full_bundle(path: Path | None) -> Bundle:
+    """The full bundle in this folder; without one, that of the task stress, built once for all benchmarks."""
+    if path is not None:
+        return Bundle.load(path)
+    home = Path(os.environ.get("MIMAMORI_HOME", "~/.cache/mimamori")).expanduser() / "bench"
+    return build_bundle(shipped_recipe(TASK), home / f"full-{TASK}")
 
 
 def _digest(recipe: Path) -> str:
