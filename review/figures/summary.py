@@ -25,10 +25,14 @@ class Day(msgspec.Struct, frozen=True):
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """From when messages of one level were sent until the first decision on them, in seconds."""
+    """From when messages of one level were sent until the first decision on them, in seconds.
+
+    `level` is the model's, None where it named none: then the kind of case says what they are.
+    """
 
     task: str
-    level: str
+    kind: str
+    level: str | None
     cases: int
     median: float
     ninth_tenth: float
@@ -112,13 +116,14 @@ def _days(cases: list[Summary], since: datetime, now: datetime) -> list[Day]:
 
 
 def _speeds(cases: list[Summary]) -> list[Speed]:
-    waited: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    waited: defaultdict[tuple[str, str, str | None], list[float]] = defaultdict(list)
     for case in cases:
         if case.kind != "quality_sample":
             seconds = max(0.0, (_first(case).decided_at - case.since).total_seconds())
-            waited[case.task, case.guess or case.kind].append(seconds)
+            waited[case.task, case.kind, case.guess].append(seconds)
     return [
-        Speed(task, level, len(times), *_quantiles(times)) for (task, level), times in sorted(waited.items())
+        Speed(*lane, len(waited[lane]), *_quantiles(waited[lane]))
+        for lane in sorted(waited, key=lambda lane: (lane[0], lane[1], lane[2] or ""))
     ]
 
 

@@ -15,6 +15,7 @@ from review.figures.summary import FEWEST, Figures, figures
 from review.web.pages.frame import Frame
 from review.web.pages.language import Words
 from review.web.pages.plots import Bar, bars, columns, interval
+from review.web.pages.shown import Shower
 
 SPANS: Final = (1, 7, 30)
 _FINDINGS: Final = ("at_risk", "not_at_risk", "unsure")
@@ -67,15 +68,15 @@ class FiguresPages:
             spans=SPANS,
             # The forecast is worded in English alone.
             capacity=present.queue.capacity().statement if t.language == "en" else [],
-            shown=list(_shown(found, t, frame)),
+            shown=list(_shown(found, t, frame, frame.shower(request))),
         )
 
 
-def _shown(found: Figures, t: Words, frame: Frame) -> Iterator[Figure]:
-    yield _backlog(found, t)
+def _shown(found: Figures, t: Words, frame: Frame, shower: Shower) -> Iterator[Figure]:
+    yield _backlog(found, t, shower)
     yield _days(found, t)
     if found.speeds:
-        yield _speeds(found, t)
+        yield _speeds(found, t, shower)
     agreed = [t("figures.disagreed", n=found.disagreed)] if found.agreement else []
     for heading, value, says in (
         (t("figures.agreement"), found.agreement, [*agreed, t("figures.agreement.says")]),
@@ -91,10 +92,10 @@ def _shown(found: Figures, t: Words, frame: Frame) -> Iterator[Figure]:
         yield Figure(t("figures.golden"), bars(t("figures.golden"), rows), [t("figures.golden.says")])
 
 
-def _backlog(found: Figures, t: Words) -> Figure:
+def _backlog(found: Figures, t: Words, shower: Shower) -> Figure:
     rows = [
         Bar(
-            f"{each.task}: {each.level or t.named('kind', each.kind)}",
+            _lane(shower, t, each.task, each.kind, each.level),
             each.open,
             str(each.open),
             each.overdue,
@@ -110,6 +111,11 @@ def _backlog(found: Figures, t: Words) -> Figure:
     )
 
 
+def _lane(shower: Shower, t: Words, task: str, kind: str, level: str | None) -> str:
+    """What waits or was decided together: a task's level, or a kind of case where there is no level."""
+    return f"{shower.task(task)}: {t.named('kind', kind) if level is None else shower.level(task, level)}"
+
+
 def _days(found: Figures, t: Words) -> Figure:
     heading = t("figures.decided")
     days = [
@@ -121,20 +127,20 @@ def _days(found: Figures, t: Words) -> Figure:
     return Figure(heading, columns(heading, days), [], head, table)
 
 
-def _speeds(found: Figures, t: Words) -> Figure:
+def _speeds(found: Figures, t: Words, shower: Shower) -> Figure:
     heading = t("figures.speed")
     rows = [
         Bar(
-            f"{each.task}: {t.named('kind', each.level)}",
+            _lane(shower, t, each.task, each.kind, each.level),
             each.ninth_tenth,
-            _minutes(t, each.ninth_tenth),
+            t.lasting(each.ninth_tenth),
             each.median,
         )
         for each in found.speeds
     ]
     head = [t("figures.level"), t("figures.cases"), t("figures.median"), t("figures.ninth_tenth")]
     table = [
-        [row.name, str(each.cases), _minutes(t, each.median), _minutes(t, each.ninth_tenth)]
+        [row.name, str(each.cases), t.lasting(each.median), t.lasting(each.ninth_tenth)]
         for row, each in zip(rows, found.speeds, strict=True)
     ]
     return Figure(heading, bars(heading, rows), [t("figures.speed.says")], head, table)
@@ -153,10 +159,3 @@ def _interval(t: Words, heading: str, found: Interval | None, says: list[str]) -
     few = [t("figures.few", n=FEWEST)] if found.cases < FEWEST else []
     plot = interval(f"{heading}: {said}", found.low, found.value, found.high)
     return Figure(heading, plot, [said, *few, *says])
-
-
-def _minutes(t: Words, seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return t(f"duration.{unit}", n=round(seconds / length))
-    return t("duration.s", n=round(seconds))
