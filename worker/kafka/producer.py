@@ -34,7 +34,10 @@ _PERMANENT = {
     ck.KafkaError._UNKNOWN_PARTITION,
 }
 
-# The client reports these where a topic no longer exists.
+# What an aborted transaction's other records end with: says nothing about why.
+_PURGED = {ck.KafkaError._PURGE_QUEUE, ck.KafkaError._PURGE_INFLIGHT}
+
+# The client reports these where a topic no longer exists, of the transaction or only of its records.
 _UNSENT = {ck.KafkaError._TIMED_OUT, ck.KafkaError._MSG_TIMED_OUT}
 
 
@@ -47,7 +50,7 @@ class KafkaProducer:
 
     def __init__(self, config: dict[str, Any], transactional_id: str) -> None:
         self._config = {**config, "transactional.id": transactional_id}
-        self._refused: tuple[str | None, ck.KafkaError] | None = None
+        self._failed: tuple[str | None, ck.KafkaError] | None = None
         self._producer = make(
             ck.Producer,
             {
@@ -70,7 +73,7 @@ class KafkaProducer:
                 "queue.buffering.max.messages": 500_000,
                 "error_cb": log_error,
                 "delivery.report.only.error": True,
-                "on_delivery": self._note_refusal,
+                "on_delivery": self._note_failure,
                 **self._config,
             },
         )
@@ -85,7 +88,7 @@ class KafkaProducer:
         """See `worker.kafka.Producer.commit`."""
         if membership is None:
             raise RetryableError("not a member of the group yet")
-        self._refused = None
+        self._failed = None
         note = offset_note.write(membership.note)
         positions = [ck.TopicPartition(*place, offset, note) for place, offset in offsets.items()]
         try:
@@ -132,8 +135,10 @@ class KafkaProducer:
                 f"this worker was fenced or cannot go on ({cause.name()}): another worker uses its "
                 "transactional id, or it was paused for too long; restart it"
             )
-        log.warning("transaction_aborted", code=cause.name())
-        if cause.code() in _UNSENT and (missing := self._missing(topics)):
+        self._producer.poll(0)  # the records' own errors may still wait to be reported
+        topic, failure = self._failed or (None, cause)
+        log.warning("transaction_aborted", code=cause.name(), record=failure.name())
+        if {cause.code(), failure.code()} & _UNSENT and (missing := self._missing(topics)):
             raise BrokerError(f"topic {missing} is not there: run `mimamori topics apply`")
         try:
             _patiently(lambda: self._producer.abort_transaction(STEP_TIMEOUT_S), "cannot abort")
@@ -141,13 +146,12 @@ class KafkaProducer:
             raise BrokerError(
                 f"a transaction could not be aborted ({error.args[0].name()}): restart the worker"
             ) from None
-        topic, refusal = self._refused or (None, cause)
-        if refusal.code() in _PERMANENT:
+        if failure.code() in _PERMANENT:
             topic = topic or self._missing(topics)  # or hidden from this worker
-            if topic and refusal.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            if topic and failure.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise refused(self._config, Right("topic", topic, "Write"))
             raise BrokerError(
-                f"Kafka refuses what this worker writes{f' to {topic}' if topic else ''} ({refusal.name()}), "
+                f"Kafka refuses what this worker writes{f' to {topic}' if topic else ''} ({failure.name()}), "
                 "and would do so again: check the topic with `mimamori topics list`, and this worker's rights"
             )
         raise RetryableError(f"transaction aborted: {cause.name()}")
@@ -160,10 +164,10 @@ class KafkaProducer:
             return ""
         return ", ".join(sorted(topics - found.keys()))
 
-    def _note_refusal(self, error: ck.KafkaError | None, message: ck.Message) -> None:
+    def _note_failure(self, error: ck.KafkaError | None, message: ck.Message) -> None:
         """Keep the first failed record's error: the transaction's error only says that some record failed."""
-        if error is not None and error.code() in _PERMANENT and self._refused is None:
-            self._refused = message.topic(), error
+        if error is not None and error.code() not in _PURGED and self._failed is None:
+            self._failed = message.topic(), error
 
 
 def _patiently(step: Callable[[], object], complaint: str) -> None:
