@@ -92,7 +92,7 @@ class Line:
         self._waiting: deque[Call] = deque()
         self._tokens = 0  # that wait
         self._in_hand = 0  # tokens that the engine reads now
-        self._just_answered = 0  # calls of the last batch
+        self._returning = 0  # callers that have just been answered, and may ask again
         self._closed = False
 
     @property
@@ -128,6 +128,7 @@ class Line:
             call.give_up_at = self._clock() + self._deadline_s
             self._waiting.append(call)
             self._tokens += own
+            self._returning = max(0, self._returning - 1)
             self._changed.notify()
 
     def take(self) -> Portion | None:
@@ -148,7 +149,6 @@ class Line:
         """Note that the engine has answered a portion, or failed; finish the calls that are complete."""
         with self._changed:
             self._in_hand = 0
-            self._just_answered = len(portion.calls)
             complete = []
             for call, taken in portion.calls:
                 call.unread -= taken
@@ -156,6 +156,7 @@ class Line:
                     self._drop(call)
                 if error is not None or not call.unread:
                     complete.append(call)
+            self._returning = len(complete)
         for call in complete:
             call.finish(error)
 
@@ -184,7 +185,7 @@ class Line:
 
     def _portion(self) -> Portion:
         most_tokens = min(self._max_tokens, self._pace.tokens_in(self._batch_s))
-        most_calls = math.ceil((len(self._waiting) + self._just_answered) / 2)
+        most_calls = math.ceil((len(self._waiting) + self._returning) / 2)
         portion = Portion(Batch(_EPOCH, self._clock()))
         batch = portion.batch
         unfinished = []

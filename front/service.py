@@ -30,6 +30,7 @@ from worker.telemetry.health import Health
 log = structlog.get_logger()
 
 BEAT_S: Final = 1.0
+MARGIN_S: Final = 30.0
 STALLED_S: Final = 30.0  # an event loop that has not run for this long is not alive
 
 
@@ -82,7 +83,8 @@ class Service:
 
     async def _serve(self, context: ssl.SSLContext | None, health_port: int) -> None:
         self._loop = asyncio.get_running_loop()
-        door = Door(self._own.max_connections)
+        # A request may wait for the deadline, and then be read for as long as one may take by itself.
+        door = Door(self._own.max_connections, self._own.body_s + 2 * self._own.deadline_s + MARGIN_S)
         self._application.middlewares.insert(0, door.watch)
         runner = web.AppRunner(
             self._application,

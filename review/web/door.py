@@ -23,9 +23,10 @@ Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Door:
     """A protocol factory for the event loop, which wraps aiohttp's own."""
 
-    def __init__(self, connections: int = CONNECTIONS) -> None:
-        """`connections` is how many there may be."""
+    def __init__(self, connections: int = CONNECTIONS, answering_s: float = ANSWERING_S) -> None:
+        """There may be `connections` at once, and an answer may take `answering_s`."""
         self._connections = connections
+        self._answering_s = answering_s
         self._server: web.Server | None = None
         self._idle: dict[web.RequestHandler, float] = {}  # connection -> idle since; longest idle first
         self._busy: dict[web.RequestHandler, float] = {}
@@ -62,7 +63,7 @@ class Door:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._forget_closed()
-            for since, limit in ((self._idle, IDLE_S), (self._busy, ANSWERING_S)):
+            for since, limit in ((self._idle, IDLE_S), (self._busy, self._answering_s)):
                 while since and next(iter(since.values())) < _now() - limit:
                     self._end(next(iter(since)))
 

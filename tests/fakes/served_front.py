@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from engine.contract import Engine
 from engine.task import load_task
 from front.service import Service
@@ -41,7 +43,7 @@ def served_front(engine: Engine | None = None, **settings: Any) -> Iterator[Serv
         engine or CannedEngine(levels=len(task.level_names)),
         task=task,
         fingerprint=FINGERPRINT,
-        policy=POLICY,
+        policy=msgspec.structs.replace(POLICY, languages=frozenset({"en"})),
     )
     served = ServedFront(service)
 
