@@ -8,12 +8,14 @@ that it can do. Then `mimamori serve`, another process, is asked by as many call
 each of which waits for its answer before it asks again. Both read the same texts with the same settings, one
 after the other; the ratio of the two rates is what counts, since rates depend on the machine. The callers are
 one process beside the front and take a share of the CPU, which is stated: on a machine of their own, they
-would not. The script exits with 1 where an answer is missing or is not the engine's.
+would not. CPU time per text is stated too, of the engine alone and of the front, since it depends less on
+what else a machine does. The script fails where an answer is missing.
 """
 
 import argparse
 import asyncio
 import json
+import math
 import os
 import resource
 import statistics
@@ -21,10 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import aiohttp
 
@@ -43,54 +46,132 @@ class Round:
     p50_ms: float
     p95_ms: float
     callers_cpu: float  # cores
+    cpu_ms: float  # of the front, for each text; not a number where the system does not tell
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What the engine alone did in one round."""
+
+    rate: float
+    cpu_ms: float
 
 
 def main() -> int:
     """Measure, and print the ratios."""
     options = arguments()
-    texts = [json.loads(value)["text"] for _, value in distinct(options.texts)]
+    texts = [json.loads(value or b"")["text"] for _, value in distinct(options.texts)]
     found = describe()
     print(f"{found['cpu']}, {found['cores']} cores, {options.concurrency} callers, {len(texts)} texts")
     sizes: list[int] = options.sizes
-    alone: list[float] = []
     rounds: dict[int, list[Round]] = {size: [] for size in sizes}
-    with tempfile.TemporaryDirectory() as folder, front(options.bundle, Path(folder)) as url:
+    alone: list[Alone] = []
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         file = Path(folder) / "texts.json"
         file.write_text(json.dumps(texts))
-        asyncio.run(ask(url, texts[: len(texts) // 4], options.concurrency, 1))  # warm
+        front = stack.enter_context(Front(options.bundle, Path(folder)))
+        engine = stack.enter_context(Engine(options.bundle, file))
+        asyncio.run(ask(front, texts[: len(texts) // 4], options.concurrency, 1))  # warm
         for number in range(options.rounds):
-            alone.append(offline(options.bundle, file))
+            alone.append(engine.read())
             for size in sizes:
-                rounds[size].append(asyncio.run(ask(url, texts, options.concurrency, size)))
+                rounds[size].append(asyncio.run(ask(front, texts, options.concurrency, size)))
             print(
-                f"round {number + 1}: engine alone {alone[-1]:.1f}/s; "
-                + "; ".join(f"{size} a request {rounds[size][-1].rate:.1f}/s" for size in sizes)
+                f"round {number + 1}: engine alone {alone[-1].rate:.1f}/s; "
+                + "; ".join(f"{size} a request {rounds[size][-1].rate:.1f}/s" for size in sizes),
+                flush=True,
             )
+    print(f"engine alone: {statistics.median(one.rate for one in alone):.1f} texts/s")
     for size in sizes:
         print(summary(size, alone, rounds[size]))
     return 0
 
 
-def summary(size: int, alone: Sequence[float], rounds: Sequence[Round]) -> str:
-    """One line: the median of the rounds' ratios, the lowest and the highest, and how long callers waited."""
-    ratios = [one.rate / rate for one, rate in zip(rounds, alone, strict=True)]
+def summary(size: int, alone: Sequence[Alone], rounds: Sequence[Round]) -> str:
+    """What is to be known of requests with `size` texts: medians of the rounds, and the ratios' range."""
+    pairs = list(zip(rounds, alone, strict=True))
+    ratios = [one.rate / engine.rate for one, engine in pairs]
+    cpu = [one.cpu_ms / engine.cpu_ms for one, engine in pairs]
     median = statistics.median
     return (
-        f"{size} texts a request: {median(ratios):.3f} of the engine's rate ({min(ratios):.3f}-{max(ratios):.3f}), "
+        f"{size} texts a request: {median(ratios):.3f} of the engine's rate "
+        f"({min(ratios):.3f}-{max(ratios):.3f}), "
         f"{median(one.rate for one in rounds):.1f} texts/s; answers after "
-        f"{median(one.p50_ms for one in rounds):.0f} ms (p50), {median(one.p95_ms for one in rounds):.0f} ms (p95); "
+        f"{median(one.p50_ms for one in rounds):.0f} ms (p50) and "
+        f"{median(one.p95_ms for one in rounds):.0f} ms (p95); "
+        f"CPU per text {median(cpu):.3f} of the engine's ({min(cpu):.3f}-{max(cpu):.3f}); "
         f"callers take {median(one.callers_cpu for one in rounds):.2f} cores"
     )
 
 
-def offline(bundle: Path, texts: Path) -> float:
-    """The engine's rate with all texts in one call."""
-    command = [sys.executable, "-m", "bench.lanes.offline", str(bundle), str(texts)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(json.loads(said.splitlines()[-1])["rate"])
+class Engine:
+    """The engine in a process of its own, which reads all texts in one call when asked."""
+
+    def __init__(self, bundle: Path, texts: Path) -> None:
+        self._command = [sys.executable, "-m", "bench.lanes.offline", str(bundle), str(texts), "--each-line"]
+
+    def __enter__(self) -> Self:
+        pipe = subprocess.PIPE
+        self._running = subprocess.Popen(
+            self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+        )
+        self.read()  # loads, and warms up
+        return self
+
+    def read(self) -> Alone:
+        """Read all texts once. Raises SystemExit: the engine has ended."""
+        assert self._running.stdin is not None  # noqa: S101 - both are pipes
+        assert self._running.stdout is not None  # noqa: S101
+        self._running.stdin.write("again\n")
+        self._running.stdin.flush()
+        said = self._running.stdout.readline()
+        if not said:
+            raise SystemExit("the engine has ended: python -m bench.lanes.offline says why")
+        found = json.loads(said)
+        return Alone(found["rate"], found["cpu_ms"])
+
+    def __exit__(self, *_: object) -> None:
+        self._running.kill()
+        self._running.communicate()
 
 
-async def ask(url: str, texts: Sequence[str], concurrency: int, size: int) -> Round:
+class Front:
+    """`mimamori serve` on a free port."""
+
+    def __init__(self, bundle: Path, folder: Path) -> None:
+        self._command = [sys.executable, "-m", "mimamori", "serve", "--bundle", str(bundle), "--port", "0"]
+        self._log = folder / "front.log"
+
+    def __enter__(self) -> Self:
+        own = {"MIMAMORI_FRONT_DEADLINE_S": "300", "MIMAMORI_HEALTH_PORT": "0"}
+        with self._log.open("w") as out:
+            self._running = subprocess.Popen(self._command, stderr=out, env={**os.environ, **own})
+        self.url = f"http://127.0.0.1:{self._port()}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.terminate()
+        self._running.wait()
+
+    def cpu_s(self) -> float:
+        """The CPU time that it has taken, in seconds; not a number where the system does not tell."""
+        try:
+            words = Path(f"/proc/{self._running.pid}/stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            return math.nan
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _port(self) -> int:
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and self._running.poll() is None:
+            for line in self._log.read_text().splitlines():
+                if '"front_started"' in line:
+                    return int(json.loads(line)["port"])
+            time.sleep(0.1)
+        raise SystemExit(f"the front did not start: {self._log.read_text()[-2000:]}")
+
+
+async def ask(front: Front, texts: Sequence[str], concurrency: int, size: int) -> Round:
     """Have every text screened once, in requests of `size` texts. Raises ValueError: an answer is missing."""
     waits: list[float] = []
     requests = iter([texts[start : start + size] for start in range(0, len(texts), size)])
@@ -98,13 +179,13 @@ async def ask(url: str, texts: Sequence[str], concurrency: int, size: int) -> Ro
     async def caller(session: aiohttp.ClientSession) -> None:
         for chunk in requests:
             began = time.perf_counter()
-            async with session.post(f"{url}/v1/moderations", json={"input": list(chunk)}) as response:
+            async with session.post(f"{front.url}/v1/moderations", json={"input": list(chunk)}) as response:
                 answer = await response.json()
             if response.status != 200 or len(answer["results"]) != len(chunk):
                 raise ValueError(f"status {response.status} for {len(chunk)} texts: {answer.get('error')}")
             waits.append(time.perf_counter() - began)
 
-    began, used = time.perf_counter(), _cpu()
+    began, used, before = time.perf_counter(), _cpu(), front.cpu_s()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
         await asyncio.gather(*(caller(session) for _ in range(concurrency)))
     seconds = time.perf_counter() - began
@@ -114,30 +195,8 @@ async def ask(url: str, texts: Sequence[str], concurrency: int, size: int) -> Ro
         p50_ms=1000 * statistics.median(ordered),
         p95_ms=1000 * ordered[int(0.95 * (len(ordered) - 1))],
         callers_cpu=(_cpu() - used) / seconds,
+        cpu_ms=1000 * (front.cpu_s() - before) / len(texts),
     )
-
-
-@contextmanager
-def front(bundle: Path, folder: Path) -> Iterator[str]:
-    """`mimamori serve` on a free port; yields its address."""
-    log = folder / "front.log"
-    own = {"MIMAMORI_FRONT_DEADLINE_S": "120", "MIMAMORI_HEALTH_PORT": "0"}
-    command = [sys.executable, "-m", "mimamori", "serve", "--bundle", str(bundle), "--port", "0"]
-    with log.open("w") as out, subprocess.Popen(command, stderr=out, env={**os.environ, **own}) as running:
-        try:
-            yield f"http://127.0.0.1:{_port(log, running)}"
-        finally:
-            running.terminate()
-
-
-def _port(log: Path, running: subprocess.Popen[bytes]) -> int:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and running.poll() is None:
-        for line in log.read_text().splitlines():
-            if '"front_started"' in line:
-                return int(json.loads(line)["port"])
-        time.sleep(0.1)
-    raise SystemExit(f"the front did not start: {log.read_text()[-2000:]}")
 
 
 def _cpu() -> float:

@@ -94,28 +94,35 @@ class Service:
         )
         await runner.setup()
         door.open(cast("web.Server", runner.server))
+        beside = [self._loop.create_task(work) for work in (self._beat(), door.keep())]
         try:
-            listener = await self._loop.create_server(
-                door, self._own.host, self._own.port, ssl=context, backlog=self._own.max_connections
+            listener = await self._listen(door, context)
+            self.listening.set()
+            log.info("front_started", host=self._own.host, port=self.port, health_port=health_port)
+            if not self._stopping:
+                await self._ended.wait()
+            log.info("front_drains", waiting_tokens=self._line.waiting_tokens)
+            listener.close()
+        finally:
+            self._line.close()
+            await runner.cleanup()  # waits for the answers under way
+            for task in beside:
+                task.cancel()
+
+    async def _listen(self, door: Door, context: ssl.SSLContext | None) -> asyncio.Server:
+        host, port = self._own.host, self._own.port
+        backlog = self._own.max_connections
+        try:
+            listener = await asyncio.get_running_loop().create_server(
+                door, host, port, ssl=context, backlog=backlog
             )
         except OSError as error:
             raise SettingsError(
-                f"cannot listen on {self._own.host}:{self._own.port} ({error.strerror}): set "
-                f"{ENV_PREFIX}PORT to a free port and {ENV_PREFIX}HOST to an address of this machine"
+                f"cannot listen on {host}:{port} ({error.strerror}): set {ENV_PREFIX}PORT to a free port and "
+                f"{ENV_PREFIX}HOST to an address of this machine"
             ) from None
         self.port = listener.sockets[0].getsockname()[1]
-        beats = self._loop.create_task(self._beat())
-        keeping = self._loop.create_task(door.keep())
-        self.listening.set()
-        log.info("front_started", host=self._own.host, port=self.port, health_port=health_port)
-        if not self._stopping:
-            await self._ended.wait()
-        log.info("front_drains", waiting_tokens=self._line.waiting_tokens)
-        listener.close()
-        self._line.close()
-        await runner.cleanup()  # waits for the answers under way
-        keeping.cancel()
-        beats.cancel()
+        return listener
 
     async def _beat(self) -> None:
         while True:

@@ -1,18 +1,20 @@
-"""Makes `metrics.md`: every metric of the worker and of the review desk, from the code that defines them."""
+"""Makes `metrics.md`: every metric of worker, desk and HTTP front, from the code that defines them."""
 
 from typing import Final
 
 from prometheus_client.metrics import MetricWrapperBase
 
 from docs.reference.markdown import code, paragraphs
+from front.metrics import CATALOGUE as FRONT_CATALOGUE
+from front.metrics import FrontMetric
 from review.metrics import DeskMetrics
 from worker.telemetry.catalogue import CATALOGUE, Metric, catalogue, exposed_name
 
 INTRODUCTION: Final = """# Metrics
 
 The worker serves its metrics for Prometheus on `/metrics` of its health port (`MIMAMORI_HEALTH_PORT`, 8080),
-the review desk on that of its own (`MIMAMORI_REVIEW_HEALTH_PORT`, 6067). No label ever carries message text
-or an id. The alerts that every installation should have are in
+and so does the HTTP front; the review desk has a port of its own for them (`MIMAMORI_REVIEW_HEALTH_PORT`,
+6067). No label ever carries message text or an id. The alerts that every installation should have are in
 [Watch the workers](../how-to/watch-the-workers.md).
 """
 
@@ -39,10 +41,13 @@ def page() -> str:
     lines.append("## The review desk\n")
     for name, kind, labels, meaning in desk_metrics():
         lines += _metric(name, kind, labels, meaning)
+    lines.append("## The HTTP front\n")
+    for of_front in FRONT_CATALOGUE:
+        lines += _of_worker(of_front, of_front.name)
     return "\n".join(lines)
 
 
-def _of_worker(metric: Metric, name: str) -> list[str]:
+def _of_worker(metric: Metric | FrontMetric, name: str) -> list[str]:
     shown = _metric(name, metric.kind.__name__.lower(), metric.labels, metric.meaning)
     return [*shown, f"*What to do.* {metric.remedy}\n"]
 

@@ -39,7 +39,7 @@ def served_front(engine: Engine | None = None, **settings: Any) -> Iterator[Serv
     workers = {name.removeprefix("worker_"): settings.pop(name) for name in [*settings] if "worker_" in name}
     service = assemble(
         Settings(health_port=0, **workers),
-        FrontSettings(port=0, **settings),
+        FrontSettings(**{"port": 0} | settings),
         engine or CannedEngine(levels=len(task.level_names)),
         task=task,
         fingerprint=FINGERPRINT,

@@ -8,8 +8,10 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import confluent_kafka as ck
+import openai
 import pytest
 
 from engine.task import SHIPPED, load_task
@@ -69,6 +71,15 @@ class Platform:
         self.workers.insert(0, desk)
         process.await_ready(desk, health_port, folder / "desk.log", 90)
         return f"http://127.0.0.1:{port}"
+
+    def start_front(self, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+        """`mimamori serve` with the worker's settings; returns it and its address once it answers."""
+        port, health_port = free_port(), free_port()
+        settings = self._settings | {"front_port": port, "front_deadline_s": 120, "health_port": health_port}
+        front = process.start(process.FRONT, settings, folder / "front.log")
+        self.workers.insert(0, front)
+        process.await_ready(front, health_port, folder / "front.log", 90)
+        return front, f"http://127.0.0.1:{port}"
 
     def send(self, *values: bytes | None) -> None:
         for number, value in enumerate(values):
@@ -151,7 +162,7 @@ def held_out() -> list[tuple[str, bool]]:
     return [(example.text, example.at_risk) for example in examples]
 
 
-def test_labels_make_sense_and_everything_bad_is_a_dead_letter(platform: Platform) -> None:
+def test_labels_make_sense_and_everything_bad_is_a_dead_letter(platform: Platform, tmp_path: Path) -> None:
     texts = held_out()
     bad = [None, b"\xff", b"{", b'{"id": "x"}', message(900, "  "), message(901, "a" * 1_000_000)]
     platform.start_worker()
@@ -175,6 +186,33 @@ def test_labels_make_sense_and_everything_bad_is_a_dead_letter(platform: Platfor
     }
     assert escalated == {event["id"] for event in labels.values() if event["verdict"] != "clear"}
     assert not any(text in platform.log() for text, _ in texts)
+    _the_front_says_what_the_labels_say(platform, tmp_path, [text for text, _ in texts], labels)
+
+
+def _the_front_says_what_the_labels_say(
+    platform: Platform, folder: Path, texts: list[str], labels: dict[str, dict[str, Any]]
+) -> None:
+    """Whoever asks by HTTP, with OpenAI's client, gets what the worker wrote to Kafka."""
+    front, url = platform.start_front(folder)
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none is needed on loopback") as client:
+        results = client.moderations.create(input=texts).results
+    same = ("bundle", "scored_by", "thresholds", "reading", "windows", "truncated", "task")
+    for number, result in enumerate(results):
+        label, found = labels[f"m{number}"], cast("dict[str, Any]", result.to_dict()["mimamori"])
+        assert {name: found[name] for name in same} == {name: label[name] for name in same}
+        # bf16 rounds coarsely, and otherwise in another batch.
+        assert found["risk"] == pytest.approx(label["risk"], abs=0.03)
+        if min(abs(label["risk"] - at) for at in (label["thresholds"][e] for e in ("lower", "upper"))) > 0.03:
+            assert (found["verdict"], found["severity"]["level"]) == (
+                label["verdict"],
+                label["severity"]["level"],
+            )
+        assert result.flagged == (found["verdict"] != "clear")
+    front.terminate()
+    assert front.wait(30) == 0
+    said = (folder / "front.log").read_text()
+    assert "front_stopped" in said
+    assert not any(text in said for text in texts)
 
 
 def test_a_worker_killed_in_the_middle_leaves_no_gap_and_no_double(platform: Platform) -> None:

@@ -1,8 +1,10 @@
 """The clients that people have, from PyPI, unchanged, against a front."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -14,13 +16,15 @@ from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.served_front import ServedFront, served_front
 from tests.fakes.worker_app import POLICY
 
-TOKEN = "a-token-that-is-long-enough"
+TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - of a front that lives as long as the tests
 TEXTS = [f"line {number}: I keep thinking about the exam" for number in range(40)]
 
 
 @pytest.fixture(scope="module")
 def front() -> Iterator[ServedFront]:
-    with served_front(tokens=TOKEN, categories={"self-harm": "stress"}, attributes={"THREAT": "stress"}) as it:
+    with served_front(
+        tokens=TOKEN, categories={"self-harm": "stress"}, attributes={"THREAT": "stress"}
+    ) as it:
         yield it
 
 
@@ -75,7 +79,7 @@ def test_openais_client_gets_a_result_for_each_text_in_order(ai: openai.OpenAI) 
 def test_a_category_that_nobody_screened_is_absent_and_not_false(ai: openai.OpenAI) -> None:
     (result,) = ai.moderations.create(input="good morning").results
     assert set(result.categories.to_dict()) == {"stress", "self-harm"}
-    assert result.categories.violence is None  # type: ignore[comparison-overlap] # as this client shows what is absent
+    assert result.categories.violence is None  # as this client shows what is absent
 
 
 def test_text_parts_are_one_text_and_images_are_refused(ai: openai.OpenAI) -> None:
@@ -151,3 +155,15 @@ def test_an_unsupported_language_has_no_score_even_where_it_may_be_dropped(analy
     assert answer["attributeScores"] == {}
     assert "unsupported_language" in answer["mimamori"]["reasons"]
     assert answer["mimamori"]["escalate"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_guides_examples_run_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "screen-by-http.md").read_text()
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    with served_front() as front:
+        for example in examples:
+            exec(compile(example.replace("http://127.0.0.1:8088", front.url), "example", "exec"), {})  # noqa: S102 - our own
+    said = capsys.readouterr().out
+    assert len(re.findall(r"\b(clear|uncertain|at_risk)\b", said)) == 3
