@@ -124,9 +124,11 @@ class Engine:
         assert self._running.stdout is not None  # noqa: S101
         self._running.stdin.write("again\n")
         self._running.stdin.flush()
-        said = self._running.stdout.readline()
-        if not said:
-            raise SystemExit("the engine has ended: python -m bench.lanes.offline says why")
+        said = "log"
+        while not said.startswith("{"):
+            said = self._running.stdout.readline()
+            if not said:
+                raise SystemExit("the engine has ended: python -m bench.lanes.offline says why")
         found = json.loads(said)
         return Alone(found["rate"], found["cpu_ms"])
 

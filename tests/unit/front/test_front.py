@@ -6,7 +6,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -88,11 +88,12 @@ def test_it_drains_what_it_has_admitted_and_admits_no_more() -> None:
         asked = pool.submit(ask, front.url, {"input": ["one", "two"]})
         assert engine.holds.wait(30)
         front.service.stop()
+        until(lambda: front.service._line._closed)
         assert front.service._ready() == "draining"
         engine.go.set()
         status, answer, _ = asked.result()
         assert (status, len(answer["results"])) == (200, 2)  # type: ignore[arg-type] # JSON
-    with pytest.raises(OSError, match="refused"):
+    with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", front.service.port), timeout=5)
 
 
@@ -115,8 +116,7 @@ def test_texts_of_a_caller_that_has_gone_are_not_read() -> None:
     assert engine.texts == ["first"]
 
 
-def until(condition: object, within_s: float = 30.0) -> None:
-    assert callable(condition)
+def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     ticks = threading.Event()
     for _ in range(int(within_s / 0.01)):
         if condition():
@@ -193,6 +193,17 @@ def test_no_text_is_logged_whatever_happens(capfd: pytest.CaptureFixture[str]) -
             {"comment": {"text": PRIVATE}},
             f"/v1alpha1/comments:analyze?key={PRIVATE.replace(' ', '+')}",
         )
+
+    class Talkative(CannedEngine):
+        def read(self, texts: Sequence[str]) -> list[Scores]:
+            if "kettle" in texts[0]:
+                return super().read(texts)
+            raise ValueError(f"cannot read {PRIVATE}")
+
+    with served_front(Talkative(levels=3)) as front:
+        assert PRIVATE not in str(ask(front.url, {"input": PRIVATE}))
+    assert "ValueError" in str(front.error)
+    assert PRIVATE not in str(front.error)
     said = "".join(capfd.readouterr())
     assert "front_stopped" in said
     assert PRIVATE not in said
