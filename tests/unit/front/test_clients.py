@@ -164,6 +164,9 @@ def test_the_guides_examples_run_as_they_are(capsys: pytest.CaptureFixture[str])
     assert len(examples) == 2
     with served_front() as front:
         for example in examples:
-            exec(compile(example.replace("http://127.0.0.1:8088", front.url), "example", "exec"), {})  # noqa: S102 - our own
+            names: dict[str, Any] = {}
+            code = example.replace("http://127.0.0.1:8088", front.url)
+            exec(compile(code, "example", "exec"), names)  # noqa: S102 - our own
+            names["client"].close()
     said = capsys.readouterr().out
     assert len(re.findall(r"\b(clear|uncertain|at_risk)\b", said)) == 3
