@@ -1,6 +1,6 @@
 import base64
 
-from mimamori.sandbox.kafka_server import cluster_id
+from mimamori.sandbox.node import cluster_id
 
 
 def test_a_cluster_id_is_never_taken_for_an_option() -> None:

@@ -40,7 +40,7 @@ def test_every_kind_says_how_it_is_dealt_out() -> None:
 
 def test_a_fault_that_is_planned_and_not_handled_is_never_reported_as_struck() -> None:
     unknown = Fault(0, 0.0, cast("Kind", "meteor"), -1, 0.0)
-    with Faults([unknown], cast("Fleet", None), None) as faults:
+    with Faults([unknown], cast("Fleet", None), None, None) as faults:
         faults.tick(1)  # due from now on
         with pytest.raises(AssertionError, match="meteor"):
             faults.tick(1)
