@@ -2,6 +2,7 @@
 
     python -m bench.front                     64 callers, one text a request, then 16; five rounds of each
     python -m bench.front --rounds 3 --texts 500 --bundle FOLDER
+    python -m bench.front --device-ms 5       a simulated device, which takes 5 ms a text and no CPU, as a GPU
 
 In each round the engine first reads all texts in one call, in a process of its own, without a front: the best
 that it can do. Then `mimamori serve`, another process, is asked by as many callers as --concurrency says,
@@ -69,8 +70,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         file = Path(folder) / "texts.json"
         file.write_text(json.dumps(texts))
-        front = stack.enter_context(Front(options.bundle, Path(folder)))
-        engine = stack.enter_context(Engine(options.bundle, file))
+        front = stack.enter_context(Front(options.bundle, Path(folder), options.device_ms))
+        engine = stack.enter_context(Engine(options.bundle, file, options.device_ms))
         asyncio.run(ask(front, texts[: len(texts) // 4], options.concurrency, 1))  # warm
         for number in range(options.rounds):
             alone.append(engine.read())
@@ -91,7 +92,7 @@ def summary(size: int, alone: Sequence[Alone], rounds: Sequence[Round]) -> str:
     """What is to be known of requests with `size` texts: medians of the rounds, and the ratios' range."""
     pairs = list(zip(rounds, alone, strict=True))
     ratios = [one.rate / engine.rate for one, engine in pairs]
-    cpu = [one.cpu_ms / engine.cpu_ms for one, engine in pairs]
+    cpu = [one.cpu_ms - engine.cpu_ms for one, engine in pairs]
     median = statistics.median
     return (
         f"{size} texts a request: {median(ratios):.3f} of the engine's rate "
@@ -99,7 +100,8 @@ def summary(size: int, alone: Sequence[Alone], rounds: Sequence[Round]) -> str:
         f"{median(one.rate for one in rounds):.1f} texts/s; answers after "
         f"{median(one.p50_ms for one in rounds):.0f} ms (p50) and "
         f"{median(one.p95_ms for one in rounds):.0f} ms (p95); "
-        f"CPU per text {median(cpu):.3f} of the engine's ({min(cpu):.3f}-{max(cpu):.3f}); "
+        f"the front takes {median(cpu):.2f} ms of CPU per text ({min(cpu):.2f}-{max(cpu):.2f}) beside the "
+        f"engine's {median(one.cpu_ms for one in alone):.2f}; "
         f"callers take {median(one.callers_cpu for one in rounds):.2f} cores"
     )
 
@@ -107,8 +109,11 @@ def summary(size: int, alone: Sequence[Alone], rounds: Sequence[Round]) -> str:
 class Engine:
     """The engine in a process of its own, which reads all texts in one call when asked."""
 
-    def __init__(self, bundle: Path, texts: Path) -> None:
-        self._command = [sys.executable, "-m", "bench.lanes.offline", str(bundle), str(texts), "--each-line"]
+    def __init__(self, bundle: Path, texts: Path, device_ms: float) -> None:
+        lane = ["bench.lanes.simulated_front", str(device_ms), str(texts)]
+        if not device_ms:
+            lane = ["bench.lanes.offline", str(bundle), str(texts), "--each-line"]
+        self._command = [sys.executable, "-m", *lane]
 
     def __enter__(self) -> Self:
         pipe = subprocess.PIPE
@@ -140,12 +145,16 @@ class Engine:
 class Front:
     """`mimamori serve` on a free port."""
 
-    def __init__(self, bundle: Path, folder: Path) -> None:
-        self._command = [sys.executable, "-m", "mimamori", "serve", "--bundle", str(bundle), "--port", "0"]
+    def __init__(self, bundle: Path, folder: Path, device_ms: float) -> None:
+        lane = ["mimamori", "serve", "--bundle", str(bundle)]
+        self._command = [
+            *(sys.executable, "-m"),
+            *(["bench.lanes.simulated_front", str(device_ms)] if device_ms else lane),
+        ]
         self._log = folder / "front.log"
 
     def __enter__(self) -> Self:
-        own = {"MIMAMORI_FRONT_DEADLINE_S": "300", "MIMAMORI_HEALTH_PORT": "0"}
+        own = {"MIMAMORI_FRONT_DEADLINE_S": "300", "MIMAMORI_FRONT_PORT": "0", "MIMAMORI_HEALTH_PORT": "0"}
         with self._log.open("w") as out:
             self._running = subprocess.Popen(self._command, stderr=out, env={**os.environ, **own})
         self.url = f"http://127.0.0.1:{self._port()}"
@@ -217,8 +226,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of each (default: 5)")
     parser.add_argument("--concurrency", type=int, default=64, help="callers (default: 64)")
     parser.add_argument("--sizes", type=_numbers, default=[1, 16], help="texts a request (default: 1,16)")
+    parser.add_argument("--device-ms", type=float, default=0.0, help="simulate a device (default: the model)")
     options = parser.parse_args()
-    if options.bundle is None:
+    if options.bundle is None and not options.device_ms:
         options.bundle = shipped_bundle("stress", home / "bundles", lambda *_: None)
     return options
 

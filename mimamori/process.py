@@ -1,4 +1,4 @@
-"""Starts a worker, a review desk or an HTTP front as a separate process, for the demo, the soak, benchmarks and tests alike.
+"""Starts a worker, a review desk or an HTTP front as a process, for the demo, the soak, benchmarks and tests.
 
 The new process does not inherit this process's settings (`MIMAMORI_…`), so that it runs under the settings it
 is given and no others. It does inherit `MIMAMORI_HOME`, where caches are kept.
