@@ -6,8 +6,9 @@ undone is none yet: if the model's view were shown at once, it could be undone i
 what samples and golden items measure would be how well people copy.
 
 - Who has judged the case sees everything once their judgement stands, or has gone to another reader.
-- A lead or an auditor sees everything while a decision stands.
-- Everybody else may be asked to read the case next, and sees nothing of it.
+- A lead or an auditor sees everything while a decision stands; before, what orders the queue, but neither
+  the model's view of a case nor what others found.
+- Everybody else may be asked to read the case next, and sees nothing of all that.
 
 The text is separate: `Desk.reveal` gives it to whoever may read it.
 """
@@ -66,9 +67,9 @@ class CaseView(msgspec.Struct, frozen=True):
     or `conversation` within 24 hours.
 
     While `model` is hidden, so is everything that would tell of it or of other readings: `kind` is
-    `escalation` for all that are blind, `stage` is `first` for reviewers unless a lead is asked, `raised` and
-    `repeats` are empty since they say that the model found this very case at risk, `judgements` are empty,
-    and `history` begins when the case began to wait for this reading.
+    `escalation` for all that are blind, `judgements` are empty, and `history` begins when the case began to
+    wait for this reading. Reviewers are not told either that there was a reading (`stage` is `first` unless a
+    lead is asked), nor what raised the case: it says that the model found this very case at risk.
     """
 
     id: str
@@ -117,6 +118,7 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
     case, lease, oversees = state.case, state.lease, person.may("lead", "auditor")
     judged = person.id in state.readers or (oversees and state.phase == "settled")
     shown = judged or (model_first and case.kind not in BLIND)
+    why = shown or oversees  # they know the levels of what waits, too
     deciding = state.pending is not None and state.pending.reviewer == person.id
     return CaseView(
         id=shown_id(case),
@@ -133,8 +135,8 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         has_text=case.text is not None,
         text_shortened=case.text_shortened,
         unread_because=case.unread_because,
-        raised=state.raised if shown else [],
-        repeats=state.repeats if shown else {},
+        raised=state.raised if why else [],
+        repeats=state.repeats if why else {},
         holder=lease.holder if lease else None,
         until=lease.until if lease and state.phase == "claimed" else None,
         mine=lease is not None and lease.holder == person.id,
@@ -143,7 +145,7 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         decision=_outcome(state) if judged or deciding else None,
         undo_until=state.undo_until,
         judgements=state.judgements if judged else [],
-        history=state.history if judged else list(_since_it_waits(state, raised=shown)),
+        history=state.history if judged else list(_since_it_waits(state, raised=why)),
         model=_model_view(state) if shown else None,
     )
 

@@ -204,7 +204,7 @@ def test_nobody_asks_for_quality_samples_or_levels_by_taking_the_next_case() -> 
         # Samples come out of turn: where nothing else can come, it would be one.
         for state in ("claimed", "lead"):
             with pytest.raises(NotAllowedError, match="without knowing"):
-                await next_of(memory, AOI, Filter(state=state))  # type: ignore[arg-type]  # a state
+                await next_of(memory, AOI, Filter(state=state))
         # Whoever asks for escalations alone reads samples as well, since they look like some.
         taken = {await next_of(memory, who, Filter(kind="escalation")) for who in (AOI, BEN)}
         assert taken == {case(1, "high").id, sample(2).id}
