@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from review.cases.form import severity_levels
 from review.errors import DeskError
 from review.figures.golden import GoldenItem
 from schemas.events import Origin, ReviewCase
@@ -56,8 +57,9 @@ class Imitation:
                 "topic. Reviewers would know an item that looks like no other: send it when there are some"
             )
         model = secrets.choice(like)
-        if item.levels and model.levels and set(item.levels) != set(model.levels):
-            raise DeskError(f"item {item.id}: `levels` must be those of the task: {', '.join(model.levels)}")
+        levels = list(severity_levels(model))
+        if item.levels and levels and set(item.levels) != set(levels):
+            raise DeskError(f"item {item.id}: `levels` must be those of the task: {', '.join(levels)}")
         origin = self._free_place(secrets.SystemRandom().sample(like, len(like)))
         return ReviewCase(
             id=case_id(
@@ -77,7 +79,7 @@ class Imitation:
             conversation_id=_like_some(model.conversation_id, [case.conversation_id for case in self._real]),
             text=item.text,
             opened_at=now,
-            levels=model.levels or item.levels,
+            levels=levels or item.levels,
             author_id=_like_some(model.author_id, [case.author_id for case in self._real]),
             sent_at=_sent(model, now),
         )
@@ -118,14 +120,14 @@ def _like(model: str, known: Sequence[str]) -> str:
     """A new id of the same make: what its kind have in common stays, and the rest is drawn."""
     peers = [each for each in known if len(each) == len(model)]
     seen = [set(place) for place in zip(model, *peers, strict=True)]
-    alone = len({model, *peers}) == 1
-    for _ in range(_TRIES):
-        made = "".join(
-            secrets.choice(_alphabet(place)) if len(place) > 1 or (alone and place <= set(digits)) else kept
-            for kept, place in zip(model, seen, strict=True)
-        )
-        if made not in known:
-            return made
+    for numbers in (False, True):  # where all that differs is used up, or nothing does: any digit anywhere
+        for _ in range(_TRIES):
+            made = "".join(
+                secrets.choice(_alphabet(place)) if len(place) > 1 or (numbers and kept.isdigit()) else kept
+                for kept, place in zip(model, seen, strict=True)
+            )
+            if made not in known:
+                return made
     return made
 
 
