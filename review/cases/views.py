@@ -6,8 +6,8 @@ undone is none yet: if the model's view were shown at once, it could be undone i
 what samples and golden items measure would be how well people copy.
 
 - Who has judged the case sees everything once their judgement stands, or has gone to another reader.
-- A lead or an auditor sees everything while a decision stands; before, what orders the queue, but neither
-  the model's view of a case nor what others found.
+- A lead or an auditor sees everything while a decision stands; before, what orders the queue, unless they
+  hold the case, but neither the model's view of it nor what others found.
 - Everybody else may be asked to read the case next, and sees nothing of all that.
 
 The text is separate: `Desk.reveal` gives it to whoever may read it.
@@ -69,7 +69,8 @@ class CaseView(msgspec.Struct, frozen=True):
     While `model` is hidden, so is everything that would tell of it or of other readings: `kind` is
     `escalation` for all that are blind, `judgements` are empty, and `history` begins when the case began to
     wait for this reading. Reviewers are not told either that there was a reading (`stage` is `first` unless a
-    lead is asked), nor what raised the case: it says that the model found this very case at risk.
+    lead is asked). They and whoever holds the case are not told what raised it: it says that the model found
+    this very case at risk.
     """
 
     id: str
@@ -118,7 +119,8 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
     case, lease, oversees = state.case, state.lease, person.may("lead", "auditor")
     judged = person.id in state.readers or (oversees and state.phase == "settled")
     shown = judged or (model_first and case.kind not in BLIND)
-    why = shown or oversees  # they know the levels of what waits, too
+    mine = lease is not None and lease.holder == person.id
+    why = shown or (oversees and not mine)  # who oversees the queue knows the levels of what waits, too
     deciding = state.pending is not None and state.pending.reviewer == person.id
     return CaseView(
         id=shown_id(case),
@@ -139,8 +141,8 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         repeats=state.repeats if why else {},
         holder=lease.holder if lease else None,
         until=lease.until if lease and state.phase == "claimed" else None,
-        mine=lease is not None and lease.holder == person.id,
-        lease=lease.id if lease and lease.holder == person.id and state.phase == "claimed" else None,
+        mine=mine,
+        lease=lease.id if lease and mine and state.phase == "claimed" else None,
         reader=state.reader,
         decision=_outcome(state) if judged or deciding else None,
         undo_until=state.undo_until,

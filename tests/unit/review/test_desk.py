@@ -349,6 +349,9 @@ def test_why_a_case_comes_first_is_told_once_it_is_judged_and_counts_before() ->
         await memory.pass_time(60)
         judged = memory.desk.find(raised.id, AOI)
         assert (judged.raised, judged.repeats) == (["author"], {"author": 3})
+        # A lead is told what orders the queue, and not of the case that they judge.
+        assert memory.desk.find(cases[0].id, LEAD).raised == ["author"]
+        assert (await memory.desk.claim(cases[0].id, LEAD)).case.raised == []
         assert "raised" in {step.action for step in judged.history}
 
     play(scene)
