@@ -30,10 +30,11 @@ def test_every_fault_and_every_outcome_exactly_once(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(240)
 def test_the_real_engine_under_faults(stress_bundle: Path, tmp_path: Path) -> None:
-    setup = Setup(records=900, kills=3, seed=2, workers=2, partitions=4, bundle=stress_bundle)
+    setup = Setup(records=300, kills=1, seed=2, workers=2, partitions=4, bundle=stress_bundle)
     result = soak(setup, tmp_path)
     assert result.sound, f"{result.line()}; the workers' logs are in {tmp_path}"
-    assert result.kills == 3
+    assert result.kills == 1
+    assert all(result.faults[kind] >= 1 for kind in KINDS)
 
 
 def test_a_bundle_must_be_named() -> None:
