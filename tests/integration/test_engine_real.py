@@ -11,10 +11,8 @@ from engine.devices.openvino import precisions
 from engine.devices.stacked import StackedDevice
 from engine.load import load_engine, open_reader
 from engine.proof import prove
-from engine.task import SHIPPED, load_task
+from engine.task import load_task
 from export.adapting.split import split_bundle
-from export.evaluating.evaluate import evaluate
-from export.examples import read_examples
 from export.exporting.half import halve
 
 TASK = load_task("stress")
@@ -109,15 +107,3 @@ def test_a_cascade_goes_on_as_if_it_had_read_at_once(full: Bundle, tmp_path: Pat
     assert 0 < first.original < found.original
     sizes = [(tmp_path / f"{name}.data").stat().st_size for name in ("model.onnx", "deeper.onnx")]
     assert sum(sizes) < 350e6  # no weight is in both
-
-
-def test_adapted_on_the_shipped_examples_it_judges_others(adapted: Bundle) -> None:
-    assert adapted.calibration is not None
-    assert (adapted.path / "model.onnx.data").stat().st_size < 450e6  # of 540: the upper layers are gone
-    held_out = read_examples(SHIPPED / "stress.heldout.jsonl", TASK)
-    report = evaluate(load_engine(adapted), adapted, held_out)
-    assert not report.seen_at_adapt
-    assert report.auc is not None
-    assert report.auc > 0.9
-    assert report.miss_rate is not None
-    assert report.miss_rate <= 0.1
