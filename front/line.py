@@ -27,6 +27,9 @@ from worker.stream.batch import Batch, Entry, estimate_tokens
 from worker.stream.pace import Pace
 
 LONGEST_RETRY_S: Final = 30
+# Tokens that a batch may always have: about what a run needs to be efficient. Without this, a slow or
+# busy device would read ever smaller batches, and be slower for that.
+LEAST_TOKENS: Final = 512
 _EPOCH: Final = 0  # batches of a front are never voided
 
 
@@ -75,7 +78,7 @@ class Line:
         Args:
             pace: How fast the model reads.
             deadline_s: What would wait longer is refused.
-            batch_s: A batch closes at what is read in this time.
+            batch_s: A batch closes at what is read in this time, or at LEAST_TOKENS if that is more.
             max_tokens: A batch closes at this many tokens, too.
             max_records: And at this many texts.
             max_message_tokens: How much of a text is read at most.
@@ -184,7 +187,8 @@ class Line:
             call.finish(error)
 
     def _portion(self) -> Portion:
-        most_tokens = min(self._max_tokens, self._pace.tokens_in(self._batch_s))
+        in_time = max(LEAST_TOKENS, self._pace.tokens_in(self._batch_s))
+        most_tokens = min(self._max_tokens, in_time)
         most_calls = math.ceil((len(self._waiting) + self._returning) / 2)
         portion = Portion(Batch(_EPOCH, self._clock()))
         batch = portion.batch

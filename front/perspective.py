@@ -1,4 +1,4 @@
-"""`POST /v1alpha1/comments:analyze` in the shape of Perspective's API, and the discovery document for it.
+"""`POST /v1alpha1/comments:analyze` in the shape of Perspective's API.
 
     requestedAttributes  names of the task: its own in capitals, and those that the settings map to it. Any
                          other is refused as unknown, as Perspective does: no score is made up.
@@ -12,7 +12,7 @@
 Nothing is stored, whatever `doNotStore` says. `context`, `sessionId` and `communityId` are not read.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -193,74 +193,3 @@ class _Units:
 def attribute_name(task: str) -> str:
     """A task's name as an attribute: SUICIDE_RISK for suicide-risk."""
     return task.upper().replace("-", "_")
-
-
-def discovery_document(root_url: str, attributes: Sequence[str]) -> Mapping[str, Any]:
-    """What Google's API clients ask for first: which methods there are, and where. Ours has one method."""
-    analyze = {
-        "id": "commentanalyzer.comments.analyze",
-        "path": "v1alpha1/comments:analyze",
-        "flatPath": "v1alpha1/comments:analyze",
-        "httpMethod": "POST",
-        "description": f"Scores a comment. Attributes here: {', '.join(attributes)}.",
-        "parameters": {},
-        "parameterOrder": [],
-        "request": {"$ref": "AnalyzeCommentRequest"},
-        "response": {"$ref": "AnalyzeCommentResponse"},
-    }
-    anything = {"type": "object", "additionalProperties": {"type": "any"}}
-    strings = {"type": "array", "items": {"type": "string"}}
-    text = {"type": "string"}
-    flag = {"type": "boolean"}
-    return {
-        "kind": "discovery#restDescription",
-        "discoveryVersion": "v1",
-        "id": "commentanalyzer:v1alpha1",
-        "name": "commentanalyzer",
-        "version": "v1alpha1",
-        "title": "Perspective Comment Analyzer API, answered by Mimamori",
-        "protocol": "rest",
-        "rootUrl": f"{root_url}/",
-        "baseUrl": f"{root_url}/",
-        "servicePath": "",
-        "batchPath": "batch",
-        "parameters": {
-            "key": {"type": "string", "location": "query"},
-            "alt": {"type": "string", "location": "query", "default": "json"},
-            "prettyPrint": {"type": "boolean", "location": "query"},
-        },
-        "resources": {"comments": {"methods": {"analyze": analyze}}},
-        "schemas": {
-            "AnalyzeCommentRequest": {
-                "id": "AnalyzeCommentRequest",
-                "type": "object",
-                "properties": {
-                    "comment": {"$ref": "TextEntry"},
-                    "requestedAttributes": anything,
-                    "languages": strings,
-                    "spanAnnotations": flag,
-                    "doNotStore": flag,
-                    "clientToken": text,
-                    "sessionId": text,
-                    "communityId": text,
-                    "context": anything,
-                    "dropUnsupportedAttributes": flag,
-                },
-            },
-            "TextEntry": {
-                "id": "TextEntry",
-                "type": "object",
-                "properties": {"text": text, "type": text},
-            },
-            "AnalyzeCommentResponse": {
-                "id": "AnalyzeCommentResponse",
-                "type": "object",
-                "properties": {
-                    "attributeScores": anything,
-                    "languages": strings,
-                    "clientToken": text,
-                    "mimamori": anything,
-                },
-            },
-        },
-    }

@@ -17,11 +17,11 @@ import structlog
 from aiohttp import web
 
 from front.dialect import Dialect
+from front.discovery import discovery_document
 from front.errors import BusyError, RefusedError
 from front.finding import Finding, Findings
 from front.line import Call, Line
 from front.metrics import FrontMetrics
-from front.perspective import discovery_document
 from front.settings import FrontSettings
 from front.texts import entries_of
 from front.tokens import Tokens

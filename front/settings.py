@@ -64,7 +64,10 @@ class FrontSettings(BaseSettings):
         description="A request that would wait longer for the model is refused with 503 and Retry-After.",
     )
     batch_s: float = Field(
-        0.5, gt=0, description="A batch closes at what the model reads in this time, as measured."
+        0.5,
+        gt=0,
+        description="A batch closes at what the model reads in this time, as measured, or at 512 tokens if "
+        "that is more.",
     )
     max_body_bytes: int = Field(1 << 20, ge=1024, description="A larger request is refused with 413.")
     max_texts: int = Field(256, ge=1, description="A request with more texts is refused.")
