@@ -112,14 +112,18 @@ class Frame:
         return self.page(request, "message.html", status=status, heading=heading, said=said, again="")
 
     def recovering(self, request: web.Request) -> web.Response:
-        """While the table is read back, a case that is only not here yet would look unknown."""
+        """While the table is read back, a case that is only not here yet would look unknown.
+
+        Where Kafka is gone, or refuses what the desk needs, no step would count, and no reading be audited.
+        """
         t = self.words(request)
+        why = "recovering" if self.review.fault is None else "kafka_gone"
         return self.page(
             request,
             "message.html",
             status=503,
-            heading=t("queue.recovering_title"),
-            said=t("queue.recovering"),
+            heading=t(f"queue.{why}_title"),
+            said=t(f"queue.{why}"),
             again=request.path_qs if request.method == "GET" else "/",
         )
 
