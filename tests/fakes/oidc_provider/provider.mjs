@@ -19,6 +19,7 @@ const key = { ...privateKey.export({ format: "jwk" }), kid: randomUUID(), use: "
 const provider = new Provider(issuer, {
   jwks: { keys: [key] },
   features: { backchannelLogout: { enabled: true } },
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options), // its own refuses addresses of loopback
   clients: [
     client("desk", { client_secret: asked.client_secret }),
     client("public-desk", { token_endpoint_auth_method: "none" }),
