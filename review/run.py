@@ -75,10 +75,11 @@ class DeskWorker(faust.Worker):
 
     async def on_startup_finished(self) -> None:
         """Log the desk's URL."""
-        host = self._review.settings.host
+        settings = self._review.settings
+        scheme = "http" if settings.tls_certificate is None else "https"
         log.info(
             "desk_open",
-            url=f"http://{host}:{self._server.pages.port}/",
+            url=f"{scheme}://{settings.host}:{self._server.pages.port}/",
             health_port=self._server.health.port,
             partitions=self._review.held_partitions,
             signing_key=self._review.signing.key_id,

@@ -84,6 +84,7 @@ class ClusterWatch(Service):
             self.fault = self.fault or str(fault)
         elif (final := fault or self._refusal) is not None:
             self.fault = str(final)
+            log.error("cannot_go_on", reason=self.fault)
             await self._end(final)
         elif self.fault is not None:
             self.fault = None

@@ -19,10 +19,6 @@ from typing import Any
 import confluent_kafka as ck
 import pytest
 import structlog
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
-    AclBindingFilter,
-    AdminClient,
-)
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -39,13 +35,11 @@ from review.queue.order import Filter
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_review
 from schemas.events import CaseEvent, Label, Message, Origin, ReviewCase, ReviewDecision
-from schemas.rights import PARTS, Right, rights_of
+from schemas.rights import PARTS, rights_of
 from schemas.signature import TrustedKeys, sign
-from tests.fakes.desk_client import DeskClient
 from tests.fakes.guarded_calls import PATIENCE, desk_login, screen, settings_of
-from tests.fakes.guarded_kafka import PASSWORD, User, admit_all, whole, without_each
-from tests.fakes.identity_provider import free_port
-from worker.kafka.acls import admit, binding
+from tests.fakes.guarded_desk import GuardedDesk, values_of, wait_for
+from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
 from worker.settings_source import load_settings as load_worker
@@ -287,126 +281,50 @@ def test_a_desk_without_a_right_ends_with_one_line(guarded: Sandbox, tmp_path: P
     )
 
 
-@contextlib.contextmanager
-def without(sandbox: Sandbox, user: str, right: Right) -> Iterator[None]:
-    """An administrator takes a right away, and gives it back in the end."""
-    admin, granted = AdminClient(sandbox.admin_config), binding(user, right)
-    pattern = AclBindingFilter(
-        granted.restype,
-        granted.name,
-        granted.resource_pattern_type,
-        granted.principal,
-        granted.host,
-        granted.operation,
-        granted.permission_type,
-    )
-    (taken,) = admin.delete_acls([pattern]).values()
-    assert taken.result()
-    yield
-    (given,) = admin.create_acls([granted]).values()
-    given.result()
-
-
 def test_a_right_that_is_taken_away_ends_the_desk_with_one_line_and_loses_nothing(
     guarded: Sandbox, tmp_path: Path
 ) -> None:
-    user, health = "desk-for-a-while", free_port()
-    admit(guarded.admin_config, {user: PASSWORD}, {user: [*rights_of("desk"), *rights_of("webhooks")]})
-    rights = {str(right): right for right in (*rights_of("desk"), *rights_of("webhooks"))}
-    settings = {
-        **desk_login(User(user, "desk"), guarded),
-        "folder": tmp_path / "desk",
-        "signing_key": guarded.folder / KEY,
-        "table_keys": TABLE_KEYS,
-        "port": (port := free_port()),
-        "health_port": health,
-        "undo_seconds": 0,
-        "shutdown_seconds": 1,
-        "webhook_url": "http://127.0.0.1:9/hook",
-        "webhook_secret": "whsec_" + "A" * 44,
-    }
-    log, admin = tmp_path / "desk.log", dict(guarded.admin_config)
-
-    def started() -> tuple[subprocess.Popen[bytes], DeskClient]:
-        desk = process.start(process.DESK, settings, log)
-        process.await_ready(desk, health, log, PATIENCE)
-        return desk, DeskClient(f"http://127.0.0.1:{port}").sign_in("amara")
-
-    def ended(desk: subprocess.Popen[bytes], right: str) -> None:
-        assert desk.wait(PATIENCE) == 1
-        said = f"error: the Kafka user {user} lacks the right to {right} ("
-        assert log.read_text().splitlines()[-1].startswith(said)
-
-    desk, amara = started()
+    keys = {"signing_key": guarded.folder / KEY, "table_keys": TABLE_KEYS}
     case, path = a_case(30), f"/api/v1/cases/{a_case(30).id}"
-    send(admin, TOPICS[ReviewCase], case.id.encode(), schemas.encode(case))
-    wait_for(lambda: amara.get_json(path)[0] == 200)
-    try:
+    with GuardedDesk(guarded, tmp_path, "desk-30", **keys, undo_seconds=0, shutdown_seconds=1) as desk:
+        send(guarded.admin_config, TOPICS[ReviewCase], case.id.encode(), schemas.encode(case))
+        amara = desk.start()
+        wait_for(lambda: amara.get_json(path)[0] == 200)
+
         right = "Write on the topic mimamori.review-webhooks"
-        with without(guarded, user, rights[right]):
-            wait_for(lambda: f"lacks the right to {right}" in log.read_text())
+        with desk.without(right):
+            desk.says(f"lacks the right to {right}")
             assert amara.post_json(f"{path}/claim", {})[0] == 200  # people go on
-        wait_for(lambda: "webhooks_go_on" in log.read_text())
+        desk.says("webhooks_go_on")
         lease = amara.get_json("/api/v1/mine")[1][0]["lease"]
+        decided = {"finding": "at_risk", "lease": lease}
 
         right = "Write on the topic mimamori.review-audit"
-        with without(guarded, user, rights[right]):
-            status, text = amara.post_json(f"{path}/reveal", {})
-            assert (status, str(case.text) in str(text)) == (503, False)
-            assert not is_ready(health)
-            ended(desk, right)
-        desk, amara = started()
+        with desk.without(right):
+            status, answer = amara.post_json(f"{path}/reveal", {})
+            assert (status, str(case.text) in str(answer)) == (503, False)
+            assert not desk.is_ready
+            desk.ends_for(right)
 
+        # A producer leaves a gap where a record was refused, and could never write here again.
+        amara = desk.start()
         right = "Write on the topic mimamori.case-events"
-        with without(guarded, user, rights[right]):
-            assert amara.post_json(f"{path}/decision", {"finding": "at_risk", "lease": lease})[0] == 503
-            assert not is_ready(health)
-            ended(desk, right)
-        # Its producer leaves a gap where a record was refused: an old one would never write here again.
-        desk, amara = started()
+        with desk.without(right):
+            assert amara.post_json(f"{path}/decision", decided)[0] == 503
+            assert not desk.is_ready
+            desk.ends_for(right)
+        amara = desk.start()
         assert amara.get_json(path)[1]["phase"] == "claimed"
 
         right = "Write on the topic mimamori.review-decisions"
-        with without(guarded, user, rights[right]):
-            assert amara.post_json(f"{path}/decision", {"finding": "at_risk", "lease": lease})[0] == 201
-            ended(desk, right)  # though an agent tries again and again to publish
-        desk, amara = started()
+        with desk.without(right):
+            assert amara.post_json(f"{path}/decision", decided)[0] == 201
+            desk.ends_for(right)  # though an agent tries again and again to publish
+        amara = desk.start()
         wait_for(lambda: amara.get_json(path)[1]["phase"] == "settled")
-    finally:
-        desk.kill()
-        desk.wait()
-    assert len(all_of(admin, TOPICS[ReviewDecision], case.id)) == 1
-    steps = [schemas.decode(CaseEvent, value).action for value in all_of(admin, TOPICS[CaseEvent], case.id)]
-    assert sorted(set(steps)) == ["claimed", "decided", "settled"]
-
-
-def is_ready(port: int) -> bool:
-    """Whether the desk says so; not where it has gone."""
-    try:
-        return DeskClient(f"http://127.0.0.1:{port}").ask("GET", "/readyz")[0] == 200
-    except OSError:
-        return False
-
-
-def wait_for(wanted: Callable[[], Any]) -> None:
-    """Poll what another process brings about."""
-    deadline = time.monotonic() + PATIENCE
-    while not wanted():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-def all_of(config: dict[str, Any], topic: str, key: str) -> list[bytes]:
-    """The values of every record with this key."""
-    reader = {"group.id": "test-reader", "isolation.level": "read_committed", "enable.partition.eof": True}
-    consumer = ck.Consumer({**config, **reader})
-    consumer.assign([ck.TopicPartition(topic, 0, 0)])
-    found = []
-    while (record := consumer.poll(PATIENCE)) is not None and record.error() is None:
-        if record.key() == key.encode():
-            found.append(record.value() or b"")
-    consumer.close()
-    return found
+    assert len(values_of(guarded.admin_config, TOPICS[ReviewDecision], case.id)) == 1
+    steps = values_of(guarded.admin_config, TOPICS[CaseEvent], case.id)
+    assert {schemas.decode(CaseEvent, step).action for step in steps} == {"claimed", "decided", "settled"}
 
 
 def test_a_sandbox_gives_each_part_a_login_of_its_own(
