@@ -1,4 +1,4 @@
-"""A desk as a process, a user of a Kafka with ACLs whose rights an administrator takes away and gives back."""
+"""A desk as a process: a user of a Kafka with ACLs, whose rights are taken away and given back."""
 
 import subprocess
 import time
