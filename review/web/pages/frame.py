@@ -117,13 +117,15 @@ class Frame:
         Where Kafka is gone, or refuses what the desk needs, no step would count, and no reading be audited.
         """
         t = self.words(request)
-        why = "recovering" if self.review.fault is None else "kafka_gone"
+        title, said = t("queue.recovering_title"), t("queue.recovering")
+        if self.review.fault is not None:
+            title, said = t("queue.kafka_gone_title"), t("queue.kafka_gone")
         return self.page(
             request,
             "message.html",
             status=503,
-            heading=t(f"queue.{why}_title"),
-            said=t(f"queue.{why}"),
+            heading=title,
+            said=said,
             again=request.path_qs if request.method == "GET" else "/",
         )
 
