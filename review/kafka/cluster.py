@@ -73,14 +73,15 @@ async def inspect(settings: ReviewSettings) -> Cluster:
 async def look_again(settings: ReviewSettings, *, changelog: bool) -> str | None:
     """Check, for a desk that runs, what may have been taken from it: its rights and its topics.
 
-    `changelog`: the table's topic has been made by now. Returns what is wrong with the rights that only
-    webhooks need. Raises KafkaGoneError: nobody answers. DeskError: a right or a topic is gone, so that
+    `changelog`: the table's topic has been made by now. Returns what is wrong with what only webhooks
+    need. Raises KafkaGoneError: nobody answers. DeskError: a right or a topic is gone, so that
     the desk cannot go on.
     """
     topics = [*_topics(settings), settings.audit_topic]
+    told = [] if settings.webhook_url is None else [settings.webhooks_topic]
     async with _asking(settings) as admin:
         for_webhooks = await require_rights_still(admin, settings)
-        described = await admin.describe_topics([*topics, settings.changelog_topic])
+        described = await admin.describe_topics([*topics, settings.changelog_topic, *told])
     # Of a broker that has just started, a topic may have no leader yet. That is not missed here.
     gone = {
         topic["topic"] for topic in described if topic["error_code"] == UnknownTopicOrPartitionError.errno
@@ -91,6 +92,8 @@ async def look_again(settings: ReviewSettings, *, changelog: bool) -> str | None
             "docs/how-to/when-something-happens.md says how to read the table anew"
         )
     _require(topics, gone)
+    if gone.intersection(told):
+        return f"no topic {settings.webhooks_topic}: create it with `mimamori topics apply`"
     return for_webhooks
 
 
