@@ -129,7 +129,8 @@ def _named(fault: BaseException, settings: ReviewSettings) -> DeskError:
         asyncio.run(inspect(settings))
     except DeskError as error:
         return error
-    return DeskError(f"the desk stopped: {type(fault).__name__}: {fault}")
+    said = " ".join(str(fault).split())  # Faust's own may have several lines
+    return DeskError(f"the desk stopped: {type(fault).__name__}: {said}")
 
 
 def run(settings: ReviewSettings) -> None:
