@@ -23,7 +23,8 @@ from review.errors import DeskError, KafkaGoneError
 log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 5.0
-# A broker that is being started may say for a moment that something is not there.
+# A broker that is being started may say for a moment that something is not there, and of several brokers one
+# that has just gone may be asked.
 SURELY_AFTER_S: Final = 1.0
 
 
@@ -72,10 +73,10 @@ class ClusterWatch(Service):
                 await self.round()
 
     async def round(self) -> None:
-        """Look once; where something is gone, twice."""
+        """Look once; where something is gone that was there before, twice."""
         self._refused.clear()
         fault = await self._asked()
-        if fault is not None and not isinstance(fault, KafkaGoneError):
+        if fault is not None and (self.fault is None or not isinstance(fault, KafkaGoneError)):
             await asyncio.sleep(self._surely_after_s)
             fault = await self._asked()
         if isinstance(fault, KafkaGoneError):

@@ -47,13 +47,13 @@ def test_a_right_that_is_gone_ends_the_desk() -> None:
 
 
 def test_what_a_starting_broker_says_for_a_moment_does_not() -> None:
-    watched = Watched(RIGHT, None, RIGHT, GONE, None)
-    assert watched.rounds(3) == [None, str(GONE), None]
+    watched = Watched(RIGHT, None, GONE, None, RIGHT, GONE, None)
+    assert watched.rounds(4) == [None, None, str(GONE), None]
     assert watched.ended == []
 
 
 def test_without_kafka_it_waits() -> None:
-    watched = Watched(GONE, GONE, None)
+    watched = Watched(GONE, GONE, GONE, None)
     assert watched.rounds(3) == [str(GONE), str(GONE), None]
     assert watched.ended == []
 
