@@ -1,6 +1,6 @@
 """`python -m ops.generate`: writes Prometheus' rules, Grafana's dashboard and the runbook.
 
-python -m ops.generate            write helm/files/rules.yaml, helm/files/dashboard.json, docs/how-to/alerts.md
+python -m ops.generate            write helm/files/ and docs/how-to/alerts.md
 python -m ops.generate --check    exit with 1 where one of them is out of date
 """
 

@@ -20,20 +20,20 @@ INTRODUCTION: Final = """<!-- Made by `python -m ops.generate` from ops/alerts.y
 
 # Alerts: what to do for each
 
-Every alert of [`helm/files/rules.yaml`](../../helm/files/rules.yaml) has an entry here, under its own name.
-[Watch the workers](watch-the-workers.md) says how to install the rules and the dashboard. `RELEASE` is the name
-of your Helm release, and `-mimamori` where that does not contain it; `kubectl` needs your namespace.
+Every alert of [`helm/files/rules.yaml`](../../helm/files/rules.yaml) has an entry here, under its name.
+[Watch the workers](watch-the-workers.md) says how to install the rules and the dashboard. `RELEASE` is the
+name of your Helm release, and `-mimamori` where that does not contain it; `kubectl` needs your namespace.
 
 ## Who is woken, and when
 
 Each alert has two labels for Alertmanager's routes. `severity` says when:
 
-- `page` (PAGES of them) wakes somebody: a message may go unscreened, or a case unseen, while nobody acts. Nothing
-  else wakes anybody.
+- `page` (PAGES of them) wakes somebody: a message may go unscreened, or a case unseen, while nobody acts.
+  Nothing else wakes anybody.
 - `ticket` (TICKETS) is for the next working day: messages get their labels, and cases are kept.
 
-`team` says whom: TEAMS. Somebody of `safety` has to be reachable whenever cases have deadlines, since operations
-cannot decide a case.
+`team` says whom: TEAMS.
+Somebody of `safety` has to be reachable whenever cases have deadlines: operations cannot decide a case.
 
 ## What is promised
 
@@ -41,9 +41,9 @@ cannot decide a case.
 |---|---|---|
 OBJECTIVES
 
-The alerts on them fire by how fast the error budget of 30 days burns, over a long window and a short one, so that
-a blip wakes nobody and an alert ends soon after its cause. They need at least ten bad records: at night, one of
-three wakes nobody. In the chart, `prometheusRule.labelsWithinSeconds` changes the SECONDS seconds.
+The alerts on them fire by how fast the error budget of 30 days burns, over a long window and a short one, so
+that a blip wakes nobody and an alert ends soon after its cause. They need at least ten bad records: at night,
+one of three wakes nobody. In the chart, `prometheusRule.labelsWithinSeconds` changes the SECONDS seconds.
 
 """
 
