@@ -47,6 +47,11 @@ REFUSED = [
         "disabled names MimamoriStaled, and there is no such",
     ),
     ("cpu", ["prometheusRule.labelsWithinSeconds=20"], "labelsWithinSeconds"),
+    (
+        "cpu",
+        ["worker.autoscaling.enabled=true", "worker.autoscaling.minReplicas=0"],
+        "MimamoriNobodyScreens would wake somebody",
+    ),
     ("cpu", ['dashboard.label={"a":"b"}'], "additional properties 'label' not allowed"),
     ("default", ['worker.settings.redis_url="redis://x"'], "additional properties 'redis_url' not allowed"),
     ("default", ['cache.password="x"'], "additional properties 'password' not allowed"),

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import confluent_kafka as ck
 import pytest
@@ -178,6 +179,9 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
         assert active(prometheus) == {"MimamoriStalled", "MimamoriRecordsDeletedUnread"}
         assert exported(prometheus, "worker") == listed(WORKER, openmetrics=True)
         assert exported(prometheus, "desk") == listed(DESK, openmetrics=False)
+        assert exported(prometheus, "worker") - listed(WORKER[1:], openmetrics=True) == listed(
+            WORKER[:1], openmetrics=True
+        )
 
         watched.engine.free.set()
         wait_for(lambda: "MimamoriStalled" not in active(prometheus), why="it to be over")
@@ -189,6 +193,8 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
         wait_for(lambda: active(prometheus) >= FIRING_AT_LAST, why="all alerts")
         assert settled(prometheus) == FIRING_AT_LAST
         assert shown_nothing(prometheus) == WITHOUT_DATA
+        with pytest.raises(HTTPError):
+            prometheus.query("sum of (mimamori_records_total)")
         assert outside(prometheus) == set()
 
         worker.stop()
