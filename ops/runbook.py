@@ -30,7 +30,7 @@ Each alert has two labels for Alertmanager's routes. `severity` says when:
 
 - `page` (PAGES of them) wakes somebody: a message may go unscreened, or a case unseen, while nobody acts.
   Nothing else wakes anybody.
-- `ticket` (TICKETS) is for the next working day: messages get their labels, and cases are kept.
+- `ticket` (TICKETS) is for the next working day: messages get their labels, and cases are kept and in time.
 
 `team` says whom: TEAMS.
 Somebody of `safety` has to be reachable whenever cases have deadlines: operations cannot decide a case.
