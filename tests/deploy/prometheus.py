@@ -15,6 +15,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+ROUND_S = 0.25  # between two scrapes, and between two evaluations of the rules
+
 
 def installed(program: str) -> str:
     """The program's path; the test fails where it is not there."""
@@ -53,9 +55,10 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(folder: Path, rules: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes each job's port, and evaluates the rules, four times a second."""
+    """A Prometheus that scrapes each job's port, and evaluates the rules, every ROUND_S."""
+    often = f"{ROUND_S * 1000:.0f}ms"
     config = {
-        "global": {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"},
+        "global": {"scrape_interval": often, "scrape_timeout": often, "evaluation_interval": often},
         "rule_files": [str(rules)],
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}

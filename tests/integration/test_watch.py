@@ -5,7 +5,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,12 +25,12 @@ from review.errors import NotAuditedError
 from schemas.codec import encode
 from schemas.events import Message, ReviewDecision
 from schemas.metrics import Metric
-from tests.deploy.prometheus import Prometheus, running_prometheus
+from tests.deploy.prometheus import ROUND_S, Prometheus, running_prometheus
 from tests.fakes.memory_desk import person, record
 from tests.fakes.memory_review import MemoryReview
 from tests.fakes.review_cases import a_case
 from tests.fakes.served_desk import ServedDesk, served
-from tests.fakes.worker_app import Running, build_app, settings, wait_for
+from tests.fakes.worker_app import Running, build_app, settings
 from worker.assembly import join_group, open_producer
 from worker.kafka.topics import apply_topics
 from worker.telemetry.catalogue import CATALOGUE as WORKER
@@ -41,6 +41,12 @@ SCRAPED = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_se
 SCRAPED |= {"scrape_samples_post_metric_relabeling", "ALERTS", "ALERTS_FOR_STATE"}
 # What has nothing to show here: no traffic was kept in the bundle, so that nobody knows what to expect.
 WITHOUT_DATA = {"Drift"}
+FIRING_AT_FIRST = {
+    "MimamoriStalled",
+    "MimamoriRecordsDeletedUnread",
+    "MimamoriCasesOverdue",
+    "MimamoriDeadlinesAtRisk",
+}
 FIRING_AT_LAST = {
     "MimamoriLabelsLate",
     "MimamoriLabelsLateSlowly",
@@ -129,25 +135,22 @@ def active(prometheus: Prometheus) -> set[str]:
     return {rule["name"] for rule in rules if rule.get("state") in {"pending", "firing"}}
 
 
-def evaluated(prometheus: Prometheus, since: float) -> bool:
-    """Whether every rule has been evaluated after a moment."""
-    return all(
-        datetime.fromisoformat(rule["lastEvaluation"][:26] + "+00:00").timestamp() > since
-        for rule in prometheus.rules()
-    )
+def until(prometheus: Prometheus, holds: Callable[[set[str]], bool], why: str) -> None:
+    """Ask for the active alerts until `holds` of them, no oftener than they change."""
+    deadline = time.monotonic() + 60
+    while not holds(found := active(prometheus)):
+        assert time.monotonic() < deadline, f"waited for {why}: {sorted(found)}"
+        time.sleep(ROUND_S)
 
 
-def settled(prometheus: Prometheus) -> set[str]:
-    """What is active once all rules, and those that read what others record, have seen the last scrape."""
-    since = time.time() + 1  # a scrape, and two rounds of evaluation
-    wait_for(lambda: evaluated(prometheus, since), why="the rules' evaluation")
-    return active(prometheus)
+async def nobody_looks(review: MemoryReview) -> None:
+    """A case is past its deadline, and nobody is at work."""
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    await review.open(a_case(1, opened_at=long_ago, sent_at=long_ago))
 
 
 async def troubles(review: MemoryReview) -> None:
-    """A case past its deadline, a decision that nobody took, a case that is none, a log that is down."""
-    long_ago = datetime.now(UTC) - timedelta(days=3)
-    await review.open(a_case(1, opened_at=long_ago, sent_at=long_ago))
+    """A decision that nobody took, a case that is none, an audit log that takes nothing."""
     forged = ReviewDecision(
         id="decision:forged",
         case_id="case:messages:0:99",
@@ -172,11 +175,12 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
     watched.send(messages(7))
     watched.delete_unread(7)
     watched.send(messages(30))
+    watched.desk.run(nobody_looks(watched.desk.review))
     targets = {"worker": watched.health_port, "desk": watched.desk.health_port}
     worker = watched.start()
     with running_prometheus(tmp_path, RULES, targets) as prometheus:
-        wait_for(lambda: "MimamoriStalled" in active(prometheus), why="a hanging device to be seen")
-        assert active(prometheus) == {"MimamoriStalled", "MimamoriRecordsDeletedUnread"}
+        until(prometheus, lambda found: found >= FIRING_AT_FIRST, "a hanging device to be seen")
+        assert active(prometheus) == FIRING_AT_FIRST
         assert exported(prometheus, "worker") == listed(WORKER, openmetrics=True)
         assert exported(prometheus, "desk") == listed(DESK, openmetrics=False)
         assert exported(prometheus, "worker") - listed(WORKER[1:], openmetrics=True) == listed(
@@ -184,14 +188,14 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
         )
 
         watched.engine.free.set()
-        wait_for(lambda: "MimamoriStalled" not in active(prometheus), why="it to be over")
+        until(prometheus, lambda found: "MimamoriStalled" not in found, "it to be over")
 
         watched.send([b"{"] * 40)
         watched.send(messages(40, task="rental-scam"))
         watched.send(messages(40), datetime.now(UTC) - timedelta(minutes=10))
         watched.desk.run(troubles(watched.desk.review))
-        wait_for(lambda: active(prometheus) >= FIRING_AT_LAST, why="all alerts")
-        assert settled(prometheus) == FIRING_AT_LAST
+        until(prometheus, lambda found: found >= FIRING_AT_LAST, "all alerts")
+        assert active(prometheus) == FIRING_AT_LAST
         assert shown_nothing(prometheus) == WITHOUT_DATA
         with pytest.raises(HTTPError):
             prometheus.query("sum of (mimamori_records_total)")
@@ -200,7 +204,7 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
         worker.stop()
         watched.desk.review.ready = False
         gone = {"MimamoriNobodyScreens", "MimamoriDeskNotReady"}
-        wait_for(lambda: active(prometheus) >= gone, why="nobody to be there")
+        until(prometheus, lambda found: found >= gone, "nobody to be there")
     assert worker.error is None
 
 
