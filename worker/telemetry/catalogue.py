@@ -4,7 +4,7 @@
 carry message text or ids.
 """
 
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from schemas.metrics import Metric
 from schemas.reasons import DeadLetterReason
@@ -15,47 +15,6 @@ LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 RISK_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
 CHARACTER_BUCKETS: Final = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 20_000)
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-
-
-# The metrics' names, by the labels that they have, so that a misspelt name, label or value is a type error.
-PlainCounter = Literal[
-    "mimamori_records_total",
-    "mimamori_unreadable_headers_total",
-    "mimamori_deleted_unread_records_total",
-    "mimamori_deaths_in_hand_total",
-    "mimamori_lost_highlights_total",
-    "mimamori_cache_errors_total",
-    "mimamori_aborts_total",
-    "mimamori_voided_batches_total",
-]
-LabelsCounter = Literal["mimamori_labels_total"]
-DepthsCounter = Literal["mimamori_labels_by_depth_total"]
-CasesCounter = Literal["mimamori_review_cases_total"]
-DeadLettersCounter = Literal["mimamori_dead_letters_total"]
-ResetsCounter = Literal["mimamori_position_resets_total"]
-LookupsCounter = Literal["mimamori_cache_lookups_total"]
-DoubtsCounter = Literal["mimamori_doubts_total"]
-PassedOverCounter = Literal["mimamori_passed_over_total"]
-CounterName = (
-    PlainCounter
-    | LabelsCounter
-    | DepthsCounter
-    | CasesCounter
-    | DeadLettersCounter
-    | ResetsCounter
-    | LookupsCounter
-    | DoubtsCounter
-    | PassedOverCounter
-)
-GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
-DriftGauge = Literal["mimamori_drift_psi"]
-# histograms without labels
-SpreadName = Literal[
-    "mimamori_batch_records", "mimamori_latency_seconds", "mimamori_risk", "mimamori_message_characters"
-]
-StationHistogram = Literal["mimamori_station_seconds"]
-EngineInfo = Literal["mimamori_engine_info"]
-MetricName = CounterName | GaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo
 
 CATALOGUE: Final = (
     Metric(

@@ -8,7 +8,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from engine.drift import Expected, Noted
 from schemas.reasons import DeadLetterReason
 from schemas.vocabulary import CaseKind, Reading, Verdict
-from worker.telemetry.catalogue import (
+from worker.telemetry.catalogue import catalogue, exposed_name
+from worker.telemetry.drift import DriftWindow
+from worker.telemetry.histogram import BatchHistogram
+from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
+from worker.telemetry.names import (
     CasesCounter,
     CounterName,
     DeadLettersCounter,
@@ -24,12 +28,7 @@ from worker.telemetry.catalogue import (
     ResetsCounter,
     SpreadName,
     StationHistogram,
-    catalogue,
-    exposed_name,
 )
-from worker.telemetry.drift import DriftWindow
-from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
 
 # When each counter began: as many series again, which no rule asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # ships half of its types

@@ -14,9 +14,10 @@ from engine.drift import Noted, compare, count, expect
 from review.catalogue import CATALOGUE as DESK
 from schemas.events import DeadLetter, Label
 from schemas.metrics import Metric, MetricKind
-from worker.telemetry.catalogue import CATALOGUE, LATENCY_BUCKETS, MetricName, catalogue
+from worker.telemetry.catalogue import CATALOGUE, LATENCY_BUCKETS, catalogue
 from worker.telemetry.histogram import BatchHistogram
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.names import MetricName
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station", "signal"}
