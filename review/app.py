@@ -96,7 +96,9 @@ class ReviewApp:
         send = publisher(events, signatures)
         journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
-        self.trail = Trail(audit, confirm_seconds=settings.confirm_seconds)
+        self.trail = Trail(
+            audit, confirm_seconds=settings.confirm_seconds, refused=self.metrics.not_audited.inc
+        )
         self.desk = Desk(
             self.table, self.present, journal, settings, limits, before_reveal=revealed(self.trail)
         )
