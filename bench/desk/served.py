@@ -55,7 +55,7 @@ def measure_desk(
             writer.leave(entries_of(cases(written, seed)))
             writer.leave((case_key(each.case_id), each) for each in settled(decided, seed))
             desk.start()
-            run.note("first start, s", round(desk.until(written), 1))
+            run.note("first start, s", _started(desk, written))
             began = time.perf_counter()
             writer.arrive(cases(taken_in, seed + 1, first=written))
             desk.until(count)
@@ -71,16 +71,22 @@ def measure_desk(
             desk.until(all_cases)
             desk.kill()
             desk.start()
-            run.note("restart with its table, s", round(desk.until(all_cases), 1))
+            run.note("restart with its table, s", _started(desk, all_cases))
             run.note("pages after the restart, ms", _pages(desk.browser("Ana"), count, seed))
             desk.kill()
             desk.forget_table()
             desk.start()
-            run.note("restart without its table, s", round(desk.until(all_cases), 1))
+            run.note("restart without its table, s", _started(desk, all_cases))
             run.note("pages after that restart, ms", _pages(desk.browser("Ana"), count, seed))
         finally:
             desk.kill()
     return run.found
+
+
+def _started(desk: Desk, count: int) -> dict[str, float]:
+    """How long it took until all cases were there, and how much of a processor the desk used for that."""
+    taken = desk.until(count)
+    return {"until all cases": round(taken, 1), "of a processor": round(desk.processor_s(), 1)}
 
 
 def _pages(browser: Browser, count: int, seed: int) -> dict[str, float]:
