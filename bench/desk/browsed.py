@@ -8,8 +8,10 @@ import socket
 import subprocess
 import time
 from contextlib import closing, suppress
+from http import HTTPStatus
 from http.cookiejar import CookieJar
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
@@ -36,9 +38,16 @@ class Browser:
             raise SystemExit("signing in did not lead to the queue")
 
     def get(self, path: str) -> str:
-        """The page at this path."""
-        with closing(self._opener.open(self._address + path, timeout=60)) as answer:
-            return str(answer.read().decode())
+        """The page at this path, as soon as there is one: a desk that is not ready says 503."""
+        began = time.monotonic()
+        while True:
+            try:
+                with closing(self._opener.open(self._address + path, timeout=60)) as answer:
+                    return str(answer.read().decode())
+            except HTTPError as error:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() - began > PATIENCE_S:
+                    raise
+            time.sleep(0.2)
 
 
 class Desk:
