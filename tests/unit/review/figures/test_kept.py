@@ -38,8 +38,9 @@ def test_the_loop_goes_on_while_they_are_made_and_all_who_ask_get_the_same() -> 
         kept = KeptFigures(settled, list, lambda: now, {})
         asking = [asyncio.create_task(kept.of(7)) for _ in range(3)]
         asking[0].cancel()  # somebody has left the page
-        await asyncio.sleep(0)
-        go.set()  # had it been made on the loop, this line would never be reached
+        while not read:
+            await asyncio.sleep(0)
+        go.set()  # were they made on the loop, this line would not be reached in time
         one, other = [await each for each in asking[1:]]
         assert one is not other
         assert one.figures is other.figures
