@@ -26,11 +26,12 @@ class Slow(list[Summary]):
 
 
 def test_the_loop_goes_on_while_they_are_made_and_all_who_ask_get_the_same() -> None:
-    go, read = threading.Event(), list[int]()
+    go, reading, read = threading.Event(), asyncio.Event(), list[int]()
     now = NOW
 
     def settled() -> list[Summary]:
         read.append(1)
+        reading.set()
         return Slow([_case("at_risk"), _case("not_at_risk")], go)
 
     async def scene() -> None:
@@ -38,8 +39,7 @@ def test_the_loop_goes_on_while_they_are_made_and_all_who_ask_get_the_same() -> 
         kept = KeptFigures(settled, list, lambda: now, {})
         asking = [asyncio.create_task(kept.of(7)) for _ in range(3)]
         asking[0].cancel()  # somebody has left the page
-        while not read:
-            await asyncio.sleep(0)
+        await reading.wait()
         go.set()  # were they made on the loop, this line would not be reached in time
         one, other = [await each for each in asking[1:]]
         assert one is not other
