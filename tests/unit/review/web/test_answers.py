@@ -103,6 +103,13 @@ def test_the_figures_say_in_each_language_what_people_can_take_and_when_they_wer
     assert [each for each in said if each not in unescape(page)] == []
 
 
+def test_the_queue_shows_what_somebody_has_and_for_how_long(aoi: DeskClient) -> None:
+    claim(aoi)
+    status, page = aoi.get("/")
+    assert status == 200
+    assert f'<a href="{CASE}" data-row>' in page
+
+
 def test_somebody_who_has_a_case_is_led_back_to_it(aoi: DeskClient) -> None:
     claim(aoi)
     status, headers, _ = aoi.post_form("/next", {})
