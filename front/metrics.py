@@ -1,87 +1,73 @@
 """The front's metrics: each name once, with its meaning and what to do. No label holds a text or a token."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from schemas.metrics import Metric
 from schemas.vocabulary import Verdict
 from worker.telemetry.catalogue import LATENCY_BUCKETS, SIZE_BUCKETS
 
 Api = Literal["openai", "perspective"]
-MetricName = Literal[
-    "mimamori_front_requests_total",
-    "mimamori_front_request_seconds",
-    "mimamori_front_texts_total",
-    "mimamori_front_waiting_tokens",
-    "mimamori_front_batch_texts",
-    "mimamori_front_reading_seconds",
-    "mimamori_front_engine_info",
-]
-
-
-@dataclass(frozen=True)
-class FrontMetric:
-    """One metric. `remedy` is what to do when it looks wrong."""
-
-    name: MetricName
-    kind: type[Counter] | type[Gauge] | type[Histogram] | type[Info]
-    meaning: str
-    remedy: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
 
 CATALOGUE: Final = (
-    FrontMetric(
+    Metric(
         "mimamori_front_requests_total",
-        Counter,
+        "counter",
+        "requests",
         "Requests answered, by API (openai, perspective) and HTTP status.",
         "503 rising: more texts come than are read within MIMAMORI_FRONT_DEADLINE_S; add fronts. 401: a "
         "client has no token, or an old one. 500: see the log.",
         ("api", "status"),
     ),
-    FrontMetric(
+    Metric(
         "mimamori_front_request_seconds",
-        Histogram,
+        "histogram",
+        "seconds",
         "From a request's last byte to its answer, by API; refused ones count as well.",
         "Near the deadline: the line is long; add fronts, or lower MIMAMORI_FRONT_DEADLINE_S.",
         ("api",),
         LATENCY_BUCKETS,
     ),
-    FrontMetric(
+    Metric(
         "mimamori_front_texts_total",
-        Counter,
+        "counter",
+        "texts",
         "Texts answered, by verdict. What is not clear must have been escalated by the caller.",
         "A share that jumps: look at what the clients send, then at what the platform changed.",
         ("verdict",),
+        values=get_args(Verdict),
     ),
-    FrontMetric(
+    Metric(
         "mimamori_front_waiting_tokens",
-        Gauge,
+        "gauge",
+        "tokens",
         "Tokens, estimated, that wait for the model or are being read.",
         "Never 0: the front is as busy as it can be.",
     ),
-    FrontMetric(
+    Metric(
         "mimamori_front_batch_texts",
-        Histogram,
+        "histogram",
+        "texts",
         "Texts per batch.",
         "Always 1 under load: clients wait for each answer before they send the next text; send lists.",
         (),
         SIZE_BUCKETS,
     ),
-    FrontMetric(
+    Metric(
         "mimamori_front_reading_seconds",
-        Histogram,
+        "histogram",
+        "seconds",
         "How long the model took for a batch.",
         "Far above MIMAMORI_FRONT_BATCH_S: another program uses the device.",
         (),
         LATENCY_BUCKETS,
     ),
-    FrontMetric(
+    Metric(
         "mimamori_front_engine_info",
-        Info,
+        "info",
+        "one",
         "What runs: engine, device, precision, bundle, task and reading.",
         "Fronts and workers differ: a roll-out is under way, or was forgotten.",
     ),
@@ -93,22 +79,25 @@ class FrontMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._counters: dict[MetricName, Counter] = {}
-        self._gauges: dict[MetricName, Gauge] = {}
-        self._histograms: dict[MetricName, Histogram] = {}
-        self._infos: dict[MetricName, Info] = {}
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._infos: dict[str, Info] = {}
         for one in CATALOGUE:
             name, meaning, registry = one.name, one.meaning, self.registry
-            if one.kind is Counter:
-                self._counters[name] = Counter(name, meaning, one.labels, registry=registry)
-            elif one.kind is Gauge:
-                self._gauges[name] = Gauge(name, meaning, one.labels, registry=registry)
-            elif one.kind is Info:
-                self._infos[name] = Info(name.removesuffix("_info"), meaning, registry=registry)
-            else:
-                self._histograms[name] = Histogram(
-                    name, meaning, one.labels, registry=registry, buckets=one.buckets
-                )
+            match one.kind:
+                case "counter":
+                    self._counters[name] = Counter(name, meaning, one.labels, registry=registry)
+                    for value in one.values:
+                        self._counters[name].labels(value)
+                case "gauge":
+                    self._gauges[name] = Gauge(name, meaning, one.labels, registry=registry)
+                case "info":
+                    self._infos[name] = Info(name.removesuffix("_info"), meaning, registry=registry)
+                case "histogram":
+                    self._histograms[name] = Histogram(
+                        name, meaning, one.labels, registry=registry, buckets=one.buckets
+                    )
 
     def answered(self, api: Api, status: int, seconds: float) -> None:
         """Count one request."""

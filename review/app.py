@@ -20,7 +20,8 @@ from review.audit.trail import Trail, erased, revealed, stepped
 from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
-from review.kafka.cluster import Cluster
+from review.kafka.cluster import Cluster, look_again
+from review.kafka.cluster_watch import ClusterWatch
 from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import audit_writer, publisher, teller, teller_of_sightings
 from review.kafka.reading_back import reader_of
@@ -30,6 +31,7 @@ from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.present import Limits, Present
+from review.queue.live import REFRESH_EVERY
 from review.queue.rules import rules_of
 from review.retention.due import Due
 from review.retention.keys import load_cipher
@@ -51,6 +53,11 @@ class ReviewApp:
         self.cluster = cluster
         self.metrics = DeskMetrics()
         self.faust = _faust_app(settings, cluster, loop)
+        self.watch = ClusterWatch(self._look, self.faust.crash)
+        brokers = self.faust.conf.broker
+        self.faust.transport = ReadCommittedTransport(
+            brokers, self.faust, loop=loop, on_refused=self.watch.refused
+        )
         limits = Limits(
             timedelta(seconds=settings.lease_seconds),
             timedelta(seconds=settings.undo_seconds),
@@ -90,7 +97,9 @@ class ReviewApp:
         send = publisher(events, signatures)
         journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
-        self.trail = Trail(audit, confirm_seconds=settings.confirm_seconds)
+        self.trail = Trail(
+            audit, confirm_seconds=settings.confirm_seconds, refused=self.metrics.not_audited.inc
+        )
         self.desk = Desk(
             self.table, self.present, journal, settings, limits, before_reveal=revealed(self.trail)
         )
@@ -127,6 +136,7 @@ class ReviewApp:
         self.faust.agent(subjects, name="subjects")(agents.subjects)
         self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
         self.faust.timer(FORGET_EVERY_S)(self._tell_what_is_due)
+        self.faust.timer(REFRESH_EVERY)(self._forecast)
 
     @property
     def held_partitions(self) -> int:
@@ -137,9 +147,26 @@ class ReviewApp:
 
     @property
     def ready(self) -> bool:
-        """Whether the table is recovered and this desk holds a part of the queue."""
+        """Whether the table is recovered, this desk holds a part of the queue, and Kafka takes its steps."""
+        return self.fault is None and not self.faust.should_stop and self._recovered
+
+    @property
+    def fault(self) -> str | None:
+        """Why it is not ready, where Kafka is gone or has taken something away; for whoever runs the desk."""
+        return self.watch.fault
+
+    @property
+    def may_tell(self) -> bool:
+        """Whether webhooks are told."""
+        return self.ready and self.watch.webhooks_fault is None
+
+    @property
+    def _recovered(self) -> bool:
         tables = self.faust.tables
         return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
+
+    async def _look(self) -> str | None:
+        return await look_again(self.settings, changelog=self._recovered)
 
     async def audit_log(self, asked: Asked) -> Found:
         """What the audit log says. Raises DeskError: it cannot be read."""
@@ -150,6 +177,9 @@ class ReviewApp:
 
     async def _tell_what_is_due(self) -> None:
         await self._in_time("tell_what_is_due", self._forgetting.tell_what_is_due)
+
+    async def _forecast(self) -> None:
+        await self._in_time("forecast", self.present.queue.refresh)
 
     async def _in_time(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         if not self.ready:
@@ -162,7 +192,7 @@ class ReviewApp:
 
 def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:
     brokers = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
-    app = faust.App(
+    return faust.App(
         settings.app_id,
         broker=brokers,
         broker_credentials=_credentials(settings),
@@ -183,8 +213,6 @@ def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.Abstrac
         autodiscover=False,
         loop=loop,
     )
-    app.transport = ReadCommittedTransport(brokers, app, loop=loop)
-    return app
 
 
 def _credentials(settings: ReviewSettings) -> SASLCredentials | SSLCredentials | None:
