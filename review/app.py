@@ -120,6 +120,7 @@ class ReviewApp:
                 clock=utc_now,
             ),
             expiry=self.present.expiry,
+            publish_notes=settings.publish_notes,
         )
         self.faust.agent(cases, name="cases")(agents.cases)
         self.faust.agent(events, name="events")(agents.events)

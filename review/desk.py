@@ -30,7 +30,7 @@ from review.cases.entries import (
 )
 from review.cases.form import Form, to_decision
 from review.cases.steps import BY_LEAD, DOUBLE_REVIEW, refers
-from review.cases.views import CaseView, Claim, view
+from review.cases.views import CaseView, Claim, steps_of, view
 from review.errors import (
     ClosedCaseError,
     DecisionRefusedError,
@@ -46,7 +46,9 @@ from review.present import Limits, Present, awaits_second_reader
 from review.queue.exposure import Load
 from review.queue.live import Capacity
 from review.queue.order import Filter, Page
+from review.queue.skips import SKIP_REASONS
 from review.queue.waiting import BLIND
+from review.retention.remarks import seal_remark
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.ids import case_event_id
 from schemas.vocabulary import CaseAction
@@ -153,7 +155,7 @@ class Desk:
 
     def history(self, case_id: str) -> list[Step]:
         """The steps on a case, oldest first. Raises UnknownCaseError, ClosedCaseError."""
-        return self._state(case_id).history
+        return steps_of(self._state(case_id))
 
     def held(self) -> list[Held]:
         """Events that were not believed, by case."""
@@ -242,8 +244,17 @@ class Desk:
             if reader is not None and state.stage != "lead" and reader in state.readers:
                 raise InvalidFormError({"reader": "has judged this case already"})
             until = self._clock() + self._limits.handover if reader else None
+            typed = _typed(reason)
+            word = typed if typed in SKIP_REASONS else None
             event = self._event(
-                state, "released", person.id, lease=lease, reason=_word(reason), reader=reader, until=until
+                state,
+                "released",
+                person.id,
+                lease=lease,
+                reason=word,
+                reader=reader,
+                until=until,
+                remark=None if word else typed,
             )
             return self._view(await self._write(event, state), person)
 
@@ -265,6 +276,7 @@ class Desk:
                 until=now + self._limits.undo,
                 reason=BY_LEAD if person.may("lead") else None,
                 decision=decision,
+                remark=form.note,
             )
             return self._view(await self._write(event, state), person)
 
@@ -343,12 +355,12 @@ class Desk:
         return after
 
     async def _again(self, case_id: str, person: Person, action: CaseAction, reason: str) -> CaseView:
-        if not (word := _word(reason)):
+        if not (typed := _typed(reason)):
             raise InvalidFormError({"reason": "must not be empty"})
         async with self._lock(case_id):
             state = self._state(case_id)
             permits.may_reopen(state, person)
-            event = self._event(state, action, person.id, reason=word)
+            event = self._event(state, action, person.id, remark=typed)
             return self._view(await self._write(event, state), person)
 
     def _event(
@@ -362,11 +374,23 @@ class Desk:
         reader: str | None = None,
         reason: str | None = None,
         decision: ReviewDecision | None = None,
+        remark: str | None = None,
     ) -> CaseEvent:
         case_id, revision = state.case.id, state.revision
         made = case_event_id(case_id, revision, action, actor, lease)
         return CaseEvent(
-            made, case_id, revision, action, actor, self._clock(), lease, until, reader, reason, decision
+            made,
+            case_id,
+            revision,
+            action,
+            actor,
+            self._clock(),
+            lease,
+            until,
+            reader,
+            reason,
+            decision,
+            _sealed(state, remark),
         )
 
     def _state(self, case_id: str) -> CaseState:
@@ -403,9 +427,19 @@ def _is_id(name: str) -> bool:
     return 0 < len(name) <= MAX_READER and name.isprintable()
 
 
-def _word(reason: str | None) -> str | None:
-    if reason is None or not (word := reason.strip()):
+def _typed(reason: str | None) -> str | None:
+    if reason is None or not (typed := reason.strip()):
         return None
-    if len(word) > MAX_REASON or not word.isprintable():
+    if len(typed) > MAX_REASON or not typed.isprintable():
         raise InvalidFormError({"reason": f"must be at most {MAX_REASON} printable characters"})
-    return word
+    return typed
+
+
+def _sealed(state: CaseState, remark: str | None) -> str | None:
+    """What the log may hold of what somebody typed."""
+    if remark is None:
+        return None
+    if state.remarks_key is None:  # nothing has happened to the case since desks seal remarks
+        log.warning("remark_left_out", case=state.case.id)
+        return None
+    return seal_remark(remark, state.remarks_key, state.case.id)

@@ -8,10 +8,12 @@ leans on the model's, and a quality sample or a golden item looks like every oth
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from review.cases.entries import CaseState, Judgement, Phase, Stage, Step
 from review.cases.form import severity_levels
 from review.people import Person
+from review.retention.remarks import open_remark
 from schemas.events import Highlight, Severity, Thresholds
 from schemas.reasons import DeadLetterReason, Reason
 from schemas.vocabulary import CaseKind, Finding, Verdict
@@ -33,7 +35,7 @@ class ModelView(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What was decided. The note is shown only until the decision is published."""
+    """What was decided. The note is shown until the words of the case are forgotten or erased."""
 
     finding: Finding
     severity: str | None
@@ -46,8 +48,8 @@ class CaseView(msgspec.Struct, frozen=True):
     """A case as one person sees it. `model` is None while it is hidden from them.
 
     `kind` is `escalation` for all that are blind. `holder` is who has it, until `until`; `mine` says that it
-    is the viewer. `decision` is the pending or the standing one; a note is only in a pending one, which is
-    published at `undo_until`. `raised` names why the case comes first, and `repeats` how many cases at risk
+    is the viewer. `decision` is the pending or the standing one; a pending one is published at `undo_until`.
+    `raised` names why the case comes first, and `repeats` how many cases at risk
     there were of that `author` or `conversation` within 24 hours. `judgements` are earlier readings, and
     empty while they could sway this one.
     """
@@ -117,18 +119,36 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         reader=state.reader,
         decision=_outcome(state),
         undo_until=state.undo_until,
-        judgements=state.judgements if judged else [],
-        history=state.history,
+        judgements=_judgements(state) if judged else [],
+        history=steps_of(state),
         model=_model_view(state) if shown else None,
     )
 
 
 def _outcome(state: CaseState) -> Outcome | None:
     if (pending := state.pending) is not None:
-        return Outcome(pending.finding, pending.severity, pending.reviewer, pending.decided_at, pending.note)
+        note = pending.note or _opened(state, state.note)
+        return Outcome(pending.finding, pending.severity, pending.reviewer, pending.decided_at, note)
     if state.phase != "settled" or (stands := state.standing) is None:
         return None
-    return Outcome(stands.finding, stands.severity, stands.reader, stands.decided_at)
+    note = _opened(state, stands.remark)
+    return Outcome(stands.finding, stands.severity, stands.reader, stands.decided_at, note)
+
+
+def steps_of(state: CaseState) -> list[Step]:
+    """The history, with what somebody typed as the step's reason."""
+    return [
+        replace(step, reason=step.reason or _opened(state, step.remark), remark=None)
+        for step in state.history
+    ]
+
+
+def _judgements(state: CaseState) -> list[Judgement]:
+    return [replace(judged, remark=_opened(state, judged.remark)) for judged in state.judgements]
+
+
+def _opened(state: CaseState, sealed: str | None) -> str | None:
+    return open_remark(sealed, state.remarks_key, state.case.id)
 
 
 def _model_view(state: CaseState) -> ModelView:

@@ -35,6 +35,7 @@ from review.retention.forgetting import (
     parse_erasure,
     told,
 )
+from review.retention.remarks import with_key
 from schemas.events import CaseEvent, ReviewCase
 
 log = structlog.get_logger()
@@ -168,7 +169,7 @@ class Forgetting:
                 continue
             # Written down before the ids are gone, and again where this event is delivered again.
             await self._record(step, partition, state.case, f"{what}; the case is {state.phase}")
-            await self._table.put(key, erase(state, self._clock()))
+            await self._table.put(key, with_key(erase(state, self._clock())))
             found += 1
             still_open += state.phase != "settled"
         await self._record(step, partition, None, f"partition {partition}: {found} cases, {still_open} open")

@@ -103,6 +103,7 @@ class MemoryDesk:
         clock: Callable[[], datetime] | None = None,
         queue_rules: Rules | None = None,
         double_share: float = 0.0,
+        publish_notes: bool = False,
     ) -> None:
         self.now = START
         self.clock = clock or (lambda: self.now)
@@ -145,6 +146,7 @@ class MemoryDesk:
             self._audited,
             repeats,
             expiry=self.present.expiry,
+            publish_notes=publish_notes,
         )
         self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
 
