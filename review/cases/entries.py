@@ -18,6 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from review.cases.script import Script, script_of
 from schemas.events import ReviewCase, ReviewDecision
 from schemas.vocabulary import CaseAction, CaseKind, Finding
 
@@ -82,7 +83,7 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     those who gave the case back. `raised` says why it comes first, and `repeats` how many cases there were
     of that author or conversation within 24 hours. `erased_at` is when somebody had the words erased, and
     `told_at` when the broker was told to forget them. `remarks_key` opens what people typed
-    (`review.retention.remarks`), such as the `note` of the pending decision.
+    (`review.retention.remarks`), such as the `note` of the pending decision. `script` is that of the text.
     """
 
     case: ReviewCase
@@ -105,6 +106,7 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     told_at: datetime | None = None
     note: str | None = None
     remarks_key: str | None = None
+    script: Script | None = None
 
     @property
     def readers(self) -> frozenset[str]:
@@ -287,7 +289,7 @@ def receive_case(
     """Return the entry after a case has arrived, and what that was."""
     match entry:
         case None:
-            return CaseState(case, partition), "opened"
+            return CaseState(case, partition, script=script_of(case.text)), "opened"
         case CaseState():
             return entry, "already_decided" if entry.phase == "settled" else "repeated"
         case Decided():

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from review.cases.entries import CaseState, Judgement, Phase, Stage, Step
 from review.cases.form import severity_levels
+from review.cases.script import Script
 from review.people import Person
 from review.retention.remarks import open_remark
 from schemas.events import Highlight, Severity, Thresholds
@@ -51,7 +52,7 @@ class CaseView(msgspec.Struct, frozen=True):
     is the viewer. `decision` is the pending or the standing one; a pending one is published at `undo_until`.
     `raised` names why the case comes first, and `repeats` how many cases at risk
     there were of that `author` or `conversation` within 24 hours. `judgements` are earlier readings, and
-    empty while they could sway this one.
+    empty while they could sway this one. `script` is that of the text; None where nobody knows.
     """
 
     id: str
@@ -80,6 +81,7 @@ class CaseView(msgspec.Struct, frozen=True):
     judgements: list[Judgement]
     history: list[Step]
     model: ModelView | None
+    script: Script | None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -122,6 +124,7 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         judgements=_judgements(state) if judged else [],
         history=steps_of(state),
         model=_model_view(state) if shown else None,
+        script=state.script,
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
+from review.cases.script import Script
 from review.queue.urgency import Lane, Law, grown, quarters
 from review.queue.waiting import State, Waiting
 
@@ -20,6 +21,7 @@ class ClassKey(NamedTuple):
     state: State
     quarter: int
     raised: bool
+    script: Script | None
 
 
 class Rank(NamedTuple):
@@ -36,7 +38,7 @@ class Rank(NamedTuple):
 
 def class_of(entry: Waiting, lane: Lane) -> ClassKey:
     """The class that a case belongs to."""
-    return ClassKey(lane, entry.state, quarters(entry.uncertainty), entry.raised)
+    return ClassKey(lane, entry.state, quarters(entry.uncertainty), entry.raised, entry.script)
 
 
 class CaseClass:

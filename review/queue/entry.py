@@ -4,6 +4,7 @@ from typing import Final
 
 from review.cases.entries import CaseState
 from review.cases.form import severity_levels
+from review.cases.script import script_of
 from review.queue.skips import away_until
 from review.queue.waiting import BLIND, Reserved, Skip, Waiting
 from schemas.events import ReviewCase
@@ -40,6 +41,7 @@ def entry_of(state: CaseState, *, skip: float) -> Waiting:
         holder=state.lease.holder if state.phase == "claimed" and state.lease else None,
         reserved=_reserved(state),
         skips=_skips(state, skip),
+        script=state.script or script_of(case.text),  # cases of earlier desks have none
     )
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 
 import msgspec
 
+from review.cases.script import Script, readable_as
 from review.people import Person
 from review.queue.answers import Backlog, Counts, Place, Slice
 from review.queue.changes import Changes
@@ -72,10 +73,12 @@ class QueueIndex(OpenCases):
             for cases, start, stop in parts:
                 late = min(cases.overdue(now), stop) - start
                 sizes.append((cases.key, stop - start, max(late, 0)))
-        by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+        by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter(), Counter())
         for key, size, _ in sizes:
             for counter, name in zip(
-                by, (key.lane.task, key.lane.kind, key.lane.name, key.state), strict=True
+                by,
+                (key.lane.task, key.lane.kind, key.lane.name, key.state, key.script or ""),
+                strict=True,
             ):
                 counter[name] += size
         total, overdue = sum(size for _, size, _ in sizes), sum(late for *_, late in sizes)
@@ -212,7 +215,13 @@ def matches(wanted: Filter, key: ClassKey) -> bool:
         and wanted.task in {None, lane.task}
         and wanted.kind in {None, lane.kind}
         and wanted.level in {None, lane.level}
+        and readable(wanted, key.script)
     )
+
+
+def readable(wanted: Filter, script: Script | None) -> bool:
+    """Whether the filter admits cases of this script."""
+    return wanted.script is None or readable_as(script, wanted.script)
 
 
 def _admits_class(wanted: Filter, key: ClassKey, person: Person) -> bool:

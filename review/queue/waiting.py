@@ -5,6 +5,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from review.cases.entries import Stage
+from review.cases.script import Script
 from review.people import Person
 from schemas.vocabulary import CaseKind
 
@@ -34,7 +35,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     `rank` is where its level stands in its task, from 0 (least severe) to 1. `level` is None where the model
     named none; `rank` then comes from the priority. `uncertainty` is in [0, 1]. `since` is when the message
     was sent, or when somebody asked for another decision, in Unix seconds. `readers` have judged it before,
-    and are not asked again.
+    and are not asked again. `script` is that of the text.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     holder: str | None = None
     reserved: Reserved | None = None
     skips: tuple[Skip, ...] = ()
+    script: Script | None = None
 
     @property
     def state(self) -> State:

@@ -1,8 +1,8 @@
 """Seals what people type about a case, notes and reasons, under a key of that case alone.
 
 The log of case events keeps its records for a year, and nobody can take a part out of one. So it holds
-remarks sealed, and the key is in the desk's table beside the case. It goes when the case's words go: from then
-on, nobody can read the remarks, whoever has the log and the keys of the table.
+remarks sealed, and the key is in the desk's table beside the case. It goes when the case's words go: from
+then on, nobody can read the remarks, whoever has the log and the keys of the table.
 """
 
 import binascii

@@ -155,6 +155,8 @@ class Shower:
             yield Fact(t("case.why"), t("case.unread", reason=t.named("unread", view.unread_because)))
         for why in self.raised(view):
             yield Fact(t("case.why"), why)
+        if view.script:
+            yield Fact(t("case.script"), t(f"script.{view.script}"))
         if view.sent_at:
             yield Fact(t("case.sent"), self.ago(view.sent_at))
         yield Fact(t("case.opened"), self.ago(view.opened_at))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from review.cases.script import Script
 from review.people import Person
 from review.queue.answers import Place
 from review.queue.index import QueueIndex
@@ -24,12 +25,20 @@ FILTERS = st.builds(
     overdue=st.none() | st.booleans(),
     conversation=st.none() | st.none() | st.just("c1"),
     mine=st.sampled_from([False, False, True]),
+    script=st.none() | st.none() | st.sampled_from(["Latn", "Hani", "Jpan"]),
 )
 WHO = st.sampled_from([ANA, LEA, AUDITOR])
 TIMES = st.sampled_from([NOW, NOW + 600, NOW + 86_400.0, NOW - 1e4])
 LAW = Law()
 FEW = settings(max_examples=25)  # drawing a queue takes longer than the test of it
 ANYTHING = Filter()
+# What somebody who asks for a script may be able to read.
+SCRIPTS: dict[Script | None, tuple[Script, ...]] = {
+    None: ("Latn", "Hani", "Jpan"),
+    "Latn": ("Latn",),
+    "Hani": ("Hani",),
+    "Jpan": ("Jpan", "Hani"),
+}
 STATES = ("waiting", "claimed", "second", "lead")
 
 
@@ -50,6 +59,7 @@ def admitted(wanted: Filter, entry: Waiting, now: float, person: Person) -> bool
             or person.id == (entry.holder or (entry.reserved.person if entry.reserved else None)),
             wanted.conversation in {None, entry.conversation},
             wanted.task in {None, entry.task},
+            entry.script in {None, *SCRIPTS[wanted.script]},
             wanted.state == entry.state or (wanted.state is None and (wanted.mine or entry.holder is None)),
             sees_all or wanted.mine or entry.kind not in BLIND,
             not known or wanted.kind in {None, entry.kind},
@@ -119,7 +129,7 @@ def test_counts_and_positions_are_those_of_the_sorted_queue(
     assert counts.total == len(expected) == index.page(wanted, now, offset=0, limit=1, person=person).total
     chosen = [entry for entry in entries if entry.id in expected]
     assert counts.overdue == sum(LAW.overdue(entry, now) for entry in chosen)
-    for part in (counts.by_task, counts.by_kind, counts.by_level, counts.by_state):
+    for part in (counts.by_task, counts.by_kind, counts.by_level, counts.by_state, counts.by_script):
         assert sum(part.values()) == len(expected)
     assert counts.by_state == {state: n for state in STATES if (n := sum(e.state == state for e in chosen))}
     for entry in entries:

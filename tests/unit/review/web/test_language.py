@@ -11,6 +11,7 @@ import review.web
 from review import errors
 from review.access.errors import AccessRefusedError, NoRoleError
 from review.cases.entries import HeldBecause
+from review.cases.script import Script
 from review.queue.skips import SKIP_REASONS
 from review.queue.waiting import State
 from review.web.html import THEMES
@@ -95,7 +96,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "settled",
     ),
     "nav": ("held", "figures", "audit"),
-    "filter": ("task", "kind", "level", "state", "overdue"),
+    "filter": ("task", "kind", "level", "state", "overdue", "script"),
+    "script": get_args(Script),
     "filter.state": get_args(State),
     "said": ("skipped", "handed", "discarded", "none"),
     "access": tuple(each.__name__ for each in [*AccessRefusedError.__subclasses__(), NoRoleError]),
