@@ -18,6 +18,7 @@ from typing import Protocol
 import structlog
 
 from review.cases import permits
+from review.cases.conversations import Beside, BesideText, beside, nearest, with_text
 from review.cases.entries import (
     CaseState,
     Decided,
@@ -58,8 +59,9 @@ log = structlog.get_logger()
 MAX_REASON = 120
 MAX_READER = 256
 
-# Awaited before a text leaves the desk; it raises where the reading cannot be recorded.
-BeforeReveal = Callable[[CaseState, Person], Awaitable[None]]
+# Awaited before a text leaves the desk; it raises where the reading cannot be recorded. The last one says what
+# it is read for, where that is another case.
+BeforeReveal = Callable[[CaseState, Person, str | None], Awaitable[None]]
 
 
 class Table(Protocol):
@@ -80,13 +82,17 @@ class Rules(Protocol):
     def model_view(self) -> str:
         """Whether reviewers see what the model thinks `before` their judgement, or `after` it."""
 
+    @property
+    def conversation_context(self) -> int:
+        """How many other messages of its conversation may be seen beside a case."""
+
 
 def utc_now() -> datetime:
     """The time on this machine's clock."""
     return datetime.now(UTC)
 
 
-async def unrecorded(_state: CaseState, _person: Person) -> None:
+async def unrecorded(_state: CaseState, _person: Person, _beside: str | None) -> None:
     """Record no reading."""
 
 
@@ -168,8 +174,43 @@ class Desk:
         """
         state = self._state(case_id)
         permits.may_reveal(state, person)
-        await self._before_reveal(state, person)
+        await self._before_reveal(state, person, None)
         return state.case.text
+
+    def context(self, case_id: str, person: Person) -> list[Beside]:
+        """The other messages of the case's conversation that this person may read, without their texts.
+
+        In the order they were sent; none where the settings allow none. Raises UnknownCaseError,
+        ClosedCaseError.
+        """
+        state = self._state(case_id)
+        if not permits.reveals_to(state, person):
+            return []
+        return [beside(state, other) for other in self._beside(state)]
+
+    async def reveal_context(self, case_id: str, person: Person) -> list[BesideText]:
+        """The same with their texts, once the reading of each is recorded.
+
+        Raises UnknownCaseError, ClosedCaseError, NotAllowedError, and what the recording raises; then no text
+        leaves.
+        """
+        state = self._state(case_id)
+        permits.may_reveal(state, person)
+        if not self._rules.conversation_context:
+            raise NotAllowedError("this desk shows no other messages of a conversation")
+        others = self._beside(state)
+        for other in others:
+            await self._before_reveal(other, person, case_id)
+        return [with_text(state, other) for other in others]
+
+    def _beside(self, state: CaseState) -> list[CaseState]:
+        """What of the conversation may be seen beside a case."""
+        most = self._rules.conversation_context
+        if not most or state.case.kind == "golden":
+            return []
+        keys = self._present.conversations.keys(state.case.conversation_id) - {case_key(state.case.id)}
+        found = [self._table.get(key) for key in keys]
+        return nearest(state, [other for other in found if isinstance(other, CaseState)], most)
 
     # A person's steps.
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from review.cases.conversations import Conversations
 from review.cases.entries import (
     CaseState,
     Decided,
@@ -72,18 +73,21 @@ class Present:
         self.held: dict[bytes, Held] = {}
         self.unreadable: dict[bytes, Unreadable] = {}
         self.settled: dict[bytes, Summary] = {}
+        self.conversations = Conversations()
         self._open: dict[bytes, Open] = {}
 
     def clear(self) -> None:
         """Forget everything: the table is about to tell all of it again."""
         self.queue.clear()
         self.expiry.clear()
+        self.conversations.clear()
         for each in (self.held, self.unreadable, self.settled, self._open):
             each.clear()
 
     def drop(self, key: bytes) -> None:
         """Forget one entry."""
         self.expiry.drop(key)
+        self.conversations.drop(key)
         if (case_id := case_id_of(key)) is not None:
             self.queue.drop(case_id)
         self._drop(key)
@@ -95,6 +99,7 @@ class Present:
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
         self.expiry.put(key, entry)
+        self.conversations.put(key, entry)
         self._drop(key)
         match entry:
             case CaseState():

@@ -8,7 +8,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final, Literal
 
-# Codes of ISO 15924, and `other`. `Jpan` has kana; `Hani`, Chinese characters alone, may be Chinese or Japanese.
+# Codes of ISO 15924, and `other`. `Jpan` has kana; `Hani` has none, and may be Chinese or Japanese.
 Script = Literal[
     "Latn", "Jpan", "Hani", "Kore", "Cyrl", "Arab", "Hebr", "Grek", "Deva", "Beng", "Taml", "Thai", "other"
 ]

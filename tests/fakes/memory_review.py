@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from review.audit.log import Asked, Found, Seen
-from review.audit.trail import Trail
+from review.audit.trail import Trail, revealed
 from review.cases.entries import CaseState
 from review.desk import utc_now
 from review.errors import DeskError, NotAuditedError
@@ -31,6 +31,8 @@ class MemoryReview(MemoryDesk):
         super().__init__(
             claims=self.settings.claims,
             model_view=self.settings.model_view,
+            conversation_context=self.settings.conversation_context,
+            before_reveal=revealed(self.trail),
             limits=Limits(
                 timedelta(seconds=self.settings.lease_seconds),
                 timedelta(seconds=self.settings.undo_seconds),
@@ -55,7 +57,7 @@ class MemoryReview(MemoryDesk):
     def no_audit(self) -> None:
         """From now on, no reading can be recorded."""
 
-        async def refuse(_state: CaseState, _person: Person) -> None:
+        async def refuse(_state: CaseState, _person: Person, _beside: str | None) -> None:
             raise NotAuditedError("Kafka did not take it")
 
         self.desk._before_reveal = refuse

@@ -78,6 +78,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "verdict": get_args(Verdict),
     "reason": get_args(Reason),
     "unread": tuple(reason for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as),
+    "context": ("before", "after", "author_same", "author_other"),
     "raised": ("author", "conversation"),
     "action": (*get_args(CaseAction), "handed"),
     "skip": tuple(SKIP_REASONS),
