@@ -59,8 +59,8 @@ log = structlog.get_logger()
 MAX_REASON = 120
 MAX_READER = 256
 
-# Awaited before a text leaves the desk; it raises where the reading cannot be recorded. The last one says what
-# it is read for, where that is another case.
+# Awaited before a text leaves the desk; it raises where the reading cannot be recorded. Its last argument is
+# the case beside which it is read, where that is another one.
 BeforeReveal = Callable[[CaseState, Person, str | None], Awaitable[None]]
 
 

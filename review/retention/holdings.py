@@ -45,6 +45,7 @@ class Holding(msgspec.Struct, frozen=True):
 
     `words` says whether the message's words can be in it. `gone_after` is None where it keeps them for ever.
     `assumed` says that the broker did not tell its settings, so that those of the definition stand here.
+    `name` is the topic's without its prefix.
     """
 
     topic: str
@@ -53,6 +54,7 @@ class Holding(msgspec.Struct, frozen=True):
     told: bool
     gone_after: timedelta | None
     assumed: bool = False
+    name: str = ""
 
 
 def holding(name: str, topic: str, settings: Mapping[str, str]) -> Holding:
@@ -67,7 +69,8 @@ def holding(name: str, topic: str, settings: Mapping[str, str]) -> Holding:
         longest = _sum(_ms(known["retention.ms"]), _ms(known["segment.ms"]))
     else:
         longest = None
-    return Holding(topic, what, words, told, _sum(longest, _CLEANER, _ms(known["file.delete.delay.ms"])))
+    gone_after = _sum(longest, _CLEANER, _ms(known["file.delete.delay.ms"]))
+    return Holding(topic, what, words, told, gone_after, name=name)
 
 
 def by_definition(topic: TopicDefinition, prefix: str = "") -> Holding | None:

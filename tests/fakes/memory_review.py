@@ -2,18 +2,23 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from review.audit.log import Asked, Found, Seen
 from review.audit.trail import Trail, revealed
 from review.cases.entries import CaseState
 from review.desk import utc_now
+from review.erasing import Erased, Erasing
 from review.errors import DeskError, NotAuditedError
 from review.kafka.cluster import Cluster
 from review.people import Person
 from review.present import Limits
 from review.queue.rules import rules_of
+from review.retention.forgetting import What, erasure_id
+from review.retention.holdings import Holding, by_definition
 from review.settings import ReviewSettings
-from schemas.events import AuditRecord
+from schemas.events import AuditRecord, CaseEvent
+from schemas.topics import load_topics
 from tests.fakes.memory_desk import MemoryDesk
 
 
@@ -26,6 +31,7 @@ class MemoryReview(MemoryDesk):
         self.cluster = Cluster(1, 4, 1)
         self.held_partitions = 4
         self.ready = True
+        self.silent = False  # whether one partition answers no erasure
         self.audit: list[AuditRecord] = []
         self.trail = Trail(self._write_down, confirm_seconds=5)
         super().__init__(
@@ -42,6 +48,20 @@ class MemoryReview(MemoryDesk):
             clock=utc_now,
             queue_rules=rules_of(self.settings),
         )
+
+        self.erasing = Erasing(self.forgetting, self._held_by_kafka, self._ask)
+
+    async def _held_by_kafka(self) -> list[Holding]:
+        if self.down:
+            raise DeskError("no broker")
+        return [held for topic in load_topics() if (held := by_definition(topic, "mimamori."))]
+
+    async def _ask(self, what: What, wanted: str, person: Person) -> Erased:
+        step = CaseEvent(f"erasure:{uuid4()}", erasure_id(what, wanted), 0, "erased", person.id, utc_now())
+        before = len(self.erased)
+        await self.deliver(step)
+        cases = [case for case in self.erased[before:] if case is not None]
+        return Erased(step.at, dict.fromkeys(cases, what), [3] if self.silent else [])
 
     async def _write_down(self, record: AuditRecord) -> None:
         if self.down:

@@ -240,6 +240,7 @@ class CasePages:
             model=None if view.model is None else list(shower.model(view, view.model)),
             history=shower.history(view.history),
             choices=shower.choices(view) if case.mine else [],
+            erasable=_erasable(view) if person.may("lead") else [],
             guidance=self.frame.house.advice(self.frame.words(request).language),
             skip_reasons=list(SKIP_REASONS),
             colleagues=self.frame.colleagues(person),
@@ -248,6 +249,11 @@ class CasePages:
             note=note,
             autofocus=focus or _focus(view, shown=cut is not None),
         )
+
+
+def _erasable(view: CaseView) -> list[tuple[str, str]]:
+    """What a lead can have erased from here."""
+    return [("message", view.message_id), *([("author", view.author_id)] if view.author_id else [])]
 
 
 def _focus(view: CaseView, *, shown: bool) -> str:

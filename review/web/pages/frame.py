@@ -47,6 +47,7 @@ PLACES: Final[tuple[tuple[str, str, tuple[Role, ...]], ...]] = (
     ("held", "/held", ("lead",)),
     ("figures", "/figures", ("lead", "auditor")),
     ("audit", "/audit", ("auditor", "lead")),
+    ("erase", "/erase", ("lead",)),
 )
 
 

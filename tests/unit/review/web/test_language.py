@@ -14,6 +14,7 @@ from review.cases.entries import HeldBecause
 from review.cases.script import Script
 from review.queue.skips import SKIP_REASONS
 from review.queue.waiting import State
+from review.retention.holdings import HOLDS
 from review.web.html import THEMES
 from review.web.pages.frame import SHORTCUTS
 from review.web.pages.language import LANGUAGES, Language, choose, words
@@ -70,6 +71,7 @@ PREFIXES = {
     "preferences.theme.",
     "preferences.keys.",
     "held.because.",
+    "erase.what_",
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     "kind": get_args(CaseKind),
@@ -96,7 +98,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "decided",
         "settled",
     ),
-    "nav": ("held", "figures", "audit"),
+    "nav": ("held", "figures", "audit", "erase"),
+    "erase": ("what_message", "what_author"),
+    "holds": tuple(HOLDS),
     "filter": ("task", "kind", "level", "state", "overdue", "script"),
     "script": get_args(Script),
     "filter.state": get_args(State),
