@@ -1,4 +1,4 @@
-"""A lead erases a message or an author from a page, after it has said what goes, what stays and until when."""
+"""A lead erases a message or an author from a page, which says first what goes, what stays, until when."""
 
 from collections.abc import Iterator
 from html import unescape
@@ -49,7 +49,7 @@ def test_the_page_says_what_goes_and_erases_nothing_yet(desk: ServedDesk, lead: 
     assert f'/case/{MINE[0].id}"' in page
     assert f'/case/{OTHER.id}"' not in page
     for topic in ("mimamori.messages", "mimamori.review-cases", "mimamori.case-events"):
-        assert f"<td>{topic}</td>" in page
+        assert f'<td class="id">{topic}</td>' in page
     assert "from now" in page
     assert "the kettle" not in page
     assert texts(desk) == before
