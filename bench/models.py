@@ -8,8 +8,8 @@ of fold; mean over the splits and their standard deviation. All models get the s
 
 "pooled" is the rate of the graph alone, cut at the layer that most splits of the most labels chose,
 "prompted" that of the zero-shot reading, at full depth and with its question: messages a second on the texts'
-own lengths. The models take turns, so that a machine that slows down affects all of them; times are the first
-model's in the same run.
+own lengths: the median of the turns, with the slowest and the quickest. The models take turns, so that a
+machine that slows down affects all of them; times are the first model's in the same run.
 
 A model without a --bundle is exported, and downloaded where it has to be (torch and the export extra).
 """
@@ -52,6 +52,14 @@ class Row(NamedTuple):
     layer: int
     f1: float
     auc: float
+
+
+class Rate(NamedTuple):
+    """Messages a second."""
+
+    median: float
+    slowest: float
+    quickest: float
 
 
 def main() -> None:
@@ -106,8 +114,8 @@ def main() -> None:
             },
             "layer": layers[name],
             "layers": bundles[name].manifest.source.layers,
-            "pooled": pooled[name],
-            "prompted": prompted[name],
+            "pooled": pooled[name]._asdict(),
+            "prompted": prompted[name]._asdict(),
         }
         for name in bundles
     }
@@ -156,8 +164,8 @@ def _cut(bundle: Bundle, layer: int, folder: Path) -> Bundle:
     return cut_bundle(bundle, layer, folder, borrowed=True)
 
 
-def _rates(bundles: dict[str, Bundle], output: Output, texts: list[str], threads: int) -> dict[str, float]:
-    """Messages a second of each graph: the median of the turns after the first."""
+def _rates(bundles: dict[str, Bundle], output: Output, texts: list[str], threads: int) -> dict[str, Rate]:
+    """Messages a second of each graph, of the turns after the first."""
     readers = {name: open_reader(bundle, output, threads=threads) for name, bundle in bundles.items()}
     rows = {name: _rows(reader, texts, output) for name, reader in readers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in readers}
@@ -166,7 +174,10 @@ def _rates(bundles: dict[str, Bundle], output: Output, texts: list[str], threads
             began = time.perf_counter()
             reader.rows(rows[name])
             seconds[name].append(time.perf_counter() - began)
-    return {name: len(texts) / median(each[1:]) for name, each in seconds.items()}
+    return {
+        name: Rate(*(len(texts) / spent for spent in (median(each[1:]), max(each[1:]), min(each[1:]))))
+        for name, each in seconds.items()
+    }
 
 
 def _rows(reader: Reader, texts: list[str], output: Output) -> Sequence[Sequence[int]]:
@@ -185,7 +196,9 @@ def _table(found: dict[str, dict[str, Any]], labels: list[int]) -> Iterator[str]
         cells = [f"{of[count]['f1']:.3f} ± {of[count]['f1_sd']:.3f}" for count in labels]
         cells += [f"{of[max(labels)]['auc']:.3f}", f"{model['layer']} of {model['layers']}"]
         for reading in ("pooled", "prompted"):
-            cells += [f"{model[reading]:.0f}", f"{model[reading] / first[reading]:.2f}"]
+            rate = Rate(**model[reading])
+            cells += [f"{rate.median:.0f} ({rate.slowest:.0f}-{rate.quickest:.0f})"]
+            cells += [f"{rate.median / first[reading]['median']:.2f}"]
         yield f"| {name} | {' | '.join(cells)} |"
 
 

@@ -184,8 +184,8 @@ def assert_held_by_one_at_a_time(events: list[CaseEvent]) -> None:
     held: dict[str, str] = {}
     accepted: Counter[str] = Counter()
     for event in events:
-        if event.revision != accepted[event.case_id]:
-            continue  # it came second, and was refused
+        if event.action == "raised" or event.revision != accepted[event.case_id]:
+            continue  # it counts as no step; or it came second, and was refused
         accepted[event.case_id] += 1
         if event.action == "claimed":
             assert event.case_id not in held
