@@ -208,7 +208,8 @@ def test_an_erasure_takes_an_authors_words_and_says_what_is_left(
     meant = {"what": "message", "wanted": "m-5"}
     page = desk.person("Lena").post_form("/erase", meant)[2]
     assert asked_for.id in page
-    assert f'<td class="id">{quick.messages}</td><td>the message itself' in page
+    assert f'<td class="id">{quick.messages}</td>' in page
+    assert "<td>the message itself, and its author</td>" in page
     assert desk.case(asked_for)["has_text"]
     page = desk.person("Lena").post_form("/erase/done", meant | {"meant": "yes"})[2]
     assert "Cases whose words are erased: 1." in page
