@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from review.cases import permits
-from review.cases.conversations import Beside, BesideText, beside, nearest, with_text
+from review.cases.conversations import Beside, BesideText, beside, with_text
 from review.cases.entries import (
     CaseState,
     Decided,
@@ -208,9 +208,9 @@ class Desk:
         most = self._rules.conversation_context
         if not most or state.case.kind == "golden":
             return []
-        keys = self._present.conversations.keys(state.case.conversation_id) - {case_key(state.case.id)}
+        keys = self._present.conversations.nearest(case_key(state.case.id), state, most)
         found = [self._table.get(key) for key in keys]
-        return nearest(state, [other for other in found if isinstance(other, CaseState)], most)
+        return [other for other in found if isinstance(other, CaseState)]
 
     # A person's steps.
 

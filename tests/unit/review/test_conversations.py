@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from review.cases.conversations import LONGEST
-from review.cases.entries import CaseState
+from review.cases.entries import CaseState, Entry, case_key
 from review.errors import NotAllowedError, NotAuditedError
 from review.people import Person
 from review.retention.forgetting import erasure_id
@@ -93,6 +94,36 @@ def test_only_the_nearest_are_shown_and_long_ones_without_their_middle() -> None
         assert (long.text[0], long.text[-1], long.shortened) == ("a", "b", True)
 
     assert len(play(scene, most=3)) == 3
+
+
+def test_of_a_conversation_of_any_length_the_nearest_are_found_without_reading_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        random = Random(3)  # noqa: S311 - a test that is the same each time
+        times = {number: random.randrange(-9000, 9000) for number in range(10_000, 10_400)}
+        for number, minutes in times.items():
+            one = replace(
+                said(minutes, f"at {minutes}"), id=f"case:messages:0:{number}", message_id=str(number)
+            )
+            memory.present.conversations.put(case_key(one.id), state := CaseState(one, 0))
+            memory.table.entries[case_key(one.id)] = state
+        await memory.desk.claim(CASE.id, AOI)
+        asked = list[bytes]()
+        get = memory.table.get
+
+        def counted(key: bytes) -> Entry | None:
+            asked.append(key)
+            return get(key)
+
+        monkeypatch.setattr(memory.table, "get", counted)
+        found = [round((each.at - START).total_seconds() / 60) for each in memory.desk.context(CASE.id, AOI)]
+        near = sorted([*times.values(), -30, -2, 1, 3], key=abs)[:10]
+        assert sorted(map(abs, found)) == sorted(map(abs, near))
+        assert found == sorted(found)
+        assert len(asked) == 1 + 10
+
+    play(scene)
 
 
 def test_who_may_not_read_the_case_learns_nothing_of_its_conversation() -> None:
