@@ -179,6 +179,8 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
     """What a person decided about a case. `severity` is a level of the task, where `finding` is at_risk.
 
+    `note` is None unless the desk's settings publish what reviewers note: no erasure reaches it here.
+
     `supersedes` is the id of an earlier decision on the same case that this one replaces, after a lead has
     reopened the case or somebody has appealed. `bundle` and `scored_by` are the case's. All three are None in
     version 1.
