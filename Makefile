@@ -14,6 +14,8 @@ PINNED := $(PIP) --no-deps --require-hashes --requirement
 EDITABLE := $(PIP) --no-deps --no-build-isolation --editable .
 LOCK := .venv-lock
 export MIMAMORI_HOME ?= $(CURDIR)/.mimamori
+# Images set this for their own sake. Here, hundreds of short processes would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What stands behind ## is the word's help; its group is what the line begins with, and `develop` if that is none.
 help:  ## use: this page

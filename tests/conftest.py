@@ -9,12 +9,18 @@ import structlog
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from engine.bundle import Bundle
 from export.adapting.shipped import shipped_bundle
+from export.building.build import build_bundle
+from export.building.recipe import shipped_recipe
 from mimamori.sandbox import Sandbox
 
 # Examples have no deadline, because on a busy machine a property that holds would fail by it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# No broker here lives long enough to earn back what the JVM's second compiler costs: half of a start.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +52,16 @@ def stress_bundle(mimamori_home: Path) -> Path:
     mimamori_home.mkdir(parents=True, exist_ok=True)
     with FileLock(mimamori_home / "bundles.lock"):  # The suite runs in several processes.
         return shipped_bundle("stress", mimamori_home / "bundles", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def full_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The whole real model with the stress task's prompt, built anew from the shipped recipe, once a run."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent  # the folder that all processes of a run share
+    with FileLock(run / "full.lock"):
+        return build_bundle(shipped_recipe("stress"), run / "full-stress")
 
 
 @pytest.fixture(autouse=True)

@@ -25,11 +25,14 @@ class ClassArchive:
         """Whether the next broker should write an archive."""
         return self._possible and not self._kept.exists()
 
+    @property
+    def kept(self) -> list[str]:
+        """The JVM's options that use the archive; none where there is none yet."""
+        return [f"-XX:AOTCache={self._kept}"] if self._possible and self._kept.exists() else []
+
     def options(self, scratch: Path) -> list[str]:
         """The JVM's options: use the archive, or write one into `scratch` when the broker ends."""
-        if not self._possible:
-            return []
-        return [f"-XX:AOTCacheOutput={scratch}"] if self.is_missing else [f"-XX:AOTCache={self._kept}"]
+        return [f"-XX:AOTCacheOutput={scratch}"] if self.is_missing else self.kept
 
     def keep(self, scratch: Path) -> None:
         """Move the archive that an ended broker wrote into `scratch` to `home`, if there is one."""

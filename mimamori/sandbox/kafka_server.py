@@ -227,7 +227,7 @@ class KafkaServer:
         if (self._folder / "log" / "meta.properties").exists():
             return
         tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", properties)
-        command = self._run("-Xmx128m", "-XX:TieredStopAtLevel=1", *tool)
+        command = self._run("-Xmx128m", "-XX:TieredStopAtLevel=1", *self._archive.kept, *tool)
         told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
         if told.returncode:
             log = told.stdout + told.stderr

@@ -14,14 +14,14 @@ from mimamori.soak.run import Setup, soak
 @pytest.mark.timeout(240)
 def test_every_fault_and_every_outcome_exactly_once(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
-    command = ["soak", "--records", "60000", "--kills", "12", "--seed", "1", "--json", str(file)]
+    command = ["soak", "--records", "30000", "--kills", "12", "--seed", "1", "--json", str(file)]
     ran = subprocess.run(
         [sys.executable, "-m", "mimamori", *command], capture_output=True, text=True, timeout=220, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "sound: every record has exactly one outcome" in ran.stderr
     told = json.loads(file.read_bytes())
-    assert (told["records"], told["kills"]) == (60_000, 12)
+    assert (told["records"], told["kills"]) == (30_000, 12)
     assert [told[trouble] for trouble in ("lost", "twice", "out_of_order", "mismatched_cases")] == [0] * 4
     assert all(told["faults"][kind] >= 1 for kind in (*KINDS, "malformed"))
     assert len(told["log"]) == sum(told["faults"][kind] for kind in KINDS)
@@ -30,10 +30,11 @@ def test_every_fault_and_every_outcome_exactly_once(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(240)
 def test_the_real_engine_under_faults(stress_bundle: Path, tmp_path: Path) -> None:
-    setup = Setup(records=900, kills=3, seed=2, workers=2, partitions=4, bundle=stress_bundle)
+    setup = Setup(records=300, kills=1, seed=2, workers=2, partitions=4, bundle=stress_bundle)
     result = soak(setup, tmp_path)
     assert result.sound, f"{result.line()}; the workers' logs are in {tmp_path}"
-    assert result.kills == 3
+    assert result.kills == 1
+    assert all(result.faults[kind] >= 1 for kind in KINDS)
 
 
 def test_a_bundle_must_be_named() -> None:

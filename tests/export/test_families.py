@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,30 +39,40 @@ class Exported:
     """A tiny model, its bundle, and the two loaded."""
 
     def __init__(self, shape: str, form: Form, folder: Path) -> None:
+        self.shape = shape
         self.model = write_tiny_model(folder / "model", shape)
         export_on_cpu(str(self.model), TASK, folder / "out", form=form)
         self.graph = GraphRun(folder / "out")
 
+    @cached_property
     def original(self) -> PreTrainedModel:
         return AutoModelForCausalLM.from_pretrained(
             self.model, dtype=torch.float32, attn_implementation="eager"
         )
 
 
-@pytest.fixture(scope="module", params=[f"{shape}: {form}" for shape in SHAPES for form in FORMS])
+# Every layer of these has a window, which leaves one form: the graph of the other is the same.
+ONE_FORM = ("mistral", "phi3")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[f"{shape}: {form}" for shape in SHAPES for form in (FORMS[:1] if shape in ONE_FORM else FORMS)],
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     shape, form = request.param.split(": ")
     return Exported(shape, form, tmp_path_factory.mktemp("family"))
 
 
-@pytest.mark.parametrize("prefix_length", [0, 33, 2000])
-def test_the_graph_answers_as_the_original(exported: Exported, prefix_length: int) -> None:
+@pytest.mark.parametrize("prefix", ["no", "short", "long"])
+def test_the_graph_answers_as_the_original(exported: Exported, prefix: str) -> None:
+    # 300 tokens are many windows long. More of them try the arithmetic alone, which all families share.
+    prefix_length = {"no": 0, "short": 33, "long": 2000 if exported.shape == "smollm2" else 300}[prefix]
     tokens = np.random.default_rng(prefix_length)
-    prefix = list(tokens.integers(1, 257, prefix_length))
+    shared = list(tokens.integers(1, 257, prefix_length))
     rows = [list(tokens.integers(1, 257, length)) for length in (1, 50)]
-    original = exported.original()
-    for row, actual in zip(rows, exported.graph.answers(prefix, rows), strict=True):
-        expected = original_answers(original, prefix, row, exported.graph.label_ids)
+    for row, actual in zip(rows, exported.graph.answers(shared, rows), strict=True):
+        expected = original_answers(exported.original, shared, row, exported.graph.label_ids)
         np.testing.assert_allclose(actual.label_logits, expected.label_logits, atol=1e-4, rtol=0)
         # Relative to the vector: some families' hidden states grow large.
         error = np.linalg.norm(actual.pooled - expected.pooled, axis=-1)
@@ -136,7 +147,7 @@ def test_longrope_is_read_up_to_its_original_context(tmp_path: Path, monkeypatch
     prefix, row = list(tokens.integers(1, 257, ORIGINAL_CONTEXT - 9)), list(tokens.integers(1, 257, 9))
     for more, same in (([], True), ([7], False)):
         (actual,) = made.graph.answers(prefix, [row + more])
-        expected = original_answers(made.original(), prefix, row + more, made.graph.label_ids)
+        expected = original_answers(made.original, prefix, row + more, made.graph.label_ids)
         assert np.allclose(actual.label_logits, expected.label_logits, atol=1e-3, rtol=0) == same
     used = len(bundle.manifest.prompt.prefix)
     suffix = max(len(bundle.manifest.prompt.risk_suffix), len(bundle.manifest.prompt.severity_suffix))

@@ -24,6 +24,11 @@ def bundle(stress_bundle: Path) -> Bundle:
     return Bundle.load(stress_bundle)
 
 
+@pytest.fixture(scope="module")
+def engine(bundle: Bundle) -> Engine:
+    return load_engine(bundle)
+
+
 def _demo(ids: tuple[str, ...]) -> list[str]:
     lines = map(json.loads, CONVERSATIONS.read_text().splitlines())
     texts = {line["id"].removeprefix("demo-"): str(line["text"]) for line in lines}
@@ -42,25 +47,24 @@ def _verdicts(engine: Engine, thresholds: Thresholds, texts: list[str]) -> list[
     return [verdict(each.risk, thresholds) for each in scores]
 
 
-def test_small_talk_hides_nobody(bundle: Bundle) -> None:
-    engine = load_engine(bundle)
+def test_small_talk_hides_nobody(bundle: Bundle, engine: Engine) -> None:
     thresholds = bundle.thresholds_for(engine.identity)
     assert "clear" not in _verdicts(engine, thresholds, _demo(AT_RISK))
     assert "clear" not in _verdicts(engine, thresholds, _among_friends())
     assert "at_risk" not in _verdicts(engine, thresholds, [" ".join(_demo(FRIENDLY))])
 
 
-def test_windows_as_long_as_the_message_would_hide_much_of_it(bundle: Bundle) -> None:
+def test_windows_as_long_as_the_message_would_hide_much_of_it(bundle: Bundle, engine: Engine) -> None:
     """The fault itself: were this not so, the test above would show nothing."""
     assert bundle.calibration is not None
     uncut = msgspec.structs.replace(bundle.calibration.fitted_on, windowing=UNCUT)
     whole = msgspec.structs.replace(bundle.calibration, fitted_on=uncut)
-    engine = load_engine(msgspec.structs.replace(bundle, calibration=whole))
+    blurred = load_engine(msgspec.structs.replace(bundle, calibration=whole))
     with pytest.raises(BundleError, match="messages are read in windows of 256"):
-        bundle.thresholds_for(engine.identity)
+        bundle.thresholds_for(blurred.identity)
     texts = _among_friends()
-    whole_risks = [each.risk for each in engine.read(texts)]
-    windowed = [each.risk for each in load_engine(bundle).read(texts)]
+    whole_risks = [each.risk for each in blurred.read(texts)]
+    windowed = [each.risk for each in engine.read(texts)]
     lower = sum(one < other for one, other in zip(whole_risks, windowed, strict=True))
     assert lower >= len(AT_RISK) - 1
     assert sum(whole_risks) < 0.75 * sum(windowed)

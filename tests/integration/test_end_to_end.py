@@ -103,16 +103,18 @@ class Platform:
         reader.close()
         return events
 
-    def await_label(self) -> None:
-        """Return as soon as a first label is committed: reading a growing topic to its end takes seconds."""
+    def start_worker_and_await_a_label(self) -> subprocess.Popen[bytes]:
+        """Return as soon as one more is committed: reading a growing topic to its end takes seconds."""
+        known = len(self.read("labels"))
+        worker = self.start_worker()
         reader = ck.Consumer(
             {"bootstrap.servers": self._bootstrap, "group.id": "first", "fetch.wait.max.ms": 10}
         )
         reader.assign([ck.TopicPartition(self.prefix + "labels", number, 0) for number in range(3)])
-        message = reader.poll(90)
+        labels = reader.consume(known + 1, 90)
         reader.close()
-        assert message is not None, self.log()
-        assert message.error() is None, self.log()
+        assert [label.error() for label in labels] == [None] * (known + 1), self.log()
+        return worker
 
     def outcomes(self) -> Counter[tuple[int, int]]:
         origins = [event["origin"] for name in ("labels", "dead-letters") for event in self.read(name)]
@@ -151,13 +153,25 @@ def held_out() -> list[tuple[str, bool]]:
     return [(example.text, example.at_risk) for example in examples]
 
 
-def test_labels_make_sense_and_everything_bad_is_a_dead_letter(platform: Platform) -> None:
-    texts = held_out()
-    bad = [None, b"\xff", b"{", b'{"id": "x"}', message(900, "  "), message(901, "a" * 1_000_000)]
-    platform.start_worker()
-    platform.send(*(message(number, text) for number, (text, _) in enumerate(texts)), *bad)
-    platform.wait(lambda: len(platform.outcomes()) == len(texts) + len(bad))
+@pytest.fixture(scope="module")
+def screened(
+    sandbox: Sandbox, stress_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """A platform whose worker runs, and has an outcome for each held-out text (m0, m1, …) and bad record."""
+    platform = Platform(sandbox, stress_bundle, tmp_path_factory.mktemp("screened"))
+    try:
+        texts = held_out()
+        bad = [None, b"\xff", b"{", b'{"id": "x"}', message(900, "  "), message(901, "a" * 1_000_000)]
+        platform.start_worker()
+        platform.send(*(message(number, text) for number, (text, _) in enumerate(texts)), *bad)
+        platform.wait(lambda: len(platform.outcomes()) == len(texts) + len(bad))
+        yield platform
+    finally:
+        platform.end()
 
+
+def test_labels_make_sense_and_everything_bad_is_a_dead_letter(screened: Platform) -> None:
+    platform, texts = screened, held_out()
     assert set(platform.outcomes().values()) == {1}
     reasons = Counter(event["reason"] for event in platform.read("dead-letters"))
     unread = ["invalid_utf8", "invalid_json", "schema_mismatch"]
@@ -177,66 +191,50 @@ def test_labels_make_sense_and_everything_bad_is_a_dead_letter(platform: Platfor
     assert not any(text in platform.log() for text, _ in texts)
 
 
-def test_a_worker_killed_in_the_middle_leaves_no_gap_and_no_double(platform: Platform) -> None:
-    texts = [text for text, _ in held_out()] * 4
+def test_killed_and_stopped_in_the_middle_it_leaves_no_gap_and_no_double(platform: Platform) -> None:
+    # Far more than can be in flight in batches of 256 tokens.
+    texts = [text for text, _ in held_out()] * 6
     platform.send(*(message(number, f"{text} ({number})") for number, text in enumerate(texts)))
-    for kill_at in (10, 90):
-        worker = platform.start_worker()
-        platform.wait(lambda at=kill_at: len(platform.outcomes()) >= at)  # type: ignore[misc] # mypy cannot type a default
-        worker.kill()
-        worker.wait()
+    worker = platform.start_worker_and_await_a_label()
+    worker.kill()
+    worker.wait()
+    assert 0 < len(platform.outcomes()) < len(texts)  # it was killed in the middle
+    worker = platform.start_worker_and_await_a_label()
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert 0 < len(platform.outcomes()) < len(texts)  # it was stopped in the middle
     platform.start_worker()
-    platform.wait(lambda: len(platform.outcomes()) == len(texts))
+    platform.wait(lambda: len(platform.outcomes()) == len(texts), timeout_s=240)  # on any machine
     assert set(platform.outcomes().values()) == {1}
     cases = Counter(event["label_id"] for event in platform.read("review-cases"))
     assert set(cases.values()) == {1}
 
 
-def test_sigterm_finishes_what_is_in_flight_and_exits_well(platform: Platform) -> None:
-    # Far more than can be in flight in batches of 256 tokens.
-    texts = [text for text, _ in held_out()] * 8
-    platform.send(*(message(number, f"{text} ({number})") for number, text in enumerate(texts)))
-    worker = platform.start_worker()
-    platform.await_label()
-    worker.terminate()
-    assert worker.wait(30) == 0
-    before = platform.outcomes()
-    platform.start_worker()
-    platform.wait(
-        lambda: len(platform.outcomes()) == len(texts), timeout_s=240
-    )  # 384 messages on any machine
-    assert set(platform.outcomes().values()) == {1}
-    assert 0 < len(before) < len(texts)  # it was stopped in the middle
-
-
-def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(platform: Platform) -> None:
-    platform.start_worker()
-    text = next(text for text, truth in held_out() if truth)
-    platform.send(message(1, text))
-    platform.wait(lambda: len(platform.outcomes()) == 1)
-    platform.send(message(2, text))
-    platform.wait(lambda: len(platform.outcomes()) == 2)
-    first, second = sorted(platform.read("labels"), key=lambda event: str(event["message_id"]))
+def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(screened: Platform) -> None:
+    number, text = next((number, text) for number, (text, truth) in enumerate(held_out()) if truth)
+    known = len(screened.outcomes())
+    screened.send(message(1000, text))
+    screened.wait(lambda: len(screened.outcomes()) == known + 1)
+    labels = {event["message_id"]: event for event in screened.read("labels")}
+    first, second = labels[f"m{number}"], labels["m1000"]
     assert (first["cached"], second["cached"]) == (False, True)
     assert first["risk"] == second["risk"]
     assert first["severity"] == second["severity"]
-    one, other = platform.read("review-cases")
+    cases = {event.get("label_id"): event for event in screened.read("review-cases")}
+    one, other = cases[first["id"]], cases[second["id"]]
     assert one["highlights"] == other["highlights"] != []
 
 
-def test_a_message_goes_all_the_way_to_a_decision(platform: Platform, tmp_path: Path) -> None:
-    platform.start_worker()
-    texts = [text for text, truth in held_out() if truth]
-    platform.send(*(message(number, text) for number, text in enumerate(texts)))
+def test_a_message_goes_all_the_way_to_a_decision(screened: Platform, tmp_path: Path) -> None:
+    platform = screened
     desk = platform.start_desk(tmp_path)
-    platform.wait(lambda: len(platform.outcomes()) == len(texts))
     kim = DeskClient(desk).sign_in("kim")
     platform.wait(lambda: 0 < len(platform.read("review-cases")) == kim.get_json("/api/v1/cases")[1]["total"])
 
     queue = kim.get_json("/api/v1/cases?limit=50")[1]
     cases = {str(event["id"]) for event in platform.read("review-cases")}
     assert {case["id"] for case in queue["cases"]} == cases
-    first = queue["cases"][0]
+    first = next(case for case in queue["cases"] if case["kind"] == "escalation")
     path = f"/api/v1/cases/{first['id']}"
     _, claim = kim.post_json(f"{path}/claim", {})
     text = kim.post_json(f"{path}/reveal", {})[1]["text"]
