@@ -32,13 +32,13 @@ class MemoryReview(MemoryDesk):
         self.held_partitions = 4
         self.ready = True
         self.silent = False  # whether one partition answers no erasure
+        self.fault: str | None = None
         self.audit: list[AuditRecord] = []
-        self.trail = Trail(self._write_down, confirm_seconds=5)
         super().__init__(
             claims=self.settings.claims,
             model_view=self.settings.model_view,
             conversation_context=self.settings.conversation_context,
-            before_reveal=revealed(self.trail),
+            before_reveal=self._before_reveal,
             limits=Limits(
                 timedelta(seconds=self.settings.lease_seconds),
                 timedelta(seconds=self.settings.undo_seconds),
@@ -48,8 +48,11 @@ class MemoryReview(MemoryDesk):
             clock=utc_now,
             queue_rules=rules_of(self.settings),
         )
-
+        self.trail = Trail(self._write_down, confirm_seconds=5, refused=self.metrics.not_audited.inc)
         self.erasing = Erasing(self.forgetting, self._held_by_kafka, self._ask)
+
+    async def _before_reveal(self, state: CaseState, person: Person, beside: str | None) -> None:
+        await revealed(self.trail)(state, person, beside)
 
     async def _held_by_kafka(self) -> list[Holding]:
         if self.down:

@@ -74,7 +74,7 @@ class Quick(Cluster):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.bootstrap)
         assert sandbox._kafka is not None
-        self.disk = Disk(sandbox._kafka._folder / "log")
+        self.disk = Disk(sandbox.folder / "kafka" / "log")
         self.messages = f"{self.prefix}messages"
         for made in self._admin.create_topics([NewTopic(self.messages, 2, 1)]).values():
             made.result()

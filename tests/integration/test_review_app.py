@@ -492,7 +492,7 @@ def test_a_second_desk_on_the_same_folder_or_port_says_so(
     assert f"cannot listen on 127.0.0.1:{desk.port}" in neighbour.log()
 
 
-def test_without_a_broker_sigterm_still_ends_it_and_no_decision_is_claimed(tmp_path: Path) -> None:
+def test_without_a_broker_it_waits_claims_no_decision_and_sigterm_still_ends_it(tmp_path: Path) -> None:
     with Sandbox(redis=False) as sandbox:
         if "KAFKA_BOOTSTRAP" in os.environ:
             pytest.skip("the broker is somebody else's: it cannot be killed")
@@ -502,11 +502,25 @@ def test_without_a_broker_sigterm_still_ends_it_and_no_decision_is_claimed(tmp_p
         )
         desk.start().ready()
         try:
-            case = a_case(9)
-            cluster.send(case)
-            until(desk.queue, "the case")
+            case, another = a_case(9), a_case(10)
+            cluster.send(case, another)
+            until(lambda: len(desk.queue()) == 2, "the cases")
+            ben = desk.person("Ben")
             sandbox.kill_kafka()
             assert desk.decide(case)[0] == 503
+            until(lambda: desk.asked("/readyz")[0] == 503, "the desk to be unready")
+            assert b"cannot reach Kafka" in desk.asked("/readyz")[1]
+            # At once, and the same for a page: nothing that cannot be written down is begun or shown.
+            status, said = ben.post_json(f"/api/v1/cases/{another.id}/reveal", {})
+            assert (status, "cannot reach Kafka" in said["error"]) == (503, True)
+            assert "has to wait" in ben.get("/")[1]
+            sandbox.start_kafka()
+            desk.ready()
+            assert desk.decide(another, "Ben")[0] == 201
+            until(lambda: desk.case(another)["phase"] == "settled", "the decision")
+            assert desk.case(case)["phase"] in {"waiting", "claimed"}
+            assert [decision.case_id for decision in cluster.decisions()] == [another.id]
+            sandbox.kill_kafka()
             started = time.monotonic()
             assert desk.stop(signal.SIGTERM) == 0
             assert time.monotonic() - started < 8
