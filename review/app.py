@@ -34,6 +34,7 @@ from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.people import Person
 from review.present import Limits, Present
+from review.queue.live import REFRESH_EVERY
 from review.queue.rules import rules_of
 from review.retention.due import Due
 from review.retention.forgetting import What
@@ -143,6 +144,7 @@ class ReviewApp:
         self.faust.agent(subjects, name="subjects")(agents.subjects)
         self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
         self.faust.timer(FORGET_EVERY_S)(self._tell_what_is_due)
+        self.faust.timer(REFRESH_EVERY)(self._forecast)
 
     @property
     def held_partitions(self) -> int:
@@ -189,6 +191,9 @@ class ReviewApp:
 
     async def _tell_what_is_due(self) -> None:
         await self._in_time("tell_what_is_due", self._forgetting.tell_what_is_due)
+
+    async def _forecast(self) -> None:
+        await self._in_time("forecast", self.present.queue.refresh)
 
     async def _in_time(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         if not self.ready:

@@ -39,6 +39,19 @@ REFUSED = [
     ("gpu-keda", ['review.access.proxy.keysUrl=""'], "review.access.proxy.keysUrl is empty"),
     ("default", ['review.access.caKey="ca.pem"'], "review.access.existingSecret is empty"),
     ("default", ['review.access.clientSecret="x"'], "additional properties 'clientSecret' not allowed"),
+    (
+        "default",
+        ['review.webhooks.url="https://safety.example.org"'],
+        "review.webhooks.existingSecret is empty: name the secret with what signs webhooks",
+    ),
+    ("default", ['review.webhooks.url="http://safety.example.org"'], "url"),
+    ("default", ['review.webhooks.types=["case.closed"]'], "types"),
+    ("default", ['review.webhooks.secret="whsec_x"'], "additional properties 'secret' not allowed"),
+    (
+        "default",
+        ['review.settings.webhook_secret="whsec_x"'],
+        "additional properties 'webhook_secret' not allowed",
+    ),
     ("default", ["podMonitor.enabled=true"], "networkPolicy.metricsFrom is empty, so nobody could scrape"),
     ("default", ["prometheusRule.enabled=true"], "name the job label that your Prometheus gives the pods"),
     (

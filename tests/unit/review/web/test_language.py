@@ -98,6 +98,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "decided",
         "settled",
     ),
+    "capacity": ("nobody", "undecided", "pace", "past", "late", "partly"),
     "nav": ("held", "figures", "audit", "erase"),
     "erase": ("what_message", "what_author"),
     "holds": tuple(HOLDS),
