@@ -20,7 +20,8 @@ from review.audit.trail import Trail, erased, revealed, stepped
 from review.desk import Desk, utc_now
 from review.journal import Journal
 from review.kafka.agents import Agents
-from review.kafka.cluster import Cluster
+from review.kafka.cluster import Cluster, look_again
+from review.kafka.cluster_watch import ClusterWatch
 from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import audit_writer, publisher, teller, teller_of_sightings
 from review.kafka.reading_back import reader_of
@@ -51,6 +52,11 @@ class ReviewApp:
         self.cluster = cluster
         self.metrics = DeskMetrics()
         self.faust = _faust_app(settings, cluster, loop)
+        self.watch = ClusterWatch(self._look, self.faust.crash)
+        brokers = self.faust.conf.broker
+        self.faust.transport = ReadCommittedTransport(
+            brokers, self.faust, loop=loop, on_refused=self.watch.refused
+        )
         limits = Limits(
             timedelta(seconds=settings.lease_seconds),
             timedelta(seconds=settings.undo_seconds),
@@ -137,9 +143,26 @@ class ReviewApp:
 
     @property
     def ready(self) -> bool:
-        """Whether the table is recovered and this desk holds a part of the queue."""
+        """Whether the table is recovered, this desk holds a part of the queue, and Kafka takes its steps."""
+        return self.fault is None and not self.faust.should_stop and self._recovered
+
+    @property
+    def fault(self) -> str | None:
+        """Why it is not ready, where Kafka is gone or has taken something away; for whoever runs the desk."""
+        return self.watch.fault
+
+    @property
+    def may_tell(self) -> bool:
+        """Whether webhooks are told."""
+        return self.ready and self.watch.webhooks_fault is None
+
+    @property
+    def _recovered(self) -> bool:
         tables = self.faust.tables
         return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
+
+    async def _look(self) -> str | None:
+        return await look_again(self.settings, changelog=self._recovered)
 
     async def audit_log(self, asked: Asked) -> Found:
         """What the audit log says. Raises DeskError: it cannot be read."""
@@ -162,7 +185,7 @@ class ReviewApp:
 
 def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:
     brokers = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
-    app = faust.App(
+    return faust.App(
         settings.app_id,
         broker=brokers,
         broker_credentials=_credentials(settings),
@@ -183,8 +206,6 @@ def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.Abstrac
         autodiscover=False,
         loop=loop,
     )
-    app.transport = ReadCommittedTransport(brokers, app, loop=loop)
-    return app
 
 
 def _credentials(settings: ReviewSettings) -> SASLCredentials | SSLCredentials | None:

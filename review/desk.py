@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from review.cases import permits
@@ -30,7 +31,7 @@ from review.cases.entries import (
 )
 from review.cases.form import Form, to_decision
 from review.cases.steps import BY_LEAD, DOUBLE_REVIEW, refers
-from review.cases.views import CaseView, Claim, view
+from review.cases.views import BLIND, CaseView, Claim, view
 from review.errors import (
     ClosedCaseError,
     DecisionRefusedError,
@@ -43,10 +44,10 @@ from review.errors import (
 from review.journal import Journal
 from review.people import DESK, Person
 from review.present import Limits, Present, awaits_second_reader
+from review.queue.answers import Place
 from review.queue.exposure import Load
 from review.queue.live import Capacity
 from review.queue.order import Filter, Page
-from review.queue.waiting import BLIND
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.ids import case_event_id
 from schemas.vocabulary import CaseAction
@@ -122,26 +123,36 @@ class Desk:
     def queue(self, wanted: Filter, person: Person, *, offset: int, limit: int) -> Page[CaseView]:
         """A page of the open cases, most urgent first.
 
-        Raises NotAllowedError: the filter asks for a level, and this person is to judge without knowing it.
+        Raises NotAllowedError: the filter asks for what this person is to judge without knowing.
         """
-        levels = self._levels(wanted, person)
+        levels = self._may_ask(wanted, person)
         found = self._present.queue.page(wanted, person, offset=offset, limit=limit, levels=levels)
         states = [self._table.get(case_key(place.id)) for place in found.places]
         # After a rebalance, a case may be another desk's by now.
         here = [(s, place) for s, place in zip(states, found.places, strict=True) if isinstance(s, CaseState)]
         views = [self._view(state, person) for state, _ in here]
-        return Page(views, found.total, offset, limit, [place for _, place in here], found.version)
+        places = [_as_seen(place, shown) for shown, (_, place) in zip(views, here, strict=True)]
+        return Page(views, found.total, offset, limit, places, found.version)
 
-    def _levels(self, wanted: Filter, person: Person) -> bool:
-        """Whether this person may know levels. Raises NotAllowedError: the filter asks, and they may not."""
-        levels = self._rules.model_view == "before" or person.may("lead", "auditor")
-        if wanted.level is not None and not levels:
-            raise NotAllowedError("the level is the model's view, which you see once you have judged a case")
+    def _may_ask(self, wanted: Filter, person: Person) -> bool:
+        """Whether this person may know levels. Raises NotAllowedError: the filter asks for more than that."""
+        oversees = person.may("lead", "auditor")
+        levels = self._rules.model_view == "before" or oversees
+        if (wanted.level, wanted.overdue) != (None, None) and not levels:
+            raise NotAllowedError(
+                "levels, and the deadlines that follow from them, are the model's view: you see it once you "
+                "have judged a case"
+            )
+        if wanted.state == "second" and not oversees:
+            raise NotAllowedError("a second reader reads without knowing that somebody has judged the case")
         return levels
 
     def load(self, person: Person) -> Load:
-        """How many severe cases this person has had within an hour, and whether a break is due."""
-        return self._present.queue.load(person)
+        """How many severe cases this person has had within an hour, and whether a break is due.
+
+        What they hold or can still undo is not counted: it would tell them that it is severe.
+        """
+        return self._present.queue.load(person, but=set(self._present.of(person.id)))
 
     def capacity(self) -> Capacity:
         """Whether people at work can take what waits before its deadlines, and what is delayed if not."""
@@ -187,8 +198,10 @@ class Desk:
         Raises NotAllowedError, TooManyClaimsError, NotConfirmedError.
         """
         permits.works_here(person)
-        self._levels(wanted, person)
-        if wanted.kind in BLIND and not person.may("lead", "auditor"):
+        self._may_ask(wanted, person)
+        # Samples come whatever the state: where nothing else can, a sample would be known as one.
+        asks = wanted.kind in BLIND or wanted.state not in {None, "waiting"}
+        if asks and not person.may("lead", "auditor"):
             raise NotAllowedError("quality samples and golden items are read without knowing that they are")
         self._may_hold_one_more(person)
         queue, failed = self._present.queue, list[str]()
@@ -371,6 +384,8 @@ class Desk:
 
     def _state(self, case_id: str) -> CaseState:
         entry = self._table.get(case_key(case_id))
+        if entry is None and (golden := self._present.golden.get(case_id)) is not None:
+            entry = self._table.get(golden)
         match entry:
             case CaseState():
                 return entry
@@ -380,7 +395,14 @@ class Desk:
                 raise UnknownCaseError("no such case: it was never here, or it is on another desk")
 
     def _view(self, state: CaseState, person: Person) -> CaseView:
-        return view(state, person, model_first=self._rules.model_view == "before")
+        shown = view(state, person, model_first=self._rules.model_view == "before")
+        if shown.id != state.case.id and (
+            self._table.get(case_key(shown.id)) is not None
+            or self._present.golden.get(shown.id) != case_key(state.case.id)
+        ):
+            # The message that a golden item pretends to be has a case after all, which its id must lead to.
+            return msgspec.structs.replace(shown, id=state.case.id)
+        return shown
 
     def _claim(self, state: CaseState, person: Person) -> Claim:
         assert state.lease is not None  # noqa: S101 - the fold has just accepted a claim
@@ -397,6 +419,17 @@ class Desk:
             self._waiting_for[name] -= 1
             if not self._waiting_for[name]:
                 del self._waiting_for[name], self._locks[name]
+
+
+def _as_seen(place: Place, shown: CaseView) -> Place:
+    """A place in the queue as told to whoever is shown the case so: by its id there, and its message's age.
+
+    The queue counts from the reopening, which tells a second reader that there is a first.
+    """
+    if shown.model is not None or shown.stage != "first":
+        return msgspec.structs.replace(place, id=shown.id)
+    sent = min(shown.sent_at or shown.opened_at, shown.opened_at)
+    return msgspec.structs.replace(place, id=shown.id, since=sent.timestamp())
 
 
 def _is_id(name: str) -> bool:

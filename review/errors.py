@@ -1,6 +1,7 @@
 """The errors of the review desk, in two kinds.
 
     DeskError            the app cannot start or go on: it prints one line, and exits non-zero
+    └── KafkaGoneError       Kafka does not answer: a desk that runs waits for it
     DecisionRefusedError one step was not taken; whoever asked is told why
     ├── UnknownCaseError     no such case here                                     -> 404
     ├── NotAllowedError      this person may not do that, on this case or at all   -> 403
@@ -22,6 +23,10 @@ from typing import ClassVar
 
 class DeskError(Exception):
     """The desk cannot start or go on. The message says what is wrong and what to do."""
+
+
+class KafkaGoneError(DeskError):
+    """Kafka does not answer. At start that is the end; a desk that runs waits for it."""
 
 
 class DecisionRefusedError(Exception):

@@ -117,7 +117,7 @@ class DeskMetrics:
         )
         self._ready = Gauge(
             "mimamori_review_ready",
-            "1 once the table is recovered and partitions are held.",
+            "1 once the table is recovered and partitions are held; 0 while Kafka is gone or refuses it.",
             registry=self.registry,
         )
 

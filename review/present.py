@@ -26,6 +26,7 @@ from review.cases.entries import (
     summary,
 )
 from review.cases.expiry import Expiry
+from review.cases.views import shown_id
 from review.queue.live import LiveQueue
 from review.queue.rules import Rules
 
@@ -72,18 +73,22 @@ class Present:
         self.held: dict[bytes, Held] = {}
         self.unreadable: dict[bytes, Unreadable] = {}
         self.settled: dict[bytes, Summary] = {}
+        # Where golden items are kept, by the ids that people know them by.
+        self.golden: dict[str, bytes] = {}
         self._open: dict[bytes, Open] = {}
 
     def clear(self) -> None:
         """Forget everything: the table is about to tell all of it again."""
         self.queue.clear()
         self.expiry.clear()
+        self.golden.clear()
         for each in (self.held, self.unreadable, self.settled, self._open):
             each.clear()
 
     def drop(self, key: bytes) -> None:
         """Forget one entry."""
         self.expiry.drop(key)
+        self.golden = {shown: kept for shown, kept in self.golden.items() if kept != key}
         if (case_id := case_id_of(key)) is not None:
             self.queue.drop(case_id)
         self._drop(key)
@@ -99,6 +104,8 @@ class Present:
         match entry:
             case CaseState():
                 self.queue.put(entry)
+                if entry.case.kind == "golden":
+                    self.golden[shown_id(entry.case)] = key
                 if entry.phase == "settled":
                     self.settled[key] = summary(entry)
                 if (due := self._due(entry)) is not None:
@@ -118,10 +125,11 @@ class Present:
     def wants_second_reader(self, state: CaseState) -> bool:
         """Whether a settled case is one of the random share that somebody else reads as well, blind.
 
-        It follows from the case's id, so that a desk that starts again chooses the same ones.
+        It follows from the case's id and the moment when the decision was settled, so that a desk that starts
+        again chooses the same ones, and no reviewer knows beforehand which case somebody else will read.
         """
         once = state.phase == "settled" and len(state.judgements) == 1 and state.case.kind != "golden"
-        return once and state.case.text is not None and _draw(state.case.id) < self._double_share
+        return once and state.case.text is not None and _draw(state) < self._double_share
 
     def overdue(self) -> list[str]:
         """The cases of which something should have ended by now, longest overdue first."""
@@ -161,7 +169,10 @@ def awaits_second_reader(state: CaseState) -> bool:
     return state.phase == "waiting" and state.stage == "second" and state.reader is None
 
 
-def _draw(case_id: str) -> float:
-    """A number from 0 to 1 that follows from the case."""
-    digest = hashlib.blake2b(case_id.encode(), digest_size=8, person=b"second-reader").digest()
+def _draw(state: CaseState) -> float:
+    """A number from 0 to 1 that follows from a settled case."""
+    at = state.history[-1].at.isoformat() if state.history else ""
+    digest = hashlib.blake2b(
+        f"{state.case.id} {at}".encode(), digest_size=8, person=b"second-reader"
+    ).digest()
     return int.from_bytes(digest) / 2**64

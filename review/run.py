@@ -54,6 +54,7 @@ class DeskWorker(faust.Worker):
         self._review = review
         self._server = server
         self._deadline: threading.Timer | None = None
+        self._ending: threading.Timer | None = None
 
     @property
     def told_to_stop(self) -> bool:
@@ -74,10 +75,11 @@ class DeskWorker(faust.Worker):
 
     async def on_startup_finished(self) -> None:
         """Log the desk's URL."""
-        host = self._review.settings.host
+        settings = self._review.settings
+        scheme = "http" if settings.tls_certificate is None else "https"
         log.info(
             "desk_open",
-            url=f"http://{host}:{self._server.pages.port}/",
+            url=f"{scheme}://{settings.host}:{self._server.pages.port}/",
             health_port=self._server.health.port,
             partitions=self._review.held_partitions,
             signing_key=self._review.signing.key_id,
@@ -91,13 +93,44 @@ class DeskWorker(faust.Worker):
         except asyncio.CancelledError:
             pass  # a signal came during the start
         finally:
-            self.stop_and_shutdown()
+            try:
+                self.stop_and_shutdown()
+            finally:
+                if self._ending is not None:
+                    self._ending.cancel()
+
+    def _crash(self, reason: BaseException) -> None:
+        # An agent that tries again and again what Kafka refuses would keep a crashed app from ending.
+        super()._crash(reason)
+        if self._ending is None:
+            settings = self._review.settings
+            self._ending = threading.Timer(settings.shutdown_seconds, _give_up_with, [reason, settings])
+            self._ending.daemon = True
+            self._ending.start()
 
 
 def _give_up() -> None:
     log.warning("shutdown_deadline_passed", hint="what was not committed will be delivered again")
     sys.stderr.flush()
     os._exit(0)
+
+
+def _give_up_with(fault: BaseException, settings: ReviewSettings) -> None:
+    sys.stderr.write(f"error: {_named(fault, settings)}\n")  # nobody else is left to say it
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _named(fault: BaseException, settings: ReviewSettings) -> DeskError:
+    """Why the desk has stopped: what Kafka has taken from it, where that is it."""
+    if isinstance(fault, DeskError):
+        return fault
+    try:
+        asyncio.run(inspect(settings))
+    except DeskError as error:
+        return error
+    said = " ".join(str(fault).split())  # Faust's own may have several lines
+    return DeskError(f"the desk stopped: {type(fault).__name__}: {said}")
 
 
 def run(settings: ReviewSettings) -> None:
@@ -108,8 +141,9 @@ def run(settings: ReviewSettings) -> None:
     cluster = loop.run_until_complete(inspect(settings))
     with _sole_user_of(settings.folder):
         review = ReviewApp(settings, cluster, loop)
-        teller = open_teller(settings, review.present.queue, review.metrics, lambda: review.ready)
-        worker = DeskWorker(review, DeskServer(review), loop, [teller] if teller else [])
+        teller = open_teller(settings, review.present.queue, review.metrics, lambda: review.may_tell)
+        beside = [review.watch, *([teller] if teller else [])]
+        worker = DeskWorker(review, DeskServer(review), loop, beside)
         try:
             worker.run()
         except DeskError:
@@ -118,7 +152,7 @@ def run(settings: ReviewSettings) -> None:
             if worker.told_to_stop:  # Faust itself raises errors when it is stopped while it starts
                 log.warning("shutdown_incomplete", error=type(error).__name__)
                 return
-            raise DeskError(f"the desk stopped: {type(error).__name__}: {error}") from None
+            raise _named(error, settings) from None
     log.info("desk_closed")
 
 

@@ -159,6 +159,11 @@ class ReviewSettings(
         return f"{self.topic_prefix}review"
 
     @property
+    def changelog_topic(self) -> str:
+        """The topic that keeps the table, by the name that Faust gives it."""
+        return f"{self.app_id}-cases-changelog"
+
+    @property
     def on_loopback(self) -> bool:
         """Whether the desk can be reached from this machine alone."""
         try:

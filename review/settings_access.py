@@ -55,6 +55,13 @@ class AccessSettings(BaseModel):
         "is local",
     )
 
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM of the certificate, with its chain, that the desk itself shows to browsers; renewed "
+        "files are read without a restart. Unless set, it speaks HTTP, and a proxy before it has one",
+    )
+    tls_key: Path | None = Field(default=None, description="PEM of its private key, without a passphrase")
+
     oidc_issuer: str | None = Field(
         default=None,
         description="The identity provider; /.well-known/openid-configuration is looked for below it",
@@ -149,7 +156,7 @@ class AccessSettings(BaseModel):
     @property
     def https(self) -> bool:
         """Whether browsers come by https."""
-        return (self.public_url or "").startswith("https://")
+        return self.tls_certificate is not None or (self.public_url or "").startswith("https://")
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -173,7 +180,11 @@ class AccessSettings(BaseModel):
             raise ValueError(f"access {self.access} does not use {', '.join(unused)}: set {PREFIX}ACCESS")
         for name in ("public_url", "oidc_issuer", "proxy_keys_url"):
             check_url(name, getattr(self, name))
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
         parts = urlsplit(self.public_url or "")
+        if self.tls_certificate is not None and parts.scheme == "http":
+            raise ValueError("public_url must begin with https://, since tls_certificate is set")
         if parts.path.strip("/") or parts.query:
             raise ValueError("public_url has a path: the desk needs a host name of its own")
         if self.access == "oidc" and "openid" not in self.oidc_scopes.split():

@@ -47,6 +47,6 @@ class CaseSettings(BaseSettings):
     )
     model_view: Literal["after", "before"] = Field(
         default="after",
-        description="When a reviewer sees what the model thinks: after their own judgement, or before it. "
-        "With before, quality samples can be told from other cases",
+        description="When a reviewer sees what the model thinks: after their own judgement stands, or before "
+        "it. With before, quality samples can be told from other cases",
     )

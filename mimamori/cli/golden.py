@@ -1,12 +1,19 @@
 """`mimamori golden`: sends cases whose answer is known, to see how reviewers do."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from engine.errors import FatalError, extra_for
+
+if TYPE_CHECKING:
+    from review.figures.imitation import Imitation
+    from worker.kafka.record import Record
+
+LATEST: Final = 1000
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +29,9 @@ def golden(
 ) -> None:
     """Put cases whose answer is known into the review queue, to see how reviewers do.
 
-    Reviewers cannot tell them from others, and no decision on them is published.
+    Each looks like the latest real cases of its task, which this command reads
+    from the topic: there must be some, with text. So reviewers cannot tell them
+    from others until they have judged them. No decision on them is published.
     The desk's page of figures says how many each reviewer answered rightly. An
     item is one line:
 
@@ -32,23 +41,43 @@ def golden(
     """
     with extra_for("golden items", "review"):
         from review.errors import DeskError
-        from review.figures.golden import golden_case, read_golden
+        from review.figures.golden import read_golden
     from schemas.codec import encode
-    from schemas.events import Message, ReviewCase
+    from schemas.events import ReviewCase
     from schemas.headers import event_headers
     from schemas.topics import topic_names
+    from worker.kafka.latest import latest
     from worker.kafka.sender import Sender
     from worker.settings_source import load_settings
 
     try:
         found = read_golden(items)
+        settings = load_settings()
+        topic = topic_names(settings.topic_prefix)[ReviewCase]
+        imitation = _imitation(latest(settings.client_config, topic, LATEST))
+        # All are made before one is sent: an item that is wrong stops the others.
+        cases = [imitation.case(item, datetime.now(UTC)) for item in found.values() for _ in range(copies)]
     except DeskError as error:
         raise FatalError(str(error)) from None
-    settings = load_settings()
-    names = topic_names(settings.topic_prefix)
     with Sender(settings.client_config) as sender:
-        for item in found.values():
-            for _ in range(copies):
-                case = golden_case(item, names[Message], datetime.now(UTC))
-                sender.send(names[ReviewCase], encode(case), case.id.encode(), event_headers(case))
-    typer.echo(f"{len(found) * copies} cases of {len(found)} golden items are in the queue.")
+        for case in cases:
+            sender.send(topic, encode(case), case.id.encode(), event_headers(case))
+    typer.echo(f"{len(cases)} cases of {len(found)} golden items are in the queue.")
+
+
+def _imitation(records: Sequence["Record"]) -> "Imitation":
+    """What real cases look like, from the latest records of their topic."""
+    from review.figures.imitation import Imitation
+    from schemas.codec import CodecError, decode
+    from schemas.events import ReviewCase
+    from schemas.ids import origin_of_case
+
+    real, gone = [], []
+    for record in records:
+        try:
+            real.append(decode(ReviewCase, record.value or b""))
+        except CodecError:
+            # Deleted, or of a later version: its key says which place it was of.
+            if (origin := origin_of_case((record.key or b"").decode("utf-8", "replace"))) is not None:
+                gone.append(origin)
+    return Imitation(real, gone, whole=len(records) < LATEST)

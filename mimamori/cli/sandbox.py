@@ -32,6 +32,14 @@ def sandbox(
         int, typer.Option(min=0, max=65535, help="Port of Redis; 0 takes a free one.")
     ] = 6379,
     redis: Annotated[bool, typer.Option(help="Run a Redis too.")] = True,
+    brokers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=5,
+            help="Brokers of Kafka; with 3 or more, all is kept 3 times (600 MB of memory each).",
+        ),
+    ] = 1,
     secured: Annotated[
         bool, typer.Option(help="Kafka asks for logins and has ACLs, with a user for each part of Mimamori.")
     ] = False,
@@ -51,12 +59,16 @@ def sandbox(
     from worker.kafka.topics import apply_topics
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    with Sandbox(data, kafka_port, redis_port, redis=redis, secured=secured, echo=console.print) as running:
+    with Sandbox(
+        data, kafka_port, redis_port, redis=redis, brokers=brokers, secured=secured, echo=console.print
+    ) as running:
         # From here on, a signal ends the wait below, after which the servers are shut down.
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
-        states = apply_topics(running.admin_config, load_topics(topic_prefix, replication_factor=1))
+        states = apply_topics(
+            running.admin_config, load_topics(topic_prefix, replication_factor=min(brokers, 3))
+        )
         console.print(
             f"Apache Kafka  {running.bootstrap}  topics: " + ", ".join(s.definition.name for s in states)
         )

@@ -32,6 +32,15 @@ def soak(
     ] = None,
     workers: Annotated[int, typer.Option(min=2, help="Number of worker processes.")] = 3,
     partitions: Annotated[int, typer.Option(min=1, help="Number of partitions of every topic.")] = 6,
+    brokers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=5,
+            help="Brokers of Kafka. With 3, leaders, the controller and the coordinator are killed, one is "
+            "frozen past its session, and one's disk is full (600 MB of memory each).",
+        ),
+    ] = 1,
     engine: Annotated[
         Literal["canned", "bundle"],
         typer.Option(help="canned takes scores from a hash; bundle runs a model."),
@@ -61,6 +70,7 @@ def soak(
         seed=seed,
         workers=workers,
         partitions=partitions,
+        brokers=brokers,
         bundle=bundle if engine == "bundle" else None,
     )
     folder = Path(tempfile.mkdtemp(prefix="mimamori-soak-"))

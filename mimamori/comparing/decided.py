@@ -60,7 +60,7 @@ def read_decisions(
     kinds = {
         case.origin: case.kind
         for case in events(config, cases, ReviewCase, progress, left_out)
-        if case.task == task and within.holds(case.origin)
+        if case.task == task and case.kind != "golden" and within.holds(case.origin)
     }
     found: dict[Origin, ReviewDecision] = {}
     for decision in events(config, decisions, ReviewDecision, progress, left_out):

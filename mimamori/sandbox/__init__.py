@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mimamori.errors import SandboxError
+from mimamori.sandbox.kafka_cluster import KafkaCluster, nodes_of
 from mimamori.sandbox.kafka_server import KafkaServer
 from mimamori.sandbox.redis_server import RedisServer
 from mimamori.sandbox.secured import Secured
@@ -41,6 +42,8 @@ class Sandbox:
         kafka_port: port for Kafka's clients, 0 for a free one.
         redis_port: port for Redis, 0 for a free one.
         redis: whether to run a Redis at all.
+        brokers: how many Kafka has. One keeps everything once; three keep everything three times, and go on
+            without one of them (600 MB each).
         secured: whether Kafka makes its clients log in, and lets them do only what an ACL grants.
         echo: is called with lines that tell what takes so long (the first start downloads 46 MB).
     """
@@ -52,6 +55,7 @@ class Sandbox:
         redis_port: int = 0,
         *,
         redis: bool = True,
+        brokers: int = 1,
         secured: bool = False,
         echo: Callable[[str], None] = _silent,
     ) -> None:
@@ -59,17 +63,18 @@ class Sandbox:
         self._kafka_port = kafka_port
         self._redis_port = redis_port
         self._with_redis = redis
+        self._brokers = brokers
         self._secured = Secured.by(secrets.token_hex(16)) if secured else None
         self._echo = echo
         self._root: Path | None = None
-        self._kafka: KafkaServer | None = None
+        self._kafka: KafkaServer | KafkaCluster | None = None
         self._redis: RedisServer | None = None
         self._bootstrap: str | None = None
         self._redis_url: str | None = None
 
     @property
     def bootstrap(self) -> str:
-        """Kafka's `host:port`. Raises SandboxError: not started."""
+        """Kafka's `host:port`, of each broker. Raises SandboxError: not started."""
         if self._bootstrap is None:
             raise SandboxError("the sandbox does not run: use it as a context manager, or call start()")
         return self._bootstrap
@@ -161,17 +166,24 @@ class Sandbox:
             self._bootstrap = bootstrap
             return
         temporary = self._folder is None
-        self._kafka = KafkaServer(
-            self.folder / "kafka",
-            self._kafka_port,
-            temporary=temporary,
-            echo=self._echo,
-            secured=self._secured,
-        )
+        folder, port = self.folder / "kafka", self._kafka_port
+        if self._brokers == 1:
+            self._kafka = KafkaServer(
+                folder, port, temporary=temporary, echo=self._echo, secured=self._secured
+            )
+        else:
+            self._kafka = KafkaCluster(
+                folder,
+                nodes_of(self._brokers),
+                port=port,
+                temporary=temporary,
+                echo=self._echo,
+                secured=self._secured,
+            )
         self._kafka.start()
         self._bootstrap = self._kafka.bootstrap
 
-    def _own_kafka(self) -> KafkaServer:
+    def _own_kafka(self) -> KafkaServer | KafkaCluster:
         if self._kafka is None:
             raise SandboxError("this sandbox runs no Kafka of its own: start it without KAFKA_BOOTSTRAP")
         return self._kafka

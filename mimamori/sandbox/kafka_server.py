@@ -1,49 +1,31 @@
-"""A real Apache Kafka on this machine: one KRaft node that is broker and controller in one process.
+"""A real Apache Kafka on this machine: a KRaft node that is broker and controller in one process.
 
-It is made for development, the demo and the tests: it listens on loopback only, without TLS, has a heap of
-512 MB, and keeps one replica of everything. Clients need no credentials unless it is secured: see
-`secured.py`. It is not made for production.
+It is made for development, the demo and the tests: it listens on loopback only, without TLS, and has a heap
+of 512 MB. Alone it keeps one replica of everything; `kafka_cluster.py` runs several. Clients need no
+credentials unless it is secured: see `secured.py`. It is not made for production.
 """
 
-import base64
 import fcntl
 import subprocess
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from mimamori.errors import SandboxError
 from mimamori.sandbox import java, kafka_wire
 from mimamori.sandbox.class_archive import ClassArchive
 from mimamori.sandbox.java import Echo
+from mimamori.sandbox.node import Node, cluster_id
 from mimamori.sandbox.secured import Secured
 from mimamori.sandbox.server import HOST, Server, choose_port
 
 PROPERTIES = """\
 # Written by `mimamori sandbox` at each start.
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-listeners=CLIENTS://{host}:{port},CONTROLLER://{host}:{controller_port}{listeners}
-advertised.listeners=CLIENTS://{host}:{port}{advertised}
-inter.broker.listener.name=CLIENTS
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:{protocol}{protocols}
-log.dirs={data}
-{security}
+{node}log.dirs={data}
 
 # As in production: topics come from definitions, and a record may be large.
 auto.create.topics.enable=false
 message.max.bytes=8388608
 replica.fetch.max.bytes=8388608
-
-# One node holds everything.
-default.replication.factor=1
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
 
 # Quick: fewer internal partitions to create and load, no wait for more members of a group, short
 # sessions allowed, a killed broker taken back after 3 s (not 9), dead transactions aborted soon after
@@ -93,15 +75,13 @@ class KafkaServer:
         *,
         temporary: bool,
         echo: Echo,
-        proxied: Mapping[int, int] | None = None,
+        node: Node | None = None,
         secured: Secured | None = None,
     ) -> None:
         """Find Java, the jars (downloaded the first time) and a port. This starts nothing yet.
 
-        `proxied` maps further ports to listen on to the port that the broker advertises to clients of that
-        listener. That is the port of a proxy: a client connects to what the broker advertises, and not to the
-        address that it bootstrapped from. `secured` makes clients log in, and gives them no right that no ACL
-        grants.
+        `node` says which broker of a cluster this is; without one it is alone. `secured` makes clients log
+        in, and gives them no right that no ACL grants.
         Raises SandboxError: no Java, no jars, or `port` is taken (0 chooses a free one).
         """
         self.port = choose_port(port, "--kafka-port")
@@ -111,7 +91,7 @@ class KafkaServer:
         self._echo = echo
         self._folder = folder
         self._temporary = folder if temporary else None
-        self._proxied = dict(proxied or {})
+        self._node = node
         self._secured = secured
         self._server: Server | None = None
 
@@ -120,13 +100,22 @@ class KafkaServer:
         """`host:port`, for a client's bootstrap.servers."""
         return f"{HOST}:{self.port}"
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not stopped or killed since."""
+        return self._server is not None
+
     def start(self) -> None:
         """Start it, and return when it serves clients, groups and transactions. Does nothing where it runs.
 
         Raises SandboxError: it did not come up. The line names its log and the likely cause.
         """
-        if self._server is not None:
-            return
+        if self._server is None:
+            self.launch()
+            self.await_ready()
+
+    def launch(self) -> None:
+        """Start its process, and do not wait for it. Raises SandboxError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         choose_port(self.port, "--kafka-port")
         self._refuse_shared_folder()
@@ -135,16 +124,38 @@ class KafkaServer:
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
         classes = self._archive.options(self._classes)
         command = self._run("-Xmx512m", *classes, logging, "kafka.Kafka", properties)
-        server = Server("Apache Kafka", command, self._log, self._temporary)
+        self._server = Server("Apache Kafka", command, self._log, self._temporary)
+
+    def await_ready(self, brokers: int = 1) -> None:
+        """Wait until it knows so many brokers, and serves clients, groups and transactions.
+
+        Raises SandboxError: it did not come up, and does not run any more.
+        """
         asks = self._secured.admin if self._secured else None
-        server.await_ready(lambda: kafka_wire.is_serving(self.port, asks), _cause)
-        server.await_ready(lambda: kafka_wire.is_coordinating(self.port, asks), _cause)
-        self._server = server
+        for is_ready in (
+            lambda: kafka_wire.is_serving(self.port, asks, brokers),
+            lambda: kafka_wire.is_coordinating(self.port, asks, alone=self._node is None),
+        ):
+            self._await(is_ready)
+
+    def _await(self, is_ready: Callable[[], bool]) -> None:
+        if self._server is None:
+            raise SandboxError("this Kafka does not run: start it")
+        try:
+            self._server.await_ready(is_ready, _cause)
+        except BaseException:
+            self._server = None
+            raise
 
     def check(self) -> None:
         """Raise SandboxError if it has ended by itself."""
         if self._server is not None:
             self._server.check(_cause)
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, and do not wait; `stop` does."""
+        if self._server is not None:
+            self._server.ask_to_end()
 
     def stop(self) -> None:
         """Shut it down with SIGTERM, as an operator would. Does nothing where it does not run."""
@@ -155,6 +166,19 @@ class KafkaServer:
         self._server.stop(grace=60.0)
         self._server = None
         self._archive.keep(self._classes)
+
+    @property
+    def pid(self) -> int:
+        """The id of its process. Raises SandboxError: it does not run."""
+        if self._server is None:
+            raise SandboxError("this Kafka does not run: start it")
+        return self._server.pid
+
+    def await_end(self, within_s: float) -> None:
+        """Wait until it ends by itself, and kill it after `within_s` seconds."""
+        if self._server is not None:
+            self._server.await_end(within_s)
+            self._server = None
 
     def kill(self) -> None:
         """Kill it with SIGKILL, as a crash would. Does nothing where it does not run."""
@@ -169,6 +193,10 @@ class KafkaServer:
     @property
     def _classes(self) -> Path:
         return self._folder / "classes.aot"
+
+    @property
+    def _cluster_id(self) -> str:
+        return self._node.cluster_id if self._node else cluster_id()
 
     def _run(self, *arguments: str | Path) -> list[str | Path]:
         return [self._java, "-XX:+UseSerialGC", "-cp", self._classpath, *arguments]
@@ -189,21 +217,8 @@ class KafkaServer:
     def _write_settings(self) -> Path:
         properties = self._folder / "server.properties"
         properties.touch(mode=0o600)
-        protocol = self._secured.protocol if self._secured else "PLAINTEXT"
-        controller_port = choose_port(0, "--kafka-port")
-        properties.write_text(
-            PROPERTIES.format(
-                host=HOST,
-                port=self.port,
-                controller_port=controller_port,
-                data=self._folder / "log",
-                protocol=protocol,
-                security=self._secured.properties if self._secured else "",
-                listeners="".join(f",PROXIED{port}://{HOST}:{port}" for port in self._proxied),
-                advertised="".join(f",PROXIED{port}://{HOST}:{to}" for port, to in self._proxied.items()),
-                protocols="".join(f",PROXIED{port}:{protocol}" for port in self._proxied),
-            )
-        )
+        node = (self._node or Node.alone()).settings(self.port, self._secured)
+        properties.write_text(PROPERTIES.format(node=node, data=self._folder / "log"))
         (self._folder / "log4j2.properties").write_text(LOGGING)
         return properties
 
@@ -211,7 +226,7 @@ class KafkaServer:
         """Format a new data folder with a cluster id; a formatted one is left as it is."""
         if (self._folder / "log" / "meta.properties").exists():
             return
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", properties)
+        tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", properties)
         command = self._run("-Xmx128m", "-XX:TieredStopAtLevel=1", *self._archive.kept, *tool)
         told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
         if told.returncode:
@@ -221,18 +236,6 @@ class KafkaServer:
                 f"Apache Kafka cannot format its data folder: {_cause(log)} (code {told.returncode}); "
                 f"its log is {self._log}"
             )
-
-
-def cluster_id() -> str:
-    """A new cluster's id, as Kafka writes it: a UUID in base64, never with a dash in front.
-
-    Kafka's storage tool would take an id that begins with a dash for one of its options. Kafka's own
-    `Uuid.randomUuid` draws again for the same reason.
-    """
-    while True:
-        drawn = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        if not drawn.startswith("-"):
-            return drawn
 
 
 def _cause(log: str) -> str:

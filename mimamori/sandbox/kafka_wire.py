@@ -16,6 +16,7 @@ SASL_HANDSHAKE: Final = 17
 SASL_AUTHENTICATE: Final = 36
 FIND_COORDINATOR: Final = 10
 INIT_PRODUCER_ID: Final = 22
+DESCRIBE_QUORUM: Final = 55
 GROUPS, TRANSACTIONS = 0, 1
 NAME: Final = b"mimamori-sandbox"
 
@@ -27,14 +28,14 @@ class User(NamedTuple):
     password: str
 
 
-def is_serving(port: int, user: User | None = None) -> bool:
-    """Whether the broker lists itself in its metadata, as clients need. Raises OSError: not listening yet."""
+def is_serving(port: int, user: User | None = None, brokers: int = 1) -> bool:
+    """Whether the broker lists so many brokers in its metadata. Raises OSError: not listening yet."""
     answer = _ask(port, METADATA, 1, struct.pack(">i", 0), user)
-    return _int(answer, ">i") > 0
+    return _int(answer, ">i") >= brokers
 
 
-def is_coordinating(port: int, user: User | None = None) -> bool:
-    """Whether the group and the transaction coordinator are loaded.
+def is_coordinating(port: int, user: User | None = None, *, alone: bool = True) -> bool:
+    """Whether groups and transactions have coordinators; where this broker is alone, whether they are loaded.
 
     The request also makes the broker create their internal topics, so that a client's first consumer and
     first transaction need not wait for them (0.5 s of "coordinator load in progress" on a fresh broker).
@@ -44,8 +45,27 @@ def is_coordinating(port: int, user: User | None = None) -> bool:
         answer = _ask(port, FIND_COORDINATOR, 1, _string(NAME) + struct.pack(">b", kind), user)
         if _int(answer[4:], ">h"):  # after the throttle time
             return False
+    if not alone:  # another broker may be the coordinator: a client asks there
+        return True
     answer = _ask(port, INIT_PRODUCER_ID, 0, _string(NAME) + struct.pack(">i", 10_000), user)
     return not _int(answer[4:], ">h")
+
+
+def coordinator_of(port: int, group: str) -> int:
+    """The id of the broker that coordinates a group, or -1 while there is none. Raises OSError."""
+    answer = _ask(port, FIND_COORDINATOR, 1, _string(group.encode()) + struct.pack(">b", GROUPS), None)
+    said = max(0, _int(answer[6:], ">h"))  # after the throttle time and the error: the error's text, or -1
+    return _int(answer[8 + said :], ">i")
+
+
+def controller_of(port: int) -> int:
+    """The id of the node that leads the controllers, or -1 while there is none. Raises OSError."""
+    topic = b"__cluster_metadata"
+    # Compact arrays of one element and strings give their length plus one; a zero byte ends each structure.
+    body = b"\x02" + bytes([len(topic) + 1]) + topic + b"\x02" + struct.pack(">i", 0) + b"\0\0\0"
+    answer = _ask(port, DESCRIBE_QUORUM, 0, b"\0" + body, None)  # the header ends with a zero byte too
+    at = 1 + 2 + 1 + 1 + len(topic) + 1  # header, error, array, name, array
+    return _int(answer[at + 4 + 2 :], ">i")  # after the partition's number and error
 
 
 def _ask(port: int, api: int, version: int, body: bytes, user: User | None) -> bytes:

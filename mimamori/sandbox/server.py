@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mimamori.errors import SandboxError
@@ -123,16 +124,26 @@ class Server:
         if (code := self._process.poll()) is not None:
             raise SandboxError(f"{self.name} ended with exit code {code}: {self._why(cause)}")
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a stopped process does not handle SIGTERM before it is continued
+
     def stop(self, grace: float = 15.0) -> None:
         """Send SIGTERM, and SIGKILL after `grace` seconds. Returns when the program is gone."""
         if self._process.poll() is None:
-            self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # a stopped process does not handle SIGTERM before it is continued
+            self.ask_to_end()
             try:
                 self._process.wait(grace)
             except subprocess.TimeoutExpired:
                 self._signal(signal.SIGKILL)
         self._leave()
+
+    def await_end(self, within_s: float) -> None:
+        """Wait until the program ends by itself; after `within_s` seconds, kill it."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
+        self.kill()
 
     def kill(self) -> None:
         """Kill the program with SIGKILL, as a crash would. Returns when it is gone."""

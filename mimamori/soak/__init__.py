@@ -9,6 +9,7 @@
     zygote.py    forks a worker in milliseconds; canned_worker.py is what runs in it
     proxy.py     stands between workers and servers: cuts, delays and refuses connections
     servers.py   the soak's own Kafka and Redis, each behind the proxy
+    brokers.py   kills, freezes and fills the disk of one broker
     faults.py    does what the plan says, and records when
     run.py       wires them, and runs until every message has its outcome
     result.py    the result, as JSON and as one line

@@ -210,6 +210,14 @@ class Housekeeping:
             return False
         return stable == last
 
+    def leaders(self, topic: str) -> list[int]:
+        """The broker that leads each partition, -1 where none does; none where nobody answers."""
+        try:
+            found = AdminClient(self._config).list_topics(topic, ANSWER_S).topics[topic].partitions
+        except ck.KafkaException:
+            return []
+        return [found[number].leader for number in sorted(found)]
+
     def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
         """The group's committed offsets. Raises BrokerError."""
         asker = ck.Consumer({**self._config, "group.id": group})

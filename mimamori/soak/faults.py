@@ -6,15 +6,15 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self, assert_never
 
 import msgspec
 
 from mimamori.errors import SandboxError
+from mimamori.soak.brokers import Brokers
 from mimamori.soak.fleet import Fleet
-from mimamori.soak.plan import LATENCY_S, Fault, Kind, ServerKind, WorkerKind
+from mimamori.soak.plan import LATENCY_S, Fault, Kind, RedisKind, WorkerKind
 from mimamori.soak.servers import Servers
 
 STORM = 2  # the number of workers that join at the same time
@@ -33,18 +33,19 @@ class Struck(msgspec.Struct, frozen=True):
 class Faults:
     """Injects the faults of a plan. Call `tick` often; `pending` says whether any are left.
 
-    It is a context manager. `servers` may be None if the plan is empty.
+    It is a context manager. `servers` and `brokers` may be None if the plan is empty.
     """
 
-    def __init__(self, plan: Sequence[Fault], fleet: Fleet, servers: Servers | None) -> None:
+    def __init__(
+        self, plan: Sequence[Fault], fleet: Fleet, servers: Servers | None, brokers: Brokers | None
+    ) -> None:
         self._plan = list(reversed(plan))
         self._fleet = fleet
         self._given = servers
+        self._brokers = brokers
         self._started = time.monotonic()
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap, by due time
-        self._starting: Future[None] | None = None  # a start of Kafka, on a thread because it takes seconds
-        self._thread = ThreadPoolExecutor(1, "kafka-start")
         self._storms = itertools.count()
         self._seen = 0
         self.log: list[Struck] = []
@@ -63,7 +64,7 @@ class Faults:
     @property
     def active(self) -> bool:
         """Whether a fault whose number of outcomes was reached has yet to strike or to end."""
-        return bool(self._due) or self._starting is not None
+        return bool(self._due) or (self._brokers is not None and self._brokers.striking)
 
     @property
     def _servers(self) -> Servers:
@@ -80,15 +81,15 @@ class Faults:
             self._later(fault.delay_s, lambda fault=fault: self._strike(fault))  # type: ignore[misc] # mypy cannot type a default
         while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()
-        if self._starting is not None and self._starting.done():
-            self._starting.result()
-            self._starting = None
+        if self._brokers is not None:
+            self._brokers.tend()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
+        if self._brokers is not None:
+            self._brokers.close()
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), what))
@@ -104,10 +105,27 @@ class Faults:
     def _do(self, fault: Fault) -> bool:
         """Inject a fault; return whether that was possible now."""
         match fault.kind:
-            case "kill" | "zombie" | "usurp" | "storm" | "kafka_cut" | "kafka_latency" as kind:
+            case (
+                "kill"
+                | "zombie"
+                | "usurp"
+                | "storm"
+                | "kafka_cut"
+                | "kafka_latency"
+                | "kafka_silence" as kind
+            ):
                 return self._strike_worker(kind, fault)
-            case "broker_kill" | "redis_flush" | "redis_kill" | "redis_cut" | "redis_latency" as kind:
-                return self._strike_server(kind, fault.lasts_s)
+            case "redis_flush" | "redis_kill" | "redis_cut" | "redis_latency" as kind:
+                return self._strike_redis(kind, fault.lasts_s)
+            case (
+                "broker_kill"
+                | "leader_kill"
+                | "controller_kill"
+                | "coordinator_kill"
+                | "broker_freeze"
+                | "disk_full" as kind
+            ):
+                return self._brokers is not None and self._brokers.strike(kind, fault.lasts_s)
         assert_never(fault.kind)  # A planned fault that is not handled here must not count as struck.
 
     def _strike_worker(self, kind: WorkerKind, fault: Fault) -> bool:
@@ -125,12 +143,13 @@ class Faults:
             case "kafka_latency":
                 self._servers.turn_kafka(fault.slot, latency_s=LATENCY_S)
                 self._later(fault.lasts_s, lambda: self._servers.turn_kafka(fault.slot, latency_s=0))
+            case "kafka_silence":
+                self._servers.turn_kafka(fault.slot, silent=True)
+                self._later(fault.lasts_s, lambda: self._servers.turn_kafka(fault.slot, silent=False))
         return True
 
-    def _strike_server(self, kind: ServerKind, lasts_s: float) -> bool:
+    def _strike_redis(self, kind: RedisKind, lasts_s: float) -> bool:
         match kind:
-            case "broker_kill":
-                return self._kill_broker(lasts_s)
             case "redis_flush":
                 with suppress(OSError):  # A Redis that is down just now counts as flushed.
                     self._servers.redis.flush()
@@ -164,15 +183,3 @@ class Faults:
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
         self._fleet.signal(pid, number)  # It does not matter here whether the process still runs.
-
-    def _kill_broker(self, down_s: float) -> bool:
-        if self._starting is not None:
-            return False
-        self._servers.kafka.kill()
-
-        def start() -> None:
-            time.sleep(down_s)
-            self._servers.kafka.start()
-
-        self._starting = self._thread.submit(start)
-        return True

@@ -11,9 +11,14 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-WorkerKind = Literal["kill", "zombie", "usurp", "storm", "kafka_cut", "kafka_latency"]  # strikes one worker
-ServerKind = Literal["broker_kill", "redis_flush", "redis_kill", "redis_cut", "redis_latency"]
-Kind = Literal[WorkerKind, ServerKind]
+# Strikes one worker.
+WorkerKind = Literal["kill", "zombie", "usurp", "storm", "kafka_cut", "kafka_latency", "kafka_silence"]
+RedisKind = Literal["redis_flush", "redis_kill", "redis_cut", "redis_latency"]
+# Strikes one of several brokers: the leader of a partition of the messages, the controllers' leader, or the
+# coordinator of the workers' group is killed; any one is frozen and wakes up deposed, or its disk is full.
+ClusterKind = Literal["leader_kill", "controller_kill", "coordinator_kill", "broker_freeze", "disk_full"]
+BrokerKind = Literal["broker_kill", ClusterKind]
+Kind = Literal[WorkerKind, RedisKind, BrokerKind]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 SESSION_S: Final = 3.0  # the workers' session timeout in a soak
@@ -35,6 +40,12 @@ SHAPES: Final[dict[Kind, Shape]] = {
     "broker_kill": Shape(1 / 100, (0, 1)),
     "kafka_cut": Shape(1 / 20, (0, 2)),
     "kafka_latency": Shape(1 / 100, (6, 9)),
+    "kafka_silence": Shape(1 / 100, (4, 9)),
+    "leader_kill": Shape(1 / 30, (0, 4)),
+    "controller_kill": Shape(1 / 50, (0, 4)),
+    "coordinator_kill": Shape(1 / 50, (0, 4)),
+    "broker_freeze": Shape(1 / 50, (4, 8)),
+    "disk_full": Shape(1 / 100, (0, 2)),
     "redis_flush": Shape(1 / 30, (0, 0)),
     "redis_kill": Shape(1 / 50, (0, 2)),
     "redis_cut": Shape(1 / 50, (0, 2)),
@@ -56,7 +67,13 @@ class Fault(msgspec.Struct, frozen=True):
     lasts_s: float
 
 
-def plan(seed: int, records: int, kills: int, workers: int) -> list[Fault]:
+def kinds(brokers: int) -> tuple[Kind, ...]:
+    """The kinds of faults that so many brokers can take: one that is alone can only be killed."""
+    without: set[Kind] = set(get_args(ClusterKind)) if brokers == 1 else {"broker_kill"}
+    return tuple(kind for kind in KINDS if kind not in without)
+
+
+def plan(seed: int, records: int, kills: int, workers: int, brokers: int = 1) -> list[Fault]:
     """Return all faults of a run in order: `kills` of the kind kill (SIGKILL), and the others in proportion.
 
     There is at least one fault of each kind, but without kills there are no faults at all.
@@ -70,7 +87,8 @@ def plan(seed: int, records: int, kills: int, workers: int) -> list[Fault]:
             slot=draw.randrange(workers) if kind in get_args(WorkerKind) else -1,
             lasts_s=round(draw.uniform(*shape.lasts_s), 3),
         )
-        for kind, shape in SHAPES.items()
+        for kind in kinds(brokers)
+        for shape in (SHAPES[kind],)
         for _ in range(max(1, round(kills * shape.per_kill)) if kills else 0)
     ]
     return sorted(faults, key=lambda fault: (fault.at, fault.delay_s))

@@ -4,6 +4,8 @@
     stdin       {"gate": 27001, "cut": true}          break every connection of the gate, with a reset
                 {"gate": 27001, "open": false}        refuse new ones too, until it is opened
                 {"gate": 27001, "latency_s": 5.0}     delay the server's answers, on live connections too
+                {"gate": 27001, "silent": true}       pass nothing on either way, and close nothing: packets
+                                                      are lost; TCP sends them again once it ends
 
 A gate is named by its listening port; fields that are left out change nothing. The proxy prints one line once
 all gates listen, and ends when its standard input is closed.
@@ -31,6 +33,7 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
     cut: bool = False
     open: bool | None = None
     latency_s: float | None = None
+    silent: bool | None = None
 
 
 class Gate:
@@ -40,12 +43,16 @@ class Gate:
         self._target = target
         self._open = True
         self._latency_s = 0.0
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._writers: set[asyncio.StreamWriter] = set()
 
     def turn(self, turn: Turn) -> None:
         """Change how the gate behaves."""
         self._open = self._open if turn.open is None else turn.open
         self._latency_s = self._latency_s if turn.latency_s is None else turn.latency_s
+        if turn.silent is not None:
+            (self._flows.clear if turn.silent else self._flows.set)()
         if turn.cut or not self._open:
             for writer in self._writers:
                 writer.transport.abort()
@@ -78,12 +85,14 @@ class Gate:
             while piece := await source.read(PIECE):
                 due = asyncio.get_running_loop().time() + (self._latency_s if delayed else 0)
                 await pieces.put((due, piece))
+            await self._flows.wait()  # its end is a packet too
 
         async def pass_on() -> None:
             while True:
                 due, piece = await pieces.get()
                 if (early := due - asyncio.get_running_loop().time()) > 0:
                     await asyncio.sleep(early)
+                await self._flows.wait()
                 sink.write(piece)
                 await sink.drain()
 

@@ -25,6 +25,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     workers: int
     partitions: int
+    brokers: int
     engine: str
     exits: dict[str, int]
     log: list[Struck]
@@ -43,7 +44,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """Return the verdict in one line, with the first ids of each kind of trouble."""
         ran = (
             f"{self.records:,} records, {self.kills:,} kills, {sum(self.faults.values()):,} faults in all, "
-            f"{self.records_per_s:,.0f} records/s, seed {self.seed}"
+            f"{self.brokers} brokers, {self.records_per_s:,.0f} records/s, seed {self.seed}"
         )
         if self.sound:
             return f"sound: every record has exactly one outcome, in order ({ran})"

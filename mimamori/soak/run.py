@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 import msgspec
 
+from mimamori.sandbox.node import REPLICAS
+from mimamori.soak.brokers import Brokers, Target
 from mimamori.soak.checker import Checker
 from mimamori.soak.clients import Feed, Housekeeping, Watch
 from mimamori.soak.faults import Faults
 from mimamori.soak.fleet import Fleet
 from mimamori.soak.launch import BundleLauncher, Launcher, ZygoteLauncher
-from mimamori.soak.plan import KINDS, SESSION_S, plan
+from mimamori.soak.plan import SESSION_S, kinds, plan
 from mimamori.soak.result import Result
 from mimamori.soak.script import LONGEST_TEXT, Script
 from mimamori.soak.servers import Servers
@@ -41,6 +43,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     workers: int
     partitions: int
+    brokers: int = 1
     bundle: Path | None = None
     entry: str = CANNED
     prefix: str = "soak."
@@ -70,14 +73,17 @@ def soak(setup: Setup, folder: Path, progress: Progress = lambda *_: None) -> Re
     The logs of all workers stay in `folder`. Raises SandboxError or BrokerError: the soak itself could not
     run, which says nothing about the worker.
     """
-    faults = plan(setup.seed, setup.records, setup.kills, setup.workers)
-    with Servers(folder, setup.workers) as servers:
-        return _Run(setup, servers, folder, progress).run(lambda fleet: Faults(faults, fleet, servers))
+    faults = plan(setup.seed, setup.records, setup.kills, setup.workers, setup.brokers)
+    target = Target(setup.prefix, topic_names(setup.prefix)[Message])
+    with Servers(folder, setup.workers, setup.brokers) as servers:
+        return _Run(setup, servers, folder, progress).run(
+            lambda fleet: Faults(faults, fleet, servers, Brokers(servers.kafka, target))
+        )
 
 
 def soak_on(ground: Ground, setup: Setup, folder: Path) -> Result:
     """Run a soak without faults on servers that already run. Raises BrokerError."""
-    return _Run(setup, ground, folder, lambda *_: None).run(lambda fleet: Faults([], fleet, None))
+    return _Run(setup, ground, folder, lambda *_: None).run(lambda fleet: Faults([], fleet, None, None))
 
 
 class _Run:
@@ -101,7 +107,9 @@ class _Run:
 
     def run(self, faults_of: Callable[[Fleet], Faults]) -> Result:
         setup = self._setup
-        definitions = load_topics(setup.prefix, replication_factor=1, partitions=setup.partitions)
+        definitions = load_topics(
+            setup.prefix, replication_factor=min(setup.brokers, REPLICAS), partitions=setup.partitions
+        )
         apply_topics({"bootstrap.servers": self._ground.bootstrap}, definitions)
         started = time.monotonic()
         with ExitStack() as stack:
@@ -125,11 +133,15 @@ class _Run:
             records=setup.records,
             kills=faults.counts["kill"],
             findings=self._checker.findings(),
-            faults={**{kind: faults.counts[kind] for kind in KINDS}, "malformed": self._script.malformed},
+            faults={
+                **{kind: faults.counts[kind] for kind in kinds(setup.brokers)},
+                "malformed": self._script.malformed,
+            },
             seed=setup.seed,
             seconds=round(seconds, 1),
             workers=setup.workers,
             partitions=setup.partitions,
+            brokers=setup.brokers,
             engine="canned" if setup.bundle is None else str(setup.bundle),
             exits=dict(fleet.exits),
             log=faults.log,

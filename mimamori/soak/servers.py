@@ -1,7 +1,7 @@
 """The soak's own new Kafka and Redis, each behind gates of the proxy.
 
 soak's own clients ─────────────────────────► Kafka
-worker of slot n ──► gate n ────────────────► Kafka's listener n       one per worker, so that each alone
+worker of slot n ──► gate n of each broker ─► its listener n           one per worker, so that each alone
                  ──► gate of Redis ─────────► Redis                    can be cut off or slowed down
 """
 
@@ -15,7 +15,7 @@ from typing import Self
 import msgspec
 
 from mimamori.errors import SandboxError
-from mimamori.sandbox.kafka_server import KafkaServer
+from mimamori.sandbox.kafka_cluster import KafkaCluster, nodes_of
 from mimamori.sandbox.redis_server import RedisServer
 from mimamori.sandbox.server import HOST, choose_port
 from mimamori.soak.proxy import Turn
@@ -26,13 +26,16 @@ END_S = 10.0
 class Servers:
     """Both servers and the proxy, in `folder`. A context manager. Raises SandboxError: see `Sandbox`."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
-        ports = _ports(2 * workers + 1)
-        self._gates, (self._redis_gate, *inner) = ports[:workers], ports[workers:]
-        self._proxied = dict(zip(inner, self._gates, strict=True))
-        self.kafka = KafkaServer(
-            folder / "kafka", 0, temporary=True, echo=lambda _: None, proxied=self._proxied
-        )
+    def __init__(self, folder: Path, workers: int, brokers: int = 1) -> None:
+        self._redis_gate, *ports = _ports(2 * workers * brokers + 1)
+        gates, inner = ports[: workers * brokers], ports[workers * brokers :]
+        self._gates = [gates[slot::workers] for slot in range(workers)]  # of each slot: one at each broker
+        self._proxied = dict(zip(inner, gates, strict=True))
+        nodes = []
+        for at, node in enumerate(nodes_of(brokers)):
+            own = inner[at * workers : (at + 1) * workers]
+            nodes.append(msgspec.structs.replace(node, proxied={port: self._proxied[port] for port in own}))
+        self.kafka = KafkaCluster(folder / "kafka", nodes, temporary=True, echo=lambda _: None)
         self.redis = RedisServer(folder / "redis", 0, temporary=True)
         self._proxy: subprocess.Popen[bytes] | None = None
 
@@ -42,8 +45,8 @@ class Servers:
         return self.kafka.bootstrap
 
     def bootstrap_of(self, slot: int) -> str:
-        """Kafka's address for the worker of this slot; slots beyond the gates share them."""
-        return f"{HOST}:{self._gates[slot % len(self._gates)]}"
+        """Kafka's addresses for the worker of this slot; slots beyond the gates share them."""
+        return ",".join(f"{HOST}:{gate}" for gate in self._gates[slot % len(self._gates)])
 
     @property
     def redis_url(self) -> str:
@@ -51,10 +54,17 @@ class Servers:
         return f"redis://{HOST}:{self._redis_gate}/0"
 
     def turn_kafka(
-        self, slot: int, *, cut: bool = False, is_open: bool | None = None, latency_s: float | None = None
+        self,
+        slot: int,
+        *,
+        cut: bool = False,
+        is_open: bool | None = None,
+        latency_s: float | None = None,
+        silent: bool | None = None,
     ) -> None:
-        """Change the gate of this slot's worker."""
-        self._turn(Turn(self._gates[slot], cut, is_open, latency_s))
+        """Change the gates of this slot's worker."""
+        for gate in self._gates[slot]:
+            self._turn(Turn(gate, cut, is_open, latency_s, silent))
 
     def turn_redis(
         self, *, cut: bool = False, is_open: bool | None = None, latency_s: float | None = None

@@ -4,8 +4,9 @@
     2. the person signs in there, with whatever factors the provider asks for
     3. complete   the browser comes back with a code, which the desk exchanges for an ID token, and verifies
 
-After that the desk's own session counts, so a provider that is down signs nobody out. Nothing of the provider
-is asked for at start: the desk starts without it.
+After that the desk's own session counts, so a provider that is down signs nobody out, until the provider says
+that its session has ended (`review.access.logout`). Nothing of the provider is asked for at start: the desk
+starts without it.
 """
 
 import time
@@ -20,13 +21,15 @@ import msgspec
 from review.access.claims import person_from
 from review.access.cookies import SignIn
 from review.access.errors import ProviderDownError, SignInRefusedError
+from review.access.logout import Ended, LogoutTokens
+from review.access.sessions import SignedIn
 from review.access.tokens import Claims, Keys, Verifier
 from review.access.web_client import WebClient
-from review.people import Person
 from review.settings_access import AccessSettings, check_url
 
 CALLBACK: Final = "/oidc/callback"
 SIGNED_OUT: Final = "/signed-out"
+BACK_CHANNEL: Final = "/oidc/back-channel-logout"
 _METADATA_FOR_S: Final = 3600.0
 
 
@@ -53,9 +56,10 @@ class Provider:
         self._issuer = settings.oidc_issuer or ""
         self._client_id = settings.oidc_client_id or ""
         self._here = (settings.public_url or "").rstrip("/")
-        self._verifier = Verifier(
-            Keys(client), self._issuer, self._client_id, settings.clock_leeway_seconds, now
-        )
+        keys, leeway_s = Keys(client), settings.clock_leeway_seconds
+        self._verifier = Verifier(keys, self._issuer, self._client_id, leeway_s, now)
+        self._of_logouts = Verifier(keys, self._issuer, self._client_id, leeway_s, now, about="jti")
+        self._logouts = LogoutTokens(now)
         self._metadata: Metadata | None = None
         self._fetched = float("-inf")
 
@@ -75,15 +79,15 @@ class Provider:
         }
         return _with_query(metadata.authorization_endpoint, asked)
 
-    async def complete(self, sign_in: SignIn, answer: Mapping[str, str]) -> tuple[Person, str]:
-        """Who has signed in, and their ID token, from the query that the browser came back with.
+    async def complete(self, sign_in: SignIn, answer: Mapping[str, str]) -> SignedIn:
+        """Who has signed in, from the query that the browser came back with.
 
         Raises SignInRefusedError: nobody has. ProviderDownError: the provider does not answer now.
         """
         metadata = await self._describe()
-        named = answer.get("iss")  # RFC 9207: another provider's answer is not taken for this one's
-        if named != self._issuer and (
-            named is not None or metadata.authorization_response_iss_parameter_supported
+        issuer = answer.get("iss")  # RFC 9207: another provider's answer is not taken for this one's
+        if issuer != self._issuer and (
+            issuer is not None or metadata.authorization_response_iss_parameter_supported
         ):
             raise SignInRefusedError("answer_of_another_issuer")
         if "error" in answer:
@@ -94,7 +98,17 @@ class Provider:
         token = await self._exchange(metadata, code, sign_in.verifier)
         claims = await self._verifier.verify(token, metadata.jwks_uri)
         self._check_ours(claims, sign_in.nonce)
-        return person_from(claims, self._settings), token
+        sid = claims.get("sid")
+        named = Ended(claims["sub"], sid if isinstance(sid, str) and sid else None)
+        return SignedIn(person_from(claims, self._settings), token, named)
+
+    async def ended(self, logout_token: str) -> Ended:
+        """Which sessions the provider says have ended there.
+
+        Raises SignInRefusedError: nothing is to be believed. ProviderDownError: its keys cannot be had.
+        """
+        metadata = await self._describe()
+        return self._logouts.ended(await self._of_logouts.verify(logout_token, metadata.jwks_uri))
 
     async def sign_out_page(self, id_token: str | None) -> str | None:
         """The provider's page for signing out there too; None: it has none, or does not answer."""

@@ -1,7 +1,8 @@
 """Who is signed in: sessions in a small database in the desk's folder, so that a restart ends none of them.
 
 The browser holds a random token, and the database its hash: whoever reads the file cannot act as anyone. A
-session ends when nothing was asked for the idle time, at its last moment, and at sign-out, at once.
+session ends when nothing was asked for the idle time, at its last moment, and at once at sign-out, also where
+the identity provider says so.
 """
 
 import os
@@ -18,18 +19,30 @@ from typing import Final
 
 import msgspec
 
+from review.access.logout import Ended
 from review.errors import DeskError
 from review.people import Person
 
 FILE: Final = "sessions.sqlite"
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS sessions (
-    digest BLOB PRIMARY KEY, person BLOB NOT NULL, seen REAL NOT NULL, until REAL NOT NULL, id_token TEXT
+    digest BLOB PRIMARY KEY, person BLOB NOT NULL, seen REAL NOT NULL, until REAL NOT NULL, id_token TEXT,
+    sub TEXT, sid TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS secret (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), value BLOB NOT NULL);
 """
+# What a file of an earlier release lacks: the provider ends none of its sessions, but those are short.
+_LATER: Final = ("sub", "sid")
 # How exactly `seen` is kept: a session is written at most so often, and not with each request.
 _SEEN_EVERY_S: Final = 20.0
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """Who has signed in. `id_token` is the identity provider's, `at_provider` its names for the session."""
+
+    person: Person
+    id_token: str | None = None
+    at_provider: Ended = Ended(None, None)
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -66,15 +79,23 @@ class Sessions:
                 f"cannot keep sessions in {folder}/{FILE}: {error}. Remove the file: people sign in again"
             ) from None
 
-    def open(self, person: Person, id_token: str | None = None) -> str:
+    def open(self, signed: SignedIn) -> str:
         """Sign somebody in. Returns the token that their browser shows from now on."""
         now = self._now()
         ended = (now, now - self._idle_s)
         self._database.execute("DELETE FROM sessions WHERE until <= ? OR seen <= ?", ended)
         token = secrets.token_urlsafe(32)
         self._database.execute(
-            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?)",
-            (_digest(token), msgspec.json.encode(person), now, now + self._longest_s, id_token),
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                _digest(token),
+                msgspec.json.encode(signed.person),
+                now,
+                now + self._longest_s,
+                signed.id_token,
+                signed.at_provider.sub,
+                signed.at_provider.sid,
+            ),
         )
         return token
 
@@ -97,6 +118,21 @@ class Sessions:
     def close(self, token: str) -> None:
         """End this token's session; its token is worth nothing from now on."""
         self._database.execute("DELETE FROM sessions WHERE digest = ?", (_digest(token),))
+
+    def close_ended(self, ended: Ended) -> int:
+        """End the sessions that have ended at the identity provider. Returns how many.
+
+        A session that the provider gave no id to ends with any of its subject's.
+        """
+        if ended.sid is None:
+            found = self._database.execute("DELETE FROM sessions WHERE sub = ?", (ended.sub,))
+        else:
+            found = self._database.execute(
+                "DELETE FROM sessions "
+                "WHERE sid = ?1 AND (?2 IS NULL OR sub = ?2) OR sid IS NULL AND sub = ?2",
+                (ended.sid, ended.sub),
+            )
+        return found.rowcount
 
     def csrf(self, bound_to: str) -> str:
         """The token of forms for this session or person; a page elsewhere cannot know it."""
@@ -125,6 +161,10 @@ def _opened(folder: Path | None) -> sqlite3.Connection:
         # A crash may lose the last sign-in, never the file.
         database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
     database.executescript(_TABLES)
+    there = {row[1] for row in database.execute("PRAGMA table_info(sessions)")}
+    for column in _LATER:
+        if column not in there:
+            database.execute(f"ALTER TABLE sessions ADD COLUMN {column} TEXT")
     return database
 
 

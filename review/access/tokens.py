@@ -5,7 +5,7 @@ Only asymmetric signatures count. With an HMAC, or with `none`, whoever knows th
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from joserfc import jwk, jwt
 from joserfc.errors import (
@@ -68,10 +68,18 @@ class Verifier:
         audience: What has to be in `aud`.
         leeway_s: How far the issuer's clock may be from ours.
         now: Seconds since 1970.
+        about: The claim that a token must have beside: the person, or for a logout the token's own id.
     """
 
     def __init__(
-        self, keys: Keys, issuer: str, audience: str, leeway_s: float, now: Callable[[], float] = time.time
+        self,
+        keys: Keys,
+        issuer: str,
+        audience: str,
+        leeway_s: float,
+        now: Callable[[], float] = time.time,
+        *,
+        about: Literal["sub", "jti"] = "sub",
     ) -> None:
         self._keys = keys
         self._claims = jwt.JWTClaimsRegistry(
@@ -79,9 +87,10 @@ class Verifier:
             leeway=int(leeway_s),
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": audience},
-            sub={"essential": True},
             exp={"essential": True},
             iat={"essential": True},
+            sub={"essential": about == "sub"},
+            jti={"essential": about == "jti"},
         )
 
     async def verify(self, token: str, keys_url: str) -> Claims:

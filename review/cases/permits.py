@@ -30,7 +30,7 @@ def may_claim(state: CaseState, person: Person) -> None:
         mine = state.lease is not None and state.lease.holder == person.id
         raise HeldByAnotherError("you have this case already" if mine else "a colleague has this case")
     if state.stage == "lead" and not person.may("lead"):
-        raise NotAllowedError("two readers were unsure about this case: a lead decides it")
+        raise NotAllowedError("this case waits for a lead")
     if not may_read(state, person.id):
         if state.reader is not None and state.reader != person.id:
             raise HeldByAnotherError("this case was handed over to a colleague, and waits for them")

@@ -1,20 +1,36 @@
 """What a person may see of a case now. Pure.
 
-The model's view is left out until this person has judged the case, or it is decided. So nobody's judgement
-leans on the model's, and a quality sample or a golden item looks like every other case. The text is separate:
-`Desk.reveal` gives it to whoever may read it.
+Whoever may still judge a case sees neither the model's view nor what others found. So nobody's judgement
+leans on another, and a quality sample or a golden item looks like every other case. A judgement that can be
+undone is none yet: if the model's view were shown at once, it could be undone in favour of that view, and
+what samples and golden items measure would be how well people copy.
+
+- Who has judged the case sees everything once their judgement stands, or has gone to another reader.
+- A lead or an auditor sees everything while a decision stands; before, what orders the queue, unless they
+  hold the case, but neither the model's view of it nor what others found.
+- Everybody else may be asked to read the case next, and sees nothing of all that.
+
+The text is separate: `Desk.reveal` gives it to whoever may read it.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from review.cases.entries import CaseState, Judgement, Phase, Stage, Step
 from review.cases.form import severity_levels
 from review.people import Person
-from schemas.events import Highlight, Severity, Thresholds
+from schemas.events import Highlight, ReviewCase, Severity, Thresholds
+from schemas.ids import case_id
 from schemas.reasons import DeadLetterReason, Reason
-from schemas.vocabulary import CaseKind, Finding, Verdict
+from schemas.vocabulary import CaseAction, CaseKind, Finding, Verdict
+
+# Kinds that check the model and the reviewers. Reviewers read them as ordinary cases.
+BLIND: Final[frozenset[CaseKind]] = frozenset({"quality_sample", "golden"})
+# After these, a case waits anew: what came before says how others have judged it.
+_ANEW: Final[frozenset[CaseAction]] = frozenset({"settled", "referred", "reopened", "appealed"})
 
 
 class ModelView(msgspec.Struct, frozen=True):
@@ -45,11 +61,16 @@ class Outcome(msgspec.Struct, frozen=True):
 class CaseView(msgspec.Struct, frozen=True):
     """A case as one person sees it. `model` is None while it is hidden from them.
 
-    `kind` is `escalation` for all that are blind. `holder` is who has it, until `until`; `mine` says that it
-    is the viewer. `decision` is the pending or the standing one; a note is only in a pending one, which is
-    published at `undo_until`. `raised` names why the case comes first, and `repeats` how many cases at risk
-    there were of that `author` or `conversation` within 24 hours. `judgements` are earlier readings, and
-    empty while they could sway this one.
+    `holder` is who has it, until `until`; `mine` says that it is the viewer. `decision` is the viewer's
+    pending one or the standing one; a note is only in a pending one, which is published at `undo_until`.
+    `raised` names why the case comes first, and `repeats` how many cases at risk there were of that `author`
+    or `conversation` within 24 hours.
+
+    While `model` is hidden, so is everything that would tell of it or of other readings: `kind` is
+    `escalation` for all that are blind, `judgements` are empty, and `history` begins when the case began to
+    wait for this reading. Reviewers are not told either that there was a reading (`stage` is `first` unless a
+    lead is asked). They and whoever holds the case are not told what raised it: it says that the model found
+    this very case at risk.
     """
 
     id: str
@@ -88,17 +109,25 @@ class Claim(msgspec.Struct, frozen=True):
     until: datetime
 
 
+def shown_id(case: ReviewCase) -> str:
+    """The id by which people know a case: a golden item's is that of the place which it pretends to be of."""
+    return case_id(case.origin) if case.kind == "golden" else case.id
+
+
 def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
     """The case as this person may see it. `model_first` shows the model's view before their judgement."""
-    case, lease = state.case, state.lease
-    judged = state.phase in {"decided", "settled"} or person.id in state.readers
-    shown = judged or (model_first and case.kind not in {"quality_sample", "golden"})
+    case, lease, oversees = state.case, state.lease, person.may("lead", "auditor")
+    judged = person.id in state.readers or (oversees and state.phase == "settled")
+    shown = judged or (model_first and case.kind not in BLIND)
+    mine = lease is not None and lease.holder == person.id
+    why = shown or (oversees and not mine)  # who oversees the queue knows the levels of what waits, too
+    deciding = state.pending is not None and state.pending.reviewer == person.id
     return CaseView(
-        id=case.id,
+        id=shown_id(case),
         task=case.task,
         kind=case.kind if shown or case.kind == "unread" else "escalation",
         phase=state.phase,
-        stage=state.stage,
+        stage=state.stage if judged or oversees or state.stage == "lead" else "first",
         message_id=case.message_id,
         conversation_id=case.conversation_id,
         author_id=case.author_id,
@@ -108,19 +137,25 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         has_text=case.text is not None,
         text_shortened=case.text_shortened,
         unread_because=case.unread_because,
-        raised=state.raised,
-        repeats=state.repeats,
+        raised=state.raised if why else [],
+        repeats=state.repeats if why else {},
         holder=lease.holder if lease else None,
         until=lease.until if lease and state.phase == "claimed" else None,
-        mine=lease is not None and lease.holder == person.id,
-        lease=lease.id if lease and lease.holder == person.id and state.phase == "claimed" else None,
+        mine=mine,
+        lease=lease.id if lease and mine and state.phase == "claimed" else None,
         reader=state.reader,
-        decision=_outcome(state),
+        decision=_outcome(state) if judged or deciding else None,
         undo_until=state.undo_until,
         judgements=state.judgements if judged else [],
-        history=state.history,
+        history=state.history if judged else list(_since_it_waits(state, raised=why)),
         model=_model_view(state) if shown else None,
     )
+
+
+def _since_it_waits(state: CaseState, *, raised: bool) -> Iterator[Step]:
+    """The steps towards the next judgement; with `raised`, those too that say what raised the case."""
+    begin = max((at for at, step in enumerate(state.history, 1) if step.action in _ANEW), default=0)
+    yield from (step for step in state.history[begin:] if raised or step.action != "raised")
 
 
 def _outcome(state: CaseState) -> Outcome | None:

@@ -1,7 +1,7 @@
 """Puts the figures together, from the cases that were settled lately and the queue as it is. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from statistics import quantiles
 from typing import Final
@@ -51,7 +51,8 @@ class Figures(msgspec.Struct, frozen=True):
 
     `agreement` is between the first two readers of the same case. `samples_at_risk` is the share at risk
     among the cleared messages that people looked at: what the model misses, per cleared message.
-    `escalations_at_risk` is the share of escalated messages that people find at risk.
+    `escalations_at_risk` is the share of escalated messages that people find at risk. In these, and of
+    `golden` items, only what somebody found the first time counts: they see the model's view afterwards.
     """
 
     days: list[Day]
@@ -93,8 +94,19 @@ def _first(case: Summary) -> Judgement:
     return case.judgements[0]
 
 
+def _unaided(case: Summary) -> Iterator[Judgement]:
+    """What each reader found before the model's view was shown to them: their first judgement."""
+    readers: set[str] = set()
+    for judged in case.judgements:
+        if judged.reader not in readers:
+            yield judged
+        readers.add(judged.reader)
+
+
 def _standing(case: Summary) -> Judgement:
-    return next((each for each in reversed(case.judgements) if each.published), case.judgements[-1])
+    """What stands, or else was found last, of what was found unaided."""
+    unaided = list(_unaided(case))
+    return next((each for each in reversed(unaided) if each.published), unaided[-1])
 
 
 def _pair(case: Summary) -> tuple[str, str] | None:
@@ -143,10 +155,12 @@ def _at_risk(cases: Iterable[Summary]) -> Interval | None:
 def _golden(cases: list[Summary], answers: Mapping[str, Finding]) -> list[Golden]:
     right: Counter[str] = Counter()
     of: Counter[str] = Counter()
-    for case in cases:
-        known = answers.get(case.golden or "")
-        if known is not None:
-            first = _first(case)
+    # Whoever meets an item a second time has learned meanwhile that it is one.
+    met: set[tuple[str, str]] = set()
+    for case in sorted(cases, key=lambda case: _first(case).decided_at):
+        known, first = answers.get(case.golden or ""), _first(case)
+        if known is not None and (first.reader, case.golden or "") not in met:
+            met.add((first.reader, case.golden or ""))
             of[first.reader] += 1
             right[first.reader] += first.finding == known
     return [Golden(reader, right[reader], of[reader]) for reader in sorted(of)]

@@ -1,11 +1,13 @@
 """Checks the Kafka cluster before Faust starts: it is reachable, has the topics, and their partitions match.
 
 Faust would retry an unreachable broker for ever, wait silently for a missing topic, and stop with a traceback
-on unequal partitions. Changes to the cluster after this check are not noticed.
+on unequal partitions. While it runs, `review.kafka.cluster_watch` has the same looked at again.
 """
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +18,14 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # 
     ConfigResource,
     ConfigResourceType,
 )
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
+from aiokafka.errors import (  # type: ignore[import-untyped]  # same
+    KafkaError,
+    UnknownTopicOrPartitionError,
+)
 
-from review.errors import DeskError
+from review.errors import DeskError, KafkaGoneError
 from review.kafka.clients import client_settings
-from review.kafka.rights import require_rights
+from review.kafka.rights import require_rights, require_rights_still
 from review.settings import ReviewSettings
 
 WANTED_REPLICAS = 3
@@ -47,30 +52,66 @@ class Cluster(msgspec.Struct, frozen=True):
 async def inspect(settings: ReviewSettings) -> Cluster:
     """Check the cluster.
 
-    Raises DeskError: it is unreachable, it denies the desk a right, a topic is missing, partitions are
-    unequal, or brokers are too few.
+    Raises KafkaGoneError: it is unreachable. DeskError: it denies the desk a right, a topic is missing,
+    partitions are unequal, or brokers are too few.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below reports it, once
-    admin = AIOKafkaAdminClient(**client_settings(settings))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error reports it, once
     try:
-        async with asyncio.timeout(settings.connect_seconds):
-            await admin.start()
+        async with _asking(settings) as admin:
             await require_rights(admin, settings)
             topics = _topics(settings)
             described = await admin.describe_topics([*topics, settings.audit_topic])
             configured = await _settings_of(admin, settings.cases_topic)
             brokers = len((await admin.describe_cluster())["brokers"])
-    except (KafkaError, OSError, TimeoutError) as error:
+    finally:
+        logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    partitions = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+    cluster = _checked(settings, partitions, brokers)
+    return msgspec.structs.replace(cluster, cases_lag=_lag(settings.cases_topic, configured))
+
+
+async def look_again(settings: ReviewSettings, *, changelog: bool) -> str | None:
+    """Check, for a desk that runs, what may have been taken from it: its rights and its topics.
+
+    `changelog`: the table's topic has been made by now. Returns what is wrong with what only webhooks
+    need. Raises KafkaGoneError: nobody answers. DeskError: a right or a topic is gone, so that
+    the desk cannot go on.
+    """
+    topics = [*_topics(settings), settings.audit_topic]
+    told = [] if settings.webhook_url is None else [settings.webhooks_topic]
+    async with _asking(settings) as admin:
+        for_webhooks = await require_rights_still(admin, settings)
+        described = await admin.describe_topics([*topics, settings.changelog_topic, *told])
+    # Of a broker that has just started, a topic may have no leader yet. That is not missed here.
+    gone = {
+        topic["topic"] for topic in described if topic["error_code"] == UnknownTopicOrPartitionError.errno
+    }
+    if changelog and settings.changelog_topic in gone:
         raise DeskError(
+            f"the topic {settings.changelog_topic}, which keeps this desk's table, was deleted: "
+            "docs/how-to/when-something-happens.md says how to read the table anew"
+        )
+    _require(topics, gone)
+    if gone.intersection(told):
+        return f"no topic {settings.webhooks_topic}: create it with `mimamori topics apply`"
+    return for_webhooks
+
+
+@asynccontextmanager
+async def _asking(settings: ReviewSettings) -> AsyncIterator[Any]:
+    """A client that asks. Raises KafkaGoneError: it gets no answer in time."""
+    admin = AIOKafkaAdminClient(**client_settings(settings))
+    try:
+        async with asyncio.timeout(settings.connect_seconds):
+            await admin.start()
+            yield admin
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise KafkaGoneError(
             f"cannot reach Kafka at {settings.bootstrap} within {settings.connect_seconds:g} s "
             f"({type(error).__name__}): check MIMAMORI_REVIEW_BOOTSTRAP and the security settings"
         ) from None
     finally:
         await admin.close()
-        logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    partitions = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
-    cluster = _checked(settings, partitions, brokers)
-    return msgspec.structs.replace(cluster, cases_lag=_lag(settings.cases_topic, configured))
 
 
 async def _settings_of(admin: Any, topic: str) -> dict[str, str] | None:
@@ -96,12 +137,18 @@ def _topics(settings: ReviewSettings) -> list[str]:
     return [settings.cases_topic, settings.events_topic, settings.decisions_topic, settings.subjects_topic]
 
 
-def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
-    topics = _topics(settings)
-    if missing := [topic for topic in (*topics, settings.audit_topic) if topic not in partitions]:
+def _require(topics: list[str], gone: set[str]) -> None:
+    """Raise DeskError where topics are gone."""
+    if missing := [topic for topic in topics if topic in gone]:
         raise DeskError(
             f"no topic {' and no topic '.join(missing)}: create them with `mimamori topics apply`"
         )
+
+
+def _checked(settings: ReviewSettings, partitions: dict[str, int], brokers: int) -> Cluster:
+    topics = _topics(settings)
+    wanted = [*topics, settings.audit_topic]
+    _require(wanted, set(wanted) - partitions.keys())
     counts = {topic: partitions[topic] for topic in topics}
     if len(set(counts.values())) != 1:
         each = ", ".join(f"{topic} has {count}" for topic, count in counts.items())

@@ -6,7 +6,7 @@ of one that does not tell the same is assumed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import (  # type: ignore[import-untyped]  # same
@@ -92,18 +92,41 @@ async def require_rights(admin: AIOKafkaAdminClient, settings: ReviewSettings) -
 
     KafkaErrors of a broker that cannot be reached pass through.
     """
-    names = Names(topic_prefix=settings.topic_prefix)
-    rights = rights_of("desk", names)
-    if settings.webhook_url is not None:
-        rights += rights_of("webhooks", names)
-    topics = sorted({right.name for right in rights if right.resource == "topic"})
-    (group,) = (right.name for right in rights if right.resource == "group")
-    allowed = {**await _of_topics(admin, topics), ("group", group): await _of_group(admin, group)}
-    if lacking := missing(rights, {key: value for key, value in allowed.items() if value is not None}):
+    rights = _rights(settings, "desk") + _rights(settings, "webhooks")
+    if lacking := await _lacking(admin, rights):
         raise DeskError(complaint(settings.sasl_username, lacking))
     for right in rights:
         if right.operation == "Create" and not await _may_create(admin, right):
             raise DeskError(complaint(settings.sasl_username, [right]))
+
+
+async def require_rights_still(admin: AIOKafkaAdminClient, settings: ReviewSettings) -> str | None:
+    """Ask the same of a desk that runs, which creates nothing any more.
+
+    Returns what is wrong with the rights that only webhooks need: they wait, and people go on deciding.
+    Raises DeskError: one of the desk's own rights is gone.
+    """
+    own = _rights(settings, "desk")
+    lacking = await _lacking(admin, own + _rights(settings, "webhooks"))
+    if not lacking:
+        return None
+    said = complaint(settings.sasl_username, lacking)
+    if any(right in own for right in lacking):
+        raise DeskError(said)
+    return said
+
+
+def _rights(settings: ReviewSettings, part: Literal["desk", "webhooks"]) -> tuple[Right, ...]:
+    if part == "webhooks" and settings.webhook_url is None:
+        return ()
+    return rights_of(part, Names(topic_prefix=settings.topic_prefix))
+
+
+async def _lacking(admin: AIOKafkaAdminClient, rights: Sequence[Right]) -> list[Right]:
+    topics = sorted({right.name for right in rights if right.resource == "topic"})
+    (group,) = (right.name for right in rights if right.resource == "group")
+    allowed = {**await _of_topics(admin, topics), ("group", group): await _of_group(admin, group)}
+    return missing(rights, {key: value for key, value in allowed.items() if value is not None})
 
 
 async def _of_topics(

@@ -5,9 +5,13 @@ loses track of foreign topics), so cases of aborted transactions would appear in
 producer idempotent only then, so a record that is sent again because a broker died could be there twice.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]  # ships no types
+from aiokafka.errors import ProducerClosed  # type: ignore[import-untyped]  # same
 from faust.transport.drivers import aiokafka as driver
 
 from review.kafka import tolerant
@@ -31,10 +35,24 @@ class ReadCommittedConsumer(driver.Consumer):
 
 
 class IdempotentProducer(driver.Producer):
-    """A producer whose records the broker takes once, however often they are sent."""
+    """A producer whose records the broker takes once, however often they are sent.
+
+    It tries again what may still succeed, for ever. So a record that fails was refused for good.
+    """
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
+        """Send a record, and tell the transport where it is refused."""
+        sent: Any = await super().send(topic, *args, **kwargs)
+        sent.add_done_callback(partial(self._done, topic))
+        return sent
+
+    def _done(self, topic: str, sent: "asyncio.Future[Any]") -> None:
+        fault = None if sent.cancelled() else sent.exception()
+        if fault is not None and not isinstance(fault, ProducerClosed):
+            cast("ReadCommittedTransport", self.transport).on_refused(topic, fault)
 
 
 class ReadCommittedTransport(driver.Transport):
@@ -42,3 +60,7 @@ class ReadCommittedTransport(driver.Transport):
 
     Consumer = ReadCommittedConsumer
     Producer = IdempotentProducer
+
+    def __init__(self, *args: Any, on_refused: Callable[[str, BaseException], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_refused = on_refused

@@ -8,7 +8,8 @@ from review.queue.waiting import State
 class Place(msgspec.Struct, frozen=True):
     """A case on a page. `further` is how many other open cases its conversation has, on the page or not.
 
-    What a reviewer holds has neither `level` nor `due`, and is not `overdue`: it may be a quality sample.
+    `level`, `due`, `overdue` and `raised` follow from what the model found. They are None for those who are
+    to judge without knowing it.
     """
 
     id: str
@@ -18,8 +19,8 @@ class Place(msgspec.Struct, frozen=True):
     holder: str | None
     since: float
     due: float | None
-    overdue: bool
-    raised: bool
+    overdue: bool | None
+    raised: bool | None
     conversation: str | None
     further: int
     takeable: bool

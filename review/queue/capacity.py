@@ -19,10 +19,10 @@ from typing import Final
 
 import msgspec
 
+from review.cases.views import BLIND
 from review.queue.flow import Pace
 from review.queue.turns import Turn
 from review.queue.urgency import QUARTERS, Lane, Law, grown
-from review.queue.waiting import BLIND
 
 # The forecast decides in portions, so that a day of a hundred people takes as long as one of one person.
 PORTIONS: Final = 2000

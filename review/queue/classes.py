@@ -9,17 +9,18 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
-from review.queue.urgency import Lane, Law, grown, quarters
+from review.queue.urgency import Lane, Law, grown, quarters, shown_lane_of
 from review.queue.waiting import State, Waiting
 
 
 class ClassKey(NamedTuple):
-    """What the cases of a class have in common."""
+    """What the cases of a class have in common. `shown` gives them their place in lists."""
 
     lane: Lane
     state: State
     quarter: int
     raised: bool
+    shown: Lane
 
 
 class Rank(NamedTuple):
@@ -36,7 +37,7 @@ class Rank(NamedTuple):
 
 def class_of(entry: Waiting, lane: Lane) -> ClassKey:
     """The class that a case belongs to."""
-    return ClassKey(lane, entry.state, quarters(entry.uncertainty), entry.raised)
+    return ClassKey(lane, entry.state, quarters(entry.uncertainty), entry.raised, shown_lane_of(entry))
 
 
 class CaseClass:
@@ -46,8 +47,9 @@ class CaseClass:
         self.key = key
         self.allowance = law.allowance(key.lane)
         self.severe = law.severe(key.lane)
-        self._base = law.weight(key.lane) * law.doubt(key.quarter, raised=key.raised)
-        self._greatest = law.greatest(key.lane, raised=key.raised)
+        self._shown_allowance = law.allowance(key.shown)
+        self._base = law.weight(key.shown) * law.doubt(key.quarter, raised=key.raised)
+        self._greatest = law.greatest(key.shown, raised=key.raised)
         self._cases: SortedList = SortedList()
 
     def __len__(self) -> int:
@@ -71,17 +73,17 @@ class CaseClass:
 
     def urgency(self, since: float, now: float) -> float:
         """The urgency of a case of this class that was sent at `since`."""
-        return grown(now - since, self.allowance, self._base, self._greatest)
+        return grown(now - since, self._shown_allowance, self._base, self._greatest)
 
     def overdue(self, now: float) -> int:
         """How many are past their deadline; they are the first ones."""
-        return self._count(lambda since: now - since >= self.allowance, now - self.allowance)
+        return self._older(self.allowance, now)
 
     def above(self, urgency: float, now: float) -> int:
         """How many are more urgent than this; they are the first ones."""
-        late = self.overdue(now)
+        late = self._older(self._shown_allowance, now)
         factor = self._greatest if late and self.urgency(self.since(late - 1), now) <= urgency else self._base
-        guess = now - self.allowance * (urgency / factor - 1.0)
+        guess = now - self._shown_allowance * (urgency / factor - 1.0)
         return self._count(lambda since: self.urgency(since, now) > urgency, guess)
 
     def ranks(self, now: float, start: int = 0, stop: int | None = None) -> Iterator[Rank]:
@@ -93,6 +95,9 @@ class CaseClass:
         """All cases, ranked by their deadline and not by their urgency."""
         for since, minus_priority, case_id in self._cases:
             yield Rank(since + self.allowance, since, minus_priority, case_id)
+
+    def _older(self, age: float, now: float) -> int:
+        return self._count(lambda since: now - since >= age, now - age)
 
     def _count(self, holds: Callable[[float], bool], guess: float) -> int:
         """How many of the oldest cases it holds for, given about when it ceases to.

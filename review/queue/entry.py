@@ -1,11 +1,13 @@
 """Makes the queue's entry of a case: what orders it, and who may take it. No text. Pure."""
 
+import hashlib
 from typing import Final
 
 from review.cases.entries import CaseState
 from review.cases.form import severity_levels
+from review.cases.views import BLIND
 from review.queue.skips import away_until
-from review.queue.waiting import BLIND, Reserved, Skip, Waiting
+from review.queue.waiting import Reserved, Skip, Waiting
 from schemas.events import ReviewCase
 
 # The model's numbers say little where it has not read the whole text as it was meant.
@@ -15,8 +17,12 @@ DOUBTS: Final = frozenset({"truncated", "unsupported_language", "unscorable", "o
 OLDEST_AT_OPENING: Final = 7 * 86_400.0
 
 
-def entry_of(state: CaseState, *, skip: float) -> Waiting:
+def entry_of(state: CaseState, *, skip: float, seed: bytes = b"") -> Waiting:
     """What the queue needs to know of a case. A case that was skipped stays away for `skip` seconds.
+
+    A quality sample or golden item that stood last in lists, or in none, would be known by that. So it stands
+    where an escalation of its task would, of a level and doubt that are drawn by its id and `seed`. Whoever
+    does not know the seed cannot draw along.
 
     Clocks disagree: a message that was sent after its case opened counts as sent at that moment, and one that
     was sent more than a week before as sent a week before. A case that was reopened or appealed has its
@@ -24,13 +30,14 @@ def entry_of(state: CaseState, *, skip: float) -> Waiting:
     """
     case = state.case
     level, rank = _level(case)
+    stands_as, doubt = _drawn(case, seed) if case.kind in BLIND else (None, _uncertainty(case))
     return Waiting(
         id=case.id,
         task=case.task,
         kind=case.kind,
         level=level,
         rank=rank,
-        uncertainty=_uncertainty(case),
+        uncertainty=doubt,
         since=_since(state),
         priority=case.priority,
         conversation=case.conversation_id,
@@ -40,6 +47,7 @@ def entry_of(state: CaseState, *, skip: float) -> Waiting:
         holder=state.lease.holder if state.phase == "claimed" and state.lease else None,
         reserved=_reserved(state),
         skips=_skips(state, skip),
+        stands_as=stands_as,
     )
 
 
@@ -60,6 +68,20 @@ def _level(case: ReviewCase) -> tuple[str | None, float]:
         return None, round(case.priority / 100, 1)  # tenths: each rank is a list of its own in the index
     level = case.severity.level
     return level, levels.index(level) / max(len(levels) - 1, 1)
+
+
+def _drawn(case: ReviewCase, seed: bytes) -> tuple[tuple[str | None, float], float]:
+    """A level with its rank, and a doubt, as an escalation of this task might have them."""
+    draws = hashlib.blake2b(case.id.encode(), key=seed, digest_size=2).digest()
+    levels, doubt = severity_levels(case), (draws[1] % 5) / 4
+    if not levels:
+        return (None, _TENTHS[draws[0] % len(_TENTHS)]), doubt
+    place = draws[0] % len(levels)
+    return (levels[place], place / max(len(levels) - 1, 1)), doubt
+
+
+# Where a task has no levels, escalations are in the upper half.
+_TENTHS: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def _uncertainty(case: ReviewCase) -> float:

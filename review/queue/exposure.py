@@ -7,6 +7,7 @@ suggested.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -49,11 +50,11 @@ class Exposure:
         """Somebody took a step on any case."""
         self._steps[person_id].add(at)
 
-    def load(self, person_id: str, now: float) -> Load:
-        """What this person has had. `spared_until` is None below the cap."""
+    def load(self, person_id: str, now: float, but: Collection[str] = ()) -> Load:
+        """What this person has had without the cases `but`. `spared_until` is None below the cap."""
         cases = {case: at for case, at in self._severe[person_id].items() if at > now - HOUR}
         self._severe[person_id] = cases
-        times = sorted(cases.values())
+        times = sorted(at for case, at in cases.items() if case not in but)
         # The cap is free again once all but `cap - 1` of them are an hour ago.
         spared = times[len(times) - self._cap] + HOUR if len(times) >= self._cap else None
         worked = self._uninterrupted(person_id, now)

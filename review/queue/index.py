@@ -21,7 +21,7 @@ from review.queue.open_cases import OpenCases
 from review.queue.order import Filter
 from review.queue.parts import Part, place_of, ranks_from
 from review.queue.urgency import Lane, lane_of
-from review.queue.waiting import BLIND, Waiting
+from review.queue.waiting import State, Waiting
 
 
 class QueueIndex(OpenCases):
@@ -30,10 +30,11 @@ class QueueIndex(OpenCases):
     def page(
         self, wanted: Filter, now: float, *, offset: int, limit: int, person: Person, levels: bool = True
     ) -> Slice:
-        """A page of the queue as this person sees it. Without `levels`, it does not say how severe cases are.
+        """A page of the queue as this person sees it.
 
-        Quality samples and golden items are listed to leads and auditors only; reviewers get them from
-        `take`.
+        Without `levels`, it says nothing that the model has found: not how severe a case is, nor what follows
+        from it. Quality samples and golden items stand where an escalation would, and reviewers cannot tell
+        them apart.
         """
         parts = self._parts(wanted, now, person)
         if parts is None:
@@ -43,7 +44,7 @@ class QueueIndex(OpenCases):
             total = sum(part.stop - part.start for part in parts)
             chosen = list(islice(ranks_from(parts, offset, now), limit))
         shown = [self._entries[rank.id] for rank in chosen]
-        sizes = {name: self._listed_in(name, person) for name in {entry.conversation for entry in shown}}
+        sizes = {name: self._open_in(name) for name in {entry.conversation for entry in shown}}
         places = [
             self._place(entry, now, person, sizes[entry.conversation], levels=levels) for entry in shown
         ]
@@ -74,8 +75,9 @@ class QueueIndex(OpenCases):
                 sizes.append((cases.key, stop - start, max(late, 0)))
         by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
         for key, size, _ in sizes:
+            lane = seen_lane(key, person)
             for counter, name in zip(
-                by, (key.lane.task, key.lane.kind, key.lane.name, key.state), strict=True
+                by, (lane.task, lane.kind, lane.name, seen_state(key.state, person)), strict=True
             ):
                 counter[name] += size
         total, overdue = sum(size for _, size, _ in sizes), sum(late for *_, late in sizes)
@@ -134,7 +136,7 @@ class QueueIndex(OpenCases):
             return None
         parts = []
         for key, cases in self._classes.items():
-            if not _admits_class(wanted, key, person):
+            if not matches(wanted, key, person):
                 continue
             late = cases.overdue(now) if wanted.overdue is not None else 0
             part = Part(cases, late if wanted.overdue is False else 0, late if wanted.overdue else len(cases))
@@ -156,14 +158,12 @@ class QueueIndex(OpenCases):
         )
         if wanted.mine and not mine:
             return False
-        if wanted.mine and not person.may("lead", "auditor"):  # else a kind would tell quality samples apart
+        if wanted.mine and not sees_all(person):  # else what one holds could be asked about
             wanted = msgspec.structs.replace(wanted, kind=None, level=None, overdue=None)
-        if not (wanted.mine or _listed(entry.kind, person)):
-            return False
         if wanted.overdue not in {None, self.law.overdue(entry, now)}:
             return False
         return wanted.conversation in {None, entry.conversation} and matches(
-            wanted, class_of(entry, lane_of(entry))
+            wanted, class_of(entry, lane_of(entry)), person
         )
 
     def _shows(self, wanted: Filter, entry: Waiting | None, now: float, person: Person) -> bool:
@@ -175,48 +175,53 @@ class QueueIndex(OpenCases):
     def _place(
         self, entry: Waiting, now: float, person: Person, in_conversation: int, *, levels: bool
     ) -> Place:
-        sees_all = person.may("lead", "auditor")
-        known = levels and (sees_all or entry.holder != person.id)
+        known = levels and (sees_all(person) or entry.holder != person.id)
+        lane = seen_lane(class_of(entry, lane_of(entry)), person)
+        due = entry.since + self.law.allowance(lane)
         return Place(
             id=entry.id,
             task=entry.task,
-            level=entry.level if known else None,
-            state=entry.state,
+            level=lane.level if known else None,
+            state=seen_state(entry.state, person),
             holder=entry.holder,
             since=entry.since,
-            due=self.law.due(entry) if known else None,
-            overdue=(sees_all or entry.holder != person.id) and self.law.overdue(entry, now),
-            raised=entry.raised,
+            due=due if known else None,
+            overdue=now >= due if known else None,
+            raised=entry.raised if known else None,
             conversation=entry.conversation,
             further=max(in_conversation - 1, 0),
             takeable=entry.may_be_taken_by(person, now),
         )
 
-    def _listed_in(self, conversation: str | None, person: Person) -> int:
-        if conversation is None:
-            return 0
-        return sum(_listed(entry.kind, person) for entry in self.in_conversation(conversation))
+    def _open_in(self, conversation: str | None) -> int:
+        return 0 if conversation is None else sum(1 for _ in self.in_conversation(conversation))
 
 
-def _listed(kind: str, person: Person) -> bool:
-    """Whether cases of this kind are listed: in a list, a reviewer would know a quality sample."""
-    return kind not in BLIND or person.may("lead", "auditor")
+def sees_all(person: Person) -> bool:
+    """Whether somebody knows kinds and stages of cases that they have not judged."""
+    return person.may("lead", "auditor")
 
 
-def matches(wanted: Filter, key: ClassKey) -> bool:
+def seen_lane(key: ClassKey, person: Person) -> Lane:
+    """The lane that a class of cases seems to be of."""
+    return key.lane if sees_all(person) else key.shown
+
+
+def seen_state(state: State, person: Person) -> State:
+    """Whom a case seems to wait for: who is asked as a second reader does not know that they are."""
+    return "waiting" if state == "second" and not sees_all(person) else state
+
+
+def matches(wanted: Filter, key: ClassKey, person: Person) -> bool:
     """Whether the filter admits this class, as far as classes know what it asks for."""
-    lane = key.lane
-    of_state = key.state == wanted.state if wanted.state else wanted.mine or key.state != "claimed"
+    lane, state = seen_lane(key, person), seen_state(key.state, person)
+    of_state = state == wanted.state if wanted.state else wanted.mine or state != "claimed"
     return (
         of_state
         and wanted.task in {None, lane.task}
         and wanted.kind in {None, lane.kind}
         and wanted.level in {None, lane.level}
     )
-
-
-def _admits_class(wanted: Filter, key: ClassKey, person: Person) -> bool:
-    return _listed(key.lane.kind, person) and matches(wanted, key)
 
 
 def _together(places: list[Place]) -> list[Place]:

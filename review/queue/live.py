@@ -5,7 +5,7 @@ skipped what and when, how fast cases come and go. Only the turns begin anew.
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -50,9 +50,8 @@ class LiveQueue:
         self.rules = rules
         self._clock = clock
         self._index = QueueIndex(rules.law, first_version=int(clock().timestamp() * 1000))
-        self._turns = Turns(
-            sample_every=rules.usual_every, due_every=rules.due_every, seed=secrets.token_bytes(16)
-        )
+        self._seed = secrets.token_bytes(16)
+        self._turns = Turns(sample_every=rules.usual_every, due_every=rules.due_every, seed=self._seed)
         self._taking = Taking(self._index, self._turns)
         self._flow = Flow(window=rules.capacity_window, stretch=rules.at_work)
         self._exposure = Exposure(severe_per_hour=rules.severe_per_hour, break_after=rules.break_after)
@@ -60,7 +59,7 @@ class LiveQueue:
 
     def put(self, state: CaseState) -> None:
         """Note a case as it is now."""
-        entry = entry_of(state, skip=self.rules.skip)
+        entry = entry_of(state, skip=self.rules.skip, seed=self._seed)
         if state.phase in {"waiting", "claimed"}:
             self._index.put(entry)
         else:
@@ -123,9 +122,9 @@ class LiveQueue:
         """The claim of a case that was given out has failed."""
         self._taking.give_back(case_id)
 
-    def load(self, person: Person) -> Load:
-        """What this person has had lately, and whether a break is due."""
-        return self._exposure.load(person.id, self._now)
+    def load(self, person: Person, *, but: Collection[str] = ()) -> Load:
+        """What this person has had lately without the cases `but`, and whether a break is due."""
+        return self._exposure.load(person.id, self._now, but)
 
     def backlog(self) -> list[Backlog]:
         """Every level with its open cases, the most severe first."""

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from typing import Final
 
+from review.cases.views import BLIND
 from review.people import Person
 from review.queue.classes import ClassKey, class_of
 from review.queue.index import QueueIndex, matches
 from review.queue.order import Filter
 from review.queue.turns import Turn, Turns
 from review.queue.urgency import lane_of
-from review.queue.waiting import BLIND, Waiting
+from review.queue.waiting import Waiting
 
 # A case that was given to somebody is given to nobody else for so long. By then their claim is in the table,
 # or lost.
@@ -73,14 +74,14 @@ class Taking:
     def _in_order(self, turn: Turn, person: Person, wanted: Filter, now: float) -> Iterator[Waiting]:
         """What this turn gives, the first one first, whoever may take it."""
         if wanted.mine or wanted.conversation is not None:
-            few = [entry for entry in self._few(person, wanted) if _gives(turn, wanted, entry)]
+            few = [entry for entry in self._few(person, wanted) if _gives(turn, wanted, entry, person)]
             law = self._index.law
             yield from sorted(few, key=lambda entry: (-law.urgency(entry, now), entry.since, entry.id))
             return
         orders = [
             cases.ranks(now) if turn == "urgent" else cases.by_deadline()
             for cases in self._index.classes()
-            if cases.key.state != "claimed" and _gives_lane(turn, wanted, cases.key)
+            if cases.key.state != "claimed" and _gives_lane(turn, wanted, cases.key, person)
         ]
         for rank in merge(*orders):
             if entry := self._index.get(rank.id):
@@ -116,11 +117,11 @@ class Taking:
         return handed or further or first
 
 
-def _gives(turn: Turn, wanted: Filter, entry: Waiting) -> bool:
-    return _gives_lane(turn, wanted, class_of(entry, lane_of(entry)))
+def _gives(turn: Turn, wanted: Filter, entry: Waiting, person: Person) -> bool:
+    return _gives_lane(turn, wanted, class_of(entry, lane_of(entry)), person)
 
 
-def _gives_lane(turn: Turn, wanted: Filter, key: ClassKey) -> bool:
+def _gives_lane(turn: Turn, wanted: Filter, key: ClassKey, person: Person) -> bool:
     """Whether this turn may give cases of this class."""
     blind = key.lane.kind in BLIND
     if blind != (turn == "sample"):
@@ -128,4 +129,4 @@ def _gives_lane(turn: Turn, wanted: Filter, key: ClassKey) -> bool:
     if blind:
         # They are read as escalations, so that asking for these does not leave them out.
         return wanted.task in {None, key.lane.task} and wanted.kind in {None, "escalation", key.lane.kind}
-    return matches(wanted, key)
+    return matches(wanted, key, person)

@@ -31,7 +31,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from review.queue.waiting import BLIND, Waiting
+from review.cases.views import BLIND
+from review.queue.waiting import Waiting
 from schemas.vocabulary import CaseKind
 
 QUARTERS: Final = 4
@@ -54,6 +55,13 @@ class Lane(NamedTuple):
 def lane_of(entry: Waiting) -> Lane:
     """The lane that a case waits in."""
     return Lane(entry.task, entry.kind, entry.level, entry.rank)
+
+
+def shown_lane_of(entry: Waiting) -> Lane:
+    """The lane that gives a case its place in lists: of a blind one, that of some escalation."""
+    if entry.stands_as is None:
+        return lane_of(entry)
+    return Lane(entry.task, "escalation", *entry.stands_as)
 
 
 def quarters(uncertainty: float) -> int:
@@ -108,8 +116,8 @@ class Law(msgspec.Struct, frozen=True):
         return now - entry.since >= self.allowance(lane_of(entry))
 
     def urgency(self, entry: Waiting, now: float) -> float:
-        """How urgent a case is now. Only the order of urgencies means something."""
-        lane = lane_of(entry)
+        """How urgent a case is now, as lists show it. Only the order of urgencies means something."""
+        lane = shown_lane_of(entry)
         doubt = self.doubt(quarters(entry.uncertainty), raised=entry.raised)
         base, greatest = self.weight(lane) * doubt, self.greatest(lane, raised=entry.raised)
         return grown(now - entry.since, self.allowance(lane), base, greatest)

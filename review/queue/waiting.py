@@ -1,6 +1,6 @@
 """What the queue knows about a case: a small struct without text. Pure."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -9,9 +9,6 @@ from review.people import Person
 from schemas.vocabulary import CaseKind
 
 State = Literal["waiting", "claimed", "second", "lead"]
-
-# Kinds that check the model and the reviewers. Reviewers read them as ordinary cases.
-BLIND: Final[frozenset[CaseKind]] = frozenset({"quality_sample", "golden"})
 
 
 class Reserved(NamedTuple):
@@ -34,7 +31,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     `rank` is where its level stands in its task, from 0 (least severe) to 1. `level` is None where the model
     named none; `rank` then comes from the priority. `uncertainty` is in [0, 1]. `since` is when the message
     was sent, or when somebody asked for another decision, in Unix seconds. `readers` have judged it before,
-    and are not asked again.
+    and are not asked again. `stands_as` is the level and rank that give a blind case its place in lists.
     """
 
     id: str
@@ -52,6 +49,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     holder: str | None = None
     reserved: Reserved | None = None
     skips: tuple[Skip, ...] = ()
+    stands_as: tuple[str | None, float] | None = None
 
     @property
     def state(self) -> State:

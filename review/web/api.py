@@ -27,6 +27,12 @@ MAX_OFFSET: Final = 999_999_999
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+_KAFKA_GONE: Final = (
+    "the desk cannot reach Kafka, or is not allowed what it needs there: nothing is shown or decided "
+    "until it can; its log has the reason"
+)
+
+
 class Api:
     """The handlers. Each has the name of its call."""
 
@@ -51,6 +57,8 @@ class Api:
         @wraps(act)
         async def answer(request: web.Request) -> web.StreamResponse:
             # While the table is recovered, a case that is only not read yet would get a 404.
+            if self._review.fault is not None:
+                return error_response(503, _KAFKA_GONE)
             if not self._review.ready:
                 return error_response(503, "the table is being recovered; try again in a few seconds")
             body = None

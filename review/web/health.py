@@ -1,7 +1,8 @@
 """Probes and metrics, on a port of their own: machines ask here, without a sign-in, and no case is shown.
 
     /livez    200 while the event loop runs
-    /readyz   200 once the table is recovered and partitions are held, and how many
+    /readyz   200 once the table is recovered and partitions are held, and how many; 503 with `why` where
+              Kafka is gone, or has taken a right or a topic away
     /metrics  Prometheus' text format
 
 The pages' port answers none of them.
@@ -25,7 +26,8 @@ def health_application(review: ReviewApp, door: Door) -> web.Application:
     async def readyz(_request: web.Request) -> web.Response:
         held, of = review.held_partitions, review.cluster.partitions
         status = 200 if review.ready else 503
-        return json_response({"ready": review.ready, "partitions": held, "of": of}, status)
+        why = {"why": review.fault} if review.fault else {}
+        return json_response({"ready": review.ready, "partitions": held, "of": of} | why, status)
 
     async def metrics(_request: web.Request) -> web.Response:
         body = review.metrics.expose(review.present, ready=review.ready)

@@ -11,6 +11,7 @@ from mode import Service
 from review.access import every_route_is_guarded
 from review.access.access import Access
 from review.app import ReviewApp
+from review.settings_access import AccessSettings
 from review.web.api import Api
 from review.web.audited import audited
 from review.web.door import Door
@@ -19,6 +20,7 @@ from review.web.health import health_application
 from review.web.listener import Listener
 from review.web.pages.all_pages import add_pages
 from review.web.sign_in import SignInPages
+from review.web.tls import Certificate
 
 STATIC = Path(__file__).parent / "static"
 MAX_BODY = 64 << 10
@@ -38,6 +40,7 @@ class DeskServer(Service):
             settings.host,
             settings.port,
             "MIMAMORI_REVIEW_HOST and MIMAMORI_REVIEW_PORT",
+            certificate_of(settings),
         )
         self.health = Listener(
             health_application(review, probes),
@@ -57,6 +60,13 @@ class DeskServer(Service):
         await self.pages.close()
         await self.health.close()
         await self._access.close()
+
+
+def certificate_of(settings: AccessSettings) -> Certificate | None:
+    """The certificate that the settings name; None: a proxy before the desk has one, or nobody."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_certificate, settings.tls_key)
 
 
 def desk_application(review: ReviewApp, door: Door, access: Access) -> web.Application:

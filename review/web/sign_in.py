@@ -6,11 +6,18 @@ from aiohttp import web
 from review.access import csrf_of, open_to_all, person_of, requires
 from review.access.access import Access
 from review.access.cookies import SignIn, local_path
-from review.access.errors import ForgedRequestError, NoProxyError, NoSignOutError, SignInLostError
+from review.access.errors import (
+    ForgedRequestError,
+    NoProxyError,
+    NoSignOutError,
+    ProviderDownError,
+    SignInLostError,
+    SignInRefusedError,
+)
 from review.access.local import somebody
-from review.access.oidc import CALLBACK, SIGNED_OUT, Provider
+from review.access.oidc import BACK_CHANNEL, CALLBACK, SIGNED_OUT, Provider
+from review.access.sessions import SignedIn
 from review.metrics import DeskMetrics
-from review.people import Person
 from review.web.audited import SIGNED_IN
 from review.web.guard import json_response
 from review.web.html import page
@@ -90,7 +97,7 @@ class ByName:
         person = somebody(str(form.get("name", "")))
         if isinstance(person, str):
             return self._ask(request, sign_in, fault=person)
-        return signed_in(request, self._access, self._metrics, sign_in, person)
+        return signed_in(request, self._access, self._metrics, sign_in, SignedIn(person))
 
     @requires()
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
@@ -120,6 +127,7 @@ class ByProvider:
         application.router.add_get(CALLBACK, self.complete)
         application.router.add_post("/sign-out", self.sign_out)
         application.router.add_get(SIGNED_OUT, self.after)
+        application.router.add_post(BACK_CHANNEL, self.ended)
 
     @open_to_all
     async def begin(self, request: web.Request) -> web.StreamResponse:
@@ -137,8 +145,8 @@ class ByProvider:
         sign_in = self._access.cookies.begun(request, request.query.get("state", ""))
         if sign_in is None:
             raise SignInLostError
-        person, id_token = await self._provider.complete(sign_in, request.query)
-        return signed_in(request, self._access, self._metrics, sign_in, person, id_token)
+        signed = await self._provider.complete(sign_in, request.query)
+        return signed_in(request, self._access, self._metrics, sign_in, signed)
 
     @requires()
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
@@ -152,6 +160,20 @@ class ByProvider:
         return response
 
     @open_to_all
+    async def ended(self, request: web.Request) -> web.StreamResponse:
+        """The provider says that a session has ended there: end it here. It is a server that asks."""
+        token = (await request.post()).get("logout_token", "")
+        try:
+            ended = await self._provider.ended(token if isinstance(token, str) else "")
+        except (SignInRefusedError, ProviderDownError) as error:
+            down = isinstance(error, ProviderDownError)
+            log.warning("logout_refused", reason=error.reason)
+            said = {"error": "temporarily_unavailable" if down else "invalid_request"}
+            return json_response(said | {"error_description": error.reason}, 503 if down else 400)
+        log.info("signed_out_by_provider", sessions=self._access.sessions.close_ended(ended))
+        return web.Response()
+
+    @open_to_all
     async def after(self, request: web.Request) -> web.StreamResponse:
         """Say that it is done, and go nowhere: the provider might sign in the same person at once."""
         return page(request, "signed-out.html")
@@ -162,17 +184,16 @@ def signed_in(
     access: Access,
     metrics: DeskMetrics,
     sign_in: SignIn,
-    person: Person,
-    id_token: str | None = None,
+    signed: SignedIn,
 ) -> web.Response:
     """The answer that opens a session: always a new one, whatever the browser had before."""
     response = web.Response(status=303, headers={"Location": sign_in.back_to})
     access.cookies.done(response, sign_in)
     if former := access.cookies.session(request):
         access.sessions.close(former)
-    access.cookies.set_session(response, access.sessions.open(person, id_token))
+    access.cookies.set_session(response, access.sessions.open(signed))
     metrics.sign_ins.labels("signed_in").inc()
-    request[SIGNED_IN] = person
+    person = request[SIGNED_IN] = signed.person
     log.info("signed_in", person=person.id, roles=sorted(person.roles))
     return response
 

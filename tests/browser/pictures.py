@@ -91,6 +91,8 @@ def main() -> None:
         aoi.screenshot(path=DOCS / "how-to" / "desk-case.png")
         aoi.keyboard.press("Enter")
         aoi.locator(".outcome").wait_for()
+        desk.run(desk.review.settle(str(aoi.locator(".undo").get_attribute("action")).split("/")[2]))
+        aoi.reload()
         aoi.keyboard.press("r")
         aoi.locator("mark").first.wait_for()
         aoi.screenshot(path=DOCS / "how-to" / "desk-decided.png")

@@ -287,7 +287,7 @@ def test_a_lead_reopens_a_decided_case(serve: ServeDesk, sign_in: SignIn) -> Non
     page.reload()
     page.get_by_label("Why another decision?").fill("a second look")
     page.get_by_role("button", name="Reopen this case").click()
-    expect(page.locator(".state")).to_have_text("A reader was unsure. This case waits for a second one.")
+    expect(page.locator(".state")).to_have_text("This case waits for a second reader.")
 
 
 def test_a_lead_discards_what_was_not_believed(serve: ServeDesk, sign_in: SignIn) -> None:

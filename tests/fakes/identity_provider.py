@@ -41,6 +41,7 @@ def identity_provider(desk: str, port: int | None = None) -> Iterator[str]:
         "client_secret": CLIENT_SECRET,
         "redirect_uri": f"{desk}/oidc/callback",
         "signed_out_uri": f"{desk}/signed-out",
+        "back_channel_uri": f"{desk}/oidc/back-channel-logout",
         "accounts": ACCOUNTS,
     }
     command = [node, str(folder / "provider.mjs"), json.dumps(asked)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from review.cases.entries import CaseState, Entry
+from review.cases.entries import CaseState, Entry, case_key
 from review.cases.form import Form
 from review.cases.windows import Sighting
 from review.desk import Desk
@@ -25,7 +25,7 @@ from review.kafka.publishing import Pairs
 from review.kafka.repeats import Repeats
 from review.kafka.table import Watcher
 from review.metrics import DeskMetrics
-from review.people import Person, Role
+from review.people import DESK, Person, Role
 from review.present import Limits, Present
 from review.queue.rules import Rules
 from review.retention.due import Due
@@ -170,6 +170,21 @@ class MemoryDesk:
         self.now += timedelta(seconds=seconds)
         await self.desk.end_overdue()
         await self.forgetting.tell_what_is_due()
+
+    async def settle(self, case_id: str) -> None:
+        """A decision can be undone no more, whatever the clock says."""
+        state = self.table.get(case_key(case_id))
+        assert isinstance(state, CaseState)
+        step = CaseEvent(
+            f"settled:{case_id}",
+            case_id,
+            state.revision,
+            "settled",
+            DESK,
+            self.clock(),
+            decision=state.pending,
+        )
+        await self.deliver(step)
 
     async def decide(self, case: ReviewCase, who: Person, finding: Finding, **fields: Any) -> None:
         """Claim and decide."""

@@ -26,6 +26,7 @@ class MemoryReview(MemoryDesk):
         self.cluster = Cluster(1, 4, 1)
         self.held_partitions = 4
         self.ready = True
+        self.fault: str | None = None
         self.audit: list[AuditRecord] = []
         self.trail = Trail(self._write_down, confirm_seconds=5)
         super().__init__(

@@ -38,6 +38,7 @@ from schemas.events import CaseEvent, Label, Message, Origin, ReviewCase, Review
 from schemas.rights import PARTS, rights_of
 from schemas.signature import TrustedKeys, sign
 from tests.fakes.guarded_calls import PATIENCE, desk_login, screen, settings_of
+from tests.fakes.guarded_desk import GuardedDesk, values_of, wait_for
 from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
@@ -45,6 +46,7 @@ from worker.settings_source import load_settings as load_worker
 
 TOPICS = schemas.topic_names()
 KEY, PUBLIC_KEY = "desk.pem", "desk.pub.pem"
+TABLE_KEYS = base64.b64encode(b"a table of these tests' own desks"[:32]).decode()
 AMARA = Person("amara", "Amara", frozenset(ROLES))
 EVERYBODY_ELSE = ("worker", "shadow", "topics", "platform", "scaler")
 
@@ -115,7 +117,7 @@ async def open_desk(sandbox: Sandbox, folder: Path) -> AsyncIterator[ReviewApp]:
             **desk_login(whole("desk"), sandbox),
             "folder": folder / "desk",
             "signing_key": sandbox.folder / KEY,  # the next desk reads what this one has signed
-            "table_keys": base64.b64encode(b"a table of these tests' own desks"[:32]).decode(),
+            "table_keys": TABLE_KEYS,
             "undo_seconds": 0,
         }
     )
@@ -277,6 +279,47 @@ def test_a_desk_without_a_right_ends_with_one_line(guarded: Sandbox, tmp_path: P
         .splitlines()[-1]
         .startswith(f"error: the Kafka user {user.name} lacks the right to {user.lacking}")
     )
+
+
+def test_a_right_that_is_taken_away_ends_the_desk_with_one_line_and_loses_nothing(
+    guarded: Sandbox, tmp_path: Path
+) -> None:
+    keys = {"signing_key": guarded.folder / KEY, "table_keys": TABLE_KEYS}
+    case, path = a_case(30), f"/api/v1/cases/{a_case(30).id}"
+    with GuardedDesk(guarded, tmp_path, "desk-30", **keys, undo_seconds=0, shutdown_seconds=1) as desk:
+        send(guarded.admin_config, TOPICS[ReviewCase], case.id.encode(), schemas.encode(case))
+        amara = desk.start()
+        wait_for(lambda: amara.get_json(path)[0] == 200)
+
+        right = "Write on the topic mimamori.review-webhooks"
+        with desk.without(right):
+            desk.says(f"lacks the right to {right}")
+            assert amara.post_json(f"{path}/claim", {})[0] == 200  # people go on
+        desk.says("webhooks_go_on")
+        lease = amara.get_json("/api/v1/mine")[1][0]["lease"]
+        decided = {"finding": "at_risk", "lease": lease}
+
+        right, audit = (f"Write on the topic mimamori.{name}" for name in ("case-events", "review-audit"))
+        with desk.without(audit), desk.without(right):
+            assert amara.post_json(f"{path}/decision", decided)[0] == 503
+            status, answer = amara.post_json(f"{path}/reveal", {})
+            assert (status, str(case.text) in str(answer)) == (503, False)
+            assert not desk.is_ready
+            desk.ends_for(right)
+            desk.says(f"; {audit}")
+        # A producer leaves a gap where a record was refused: the former could never write here again.
+        amara = desk.start()
+        assert amara.get_json(path)[1]["phase"] == "claimed"
+
+        right = "Write on the topic mimamori.review-decisions"
+        with desk.without(right):
+            assert amara.post_json(f"{path}/decision", decided)[0] == 201
+            desk.ends_for(right)  # though an agent tries again and again to publish
+        amara = desk.start()
+        wait_for(lambda: amara.get_json(path)[1]["phase"] == "settled")
+    assert len(values_of(guarded.admin_config, TOPICS[ReviewDecision], case.id)) == 1
+    steps = values_of(guarded.admin_config, TOPICS[CaseEvent], case.id)
+    assert {schemas.decode(CaseEvent, step).action for step in steps} == {"claimed", "decided", "settled"}
 
 
 def test_a_sandbox_gives_each_part_a_login_of_its_own(

@@ -4,7 +4,9 @@ The desk runs as its users run it, from the command line, and is asked over HTTP
 by an independent read-committed consumer.
 """
 
+import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -27,8 +29,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from typer.testing import CliRunner
 
 from mimamori import process
+from mimamori.cli import app
 from mimamori.sandbox import Sandbox
 from review.kafka.signing import OWN_KEY
 from schemas.codec import decode, encode
@@ -420,13 +424,30 @@ def test_what_cannot_be_read_is_counted_shown_and_stops_nothing(cluster: Cluster
     assert "could not be read, and are not in this queue: 5." in desk.get("/")[1].decode()
 
 
-def test_cases_of_aborted_transactions_are_not_shown(cluster: Cluster, desk: DeskProcess) -> None:
+def test_cases_of_aborted_transactions_are_not_shown_and_golden_items_like_the_others(
+    cluster: Cluster, desk: DeskProcess, tmp_path: Path
+) -> None:
     cluster.send_aborted(a_case(7))
     cluster.send(*(a_case(number) for number in range(10, 20)))  # both partitions get some
     until(lambda: len(desk.queue()) == 10, "the committed cases")
     until(
         lambda: desk.outcomes("review-case", "opened") == 10, "their count, which the page need not wait for"
     )
+    real = desk.queue()
+    item = {"id": "rent", "task": "stress", "text": "rent, and a smile", "finding": "at_risk"}
+    (tmp_path / "golden.jsonl").write_text(json.dumps(item))
+    worker = {"MIMAMORI_BOOTSTRAP": cluster.bootstrap, "MIMAMORI_TOPIC_PREFIX": cluster.prefix}
+    ran = CliRunner().invoke(app, ["golden", str(tmp_path / "golden.jsonl"), "--copies", "3"], env=worker)
+    assert ran.exit_code == 0, ran.output
+    found = until(lambda: len(desk.queue()) == 13 and desk.queue(), "the golden items")
+    golden = set(found) - set(real)
+    # Before the first case there is room, and nowhere else.
+    assert golden < {f"case:messages:0:{offset}" for offset in range(10)}
+    assert len(golden) == 3
+    for case_id in golden:
+        status, view = desk.person().get_json(f"/api/v1/cases/{case_id}")
+        assert (status, view["kind"], view["levels"]) == (200, "escalation", ["low", "high"])
+        assert re.fullmatch("m-[0-9]{2}", view["message_id"])
 
 
 def test_a_large_case_fits_the_changelog(cluster: Cluster, desk: DeskProcess) -> None:
@@ -470,7 +491,7 @@ def test_a_second_desk_on_the_same_folder_or_port_says_so(
     assert f"cannot listen on 127.0.0.1:{desk.port}" in neighbour.log()
 
 
-def test_without_a_broker_sigterm_still_ends_it_and_no_decision_is_claimed(tmp_path: Path) -> None:
+def test_without_a_broker_it_waits_claims_no_decision_and_sigterm_still_ends_it(tmp_path: Path) -> None:
     with Sandbox(redis=False) as sandbox:
         if "KAFKA_BOOTSTRAP" in os.environ:
             pytest.skip("the broker is somebody else's: it cannot be killed")
@@ -480,11 +501,25 @@ def test_without_a_broker_sigterm_still_ends_it_and_no_decision_is_claimed(tmp_p
         )
         desk.start().ready()
         try:
-            case = a_case(9)
-            cluster.send(case)
-            until(desk.queue, "the case")
+            case, another = a_case(9), a_case(10)
+            cluster.send(case, another)
+            until(lambda: len(desk.queue()) == 2, "the cases")
+            ben = desk.person("Ben")
             sandbox.kill_kafka()
             assert desk.decide(case)[0] == 503
+            until(lambda: desk.asked("/readyz")[0] == 503, "the desk to be unready")
+            assert b"cannot reach Kafka" in desk.asked("/readyz")[1]
+            # At once, and the same for a page: nothing that cannot be written down is begun or shown.
+            status, said = ben.post_json(f"/api/v1/cases/{another.id}/reveal", {})
+            assert (status, "cannot reach Kafka" in said["error"]) == (503, True)
+            assert "has to wait" in ben.get("/")[1]
+            sandbox.start_kafka()
+            desk.ready()
+            assert desk.decide(another, "Ben")[0] == 201
+            until(lambda: desk.case(another)["phase"] == "settled", "the decision")
+            assert desk.case(case)["phase"] in {"waiting", "claimed"}
+            assert [decision.case_id for decision in cluster.decisions()] == [another.id]
+            sandbox.kill_kafka()
             started = time.monotonic()
             assert desk.stop(signal.SIGTERM) == 0
             assert time.monotonic() - started < 8

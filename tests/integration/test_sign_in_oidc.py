@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from review.access import web_client
+from review.access import tokens, web_client
 from review.settings import load_settings
 from tests.fakes.desk_client import PAGE, DeskClient
 from tests.fakes.identity_provider import CLIENT_SECRET, free_port, identity_provider, sign_in, walk
@@ -162,6 +162,32 @@ def test_signing_out_ends_both_sessions(address: str, issuer: str) -> None:
     assert "Nobody is signed in" in body
     # The provider asks for the password again.
     assert sign_in(browser, "u-2")[2].startswith("Ben Adler ")
+
+
+def test_a_session_that_ends_at_the_provider_ends_at_the_desk(
+    address: str, issuer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaves, elsewhere, other = DeskClient(address), DeskClient(address), DeskClient(address)
+    for browser, account in ((leaves, "u-1"), (elsewhere, "u-1"), (other, "u-2")):
+        sign_in(browser, account)
+    # At the provider itself, as where an administrator ends a session there: the desk's pages are not asked.
+    walk(leaves, f"{issuer}/session/end", {"logout": "yes"}, stop_before="/session/end/success")
+    assert "signed_out_by_provider" in capsys.readouterr().out
+    assert [browser.ask("GET", "/")[0] for browser in (leaves, elsewhere, other)] == [401, 200, 200]
+    assert leaves.post_form("/decide", {})[0] == 401
+    assert sign_in(leaves, "u-1")[0] == 200
+
+
+def test_people_sign_in_after_the_provider_has_changed_its_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_ASK_EVERY_S", 0.0)
+    desk_port, provider_port = free_port(), free_port()
+    with desk_of(f"http://127.0.0.1:{provider_port}", desk_port, tmp_path) as address:
+        for _ in range(2):
+            with identity_provider(address, provider_port):
+                browser = DeskClient(address)
+                assert sign_in(browser, "u-1")[0] == 200
 
 
 def test_while_the_provider_is_down_sessions_go_on_and_nobody_signs_in(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ class TopicWatch:
 
     def __init__(self, config: dict[str, Any], topic: str) -> None:
         self._topic = topic
-        self._admin = make_admin({"client.id": "mimamori-topic-watch", **config})
+        self._config = {"client.id": "mimamori-topic-watch", **config}
+        self._admin = make_admin(self._config)
         self._asked: Future[Any] | None = None
         self._ask_at = 0.0
         self._absent_since: float | None = None
@@ -68,14 +69,24 @@ class TopicWatch:
             found = asked.result(timeout_s + 1)
         except ck.KafkaException as error:
             self._note_absence(error.args[0])
+            self._ask_another()
             raise RetryableError(f"cannot look at {self._topic}: {error.args[0].name()}") from None
         except TimeoutError:
+            self._ask_another()
             raise RetryableError(f"cannot look at {self._topic}: no answer") from None
         self._absent_since = None
         # librdkafka prints ids as plain base64, Kafka's tools as base64url.
         self.partitions = len(found.partitions)
         topic_id = found.topic_id
         return "" if topic_id == _NONE else str(topic_id).replace("+", "-").replace("/", "_")
+
+    def _ask_another(self) -> None:
+        """Make a new client, which asks a broker that answers.
+
+        The old one asks the broker that it takes for the controller, and asks it for as long as that one is
+        down, though the others answer.
+        """
+        self._admin = make_admin(self._config)
 
     def _note_absence(self, error: ck.KafkaError) -> None:
         if error.code() != ck.KafkaError.UNKNOWN_TOPIC_OR_PART:

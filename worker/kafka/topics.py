@@ -154,10 +154,17 @@ def _read_configs(
     hidden = [resource.name for resource, future in answers.items() if _denied(future)]
     if hidden:
         raise refused(config, *(Right("topic", name, "DescribeConfigs") for name in hidden))
-    try:
-        return {resource.name: future.result() for resource, future in answers.items()}
-    except ck.KafkaException as error:
-        raise BrokerError(f"the settings of the topics cannot be read: {error.args[0].str()}") from None
+    told: dict[str, dict[str, ConfigEntry]] = {}
+    for resource, future in answers.items():
+        try:
+            told[resource.name] = future.result()
+        except ck.KafkaException as error:
+            # Of several brokers, one may answer that has not heard yet of a topic which another one lists.
+            if error.args[0].code() != ck.KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise BrokerError(
+                    f"the settings of the topics cannot be read: {error.args[0].str()}"
+                ) from None
+    return told
 
 
 def _create(

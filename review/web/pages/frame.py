@@ -112,14 +112,20 @@ class Frame:
         return self.page(request, "message.html", status=status, heading=heading, said=said, again="")
 
     def recovering(self, request: web.Request) -> web.Response:
-        """While the table is read back, a case that is only not here yet would look unknown."""
+        """While the table is read back, a case that is only not here yet would look unknown.
+
+        Where Kafka is gone, or refuses what the desk needs, no step would count, and no reading be audited.
+        """
         t = self.words(request)
+        title, said = t("queue.recovering_title"), t("queue.recovering")
+        if self.review.fault is not None:
+            title, said = t("queue.kafka_gone_title"), t("queue.kafka_gone")
         return self.page(
             request,
             "message.html",
             status=503,
-            heading=t("queue.recovering_title"),
-            said=t("queue.recovering"),
+            heading=title,
+            said=said,
             again=request.path_qs if request.method == "GET" else "/",
         )
 

@@ -87,6 +87,8 @@ class QueuePages:
         if not self.frame.review.ready:
             return self.frame.recovering(request)
         wanted = _filter(await request.post())
+        if not person.may("lead", "auditor"):  # a list of what colleagues hold is no wish to take that
+            wanted = msgspec.structs.replace(wanted, state=None)
         try:
             claim = await self._desk.claim_next(person, wanted)
         except TooManyClaimsError:
@@ -100,7 +102,7 @@ class QueuePages:
         return see_other(address(claim.case.id))
 
     def _filters(self, request: web.Request, wanted: Filter) -> Iterator[dict[str, object]]:
-        """What the list can be narrowed by: not by levels, where they would tell the model's view."""
+        """What the list can be narrowed by: nothing that would tell the model's view or of another reader."""
         frame, t, shower = self.frame, self.frame.words(request), self.frame.shower(request)
         person, review = person_of(request), frame.review
         counts = review.present.queue.counts(Filter(), person)
@@ -108,10 +110,14 @@ class QueuePages:
         choices = {
             "task": [(task, shower.task(task)) for task in tasks],
             "kind": [(kind, t.named("kind", kind)) for kind in SHOWN_KINDS],
-            "state": [(state, t(f"filter.state.{state}")) for state in get_args(State)],
-            "overdue": [("yes", t("filter.overdue.yes"))],
+            "state": [
+                (state, t(f"filter.state.{state}"))
+                for state in get_args(State)
+                if state != "second" or person.may("lead", "auditor")
+            ],
         }
         if review.settings.model_view == "before" or person.may("lead", "auditor"):
+            choices["overdue"] = [("yes", t("filter.overdue.yes"))]
             choices["level"] = [
                 (level, frame.house.any_level(level, t.language))
                 for level in sorted(counts.by_level)

@@ -23,7 +23,7 @@ class Row(msgspec.Struct, frozen=True):
     level: str
     sent: str
     due_left: int | None
-    overdue: bool
+    overdue: bool | None
     holder: str
     conversation: str
     in_conversation: int

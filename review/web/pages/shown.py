@@ -49,7 +49,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class ShownCase(msgspec.Struct, frozen=True):
-    """A case for the templates. `lease_left` is in seconds; None where the viewer does not hold the case."""
+    """A case for the templates. `lease_left` is in seconds; None where the viewer does not hold the case.
+
+    `undo_left` is how long they can undo their decision, in seconds; None where they have none to undo.
+    """
 
     id: str
     title: str
@@ -58,6 +61,7 @@ class ShownCase(msgspec.Struct, frozen=True):
     mine: bool
     lease: str
     lease_left: int | None
+    undo_left: int | None
     has_text: bool
     shortened: bool
     unread_note: str
@@ -88,6 +92,7 @@ class Shower:
             mine=holds,
             lease=(view.lease or "") if holds else "",
             lease_left=self.left(view.until) if holds else None,
+            undo_left=self.left(view.undo_until) if view.mine and view.phase == "decided" else None,
             has_text=view.has_text,
             shortened=view.text_shortened,
             unread_note=t("text.unread") if view.kind == "unread" and not _whole(view) else "",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mimamori.soak.faults import Faults
 from mimamori.soak.fleet import Fleet
-from mimamori.soak.plan import FIRST, KINDS, LAST, SHAPES, Fault, Kind, WorkerKind, plan
+from mimamori.soak.plan import FIRST, KINDS, LAST, SHAPES, ClusterKind, Fault, Kind, WorkerKind, kinds, plan
 from mimamori.soak.script import LONGEST_TEXT, REASONS, Script, message_id
 from worker.errors import RecordError
 from worker.stream.decode import decode
@@ -20,18 +20,26 @@ def test_a_plan_is_the_same_for_a_seed_and_another_for_another() -> None:
     assert plan(1, 10_000, 20, 3) != plan(2, 10_000, 20, 3)
 
 
-@given(st.integers(), st.integers(100, 10_000_000), st.integers(1, 1_500), st.integers(2, 9))
+@given(
+    st.integers(), st.integers(100, 10_000_000), st.integers(1, 1_500), st.integers(2, 9), st.integers(1, 5)
+)
 def test_a_plan_has_every_kind_in_order_while_records_still_come(
-    seed: int, records: int, kills: int, workers: int
+    seed: int, records: int, kills: int, workers: int, brokers: int
 ) -> None:
-    faults = plan(seed, records, kills, workers)
+    faults = plan(seed, records, kills, workers, brokers)
     counts = Counter(fault.kind for fault in faults)
-    assert set(counts) == set(KINDS)
+    assert set(counts) == set(kinds(brokers))
     assert counts["kill"] == kills
     assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
     for fault in faults:
         assert int(records * FIRST) <= fault.at <= records * LAST
         assert (0 <= fault.slot < workers) == (fault.kind in get_args(WorkerKind))
+
+
+def test_one_broker_alone_is_killed_and_one_of_several_by_its_duty() -> None:
+    assert "broker_kill" in kinds(1)
+    assert set(kinds(1)) | set(kinds(3)) == set(KINDS)
+    assert set(kinds(3)) - set(kinds(1)) == set(get_args(ClusterKind))
 
 
 def test_every_kind_says_how_it_is_dealt_out() -> None:
@@ -40,7 +48,7 @@ def test_every_kind_says_how_it_is_dealt_out() -> None:
 
 def test_a_fault_that_is_planned_and_not_handled_is_never_reported_as_struck() -> None:
     unknown = Fault(0, 0.0, cast("Kind", "meteor"), -1, 0.0)
-    with Faults([unknown], cast("Fleet", None), None) as faults:
+    with Faults([unknown], cast("Fleet", None), None, None) as faults:
         faults.tick(1)  # due from now on
         with pytest.raises(AssertionError, match="meteor"):
             faults.tick(1)

@@ -43,9 +43,17 @@ class Proxied:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"listening\n"
 
-    def turn(self, *, cut: bool = False, is_open: bool | None = None, latency_s: float | None = None) -> None:
+    def turn(
+        self,
+        *,
+        cut: bool = False,
+        is_open: bool | None = None,
+        latency_s: float | None = None,
+        silent: bool | None = None,
+    ) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(msgspec.json.encode(Turn(self.port, cut, is_open, latency_s)) + b"\n")
+        turn = Turn(self.port, cut, is_open, latency_s, silent)
+        self.process.stdin.write(msgspec.json.encode(turn) + b"\n")
         self.process.stdin.flush()
 
     def connect(self) -> socket.socket:
@@ -111,6 +119,21 @@ def test_it_cuts_what_is_connected_and_nothing_that_comes_later(proxied: Proxied
                 ask(connection, b"after")
         assert time.monotonic() < deadline
     assert is_alive(proxied)
+
+
+def test_in_silence_nothing_comes_nothing_is_closed_and_all_of_it_comes_later(proxied: Proxied) -> None:
+    with proxied.connect() as connection:
+        assert ask(connection, b"before") == b"before"
+        proxied.turn(silent=True)
+        connection.settimeout(0.3)
+        with suppress(TimeoutError):  # until the turn, which travels on another way, answers come
+            for _ in range(1_000_000):
+                assert ask(connection, b"?") == b"?"
+            pytest.fail("it was never silent")
+        connection.settimeout(10)
+        proxied.turn(silent=False)
+        assert connection.recv(1) == b"?"
+        assert ask(connection, b"after") == b"after"
 
 
 def test_it_refuses_until_it_is_opened(proxied: Proxied) -> None:

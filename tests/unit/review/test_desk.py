@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec import structs
 
-from review.cases.entries import CaseState, case_key, forget
+from review.cases.entries import CaseState, Step, case_key, forget
 from review.cases.form import Form
+from review.cases.views import CaseView
 from review.errors import (
     ClosedCaseError,
     ConflictError,
@@ -20,10 +21,12 @@ from review.errors import (
     TooManyClaimsError,
     UnknownCaseError,
 )
+from review.people import Person
+from review.present import Present
 from review.queue.order import Filter
 from schemas.events import CaseEvent, ReviewCase
-from tests.fakes.memory_desk import START, MemoryDesk, person
-from tests.unit.review.test_entries import CASE
+from tests.fakes.memory_desk import LIMITS, START, MemoryDesk, person
+from tests.unit.review.test_entries import CASE, JUDGED
 
 AOI, BEN, CHI = person("aoi"), person("ben"), person("chi")
 LEAD, AUDITOR = person("lena", "reviewer", "lead"), person("uma", "auditor")
@@ -242,7 +245,7 @@ def test_a_lead_asks_again_and_the_next_decision_supersedes(again: str) -> None:
     assert first.id != second.id
 
 
-def test_the_model_is_seen_after_the_first_judgement_and_a_sample_looks_like_any_case() -> None:
+def test_the_model_is_seen_once_a_judgement_stands_and_a_sample_looks_like_any_case() -> None:
     async def scene(memory: MemoryDesk) -> None:
         sample = structs.replace(CASE, id="case:messages:0:9", kind="quality_sample", verdict="clear")
         await memory.open(sample)
@@ -250,11 +253,128 @@ def test_the_model_is_seen_after_the_first_judgement_and_a_sample_looks_like_any
         assert [(view.kind, view.model) for view in views] == [("escalation", None)] * 2
         assert {len(str(view)) for view in views} == {len(str(views[0]))}
         await memory.desk.decide(sample.id, Form("not_at_risk", _lease(memory, sample)), AOI)
+        assert (memory.desk.find(sample.id, AOI).kind, memory.desk.find(sample.id, AOI).model) == (
+            "escalation",
+            None,
+        )
+        await memory.pass_time(60)
         model = memory.desk.find(sample.id, AOI).model
         assert model is not None
         assert (model.kind, model.verdict) == ("quality_sample", "clear")
 
     play(scene, claims=2)
+
+
+def test_nobody_decides_looks_at_the_model_and_decides_again() -> None:
+    """What the figures count, and what is published, was found without the model's view."""
+
+    async def scene(memory: MemoryDesk) -> None:
+        sample = structs.replace(CASE, id="case:messages:0:9", kind="quality_sample", verdict="clear")
+        await memory.open(sample)
+        for case in (CASE, sample):
+            await memory.decide(case, AOI, "at_risk")
+            for who in (AOI, BEN, LEAD, AUDITOR):
+                assert memory.desk.find(case.id, who).model is None, who
+            claim = await memory.desk.undo(case.id, AOI)
+            assert claim.case.model is None
+            await memory.desk.decide(case.id, Form("not_at_risk", claim.lease), AOI)
+            await memory.pass_time(60)
+            for who in (AOI, LEAD, AUDITOR):
+                assert memory.desk.find(case.id, who).model is not None, who
+
+    play(scene)
+
+
+@pytest.mark.parametrize("first", ["unsure", "not_at_risk"])
+@pytest.mark.parametrize("second", [BEN, LEAD])
+def test_a_second_reader_sees_nothing_of_the_first(first: str, second: Person) -> None:
+    """Neither what the first found, nor, as a reviewer, that there was one: unsure, or asked at random."""
+
+    def seen(memory: MemoryDesk) -> CaseView:
+        shown = memory.desk.find(CASE.id, second)
+        assert (shown.model, shown.decision, shown.judgements, shown.raised) == (None, None, [], [])
+        return shown
+
+    async def scene(memory: MemoryDesk) -> None:
+        state = memory.table.entries[case_key(CASE.id)]
+        untouched = (await memory.desk.claim(CASE.id, second)).case
+        await memory.desk.release(CASE.id, untouched.lease or "", LEAD)
+        await memory.table.put(case_key(CASE.id), state)
+        await memory.decide(CASE, AOI, first, note="I know her")  # type: ignore[arg-type]  # a finding
+        seen(memory)
+        await memory.pass_time(60)
+        if second is BEN:  # a lead sees what stands, for as long as it does
+            seen(memory)
+        await memory.pass_time(1)
+        assert seen(memory).phase == "waiting"  # asked again, as the share of double readings is 1
+        places = memory.desk.queue(Filter(), BEN, offset=0, limit=9).places
+        assert {place.state for place in places} == {"waiting"}
+        assert {place.since for place in places} == {CASE.opened_at.timestamp()}
+        with pytest.raises(NotAllowedError, match="without knowing"):
+            memory.desk.queue(Filter(state="second"), BEN, offset=0, limit=9)
+        claimed = (await memory.desk.claim(CASE.id, second)).case
+        seen(memory)
+        assert [step.action for step in claimed.history] == ["claimed"]
+        if second is BEN:
+            times: dict[str, object] = {"history": [], "until": None, "lease": None}
+            assert structs.replace(claimed, **times) == structs.replace(untouched, **times)
+        lease = claimed.lease or ""
+        await memory.desk.decide(CASE.id, Form("not_at_risk", lease), second)
+        assert [step.action for step in memory.desk.find(CASE.id, second).history] == ["claimed", "decided"]
+        await memory.pass_time(60)
+        assert len(memory.desk.find(CASE.id, second).judgements) == 2
+
+    play(scene, double_share=1.0, claims=2)
+
+
+def test_why_a_case_comes_first_is_told_once_it_is_judged_and_counts_before() -> None:
+    """The desk raises what the model found at risk: to say so would be to say what it found."""
+
+    async def scene(memory: MemoryDesk) -> None:
+        cases = [structs.replace(CASE, id=f"case:messages:0:{n}", author_id="a-1") for n in (21, 22, 23)]
+        await memory.open(*cases)
+        assert waiting(memory)[:3] == [case.id for case in cases]
+        raised = cases[1]
+        found = [memory.desk.find(raised.id, AOI), (await memory.desk.claim(raised.id, AOI)).case]
+        lease = found[1].lease or ""
+        assert [(view.raised, view.repeats) for view in found] == [([], {})] * 2
+        assert "raised" not in {step.action for view in found for step in view.history}
+        assert {place.raised for place in memory.desk.queue(Filter(), AOI, offset=0, limit=9).places} == {
+            None
+        }
+        [*_, place] = memory.desk.queue(Filter(state="claimed"), LEAD, offset=0, limit=9).places
+        assert place.raised
+        await memory.desk.decide(raised.id, Form("at_risk", lease), AOI)
+        assert memory.desk.find(raised.id, AOI).raised == []
+        await memory.pass_time(60)
+        judged = memory.desk.find(raised.id, AOI)
+        assert (judged.raised, judged.repeats) == (["author"], {"author": 3})
+        # A lead is told what orders the queue, and not of the case that they judge.
+        assert memory.desk.find(cases[0].id, LEAD).raised == ["author"]
+        assert (await memory.desk.claim(cases[0].id, LEAD)).case.raised == []
+        assert "raised" in {step.action for step in judged.history}
+
+    play(scene)
+
+    async def openly(memory: MemoryDesk) -> None:
+        cases = [structs.replace(CASE, id=f"case:messages:0:{n}", author_id="a-1") for n in (21, 22, 23)]
+        await memory.open(*cases)
+        assert memory.desk.find(cases[0].id, AOI).raised == ["author"]
+
+    play(openly, model_view="before")
+
+
+def test_nobody_knows_beforehand_which_cases_somebody_else_will_read() -> None:
+    """The draw follows from the moment when a decision is settled, so that it is the same after a restart."""
+    settled = CaseState(CASE, 0, phase="settled", judgements=[JUDGED])
+    drawn = []
+    for second in range(100):
+        step = Step("settled", "desk", START.replace(microsecond=second))
+        state = structs.replace(settled, history=[step])
+        present = [Present(LIMITS, lambda: START, double_share=0.5) for _ in range(2)]
+        assert present[0].wants_second_reader(state) == present[1].wants_second_reader(state)
+        drawn.append(present[0].wants_second_reader(state))
+    assert 20 < sum(drawn) < 80
 
 
 def test_with_the_setting_the_model_is_seen_before_but_samples_stay_blind() -> None:
@@ -445,7 +565,7 @@ def test_a_second_reader_who_comes_in_time_is_not_replaced() -> None:
         await memory.pass_time(60)
         claim = await memory.desk.claim(CASE.id, BEN)
         await memory.pass_time(5)
-        assert memory.desk.find(CASE.id, BEN).stage == "second"
+        assert memory.desk.find(CASE.id, LEAD).stage == "second"
         await memory.desk.decide(CASE.id, Form("at_risk", claim.lease), BEN)
         await memory.pass_time(4 * 3600)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec import structs
 
+from review.cases.form import Form
 from review.errors import ConflictError, DecisionRefusedError, NotAllowedError, TooManyClaimsError
 from review.people import Person
 from review.queue.order import Filter
@@ -116,11 +117,14 @@ def test_a_skipped_case_comes_back_after_a_while_or_never_by_its_reason() -> Non
     play(scene, case(1, "high"), case(2))
 
 
-def test_a_quality_sample_is_not_listed_and_is_claimed_as_any_case() -> None:
+def test_a_quality_sample_is_listed_and_claimed_as_any_case() -> None:
     async def scene(memory: MemoryDesk) -> None:
-        assert listed(memory) == [case(1).id]
-        assert set(listed(memory, LEAD)) == {case(1).id, sample(2).id}
-        assert listed(memory, AOI, Filter(kind="quality_sample")) == []
+        for who in (AOI, LEAD):
+            assert set(listed(memory, who)) == {case(1).id, sample(2).id}
+            assert set(listed(memory, who, Filter(kind="quality_sample"))) == (
+                {sample(2).id} if who is LEAD else set()
+            )
+        assert set(listed(memory, AOI, Filter(kind="escalation"))) == {case(1).id, sample(2).id}
         claims = [await memory.desk.claim_next(who, Filter()) for who in (AOI, BEN)]
         assert {claim.case.id for claim in claims if claim} == {case(1).id, sample(2).id}
         assert {claim.case.kind for claim in claims if claim} == {"escalation"}
@@ -131,9 +135,13 @@ def test_a_quality_sample_is_not_listed_and_is_claimed_as_any_case() -> None:
 def test_levels_are_told_to_reviewers_only_where_they_may_see_the_model_first() -> None:
     async def scene(memory: MemoryDesk) -> None:
         [place] = memory.desk.queue(Filter(), AOI, offset=0, limit=9).places
-        assert (place.level, place.due, place.overdue) == (None, None, True)
-        with pytest.raises(NotAllowedError, match="once you have judged"):
-            memory.desk.queue(Filter(level="high"), AOI, offset=0, limit=9)
+        assert (place.level, place.due, place.overdue) == (None, None, None)
+        # What is late after half an hour is severe: the one is as good as the other.
+        for wanted in (Filter(level="high"), Filter(overdue=True), Filter(overdue=False)):
+            with pytest.raises(NotAllowedError, match="once you have judged"):
+                memory.desk.queue(wanted, AOI, offset=0, limit=9)
+            with pytest.raises(NotAllowedError, match="once you have judged"):
+                await memory.desk.claim_next(AOI, wanted)
         [place] = memory.desk.queue(Filter(level="high"), LEAD, offset=0, limit=9).places
         assert (place.level, place.due) == ("high", place.since + 1800)
 
@@ -149,13 +157,17 @@ def test_the_desk_says_what_people_have_had_and_what_is_delayed() -> None:
     async def scene(memory: MemoryDesk) -> None:
         claim = await memory.desk.claim_next(AOI, Filter())
         assert claim is not None
-        assert memory.desk.load(AOI).severe == 1
-        assert memory.desk.load(BEN).severe == 0
+        # What somebody reads, or could undo, must not tell them that it is severe.
+        assert memory.desk.load(AOI).severe == 0
         await memory.pass_time(31)
         capacity = memory.desk.capacity()
         assert capacity.forecast.pace.at_work == 1
         assert capacity.forecast.delayed
         assert "nobody has decided a case" in capacity.statement[0]
+        await memory.desk.decide(claim.case.id, Form("unsure", claim.lease), AOI)
+        assert memory.desk.load(AOI).severe == 0
+        await memory.pass_time(60)
+        assert (memory.desk.load(AOI).severe, memory.desk.load(BEN).severe) == (1, 0)
 
     play(scene, case(1, "high"), case(2, "low"))
 
@@ -189,6 +201,10 @@ def test_nobody_asks_for_quality_samples_or_levels_by_taking_the_next_case() -> 
                 await next_of(memory, AOI, Filter(kind=kind))
         with pytest.raises(NotAllowedError, match="once you have judged"):
             await next_of(memory, AOI, Filter(level="high"))
+        # Samples come out of turn: where nothing else can come, it would be one.
+        for state in ("claimed", "lead"):
+            with pytest.raises(NotAllowedError, match="without knowing"):
+                await next_of(memory, AOI, Filter(state=state))
         # Whoever asks for escalations alone reads samples as well, since they look like some.
         taken = {await next_of(memory, who, Filter(kind="escalation")) for who in (AOI, BEN)}
         assert taken == {case(1, "high").id, sample(2).id}

@@ -7,7 +7,7 @@ import pytest
 
 from review.access.errors import TooManyRequestsError
 from review.access.rates import BUCKETS, Rate
-from review.access.sessions import FILE, Sessions
+from review.access.sessions import FILE, Sessions, SignedIn
 from review.errors import DeskError
 from review.people import Person
 
@@ -36,7 +36,7 @@ def sessions(folder: Path | None, clock: Clock) -> Sessions:
 
 def test_a_session_ends_when_nothing_is_asked_for_long(clock: Clock) -> None:
     kept = sessions(None, clock)
-    token = kept.open(AOI)
+    token = kept.open(SignedIn(AOI))
     for _ in range(3):
         clock.at += IDLE - 1
         assert (found := kept.find(token)) is not None
@@ -49,7 +49,7 @@ def test_a_session_ends_when_nothing_is_asked_for_long(clock: Clock) -> None:
 
 def test_a_session_ends_at_its_last_moment_however_busy(clock: Clock) -> None:
     kept = sessions(None, clock)
-    token = kept.open(AOI)
+    token = kept.open(SignedIn(AOI))
     opened = clock.at
     while clock.at + IDLE / 2 < opened + LONGEST:
         clock.at += IDLE / 2
@@ -62,7 +62,7 @@ def test_a_session_survives_a_restart_and_a_closed_one_does_not_come_back(
     clock: Clock, tmp_path: Path
 ) -> None:
     kept = sessions(tmp_path, clock)
-    stays, ends = kept.open(AOI, "a.b.c"), kept.open(AOI)
+    stays, ends = kept.open(SignedIn(AOI, "a.b.c")), kept.open(SignedIn(AOI))
     form = kept.csrf(stays)
     kept.close(ends)
     kept.shut()
@@ -77,7 +77,7 @@ def test_a_session_survives_a_restart_and_a_closed_one_does_not_come_back(
 
 def test_the_file_is_the_owners_alone_and_holds_no_token(clock: Clock, tmp_path: Path) -> None:
     kept = sessions(tmp_path, clock)
-    token = kept.open(AOI)
+    token = kept.open(SignedIn(AOI))
     for file in tmp_path.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     kept.shut()
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_database_is_one_clear_line(clock: Clock, tmp_path: Pa
 
 def test_a_forms_token_belongs_to_one_session(clock: Clock) -> None:
     kept = sessions(None, clock)
-    one, other = kept.open(AOI), kept.open(AOI)
+    one, other = kept.open(SignedIn(AOI)), kept.open(SignedIn(AOI))
     assert kept.csrf_fits(one, kept.csrf(one))
     assert not kept.csrf_fits(one, kept.csrf(other))
     assert not kept.csrf_fits(one, "")

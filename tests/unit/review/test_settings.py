@@ -42,6 +42,7 @@ def test_a_wrong_setting_is_named(name: str, value: str, says: str, monkeypatch:
         load_settings()
 
 
+TLS = {"TLS_CERTIFICATE": "cert.pem", "TLS_KEY": "key.pem"}
 OIDC = {
     "ACCESS": "oidc",
     "PUBLIC_URL": "https://desk.example",
@@ -83,6 +84,11 @@ def test_whoever_is_identified_may_come_from_elsewhere(
         (OIDC | {"OIDC_CLIENT_ID": ""}, "access oidc needs oidc_client_id"),
         ({name: value for name, value in OIDC.items() if name != "PUBLIC_URL"}, "needs public_url"),
         (OIDC | {"PUBLIC_URL": "http://desk.example"}, "public_url must begin with https://"),
+        (OIDC | {"TLS_CERTIFICATE": "cert.pem"}, "tls_certificate and tls_key go together"),
+        (
+            OIDC | TLS | {"PUBLIC_URL": "http://127.0.0.1:6066"},
+            "public_url must begin with https://, since tls_certificate is set",
+        ),
         (OIDC | {"PUBLIC_URL": "desk.example"}, "public_url must be an address"),
         (OIDC | {"PUBLIC_URL": "https://tools.example/desk"}, "public_url has a path"),
         (OIDC | {"OIDC_ISSUER": "http://login.example"}, "oidc_issuer must begin with https://"),

@@ -13,8 +13,10 @@ from msgspec import structs
 from review.cases.entries import Judgement, Summary, decode_entry, encode_entry, forget
 from review.errors import DeskError
 from review.figures.agreement import kappa, share
-from review.figures.golden import golden_case, read_golden
+from review.figures.golden import read_golden
+from review.figures.imitation import Imitation
 from review.figures.summary import figures
+from schemas.events import Origin
 from schemas.vocabulary import CaseKind, Finding
 from tests.fakes.memory_desk import MemoryDesk, person
 from tests.unit.review.test_entries import CASE
@@ -86,10 +88,10 @@ def test_the_figures_say_what_was_found() -> None:
         _case("not_at_risk", kind="quality_sample"),
         _case("at_risk", kind="quality_sample"),
         _case("at_risk", kind="golden", golden="rent"),
-        _case("not_at_risk", kind="golden", golden="rent"),
+        _case("not_at_risk", kind="golden", golden="shift"),
         _case("not_at_risk", kind="golden", golden="gone"),
     ]
-    found = figures(cases, [], NOW, days=1, answers={"rent": "at_risk"})
+    found = figures(cases, [], NOW, days=1, answers={"rent": "at_risk", "shift": "at_risk"})
     assert found.agreement is not None
     assert (found.agreement.cases, found.disagreed) == (2, 1)
     assert found.samples_at_risk is not None
@@ -99,6 +101,33 @@ def test_the_figures_say_what_was_found() -> None:
     assert [(each.level, each.cases, each.median) for each in found.speeds] == [("high", 3, 1800.0)]
     assert [(each.right, each.of) for each in found.golden] == [(1, 2)]
     assert found.days[-1].findings == {"at_risk": 4, "not_at_risk": 3}
+
+
+def test_what_somebody_finds_after_the_models_view_was_shown_to_them_changes_no_figure() -> None:
+    """A lead who was unsure has seen what the model said when they are asked again."""
+
+    def judged(place: int, reader: str, finding: Finding, item: str | None = None) -> Judgement:
+        at = NOW - timedelta(hours=2, minutes=-place)
+        return Judgement(f"d{place}{item}", reader, finding, None, at, published=place > 0)
+
+    again = [judged(0, "lena", "unsure"), judged(1, "ben", "at_risk"), judged(2, "lena", "not_at_risk")]
+    alone = [again[0], again[2]]
+    samples = [
+        structs.replace(_case("at_risk", kind="quality_sample"), judgements=each) for each in (again, alone)
+    ]
+    met = [
+        structs.replace(_case("at_risk", kind="golden", golden="rent"), judgements=[each])
+        for each in (
+            judged(3, "lena", "at_risk"),
+            judged(2, "lena", "not_at_risk"),
+            judged(4, "ben", "at_risk"),
+        )
+    ]
+    found = figures([*samples, *met], [], NOW, days=1, answers={"rent": "at_risk"})
+    assert found.samples_at_risk is not None
+    assert (found.samples_at_risk.value, found.samples_at_risk.cases) == (1.0, 1)
+    # Whoever meets an item again knows it: the first time counts, whatever order the cases are kept in.
+    assert [(each.reader, each.right, each.of) for each in found.golden] == [("ben", 1, 1), ("lena", 0, 1)]
 
 
 def test_what_is_older_than_the_span_does_not_count() -> None:
@@ -118,7 +147,8 @@ def test_a_share_of_decided_cases_is_read_again_blind_and_where_readers_differ_a
         assert len(memory.published) == 1
         await memory.pass_time(1)
         again = memory.desk.find(CASE.id, person("ben"))
-        assert (again.phase, again.stage, again.model, again.judgements) == ("waiting", "second", None, [])
+        assert (again.phase, again.stage, again.model, again.judgements) == ("waiting", "first", None, [])
+        assert memory.desk.find(CASE.id, LEAD).stage == "second"
         await memory.decide(CASE, person("ben"), "not_at_risk")
         await memory.pass_time(61)
         # What Aoi found stands until a lead has decided.
@@ -157,7 +187,8 @@ def test_golden_items_are_scored_and_not_published(tmp_path: Path) -> None:
 
     async def scene() -> MemoryDesk:
         memory = MemoryDesk()
-        case = golden_case(items["rent"], "mimamori.messages", memory.now)
+        beside = structs.replace(CASE, origin=Origin("messages", 0, 7))
+        case = Imitation([beside], whole=True).case(items["rent"], memory.now)
         await memory.open(case)
         shown = memory.desk.find(case.id, person("aoi"))
         assert shown.kind == "escalation"

@@ -1,5 +1,6 @@
 """The index answers what a sort of all cases would: pages, places, counts and changes."""
 
+from collections import Counter
 from itertools import pairwise
 from random import Random
 
@@ -9,10 +10,10 @@ from msgspec import structs
 
 from review.people import Person
 from review.queue.answers import Place
-from review.queue.index import QueueIndex
+from review.queue.index import QueueIndex, seen_state
 from review.queue.order import Filter
-from review.queue.urgency import Law, lane_of
-from review.queue.waiting import BLIND, Waiting
+from review.queue.urgency import Law, lane_of, shown_lane_of
+from review.queue.waiting import Waiting
 from tests.unit.review.queue.waiting_cases import ANA, AUDITOR, LEA, NOW, made, queues
 
 FILTERS = st.builds(
@@ -30,7 +31,6 @@ TIMES = st.sampled_from([NOW, NOW + 600, NOW + 86_400.0, NOW - 1e4])
 LAW = Law()
 FEW = settings(max_examples=25)  # drawing a queue takes longer than the test of it
 ANYTHING = Filter()
-STATES = ("waiting", "claimed", "second", "lead")
 
 
 def index_of(entries: list[Waiting]) -> QueueIndex:
@@ -44,16 +44,17 @@ def admitted(wanted: Filter, entry: Waiting, now: float, person: Person) -> bool
     """The filter's meaning, written down once more."""
     sees_all = person.may("lead", "auditor")
     known = sees_all or not wanted.mine
+    lane = lane_of(entry) if sees_all else shown_lane_of(entry)
+    state = "waiting" if entry.state == "second" and not sees_all else entry.state
     return all(
         (
             not wanted.mine
             or person.id == (entry.holder or (entry.reserved.person if entry.reserved else None)),
             wanted.conversation in {None, entry.conversation},
             wanted.task in {None, entry.task},
-            wanted.state == entry.state or (wanted.state is None and (wanted.mine or entry.holder is None)),
-            sees_all or wanted.mine or entry.kind not in BLIND,
-            not known or wanted.kind in {None, entry.kind},
-            not known or wanted.level in {None, entry.level},
+            wanted.state == state or (wanted.state is None and (wanted.mine or entry.holder is None)),
+            not known or wanted.kind in {None, lane.kind},
+            not known or wanted.level in {None, lane.level},
             not known or wanted.overdue in {None, now - entry.since >= LAW.allowance(lane_of(entry))},
         )
     )
@@ -121,7 +122,7 @@ def test_counts_and_positions_are_those_of_the_sorted_queue(
     assert counts.overdue == sum(LAW.overdue(entry, now) for entry in chosen)
     for part in (counts.by_task, counts.by_kind, counts.by_level, counts.by_state):
         assert sum(part.values()) == len(expected)
-    assert counts.by_state == {state: n for state in STATES if (n := sum(e.state == state for e in chosen))}
+    assert counts.by_state == Counter(seen_state(entry.state, person) for entry in chosen)
     for entry in entries:
         place = index.position(entry.id, wanted, now, person)
         assert place == (expected.index(entry.id) if entry.id in expected else None)
@@ -224,22 +225,38 @@ def test_a_page_groups_a_conversation_and_says_how_much_more_there_is() -> None:
 
 
 def test_a_reviewer_cannot_tell_a_quality_sample_by_looking_at_lists() -> None:
-    sample = made(1, kind="quality_sample", conversation="c")
-    index = index_of([sample, made(2, conversation="c")])
-    for wanted in (Filter(), Filter(kind="quality_sample"), Filter(conversation="c"), Filter(task="stress")):
-        assert sample.id not in [place.id for place in page_of(index, wanted=wanted)]
-        assert "quality_sample" not in index.counts(wanted, NOW, ANA).by_kind
-    assert [place.further for place in page_of(index)] == [0]
+    sample = made(1, kind="quality_sample", conversation="c", stands_as=("high", 1.0))
+    index = index_of([sample, made(2, conversation="c"), made(3, level="high")])
+    everything = {sample.id, made(2).id, made(3).id}
+    for kind, found in ((None, everything), ("escalation", everything), ("quality_sample", set())):
+        assert {place.id for place in page_of(index, wanted=Filter(kind=kind))} == found
+        assert "quality_sample" not in index.counts(Filter(kind=kind), NOW, ANA).by_kind
+    # It stands beside the severe case that it pretends to be, and counts in its conversation.
+    assert {place.id[-1]: (place.level, place.due, place.further) for place in page_of(index)} == {
+        "1": ("high", NOW - 1800, 1),
+        "2": ("moderate", made(2).since + LAW.allowance(lane_of(made(2))), 1),
+        "3": ("high", NOW - 1800, 0),
+    }
+    assert index.position(sample.id, Filter(), NOW, ANA) == 0
     index.put(structs.replace(sample, holder="ana"))
     index.put(made(3, holder="ana"))
     for kind in (None, "escalation", "quality_sample"):
         mine = page_of(index, wanted=Filter(kind=kind, mine=True))
         assert {place.id[-1]: (place.level, place.due, place.overdue) for place in mine} == {
-            "1": (None, None, False),
-            "3": (None, None, False),
+            "1": (None, None, None),
+            "3": (None, None, None),
         }
     samples = Filter(kind="quality_sample", state="claimed")
     assert [place.id[-1] for place in page_of(index, wanted=samples, person=LEA)] == ["1"]
+
+
+def test_without_levels_a_list_says_nothing_that_the_model_has_found_nor_that_there_is_a_reader() -> None:
+    index = index_of([made(1, level="high", raised=True, stage="second"), made(2, level="low")])
+    shown = index.page(Filter(state="waiting"), NOW, offset=0, limit=9, person=ANA, levels=False).places
+    assert [(place.level, place.due, place.overdue, place.raised, place.state) for place in shown] == [
+        (None, None, None, None, "waiting")
+    ] * 2
+    assert shown[0].id == made(1).id  # what is hidden still counts in the order
 
 
 def test_the_backlog_says_what_waits_at_each_level() -> None:

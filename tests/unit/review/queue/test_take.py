@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from review.cases.views import BLIND
 from review.people import Person
 from review.queue.index import QueueIndex
 from review.queue.order import Filter
 from review.queue.take import PROMISED_SECONDS, Taking
 from review.queue.turns import Turns
 from review.queue.urgency import Law, lane_of
-from review.queue.waiting import BLIND, Reserved, Skip, Waiting
+from review.queue.waiting import Reserved, Skip, Waiting
 from tests.unit.review.queue.waiting_cases import ANA, AUDITOR, BEN, HOUR, LEA, NOW, made, queues
 
 LAW = Law()

@@ -21,6 +21,7 @@ def made(number: int = 0, **fields: Any) -> Waiting:
     level = fields.get("level", "moderate")
     if fields.get("kind") in {"quality_sample", "golden"}:
         fields["level"] = level = None
+        fields.setdefault("stands_as", [*LEVELS.items()][number % len(LEVELS)])
     fields.setdefault("rank", LEVELS.get(level, 0.0))
     fields.setdefault("since", NOW - HOUR)
     usual = {"task": "stress", "kind": "escalation", "level": level, "uncertainty": 0.5, "priority": 50.0}

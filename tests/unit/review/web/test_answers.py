@@ -90,6 +90,13 @@ def test_a_colleagues_case_is_neither_read_nor_decided(desk: ServedDesk, aoi: De
     assert post(ben, "undo")[0] in {403, 409}
 
 
+def test_the_queue_shows_what_somebody_has_and_for_how_long(aoi: DeskClient) -> None:
+    claim(aoi)
+    status, page = aoi.get("/")
+    assert status == 200
+    assert f'<a href="{CASE}" data-row>' in page
+
+
 def test_somebody_who_has_a_case_is_led_back_to_it(aoi: DeskClient) -> None:
     claim(aoi)
     status, headers, _ = aoi.post_form("/next", {})
