@@ -76,11 +76,12 @@ bench-engine: $(BENCH)/peers  ## measure: measure the engine beside every peer P
 bench-stream: $(BENCH)/peers  ## measure: measure the stream beside Faust, quixstreams, a bare loop; JSON=FILE, ARGS='--quick'
 	@$(BENCH)/bin/python -m bench.stream $(if $(ARGS),,--docs) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-check: $(VENV)/dev  ## format, lint, types, imports, and that sbom/ is fresh
+check: $(VENV)/dev  ## format, lint, types, imports, and that sbom/, rules, dashboard and runbook are fresh
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m ops.generate --check
 	@$(BIN)/pytest --quiet tests/deploy/test_sbom.py
 
 hooks: $(VENV)/dev  ## have git run format, lint, types and imports before each commit

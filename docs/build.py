@@ -39,6 +39,7 @@ SHOWN: Final = (
     "docs/**/*.svg",
     "docs/examples/*.py",
     "docs/theme/site.css",
+    "helm/files/*",
     "sbom/licences.md",
     "schemas/asyncapi.yaml",
     "schemas/json/*.json",

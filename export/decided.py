@@ -21,6 +21,7 @@ from export.checking import normal
 from export.examples import ExampleRows, LabelledExample
 from schemas.events import ReviewCase, ReviewDecision
 
+GONE: Final = "decisions whose case is gone"
 _KINDS: Final = ("escalation", "quality_sample")
 _FAIR: Final = 0.9  # of a kind of cases, decided: below it, which ones are decided matters
 
@@ -72,12 +73,33 @@ def examples_of_decisions(
         left_out["the same words, decided differently"] = disputed
     if not agreed:
         why = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
+        hint = (
+            forgotten(left_out[GONE])
+            if left_out[GONE]
+            else "The text must be on the cases: MIMAMORI_CASE_TEXT"
+        )
         raise TaskError(
-            f"no decided case of {task.name} makes an example ({why or 'there is no decision'}). The text "
-            "must be on the cases: MIMAMORI_CASE_TEXT"
+            f"no decided case of {task.name} makes an example ({why or 'there is no decision'}). {hint}"
         )
     rows = ExampleRows(Path("decisions"), agreed.values(), tuple(agreed))
-    return DecidedExamples(rows, dict(left_out), tuple(_said(of_task.values(), standing)))
+    said = [*([forgotten(left_out[GONE])] if left_out[GONE] else []), *_said(of_task.values(), standing)]
+    return DecidedExamples(rows, dict(left_out), tuple(said))
+
+
+def without_case(cases: Iterable[ReviewCase], decisions: Iterable[ReviewDecision], task: str) -> int:
+    """How many decided cases of a task are not among `cases`."""
+    there = {case.id for case in cases}
+    return len({each.case_id for each in decisions if each.task == task} - there)
+
+
+def forgotten(decisions: int) -> str:
+    """Say of how many decisions the case is forgotten, why, and what to do."""
+    have = "1 decision has" if decisions == 1 else f"{decisions} decisions have"
+    return (
+        f"{have} no case, and so no text any more: the review desk has it forgotten after "
+        "MIMAMORI_REVIEW_RETENTION_AFTER_DECISION_HOURS (24). Run this command within that time, or set it "
+        "to as long as you gather decisions for (docs/how-to/keep-and-erase.md)."
+    )
 
 
 def _standing(
@@ -92,7 +114,7 @@ def _standing(
         if decision.task != task.name:
             left_out["decisions of another task"] += 1
         elif decision.case_id not in cases:
-            left_out["decisions whose case is gone"] += 1
+            left_out[GONE] += 1
         else:
             standing[decision.case_id] = decision
     return standing

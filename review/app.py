@@ -31,6 +31,7 @@ from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.present import Limits, Present
+from review.queue.live import REFRESH_EVERY
 from review.queue.rules import rules_of
 from review.retention.due import Due
 from review.retention.keys import load_cipher
@@ -96,7 +97,9 @@ class ReviewApp:
         send = publisher(events, signatures)
         journal = Journal(send, confirm_seconds=settings.confirm_seconds)
         audit = audit_writer(_raw_topic(self.faust, settings.audit_topic), signatures)
-        self.trail = Trail(audit, confirm_seconds=settings.confirm_seconds)
+        self.trail = Trail(
+            audit, confirm_seconds=settings.confirm_seconds, refused=self.metrics.not_audited.inc
+        )
         self.desk = Desk(
             self.table, self.present, journal, settings, limits, before_reveal=revealed(self.trail)
         )
@@ -133,6 +136,7 @@ class ReviewApp:
         self.faust.agent(subjects, name="subjects")(agents.subjects)
         self.faust.timer(LOOK_EVERY_S)(self._end_overdue)
         self.faust.timer(FORGET_EVERY_S)(self._tell_what_is_due)
+        self.faust.timer(REFRESH_EVERY)(self._forecast)
 
     @property
     def held_partitions(self) -> int:
@@ -173,6 +177,9 @@ class ReviewApp:
 
     async def _tell_what_is_due(self) -> None:
         await self._in_time("tell_what_is_due", self._forgetting.tell_what_is_due)
+
+    async def _forecast(self) -> None:
+        await self._in_time("forecast", self.present.queue.refresh)
 
     async def _in_time(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         if not self.ready:

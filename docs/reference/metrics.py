@@ -2,18 +2,20 @@
 
 from typing import Final
 
-from prometheus_client.metrics import MetricWrapperBase
-
 from docs.reference.markdown import code, paragraphs
-from review.metrics import DeskMetrics
-from worker.telemetry.catalogue import CATALOGUE, Metric, catalogue, exposed_name
+from review.catalogue import CATALOGUE as DESK
+from schemas.metrics import Metric
+from worker.telemetry.catalogue import CATALOGUE, catalogue, exposed_name
 
 INTRODUCTION: Final = """# Metrics
 
 The worker serves its metrics for Prometheus on `/metrics` of its health port (`MIMAMORI_HEALTH_PORT`, 8080),
 the review desk on that of its own (`MIMAMORI_REVIEW_HEALTH_PORT`, 6067). No label ever carries message text
-or an id. The alerts that every installation should have are in
-[Watch the workers](../how-to/watch-the-workers.md).
+or an id. Rules, dashboard and [runbook](../how-to/alerts.md) quote these lists and nothing else;
+[Watch the workers](../how-to/watch-the-workers.md) says how to install them.
+
+`mimamori topics apply`, the job that creates topics, ends in seconds and has no metrics: where it fails, the
+install or upgrade fails with its words.
 """
 
 SHADOW: Final = """## A shadow
@@ -27,7 +29,7 @@ def page() -> str:
     """Return the page."""
     lines = [INTRODUCTION, "## The worker\n"]
     for metric in CATALOGUE:
-        lines += _of_worker(metric, str(metric.name))
+        lines += _of(metric, metric.name)
     lines += [SHADOW]
     shadows = catalogue(shadow=True)
     lines += [
@@ -35,30 +37,19 @@ def page() -> str:
     ]
     for metric in shadows:
         if metric not in CATALOGUE:
-            lines += _of_worker(metric, exposed_name(metric.name, shadow=True))
+            lines += _of(metric, exposed_name(metric.name, shadow=True))
     lines.append("## The review desk\n")
-    for name, kind, labels, meaning in desk_metrics():
-        lines += _metric(name, kind, labels, meaning)
+    for metric in DESK:
+        lines += _of(metric, metric.name)
     return "\n".join(lines)
 
 
-def _of_worker(metric: Metric, name: str) -> list[str]:
-    shown = _metric(name, metric.kind.__name__.lower(), metric.labels, metric.meaning)
-    return [*shown, f"*What to do.* {metric.remedy}\n"]
-
-
-def desk_metrics() -> list[tuple[str, str, tuple[str, ...], str]]:
-    """Return the name (as exposed), type, labels and meaning of each metric of the desk."""
-    found = []
-    for metric in vars(DeskMetrics()).values():
-        if isinstance(metric, MetricWrapperBase):
-            (about,) = metric.describe()
-            name = f"{about.name}_total" if about.type == "counter" else about.name
-            labels = tuple(metric._labelnames)  # noqa: SLF001 - no public attribute holds them
-            found.append((name, about.type, labels, about.documentation))
-    return found
-
-
-def _metric(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> list[str]:
-    by = f", by {', '.join(map(code, labels))}" if labels else ""
-    return [f"### `{name}`\n", f"{paragraphs(meaning)}\n", f"{kind}{by}\n"]
+def _of(metric: Metric, name: str) -> list[str]:
+    by = f", by {', '.join(map(code, metric.labels))}" if metric.labels else ""
+    unit = "" if metric.unit == "one" else f" of {metric.unit}"
+    return [
+        f"### `{name}`\n",
+        f"{paragraphs(metric.meaning)}\n",
+        f"{metric.kind}{unit}{by}\n",
+        f"*What to do.* {metric.remedy}\n",
+    ]

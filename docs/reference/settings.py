@@ -80,6 +80,13 @@ REVIEW_VALUES: Final[Mapping[str, str | None]] = {
     "allow_insecure": "allowInsecure",
     "signing_key": "review.signing.existingSecret",
     "trusted_keys": "review.signing.trustedKeys",
+    "webhook_url": "review.webhooks.url",
+    "webhook_secret": "review.webhooks.secretKey",
+    "webhook_types": "review.webhooks.types",
+    "webhook_timeout_seconds": "review.webhooks.timeoutSeconds",
+    "webhook_give_up_hours": "review.webhooks.giveUpHours",
+    "api_tokens": "review.apiTokens.key",
+    "golden": "review.golden.key",
 }
 
 INTRODUCTION: Final = """# Settings

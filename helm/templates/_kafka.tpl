@@ -79,6 +79,16 @@
 {{- end }}
 {{- end -}}
 
+{{/* What signs webhooks, where any are sent. */}}
+{{- define "mimamori.reviewWebhooksEnv" -}}
+{{- with .Values.review.webhooks -}}
+{{- if .url }}
+- name: MIMAMORI_REVIEW_WEBHOOK_SECRET
+  {{- include "mimamori.fromSecret" (dict "secret" .existingSecret "key" .secretKey) | nindent 2 }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
 {{/* Takes "root" and "part". */}}
 {{- define "mimamori.pemVolume" -}}
 {{- with include "mimamori.pems" .root | fromJson -}}

@@ -142,6 +142,7 @@ def calibrate_command(
         from export.calibrating.calibrate import calibrate
         from export.calibrating.decisions import share_of_decisions
         from export.calibrating.goal import Goal
+        from export.decided import forgotten, without_case
     from engine.bundle.calibration import Share
 
     if sum(given is not None for given in (prevalence, traffic, quality_samples)) > 1:
@@ -165,7 +166,10 @@ def calibrate_command(
     rate = task.policy.tolerated_miss_rate if max_miss_rate is None else max_miss_rate
     share = None if prevalence is None else Share(prevalence, "stated")
     if quality_samples is not None:
-        share = share_of_decisions(*read_decisions(quality_samples), task.name, sampled)
+        cases, decisions = read_decisions(quality_samples)
+        if gone := without_case(cases, decisions, task.name):
+            notice(forgotten(gone))
+        share = share_of_decisions(cases, decisions, task.name, sampled)
     with bars() as progress:
         report = calibrate(
             bundle,

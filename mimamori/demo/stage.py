@@ -26,7 +26,7 @@ from worker.kafka.reader import Reader
 from worker.kafka.record import Record
 from worker.kafka.sender import Sender
 from worker.stream.unread import priority_of
-from worker.telemetry.catalogue import EngineInfo
+from worker.telemetry.names import EngineInfo
 
 CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")
 # Records that a bug of a platform might send, by the reason that each one's dead letter gives.

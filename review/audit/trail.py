@@ -32,9 +32,16 @@ class Trail:
     """The audit log of one desk. `write` returns once all replicas have the record."""
 
     def __init__(
-        self, write: Write, *, confirm_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        write: Write,
+        *,
+        confirm_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
+        """`refused` is called for each record that could not be written."""
         self._write = write
+        self._refused = refused
         self._confirm_seconds = confirm_seconds
         self._clock = clock
         self._listed: dict[tuple[str, str], float] = {}
@@ -83,6 +90,7 @@ class Trail:
                 await self._write(record)
         except Exception as error:  # noqa: BLE001 - whatever the reason is, it is not written down
             log.warning("not_audited", action=action, error=type(error).__name__)
+            self._refused()
             raise NotAuditedError(
                 "this could not be written to the audit log, so it was not done: try again in a moment"
             ) from None

@@ -63,6 +63,23 @@ class VersionedTable(Table[bytes, bytes]):
         name = self.changelog_topic_name
         return frozenset(tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == name)
 
+    def held_keys(self) -> list[tuple[int | None, bytes]]:
+        """Each key held here, with its partition; each one, and None, where the store is a dict."""
+        visible = getattr(self.data, "_visible_keys", None)
+        if visible is None:
+            return [(None, key) for key in self.keys()]
+        held = sorted(self.partitions_held)
+        return [(partition, key) for partition in held for key in visible(self._database(partition))]
+
+    def stored(self, partition: int | None, key: bytes) -> bytes | None:
+        """What is stored under a key. Outside of an event, Faust would look into every partition's store."""
+        found = self._database(partition).get(key)
+        return None if found is None else bytes(found)
+
+    def _database(self, partition: int | None) -> Any:
+        of_partition = getattr(self.data, "_db_for_partition", None)
+        return of_partition(partition) if of_partition else self.data
+
     def send_changelog(self, *args: Any, **kwargs: Any) -> FutureMessage:
         """Send a changelog record, and keep its future until it is done."""
         future = super().send_changelog(*args, **kwargs)
@@ -99,7 +116,7 @@ class VersionedTable(Table[bytes, bytes]):
             self._reached[message.tp] = max(message.offset, self._reached.get(message.tp, -1))
             known = taken.get(key)
             if known is None:
-                known = version_of(self._stored(message.partition, key))
+                known = version_of(self.stored(message.partition, key))
             if value is not None and version_of(value) < known:
                 self._behind[message.partition].add(key)
                 log.warning("late_write_refused", partition=message.partition, offset=message.offset)
@@ -122,7 +139,7 @@ class VersionedTable(Table[bytes, bytes]):
 
     async def _look_into(self, tp: TP, start: int, stop: int) -> None:
         found = [
-            (key, value is None, version_of(value) - version_of(self._stored(tp.partition, key)))
+            (key, value is None, version_of(value) - version_of(self.stored(tp.partition, key)))
             for key, value in await self._read_back(tp, start, stop)
         ]
         missed = sum(ahead > 0 for *_, ahead in found)
@@ -140,11 +157,5 @@ class VersionedTable(Table[bytes, bytes]):
         self.data.set_persisted_offset(tp, offset)
 
     def _write_anew(self, partition: int, key: bytes) -> None:
-        if (value := self._stored(partition, key)) is not None:
+        if (value := self.stored(partition, key)) is not None:
             self.send_changelog(partition, key, value)
-
-    def _stored(self, partition: int, key: bytes) -> bytes | None:
-        # Outside of an event Faust would look for the key in every partition's store.
-        database = getattr(self.data, "_db_for_partition", None)
-        found = database(partition).get(key) if database else self.data.get(key)
-        return None if found is None else bytes(found)

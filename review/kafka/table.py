@@ -11,6 +11,7 @@ Only those that are held here are given out.
 """
 
 import asyncio
+import gc
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -148,13 +149,22 @@ class CaseTable:
     async def _recovered(self) -> None:
         # 100,000 entries take seconds, and Kafka's heartbeats wait in this loop. Without pauses, the desk
         # would be put out of its group, and begin again. What changes meanwhile is told as it is then.
+        # What is known of entries is in no cycle, and is freed without the collector. So it is kept out of
+        # its sight: to look through all of it takes up to a second, in which no page is answered.
+        held = self._table.partitions_held
         for watcher in self._watchers:
             watcher.clear()
         try:
-            for number, key in enumerate(list(self._table.keys())):
+            for number, (partition, key) in enumerate(self._table.held_keys()):
                 if number % AT_ONCE == 0:
+                    gc.freeze()
                     await asyncio.sleep(0)
-                if (entry := self.get(key)) is not None:
+                    held = self._table.partitions_held
+                if partition is not None and partition not in held:
+                    continue  # it has moved on meanwhile, and its store is closed
+                value = self._table.stored(partition, key)
+                entry = None if value is None else self._open(key, value)
+                if entry is not None and entry.partition in held:
                     for watcher in self._watchers:
                         watcher.put(key, entry)
         except KeyGoneError as error:

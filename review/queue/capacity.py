@@ -94,6 +94,17 @@ def pressure(backlogs: Backlogs, pace: Pace, law: Law, now: float) -> float:
     return worst
 
 
+def reviewers_missing(forecast: Forecast) -> int | None:
+    """How many more reviewers at the present pace would keep every deadline; None where nobody is at work.
+
+    Deadlines that have passed already are no longer to be kept: their cases must be decided within an hour.
+    """
+    pace = forecast.pace
+    if not pace.rate:
+        return None
+    return max(ceil(pace.at_work * forecast.pressure) - pace.at_work, 0)
+
+
 def sample_every(under: float, *, most: float, least: float) -> int:
     """Every how many claims one is a quality sample, at this pressure.
 

@@ -122,13 +122,14 @@ class QueueIndex(OpenCases):
         ]
         return sorted(found, key=lambda lane: (-lane.rank, lane.task, lane.kind, lane.level or ""))
 
-    def backlogs(self) -> dict[Lane, list[float]]:
-        """When each case that nobody holds was sent, oldest first, for the forecast."""
-        found: defaultdict[Lane, list[float]] = defaultdict(list)
-        for cases in self._classes.values():
+    def waiting_since(self) -> Iterator[tuple[Lane, list[float]]]:
+        """When each case that nobody holds was sent, class by class, for the forecast.
+
+        A class that is new, empty or changed between two steps does no harm.
+        """
+        for cases in list(self._classes.values()):
             if cases.key.state != "claimed":
-                found[cases.key.lane].extend(cases.all_since())
-        return {lane: sorted(times) for lane, times in found.items()}
+                yield cases.key.lane, cases.all_since()
 
     def _parts(self, wanted: Filter, now: float, person: Person) -> list[Part] | None:
         """What the filter admits of each class; None where it asks for what classes do not know."""

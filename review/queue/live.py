@@ -4,7 +4,9 @@ Everything here comes from the states of cases, which tell it again after a rest
 skipped what and when, how fast cases come and go. Only the turns begin anew.
 """
 
+import asyncio
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
@@ -18,29 +20,30 @@ from review.queue.capacity import Forecast, forecast, sample_every
 from review.queue.changes import ChangeLog, Changes
 from review.queue.entry import entry_of
 from review.queue.exposure import KEPT, Exposure, Load
-from review.queue.flow import Flow
+from review.queue.flow import Flow, Pace
 from review.queue.index import QueueIndex
 from review.queue.order import Filter
 from review.queue.rules import Rules
-from review.queue.statement import statement
 from review.queue.take import Taking
 from review.queue.turns import Turns
 from review.queue.urgency import Lane, lane_of
 from review.queue.waiting import Waiting
 
-# A forecast of 100,000 cases takes a tenth of a second, and holds for a while.
+# A forecast of 100,000 cases takes a tenth of a second, and holds for a while. `refresh` makes it before that
+# is over.
 FORECAST_FOR: Final = 30.0
+REFRESH_EVERY: Final = 20.0
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """Whether people at work can take what waits: the forecast, and the same in plain words.
+    """Whether people at work can take what waits.
 
-    One claim in `sample_every` is a quality sample now.
+    One claim in `sample_every` is a quality sample now; without a rush, it is one in `usual_every`.
     """
 
     forecast: Forecast
     sample_every: int
-    statement: list[str]
+    usual_every: int
 
 
 class LiveQueue:
@@ -134,18 +137,29 @@ class LiveQueue:
         """Whether people at work can take what waits. It may be half a minute old."""
         now = self._now
         if self._capacity is None or not 0 <= now - self._capacity.forecast.now < FORECAST_FOR:
-            self._capacity = self._forecast(now)
+            self._capacity = self._forecast(self._index.waiting_since(), self._flow.pace(now), now)
         return self._capacity
+
+    async def refresh(self) -> None:
+        """Make the forecast anew, in small steps and beside the loop, so that nobody's page waits for it."""
+        now, waiting = self._now, list[tuple[Lane, list[float]]]()
+        for part in self._index.waiting_since():
+            waiting.append(part)
+            await asyncio.sleep(0)
+        self._capacity = await asyncio.to_thread(self._forecast, waiting, self._flow.pace(now), now)
 
     @property
     def _now(self) -> float:
         return self._clock().timestamp()
 
-    def _forecast(self, now: float) -> Capacity:
+    def _forecast(self, waiting: Iterable[tuple[Lane, list[float]]], pace: Pace, now: float) -> Capacity:
         rules = self.rules
+        backlogs: defaultdict[Lane, list[float]] = defaultdict(list)
+        for lane, since in waiting:
+            backlogs[lane].extend(since)
         made = forecast(
-            self._index.backlogs(),
-            self._flow.pace(now),
+            {lane: sorted(since) for lane, since in backlogs.items()},
+            pace,
             rules.law,
             now,
             hours=rules.forecast / 3600,
@@ -153,7 +167,7 @@ class LiveQueue:
             due_every=rules.due_every,
         )
         every = sample_every(made.pressure, most=rules.quality_share, least=rules.quality_share_least)
-        return Capacity(made, every, statement(made, sample_every=every, usual_every=rules.usual_every))
+        return Capacity(made, every, rules.usual_every)
 
     def _note(self, state: CaseState, lane: Lane) -> None:
         """Note who did what when, unless it is too long ago to matter."""

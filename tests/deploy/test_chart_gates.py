@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from tests.deploy.chart import CHART, NEWEST, OLDEST, PROFILES, Manifest, Renderer, of_kind
 from tests.deploy.toolbox import Toolbox
 
-CUSTOM = {"ScaledObject", "TriggerAuthentication", "PodMonitor"}
+CUSTOM = {"ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
 # What KEDA's Kafka scaler reads from a trigger's metadata. KEDA ignores any other key in silence.
 KAFKA_TRIGGER = {
     "bootstrapServers",
@@ -152,6 +152,13 @@ def test_pod_monitor_gate_refuses(render: Renderer, definitions: dict[str, Draft
     monitor = deepcopy(of_kind(render("cpu"), "PodMonitor"))
     monitor["spec"]["podMetricsEndpoint"] = monitor["spec"].pop("podMetricsEndpoints")
     assert custom_faults([monitor], definitions) != []
+
+
+def test_rule_gate_refuses(render: Renderer, definitions: dict[str, Draft202012Validator]) -> None:
+    rule = deepcopy(of_kind(render("cpu"), "PrometheusRule"))
+    assert custom_faults([rule], definitions) == []
+    rule["spec"]["groups"][0]["rules"][0]["exprr"] = "vector(1)"
+    assert custom_faults([rule], definitions) != []
 
 
 def test_trigger_gate_refuses_a_key_keda_would_ignore(render: Renderer) -> None:

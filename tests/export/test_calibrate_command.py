@@ -154,6 +154,11 @@ def test_the_share_is_taken_from_peoples_decisions(
     assert told["statement"]["share"]["source"] == "quality samples"
     assert told["workloads"][0]["prevalence"] == pytest.approx((20 + 10) / (40 + 200))
     assert told["sampled"] == 0.1
+    assert "no case, and so no text" not in ran.stderr
+    lines = (tmp_path / "cases.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cases.jsonl").write_bytes(b"".join(lines[2:]))
+    later = _calibrate(bundle, "--out", str(tmp_path / "later"), "--json", "--quality-samples", *files)
+    assert "2 decisions have no case, and so no text any more" in later.stderr
     refused = _calibrate(bundle, "--out", str(tmp_path / "other"), "--quality-samples", *reversed(files))
     assert "line 1: is no review case" in str(refused.exception)
     assert WORDS not in str(refused.exception)

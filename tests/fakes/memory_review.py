@@ -28,7 +28,6 @@ class MemoryReview(MemoryDesk):
         self.ready = True
         self.fault: str | None = None
         self.audit: list[AuditRecord] = []
-        self.trail = Trail(self._write_down, confirm_seconds=5)
         super().__init__(
             claims=self.settings.claims,
             model_view=self.settings.model_view,
@@ -41,6 +40,7 @@ class MemoryReview(MemoryDesk):
             clock=utc_now,
             queue_rules=rules_of(self.settings),
         )
+        self.trail = Trail(self._write_down, confirm_seconds=5, refused=self.metrics.not_audited.inc)
 
     async def _write_down(self, record: AuditRecord) -> None:
         if self.down:

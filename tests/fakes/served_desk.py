@@ -14,11 +14,12 @@ T = TypeVar("T")
 
 
 class ServedDesk:
-    """A desk that answers on `url`. What changes it runs in its own thread: `run`."""
+    """A desk that answers on `url`, and on `health_port`. What changes it runs in its own thread: `run`."""
 
     def __init__(self, review: MemoryReview, server: DeskServer, loop: asyncio.AbstractEventLoop) -> None:
         self.review = review
         self.url = f"http://127.0.0.1:{server.pages.port}"
+        self.health_port = server.health.port
         self._loop = loop
 
     def run(self, change: Coroutine[Any, Any, T]) -> T:

@@ -23,6 +23,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     ResourceType,
 )
 
+from engine.errors import TaskError
+from engine.task import load_task
+from export.decided import examples_of_decisions
+from mimamori.cli.traffic import read_decisions
 from mimamori.process import as_environment, outside
 from mimamori.sandbox import Sandbox
 from review.retention.cipher import Key
@@ -73,7 +77,7 @@ class Quick(Cluster):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.bootstrap)
         assert sandbox._kafka is not None
-        self.disk = Disk(sandbox._kafka._folder / "log")
+        self.disk = Disk(sandbox.folder / "kafka" / "log")
         self.messages = f"{self.prefix}messages"
         for made in self._admin.create_topics([NewTopic(self.messages, 2, 1)]).values():
             made.result()
@@ -113,7 +117,7 @@ def desk(quick: Quick, tmp_path: Path) -> Iterator[DeskProcess]:
 
 
 def test_the_words_of_a_decided_case_leave_every_disk(
-    quick: Quick, desk: DeskProcess, tmp_path: Path
+    quick: Quick, desk: DeskProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, case, bystander = MARKER.encode(), a_case(1, text=MARKER), a_case(2, text="an open case")
     platform = Producer({"bootstrap.servers": quick.bootstrap})
@@ -148,6 +152,12 @@ def test_the_words_of_a_decided_case_leave_every_disk(
     assert table.holding(words) == set()
     assert desk.queue() == [bystander.id]
     assert desk.case(case)["error"]
+    # Who would learn from the decision now is told why there is nothing to learn from, and what to do.
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", quick.bootstrap)
+    cases, decisions = read_decisions((f"topic:{quick.topics[0]}", f"topic:{quick.prefix}review-decisions"))
+    assert ([each.id for each in cases], len(decisions)) == ([bystander.id], 1)
+    with pytest.raises(TaskError, match="1 decision has no case, and so no text any more"):
+        examples_of_decisions(cases, decisions, load_task(case.task))
     assert MARKER not in desk.log()
 
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "table").rglob("*") if path.is_file()}

@@ -1,96 +1,50 @@
 """The catalogue of metrics: each name once, with its unit, its meaning, and what to do if it looks wrong.
 
-Dashboards, alerts and the runbook quote this file. Labels never carry message text or ids.
+`python -m ops.generate` makes rules, dashboard and runbook, and refuses what no catalogue lists. Labels never
+carry message text or ids.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, get_args
 
-from prometheus_client import Counter, Gauge, Histogram, Info
+from schemas.metrics import Metric
+from schemas.reasons import DeadLetterReason
+from schemas.vocabulary import CaseKind, Verdict
+from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 RISK_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
 CHARACTER_BUCKETS: Final = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 20_000)
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
-
-# The metrics' names, by the labels that they have, so that a misspelt name, label or value is a type error.
-PlainCounter = Literal[
-    "mimamori_records_total",
-    "mimamori_unreadable_headers_total",
-    "mimamori_deleted_unread_records_total",
-    "mimamori_deaths_in_hand_total",
-    "mimamori_lost_highlights_total",
-    "mimamori_cache_errors_total",
-    "mimamori_aborts_total",
-    "mimamori_voided_batches_total",
-]
-LabelsCounter = Literal["mimamori_labels_total"]
-DepthsCounter = Literal["mimamori_labels_by_depth_total"]
-CasesCounter = Literal["mimamori_review_cases_total"]
-DeadLettersCounter = Literal["mimamori_dead_letters_total"]
-ResetsCounter = Literal["mimamori_position_resets_total"]
-LookupsCounter = Literal["mimamori_cache_lookups_total"]
-DoubtsCounter = Literal["mimamori_doubts_total"]
-PassedOverCounter = Literal["mimamori_passed_over_total"]
-CounterName = (
-    PlainCounter
-    | LabelsCounter
-    | DepthsCounter
-    | CasesCounter
-    | DeadLettersCounter
-    | ResetsCounter
-    | LookupsCounter
-    | DoubtsCounter
-    | PassedOverCounter
-)
-GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
-DriftGauge = Literal["mimamori_drift_psi"]
-# histograms without labels
-SpreadName = Literal[
-    "mimamori_batch_records", "mimamori_latency_seconds", "mimamori_risk", "mimamori_message_characters"
-]
-StationHistogram = Literal["mimamori_station_seconds"]
-EngineInfo = Literal["mimamori_engine_info"]
-MetricName = CounterName | GaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric of the catalogue. `remedy` is what to do when the metric looks wrong."""
-
-    name: MetricName
-    kind: type[Counter] | type[Gauge] | type[Histogram] | type[Info]
-    meaning: str
-    remedy: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-
 CATALOGUE: Final = (
     Metric(
         "mimamori_records_total",
-        Counter,
+        "counter",
+        "records",
         "Records consumed.",
         "Flat while lag grows: see /readyz, then the log.",
     ),
     Metric(
         "mimamori_unreadable_headers_total",
-        Counter,
+        "counter",
+        "records",
         "Records whose headers cannot be read (a name that is not UTF-8, or over 1,000 of them); they are "
         "screened like any other, without their trace.",
         "Rising: a producer writes broken headers; mend it, traces end there.",
     ),
     Metric(
         "mimamori_labels_total",
-        Counter,
+        "counter",
+        "labels",
         "Labels committed, by verdict.",
         "A share that jumps: look at quality samples, then at what the platform changed.",
         ("verdict",),
+        values=get_args(Verdict),
     ),
     Metric(
         "mimamori_labels_by_depth_total",
-        Counter,
+        "counter",
+        "labels",
         "Labels committed, by the depth that decided: how many layers of the network were read.",
         "With a cascade, a falling share at the shallow depth: the stream is no longer like the traffic that "
         "it was adapted on, or more of it is at risk, and workers are slower. Adapt again on recent traffic.",
@@ -98,15 +52,18 @@ CATALOGUE: Final = (
     ),
     Metric(
         "mimamori_doubts_total",
-        Counter,
+        "counter",
+        "labels",
         "Labels that say why their score may not be right, by reason (truncated, obfuscated, "
         "unsupported_language).",
         "A share that jumps: the stream has changed, or somebody evades; see `mimamori drift`.",
         ("reason",),
+        values=get_args(Doubt),
     ),
     Metric(
         "mimamori_risk",
-        Histogram,
+        "histogram",
+        "risk",
         "Risks of the labels.",
         "Another shape than last week's: the stream, the bundle or the language of its messages has changed.",
         (),
@@ -114,7 +71,8 @@ CATALOGUE: Final = (
     ),
     Metric(
         "mimamori_message_characters",
-        Histogram,
+        "histogram",
+        "characters",
         "Lengths of the messages' texts.",
         "Longer than last week: more windows a message, and a lower rate.",
         (),
@@ -122,7 +80,8 @@ CATALOGUE: Final = (
     ),
     Metric(
         "mimamori_drift_psi",
-        Gauge,
+        "gauge",
+        "index",
         "How far the last messages are from those that the bundle was adapted with, by signal, as population "
         "stability index; absent without drift.json in the bundle, and before 500 messages.",
         "From 0.25 on: the thresholds' bound may no longer hold. See `mimamori drift` and `mimamori "
@@ -131,22 +90,27 @@ CATALOGUE: Final = (
     ),
     Metric(
         "mimamori_review_cases_total",
-        Counter,
+        "counter",
+        "cases",
         "Review cases committed, by kind.",
         "More than people can work: raise the upper threshold only with the safety lead.",
         ("kind",),
+        values=get_args(CaseKind),
     ),
     Metric(
         "mimamori_dead_letters_total",
-        Counter,
+        "counter",
+        "dead letters",
         "Dead letters committed, by reason.",
         "Read the reason; a producer sends what the schema does not allow. unscreenable: nobody screened "
         "these messages, have people read them; many at once: the device is failing, stop and look.",
         ("reason",),
+        values=get_args(DeadLetterReason),
     ),
     Metric(
         "mimamori_deleted_unread_records_total",
-        Counter,
+        "counter",
+        "records",
         "Records that Kafka deleted before any worker had read them: nobody screened these. An upper bound: "
         "transaction markers, and what compaction took, count as records.",
         "Any: the log names partition and offsets (records_deleted_unread); tell the safety lead, have the "
@@ -154,41 +118,49 @@ CATALOGUE: Final = (
     ),
     Metric(
         "mimamori_position_resets_total",
-        Counter,
+        "counter",
+        "partitions",
         "Partitions not read on from their committed offset, by reason (retention, made_again, truncated).",
         "Any that you did not cause: made_again: somebody deleted and made the messages topic again. "
         "truncated: Kafka lost records; switch unclean leader election off. Both are read from their start.",
         ("reason",),
+        values=get_args(ResetReason),
     ),
     Metric(
         "mimamori_deaths_in_hand_total",
-        Counter,
+        "counter",
+        "partitions",
         "Partitions taken over from a worker that died with their records in the model's hands.",
         "Rising: a message kills or hangs workers, and is a dead letter after four deaths; died_in_hand in "
         "the log names the offsets. On and on: look at the device and the memory limit.",
     ),
     Metric(
         "mimamori_lost_highlights_total",
-        Counter,
+        "counter",
+        "messages",
         "Messages whose highlights a fault has cost them; their labels and cases are whole otherwise.",
         "Any: see highlights_failed in the log, and report it; MIMAMORI_HIGHLIGHTS=false stops the search.",
     ),
     Metric(
         "mimamori_cache_lookups_total",
-        Counter,
+        "counter",
+        "texts",
         "Texts looked up in the score cache, by result (local, redis, miss).",
         "Only misses with Redis up: workers do not share a cache_secret, or the bundle changed.",
         ("result",),
+        values=get_args(CacheResult),
     ),
     Metric(
         "mimamori_cache_errors_total",
-        Counter,
+        "counter",
+        "calls",
         "Redis calls that failed or timed out; each cost a miss, nothing else.",
         "Rising: check Redis. Screening goes on at the model's speed.",
     ),
     Metric(
         "mimamori_batch_records",
-        Histogram,
+        "histogram",
+        "records",
         "Records in a batch.",
         "Always 1: max_wait_ms is too small.",
         (),
@@ -196,15 +168,18 @@ CATALOGUE: Final = (
     ),
     Metric(
         "mimamori_station_seconds",
-        Histogram,
+        "histogram",
+        "seconds",
         "Seconds a batch spent in a station (screener, outbox).",
         "Screener high: add workers. Outbox high: look at the brokers.",
         ("station",),
         LATENCY_BUCKETS,
+        values=get_args(Station),
     ),
     Metric(
         "mimamori_latency_seconds",
-        Histogram,
+        "histogram",
+        "seconds",
         "Seconds from a record's timestamp to its committed outcome.",
         "High with lag: add workers. High without: lower max_wait_ms and max_batch_s, or see to the brokers.",
         (),
@@ -212,37 +187,43 @@ CATALOGUE: Final = (
     ),
     Metric(
         "mimamori_aborts_total",
-        Counter,
+        "counter",
+        "transactions",
         "Transactions aborted and rewound; nothing was lost or repeated.",
         "Steady: brokers are slow or the group rebalances all the time.",
     ),
     Metric(
         "mimamori_voided_batches_total",
-        Counter,
+        "counter",
+        "batches",
         "Batches dropped because their assignment ended; their records are read again.",
         "Steady: batches take longer than revoke_s; lower max_batch_s.",
     ),
     Metric(
         "mimamori_in_flight_batches",
-        Gauge,
+        "gauge",
+        "batches",
         "Batches between poll and commit.",
         "Always max_batches: the model or the broker is the limit.",
     ),
     Metric(
         "mimamori_assigned_partitions",
-        Gauge,
+        "gauge",
+        "partitions",
         "Partitions this worker reads.",
         "0 for long: more workers than partitions, or the group cannot form.",
     ),
     Metric(
         "mimamori_lag_records",
-        Gauge,
+        "gauge",
+        "records",
         "Records behind the end of the assigned partitions (transaction markers count as records).",
         "Growing: add workers, up to the number of partitions.",
     ),
     Metric(
         "mimamori_engine_info",
-        Info,
+        "info",
+        "one",
         "What this worker runs, as labels; always 1.",
         "Not the device or the bundle that you deployed: see its settings, and `mimamori doctor`.",
         ("engine", "device", "precision", "bundle", "task", "reading"),
@@ -254,12 +235,14 @@ _NOT_OF_A_SHADOW: Final = {"mimamori_review_cases_total", "mimamori_dead_letters
 _OF_A_SHADOW_ALONE: Final = (
     Metric(
         "mimamori_passed_over_total",
-        Counter,
+        "counter",
+        "records",
         "Records that a shadow did not screen, by reason: share (not drawn), rate (more than at_most a "
         "second), rejected (no message of its task, or the model fails on it). After an abort they are read, "
         "and counted, again.",
         "Mostly rate: what was screened is no fair sample of busy hours; lower the share instead.",
         ("reason",),
+        values=get_args(PassedOver),
     ),
 )
 

@@ -1,7 +1,6 @@
 """The page of figures, for leads and auditors: what waits, how fast it is decided, how far people agree."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -9,9 +8,12 @@ from aiohttp import web
 from markupsafe import Markup
 
 from review.access import requires
+from review.desk import utc_now
 from review.figures.agreement import Interval
 from review.figures.golden import read_golden
-from review.figures.summary import FEWEST, Figures, figures
+from review.figures.kept import KeptFigures
+from review.figures.summary import FEWEST, Figures
+from review.web.pages.capacity_words import capacity_words
 from review.web.pages.frame import Frame
 from review.web.pages.language import Words
 from review.web.pages.plots import Bar, bars, columns, interval
@@ -37,7 +39,13 @@ class FiguresPages:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         golden = read_golden(frame.review.settings.golden)
-        self._answers = {name: item.finding for name, item in golden.items()}
+        present = frame.review.present
+        self._kept = KeptFigures(
+            lambda: list(present.settled.values()),
+            present.queue.backlog,
+            utc_now,
+            {name: item.finding for name, item in golden.items()},
+        )
 
     def add_to(self, application: web.Application) -> None:
         """Add the route."""
@@ -52,23 +60,17 @@ class FiguresPages:
             return frame.recovering(request)
         asked = request.query.get("days", "")
         days = int(asked) if asked in map(str, SPANS) else 7
-        present = frame.review.present
-        found = figures(
-            present.settled.values(),
-            present.queue.backlog(),
-            datetime.now(UTC),
-            days=days,
-            answers=self._answers,
-        )
+        kept = await self._kept.of(days)
+        found, shower = kept.figures, frame.shower(request)
         return frame.page(
             request,
             "figures.html",
             here="figures",
             days=days,
             spans=SPANS,
-            # The forecast is worded in English alone.
-            capacity=present.queue.capacity().statement if t.language == "en" else [],
-            shown=list(_shown(found, t, frame, frame.shower(request))),
+            as_of=t("figures.as_of", at=f"{kept.at:%H:%M:%S}"),
+            capacity=list(capacity_words(frame.review.desk.capacity(), t, shower)),
+            shown=list(_shown(found, t, frame, shower)),
         )
 
 
@@ -95,7 +97,7 @@ def _shown(found: Figures, t: Words, frame: Frame, shower: Shower) -> Iterator[F
 def _backlog(found: Figures, t: Words, shower: Shower) -> Figure:
     rows = [
         Bar(
-            _lane(shower, t, each.task, each.kind, each.level),
+            shower.lane(each.task, each.kind, each.level),
             each.open,
             str(each.open),
             each.overdue,
@@ -109,11 +111,6 @@ def _backlog(found: Figures, t: Words, shower: Shower) -> Figure:
     return Figure(
         heading, bars(heading, rows), [t("figures.backlog.says" if rows else "queue.empty")], head, table
     )
-
-
-def _lane(shower: Shower, t: Words, task: str, kind: str, level: str | None) -> str:
-    """What waits or was decided together: a task's level, or a kind of case where there is no level."""
-    return f"{shower.task(task)}: {t.named('kind', kind) if level is None else shower.level(task, level)}"
 
 
 def _days(found: Figures, t: Words) -> Figure:
@@ -131,7 +128,7 @@ def _speeds(found: Figures, t: Words, shower: Shower) -> Figure:
     heading = t("figures.speed")
     rows = [
         Bar(
-            _lane(shower, t, each.task, each.kind, each.level),
+            shower.lane(each.task, each.kind, each.level),
             each.ninth_tenth,
             t.lasting(each.ninth_tenth),
             each.median,

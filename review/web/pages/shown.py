@@ -207,6 +207,11 @@ class Shower:
         """A level's name."""
         return self._house.level(task, name, self._t.language).name
 
+    def lane(self, task: str, kind: str, level: str | None) -> str:
+        """What waits or was decided together: a task's level, or a kind of case where there is no level."""
+        of = self._t.named("kind", kind) if level is None else self.level(task, level)
+        return f"{self.task(task)}: {of}"
+
     def ago(self, at: datetime) -> str:
         """How long ago that was."""
         return self._t("case.ago", ago=self.lasting_since(at))

@@ -1,6 +1,8 @@
 """The desk's benchmark fills an index and asks it everything that a page or a claim asks."""
 
-from bench.desk import cases, measure_index, spread
+from bench.desk.index import measure_index
+from bench.desk.made import cases
+from bench.desk.spread import spread
 from schemas.codec import decode, encode
 from schemas.events import ReviewCase
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import TaskError
 from engine.task import load_task
-from export.decided import examples_of_decisions
+from export.decided import examples_of_decisions, without_case
 from schemas.events import Origin, ReviewCase, ReviewDecision
 from schemas.vocabulary import CaseKind, Finding
 
@@ -93,6 +93,17 @@ def test_decisions_of_another_task_or_on_a_case_that_is_gone_are_counted() -> No
         [case], [decision, _decided(1, "at_risk")[1], _decided(2, "at_risk", task="other")[1]], STRESS
     )
     assert made.left_out == {"decisions whose case is gone": 1, "decisions of another task": 1}
+    assert made.said[0].startswith("1 decision has no case, and so no text any more: the review desk has it ")
+    assert "MIMAMORI_REVIEW_RETENTION_AFTER_DECISION_HOURS" in made.said[0]
+
+
+def test_a_day_later_nothing_is_left_and_the_command_says_why_and_what_to_do() -> None:
+    decided = [_decided(number, "at_risk") for number in range(3)]
+    decisions = [decision for _, decision in decided]
+    with pytest.raises(TaskError, match=r"\(3 decisions whose case is gone\)\. 3 decisions have no case, .*"):
+        examples_of_decisions([], decisions, STRESS)
+    assert without_case([case for case, _ in decided[:1]], [*decisions, *decisions], STRESS.name) == 2
+    assert without_case([], decisions, "other") == 0
 
 
 def test_the_last_decision_on_a_case_counts() -> None:

@@ -74,10 +74,12 @@ def test_a_record_says_who_saw_which_case_of_which_bundle_and_calibration_and_no
     "kafka", [Kafka(RuntimeError("the disk is full")), Kafka(never=True)], ids=["no", "never"]
 )
 def test_what_cannot_be_written_down_is_refused(kafka: Kafka) -> None:
-    trail = Trail(kafka.write, confirm_seconds=0.05)
+    counted: list[str] = []
+    trail = Trail(kafka.write, confirm_seconds=0.05, refused=lambda: counted.append("one"))
     with pytest.raises(NotAuditedError) as refused:
         asyncio.run(trail.record(ANA, "revealed", CASE))
     assert refused.value.status == 503
+    assert counted == ["one"]
     assert kafka.taken == []
 
 

@@ -6,21 +6,25 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
 from engine.drift import Noted, compare, count, expect
+from review.catalogue import CATALOGUE as DESK
 from schemas.events import DeadLetter, Label
-from worker.telemetry.catalogue import CATALOGUE, LATENCY_BUCKETS, Metric, MetricName, catalogue
+from schemas.metrics import Metric, MetricKind
+from worker.telemetry.catalogue import CATALOGUE, LATENCY_BUCKETS, catalogue
 from worker.telemetry.histogram import BatchHistogram
 from worker.telemetry.metrics import Metrics
+from worker.telemetry.names import MetricName
 
 # What a label may hold: small closed sets. Never an id, a text, a topic's key.
 LABELS = {"verdict", "kind", "reason", "result", "station", "signal"}
 LABELS |= {"engine", "device", "precision", "bundle", "task", "reading"}  # of the worker itself
 LABELS |= {"depth"}  # how many layers a network has, at most
-EVERY = tuple(dict.fromkeys((*CATALOGUE, *catalogue(shadow=True))))
+LABELS |= {"outcome", "because", "what", "finding", "type", "status", "level"}  # of the desk
+EVERY = tuple(dict.fromkeys((*CATALOGUE, *catalogue(shadow=True), *DESK)))
 
 
 @pytest.mark.parametrize("metric", EVERY, ids=lambda metric: metric.name)
@@ -29,15 +33,15 @@ def test_each_line_says_what_it_is_and_what_to_do(metric: Metric) -> None:
     assert metric.meaning.endswith(".")
     assert metric.remedy.endswith(".")
     assert set(metric.labels) <= LABELS
-    assert metric.name.endswith("_total") == (metric.kind is Counter)
-    assert bool(metric.buckets) == (metric.kind is Histogram)
+    assert metric.name.endswith("_total") == (metric.kind == "counter")
+    assert bool(metric.buckets) == (metric.kind == "histogram")
+    assert not metric.values or len(metric.labels) == 1
     assert list(metric.buckets) == sorted(set(metric.buckets))
-    if "Seconds" in metric.meaning:
-        assert metric.name.endswith("_seconds")
+    assert ("Seconds" in metric.meaning) == (metric.unit == "seconds") == metric.name.endswith("_seconds")
 
 
 def test_each_name_stands_once() -> None:
-    names = [metric.name for metric in CATALOGUE]
+    names = [metric.name for metric in (*CATALOGUE, *DESK)]
     assert len(set(names)) == len(names)
 
 
@@ -121,7 +125,7 @@ def test_what_runs_can_be_asked_of_the_page() -> None:
 
 
 def test_kinds_are_those_prometheus_knows() -> None:
-    assert {metric.kind for metric in CATALOGUE} == {Counter, Gauge, Histogram, Info}
+    assert {metric.kind for metric in CATALOGUE} == set(get_args(MetricKind))
     labels = {metric.name: metric.labels for metric in CATALOGUE}
     assert labels["mimamori_labels_total"] == ("verdict",)
     assert "verdict" in Label.__struct_fields__

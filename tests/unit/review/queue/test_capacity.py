@@ -1,14 +1,20 @@
-"""What people at work can take: the pressure, the forecast, the share of samples, and the words for it."""
+"""What people at work can take: the pressure, the forecast, the share of samples."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from review.queue.capacity import Backlogs, Forecast, forecast, pressure, sample_every
+from review.queue.capacity import (
+    Backlogs,
+    Forecast,
+    forecast,
+    pressure,
+    reviewers_missing,
+    sample_every,
+)
 from review.queue.flow import Flow, Pace
 from review.queue.index import QueueIndex
 from review.queue.order import Filter
-from review.queue.statement import reviewers_missing, statement
 from review.queue.take import Taking
 from review.queue.turns import Turns
 from review.queue.urgency import Lane, Law, lane_of
@@ -98,7 +104,7 @@ def test_the_forecast_is_what_then_happens() -> None:
     index = QueueIndex(LAW)
     for one in waits:
         index.put(one)
-    backlogs = index.backlogs()
+    backlogs = {lane: sorted(since) for lane, since in index.waiting_since()}
     going = pace(each=5, at_work=2, high=2, moderate=6, low=6)
     said = forecast(backlogs, going, LAW, NOW, hours=12, sample_every=10**9, due_every=10)
 
@@ -145,41 +151,15 @@ def test_samples_get_their_share_in_the_forecast_and_miss_no_deadline() -> None:
     assert next(lane for lane in said.lanes if lane.lane == SAMPLES) not in said.delayed
 
 
-def test_the_statement_says_what_is_delayed_what_it_costs_and_what_would_help() -> None:
+def test_it_says_how_many_more_people_would_keep_the_deadlines() -> None:
     going = pace(high=3, low=30)
-    said = seen({HIGH: [NOW - HOUR] * 30, LOW: [NOW - 20 * HOUR] * 600}, going)
-    assert said.pressure > 2
-    every = sample_every(said.pressure, most=0.1, least=0.02)
-    words = statement(said, sample_every=every, usual_every=10)
-    assert (
-        words[0]
-        == "2 reviewers are at work and decide 20 cases an hour; 33 cases an hour arrive (last 60 minutes)."
-    )
-    assert words[1].startswith("stress, high: ")
-    assert "30 of them already" in words[1] or "past the deadline of 30 minutes already" in words[1]
-    assert words[2].startswith("stress, low: ")
-    assert "the deadline of 24 hours" in words[2]
-    assert f"{said.missed} cases late, {said.missed_severe} of them severe" in words[3]
-    missing = reviewers_missing(said)
+    rush = seen({HIGH: [NOW - HOUR] * 30, LOW: [NOW - 20 * HOUR] * 600}, going)
+    missing = reviewers_missing(rush)
     assert missing
-    assert f"{missing} more reviewers would keep the deadlines" in words[3]
-    assert words[4].startswith("One claim in 50 is a quality sample instead of one in 10")
-    assert words[5] == "Nothing is dropped: what is delayed is decided later."
-
-
-def test_the_statement_of_a_calm_day_and_of_one_without_people() -> None:
-    calm = seen({LOW: [NOW]}, pace(low=1, at_work=1))
-    assert statement(calm, sample_every=10, usual_every=10) == [
-        "1 reviewer is at work and decides 10 cases an hour; 1 cases an hour arrive (last 60 minutes).",
-        "All deadlines of the next 24 hours can be kept.",
-    ]
-    alone = seen({HIGH: [NOW - 60.0]}, pace(each=None, at_work=0))
-    words = statement(alone, sample_every=50, usual_every=10)
-    assert words[0] == "Nobody is at work; 0 cases an hour arrive (last 60 minutes)."
-    assert words[1].startswith(
-        "stress, high: 1 case will be late for the deadline of 30 minutes, the next at "
-    )
-    assert reviewers_missing(alone) is None
+    enough = Pace(going.window, going.arrivals, going.decisions, going.each, going.at_work + missing)
+    assert pressure({HIGH: [NOW - HOUR] * 30, LOW: [NOW - 20 * HOUR] * 600}, enough, LAW, NOW) <= 1
+    assert reviewers_missing(seen({LOW: [NOW]}, pace(low=1, at_work=1))) == 0
+    assert reviewers_missing(seen({HIGH: [NOW]}, pace(each=None, at_work=0))) is None
 
 
 def test_a_hundred_thousand_cases_are_forecast_and_none_is_dropped() -> None:

@@ -1,5 +1,6 @@
 """The queue of one desk lives from the states of cases alone, so that a restart changes nothing."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Literal
@@ -164,7 +165,22 @@ def test_under_pressure_fewer_claims_are_samples_but_never_none(clock: Clock) ->
     assert queue.capacity().sample_every == 8
     given = [queue.take_next(LEA, Filter()) for _ in range(2 + 8 * 20)]
     assert sum(case_id in samples for case_id in given[2:]) == 20
-    assert queue.capacity().statement[-2].startswith("One claim in 8 is a quality sample")
+    assert queue.capacity().usual_every == 2
+
+
+def test_it_is_made_anew_beside_the_loop_as_it_would_be_on_it(clock: Clock) -> None:
+    queue = LiveQueue(Rules(), clock)
+    for minutes in range(50):
+        queue.put(case("high" if minutes % 3 else "low", minutes=minutes))
+    before = queue.capacity()
+    queue.put(claimed(case("high", minutes=40), ANA, clock.now))
+    asyncio.run(queue.refresh())
+    after = queue.capacity()
+    assert after is not before
+    assert after.forecast.pace.at_work == 1
+    assert sum(lane.waiting for lane in after.forecast.lanes) == 50
+    clock.wait(0.4)
+    assert queue.capacity() is after
 
 
 def test_what_it_says_may_be_half_a_minute_old(clock: Clock) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from review.desk import utc_now
 from schemas.events import CaseEvent
-from tests.fakes.desk_client import DeskClient, hidden
+from tests.fakes.desk_client import PAGE, DeskClient, hidden
 from tests.fakes.memory_review import MemoryReview
 from tests.fakes.review_cases import a_case
 from tests.fakes.served_desk import ServedDesk, served
@@ -88,6 +88,19 @@ def test_a_colleagues_case_is_neither_read_nor_decided(desk: ServedDesk, aoi: De
     assert "This case is with Aoi." in page
     assert post(ben, "decide", lease="x", choice="unsure")[0] == 409
     assert post(ben, "undo")[0] in {403, 409}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", ["Readers at work: 1", "As of "]), ("ja", ["作業中の担当者", "1 人", "の時点"])],
+)
+def test_the_figures_say_in_each_language_what_people_can_take_and_when_they_were_made(
+    aoi: DeskClient, language: str, said: list[str]
+) -> None:
+    claim(aoi)
+    status, _, page = aoi.ask("GET", "/figures", headers={**PAGE, "Accept-Language": language})
+    assert status == 200
+    assert [each for each in said if each not in unescape(page)] == []
 
 
 def test_the_queue_shows_what_somebody_has_and_for_how_long(aoi: DeskClient) -> None:

@@ -94,6 +94,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "decided",
         "settled",
     ),
+    "capacity": ("nobody", "undecided", "pace", "past", "late", "partly"),
     "nav": ("held", "figures", "audit"),
     "filter": ("task", "kind", "level", "state", "overdue"),
     "filter.state": get_args(State),

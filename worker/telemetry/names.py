@@ -1,0 +1,42 @@
+"""The metrics' names, by the labels they have, so that a misspelt name, label or value is a type error."""
+
+from typing import Literal
+
+PlainCounter = Literal[
+    "mimamori_records_total",
+    "mimamori_unreadable_headers_total",
+    "mimamori_deleted_unread_records_total",
+    "mimamori_deaths_in_hand_total",
+    "mimamori_lost_highlights_total",
+    "mimamori_cache_errors_total",
+    "mimamori_aborts_total",
+    "mimamori_voided_batches_total",
+]
+LabelsCounter = Literal["mimamori_labels_total"]
+DepthsCounter = Literal["mimamori_labels_by_depth_total"]
+CasesCounter = Literal["mimamori_review_cases_total"]
+DeadLettersCounter = Literal["mimamori_dead_letters_total"]
+ResetsCounter = Literal["mimamori_position_resets_total"]
+LookupsCounter = Literal["mimamori_cache_lookups_total"]
+DoubtsCounter = Literal["mimamori_doubts_total"]
+PassedOverCounter = Literal["mimamori_passed_over_total"]
+CounterName = (
+    PlainCounter
+    | LabelsCounter
+    | DepthsCounter
+    | CasesCounter
+    | DeadLettersCounter
+    | ResetsCounter
+    | LookupsCounter
+    | DoubtsCounter
+    | PassedOverCounter
+)
+GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
+DriftGauge = Literal["mimamori_drift_psi"]
+# histograms without labels
+SpreadName = Literal[
+    "mimamori_batch_records", "mimamori_latency_seconds", "mimamori_risk", "mimamori_message_characters"
+]
+StationHistogram = Literal["mimamori_station_seconds"]
+EngineInfo = Literal["mimamori_engine_info"]
+MetricName = CounterName | GaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo
