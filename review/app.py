@@ -8,6 +8,7 @@ topics that it only produces to outside the transaction.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import faust
@@ -18,6 +19,7 @@ from yarl import URL
 from review.audit.log import Asked, Found, read_log
 from review.audit.trail import Trail, erased, revealed, stepped
 from review.desk import Desk, utc_now
+from review.erasing import Erased, Erasing, erase_everywhere, held_by_kafka
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.cluster import Cluster, look_again
@@ -30,10 +32,12 @@ from review.kafka.signing import open_signing
 from review.kafka.table import MAX_RECORD, CaseTable
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
+from review.people import Person
 from review.present import Limits, Present
 from review.queue.live import REFRESH_EVERY
 from review.queue.rules import rules_of
 from review.retention.due import Due
+from review.retention.forgetting import What
 from review.retention.keys import load_cipher
 from review.settings import ReviewSettings
 
@@ -43,6 +47,8 @@ LOOK_EVERY_S: Final = 0.5
 FORGET_EVERY_S: Final = 2.0
 # Of the audit log, at once: `mimamori audit` exports more without holding up the desk.
 MOST_SHOWN: Final = 100_000
+# How long the page of an erasure waits for the desks before it says which are silent.
+ERASING_S: Final = 15.0
 
 
 class ReviewApp:
@@ -113,6 +119,7 @@ class ReviewApp:
             lags=lags,
             clock=utc_now,
         )
+        self.erasing = Erasing(self._forgetting, partial(held_by_kafka, settings), self._erase)
         agents = Agents(
             self.table,
             publisher(decisions, signatures),
@@ -129,6 +136,7 @@ class ReviewApp:
                 clock=utc_now,
             ),
             expiry=self.present.expiry,
+            publish_notes=settings.publish_notes,
         )
         self.faust.agent(cases, name="cases")(agents.cases)
         self.faust.agent(events, name="events")(agents.events)
@@ -171,6 +179,12 @@ class ReviewApp:
     async def audit_log(self, asked: Asked) -> Found:
         """What the audit log says. Raises DeskError: it cannot be read."""
         return await read_log(self.settings, self.signing.trusted, asked, MOST_SHOWN)
+
+    async def _erase(self, what: What, wanted: str, person: Person) -> Erased:
+        roles = sorted(person.roles)
+        return await erase_everywhere(
+            self.settings, self.signing, what, wanted, person.id, wait_s=ERASING_S, roles=roles
+        )
 
     async def _end_overdue(self) -> None:
         await self._in_time("end_overdue", self.desk.end_overdue)

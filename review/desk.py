@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from review.cases import permits
+from review.cases.conversations import Beside, BesideText, beside, with_text
 from review.cases.entries import (
     CaseState,
     Decided,
@@ -31,7 +32,7 @@ from review.cases.entries import (
 )
 from review.cases.form import Form, to_decision
 from review.cases.steps import BY_LEAD, DOUBLE_REVIEW, refers
-from review.cases.views import BLIND, CaseView, Claim, view
+from review.cases.views import BLIND, CaseView, Claim, steps_of, view
 from review.errors import (
     ClosedCaseError,
     DecisionRefusedError,
@@ -48,6 +49,8 @@ from review.queue.answers import Place
 from review.queue.exposure import Load
 from review.queue.live import Capacity
 from review.queue.order import Filter, Page
+from review.queue.skips import SKIP_REASONS
+from review.retention.remarks import seal_remark
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.ids import case_event_id
 from schemas.vocabulary import CaseAction
@@ -57,8 +60,9 @@ log = structlog.get_logger()
 MAX_REASON = 120
 MAX_READER = 256
 
-# Awaited before a text leaves the desk; it raises where the reading cannot be recorded.
-BeforeReveal = Callable[[CaseState, Person], Awaitable[None]]
+# Awaited before a text leaves the desk; it raises where the reading cannot be recorded. Its last argument is
+# the case beside which it is read, where that is another one.
+BeforeReveal = Callable[[CaseState, Person, str | None], Awaitable[None]]
 
 
 class Table(Protocol):
@@ -79,13 +83,17 @@ class Rules(Protocol):
     def model_view(self) -> str:
         """Whether reviewers see what the model thinks `before` their judgement, or `after` it."""
 
+    @property
+    def conversation_context(self) -> int:
+        """How many other messages of its conversation may be seen beside a case."""
+
 
 def utc_now() -> datetime:
     """The time on this machine's clock."""
     return datetime.now(UTC)
 
 
-async def unrecorded(_state: CaseState, _person: Person) -> None:
+async def unrecorded(_state: CaseState, _person: Person, _beside: str | None) -> None:
     """Record no reading."""
 
 
@@ -164,7 +172,8 @@ class Desk:
 
     def history(self, case_id: str) -> list[Step]:
         """The steps on a case, oldest first. Raises UnknownCaseError, ClosedCaseError."""
-        return self._state(case_id).history
+        state = self._state(case_id)
+        return steps_of(state, state.history)
 
     def held(self) -> list[Held]:
         """Events that were not believed, by case."""
@@ -177,8 +186,43 @@ class Desk:
         """
         state = self._state(case_id)
         permits.may_reveal(state, person)
-        await self._before_reveal(state, person)
+        await self._before_reveal(state, person, None)
         return state.case.text
+
+    def context(self, case_id: str, person: Person) -> list[Beside]:
+        """The other messages of the case's conversation that this person may read, without their texts.
+
+        In the order they were sent; none where the settings allow none. Raises UnknownCaseError,
+        ClosedCaseError.
+        """
+        state = self._state(case_id)
+        if not permits.reveals_to(state, person):
+            return []
+        return [beside(state, other) for other in self._beside(state)]
+
+    async def reveal_context(self, case_id: str, person: Person) -> list[BesideText]:
+        """The same with their texts, once the reading of each is recorded.
+
+        Raises UnknownCaseError, ClosedCaseError, NotAllowedError, and what the recording raises; then no text
+        leaves.
+        """
+        state = self._state(case_id)
+        permits.may_reveal(state, person)
+        if not self._rules.conversation_context:
+            raise NotAllowedError("this desk shows no other messages of a conversation")
+        others = self._beside(state)
+        for other in others:
+            await self._before_reveal(other, person, case_id)
+        return [with_text(state, other) for other in others]
+
+    def _beside(self, state: CaseState) -> list[CaseState]:
+        """What of the conversation may be seen beside a case."""
+        most = self._rules.conversation_context
+        if not most or state.case.kind == "golden":
+            return []
+        keys = self._present.conversations.nearest(case_key(state.case.id), state, most)
+        found = [self._table.get(key) for key in keys]
+        return [other for other in found if isinstance(other, CaseState)]
 
     # A person's steps.
 
@@ -255,8 +299,17 @@ class Desk:
             if reader is not None and state.stage != "lead" and reader in state.readers:
                 raise InvalidFormError({"reader": "has judged this case already"})
             until = self._clock() + self._limits.handover if reader else None
+            typed = _typed(reason)
+            word = typed if typed in SKIP_REASONS else None
             event = self._event(
-                state, "released", person.id, lease=lease, reason=_word(reason), reader=reader, until=until
+                state,
+                "released",
+                person.id,
+                lease=lease,
+                reason=word,
+                reader=reader,
+                until=until,
+                remark=None if word else typed,
             )
             return self._view(await self._write(event, state), person)
 
@@ -278,6 +331,7 @@ class Desk:
                 until=now + self._limits.undo,
                 reason=BY_LEAD if person.may("lead") else None,
                 decision=decision,
+                remark=form.note,
             )
             return self._view(await self._write(event, state), person)
 
@@ -356,12 +410,12 @@ class Desk:
         return after
 
     async def _again(self, case_id: str, person: Person, action: CaseAction, reason: str) -> CaseView:
-        if not (word := _word(reason)):
+        if not (typed := _typed(reason)):
             raise InvalidFormError({"reason": "must not be empty"})
         async with self._lock(case_id):
             state = self._state(case_id)
             permits.may_reopen(state, person)
-            event = self._event(state, action, person.id, reason=word)
+            event = self._event(state, action, person.id, remark=typed)
             return self._view(await self._write(event, state), person)
 
     def _event(
@@ -375,11 +429,23 @@ class Desk:
         reader: str | None = None,
         reason: str | None = None,
         decision: ReviewDecision | None = None,
+        remark: str | None = None,
     ) -> CaseEvent:
         case_id, revision = state.case.id, state.revision
         made = case_event_id(case_id, revision, action, actor, lease)
         return CaseEvent(
-            made, case_id, revision, action, actor, self._clock(), lease, until, reader, reason, decision
+            made,
+            case_id,
+            revision,
+            action,
+            actor,
+            self._clock(),
+            lease,
+            until,
+            reader,
+            reason,
+            decision,
+            _sealed(state, remark),
         )
 
     def _state(self, case_id: str) -> CaseState:
@@ -436,9 +502,19 @@ def _is_id(name: str) -> bool:
     return 0 < len(name) <= MAX_READER and name.isprintable()
 
 
-def _word(reason: str | None) -> str | None:
-    if reason is None or not (word := reason.strip()):
+def _typed(reason: str | None) -> str | None:
+    if reason is None or not (typed := reason.strip()):
         return None
-    if len(word) > MAX_REASON or not word.isprintable():
+    if len(typed) > MAX_REASON or not typed.isprintable():
         raise InvalidFormError({"reason": f"must be at most {MAX_REASON} printable characters"})
-    return word
+    return typed
+
+
+def _sealed(state: CaseState, remark: str | None) -> str | None:
+    """What the log may hold of what somebody typed."""
+    if remark is None:
+        return None
+    if state.remarks_key is None:  # nothing has happened to the case since desks seal remarks
+        log.warning("remark_left_out", case=state.case.id)
+        return None
+    return seal_remark(remark, state.remarks_key, state.case.id)

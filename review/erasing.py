@@ -4,6 +4,7 @@ The request is a signed step on each partition of the case events. A desk that i
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -18,10 +19,13 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # 
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError  # type: ignore[import-untyped]  # same
 
 from review.audit.log import Asked, read_log
+from review.cases.entries import CaseState, Erasure
 from review.errors import DeskError
 from review.kafka.clients import client_settings
+from review.kafka.forgetting import Forgetting
 from review.kafka.signing import Signing
-from review.retention.forgetting import What, erasure_id
+from review.people import Person
+from review.retention.forgetting import What, digest_of, erasure_id
 from review.retention.holdings import CHANGELOG, HOLDS, Holding, holding
 from review.settings import ReviewSettings
 from schemas.codec import encode
@@ -44,6 +48,31 @@ class Erased(msgspec.Struct, frozen=True):
     silent: list[int]
 
 
+class Erasing:
+    """What the desk's page offers a lead: the same erasure as the command's, and a look at what it will take.
+
+    Args:
+        forgetting: Knows which cases are meant.
+        held: What Kafka holds of a message.
+        ask: Has every desk erase a message's or an author's words, for this person.
+    """
+
+    def __init__(
+        self,
+        forgetting: Forgetting,
+        held: Callable[[], Awaitable[list[Holding]]],
+        ask: Callable[[What, str, Person], Awaitable[Erased]],
+    ) -> None:
+        self._forgetting = forgetting
+        self.held = held
+        self.ask = ask
+
+    async def meant(self, what: What, wanted: str) -> list[CaseState]:
+        """The cases of this desk that it will take the words of; other desks find theirs themselves."""
+        erasure = Erasure(what, digest_of(what, wanted), -1, datetime.now(UTC))
+        return [state async for _, state in self._forgetting.meant(erasure)]
+
+
 async def erase_everywhere(
     settings: ReviewSettings,
     signing: Signing,
@@ -52,6 +81,7 @@ async def erase_everywhere(
     actor: str,
     *,
     wait_s: float,
+    roles: Sequence[str] = (),
 ) -> Erased:
     """Write the request down in the audit log, send it, and wait for the desks.
 
@@ -61,7 +91,8 @@ async def erase_everywhere(
         f"erasure:{uuid4()}", erasure_id(what, wanted), 0, "erased", actor, datetime.now(UTC), reason=what
     )
     try:
-        partitions = await asyncio.wait_for(_send(settings, signing, step), settings.connect_seconds)
+        sending = _send(settings, signing, step, roles)
+        partitions = await asyncio.wait_for(sending, settings.connect_seconds)
     except (KafkaError, OSError, TimeoutError) as error:
         raise DeskError(
             f"cannot ask for the erasure at {settings.bootstrap} ({type(error).__name__}): is Kafka up, are "
@@ -108,12 +139,12 @@ async def held_by_kafka(settings: ReviewSettings) -> list[Holding]:
     return held
 
 
-async def _send(settings: ReviewSettings, signing: Signing, step: CaseEvent) -> int:
+async def _send(settings: ReviewSettings, signing: Signing, step: CaseEvent, roles: Sequence[str]) -> int:
     producer = AIOKafkaProducer(**client_settings(settings), acks="all")
     await producer.start()
     try:
         record = AuditRecord(
-            f"audit:{step.id}", step.at, step.actor, [], "erasure_asked", detail=step.case_id
+            f"audit:{step.id}", step.at, step.actor, list(roles), "erasure_asked", detail=step.case_id
         )
         await _write(producer, signing, settings.audit_topic, step.actor, record)
         partitions = await producer.partitions_for(settings.events_topic)

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from review.cases.conversations import Conversations
 from review.cases.entries import (
     CaseState,
     Decided,
@@ -73,6 +74,7 @@ class Present:
         self.held: dict[bytes, Held] = {}
         self.unreadable: dict[bytes, Unreadable] = {}
         self.settled: dict[bytes, Summary] = {}
+        self.conversations = Conversations()
         # Where golden items are kept, by the ids that people know them by.
         self.golden: dict[str, bytes] = {}
         self._open: dict[bytes, Open] = {}
@@ -81,6 +83,7 @@ class Present:
         """Forget everything: the table is about to tell all of it again."""
         self.queue.clear()
         self.expiry.clear()
+        self.conversations.clear()
         self.golden.clear()
         for each in (self.held, self.unreadable, self.settled, self._open):
             each.clear()
@@ -88,6 +91,7 @@ class Present:
     def drop(self, key: bytes) -> None:
         """Forget one entry."""
         self.expiry.drop(key)
+        self.conversations.drop(key)
         self.golden = {shown: kept for shown, kept in self.golden.items() if kept != key}
         if (case_id := case_id_of(key)) is not None:
             self.queue.drop(case_id)
@@ -100,6 +104,7 @@ class Present:
     def put(self, key: bytes, entry: Entry) -> None:
         """Note an entry as it is now."""
         self.expiry.put(key, entry)
+        self.conversations.put(key, entry)
         self._drop(key)
         match entry:
             case CaseState():

@@ -45,6 +45,14 @@ class CaseSettings(BaseSettings):
         description="How many cases at risk of one author, or in one conversation, within 24 hours raise "
         "their priority; 0 raises none",
     )
+    conversation_context: int = Field(
+        default=0,
+        ge=0,
+        le=50,
+        description="How many other messages of the conversation a reader may see beside a case, once they "
+        "ask and it is written down: those sent next to it, as far as they became cases themselves. Off by "
+        "default, since it shows more people's words",
+    )
     model_view: Literal["after", "before"] = Field(
         default="after",
         description="When a reviewer sees what the model thinks: after their own judgement stands, or before "

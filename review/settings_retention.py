@@ -30,6 +30,11 @@ class RetentionSettings(BaseSettings):
         gt=0,
         description="Longest time after the decision that the changelog topic keeps a case's text, sealed",
     )
+    publish_notes: bool = Field(
+        default=False,
+        description="Put the reviewer's note on the published decision, too. That topic keeps it for its "
+        "retention: no erasure reaches a note there, and it may quote a message",
+    )
     keep_markers_days: float = Field(
         default=90,
         gt=0,

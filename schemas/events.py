@@ -179,6 +179,8 @@ class ReviewCase(msgspec.Struct, frozen=True, gc=False):
 class ReviewDecision(msgspec.Struct, frozen=True, gc=False):
     """What a person decided about a case. `severity` is a level of the task, where `finding` is at_risk.
 
+    `note` is None unless the desk's settings publish what reviewers note: no erasure reaches it here.
+
     `supersedes` is the id of an earlier decision on the same case that this one replaces, after a lead has
     reopened the case or somebody has appealed. `bundle` and `scored_by` are the case's. All three are None in
     version 1.
@@ -250,7 +252,9 @@ class CaseEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `actor` is the id of the person, or `desk` for what the desk does by itself. `lease` names the claim that
     a step belongs to; `until` is when a claim or an undo window is meant to end. `reader` is who may claim
     the case next, where it was handed over. `reason` is one word of why; `decision` is what was decided, on
-    `decided` and `settled`.
+    `decided` and `settled`, without its note. `remark` is what somebody typed, a note or why, sealed under a
+    key of this case that goes with the case's words. It is None in version 1, where words stood in `reason`
+    and in the decision.
     """
 
     id: OwnId
@@ -264,6 +268,7 @@ class CaseEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reader: Id | None = None
     reason: Short | None = None
     decision: ReviewDecision | None = None
+    remark: str | None = None
 
 
 class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -61,7 +61,7 @@ KINDS: Final = (
     Kind("review-decision", 2, ReviewDecision, "urn:mimamori:review", "decided_at"),
     Kind("dead-letter", 3, DeadLetter, "urn:mimamori:worker", "failed_at"),
     Kind("shadow-label", 1, ShadowLabel, "urn:mimamori:shadow", "screened_at"),
-    Kind("case-event", 1, CaseEvent, "urn:mimamori:review", "at"),
+    Kind("case-event", 2, CaseEvent, "urn:mimamori:review", "at"),
     Kind("audit-record", 1, AuditRecord, "urn:mimamori:review", "at"),
 )
 KIND_OF: Final[Mapping[type[Event], Kind]] = {kind.event: kind for kind in KINDS}

@@ -114,11 +114,11 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def revealed(trail: Trail) -> Callable[[CaseState, Person], Awaitable[None]]:
-    """What the desk awaits before a text leaves it."""
+def revealed(trail: Trail) -> Callable[[CaseState, Person, str | None], Awaitable[None]]:
+    """What the desk awaits before a text leaves it, perhaps to be read beside another case."""
 
-    async def before_reveal(state: CaseState, person: Person) -> None:
-        await trail.record(person, "revealed", state.case)
+    async def before_reveal(state: CaseState, person: Person, beside: str | None) -> None:
+        await trail.record(person, "revealed", state.case, detail=beside and f"beside {beside}")
 
     return before_reveal
 

@@ -18,6 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from review.cases.script import Script, script_of
 from schemas.events import ReviewCase, ReviewDecision
 from schemas.vocabulary import CaseAction, CaseKind, Finding
 
@@ -44,19 +45,21 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One accepted event, as the history of a case shows it."""
+    """One accepted event, as the history of a case shows it. `remark` is sealed; a note is none."""
 
     action: CaseAction
     actor: str
     at: datetime
     reason: str | None = None
     reader: str | None = None
+    remark: str | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one reader found. A published one is a decision on the topic; the others were referred.
 
-    `digest` is that of the event as it was published, so that another of the same id is noticed.
+    `digest` is that of the event as it was published, without its note, so that another of the same id is
+    noticed. `remark` is the note: sealed, but in what a person sees.
     """
 
     decision_id: str
@@ -67,6 +70,7 @@ class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
     published: bool = False
     supersedes: str | None = None
     digest: str | None = None
+    remark: str | None = None
 
 
 # The tag is that of the desk's first version, whose open cases are read as such without a life yet.
@@ -78,7 +82,8 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     They have it to themselves until about `reader_until`. `judgements` are in their order, and `skipped` are
     those who gave the case back. `raised` says why it comes first, and `repeats` how many cases there were
     of that author or conversation within 24 hours. `erased_at` is when somebody had the words erased, and
-    `told_at` when the broker was told to forget them.
+    `told_at` when the broker was told to forget them. `remarks_key` opens what people typed
+    (`review.retention.remarks`), such as the `note` of the pending decision. `script` is that of the text.
     """
 
     case: ReviewCase
@@ -99,6 +104,9 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     history: list[Step] = []
     erased_at: datetime | None = None
     told_at: datetime | None = None
+    note: str | None = None
+    remarks_key: str | None = None
+    script: Script | None = None
 
     @property
     def readers(self) -> frozenset[str]:
@@ -281,7 +289,7 @@ def receive_case(
     """Return the entry after a case has arrived, and what that was."""
     match entry:
         case None:
-            return CaseState(case, partition), "opened"
+            return CaseState(case, partition, script=script_of(case.text)), "opened"
         case CaseState():
             return entry, "already_decided" if entry.phase == "settled" else "repeated"
         case Decided():
@@ -316,7 +324,7 @@ def summary(state: CaseState) -> Summary:
         case.sent_at or case.opened_at,
         case.severity.level if case.severity else None,
         case.verdict in {"at_risk", "uncertain"},
-        state.judgements,
+        [msgspec.structs.replace(judged, remark=None) for judged in state.judgements],
         (case.label_id or "").removeprefix("golden:") if case.kind == "golden" else None,
     )
 

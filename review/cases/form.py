@@ -77,7 +77,7 @@ def severity_levels(case: ReviewCase) -> Sequence[str]:
 
 
 def to_decision(form: Form, state: CaseState, reviewer: str, now: datetime) -> ReviewDecision:
-    """Make the decision from a form. Where the case has no levels, any word goes.
+    """Make the decision from a form, without its note. Where the case has no levels, any word goes.
 
     Raises InvalidFormError: a severity without the finding at_risk, or one that the task does not have.
     """
@@ -94,7 +94,7 @@ def to_decision(form: Form, state: CaseState, reviewer: str, now: datetime) -> R
         reviewer=reviewer,
         finding=form.finding,
         severity=form.severity,
-        note=form.note,
+        note=None,
         decided_at=now,
         supersedes=stands.decision_id if stands else None,
         bundle=case.bundle,

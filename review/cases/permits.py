@@ -81,10 +81,14 @@ def may_reveal(state: CaseState, person: Person) -> None:
 
     Raises NotAllowedError.
     """
+    if not reveals_to(state, person):
+        raise NotAllowedError("claim the case to read its text")
+
+
+def reveals_to(state: CaseState, person: Person) -> bool:
+    """Whether this person may read the text now."""
     holder = state.lease.holder if state.lease else None
-    if person.may("lead") or (person.may("reviewer") and person.id in {holder, *state.readers}):
-        return
-    raise NotAllowedError("claim the case to read its text")
+    return person.may("lead") or (person.may("reviewer") and person.id in {holder, *state.readers})
 
 
 def works_here(person: Person) -> None:

@@ -60,7 +60,9 @@ def _history(state: CaseState, event: CaseEvent) -> list[Step]:
     earlier = state.history
     if event.action == "extended" and earlier and earlier[-1].action == "extended":
         earlier = earlier[:-1]
-    step = Step(event.action, event.actor, event.at, event.reason, event.reader)
+    # A note is for whoever reads the decision; here it would sway a second reader.
+    remark = None if event.action == "decided" else event.remark
+    step = Step(event.action, event.actor, event.at, event.reason, event.reader, remark)
     return [*earlier, step][-MAX_HISTORY:]
 
 
@@ -72,8 +74,13 @@ def may_read(state: CaseState, person_id: str) -> bool:
 
 
 def digest(decision: ReviewDecision) -> str:
-    """What two decisions share only if they are the same in every field."""
-    return blake2b(encode(decision), digest_size=16).hexdigest()
+    """What two decisions share only if they are the same in every field but the note."""
+    return blake2b(encode(without_note(decision)), digest_size=16).hexdigest()
+
+
+def without_note(decision: ReviewDecision) -> ReviewDecision:
+    """The decision as the log has it: its note is sealed beside it."""
+    return replace(decision, note=None)
 
 
 def _claimed(state: CaseState, event: CaseEvent) -> CaseState | None:
@@ -119,7 +126,12 @@ def _decided(state: CaseState, event: CaseEvent) -> CaseState | None:
     if decision.reviewer != event.actor or decision.case_id != state.case.id:
         return None
     return replace(
-        state, phase="decided", pending=decision, undo_until=event.until, by_lead=event.reason == BY_LEAD
+        state,
+        phase="decided",
+        pending=decision,
+        note=event.remark,
+        undo_until=event.until,
+        by_lead=event.reason == BY_LEAD,
     )
 
 
@@ -127,7 +139,9 @@ def _undone(state: CaseState, event: CaseEvent) -> CaseState | None:
     if state.phase != "decided" or state.lease is None or event.actor != state.lease.holder:
         return None
     lease = state.lease if event.until is None else replace(state.lease, until=event.until)
-    return replace(state, phase="claimed", lease=lease, pending=None, undo_until=None, by_lead=False)
+    return replace(
+        state, phase="claimed", lease=lease, pending=None, note=None, undo_until=None, by_lead=False
+    )
 
 
 def _settled(state: CaseState, event: CaseEvent) -> CaseState | None:
@@ -209,11 +223,13 @@ def _judged(state: CaseState, decision: ReviewDecision, *, published: bool) -> C
         published,
         decision.supersedes,
         digest(decision) if published else None,
+        state.note,
     )
     return replace(
         state,
         judgements=[*state.judgements, judgement],
         pending=None,
+        note=None,
         undo_until=None,
         by_lead=False,
         lease=None,

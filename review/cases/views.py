@@ -13,15 +13,18 @@ what samples and golden items measure would be how well people copy.
 The text is separate: `Desk.reveal` gives it to whoever may read it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from review.cases.entries import CaseState, Judgement, Phase, Stage, Step
 from review.cases.form import severity_levels
+from review.cases.script import Script
 from review.people import Person
+from review.retention.remarks import open_remark
 from schemas.events import Highlight, ReviewCase, Severity, Thresholds
 from schemas.ids import case_id
 from schemas.reasons import DeadLetterReason, Reason
@@ -49,7 +52,7 @@ class ModelView(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What was decided. The note is shown only until the decision is published."""
+    """What was decided. The note is shown until the words of the case are forgotten or erased."""
 
     finding: Finding
     severity: str | None
@@ -62,9 +65,9 @@ class CaseView(msgspec.Struct, frozen=True):
     """A case as one person sees it. `model` is None while it is hidden from them.
 
     `holder` is who has it, until `until`; `mine` says that it is the viewer. `decision` is the viewer's
-    pending one or the standing one; a note is only in a pending one, which is published at `undo_until`.
-    `raised` names why the case comes first, and `repeats` how many cases at risk there were of that `author`
-    or `conversation` within 24 hours.
+    pending one, which is published at `undo_until`, or the standing one. `raised` names why the case comes
+    first, and `repeats` how many cases at risk there were of that `author` or `conversation` within 24 hours.
+    `script` is that of the text; None where nobody knows.
 
     While `model` is hidden, so is everything that would tell of it or of other readings: `kind` is
     `escalation` for all that are blind, `judgements` are empty, and `history` begins when the case began to
@@ -99,6 +102,7 @@ class CaseView(msgspec.Struct, frozen=True):
     judgements: list[Judgement]
     history: list[Step]
     model: ModelView | None
+    script: Script | None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -146,9 +150,10 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         reader=state.reader,
         decision=_outcome(state) if judged or deciding else None,
         undo_until=state.undo_until,
-        judgements=state.judgements if judged else [],
-        history=state.history if judged else list(_since_it_waits(state, raised=why)),
+        judgements=_judgements(state) if judged else [],
+        history=steps_of(state, state.history if judged else _since_it_waits(state, raised=why)),
         model=_model_view(state) if shown else None,
+        script=state.script,
     )
 
 
@@ -160,10 +165,25 @@ def _since_it_waits(state: CaseState, *, raised: bool) -> Iterator[Step]:
 
 def _outcome(state: CaseState) -> Outcome | None:
     if (pending := state.pending) is not None:
-        return Outcome(pending.finding, pending.severity, pending.reviewer, pending.decided_at, pending.note)
+        note = pending.note or _opened(state, state.note)
+        return Outcome(pending.finding, pending.severity, pending.reviewer, pending.decided_at, note)
     if state.phase != "settled" or (stands := state.standing) is None:
         return None
-    return Outcome(stands.finding, stands.severity, stands.reader, stands.decided_at)
+    note = _opened(state, stands.remark)
+    return Outcome(stands.finding, stands.severity, stands.reader, stands.decided_at, note)
+
+
+def steps_of(state: CaseState, steps: Iterable[Step]) -> list[Step]:
+    """These of its steps, with what somebody typed as a step's reason."""
+    return [replace(step, reason=step.reason or _opened(state, step.remark), remark=None) for step in steps]
+
+
+def _judgements(state: CaseState) -> list[Judgement]:
+    return [replace(judged, remark=_opened(state, judged.remark)) for judged in state.judgements]
+
+
+def _opened(state: CaseState, sealed: str | None) -> str | None:
+    return open_remark(sealed, state.remarks_key, state.case.id)
 
 
 def _model_view(state: CaseState) -> ModelView:

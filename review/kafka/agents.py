@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import structlog
 from faust.types import EventT, StreamT
+from msgspec.structs import replace
 
 from review.cases.entries import (
     CaseState,
@@ -37,12 +38,13 @@ from review.cases.entries import (
     unreadable_key,
 )
 from review.cases.expiry import Expiry
-from review.cases.steps import Outcome, advance, digest
+from review.cases.steps import Outcome, advance, digest, without_note
 from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Signatures
 from review.kafka.repeats import Repeats, read_sighting
 from review.kafka.table import Entries
 from review.metrics import DeskMetrics
+from review.retention.remarks import open_remark, with_key
 from schemas.codec import CodecError, decode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.ids import origin_of_case
@@ -74,6 +76,7 @@ class Agents:
         repeats: Repeats,
         *,
         expiry: Expiry,
+        publish_notes: bool = False,
     ) -> None:
         self._table = table
         self._publish = publish
@@ -84,6 +87,7 @@ class Agents:
         self._audit = audit
         self._repeats = repeats
         self._expiry = expiry
+        self._publish_notes = publish_notes
         self._pruned: dict[int, float] = {}
 
     async def cases(self, stream: StreamT[bytes]) -> None:
@@ -130,7 +134,7 @@ class Agents:
         key = case_key(case.id)
         before = _case_entry(self._table.get(key))
         entry, outcome = receive_case(before, case, event.message.partition)
-        entry = self._forgetting.arriving(before, entry, case)
+        entry = with_key(self._forgetting.arriving(before, entry, case))
         await self._table.put(key, entry)
         if isinstance(entry, CaseState):
             await self._repeats.on_case(entry.case, entry.partition)
@@ -190,14 +194,18 @@ class Agents:
             await self._audit(step, before)
             if step.action == "settled" and before.pending is not None:
                 await self._tell(before, before.pending)
-        await self._table.put(key, state)
+        await self._table.put(key, with_key(state))
         self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)
 
     async def _tell(self, state: CaseState, decision: ReviewDecision) -> None:
         """Publish a decision, unless it is one on a golden item: that is about no message of anybody."""
-        if state.case.kind != "golden":
-            await self._publish(decision, state.partition)
+        if state.case.kind == "golden":
+            return
+        note = None
+        if self._publish_notes:
+            note = decision.note or open_remark(state.note, state.remarks_key, state.case.id)
+        await self._publish(replace(decision, note=note), state.partition)
 
     async def on_decision(self, event: EventT[bytes]) -> None:
         """A published decision arrives: hold it where no desk has published it so."""
@@ -218,8 +226,8 @@ class Agents:
             return "unknown_case"
         if isinstance(entry, Decided):
             return None if entry.decision_id == decision.id else "not_of_this_desk"
-        if decision == entry.pending:  # published, and the table does not say so yet
-            return None
+        if entry.pending and without_note(decision) == without_note(entry.pending):
+            return None  # published, and the table does not say so yet
         for judged in entry.judgements:
             if judged.decision_id == decision.id and judged.published:
                 return None if judged.digest == digest(decision) else "not_what_was_settled"

@@ -9,7 +9,7 @@ something gets another record once the topic's `max.compaction.lag.ms` has passe
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -35,6 +35,7 @@ from review.retention.forgetting import (
     parse_erasure,
     told,
 )
+from review.retention.remarks import with_key
 from schemas.events import CaseEvent, ReviewCase
 
 log = structlog.get_logger()
@@ -149,6 +150,15 @@ class Forgetting:
         found = (self._table.get(key) for key in keys)
         return any(isinstance(entry, Erasure) and is_meant(entry, case) for entry in found)
 
+    async def meant(self, erasure: Erasure) -> AsyncIterator[tuple[bytes, CaseState]]:
+        """Yield the cases held here that an erasure takes the words of, with their keys."""
+        for number, key in enumerate([key for key in self._table.all_keys() if key.startswith(CASE)]):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # the desk goes on answering
+            state = self._table.get(key)
+            if isinstance(state, CaseState) and is_meant(erasure, state.case):
+                yield key, state
+
     async def on_erasure(self, step: CaseEvent, partition: int) -> str:
         """Somebody asked to erase a message or an author: erase what is here. Returns what it did."""
         parsed = parse_erasure(step.case_id)
@@ -158,17 +168,12 @@ class Forgetting:
         erasure = Erasure(what, digest, partition, step.at)
         await self._table.put(erasure_key(partition, what, digest), erasure)
         still_open = found = 0
-        for number, key in enumerate([key for key in self._table.all_keys() if key.startswith(CASE)]):
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)  # the desk goes on answering
-            state = self._table.get(key)
-            if not isinstance(state, CaseState) or state.partition != partition:
-                continue
-            if not is_meant(erasure, state.case):
+        async for key, state in self.meant(erasure):
+            if state.partition != partition:
                 continue
             # Written down before the ids are gone, and again where this event is delivered again.
             await self._record(step, partition, state.case, f"{what}; the case is {state.phase}")
-            await self._table.put(key, erase(state, self._clock()))
+            await self._table.put(key, with_key(erase(state, self._clock())))
             found += 1
             still_open += state.phase != "settled"
         await self._record(step, partition, None, f"partition {partition}: {found} cases, {still_open} open")

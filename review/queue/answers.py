@@ -40,7 +40,7 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """How many cases a filter admits, and how they divide."""
+    """How many cases a filter admits, and how they divide. Those of no known script have an empty one."""
 
     total: int
     overdue: int
@@ -48,6 +48,7 @@ class Counts(msgspec.Struct, frozen=True):
     by_kind: dict[str, int]
     by_level: dict[str, int]
     by_state: dict[str, int]
+    by_script: dict[str, int]
 
 
 class Backlog(msgspec.Struct, frozen=True):

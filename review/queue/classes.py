@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
+from review.cases.script import Script
 from review.queue.urgency import Lane, Law, grown, quarters, shown_lane_of
 from review.queue.waiting import State, Waiting
 
@@ -21,6 +22,7 @@ class ClassKey(NamedTuple):
     quarter: int
     raised: bool
     shown: Lane
+    script: Script | None
 
 
 class Rank(NamedTuple):
@@ -37,7 +39,8 @@ class Rank(NamedTuple):
 
 def class_of(entry: Waiting, lane: Lane) -> ClassKey:
     """The class that a case belongs to."""
-    return ClassKey(lane, entry.state, quarters(entry.uncertainty), entry.raised, shown_lane_of(entry))
+    quarter, shown = quarters(entry.uncertainty), shown_lane_of(entry)
+    return ClassKey(lane, entry.state, quarter, entry.raised, shown, entry.script)
 
 
 class CaseClass:

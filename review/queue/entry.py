@@ -5,6 +5,7 @@ from typing import Final
 
 from review.cases.entries import CaseState
 from review.cases.form import severity_levels
+from review.cases.script import script_of
 from review.cases.views import BLIND
 from review.queue.skips import away_until
 from review.queue.waiting import Reserved, Skip, Waiting
@@ -48,6 +49,7 @@ def entry_of(state: CaseState, *, skip: float, seed: bytes = b"") -> Waiting:
         reserved=_reserved(state),
         skips=_skips(state, skip),
         stands_as=stands_as,
+        script=state.script or script_of(case.text),  # cases of earlier desks have none
     )
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 
 import msgspec
 
+from review.cases.script import Script, readable_as
 from review.people import Person
 from review.queue.answers import Backlog, Counts, Place, Slice
 from review.queue.changes import Changes
@@ -73,11 +74,13 @@ class QueueIndex(OpenCases):
             for cases, start, stop in parts:
                 late = min(cases.overdue(now), stop) - start
                 sizes.append((cases.key, stop - start, max(late, 0)))
-        by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+        by: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter(), Counter())
         for key, size, _ in sizes:
             lane = seen_lane(key, person)
             for counter, name in zip(
-                by, (lane.task, lane.kind, lane.name, seen_state(key.state, person)), strict=True
+                by,
+                (lane.task, lane.kind, lane.name, seen_state(key.state, person), key.script or ""),
+                strict=True,
             ):
                 counter[name] += size
         total, overdue = sum(size for _, size, _ in sizes), sum(late for *_, late in sizes)
@@ -222,7 +225,13 @@ def matches(wanted: Filter, key: ClassKey, person: Person) -> bool:
         and wanted.task in {None, lane.task}
         and wanted.kind in {None, lane.kind}
         and wanted.level in {None, lane.level}
+        and readable(wanted, key.script)
     )
+
+
+def readable(wanted: Filter, script: Script | None) -> bool:
+    """Whether the filter admits cases of this script."""
+    return wanted.script is None or readable_as(script, wanted.script)
 
 
 def _together(places: list[Place]) -> list[Place]:

@@ -4,6 +4,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from review.cases.script import Script
 from review.queue.answers import Place
 from review.queue.waiting import State
 
@@ -13,7 +14,8 @@ MAX_PAGE: Final = 200
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which cases are wanted. A field of None does not filter, but claimed cases must be asked for.
 
-    `mine`: in my hands, or handed to me.
+    `mine`: in my hands, or handed to me. `script`: what somebody who reads this script may be able to read,
+    so cases without letters, or without a text, as well.
     """
 
     task: str | None = None
@@ -23,6 +25,7 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overdue: bool | None = None
     conversation: str | None = None
     mine: bool = False
+    script: Script | None = None
 
 
 Shown = TypeVar("Shown")

@@ -16,7 +16,7 @@ from typing import Final
 from review.cases.views import BLIND
 from review.people import Person
 from review.queue.classes import ClassKey, class_of
-from review.queue.index import QueueIndex, matches
+from review.queue.index import QueueIndex, matches, readable
 from review.queue.order import Filter
 from review.queue.turns import Turn, Turns
 from review.queue.urgency import lane_of
@@ -40,9 +40,9 @@ class Taking:
     ) -> Waiting | None:
         """The case that this person should claim now, None where there is none for them.
 
-        A filter by task, kind, conversation or hands holds for everything; one by level, state or deadline
-        does not hold for quality samples, or these would wait for ever behind it. `spare_severe` leaves out
-        severe cases. Call `give_back` where the claim fails.
+        A filter by task, kind, script, conversation or hands holds for everything; one by level, state or
+        deadline does not hold for quality samples, or these would wait for ever behind it. `spare_severe`
+        leaves out severe cases. Call `give_back` where the claim fails.
         """
         self._promised = {case_id: held for case_id, held in self._promised.items() if now < held[1]}
         turns: tuple[Turn, ...] = (self.turns.turn, "urgent", "sample")
@@ -100,13 +100,14 @@ class Taking:
     def _known(self, first: Waiting, person: Person, wanted: Filter, now: float) -> Waiting:
         """What of the class of this case the person knows already, or else this case."""
         conversation = self._index.latest_conversation(person.id)
-        key = class_of(first, lane_of(first))
+        key = class_of(first, lane_of(first))._replace(script=None)  # a talk may change its script
 
         def choose(entries: Iterable[Waiting]) -> Waiting | None:
             equal = (
                 entry
                 for entry in entries
-                if class_of(entry, lane_of(entry)) == key
+                if class_of(entry, lane_of(entry))._replace(script=None) == key
+                and readable(wanted, entry.script)
                 and self._free(entry, person, now)
                 and wanted.overdue in {None, self._index.law.overdue(entry, now)}
             )
@@ -128,5 +129,6 @@ def _gives_lane(turn: Turn, wanted: Filter, key: ClassKey, person: Person) -> bo
         return False
     if blind:
         # They are read as escalations, so that asking for these does not leave them out.
-        return wanted.task in {None, key.lane.task} and wanted.kind in {None, "escalation", key.lane.kind}
+        of_kind = wanted.kind in {None, "escalation", key.lane.kind}
+        return of_kind and wanted.task in {None, key.lane.task} and readable(wanted, key.script)
     return matches(wanted, key, person)

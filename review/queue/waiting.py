@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from review.cases.entries import Stage
+from review.cases.script import Script
 from review.people import Person
 from schemas.vocabulary import CaseKind
 
@@ -32,6 +33,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     named none; `rank` then comes from the priority. `uncertainty` is in [0, 1]. `since` is when the message
     was sent, or when somebody asked for another decision, in Unix seconds. `readers` have judged it before,
     and are not asked again. `stands_as` is the level and rank that give a blind case its place in lists.
+    `script` is that of the text.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     reserved: Reserved | None = None
     skips: tuple[Skip, ...] = ()
     stands_as: tuple[str | None, float] | None = None
+    script: Script | None = None
 
     @property
     def state(self) -> State:

@@ -9,18 +9,22 @@ open until a person closes it, since erasing words must not be a way to hide som
 """
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from msgspec.structs import replace
 
 from review.cases.entries import CaseState, Decided, Entry, Erasure, Sweep, forget
+from review.cases.steps import BY_LEAD, DOUBLE_REVIEW
+from review.queue.skips import SKIP_REASONS
 from schemas.events import ReviewCase
 
 What = Literal["message", "author"]
 ERASURE: Final = "erasure"
 # A segment is closed by a record that comes later than its age; not by one that comes as late.
 _JUST_AFTER: Final = timedelta(seconds=1)
+_RAISED: Final = re.compile("(author|conversation):[0-9]+")
 
 
 def settled_at(state: CaseState) -> datetime | None:
@@ -102,9 +106,28 @@ def is_meant(erasure: Erasure, case: ReviewCase) -> bool:
 
 
 def erase(state: CaseState, now: datetime) -> CaseState:
-    """The case without its words, and without the ids of who wrote them, and where. It stays open."""
+    """The case without its words and people's remarks, and the ids of who wrote it, and where. It stays open.
+
+    What people type about it from now on needs a new key.
+    """
     bare = replace(state.case, text=None, highlights=[], author_id=None, conversation_id=None)
-    return replace(state, case=bare, erased_at=now, told_at=None)
+    return replace(_without_remarks(state), case=bare, erased_at=now, told_at=None)
+
+
+def _without_remarks(state: CaseState) -> CaseState:
+    """The case without what people typed about it, and without the key of that."""
+    pending = None if state.pending is None else replace(state.pending, note=None)
+    judgements = [replace(judged, remark=None) for judged in state.judgements]
+    history = [replace(step, reason=_one_word(step.reason), remark=None) for step in state.history]
+    return replace(
+        state, pending=pending, note=None, judgements=judgements, history=history, remarks_key=None
+    )
+
+
+def _one_word(reason: str | None) -> str | None:
+    # Before version 2 of its events, a step's reason could be whatever somebody typed.
+    known = reason in {*SKIP_REASONS, BY_LEAD, DOUBLE_REVIEW} or _RAISED.fullmatch(reason or "")
+    return reason if known else None
 
 
 def broom_at(sweep: Sweep, lags: tuple[timedelta, ...]) -> datetime | None:

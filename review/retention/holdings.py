@@ -18,10 +18,10 @@ HOLDS: Final[Mapping[str, tuple[str, bool]]] = {
     "messages": ("the message itself, and its author's id", True),
     "labels": ("the message's id and its score; no text", False),
     "review-cases": ("the case: its text where the worker's settings say so, its author's id", True),
-    "review-decisions": ("the finding, and the reviewer's note, which may quote", True),
+    "review-decisions": ("the finding; the reviewer's note where publish_notes is on", True),
     "dead-letters": ("the original, where the worker's settings say so and it could not be read", True),
     "shadow-labels": ("the message's id and another bundle's score; no text", False),
-    "case-events": ("the steps on the case, and the reviewer's note, which may quote", True),
+    "case-events": ("the steps on the case; what people typed, sealed: its key goes with the words", False),
     "case-subjects": ("a digest of the author's id, and the case's id; no text", False),
     "review-webhooks": ("the case's id, and whether a webhook was told; no text", False),
     "review-audit": ("the message's and the case's id, who saw it and when; no text", False),
@@ -45,6 +45,7 @@ class Holding(msgspec.Struct, frozen=True):
 
     `words` says whether the message's words can be in it. `gone_after` is None where it keeps them for ever.
     `assumed` says that the broker did not tell its settings, so that those of the definition stand here.
+    `name` is the topic's without its prefix.
     """
 
     topic: str
@@ -53,6 +54,7 @@ class Holding(msgspec.Struct, frozen=True):
     told: bool
     gone_after: timedelta | None
     assumed: bool = False
+    name: str = ""
 
 
 def holding(name: str, topic: str, settings: Mapping[str, str]) -> Holding:
@@ -67,7 +69,8 @@ def holding(name: str, topic: str, settings: Mapping[str, str]) -> Holding:
         longest = _sum(_ms(known["retention.ms"]), _ms(known["segment.ms"]))
     else:
         longest = None
-    return Holding(topic, what, words, told, _sum(longest, _CLEANER, _ms(known["file.delete.delay.ms"])))
+    gone_after = _sum(longest, _CLEANER, _ms(known["file.delete.delay.ms"]))
+    return Holding(topic, what, words, told, gone_after, name=name)
 
 
 def by_definition(topic: TopicDefinition, prefix: str = "") -> Holding | None:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from review.access import open_to_all, person_of, requires
 from review.app import ReviewApp
+from review.cases.conversations import Beside, BesideText
 from review.cases.entries import Held
 from review.cases.form import Form, parse_form
 from review.cases.views import CaseView, Claim
@@ -100,6 +101,12 @@ class Api:
 
     async def _reveal(self, request: web.Request, person: Person, _body: Nothing) -> Text:
         return Text(await self._desk.reveal(_id(request), person))
+
+    async def _context(self, request: web.Request, person: Person, _body: None) -> list[Beside]:
+        return self._desk.context(_id(request), person)
+
+    async def _reveal_context(self, request: web.Request, person: Person, _body: Nothing) -> list[BesideText]:
+        return await self._desk.reveal_context(_id(request), person)
 
     async def _decision(self, request: web.Request, person: Person, body: Form) -> CaseView:
         metrics = self._review.metrics

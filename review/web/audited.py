@@ -71,7 +71,7 @@ def _asked(request: web.Request) -> list[str]:
     """The case, or the filters, in the words that the page knows; nothing else of the address."""
     if "id" in request.match_info:
         return [request.match_info["id"][:320]]
-    given = {name: request.query.get(name) for name in ("task", "kind", "level", "reason")}
+    given = {name: request.query.get(name) for name in ("task", "kind", "level", "script", "reason")}
     return [f"{name}={value[:64]}" for name, value in given.items() if value]
 
 

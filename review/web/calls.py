@@ -4,6 +4,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from review.cases.conversations import Beside, BesideText
 from review.cases.entries import Held
 from review.cases.form import Form
 from review.cases.views import CaseView, Claim
@@ -111,6 +112,23 @@ CALLS: Final = (
         "Read the text; the audit log notes it first",
         _WORK,
         Text,
+        Nothing,
+    ),
+    Call(
+        "context",
+        "GET",
+        "/cases/{id}/context",
+        "Which other messages of its conversation the desk holds, without their texts",
+        _WORK,
+        list[Beside],
+    ),
+    Call(
+        "reveal_context",
+        "POST",
+        "/cases/{id}/context",
+        "Read them; the audit log notes each first",
+        _WORK,
+        list[BesideText],
         Nothing,
     ),
     Call(

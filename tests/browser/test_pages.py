@@ -26,11 +26,13 @@ def a_full_desk(serve: ServeDesk, **settings: Any) -> ServedDesk:
         a_case(2, conversation_id="chat-1"),
         a_case(3, text=HOSTILE),
         an_unread_case(4),
+        a_case(5, text="引っ越してから猫としか話していない"),
         *[a_case(number) for number in range(10, 40)],
         severe_per_hour=1,
         break_after_minutes=0.0001,
         model_view="before",
         undo_seconds=600,
+        conversation_context=5,
         **settings,
     )
     event = HeldEvent("case-events", 7, "bad_signature", "decided", "mallory", utc_now())
@@ -51,7 +53,11 @@ def walk(page: Page, url: str, look: Callable[[str], None]) -> None:
     expect(page.locator("#text")).to_be_visible()
     keys(page, "4")
     look("text")
-    keys(page, "s")
+    keys(page, "c")
+    expect(page.locator("#context li")).to_have_count(1)
+    expect(page.locator("#text")).to_be_visible()
+    look("conversation")
+    keys(page, "4", "s")
     expect(page.locator("#skip-sheet")).to_be_visible()
     look("skip")
     keys(page, "Escape", "h")
@@ -67,9 +73,17 @@ def walk(page: Page, url: str, look: Callable[[str], None]) -> None:
     look("queue again")
     page.goto(url + "/case/case:nowhere:0:0")
     look("unknown")
-    for place in ("held", "audit", "figures"):
+    for place in ("held", "audit", "figures", "erase"):
         page.goto(f"{url}/{place}")
         look(place)
+    page.locator(".erasure [name=wanted]").fill("m-10")
+    keys(page, "Enter")
+    expect(page.locator("[name=meant]")).to_be_visible()
+    look("what an erasure takes")
+    page.locator("[name=meant]").focus()
+    keys(page, "Space", "Enter")
+    expect(page.locator("[name=meant]")).to_have_count(0)
+    look("erased")
 
 
 def faults(page: Page, *themes: Literal["light", "dark"]) -> list[str]:
@@ -125,7 +139,7 @@ LATIN = re.compile(
 
 # Every text of the page, and what a screen reader says instead of one; the audit log has words of its own.
 READ_OUT = """() => [...document.querySelectorAll('body *')]
-  .filter(each => !each.closest('#text, .log, select[name=language]'))
+  .filter(each => !each.closest('.text, .log, .id, select[name=language]'))
   .flatMap(each => [...each.childNodes].filter(node => node.nodeType === 3).map(n => n.textContent)
     .concat(['aria-label', 'title', 'data-warning', 'data-arrived'].map(n => each.getAttribute(n) ?? '')))
   .concat(document.title)"""

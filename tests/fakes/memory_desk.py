@@ -17,7 +17,7 @@ import msgspec
 from review.cases.entries import CaseState, Entry, case_key
 from review.cases.form import Form
 from review.cases.windows import Sighting
-from review.desk import Desk
+from review.desk import BeforeReveal, Desk, unrecorded
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.forgetting import Forgetting
@@ -103,6 +103,9 @@ class MemoryDesk:
         clock: Callable[[], datetime] | None = None,
         queue_rules: Rules | None = None,
         double_share: float = 0.0,
+        publish_notes: bool = False,
+        conversation_context: int = 0,
+        before_reveal: BeforeReveal = unrecorded,
     ) -> None:
         self.now = START
         self.clock = clock or (lambda: self.now)
@@ -122,7 +125,9 @@ class MemoryDesk:
         self.erased: list[str | None] = []
         self.table = MemoryTable(self.present, self.due)
         journal = Journal(self._produce, confirm_seconds=confirm_seconds)
-        rules = SimpleNamespace(claims=claims, model_view=model_view)
+        rules = SimpleNamespace(
+            claims=claims, model_view=model_view, conversation_context=conversation_context
+        )
         self.metrics = DeskMetrics()
         repeats = Repeats(self.table, self._tell, self._produce, least=3, clock=self.clock)
         self.forgetting = Forgetting(
@@ -145,8 +150,11 @@ class MemoryDesk:
             self._audited,
             repeats,
             expiry=self.present.expiry,
+            publish_notes=publish_notes,
         )
-        self.desk = Desk(self.table, self.present, journal, rules, limits, clock=self.clock)
+        self.desk = Desk(
+            self.table, self.present, journal, rules, limits, clock=self.clock, before_reveal=before_reveal
+        )
 
     async def open(self, *cases: ReviewCase) -> None:
         """Cases arrive."""

@@ -2,18 +2,23 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from review.audit.log import Asked, Found, Seen
-from review.audit.trail import Trail
+from review.audit.trail import Trail, revealed
 from review.cases.entries import CaseState
 from review.desk import utc_now
+from review.erasing import Erased, Erasing
 from review.errors import DeskError, NotAuditedError
 from review.kafka.cluster import Cluster
 from review.people import Person
 from review.present import Limits
 from review.queue.rules import rules_of
+from review.retention.forgetting import What, erasure_id
+from review.retention.holdings import Holding, by_definition
 from review.settings import ReviewSettings
-from schemas.events import AuditRecord
+from schemas.events import AuditRecord, CaseEvent
+from schemas.topics import load_topics
 from tests.fakes.memory_desk import MemoryDesk
 
 
@@ -26,11 +31,14 @@ class MemoryReview(MemoryDesk):
         self.cluster = Cluster(1, 4, 1)
         self.held_partitions = 4
         self.ready = True
+        self.silent = False  # whether one partition answers no erasure
         self.fault: str | None = None
         self.audit: list[AuditRecord] = []
         super().__init__(
             claims=self.settings.claims,
             model_view=self.settings.model_view,
+            conversation_context=self.settings.conversation_context,
+            before_reveal=self._before_reveal,
             limits=Limits(
                 timedelta(seconds=self.settings.lease_seconds),
                 timedelta(seconds=self.settings.undo_seconds),
@@ -41,6 +49,22 @@ class MemoryReview(MemoryDesk):
             queue_rules=rules_of(self.settings),
         )
         self.trail = Trail(self._write_down, confirm_seconds=5, refused=self.metrics.not_audited.inc)
+        self.erasing = Erasing(self.forgetting, self._held_by_kafka, self._ask)
+
+    async def _before_reveal(self, state: CaseState, person: Person, beside: str | None) -> None:
+        await revealed(self.trail)(state, person, beside)
+
+    async def _held_by_kafka(self) -> list[Holding]:
+        if self.down:
+            raise DeskError("no broker")
+        return [held for topic in load_topics() if (held := by_definition(topic, "mimamori."))]
+
+    async def _ask(self, what: What, wanted: str, person: Person) -> Erased:
+        step = CaseEvent(f"erasure:{uuid4()}", erasure_id(what, wanted), 0, "erased", person.id, utc_now())
+        before = len(self.erased)
+        await self.deliver(step)
+        cases = [case for case in self.erased[before:] if case is not None]
+        return Erased(step.at, dict.fromkeys(cases, what), [3] if self.silent else [])
 
     async def _write_down(self, record: AuditRecord) -> None:
         if self.down:
@@ -56,7 +80,7 @@ class MemoryReview(MemoryDesk):
     def no_audit(self) -> None:
         """From now on, no reading can be recorded."""
 
-        async def refuse(_state: CaseState, _person: Person) -> None:
+        async def refuse(_state: CaseState, _person: Person, _beside: str | None) -> None:
             raise NotAuditedError("Kafka did not take it")
 
         self.desk._before_reveal = refuse

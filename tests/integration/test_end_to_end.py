@@ -275,7 +275,9 @@ def test_a_message_goes_all_the_way_to_a_decision(screened: Platform, tmp_path: 
     _, claim = kim.post_json(f"{path}/claim", {})
     text = kim.post_json(f"{path}/reveal", {})[1]["text"]
     decision = {"finding": "at_risk", "severity": "high", "lease": claim["lease"]}
-    _, decided = kim.post_json(f"{path}/decision", decision)
+    kim.post_json(f"{path}/decision", decision)
+    platform.wait(lambda: kim.get_json(path)[1]["model"] is not None)  # it is shown once the decision stands
+    decided = kim.get_json(path)[1]
     assert all(text[each["start"] : each["end"]].strip() for each in decided["model"]["highlights"])
     assert "<mark" in kim.post_form(f"/case/{first['id']}/reveal", {})[2]
     platform.wait(lambda: len(platform.read("review-decisions")) == 1)

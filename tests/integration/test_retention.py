@@ -34,6 +34,7 @@ from schemas.codec import encode
 from schemas.events import Message, ReviewCase
 from tests.integration.test_review_app import Cluster, DeskProcess, a_case, until
 
+TYPED = "she has told her neighbour about the kettle, and means it"
 MARKER = "the kettle is the only one who hears me in the evening"
 # A second in place of an hour: the broker's lag, the time after a decision, the changelog's.
 SECOND = "0.0003"
@@ -139,8 +140,13 @@ def test_the_words_of_a_decided_case_leave_every_disk(
     assert table.holding(sealed)
     assert quick.disk.holding(sealed, f"{changelog}-*")
 
-    assert desk.decide(case)[0] == 201
+    # What reviewers type is nowhere in clear: not on the events, the audit log, the decisions.
+    claim = desk.step(case, "claim")[1]
+    assert desk.step(case, "release", lease=claim["lease"], reason=f"no, {TYPED}"[:120])[0] == 200
+    assert desk.decide(case, note=TYPED)[0] == 201
     until(quick.decisions, "the decision")
+    assert quick.disk.holding(TYPED.encode()) == set()
+    assert Disk(tmp_path).holding(TYPED.encode()) == set()
     desk.stop(signal.SIGKILL)  # with the null value owed, on its way or come back
     desk.start().ready()
 
@@ -205,10 +211,24 @@ def test_an_erasure_takes_an_authors_words_and_says_what_is_left(
     assert {each["signature"] for each in records} == {"valid"}
     assert b"author-7" not in (tmp_path / "audit.jsonl").read_bytes()
 
+    # A lead has the same at the desk: what will go, from where, and then it is gone.
+    asked_for = a_case(5, text="another one")
+    quick.send(asked_for)
+    until(lambda: len(desk.queue()) == 4, "the case of the page")
+    meant = {"what": "message", "wanted": "m-5"}
+    page = desk.person("Lena").post_form("/erase", meant)[2]
+    assert asked_for.id in page
+    assert f'<td class="id">{quick.messages}</td>' in page
+    assert "<td>the message itself, and its author</td>" in page
+    assert desk.case(asked_for)["has_text"]
+    page = desk.person("Lena").post_form("/erase/done", meant | {"meant": "yes"})[2]
+    assert "Cases whose words are erased: 1." in page
+    assert not desk.case(asked_for)["has_text"]
+
     # A desk that is down is not passed over in silence, and does what was asked when it starts.
     late = a_case(4, text=MARKER)
     quick.send(late)
-    until(lambda: len(desk.queue()) == 4, "one more case")
+    until(lambda: len(desk.queue()) == 5, "one more case")
     desk.stop(signal.SIGKILL)
     asked = run(quick, tmp_path / "table", "erase", "--message", "m-4", "--wait", "0.1")
     assert asked.returncode != 0

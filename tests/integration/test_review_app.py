@@ -301,7 +301,8 @@ def test_a_case_is_listed_decided_and_gone(cluster: Cluster, desk: DeskProcess) 
 
     [decision] = until(cluster.decisions, "the decision")
     assert (decision.case_id, decision.finding, decision.severity) == (urgent.id, "at_risk", "high")
-    assert (decision.reviewer, decision.note) == ("Aoi", "call the sister")
+    assert (decision.reviewer, decision.note) == ("Aoi", None)  # a note stays at the desk
+    assert desk.case(urgent)["decision"]["note"] == "call the sister"
     assert answer["decision"]["finding"] == "at_risk"
     assert cluster.read(cluster.topics[1])[0][0] == urgent.id.encode()
 

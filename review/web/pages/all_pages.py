@@ -5,6 +5,7 @@ from aiohttp import web
 from review.app import ReviewApp
 from review.web.pages.audit_pages import AuditPages
 from review.web.pages.case_pages import CasePages
+from review.web.pages.erase_pages import ErasePages
 from review.web.pages.figures_pages import FiguresPages
 from review.web.pages.frame import Frame
 from review.web.pages.held_pages import HeldPages
@@ -19,5 +20,6 @@ def add_pages(application: web.Application, review: ReviewApp) -> None:
     CasePages(frame).add_to(application)
     HeldPages(frame).add_to(application)
     AuditPages(frame).add_to(application)
+    ErasePages(frame).add_to(application)
     FiguresPages(frame).add_to(application)
     application.router.add_post("/preferences", prefer)

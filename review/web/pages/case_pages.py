@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from review.access import requires
+from review.cases.conversations import BesideText
 from review.cases.form import MAX_NOTE, Form
 from review.cases.views import CaseView
 from review.errors import DecisionRefusedError, InvalidFormError, NotAuditedError
@@ -57,6 +58,7 @@ class CasePages:
         for name, handler in (
             ("claim", self.claim),
             ("reveal", self.reveal),
+            ("context", self.context),
             ("extend", self.extend),
             ("release", self.release),
             ("decide", self.decide),
@@ -86,13 +88,36 @@ class CasePages:
     @_step
     async def reveal(self, request: web.Request, person: Person, case_id: str) -> web.StreamResponse:
         """Show the text, once its reading is recorded."""
+        form = await request.post()
+        return await self._read(request, person, case_id, text=True, context=form.get("context") == "yes")
+
+    @_step
+    async def context(self, request: web.Request, person: Person, case_id: str) -> web.StreamResponse:
+        """Show the other messages of the conversation, once the reading of each is recorded."""
+        form = await request.post()
+        return await self._read(
+            request, person, case_id, text=form.get("revealed") == "yes", context=True, focus="context"
+        )
+
+    async def _read(
+        self,
+        request: web.Request,
+        person: Person,
+        case_id: str,
+        *,
+        text: bool,
+        context: bool,
+        focus: str = "",
+    ) -> web.StreamResponse:
         try:
-            text = await self._desk.reveal(case_id, person)
+            read = await self._desk.reveal(case_id, person) if text else None
+            around = await self._desk.reveal_context(case_id, person) if context else None
         except NotAuditedError as error:
             problem = self.frame.words(request)("error.not_audited")
             view = self._desk.find(case_id, person)
             return self._show(request, person, view, problem=problem, status=error.status)
-        return self._show(request, person, self._desk.find(case_id, person), text=text)
+        view = self._desk.find(case_id, person)
+        return self._show(request, person, view, text=read, around=around, focus=focus)
 
     @_step
     async def extend(self, request: web.Request, person: Person, case_id: str) -> web.StreamResponse:
@@ -169,11 +194,13 @@ class CasePages:
         t = self.frame.words(request)
         problem = t("decide.missing") if missing else self.frame.problem(request, error)
         text = await self._desk.reveal(case_id, person) if form.get("revealed") == "yes" else None
+        shown = form.get("context") == "yes"
         return self._show(
             request,
             person,
             view,
             text=text,
+            around=await self._desk.reveal_context(case_id, person) if shown else None,
             problem=problem,
             status=error.status,
             chosen=str(form.get("choice", "")),
@@ -187,10 +214,12 @@ class CasePages:
         view: CaseView,
         *,
         text: str | None = None,
+        around: list[BesideText] | None = None,
         problem: str = "",
         status: int = 200,
         chosen: str = "",
         note: str = "",
+        focus: str = "",
     ) -> web.Response:
         shower = self.frame.shower(request)
         case = shower.case(view, lead=person.may("lead"))
@@ -203,20 +232,28 @@ class CasePages:
             status=status,
             case=case,
             blocks=cut,
+            beside=self._desk.context(view.id, person),
+            around=None if around is None else [shower.beside(view, each) for each in around],
             hidden_characters=any(isinstance(piece.what, Glyph) for piece in pieces),
             marked=any(piece.mark for piece in pieces),
             facts=list(shower.facts(view)),
             model=None if view.model is None else list(shower.model(view, view.model)),
             history=shower.history(view.history),
             choices=shower.choices(view) if case.mine else [],
+            erasable=_erasable(view) if person.may("lead") else [],
             guidance=self.frame.house.advice(self.frame.words(request).language),
             skip_reasons=list(SKIP_REASONS),
             colleagues=self.frame.colleagues(person),
             problem=problem,
             chosen=chosen,
             note=note,
-            autofocus=_focus(view, shown=cut is not None),
+            autofocus=focus or _focus(view, shown=cut is not None),
         )
+
+
+def _erasable(view: CaseView) -> list[tuple[str, str]]:
+    """What a lead can have erased from here."""
+    return [("message", view.message_id), *([("author", view.author_id)] if view.author_id else [])]
 
 
 def _focus(view: CaseView, *, shown: bool) -> str:

@@ -37,9 +37,9 @@ HTMX: Final = msgspec.json.encode(
 
 # The list that `?` shows: keys, and the words under them.
 SHORTCUTS: Final = (
-    (("N",), "next"), (("R",), "reveal"), (("1", "…", "9"), "choose"), (("Enter",), "open"),
-    (("U",), "undo"), (("S",), "skip"), (("H",), "hand"), (("E",), "extend"), (("M",), "note"),
-    (("T",), "take"), (("Q",), "queue"), (("J", "K"), "move"), (("Esc",), "leave"),
+    (("N",), "next"), (("R",), "reveal"), (("C",), "context"), (("1", "…", "9"), "choose"),
+    (("Enter",), "open"), (("U",), "undo"), (("S",), "skip"), (("H",), "hand"), (("E",), "extend"),
+    (("M",), "note"), (("T",), "take"), (("Q",), "queue"), (("J", "K"), "move"), (("Esc",), "leave"),
     (("?",), "help"),
 )  # fmt: skip
 # Pages beside the queue, and who sees the way to them. A page that is not there has no way.
@@ -47,6 +47,7 @@ PLACES: Final[tuple[tuple[str, str, tuple[Role, ...]], ...]] = (
     ("held", "/held", ("lead",)),
     ("figures", "/figures", ("lead", "auditor")),
     ("audit", "/audit", ("auditor", "lead")),
+    ("erase", "/erase", ("lead",)),
 )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from review.access import person_of, requires
+from review.cases.script import Script
 from review.errors import DecisionRefusedError, TooManyClaimsError
 from review.queue.order import Filter
 from review.queue.waiting import State
@@ -21,6 +22,8 @@ MAX_DIGITS: Final = 9
 SAID: Final = ("skipped", "handed", "discarded", "none")
 # What a list may be narrowed by, and no more than a link could hold.
 MAX_FILTER: Final = 256
+# A browser remembers until it is closed who reads which script. The list of one conversation is whole.
+SCRIPT_COOKIE: Final = "mimamori_script"
 # Quality samples and golden items are shown as ordinary cases to those who read them.
 SHOWN_KINDS: Final = ("escalation", "unread")
 
@@ -46,14 +49,14 @@ class QueuePages:
         person = person_of(request) if by_itself else frame.acted(request)
         if not frame.review.ready:
             return frame.recovering(request)
-        wanted, offset = _filter(request.query), _offset(request)
+        wanted, offset = _filter(_remembering(request, request.query)), _offset(request)
         shower = frame.shower(request)
         try:
             found = self._desk.queue(wanted, person, offset=offset, limit=PAGE)
         except DecisionRefusedError as error:
             return frame.message(request, error.status, "error.title", frame.problem(request, error))
         said = request.query.get("said", "")
-        return frame.page(
+        response = frame.page(
             request,
             "rows.html" if by_itself else "queue.html",
             here="queue",
@@ -74,6 +77,11 @@ class QueuePages:
             notices=list(self._notices(request)),
             said=t(f"said.{said}") if said in SAID else "",
         )
+        if "script" in request.query and wanted.conversation is None:
+            response.set_cookie(
+                SCRIPT_COOKIE, wanted.script or "", httponly=True, samesite="Lax", secure=request.secure
+            )
+        return response
 
     @requires("reviewer", "lead")
     async def back(self, _request: web.Request) -> web.Response:
@@ -86,7 +94,7 @@ class QueuePages:
         person = self.frame.acted(request)
         if not self.frame.review.ready:
             return self.frame.recovering(request)
-        wanted = _filter(await request.post())
+        wanted = _filter(_remembering(request, await request.post()))
         if not person.may("lead", "auditor"):  # a list of what colleagues hold is no wish to take that
             wanted = msgspec.structs.replace(wanted, state=None)
         try:
@@ -123,6 +131,9 @@ class QueuePages:
                 for level in sorted(counts.by_level)
                 if level not in CASE_KINDS
             ]
+        shown = [each for each in get_args(Script) if each in {*counts.by_script, wanted.script}]
+        if len(shown) > 1 or wanted.script:
+            choices["script"] = [(script, t(f"script.{script}")) for script in shown]
         for name, known in choices.items():
             yield {"name": name, "choices": known, "chosen": dict(_fields(wanted)).get(name, "")}
 
@@ -150,10 +161,18 @@ class QueuePages:
             yield t("queue.held_events", n=len(review.present.held))
 
 
+def _remembering(request: web.Request, given: Mapping[str, object]) -> Mapping[str, object]:
+    """What was asked for, and the script that this browser remembers where nothing was said of it."""
+    if "conversation" in given:
+        return given
+    return {"script": request.cookies.get(SCRIPT_COOKIE, ""), **given}
+
+
 def _filter(given: Mapping[str, object]) -> Filter:
     """The filter of an address or a form. What is none of its words does not filter."""
     text = {name: str(given.get(name, ""))[:MAX_FILTER] or None for name in Filter.__struct_fields__}
     state = next((known for known in get_args(State) if known == text["state"]), None)
+    script = next((known for known in get_args(Script) if known == text["script"]), None)
     return Filter(
         task=text["task"],
         kind=text["kind"],
@@ -162,6 +181,7 @@ def _filter(given: Mapping[str, object]) -> Filter:
         overdue={"yes": True, "no": False}.get(text["overdue"] or ""),
         conversation=text["conversation"],
         mine=text["mine"] == "yes",
+        script=script,
     )
 
 

@@ -11,11 +11,13 @@ from urllib.parse import quote
 
 import msgspec
 
+from review.cases.conversations import BesideText
 from review.cases.entries import Step
 from review.cases.views import CaseView, ModelView
 from review.cases.views import Outcome as Decided
 from review.web.pages.house import House
 from review.web.pages.language import Words
+from review.web.pages.message import Block, blocks
 
 SEPARATOR = ":"
 
@@ -69,6 +71,15 @@ class ShownCase(msgspec.Struct, frozen=True):
     can_claim: bool
     can_reopen: bool
     decided: Outcome | None
+
+
+class Around(msgspec.Struct, frozen=True):
+    """Another message of the conversation: when, and by whom, as compared with the message of the case."""
+
+    when: str
+    who: str
+    blocks: list[Block]
+    shortened: bool
 
 
 class Shower:
@@ -160,6 +171,8 @@ class Shower:
             yield Fact(t("case.why"), t("case.unread", reason=t.named("unread", view.unread_because)))
         for why in self.raised(view):
             yield Fact(t("case.why"), why)
+        if view.script:
+            yield Fact(t("case.script"), t(f"script.{view.script}"))
         if view.sent_at:
             yield Fact(t("case.sent"), self.ago(view.sent_at))
         yield Fact(t("case.opened"), self.ago(view.opened_at))
@@ -168,6 +181,14 @@ class Shower:
             yield Fact(t("case.author"), view.author_id)
         if view.conversation_id:
             yield Fact(t("case.conversation"), view.conversation_id)
+
+    def beside(self, view: CaseView, other: BesideText) -> Around:
+        """Another message of the conversation."""
+        apart = abs(((view.sent_at or view.opened_at) - other.at).total_seconds())
+        when = self._t(f"context.{'before' if other.before else 'after'}", ago=self._t.lasting(apart))
+        who = "" if other.same_author is None else "same" if other.same_author else "other"
+        cut = blocks(other.text, [], shortened=other.shortened)
+        return Around(when, who and self._t(f"context.author_{who}"), cut, other.shortened)
 
     def raised(self, view: CaseView) -> list[str]:
         """Why the case comes before others of its level."""

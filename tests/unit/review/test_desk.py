@@ -24,6 +24,7 @@ from review.errors import (
 from review.people import Person
 from review.present import Present
 from review.queue.order import Filter
+from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase
 from tests.fakes.memory_desk import LIMITS, START, MemoryDesk, person
 from tests.unit.review.test_entries import CASE, JUDGED
@@ -63,9 +64,47 @@ def test_a_decision_is_published_once_its_undo_window_is_over() -> None:
 
     memory = play(scene)
     [decision] = memory.published
-    assert (decision.finding, decision.severity, decision.note) == ("at_risk", "high", "call the sister")
+    assert (decision.finding, decision.severity, decision.note) == ("at_risk", "high", None)
     assert (decision.reviewer, decision.case_id, decision.bundle) == ("aoi", CASE.id, CASE.bundle)
     assert [step.action for step in memory.desk.history(CASE.id)] == ["claimed", "decided", "settled"]
+
+
+def test_a_note_is_published_only_where_the_house_wants_it() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "at_risk", severity="high", note="call the sister")
+        await memory.deliver(*memory.published)
+        await memory.pass_time(60)
+        await memory.deliver(*memory.published)
+        assert memory.desk.held() == []
+
+    memory = play(scene, publish_notes=True)
+    assert [decision.note for decision in memory.published] == ["call the sister"]
+
+
+def test_what_people_type_is_read_at_the_desk_and_sealed_in_the_log() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await memory.desk.release(CASE.id, claim.lease, AOI, reason="my cousin goes there")
+        await memory.decide(CASE, BEN, "at_risk", severity="high", note="call the sister")
+        decided = memory.desk.find(CASE.id, BEN).decision
+        assert decided is not None
+        assert decided.note == "call the sister"
+        await memory.pass_time(60)
+        view = memory.desk.find(CASE.id, LEAD)
+        assert view.decision is not None
+        assert view.decision.note == "call the sister"
+        assert [judged.remark for judged in view.judgements] == ["call the sister"]
+        await memory.desk.reopen(CASE.id, LEAD, "the sister has called")
+        view = memory.desk.find(CASE.id, CHI)
+        assert (view.judgements, view.decision) == ([], None)  # a note must not sway the next reader
+        assert [step.reason for step in memory.desk.history(CASE.id)] == [
+            None, "my cousin goes there", None, None, None, "the sister has called",
+        ]  # fmt: skip
+
+    memory = play(scene)
+    log = b"".join([*map(encode, memory.log), *map(encode, memory.published)])
+    for words in (b"cousin", b"sister"):
+        assert words not in log
 
 
 def test_an_undone_decision_is_never_published_and_the_next_one_is() -> None:

@@ -56,7 +56,7 @@ HELD = Held(CASE.id, 1, [HeldEvent("case-events", 4, "unknown_case", "claimed", 
 
 def test_a_case_opens_once_and_a_decided_one_not_again() -> None:
     opened, outcome = receive_case(None, CASE, 1)
-    assert (opened, outcome) == (CaseState(CASE, 1), "opened")
+    assert (opened, outcome) == (CaseState(CASE, 1, script="Latn"), "opened")
     again = msgspec.structs.replace(CASE, text="something else")
     assert receive_case(opened, again, 1) == (opened, "repeated")
     assert receive_case(SETTLED, again, 1) == (SETTLED, "already_decided")

@@ -7,15 +7,19 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Decided, Entry, case_key, erasure_key, sweep_key
+from review.cases.entries import CaseState, Decided, Entry, Step, case_key, erasure_key, sweep_key
+from review.cases.form import Form
 from review.errors import ClosedCaseError
+from review.people import Person
 from review.retention.forgetting import digest_of, erasure_id
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase
+from schemas.vocabulary import CaseAction
 from tests.fakes.memory_desk import KEEP, LAGS, START, MemoryDesk, person, record
 from tests.unit.review.test_entries import CASE as PLAIN
 
-AOI, LEAD = person("aoi"), person("lea", "lead")
+AOI, BEN, LEAD = person("aoi"), person("ben"), person("lea", "lead")
+TYPED = "he wrote that the kettle is the only one who hears him"
 CASE = replace(PLAIN, author_id="author-1", conversation_id="talk-1", sent_at=START - timedelta(hours=1))
 KEY = case_key(CASE.id)
 NAME = CASE.id.encode()
@@ -176,6 +180,117 @@ def test_an_erased_case_loses_its_words_at_once_and_stays_open() -> None:
     memory = play(scene)
     assert memory.forgotten.count(NAME) == 1
     assert memory.erased == [CASE.id, None]
+
+
+def remarks(memory: MemoryDesk, who: Person = LEAD) -> list[str | None]:
+    """Everything that people typed about the case, as it is shown."""
+    view = memory.desk.find(CASE.id, who)
+    return [
+        *(step.reason for step in view.history if step.action in {"released", "reopened", "appealed"}),
+        *(judged.remark for judged in view.judgements),
+        view.decision.note if view.decision else None,
+    ]
+
+
+async def typed(memory: MemoryDesk) -> None:
+    """Somebody skips, decides, reopens and decides again, and types each time."""
+    claim = await memory.desk.claim(CASE.id, AOI)
+    await memory.desk.release(CASE.id, claim.lease, AOI, reason=f"1 {TYPED}")
+    await memory.decide(CASE, AOI, "not_at_risk", note=f"2 {TYPED}")
+    await memory.pass_time(60)
+    await memory.desk.reopen(CASE.id, LEAD, f"3 {TYPED}")
+    await memory.decide(CASE, BEN, "not_at_risk", note=f"4 {TYPED}")
+    await memory.pass_time(60)
+    await memory.desk.appeal(CASE.id, LEAD, f"5 {TYPED}")
+    await memory.decide(CASE, LEAD, "not_at_risk", note=f"6 {TYPED}")
+    await memory.pass_time(60)
+
+
+def test_an_erasure_takes_what_people_typed_and_the_key_of_what_the_log_holds() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await typed(memory)
+        said = remarks(memory)
+        assert {(each or "")[2:] for each in said} == {TYPED}
+        assert len(said) == 7  # 1, 3 and 5 in the history; 2, 4 and 6 as judged; and the one that stands
+        key = entry(memory).remarks_key
+        await memory.deliver(asked(memory))
+        assert remarks(memory) == [None] * 7
+        assert key is not None
+        assert not any(holds(kept, key) for kept in memory.table.entries.values())
+        log = b"".join([*map(encode, memory.log), *map(encode, memory.published)])
+        assert TYPED.encode() not in log
+
+    memory = play(scene)
+    assert len(memory.published) == 3
+
+
+def test_what_is_typed_after_an_erasure_is_kept_like_any_other() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.deliver(asked(memory))
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await memory.desk.release(CASE.id, claim.lease, AOI, reason="there is nothing to read")
+        assert remarks(memory) == ["there is nothing to read", None]
+
+    play(scene)
+
+
+def test_a_note_that_is_on_its_way_while_its_case_is_erased_is_never_read_again() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        memory.lag = True
+        memory.sent.clear()
+        deciding = asyncio.create_task(
+            memory.desk.decide(CASE.id, Form("not_at_risk", claim.lease, note=TYPED), AOI)
+        )
+        await memory.sent.wait()
+        await memory.deliver(asked(memory))
+        await memory.catch_up()
+        view = await deciding
+        assert view.decision is not None
+        assert view.decision.note is None
+
+    play(scene)
+
+
+def test_what_was_typed_before_desks_sealed_it_goes_from_the_table_as_well() -> None:
+    def old(action: CaseAction, reason: str) -> Step:
+        return Step(action, "aoi", START, reason)
+
+    steps = [
+        old("released", TYPED), old("released", "language"), old("raised", "author:3"),
+        old("reopened", "double_review"), old("appealed", "again"), old("decided", "by_lead"),
+    ]  # fmt: skip
+
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "not_at_risk")
+        pending = entry(memory).pending
+        assert pending is not None
+        before = replace(entry(memory), history=steps, pending=replace(pending, note=TYPED))
+        await memory.table.put(KEY, before)
+        await memory.deliver(asked(memory))
+        assert [step.reason for step in entry(memory).history] == [
+            None, "language", "author:3", "double_review", None, "by_lead",
+        ]  # fmt: skip
+        assert not any(holds(kept, TYPED) for kept in memory.table.entries.values())
+        await memory.pass_time(60)
+
+    assert len(play(scene).published) == 1
+
+
+def test_remarks_go_with_the_words_of_a_decided_case() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await memory.decide(CASE, AOI, "not_at_risk", note=TYPED)
+        await memory.pass_time(60)
+        key = entry(memory).remarks_key
+        await memory.pass_time(KEEP.total_seconds())
+        marker = memory.table.get(KEY)
+        assert isinstance(marker, Decided)
+        assert marker.summary is not None
+        assert [judged.remark for judged in marker.summary.judgements] == [None]
+        assert key is not None
+        assert not holds(marker, key)
+
+    play(scene)
 
 
 def test_erasing_again_changes_nothing_and_is_answered_again() -> None:

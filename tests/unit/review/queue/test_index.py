@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from review.cases.script import Script
 from review.people import Person
 from review.queue.answers import Place
 from review.queue.index import QueueIndex, seen_state
@@ -25,12 +26,20 @@ FILTERS = st.builds(
     overdue=st.none() | st.booleans(),
     conversation=st.none() | st.none() | st.just("c1"),
     mine=st.sampled_from([False, False, True]),
+    script=st.none() | st.none() | st.sampled_from(["Latn", "Hani", "Jpan"]),
 )
 WHO = st.sampled_from([ANA, LEA, AUDITOR])
 TIMES = st.sampled_from([NOW, NOW + 600, NOW + 86_400.0, NOW - 1e4])
 LAW = Law()
 FEW = settings(max_examples=25)  # drawing a queue takes longer than the test of it
 ANYTHING = Filter()
+# What somebody who asks for a script may be able to read.
+SCRIPTS: dict[Script | None, tuple[Script, ...]] = {
+    None: ("Latn", "Hani", "Jpan"),
+    "Latn": ("Latn",),
+    "Hani": ("Hani",),
+    "Jpan": ("Jpan", "Hani"),
+}
 
 
 def index_of(entries: list[Waiting]) -> QueueIndex:
@@ -52,6 +61,7 @@ def admitted(wanted: Filter, entry: Waiting, now: float, person: Person) -> bool
             or person.id == (entry.holder or (entry.reserved.person if entry.reserved else None)),
             wanted.conversation in {None, entry.conversation},
             wanted.task in {None, entry.task},
+            entry.script in {None, *SCRIPTS[wanted.script]},
             wanted.state == state or (wanted.state is None and (wanted.mine or entry.holder is None)),
             not known or wanted.kind in {None, lane.kind},
             not known or wanted.level in {None, lane.level},
@@ -120,7 +130,7 @@ def test_counts_and_positions_are_those_of_the_sorted_queue(
     assert counts.total == len(expected) == index.page(wanted, now, offset=0, limit=1, person=person).total
     chosen = [entry for entry in entries if entry.id in expected]
     assert counts.overdue == sum(LAW.overdue(entry, now) for entry in chosen)
-    for part in (counts.by_task, counts.by_kind, counts.by_level, counts.by_state):
+    for part in (counts.by_task, counts.by_kind, counts.by_level, counts.by_state, counts.by_script):
         assert sum(part.values()) == len(expected)
     assert counts.by_state == Counter(seen_state(entry.state, person) for entry in chosen)
     for entry in entries:

@@ -131,6 +131,20 @@ def test_a_conversation_goes_on_with_the_person_who_knows_it_but_only_in_its_cla
     assert taken(take, ANA) == "4"
 
 
+def test_a_script_holds_for_quality_samples_and_for_the_conversation_that_goes_on() -> None:
+    index, take = taking(
+        made(1, script="Latn", conversation="c1"),
+        made(2, script="Latn"),
+        made(3, script="Jpan", conversation="c1", since=NOW - HOUR / 2),
+        made(4, script="Latn", kind="quality_sample"),
+        made(5, script="Hani", kind="quality_sample"),
+    )
+    assert taken(take, ANA) == "1"
+    index.put(made(1, script="Latn", conversation="c1", holder="ana"))
+    assert taken(take, ANA, Filter(script="Latn")) == "2"  # and not the rest of the talk
+    assert [taken(take, BEN, Filter(script="Jpan")) for _ in range(3)] == ["3", "5", None]
+
+
 def test_what_was_handed_to_somebody_comes_first_in_its_class() -> None:
     _, take = taking(made(1), made(2, since=NOW, reserved=Reserved("ana", NOW + 60)), made(3, level="high"))
     assert taken(take, BEN) == "3"

@@ -50,6 +50,7 @@ def cases(draw: st.DrawFn, number: int = 0) -> Waiting:
         since=NOW - draw(AGES),
         priority=draw(st.sampled_from([0.0, 50.0, 99.5])),
         conversation=draw(st.sampled_from([None, "c1", "c2"])),
+        script=draw(st.sampled_from([None, "Latn", "Hani", "Jpan"])),
         raised=draw(st.booleans()),
         stage=draw(st.sampled_from(["first", "first", "second", "lead"])),
         readers=tuple(draw(st.lists(PEOPLE, max_size=1))),

@@ -191,7 +191,7 @@ def test_every_call_is_in_the_document_with_all_its_answers(program: Program) ->
             operation["responses"]
         )
     assert {each["name"] for each in program.document["paths"][f"{ROOT}/cases"]["get"]["parameters"]} == {
-        "task", "kind", "level", "state", "overdue", "conversation", "mine", "limit", "offset",
+        "task", "kind", "level", "state", "overdue", "conversation", "mine", "script", "limit", "offset",
     }  # fmt: skip
 
 

@@ -11,8 +11,10 @@ import review.web
 from review import errors
 from review.access.errors import AccessRefusedError, NoRoleError
 from review.cases.entries import HeldBecause
+from review.cases.script import Script
 from review.queue.skips import SKIP_REASONS
 from review.queue.waiting import State
+from review.retention.holdings import HOLDS
 from review.web.html import THEMES
 from review.web.pages.frame import SHORTCUTS
 from review.web.pages.language import LANGUAGES, Language, choose, words
@@ -69,6 +71,7 @@ PREFIXES = {
     "preferences.theme.",
     "preferences.keys.",
     "held.because.",
+    "erase.what_",
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     "kind": get_args(CaseKind),
@@ -77,6 +80,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "verdict": get_args(Verdict),
     "reason": get_args(Reason),
     "unread": tuple(reason for reason, meaning in DEAD_LETTER_REASONS.items() if meaning.shown_as),
+    "context": ("before", "after", "author_same", "author_other"),
     "raised": ("author", "conversation"),
     "action": (*get_args(CaseAction), "handed"),
     "skip": tuple(SKIP_REASONS),
@@ -95,8 +99,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "settled",
     ),
     "capacity": ("nobody", "undecided", "pace", "past", "late", "partly"),
-    "nav": ("held", "figures", "audit"),
-    "filter": ("task", "kind", "level", "state", "overdue"),
+    "nav": ("held", "figures", "audit", "erase"),
+    "erase": ("what_message", "what_author"),
+    "holds": tuple(HOLDS),
+    "filter": ("task", "kind", "level", "state", "overdue", "script"),
+    "script": get_args(Script),
     "filter.state": get_args(State),
     "said": ("skipped", "handed", "discarded", "none"),
     "access": tuple(each.__name__ for each in [*AccessRefusedError.__subclasses__(), NoRoleError]),
