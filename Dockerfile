@@ -22,6 +22,7 @@ COPY schemas schemas
 COPY engine engine
 COPY export export
 COPY worker worker
+COPY front front
 COPY review review
 COPY mimamori mimamori
 # The extra `adapt` is for `bundle build`, which fills a recipe without torch; the last lines check that torch

@@ -1,4 +1,4 @@
-"""Starts a worker or a review desk as a separate process, for the demo, the soak, benchmarks and tests alike.
+"""Starts a worker, a review desk or an HTTP front as a process, for the demo, the soak, benchmarks and tests.
 
 The new process does not inherit this process's settings (`MIMAMORI_…`), so that it runs under the settings it
 is given and no others. It does inherit `MIMAMORI_HOME`, where caches are kept.
@@ -19,6 +19,7 @@ from engine.errors import FatalError
 
 WORKER: Final = ("mimamori", "run")
 DESK: Final = ("mimamori", "review")
+FRONT: Final = ("mimamori", "serve")
 
 _PREFIX: Final = "MIMAMORI_"
 _LOOK_EVERY_S: Final = 0.05
@@ -36,7 +37,7 @@ def start(
     """Start `python -m` with `program`, which is a module and its arguments.
 
     Args:
-        program: WORKER, DESK, or another module that reads the same settings.
+        program: WORKER, DESK, FRONT, or another module that reads the same settings.
         settings: The settings by name: those of the worker or, for DESK, of the review desk.
         log: The process's output is appended to this file.
         beside: Further environment variables.
@@ -103,4 +104,5 @@ def as_environment(settings: Mapping[str, object], prefix: str = _PREFIX) -> dic
 
 def _name(process: subprocess.Popen[bytes]) -> str:
     command = process.args
-    return "the review desk" if isinstance(command, list) and command[-1] == DESK[-1] else "the worker"
+    what = command[-1] if isinstance(command, list) else ""
+    return {DESK[-1]: "the review desk", FRONT[-1]: "the HTTP front"}.get(str(what), "the worker")

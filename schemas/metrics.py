@@ -1,7 +1,7 @@
 """What a line of a catalogue of metrics says: part of the contract, for dashboards and alerts quote it.
 
-The catalogues are `worker/telemetry/catalogue.py` and `review/catalogue.py`. Labels never carry message text
-or ids.
+The catalogues are `worker/telemetry/catalogue.py`, `review/catalogue.py` and `front/metrics.py`. Labels never
+carry message text or ids.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ MetricUnit = Literal[
     "seconds",
     "sign-ins",
     "texts",
+    "tokens",
     "transactions",
     "webhooks",
 ]

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from engine.errors import SettingsError
 from worker.settings import PREFIX, Settings
 
-# Variables for other purposes (the cache folder, the settings file itself, the review app).
+# Variables for other purposes (the cache folder, the settings file itself, the review app, the HTTP front).
 _FOREIGN = {"MIMAMORI_SETTINGS", "MIMAMORI_HOME"}
-_FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_",)
+_FOREIGN_PREFIXES = ("MIMAMORI_REVIEW_", "MIMAMORI_FRONT_")
 
 # Settings of earlier versions. They are not ignored, since whoever sets them relies on them.
 _RETIRED = dict.fromkeys(

@@ -1,5 +1,6 @@
 """Measures the engine alone: `python -m bench.lanes.offline BUNDLE TEXTS.json` prints messages per second.
 
+With --each-line it measures once for every line of standard input, so that another lane can run in between.
 It uses the worker's engine, settings and texts, in the topic's order, but no Kafka and no cache. The rate
 excludes loading and a warm-up, just as the worker's rate excludes everything before its first commit.
 """
@@ -21,19 +22,20 @@ def main() -> None:
     engine = open_engine(Settings(), bundle)
     texts: list[str] = json.loads(Path(sys.argv[2]).read_text())
     engine.read(texts[: len(texts) // 8])
-    began, used = time.perf_counter(), time.process_time()
-    engine.read(texts)
-    seconds, used = time.perf_counter() - began, time.process_time() - used
     tokenizer = load_tokenizer(bundle.path)
     tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False))
-    found = {
-        "rate": len(texts) / seconds,
-        "cpu_ms": 1000 * used / len(texts),
-        "tokens_per_message": tokens / len(texts),
-        "runs": engine.describe(),
-        "reading": engine.reading,
-    }
-    print(json.dumps(found))
+    for _ in sys.stdin if "--each-line" in sys.argv else [""]:
+        began, used = time.perf_counter(), time.process_time()
+        engine.read(texts)
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+        found = {
+            "rate": len(texts) / seconds,
+            "cpu_ms": 1000 * used / len(texts),
+            "tokens_per_message": tokens / len(texts),
+            "runs": engine.describe(),
+            "reading": engine.reading,
+        }
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Makes `metrics.md`: every metric of the worker and of the review desk, from the code that defines them."""
+"""Makes `metrics.md`: every metric of worker, desk and HTTP front, from the code that defines them."""
 
 from typing import Final
 
 from docs.reference.markdown import code, paragraphs
+from front.metrics import CATALOGUE as FRONT
 from review.catalogue import CATALOGUE as DESK
 from schemas.metrics import Metric
 from worker.telemetry.catalogue import CATALOGUE, catalogue, exposed_name
@@ -10,9 +11,10 @@ from worker.telemetry.catalogue import CATALOGUE, catalogue, exposed_name
 INTRODUCTION: Final = """# Metrics
 
 The worker serves its metrics for Prometheus on `/metrics` of its health port (`MIMAMORI_HEALTH_PORT`, 8080),
-the review desk on that of its own (`MIMAMORI_REVIEW_HEALTH_PORT`, 6067). No label ever carries message text
-or an id. Rules, dashboard and [runbook](../how-to/alerts.md) quote these lists and nothing else;
-[Watch the workers](../how-to/watch-the-workers.md) says how to install them.
+and so does the HTTP front; the review desk has a port of its own for them (`MIMAMORI_REVIEW_HEALTH_PORT`,
+6067). No label ever carries message text or an id. Rules, dashboard and [runbook](../how-to/alerts.md) quote
+the lists of worker and desk and nothing else; [Watch the workers](../how-to/watch-the-workers.md) says how to
+install them. No rule watches the HTTP front yet.
 
 `mimamori topics apply`, the job that creates topics, ends in seconds and has no metrics: where it fails, the
 install or upgrade fails with its words.
@@ -40,6 +42,9 @@ def page() -> str:
             lines += _of(metric, exposed_name(metric.name, shadow=True))
     lines.append("## The review desk\n")
     for metric in DESK:
+        lines += _of(metric, metric.name)
+    lines.append("## The HTTP front\n")
+    for metric in FRONT:
         lines += _of(metric, metric.name)
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Makes `settings.md`: every setting of the worker and of the review desk, from their settings classes."""
+"""Makes `settings.md`: every setting of the worker, the desk and the HTTP front, from their classes."""
 
 import inspect
 import json
@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings
 
 from docs.reference.json_schema import in_words
 from docs.reference.markdown import code
+from front.settings import ENV_PREFIX as FRONT_PREFIX
+from front.settings import FrontSettings
 from review.settings import ENV_PREFIX as REVIEW_PREFIX
 from review.settings import ReviewSettings
 from worker.settings import PREFIX as WORKER_PREFIX
@@ -91,14 +93,15 @@ REVIEW_VALUES: Final[Mapping[str, str | None]] = {
 
 INTRODUCTION: Final = """# Settings
 
-The worker and the review desk read their settings once, when they start. An unknown or misspelt name stops
-them, so that no setting is passed over in silence. `mimamori doctor --settings` prints the worker's settings
-with the values that are in force.
+The worker, the review desk and the HTTP front read their settings once, when they start. An unknown or
+misspelt name stops them, so that no setting is passed over in silence. `mimamori doctor --settings` prints
+the worker's settings with the values that are in force.
 
 The worker takes each setting from an environment variable. `MIMAMORI_SETTINGS` may name a YAML file with the
 same names in lower case, without the prefix; a variable wins over the file. Every command also reads
 `MIMAMORI_HOME`, where downloads and built bundles are kept (`~/.cache/mimamori` by default). The desk takes
-environment variables alone.
+environment variables alone. The HTTP front takes what decides a score, the limits of batches, its drain and
+its probes from the worker's settings, and the rest from variables of its own.
 
 *Chart* names the value of the Helm chart that sets it. Passwords and keys come from the secrets that the
 chart names; such a value is the key in the secret.
@@ -114,16 +117,21 @@ def page() -> str:
             *section(Settings, WORKER_PREFIX, WORKER_VALUES, "worker"),
             "## The review desk\n",
             *section(ReviewSettings, REVIEW_PREFIX, REVIEW_VALUES, "review"),
+            "## The HTTP front\n",
+            *section(FrontSettings, FRONT_PREFIX, {}, None),
         ]
     )
 
 
 def section(
-    settings: type[BaseSettings], prefix: str, values: Mapping[str, str | None], part: str
+    settings: type[BaseSettings], prefix: str, values: Mapping[str, str | None], part: str | None
 ) -> list[str]:
-    """Return the lines of the page for one class of settings. Raises ValueError, as `page` does."""
+    """Return the lines of the page for one class of settings. Raises ValueError, as `page` does.
+
+    `part` is the chart's name for what has these settings, None where the chart does not start it.
+    """
     schema = settings.model_json_schema()
-    chart = _chart_settings(part)
+    chart = _chart_settings(part) if part else set()
     known = yaml.safe_load((HELM / "values.yaml").read_bytes())
     if gone := values.keys() - settings.model_fields.keys():
         raise ValueError(
@@ -145,7 +153,7 @@ def section(
             facts.append(f"chart {code(value)}" if value else "set by the chart itself")
         elif name in chart:
             facts.append(f"chart `{part}.settings.{name}`")
-        else:
+        elif part:
             raise ValueError(
                 f"the chart has no place for {name}: add it to {part}.settings in helm/values.schema.json, "
                 "or say in docs/reference/settings.py which value sets it"

@@ -33,6 +33,7 @@ from mimamori.cli import (
     review,
     run,
     sandbox,
+    serve,
     size,
     soak,
     suggest,
@@ -51,6 +52,7 @@ app = typer.Typer(
 for _area in (
     demo,
     run,
+    serve,
     doctor,
     golden,
     replay,

@@ -1,4 +1,4 @@
-"""Limits the desk's connections, in number and in time.
+"""Limits the connections of a port, in number and in time: the desk's, and the HTTP front's.
 
 Anyone who reaches the port can open connections and send nothing. So there are at most CONNECTIONS of them. A
 connection is closed where no complete request came for IDLE_S since it opened or since its last answer, and
@@ -23,7 +23,10 @@ Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Door:
     """A protocol factory for the event loop, which wraps aiohttp's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int | None = None, answering_s: float | None = None) -> None:
+        """There may be `connections` at once, and an answer may take `answering_s`; see above for None."""
+        self._connections = connections
+        self._answering_s = answering_s
         self._server: web.Server | None = None
         self._idle: dict[web.RequestHandler, float] = {}  # connection -> idle since; longest idle first
         self._busy: dict[web.RequestHandler, float] = {}
@@ -35,9 +38,9 @@ class Door:
     def __call__(self) -> web.RequestHandler:
         """Take a new connection."""
         assert self._server is not None  # noqa: S101 - it is opened before the desk listens
-        if len(self._idle) + len(self._busy) >= CONNECTIONS:
+        if len(self._idle) + len(self._busy) >= (self._connections or CONNECTIONS):
             self._forget_closed()
-        if len(self._idle) + len(self._busy) >= CONNECTIONS:
+        if len(self._idle) + len(self._busy) >= (self._connections or CONNECTIONS):
             self._end(next(iter(self._idle or self._busy)))
         connection = self._server()
         self._idle[connection] = _now()
@@ -60,7 +63,7 @@ class Door:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._forget_closed()
-            for since, limit in ((self._idle, IDLE_S), (self._busy, ANSWERING_S)):
+            for since, limit in ((self._idle, IDLE_S), (self._busy, self._answering_s or ANSWERING_S)):
                 while since and next(iter(since.values())) < _now() - limit:
                     self._end(next(iter(since)))
 

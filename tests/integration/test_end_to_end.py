@@ -8,8 +8,10 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import confluent_kafka as ck
+import openai
 import pytest
 
 from engine.task import SHIPPED, load_task
@@ -69,6 +71,15 @@ class Platform:
         self.workers.insert(0, desk)
         process.await_ready(desk, health_port, folder / "desk.log", 90)
         return f"http://127.0.0.1:{port}"
+
+    def start_front(self, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+        """`mimamori serve` with the worker's settings; returns it and its address once it answers."""
+        port, health_port = free_port(), free_port()
+        settings = self._settings | {"front_port": port, "front_deadline_s": 120, "health_port": health_port}
+        front = process.start(process.FRONT, settings, folder / "front.log")
+        self.workers.insert(0, front)
+        process.await_ready(front, health_port, folder / "front.log", 90)
+        return front, f"http://127.0.0.1:{port}"
 
     def send(self, *values: bytes | None) -> None:
         for number, value in enumerate(values):
@@ -189,6 +200,31 @@ def test_labels_make_sense_and_everything_bad_is_a_dead_letter(screened: Platfor
     }
     assert escalated == {event["id"] for event in labels.values() if event["verdict"] != "clear"}
     assert not any(text in platform.log() for text, _ in texts)
+
+
+def test_whoever_asks_by_http_gets_what_the_worker_wrote_to_kafka(screened: Platform, tmp_path: Path) -> None:
+    texts = [text for text, _ in held_out()]
+    labels = {str(event["message_id"]): cast("dict[str, Any]", event) for event in screened.read("labels")}
+    front, url = screened.start_front(tmp_path)
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none is needed on loopback") as client:
+        results = client.moderations.create(input=texts).results
+    same = ("bundle", "scored_by", "thresholds", "reading", "windows", "truncated", "task")
+    for number, result in enumerate(results):
+        label, found = labels[f"m{number}"], cast("dict[str, Any]", result.to_dict()["mimamori"])
+        assert {name: found[name] for name in same} == {name: label[name] for name in same}
+        # bf16 rounds coarsely, and otherwise in another batch.
+        assert found["risk"] == pytest.approx(label["risk"], abs=0.03)
+        if min(abs(label["risk"] - at) for at in (label["thresholds"][e] for e in ("lower", "upper"))) > 0.03:
+            assert (found["verdict"], found["severity"]["level"]) == (
+                label["verdict"],
+                label["severity"]["level"],
+            )
+        assert result.flagged == (found["verdict"] != "clear")
+    front.terminate()
+    assert front.wait(30) == 0
+    said = (tmp_path / "front.log").read_text()
+    assert "front_stopped" in said
+    assert not any(text in said for text in texts)
 
 
 def test_killed_and_stopped_in_the_middle_it_leaves_no_gap_and_no_double(platform: Platform) -> None:

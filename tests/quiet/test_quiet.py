@@ -194,6 +194,7 @@ def test_the_commands_reach_the_configured_servers_alone(
             *mimamori, "run", **settings | {"DEVICE": "openvino"}, PRECISION="fp32", HEALTH_PORT="0"
         ),
         watched.living(*mimamori, "review", **desk),
+        watched.living(*mimamori, "serve", **settings, DEVICE="cpu", HEALTH_PORT="0", FRONT_PORT="0"),
     ):
         watched.run(*mimamori, "replay", str(rows), **kafka)
         labels = _labels(sandbox.bootstrap, topic_prefix)

@@ -19,21 +19,26 @@ from worker.errors import RecordError
 
 
 def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
-    """Decode a record's value into a message for `task`. Raises RecordError with its reason.
-
-    A text longer than `max_text_chars` is never called empty, since its characters are not checked.
-    """
+    """Decode a record's value into a message for `task`. Raises RecordError with its reason."""
     if value is None:
         raise RecordError("null_value", "the record has no value")
     try:
         message = schemas.decode(Message, value)
     except schemas.CodecError as error:
         raise RecordError(error.reason, error.detail) from None
-    if len(message.text) <= max_text_chars and not any(map(_is_visible, message.text)):
-        raise RecordError("empty_text", "text is empty, or nothing but whitespace and invisible characters")
+    require_visible(message, max_text_chars)
     if message.task is not None and message.task != task:
         raise RecordError("unknown_task", f"this worker screens for {task}")
     return message
+
+
+def require_visible(message: Message, max_text_chars: int) -> None:
+    """Raise RecordError where nobody could see anything of the message's text.
+
+    A text longer than `max_text_chars` is never called empty, since its characters are not checked.
+    """
+    if len(message.text) <= max_text_chars and not any(map(_is_visible, message.text)):
+        raise RecordError("empty_text", "text is empty, or nothing but whitespace and invisible characters")
 
 
 def within(message: Message, max_text_chars: int) -> tuple[Message, bool]:

@@ -65,7 +65,7 @@ class Outcomes:
         self._scored_by = scored_by
         self._topics = topic_names(settings.topic_prefix)
         # Cached, since a text that comes again has the same severity.
-        self._severity = lru_cache(maxsize=SEVERITIES)(partial(_severity, levels))
+        self._severity = lru_cache(maxsize=SEVERITIES)(partial(severity_of, levels))
 
     def of(self, entries: Sequence[Entry]) -> Iterator[tuple[Outcome, Outbound]]:
         """Make the events of entries, in order, each with its outbound record. All have the same time.
@@ -164,7 +164,8 @@ class Outcomes:
         )
 
 
-def _severity(levels: tuple[str, ...], scores: tuple[float, ...] | None) -> Severity | None:
+def severity_of(levels: tuple[str, ...], scores: tuple[float, ...] | None) -> Severity | None:
+    """The severity that events carry: the likeliest level, and all shares. None where there are no scores."""
     if scores is None or not all(map(math.isfinite, scores)):
         return None
     shares = dict(zip(levels, scores, strict=True))

@@ -30,6 +30,10 @@ TICK_S = 0.25
 EXIT_CODE = 70  # EX_SOFTWARE
 LOCKED_OUT = 2  # times the limit, so that ours, with its clear line in the log, comes first
 _STDERR = 2
+_REMEDY = (
+    "this process ends, to be started again: the records are read again, and alone where that happens twice; "
+    "look at the device, and raise MIMAMORI_WATCHDOG_FLOOR_S if it is only slow"
+)
 
 
 @dataclass
@@ -44,12 +48,19 @@ class Watchdog:
     """Watches one call at a time. `floor_s` and `factor` are described in the settings `watchdog_…`."""
 
     def __init__(
-        self, floor_s: float, factor: float, pace: Pace, end: Callable[[int], object] = os._exit
+        self,
+        floor_s: float,
+        factor: float,
+        pace: Pace,
+        end: Callable[[int], object] = os._exit,
+        remedy: str = _REMEDY,
     ) -> None:
+        """`remedy` is what the log says that happens next, and what to do."""
         self._floor_s = floor_s
         self._factor = factor
         self._pace = pace
         self._end = end
+        self._remedy = remedy
         self._call: _Call | None = None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
@@ -86,12 +97,12 @@ class Watchdog:
                 continue
             call.waited_s += TICK_S
             if call.waited_s >= call.limit_s and call is self._call:
-                _tell(call)
+                _tell(call, self._remedy)
                 self._call = None
                 self._end(EXIT_CODE)
 
 
-def _tell(call: _Call) -> None:
+def _tell(call: _Call, remedy: str) -> None:
     frame = sys._current_frames().get(call.thread)  # noqa: SLF001 - documented, and the only way
     log.critical(
         "model_never_answered",
@@ -102,6 +113,5 @@ def _tell(call: _Call) -> None:
             for (topic, partition), held in sorted(held_of(call.batch).items())
         ],
         at=f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "unknown",
-        remedy="this process ends, to be started again: the records are read again, and alone where that "
-        "happens twice; look at the device, and raise MIMAMORI_WATCHDOG_FLOOR_S if it is only slow",
+        remedy=remedy,
     )

@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from socketserver import ThreadingMixIn
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Protocol, Self, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from engine.errors import SettingsError
-from worker.telemetry.metrics import Metrics
 
 SHUTDOWN_POLL_S = 0.05
 CONNECTIONS: Final = 64
@@ -30,6 +29,12 @@ ASKING_S: Final = 5.0
 ANSWERING_S: Final = 10.0
 
 Probe = Callable[[], str | None]  # returns what is wrong, or None
+
+
+class Exposed(Protocol):
+    """Metrics with a registry of their own."""
+
+    registry: CollectorRegistry
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -102,7 +107,7 @@ class _Handler(WSGIRequestHandler):
 class Health:
     """The HTTP server, which runs inside a `with` block."""
 
-    def __init__(self, host: str, port: int, metrics: Metrics, live: Probe, ready: Probe) -> None:
+    def __init__(self, host: str, port: int, metrics: Exposed, live: Probe, ready: Probe) -> None:
         self._metrics_app = make_wsgi_app(metrics.registry)
         self._probes = {"/livez": live, "/readyz": ready}
         try:

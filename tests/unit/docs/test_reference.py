@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from docs.reference import PAGES
 from docs.reference.settings import section
+from front.metrics import CATALOGUE as FRONT
+from front.settings import FrontSettings
 from mimamori.cli import app
 from review.catalogue import CATALOGUE as DESK
 from review.settings import ReviewSettings
@@ -32,11 +34,12 @@ def headings(name: str) -> list[str]:
 def test_every_setting_is_there() -> None:
     expected = [f"MIMAMORI_{name.upper()}" for name in Settings.model_fields]
     expected += [f"MIMAMORI_REVIEW_{name.upper()}" for name in ReviewSettings.model_fields]
+    expected += [f"MIMAMORI_FRONT_{name.upper()}" for name in FrontSettings.model_fields]
     assert [heading for heading in headings("settings.md") if heading.startswith("MIMAMORI_")] == expected
 
 
 def test_every_metric_is_there() -> None:
-    expected = {metric.name for metric in (*CATALOGUE, *DESK)} | {"mimamori_shadow_passed_over_total"}
+    expected = {metric.name for metric in (*CATALOGUE, *DESK, *FRONT)} | {"mimamori_shadow_passed_over_total"}
     assert {heading for heading in headings("metrics.md") if heading.startswith("mimamori_")} == expected
 
 
