@@ -102,8 +102,10 @@ class PerspectiveDialect:
             request = msgspec.json.decode(body, type=AnalyzeRequest)
         except msgspec.ValidationError as error:  # it names types and places, never values
             raise invalid(f"Invalid JSON payload received: {error}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise invalid("Invalid JSON payload received: the body is not JSON in UTF-8") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise invalid(
+                "Invalid JSON payload received: the body is not JSON in UTF-8, or nested too deeply"
+            ) from None
         if not request.requested_attributes:
             raise invalid("Missing requested_attributes", "requested_attributes")
         for name, asked in request.requested_attributes.items():

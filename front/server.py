@@ -9,7 +9,8 @@ Nothing of a request is logged, neither its path nor its key.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from aiohttp import web
 
 from front.dialect import Dialect
 from front.discovery import discovery_document
-from front.errors import BusyError, RefusedError
+from front.errors import BusyError, RefusedError, invalid
 from front.finding import Finding, Findings
 from front.line import Call, Line
 from front.metrics import FrontMetrics
@@ -107,6 +108,10 @@ class Front:
             raise RefusedError(
                 408, "too_slow", f"the body did not come within {settings.body_s:g} s"
             ) from None
+        except web.RequestPayloadError:
+            raise invalid(
+                "the body is not as its headers say: its length or its compression is wrong"
+            ) from None
         except web.HTTPRequestEntityTooLarge:
             raise RefusedError(
                 413,
@@ -132,7 +137,10 @@ def application(
         return await front.answer(request, perspective)
 
     async def discovery(request: web.Request) -> web.Response:
-        root = settings.public_url or str(request.url.origin())
+        try:
+            root = settings.public_url or str(request.url.origin())
+        except ValueError:
+            raise web.HTTPBadRequest(reason="The header Host is no address") from None
         return _json(discovery_document(root, attributes), 200)
 
     made = web.Application(middlewares=[_in_json], client_max_size=settings.max_body_bytes)
@@ -150,7 +158,8 @@ async def _in_json(request: web.Request, handler: Respond) -> web.StreamResponse
     except web.HTTPException as error:
         here = "/v1/moderations, /v1alpha1/comments:analyze and /$discovery/rest"
         said = {"message": f"{error.reason}: this front answers {here}", "code": error.status}
-        return _json({"error": said}, error.status)
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _json({"error": said}, error.status, allowed)
 
 
 def _failed(error: Exception) -> RefusedError:
@@ -158,9 +167,12 @@ def _failed(error: Exception) -> RefusedError:
     return RefusedError(500, "failed", "the texts could not be read, and have no scores")
 
 
-def _json(content: object, status: int) -> web.Response:
+def _json(content: object, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> web.Response:
     return web.Response(
-        body=msgspec.json.encode(content), status=status, content_type="application/json", headers=_HEADERS
+        body=msgspec.json.encode(content),
+        status=status,
+        content_type="application/json",
+        headers={**_HEADERS, **headers},
     )
 
 

@@ -73,7 +73,9 @@ class FrontSettings(BaseSettings):
     max_texts: int = Field(256, ge=1, description="A request with more texts is refused.")
     body_s: float = Field(10.0, gt=0, description="A request whose body takes longer to come is refused.")
     max_connections: int = Field(
-        1024, ge=1, description="With more connections, the one that has been idle longest is closed."
+        1024,
+        ge=1,
+        description="With more, the one that has been idle longest is closed; where all wait, new ones get 503.",
     )
 
     @field_validator("public_url")
