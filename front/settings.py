@@ -75,7 +75,7 @@ class FrontSettings(BaseSettings):
     max_connections: int = Field(
         1024,
         ge=1,
-        description="With more, the one that has been idle longest is closed; where all wait, new ones get 503.",
+        description="With more, the one idle longest is closed; where all wait, new ones get 503.",
     )
 
     @field_validator("public_url")
