@@ -87,11 +87,15 @@ class Front:
 
         call = Call(entries_of(texts, language, self._max_text_chars, param), finish)
         self._line.admit(call)
+        # The line itself looks when the engine asks for more, which may take long.
+        deadline = loop.call_later(self._settings.deadline_s, self._line.give_up, call)
         try:
             await done
         except asyncio.CancelledError:  # the client has gone
             self._line.abandon(call)
             raise
+        finally:
+            deadline.cancel()
         findings = [self._findings.of(entry) for entry in call.entries]
         for finding in findings:
             self._metrics.found(finding.verdict)

@@ -84,6 +84,30 @@ def test_under_load_it_sheds_with_503_and_answers_what_it_has_admitted() -> None
         assert (first.result()[0], second.result()[0]) == (200, 200)
 
 
+def test_the_deadline_is_kept_while_something_else_is_read() -> None:
+    engine = HeldEngine()
+    with served_front(engine, deadline_s=0.2) as front, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, front.url, {"input": "first"})
+        assert engine.holds.wait(30)
+        assert code(ask(front.url, {"input": "second"})) == (503, "overloaded")
+        engine.go.set()
+        assert first.result()[0] == 200
+    assert engine.texts == ["first"]
+
+
+def test_a_slow_start_is_forgotten_while_short_texts_are_read() -> None:
+    with served_front() as front:
+        pace = front.service._reading._pace
+        pace._rate = 10.0  # tokens a second
+        for number in range(400):
+            ask(front.url, {"input": f"a short text {number}"})
+        assert pace.tokens_in(1.0) > 100
+        fast = pace._rate = 1e9
+        for number in range(100):
+            ask(front.url, {"input": f"another text {number}"})
+        assert pace.tokens_in(1.0) == fast  # what is read in small batches says nothing of large ones
+
+
 def test_it_drains_what_it_has_admitted_and_admits_no_more() -> None:
     engine = HeldEngine()
     with served_front(engine) as front, ThreadPoolExecutor(2) as pool:
