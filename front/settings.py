@@ -36,9 +36,13 @@ class FrontSettings(BaseSettings):
         None, description="A file of further tokens, one a line; lines that start with # are comments."
     )
     tls_certificate: FilePath | None = Field(
-        None, description="PEM of the certificate to answer by https with; without, put TLS in front."
+        None,
+        description="PEM of the certificate to answer by https with, read again when it is renewed; without, "
+        "put TLS in front.",
     )
-    tls_key: FilePath | None = Field(None, description="PEM of the certificate's private key.")
+    tls_key: FilePath | None = Field(
+        None, description="PEM of the certificate's private key, without a passphrase."
+    )
     public_url: str = Field(
         "",
         description="Where clients find this front, https://screen.example.org, if a proxy changes host or "
