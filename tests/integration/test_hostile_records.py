@@ -54,8 +54,8 @@ class Platform:
         self._ends = [0] * PARTITIONS
         self._folder = folder
         # Kafka's default lets no timestamp be more than an hour ahead; older brokers take any. The topic is
-        # created with this setting, since a broker follows a change of it only some time after its answer. The
-        # oldest of them would go at Kafka's next look, which it takes every five minutes.
+        # created with this setting, since a broker follows a change of it only some time after its answer.
+        # Records that are years old would go at Kafka's next look, which it takes every five minutes.
         any_time = NewTopic(
             self.topic,
             PARTITIONS,
