@@ -266,7 +266,7 @@ def test_what_was_typed_before_desks_sealed_it_goes_from_the_table_as_well() -> 
         pending = entry(memory).pending
         assert pending is not None
         before = replace(entry(memory), history=steps, pending=replace(pending, note=TYPED))
-        await memory.table.put(KEY, before)
+        await memory.table.put(KEY, before, over=entry(memory))
         await memory.deliver(asked(memory))
         assert [step.reason for step in entry(memory).history] == [
             None, "language", "author:3", "double_review", None, "by_lead",
