@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Decided, Entry, Step, case_key, erasure_key, sweep_key
+from review.cases.entries import CaseState, Decided, Entry, Erasure, Step, case_key, erasure_key, sweep_key
 from review.cases.form import Form
 from review.errors import ClosedCaseError
 from review.people import Person
-from review.retention.forgetting import digest_of, erasure_id
+from review.retention.forgetting import digest_of, erasure_id, parse_erasure
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase
 from schemas.vocabulary import CaseAction
@@ -328,7 +328,8 @@ def test_a_case_that_is_read_only_after_its_erasure_arrives_without_words() -> N
 
 
 def test_what_an_author_sends_after_the_erasure_is_theirs_to_be_helped_with() -> None:
-    later = replace(CASE, sent_at=START + timedelta(hours=1))
+    at = START + timedelta(hours=1)
+    later = replace(CASE, sent_at=at, opened_at=at)
 
     async def scene(memory: MemoryDesk) -> None:
         await memory.deliver(asked(memory, "author", "author-1"))
@@ -336,6 +337,21 @@ def test_what_an_author_sends_after_the_erasure_is_theirs_to_be_helped_with() ->
         assert entry(memory).case.text == CASE.text
 
     play(scene, first=())
+
+
+def test_an_author_whose_clock_runs_ahead_is_erased_as_well() -> None:
+    """A message cannot have been sent after its case opened, whatever its sender's clock said."""
+    ahead = replace(CASE, sent_at=START + timedelta(minutes=3), opened_at=START)
+
+    async def scene(memory: MemoryDesk) -> None:
+        step = asked(memory, "author", "author-1")
+        what, digest = parse_erasure(step.case_id) or ("author", "")
+        meant = memory.forgetting.meant(Erasure(what, digest, -1, step.at))
+        assert [state.case.id async for _, state in meant] == [CASE.id]
+        await memory.deliver(step)
+        assert (entry(memory).case.text, entry(memory).case.author_id) == (None, None)
+
+    play(scene, first=(ahead,))
 
 
 def test_others_keep_their_words() -> None:
