@@ -252,6 +252,30 @@ def test_a_note_that_is_on_its_way_while_its_case_is_erased_is_never_read_again(
     play(scene)
 
 
+def test_what_is_typed_about_a_case_of_an_earlier_desk_is_kept_too() -> None:
+    """It has no key for remarks yet, and the log may not hold them without one."""
+
+    async def without_key(memory: MemoryDesk) -> None:
+        await memory.table.put(KEY, replace(entry(memory), remarks_key=None), over=entry(memory))
+
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await without_key(memory)
+        await memory.desk.release(CASE.id, claim.lease, AOI, reason=f"1 {TYPED}")
+        assert f"1 {TYPED}" in remarks(memory)
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await without_key(memory)
+        await memory.desk.decide(CASE.id, Form("not_at_risk", claim.lease, note=f"2 {TYPED}"), AOI)
+        await memory.pass_time(60)
+        assert f"2 {TYPED}" in remarks(memory)
+        await without_key(memory)
+        await memory.desk.reopen(CASE.id, LEAD, f"3 {TYPED}")
+        assert memory.desk.history(CASE.id)[-1].reason == f"3 {TYPED}"
+        assert memory.audited == ["claimed", "released", "claimed", "decided", "settled", "reopened"]
+
+    play(scene)
+
+
 def test_what_was_typed_before_desks_sealed_it_goes_from_the_table_as_well() -> None:
     def old(action: CaseAction, reason: str) -> Step:
         return Step(action, "aoi", START, reason)
