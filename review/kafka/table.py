@@ -4,6 +4,9 @@ Faust sends a table's changelog in the background, commits the event's offset at
 of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
 acknowledges the event, so a committed case is always in the changelog.
 
+Several agents write at the same time, and each waits for Kafka between what it has read and what it writes.
+So a write names the entry that it was made from, and is refused where there is another by now.
+
 The table is a dict of sealed bytes, so that neither this disk nor the changelog holds words in clear;
 `review.cases.entries` defines what they mean, `review.retention.cipher` who can open them. Faust keeps
 entries of partitions that have moved to another desk (as a standby, or because it forgets nothing in memory).
@@ -34,6 +37,10 @@ MAX_RECORD = 9 << 20
 AT_ONCE = 500
 
 
+class ChangedMeanwhileError(Exception):
+    """Another agent has written this key since the entry was read: read it again."""
+
+
 class Watcher(Protocol):
     """Something that is told of every entry of the partitions held here."""
 
@@ -56,8 +63,8 @@ class Entries(Protocol):
     def items(self) -> Iterator[tuple[bytes, Entry]]:
         """Every entry of the partitions held here, in no particular order."""
 
-    async def put(self, key: bytes, entry: Entry) -> None:
-        """Write an entry."""
+    async def put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
+        """Write an entry over the one that was read. Raises ChangedMeanwhileError: it is another by now."""
 
     async def prune(self, keys: list[bytes]) -> None:
         """Delete these keys of the current event's partition."""
@@ -107,8 +114,7 @@ class CaseTable:
 
     def get(self, key: bytes) -> Entry | None:
         """The entry under this key. None where another desk holds it."""
-        value = self._table.get(key)
-        entry = None if value is None else self._open(key, value)
+        entry = self._stored(key)
         return entry if entry and entry.partition in self._table.partitions_held else None
 
     def all_keys(self) -> Iterator[bytes]:
@@ -123,11 +129,19 @@ class CaseTable:
             if entry and entry.partition in held:
                 yield key, entry
 
-    async def put(self, key: bytes, entry: Entry) -> None:
-        """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
+    async def put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
+        """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why.
+
+        Raises ChangedMeanwhileError: what is there is not `over`, of which the entry was made.
+        """
+        # An entry that is not given out here, since its partition has moved, counts as the one that was read.
+        if self._stored(key) != over and self.get(key) != over:
+            raise ChangedMeanwhileError
         version = version_of(self._table.get(key)) + 1
         self._table[key] = stamped(version, self._cipher.seal(encode_entry(entry), key))
         await self._table.settle()
+        if version_of(self._table.get(key)) != version:
+            return  # whoever has written it since tells of that, and has perhaps told already
         for watcher in self._watchers:
             watcher.put(key, entry)
 
@@ -171,6 +185,10 @@ class CaseTable:
             await self._app.crash(error)
             return
         await self._table.mend()
+
+    def _stored(self, key: bytes) -> Entry | None:
+        value = self._table.get(key)
+        return None if value is None else self._open(key, value)
 
     def _open(self, key: bytes, sealed: bytes) -> Entry | None:
         try:

@@ -21,6 +21,7 @@ import msgspec
 from mode import Service
 
 from review.app import ReviewApp
+from review.cases.entries import Entry
 from review.cases.form import Form
 from review.errors import DecisionRefusedError
 from review.kafka.cluster import inspect
@@ -186,10 +187,10 @@ class Answering(Service):
                 raise NotImplementedError(do)
         return found
 
-    async def _freeze_then_put(self, key: bytes, entry: Any) -> None:
+    async def _freeze_then_put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
         self._review.table.put = self._put  # type: ignore[method-assign]
         os.kill(os.getpid(), signal.SIGSTOP)
-        await self._put(key, entry)
+        await self._put(key, entry, over=over)
 
 
 def _person(name: str, *roles: Role) -> Person:
