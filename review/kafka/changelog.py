@@ -7,13 +7,14 @@ make still goes out, behind everything that the new owner has written meanwhile.
   a lower version. Both desks fold the same log, so what has the same version says the same.
 - Whoever writes next sees from its record's offset that a foreign one lies before it, reads that, and writes
   anew what it has of a higher version. So the last record of a key is right again before Kafka could compact
-  the right one away.
+  the right one away. Who reads a late one while it recovers does so before its desk opens.
 - The offset up to which the local store holds the changelog moves on only over the desk's own records. The
   desk that was frozen so reads what it has missed, instead of beginning behind its late write.
 
 A deletion has no version. Only markers and held events are deleted, and one that comes back does no harm.
 """
 
+import asyncio
 import struct
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -56,6 +57,7 @@ class VersionedTable(Table[bytes, bytes]):
         self._reached: dict[TP, int] = {}
         self._gaps: list[tuple[TP, int, int]] = []
         self._behind: defaultdict[int, set[bytes]] = defaultdict(set)
+        self._mending = asyncio.Lock()
 
     @property
     def partitions_held(self) -> frozenset[int]:
@@ -97,12 +99,20 @@ class VersionedTable(Table[bytes, bytes]):
                 await self._look_into(*gap)
 
     async def mend(self) -> None:
-        """Write anew what a late writer has written over here. Called once the table is recovered."""
-        for partition in self.partitions_held & self._behind.keys():
-            for key in self._behind[partition]:
-                self._write_anew(partition, key)
-            await self.settle()
-            del self._behind[partition]
+        """Write anew what a late writer has written over here. Called once the table is recovered.
+
+        Raises what the producer or the reader raised; what is not mended then is left to the next call.
+        """
+        async with self._mending:
+            for partition in self.partitions_held & self._behind.keys():
+                keys = self._behind.pop(partition)
+                try:
+                    for key in keys:
+                        self._write_anew(partition, key)
+                    await self.settle()
+                except BaseException:
+                    self._behind[partition] |= keys
+                    raise
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Take records of the changelog into the store, but none that is older than what is there."""
