@@ -1,6 +1,6 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
+.PHONY: programs test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -30,8 +30,11 @@ demo: $(VENV)/demo  ## use: run the main job: a real Kafka, a real model, sample
 	@$(BIN)/mimamori demo $(ARGS)
 
 # Three processes for two cores: a fifth of the time the tests wait, for Kafka's sessions above all.
-test: $(VENV)/dev  ## test: pass the tests; ARGS='-k policy' for a part
+test: $(VENV)/dev programs  ## test: pass the tests; ARGS='-k policy' for a part
 	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+programs:
+	@tests/programs.sh
 
 # A layer alone: `make unit` needs no server, no torch and no real model. ARCHITECTURE.md says what each holds.
 LAYER = @$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/$@ $(ARGS)
@@ -43,11 +46,11 @@ export: $(VENV)/dev  ## test: tiny models of every family are exported with torc
 	$(LAYER)
 integration: $(VENV)/dev  ## test: real Kafka, Redis, model and browser-facing pages
 	$(LAYER)
-browser: $(VENV)/dev  ## test: the desk's pages in a real chromium, which has to be installed
+browser: $(VENV)/dev programs  ## test: the desk's pages in a real chromium
 	$(LAYER)
 chaos: $(VENV)/dev  ## test: workers killed, cut off and sabotaged
 	$(LAYER)
-deploy: $(VENV)/dev  ## test: chart, compose, images, AsyncAPI
+deploy: $(VENV)/dev programs  ## test: chart, compose, images, AsyncAPI
 	$(LAYER)
 quiet: $(VENV)/dev  ## test: what the commands look up, call and leave behind
 	$(LAYER)

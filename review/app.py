@@ -18,7 +18,7 @@ from yarl import URL
 
 from review.audit.log import Asked, Found, read_log
 from review.audit.trail import Trail, erased, revealed, stepped
-from review.desk import Desk, utc_now
+from review.desk import Desk
 from review.erasing import Erased, Erasing, erase_everywhere, held_by_kafka
 from review.journal import Journal
 from review.kafka.agents import Agents
@@ -40,6 +40,7 @@ from review.retention.due import Due
 from review.retention.forgetting import What
 from review.retention.keys import load_cipher
 from review.settings import ReviewSettings
+from review.stepping import utc_now
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from review.cases.entries import Held, HeldEvent, held_key
-from review.desk import utc_now
+from review.stepping import utc_now
 from tests.browser.conftest import ServeDesk, SignIn
 from tests.browser.test_work import keys, take
 from tests.fakes.review_cases import HOSTILE, TEXTS, a_case, an_unread_case

@@ -22,7 +22,9 @@ def installed(program: str) -> str:
     """The program's path; the test fails where it is not there."""
     found = shutil.which(program)
     if found is None:
-        pytest.fail(f"no {program}: apt-get install prometheus (Debian's package; .ci/run does it)")
+        pytest.fail(
+            f"no {program}: apt-get install prometheus (Debian's package; `make test` as root does it)"
+        )
     return found
 
 

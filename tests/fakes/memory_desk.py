@@ -17,7 +17,7 @@ import msgspec
 from review.cases.entries import CaseState, Entry, case_key
 from review.cases.form import Form
 from review.cases.windows import Sighting
-from review.desk import BeforeReveal, Desk, unrecorded
+from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.forgetting import Forgetting
@@ -29,6 +29,7 @@ from review.people import DESK, Person, Role
 from review.present import Limits, Present
 from review.queue.rules import Rules
 from review.retention.due import Due
+from review.sight import BeforeReveal, unrecorded
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.vocabulary import Finding

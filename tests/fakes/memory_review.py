@@ -7,7 +7,6 @@ from uuid import uuid4
 from review.audit.log import Asked, Found, Seen
 from review.audit.trail import Trail, revealed
 from review.cases.entries import CaseState
-from review.desk import utc_now
 from review.erasing import Erased, Erasing
 from review.errors import DeskError, NotAuditedError
 from review.kafka.cluster import Cluster
@@ -17,6 +16,7 @@ from review.queue.rules import rules_of
 from review.retention.forgetting import What, erasure_id
 from review.retention.holdings import Holding, by_definition
 from review.settings import ReviewSettings
+from review.stepping import utc_now
 from schemas.events import AuditRecord, CaseEvent
 from schemas.topics import load_topics
 from tests.fakes.memory_desk import MemoryDesk

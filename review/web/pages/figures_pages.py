@@ -8,11 +8,11 @@ from aiohttp import web
 from markupsafe import Markup
 
 from review.access import requires
-from review.desk import utc_now
 from review.figures.agreement import Interval
 from review.figures.golden import read_golden
 from review.figures.kept import KeptFigures
 from review.figures.summary import FEWEST, Figures
+from review.stepping import utc_now
 from review.web.pages.capacity_words import capacity_words
 from review.web.pages.frame import Frame
 from review.web.pages.language import Words

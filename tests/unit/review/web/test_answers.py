@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from review.desk import utc_now
+from review.stepping import utc_now
 from schemas.events import CaseEvent
 from tests.fakes.desk_client import PAGE, DeskClient, hidden
 from tests.fakes.memory_review import MemoryReview
