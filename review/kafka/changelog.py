@@ -55,7 +55,7 @@ class VersionedTable(Table[bytes, bytes]):
         self._read_back = read_back
         self._unsettled: list[FutureMessage] = []
         self._reached: dict[TP, int] = {}
-        self._gaps: list[tuple[TP, int, int]] = []
+        self._gaps: dict[TP, tuple[int, int]] = {}  # up to, not with, this desk's own record
         self._behind: defaultdict[int, set[bytes]] = defaultdict(set)
         self._mending = asyncio.Lock()
 
@@ -94,9 +94,9 @@ class VersionedTable(Table[bytes, bytes]):
             pending, self._unsettled = self._unsettled, []
             for future in pending:
                 await future
-            gaps, self._gaps = self._gaps, []
-            for gap in gaps:
-                await self._look_into(*gap)
+            gaps, self._gaps = self._gaps, {}
+            for tp, (start, stop) in gaps.items():
+                await self._look_into(tp, start, stop)
 
     async def mend(self) -> None:
         """Write anew what a late writer has written over here. Called once the table is recovered.
@@ -143,22 +143,25 @@ class VersionedTable(Table[bytes, bytes]):
             persisted = self.data.persisted_offset(tp)
             reached = self._reached[tp] = -1 if persisted is None else persisted
         if sent.offset > reached + 1:
-            self._gaps.append((tp, reached + 1, sent.offset))
+            self._gaps[tp] = (reached + 1, sent.offset)
         elif sent.offset == reached + 1:
             self._move_to(tp, sent.offset)
 
     async def _look_into(self, tp: TP, start: int, stop: int) -> None:
-        found = [
-            (key, value is None, version_of(value) - version_of(self.stored(tp.partition, key)))
-            for key, value in await self._read_back(tp, start, stop)
-        ]
-        missed = sum(ahead > 0 for *_, ahead in found)
-        for key, deleted, ahead in found:
-            if ahead < 0 and not (deleted and missed):
+        newest: defaultdict[bytes, int] = defaultdict(int)
+        last: dict[bytes, bytes | None] = {}
+        for key, value in await self._read_back(tp, start, stop + 1):
+            newest[key] = max(newest[key], version_of(value))
+            last[key] = value
+        here = {key: version_of(self.stored(tp.partition, key)) for key in last}
+        missed = sum(newest[key] > here[key] for key in last)
+        # Each key by its last record, which may be what this desk has written anew: a late desk's gap stays.
+        for key, value in last.items():
+            if max(newest[key], version_of(value) + 1) <= here[key] and not (value is None and missed):
                 log.warning("late_write_mended", partition=tp.partition, offsets=f"{start}-{stop - 1}")
                 self._write_anew(tp.partition, key)
         if missed:  # this desk is the late one: it reads them when it joins again
-            log.warning("written_while_away", partition=tp.partition, records=missed)
+            log.warning("written_while_away", partition=tp.partition, keys=missed)
         elif self._reached[tp] < stop:
             self._move_to(tp, stop)
 

@@ -109,6 +109,12 @@ class Desk:
             ]
         )
 
+    async def write(self, key: bytes, value: bytes) -> None:
+        """Write as an agent does, in the midst of an event."""
+        self._table.data[key] = value
+        self._table.send_changelog(PARTITION.partition, key, value)
+        await self._table.settle()
+
     async def open(self) -> None:
         """The table is recovered. Faust opens the desk when this returns, and swallows what it raises."""
         await self._table.on_recovery_completed({PARTITION}, set())
@@ -150,3 +156,21 @@ def test_a_changelog_that_nobody_wrote_to_late_is_left_as_it_is() -> None:
     desk.read()
     asyncio.run(desk.open())
     assert len(changelog.records) == 4
+
+
+def test_a_desk_that_wakes_ends_its_late_write_however_much_was_written_meanwhile() -> None:
+    """It has an older version of one case, and the newest of the other, which somebody has written over."""
+
+    async def woken() -> None:
+        desk.read()
+        changelog.records += [record(FIRST, 2), record(FIRST, 3), record(SECOND, 1), record(SECOND, 2)]
+        changelog.records += [record(SECOND, 1)]
+        async with asyncio.timeout(10):
+            await desk.write(*record(FIRST, 2))
+
+    changelog = Changelog()
+    changelog.records = [record(FIRST, 1), record(SECOND, 2)]
+    desk = Desk(changelog, Told(fails=False))
+    asyncio.run(woken())
+    assert [version_of(value) for key, value in changelog.records[-2:]] == [2, 2]
+    assert len(changelog.records) == 9  # its late write, and what is written anew
