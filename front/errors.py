@@ -11,6 +11,7 @@ Kind = Literal[
     "unsupported",  # the API knows it, this front does not: images, HTML
     "unknown_category",
     "unsupported_language",
+    "undecided",  # it was read, and no score would say what its verdict is
     "unknown_model",
     "unauthorized",
     "not_found",

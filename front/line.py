@@ -96,6 +96,7 @@ class Line:
         self._tokens = 0  # that wait
         self._in_hand = 0  # tokens that the engine reads now
         self._returning = 0  # callers that have just been answered, and may ask again
+        self._settled_at = clock()  # when something was last read
         self._closed = False
 
     @property
@@ -107,7 +108,8 @@ class Line:
         """Let `call` join the line.
 
         Raises BusyError: it would wait longer than the deadline, or the line is closed. RefusedError: it
-        alone takes longer than that.
+        alone takes longer than that. But one text cannot be sent in parts: it is read where nothing waits.
+        So is a list after a pause, as the model may be faster by now, and who is refused measures nothing.
         """
         call.tokens = [
             min(self._max_message_tokens, estimate_tokens(entry.message.text if entry.message else ""))
@@ -119,7 +121,9 @@ class Line:
                 raise BusyError("this front is shutting down: ask again, another one will answer", 1)
             room = self._pace.tokens_in(self._deadline_s)
             ahead = self.waiting_tokens
-            if own > room and self._pace.seconds_for(own) is not None:
+            paused = self._clock() - self._settled_at > self._deadline_s
+            divisible = len(call.entries) > 1 and (ahead or not paused)
+            if own > room and divisible and self._pace.seconds_for(own) is not None:
                 raise RefusedError(
                     413,
                     "too_large",
@@ -152,6 +156,7 @@ class Line:
         """Note that the engine has answered a portion, or failed; finish the calls that are complete."""
         with self._changed:
             self._in_hand = 0
+            self._settled_at = self._clock()
             complete = []
             for call, taken in portion.calls:
                 call.unread -= taken
@@ -162,6 +167,12 @@ class Line:
             self._returning = len(complete)
         for call in complete:
             call.finish(error)
+
+    def give_up(self, call: Call) -> None:
+        """The deadline of this call is over: it is refused, unless the engine has begun with it."""
+        with self._changed:
+            if call in self._waiting and not call.taken:
+                self._refuse_late(call)
 
     def abandon(self, call: Call) -> None:
         """Nobody waits for this call any more: what is not in a batch yet is not read."""
@@ -225,10 +236,12 @@ class Line:
         now = self._clock()
         late = [call for call in self._waiting if now > call.give_up_at and not call.taken]
         for call in late:
-            self._drop(call)
-            call.finish(
-                BusyError("the texts waited too long to be read: ask again", self._retry_after(self._tokens))
-            )
+            self._refuse_late(call)
+
+    def _refuse_late(self, call: Call) -> None:
+        self._drop(call)
+        retry = self._retry_after(self.waiting_tokens)
+        call.finish(BusyError("the texts waited too long to be read: ask again", retry))
 
     def _drop(self, call: Call) -> None:
         if call in self._waiting:

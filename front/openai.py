@@ -53,7 +53,7 @@ class OpenAiDialect:
         """See Dialect."""
         try:
             request = msgspec.json.decode(body, type=ModerationRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid(_place(error)) from None
         model = request.model
         if model is not None and model != self._model and not model.startswith(_ACCEPTED):
@@ -120,8 +120,8 @@ def _part(part: object, place: str) -> str:
             raise invalid(f'{place} must be a string, or {{"type": "text", "text": …}} in every place', place)
 
 
-def _place(error: msgspec.DecodeError | UnicodeDecodeError) -> str:
+def _place(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError) -> str:
     """What is wrong with a body. Neither library quotes values: only types and places."""
     if isinstance(error, msgspec.ValidationError):
         return f"the request is not of the form of /v1/moderations: {error}"
-    return "the request's body is not JSON in UTF-8"
+    return "the request's body is not JSON in UTF-8, or nested too deeply"

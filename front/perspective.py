@@ -5,14 +5,17 @@
     summaryScore         the risk, a probability
     spanScores           one span, the whole comment; with `spanAnnotations`, the extension field says which
                          parts raised the risk
+    mimamori             what the worker's label would say (`finding.py`), with spans in UTF-16 units
     languages            a comment in a language that the task does not cover gets Perspective's error for it,
                          and no score that somebody could compare with a threshold
-    mimamori             what the worker's label would say (`finding.py`), with spans in UTF-16 units
+
+A verdict that the score did not decide has no score either, but an error: a comment that was not read to its
+end (COMMENT_TOO_LONG), that is disguised, or that the model fails on.
 
 Nothing is stored, whatever `doNotStore` says. `context`, `sessionId` and `communityId` are not read.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -22,6 +25,7 @@ from front.dialect import Asked
 from front.errors import Kind, RefusedError, invalid
 from front.finding import Finding
 from front.metrics import Api
+from schemas.reasons import Reason
 
 _ERROR_TYPE: Final = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
 _STATUSES: Final = {
@@ -41,6 +45,22 @@ _ERROR_TYPES: Final[dict[Kind, str]] = {
     "invalid": "INVALID_REQUEST",
     "unsupported": "INVALID_REQUEST",
     "unknown_category": "INVALID_REQUEST",
+}
+
+
+# The verdict follows from the score alone. With any other reason it does not, whatever reasons may come.
+_BY_SCORE: Final[frozenset[Reason]] = frozenset(
+    ("below_lower_threshold", "between_thresholds", "above_upper_threshold", "quality_sample")
+)
+_UNDECIDED: Final[Mapping[Reason, tuple[Kind, str]]] = {
+    "truncated": (
+        "too_large",
+        "Comment text too long: it was not read to its end, and a person must look at it",
+    ),
+    "obfuscated": (
+        "undecided",
+        "The comment is disguised so that no model can read it, and a person must look at it",
+    ),
 }
 
 
@@ -102,8 +122,10 @@ class PerspectiveDialect:
             request = msgspec.json.decode(body, type=AnalyzeRequest)
         except msgspec.ValidationError as error:  # it names types and places, never values
             raise invalid(f"Invalid JSON payload received: {error}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise invalid("Invalid JSON payload received: the body is not JSON in UTF-8") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise invalid(
+                "Invalid JSON payload received: the body is not JSON in UTF-8, or nested too deeply"
+            ) from None
         if not request.requested_attributes:
             raise invalid("Missing requested_attributes", "requested_attributes")
         for name, asked in request.requested_attributes.items():
@@ -121,6 +143,8 @@ class PerspectiveDialect:
             raise UnsupportedLanguageError(
                 next(iter(request.requested_attributes)), request.languages, detected
             )
+        if not unsupported:
+            _require_decided(finding)
         units = _Units(text)
         score = {"value": finding.risk, "type": "PROBABILITY"}
         scores = {
@@ -178,6 +202,18 @@ class PerspectiveDialect:
                 "unsupported",
                 f"Requested score type {asked.score_type[:100]} is not supported by attribute {name}",
             )
+
+
+def _require_decided(finding: Finding) -> None:
+    """Raise RefusedError: a low score would be taken for a verdict, and the verdict is that nobody knows.
+
+    A score above the upper threshold is given all the same: it gets the comment to people.
+    """
+    doubts = [reason for reason in finding.reasons if reason not in _BY_SCORE]
+    if not doubts or finding.verdict == "at_risk":
+        return
+    unscored: tuple[Kind, str] = ("undecided", "The comment has no score, and a person must look at it")
+    raise RefusedError(400, *_UNDECIDED.get(doubts[0], unscored))
 
 
 class _Units:

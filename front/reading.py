@@ -17,7 +17,7 @@ from front.line import Line, Portion
 from front.metrics import FrontMetrics
 from front.texts import entry_of
 from worker.stream.batch import Batch, estimate_tokens
-from worker.stream.pace import Pace
+from worker.stream.pace import LEAST, Pace
 from worker.stream.screener import Screener
 from worker.stream.watchdog import Watchdog
 from worker.telemetry.logs import where
@@ -44,6 +44,7 @@ class ReadingThread:
         self._pace = pace
         self._watchdog = watchdog
         self._metrics = metrics
+        self._small = (0, 0.0)  # tokens and seconds of batches that the pace leaves out
         self._on_failure: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="reading", daemon=True)
         self.failure: FatalError | None = None
@@ -80,8 +81,25 @@ class ReadingThread:
         began = time.monotonic()
         self._screener.screen(batch)
         took = time.monotonic() - began
-        self._pace.note(batch.estimated_tokens, took)
+        self._measure(batch.estimated_tokens, took)
         self._metrics.batch(len(batch.entries), took)
+
+    def _measure(self, tokens: int, seconds: float) -> None:
+        """Note the pace. Small batches together are noted where they were read faster than it.
+
+        Most of their time is overhead, so that the model is at least as fast. Without them, a front with few
+        callers would go by one slow batch for ever.
+        """
+        if tokens >= LEAST:
+            self._pace.note(tokens, seconds)
+            return
+        tokens, seconds = self._small[0] + tokens, self._small[1] + seconds
+        self._small = tokens, seconds
+        if tokens >= LEAST:
+            self._small = 0, 0.0
+            expected = self._pace.seconds_for(tokens)
+            if expected is not None and seconds < expected:
+                self._pace.note(tokens, seconds)
 
     def _fail(self, error: BaseException, portion: Portion | None) -> None:
         if not isinstance(error, FatalError):

@@ -9,7 +9,8 @@ Nothing of a request is logged, neither its path nor its key.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from aiohttp import web
 
 from front.dialect import Dialect
 from front.discovery import discovery_document
-from front.errors import BusyError, RefusedError
+from front.errors import BusyError, RefusedError, invalid
 from front.finding import Finding, Findings
 from front.line import Call, Line
 from front.metrics import FrontMetrics
@@ -86,11 +87,15 @@ class Front:
 
         call = Call(entries_of(texts, language, self._max_text_chars, param), finish)
         self._line.admit(call)
+        # The line itself looks when the engine asks for more, which may take long.
+        deadline = loop.call_later(self._settings.deadline_s, self._line.give_up, call)
         try:
             await done
         except asyncio.CancelledError:  # the client has gone
             self._line.abandon(call)
             raise
+        finally:
+            deadline.cancel()
         findings = [self._findings.of(entry) for entry in call.entries]
         for finding in findings:
             self._metrics.found(finding.verdict)
@@ -106,6 +111,10 @@ class Front:
         except TimeoutError:
             raise RefusedError(
                 408, "too_slow", f"the body did not come within {settings.body_s:g} s"
+            ) from None
+        except web.RequestPayloadError:
+            raise invalid(
+                "the body is not as its headers say: its length or its compression is wrong"
             ) from None
         except web.HTTPRequestEntityTooLarge:
             raise RefusedError(
@@ -132,7 +141,10 @@ def application(
         return await front.answer(request, perspective)
 
     async def discovery(request: web.Request) -> web.Response:
-        root = settings.public_url or str(request.url.origin())
+        try:
+            root = settings.public_url or str(request.url.origin())
+        except ValueError:
+            raise web.HTTPBadRequest(reason="The header Host is no address") from None
         return _json(discovery_document(root, attributes), 200)
 
     made = web.Application(middlewares=[_in_json], client_max_size=settings.max_body_bytes)
@@ -150,7 +162,8 @@ async def _in_json(request: web.Request, handler: Respond) -> web.StreamResponse
     except web.HTTPException as error:
         here = "/v1/moderations, /v1alpha1/comments:analyze and /$discovery/rest"
         said = {"message": f"{error.reason}: this front answers {here}", "code": error.status}
-        return _json({"error": said}, error.status)
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _json({"error": said}, error.status, allowed)
 
 
 def _failed(error: Exception) -> RefusedError:
@@ -158,9 +171,12 @@ def _failed(error: Exception) -> RefusedError:
     return RefusedError(500, "failed", "the texts could not be read, and have no scores")
 
 
-def _json(content: object, status: int) -> web.Response:
+def _json(content: object, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> web.Response:
     return web.Response(
-        body=msgspec.json.encode(content), status=status, content_type="application/json", headers=_HEADERS
+        body=msgspec.json.encode(content),
+        status=status,
+        content_type="application/json",
+        headers={**_HEADERS, **headers},
     )
 
 

@@ -9,7 +9,6 @@ within the worker's drain deadline (MIMAMORI_DRAIN_S). What comes on an open con
 """
 
 import asyncio
-import ssl
 import threading
 import time
 from contextlib import suppress
@@ -24,6 +23,7 @@ from front.metrics import FrontMetrics
 from front.reading import ReadingThread
 from front.settings import ENV_PREFIX, FrontSettings
 from review.web.door import Door
+from review.web.tls import Certificate, TlsDoor
 from worker.settings import Settings
 from worker.telemetry.health import Health
 
@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 BEAT_S: Final = 1.0
 MARGIN_S: Final = 30.0
+LEAST_BACKLOG: Final = 100
 STALLED_S: Final = 30.0  # an event loop that has not run for this long is not alive
 
 
@@ -62,11 +63,11 @@ class Service:
     def run(self) -> None:
         """Answer requests until `stop`. Raises FatalError: a port is taken, or the model has failed."""
         listen = self._settings.health_host, self._settings.health_port
-        context = self._tls()
+        certificate = self._certificate()
         with Health(*listen, self._metrics, self._live, self._ready) as health:
             self._reading.start(self.stop)
             try:
-                asyncio.run(self._serve(context, health.port))
+                asyncio.run(self._serve(certificate, health.port))
             finally:
                 self._line.close()
                 self._reading.close()
@@ -81,7 +82,7 @@ class Service:
             with suppress(RuntimeError):  # the loop has just ended
                 self._loop.call_soon_threadsafe(self._ended.set)
 
-    async def _serve(self, context: ssl.SSLContext | None, health_port: int) -> None:
+    async def _serve(self, certificate: Certificate | None, health_port: int) -> None:
         self._loop = asyncio.get_running_loop()
         # A request may wait for the deadline, and then be read for as long as one may take by itself.
         door = Door(self._own.max_connections, self._own.body_s + 2 * self._own.deadline_s + MARGIN_S)
@@ -94,9 +95,10 @@ class Service:
         )
         await runner.setup()
         door.open(cast("web.Server", runner.server))
-        beside = [self._loop.create_task(work) for work in (self._beat(), door.keep())]
+        works = [self._beat(), door.keep(), *([certificate.keep()] if certificate else [])]
+        beside = [self._loop.create_task(work) for work in works]
         try:
-            listener = await self._listen(door, context)
+            listener = await self._listen(door, certificate)
             self.listening.set()
             log.info("front_started", host=self._own.host, port=self.port, health_port=health_port)
             if not self._stopping:
@@ -109,12 +111,12 @@ class Service:
             for task in beside:
                 task.cancel()
 
-    async def _listen(self, door: Door, context: ssl.SSLContext | None) -> asyncio.Server:
-        host, port = self._own.host, self._own.port
-        backlog = self._own.max_connections
+    async def _listen(self, door: Door, certificate: Certificate | None) -> asyncio.Server:
+        host, port, most = self._own.host, self._own.port, self._own.max_connections
+        entry = TlsDoor(door, certificate.context, most) if certificate else door
         try:
             listener = await asyncio.get_running_loop().create_server(
-                door, host, port, ssl=context, backlog=backlog
+                entry, host, port, backlog=max(most, LEAST_BACKLOG)
             )
         except OSError as error:
             raise SettingsError(
@@ -129,18 +131,11 @@ class Service:
             self._last_beat = time.monotonic()
             await asyncio.sleep(BEAT_S)
 
-    def _tls(self) -> ssl.SSLContext | None:
-        if self._own.tls_certificate is None:
+    def _certificate(self) -> Certificate | None:
+        own = self._own
+        if own.tls_certificate is None or own.tls_key is None:
             return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            context.load_cert_chain(self._own.tls_certificate, self._own.tls_key)
-        except OSError as error:  # ssl.SSLError is an OSError
-            raise SettingsError(
-                f"{ENV_PREFIX}TLS_CERTIFICATE and {ENV_PREFIX}TLS_KEY: no certificate with its key "
-                f"({error.strerror or error.reason if isinstance(error, ssl.SSLError) else error.strerror})"
-            ) from None
-        return context
+        return Certificate(own.tls_certificate, own.tls_key, prefix=ENV_PREFIX, fault=SettingsError)
 
     def _live(self) -> str | None:
         silent = time.monotonic() - self._last_beat

@@ -36,9 +36,13 @@ class FrontSettings(BaseSettings):
         None, description="A file of further tokens, one a line; lines that start with # are comments."
     )
     tls_certificate: FilePath | None = Field(
-        None, description="PEM of the certificate to answer by https with; without, put TLS in front."
+        None,
+        description="PEM of the certificate to answer by https with, read again when it is renewed; without, "
+        "put TLS in front.",
     )
-    tls_key: FilePath | None = Field(None, description="PEM of the certificate's private key.")
+    tls_key: FilePath | None = Field(
+        None, description="PEM of the certificate's private key, without a passphrase."
+    )
     public_url: str = Field(
         "",
         description="Where clients find this front, https://screen.example.org, if a proxy changes host or "
@@ -73,7 +77,9 @@ class FrontSettings(BaseSettings):
     max_texts: int = Field(256, ge=1, description="A request with more texts is refused.")
     body_s: float = Field(10.0, gt=0, description="A request whose body takes longer to come is refused.")
     max_connections: int = Field(
-        1024, ge=1, description="With more connections, the one that has been idle longest is closed."
+        1024,
+        ge=1,
+        description="With more, the one idle longest is closed; where all wait, new ones get 503.",
     )
 
     @field_validator("public_url")

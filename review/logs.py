@@ -1,6 +1,7 @@
-"""Turns Faust's and aiokafka's logs into one structured line each, without tracebacks or record values.
+"""Turns what libraries log into one structured line each, without tracebacks or record values.
 
-The desk logs its own events with structlog directly; the command that starts the desk configures it.
+They are Faust, aiokafka and aiohttp at the desk, and aiohttp at the HTTP front (`mimamori serve`). Both log
+their own events with structlog directly; the commands that start them configure it.
 """
 
 import logging

@@ -45,12 +45,14 @@ def serve(
     with extra_for("the HTTP front", "front,cpu"):
         from front.settings import load_front_settings
         from front.startup import start
+        from review.logs import capture_library_logs
     from worker.startup import settle_memory
 
     given = {"bundle": bundle, "device": device}
     settings = load_settings(**_set(given))
     own = load_front_settings(**_set({"host": host, "port": port}))
     configure_logs(settings.log_format)
+    capture_library_logs()
     # Set before anything else: the first process of a container gets no signal that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

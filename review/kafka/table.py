@@ -15,7 +15,7 @@ Only those that are held here are given out.
 
 import asyncio
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import faust
@@ -35,6 +35,9 @@ MAX_RECORD = 9 << 20
 
 # How many entries are told of in one go: a few hundredths of a second.
 AT_ONCE = 500
+
+# After a step of the recovery has failed.
+RETRY_SECONDS = 1.0
 
 
 class ChangedMeanwhileError(Exception):
@@ -88,6 +91,7 @@ class CaseTable:
         self._app = app
         self._cipher = cipher
         self._watchers = tuple(watchers)
+        self._recoveries = 0
         self._table = VersionedTable(
             app,
             read_back=read_back,
@@ -161,6 +165,27 @@ class CaseTable:
             await asyncio.to_thread(_compact, db)
 
     async def _recovered(self) -> None:
+        # Faust swallows what is raised here, and would open the desk all the same: on a part of the queue, or
+        # on a changelog with an older record behind a newer one. So this returns when both steps are done.
+        self._recoveries = this = self._recoveries + 1
+        for step in (self._tell_all, self._table.mend):
+            await self._until_done(step, this)
+
+    async def _until_done(self, step: Callable[[], Awaitable[None]], recovery: int) -> None:
+        while recovery == self._recoveries and not self._app.should_stop:
+            try:
+                await step()
+            except KeyGoneError as error:
+                await self._app.crash(error)
+            except Exception as error:  # noqa: BLE001 - Faust would swallow it
+                hint = "the desk is not ready, and tries again"
+                name = step.__name__.strip("_")
+                log.error("not_recovered", step=name, error=type(error).__name__, hint=hint)  # noqa: TRY400 - its traceback may quote text
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def _tell_all(self) -> None:
         # 100,000 entries take seconds, and Kafka's heartbeats wait in this loop. Without pauses, the desk
         # would be put out of its group, and begin again. What changes meanwhile is told as it is then.
         # What is known of entries is in no cycle, and is freed without the collector. So it is kept out of
@@ -168,23 +193,18 @@ class CaseTable:
         held = self._table.partitions_held
         for watcher in self._watchers:
             watcher.clear()
-        try:
-            for number, (partition, key) in enumerate(self._table.held_keys()):
-                if number % AT_ONCE == 0:
-                    gc.freeze()
-                    await asyncio.sleep(0)
-                    held = self._table.partitions_held
-                if partition is not None and partition not in held:
-                    continue  # it has moved on meanwhile, and its store is closed
-                value = self._table.stored(partition, key)
-                entry = None if value is None else self._open(key, value)
-                if entry is not None and entry.partition in held:
-                    for watcher in self._watchers:
-                        watcher.put(key, entry)
-        except KeyGoneError as error:
-            await self._app.crash(error)
-            return
-        await self._table.mend()
+        for number, (partition, key) in enumerate(self._table.held_keys()):
+            if number % AT_ONCE == 0:
+                gc.freeze()
+                await asyncio.sleep(0)
+                held = self._table.partitions_held
+            if partition is not None and partition not in held:
+                continue  # it has moved on meanwhile, and its store is closed
+            value = self._table.stored(partition, key)
+            entry = None if value is None else self._open(key, value)
+            if entry is not None and entry.partition in held:
+                for watcher in self._watchers:
+                    watcher.put(key, entry)
 
     def _stored(self, key: bytes) -> Entry | None:
         value = self._table.get(key)

@@ -1,10 +1,11 @@
-"""TLS at the desk's own port: handshakes that cannot use up its connections, and a renewed certificate.
+"""TLS at a port of the desk or the HTTP front: handshakes cannot use it up, and certificates are renewed.
 
 A connection comes to the door (`review.web.door`) once its handshake is done. Before that it counts here:
 there are at most HANDSHAKES of them, each for HANDSHAKE_S; where there are too many, the oldest is closed.
 """
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -22,21 +23,29 @@ LOOK_EVERY_S: Final = 10.0
 
 
 class Certificate:
-    """The certificate and key that the desk shows. Raises DeskError: they cannot be read, or do not fit.
+    """The certificate and key that are shown.
 
     Files that are renewed are read without a restart; connections that are open keep what they have.
     """
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        *,
+        prefix: str = "MIMAMORI_REVIEW_",
+        fault: Callable[[str], Exception] = DeskError,
+    ) -> None:
+        """`prefix` is that of both settings. Raises `fault`: the files cannot be read, or do not fit."""
         self._files = (certificate, key)
         self._read: tuple[bytes, ...] = ()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             self.renew()
         except OSError as error:  # ssl.SSLError is an OSError
-            raise DeskError(
+            raise fault(
                 f"TLS: cannot take {certificate} with {key} ({error.strerror or error}): "
-                "set MIMAMORI_REVIEW_TLS_CERTIFICATE and MIMAMORI_REVIEW_TLS_KEY"
+                f"set {prefix}TLS_CERTIFICATE and {prefix}TLS_KEY"
             ) from None
 
     def renew(self) -> bool:
@@ -44,6 +53,8 @@ class Certificate:
         read = tuple(file.read_bytes() for file in self._files)
         if read == self._read:
             return False
+        if b"ENCRYPTED" in read[1]:  # in both forms of PEM
+            raise OSError(errno.EINVAL, "the key has a passphrase, and must be stored without one")
         # A key that does not fit would spoil the context in use.
         for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):
             context.load_cert_chain(*self._files, password=lambda: "")  # never ask at the terminal
@@ -67,14 +78,21 @@ class Certificate:
 class TlsDoor:
     """A protocol factory for the event loop: what it lets in goes on to `door`, which makes protocols too."""
 
-    def __init__(self, door: Callable[[], asyncio.Protocol], context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        door: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        handshakes: int | None = None,
+    ) -> None:
+        """There may be `handshakes` at once; see above for None."""
         self._door = door
         self._context = context
+        self._handshakes = handshakes
         self._shaking: dict[_Handshake, None] = {}  # the oldest first
 
     def __call__(self) -> "_Handshake":
         """Take a new connection."""
-        if len(self._shaking) >= HANDSHAKES:
+        if len(self._shaking) >= (self._handshakes or HANDSHAKES):
             oldest = next(iter(self._shaking))
             del self._shaking[oldest]
             oldest.abort()

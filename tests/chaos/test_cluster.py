@@ -44,7 +44,7 @@ def test_topics_are_made_and_asked_for_whichever_broker_is_down(cluster: KafkaCl
     watch = TopicWatch(config, messages)
     first = watch.topic_id(10.0)
     assert first
-    for number in range(1, 4):
+    for number in (1, 2):
         with down(cluster, number) as others:
             # It asks while the others still take that one for alive, and may take it for the controller.
             while id_of(watch) != first or number in house.leaders(messages):

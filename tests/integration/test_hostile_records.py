@@ -55,8 +55,12 @@ class Platform:
         self._folder = folder
         # Kafka's default lets no timestamp be more than an hour ahead; older brokers take any. The topic is
         # created with this setting, since a broker follows a change of it only some time after its answer.
+        # Records that are years old would go at Kafka's next look, which it takes every five minutes.
         any_time = NewTopic(
-            self.topic, PARTITIONS, 1, config={"message.timestamp.after.max.ms": str(2**63 - 1)}
+            self.topic,
+            PARTITIONS,
+            1,
+            config={"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"},
         )
         admin = AdminClient(self.config)
         admin.create_topics([any_time])[self.topic].result()

@@ -32,7 +32,9 @@ def topic(kafka_bootstrap: str) -> Iterator[Callable[[str], str]]:
 
     def make(kind: str) -> str:
         made.append(f"{kind}-{secrets.token_hex(4)}")
-        admin.create_topics([NewTopic(made[-1], 2, 1)])[made[-1]].result()
+        # The records are years old, and Kafka looks every five minutes for what is to go.
+        kept = NewTopic(made[-1], 2, 1, config={"retention.ms": "-1"})
+        admin.create_topics([kept])[made[-1]].result()
         return made[-1]
 
     yield make

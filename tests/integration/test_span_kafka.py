@@ -27,7 +27,8 @@ def topic(config: dict[str, Any]) -> Iterator[str]:
     """A topic of two partitions with 20 records in each; it goes with the test."""
     name = f"span-{secrets.token_hex(4)}"
     admin = AdminClient(config)
-    admin.create_topics([NewTopic(name, 2, 1)])[name].result()
+    # The records are years old, and Kafka looks every five minutes for what is to go.
+    admin.create_topics([NewTopic(name, 2, 1, config={"retention.ms": "-1"})])[name].result()
     producer = ck.Producer(config)
     for number in range(40):
         producer.produce(name, str(number), partition=number % 2, timestamp=NOW + number)

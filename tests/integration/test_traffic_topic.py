@@ -32,7 +32,9 @@ def topic(config: dict[str, Any]) -> Iterator[str]:
     """A topic of three partitions; it goes with the test."""
     name = f"traffic-{secrets.token_hex(4)}"
     admin = AdminClient(config)
-    admin.create_topics([NewTopic(name, 3, 1)])[name].result()
+    # The records of these tests are years old, and Kafka looks every five minutes for what is to go.
+    kept = NewTopic(name, 3, 1, config={"retention.ms": "-1"})
+    admin.create_topics([kept])[name].result()
     yield name
     admin.delete_topics([name])[name].result()
 

@@ -9,7 +9,7 @@ from typing import Final
 
 FIRST: Final = 2048.0  # tokens, assumed before anything is measured
 _WEIGHT: Final = 0.3  # of the newest batch
-_LEAST: Final = 256  # tokens; smaller batches are not measured, as most of their time is overhead
+LEAST: Final = 256  # tokens; smaller batches are not measured, as most of their time is overhead
 
 
 class Pace:
@@ -20,7 +20,7 @@ class Pace:
 
     def note(self, tokens: int, seconds: float) -> None:
         """Note that the model took `seconds` to read a batch of `tokens`."""
-        if tokens < _LEAST or seconds <= 0:
+        if tokens < LEAST or seconds <= 0:
             return
         rate = tokens / seconds
         self._rate = rate if self._rate is None else self._rate + _WEIGHT * (rate - self._rate)

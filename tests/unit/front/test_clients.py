@@ -1,9 +1,10 @@
 """The clients that people have, from PyPI, unchanged, against a front."""
 
 import json
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
+from engine.scores import Scores
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.served_front import ServedFront, served_front
 from tests.fakes.worker_app import POLICY
+from tests.unit.front.test_front import ask
 
 TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - of a front that lives as long as the tests
 TEXTS = [f"line {number}: I keep thinking about the exam" for number in range(40)]
@@ -155,6 +158,51 @@ def test_an_unsupported_language_has_no_score_even_where_it_may_be_dropped(analy
     assert answer["attributeScores"] == {}
     assert "unsupported_language" in answer["mimamori"]["reasons"]
     assert answer["mimamori"]["escalate"]
+
+
+PATH = "/v1alpha1/comments:analyze"
+
+
+class Read(CannedEngine):
+    """Gives every text the same scores."""
+
+    def __init__(self, risk: float, *, truncated: bool = False, obfuscated: bool = False) -> None:
+        super().__init__(levels=3)
+        self.scores = Scores(risk, None, 1, truncated=truncated, obfuscated=obfuscated)
+
+    def read(self, texts: Sequence[str]) -> list[Scores]:
+        return [self.scores for _ in texts]
+
+
+@pytest.mark.parametrize(
+    ("scores", "kind"),
+    [
+        (Read(0.01, truncated=True), "COMMENT_TOO_LONG"),
+        (Read(0.3, truncated=True), "COMMENT_TOO_LONG"),
+        (Read(0.01, obfuscated=True), None),
+        (Read(math.nan), None),
+    ],
+)
+def test_a_verdict_that_the_score_did_not_decide_has_no_score(scores: Read, kind: str | None) -> None:
+    with served_front(scores) as front:
+        for more in ({}, {"dropUnsupportedAttributes": True}):
+            status, answer, _ = ask(front.url, comment("a line", **more), PATH)
+            error: Any = answer["error"]
+            assert (status, error["status"]) == (400, "INVALID_ARGUMENT")
+            assert "a person must look" in error["message"]
+            assert [detail["errorType"] for detail in error.get("details", [])] == ([kind] if kind else [])
+            assert "attributeScores" not in answer
+        _, moderated, _ = ask(front.url, {"input": "a line"})
+        results: Any = moderated["results"]
+        assert results[0]["flagged"]
+        assert all(results[0]["categories"].values())
+
+
+def test_a_high_score_is_given_whatever_was_not_read() -> None:
+    with served_front(Read(0.99, truncated=True)) as front:
+        status, answer, _ = ask(front.url, comment("a line"), PATH)
+    scores: Any = answer["attributeScores"]
+    assert (status, scores["STRESS"]["summaryScore"]["value"]) == (200, 0.99)
 
 
 @pytest.mark.filterwarnings("ignore")

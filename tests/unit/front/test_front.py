@@ -2,11 +2,12 @@
 
 import json
 import logging
+import signal
 import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from prometheus_client import generate_latest
 from engine.errors import DeviceError, FatalError, SettingsError
 from engine.scores import Scores
 from front.settings import load_front_settings
+from mimamori.cli.serve import serve
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.served_front import served_front
 
@@ -80,6 +82,30 @@ def test_under_load_it_sheds_with_503_and_answers_what_it_has_admitted() -> None
         assert 1 <= int(shed[2]["Retry-After"]) <= 30
         engine.go.set()
         assert (first.result()[0], second.result()[0]) == (200, 200)
+
+
+def test_the_deadline_is_kept_while_something_else_is_read() -> None:
+    engine = HeldEngine()
+    with served_front(engine, deadline_s=0.2) as front, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, front.url, {"input": "first"})
+        assert engine.holds.wait(30)
+        assert code(ask(front.url, {"input": "second"})) == (503, "overloaded")
+        engine.go.set()
+        assert first.result()[0] == 200
+    assert engine.texts == ["first"]
+
+
+def test_a_slow_start_is_forgotten_while_short_texts_are_read() -> None:
+    with served_front() as front:
+        pace = front.service._reading._pace
+        pace._rate = 10.0  # tokens a second
+        for number in range(400):
+            ask(front.url, {"input": f"a short text {number}"})
+        assert pace.tokens_in(1.0) > 100
+        fast = pace._rate = 1e9
+        for number in range(100):
+            ask(front.url, {"input": f"another text {number}"})
+        assert pace.tokens_in(1.0) == fast  # what is read in small batches says nothing of large ones
 
 
 def test_it_drains_what_it_has_admitted_and_admits_no_more() -> None:
@@ -207,6 +233,82 @@ def test_no_text_is_logged_whatever_happens(capfd: pytest.CaptureFixture[str]) -
     said = "".join(capfd.readouterr())
     assert "front_stopped" in said
     assert PRIVATE not in said
+
+
+def raw(port: int, sent: bytes) -> bytes:
+    """What comes back until the connection is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as asking:
+        asking.sendall(sent)
+        came = b""
+        while more := asking.recv(65536):
+            came += more
+        return came
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    head = ["POST /v1/moderations HTTP/1.1", "Host: x", "Content-Type: application/json", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def test_a_chunk_whose_length_counts_characters_is_refused_without_a_word_of_it(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    body = '{"input": "もう何日も眠れていません。PRIVATE"}'
+    chunks = f"{len(body):x}\r\n{body}\r\n0\r\n\r\n".encode()
+    with served_front(tokens=TOKEN) as front:  # and none is sent
+        came = raw(front.service.port, post(chunks, "Transfer-Encoding: chunked"))
+    assert b" 400 " in came[:20]
+    assert b"not valid HTTP" in came
+    said = came.decode() + caplog.text + "".join(capfd.readouterr())
+    assert not [word for word in ("PRIVATE", "眠れ", r"\xe7\x9c\xa0", r"input\"") if word in said]
+
+
+@pytest.fixture
+def loggers_and_signals() -> Iterator[None]:
+    """Puts back what a command sets for its whole process."""
+    root, numbers = logging.getLogger(), (signal.SIGTERM, signal.SIGINT)
+    handlers, level, signals = root.handlers[:], root.level, [signal.getsignal(n) for n in numbers]
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for number, handler in zip(numbers, signals, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("loggers_and_signals")
+def test_what_a_library_says_is_logged_without_what_it_quotes(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Failing:
+        def run(self) -> None:
+            logging.getLogger("aiohttp.server").error("request failed", exc_info=ValueError(PRIVATE))
+
+    monkeypatch.setattr("front.startup.start", lambda *_: Failing())
+    monkeypatch.setattr("worker.startup.settle_memory", lambda: None)
+    logging.getLogger().handlers.clear()  # as in a process of its own
+    serve()
+    said = "".join(capfd.readouterr())
+    assert "library_says" in said
+    assert "ValueError" in said
+    assert PRIVATE not in said
+
+
+def test_what_cannot_be_a_request_gets_400() -> None:
+    deep = b'{"input":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    asked = b'{"comment":' + b'{"text":' * 20_000
+    with served_front() as front:
+        port = front.service.port
+        for path in ("/v1/moderations", "/v1alpha1/comments:analyze"):
+            for body in (deep, asked, deep.replace(b"input", b"comment")):
+                assert ask(front.url, body, path)[0] == 400
+            assert ask(front.url, b"no gzip", path, Content_Encoding="gzip")[0] == 400
+        assert b" 400 " in raw(
+            port, b"GET /$discovery/rest HTTP/1.1\r\nHost: x:y\r\nConnection: close\r\n\r\n"
+        )
+        said = raw(port, b"GET /v1/moderations HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b" 405 " in said[:20]
+        assert b"\r\nAllow: POST\r\n" in said
 
 
 def test_beyond_loopback_nobody_asks_without_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

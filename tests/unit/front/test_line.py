@@ -1,6 +1,7 @@
 """The waiting line: who is admitted, who comes next. No engine, no clock but the test's."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
@@ -123,6 +124,39 @@ def test_what_takes_longer_than_the_deadline_by_itself_is_told_so_and_not_to_com
         calls.admit("refused", texts=21)
     assert refused.value.status == 413
     Calls(deadline_s=2.0, measured=False).admit("unmeasured", texts=30)  # nothing is known: it is read
+
+
+def test_one_text_is_read_however_slow_the_model_seems_where_nothing_waits() -> None:
+    calls = Calls(deadline_s=0.5)
+    calls.admit("long", text="x" * 4000)
+    with pytest.raises(BusyError):  # and not told that it is too large
+        calls.admit("next", text="x" * 4000)
+    calls.line.settle(calls.take())
+    calls.admit("next", text="x" * 4000)
+
+
+def test_a_list_is_not_refused_for_good_by_what_was_measured_long_ago() -> None:
+    calls = Calls(deadline_s=2.0)
+    for refused in (True, False):
+        with pytest.raises(RefusedError) if refused else nullcontext():
+            calls.admit("list", texts=21)
+        calls.now += 2.1
+    with pytest.raises(RefusedError):  # something is measured now
+        calls.admit("another", texts=21)
+
+
+def test_a_call_of_which_nothing_is_read_by_its_deadline_is_told_so_while_others_are_read() -> None:
+    calls = Calls()
+    calls.admit("reads")
+    calls.take()
+    late = calls.admit("late")
+    calls.line.give_up(late)
+    assert isinstance(calls.told["late"], BusyError)
+    begun = calls.admit("begun")
+    calls.take()
+    calls.line.give_up(begun)
+    assert "begun" not in calls.told
+    assert calls.line.waiting_tokens == 100
 
 
 def test_a_call_that_was_overtaken_by_its_deadline_is_not_read() -> None:

@@ -15,8 +15,11 @@ Call = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
 
 
 @asynccontextmanager
-async def standing(answer: asyncio.Event) -> AsyncIterator[Call]:
-    """A server behind a door, whose answers wait for the event; yields what connects to it."""
+async def standing(answer: asyncio.Event, begun: asyncio.Semaphore | None = None) -> AsyncIterator[Call]:
+    """A server behind a door, whose answers wait for the event; yields what connects to it.
+
+    `begun` is released with each request that begins to be answered.
+    """
     opened: list[asyncio.StreamWriter] = []
 
     async def call() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -25,6 +28,8 @@ async def standing(answer: asyncio.Event) -> AsyncIterator[Call]:
         return reader, writer
 
     async def respond(_request: web.Request) -> web.Response:
+        if begun is not None:
+            begun.release()
         await answer.wait()
         return web.Response(text="answered")
 
@@ -111,5 +116,30 @@ def test_the_longest_idle_goes_where_there_are_too_many(monkeypatch: pytest.Monk
             asking.write(ASK)
             assert (await third.readline()).startswith(b"HTTP/1.1 200")
             assert await ended(first)
+
+    asyncio.run(scene())
+
+
+def test_who_waits_for_an_answer_is_not_cut_off_for_somebody_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("review.web.door.CONNECTIONS", 2)
+
+    async def scene() -> None:
+        answer, begun = asyncio.Event(), asyncio.Semaphore(0)
+        async with standing(answer, begun) as call:
+            first, asking = await call()
+            asking.write(ASK)
+            await begun.acquire()
+            slow, asking = await call()
+            asking.write(ASK[:-2] + b"Content-Length: 5\r\n\r\n")
+            await begun.acquire()
+            third, asking = await call()
+            asking.write(ASK)
+            assert await ended(slow)  # its body has not come
+            await begun.acquire()
+            fourth, _ = await call()
+            assert (await fourth.readline()).startswith(b"HTTP/1.1 503")
+            answer.set()
+            for waits in (first, third):
+                assert (await waits.readline()).startswith(b"HTTP/1.1 200")
 
     asyncio.run(scene())
