@@ -1,9 +1,9 @@
 """Ends the process where a call into the Kafka client does not return, long after its own timeout.
 
 It happens: with three brokers, of which one was killed, librdkafka 2.16 waited without end in
-`send_offsets_to_transaction`, whatever its timeout, while the consumer of the same process went on and kept its
-partitions, which nobody else could read then. Python cannot end such a call, but it can end the process: the
-broker aborts the open transaction, and the next process reads the records again.
+`send_offsets_to_transaction`, whatever its timeout, while the consumer of the same process went on and kept
+its partitions, which nobody else could read then. Python cannot end such a call, but it can end the process:
+the broker aborts the open transaction, and the next process reads the records again.
 
 A thread checks every TICK_S seconds, and counts its checks instead of reading the clock, since a process that
 was stopped has not waited.
