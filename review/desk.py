@@ -132,15 +132,16 @@ class Desk(Stepping):
             until = self._clock() + self._limits.handover if reader else None
             typed = _typed(reason)
             word = typed if typed in SKIP_REASONS else None
+            remark = None if word else typed
             event = self._event(
-                state,
+                await self._keyed(state, remark),
                 "released",
                 person.id,
                 lease=lease,
                 reason=word,
                 reader=reader,
                 until=until,
-                remark=None if word else typed,
+                remark=remark,
             )
             return self._view(await self._write(event, state), person)
 
@@ -155,7 +156,7 @@ class Desk(Stepping):
             now = self._clock()
             decision = to_decision(form, state, person.id, now)
             event = self._event(
-                state,
+                await self._keyed(state, form.note),
                 "decided",
                 person.id,
                 lease=form.lease,
@@ -207,7 +208,7 @@ class Desk(Stepping):
         async with self._lock(case_id):
             state = self._state(case_id)
             permits.may_reopen(state, person)
-            event = self._event(state, action, person.id, remark=typed)
+            event = self._event(await self._keyed(state, typed), action, person.id, remark=typed)
             return self._view(await self._write(event, state), person)
 
     def _claim(self, state: CaseState, person: Person) -> Claim:

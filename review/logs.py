@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 # While a broker is down, its clients say so more than a hundred times a second.
 SAME_AGAIN_AFTER_S: Final = 30.0
+# What was said first is forgotten first.
+MOST_SAID: Final = 1_000
 
 
 class OneLine(logging.Handler):
@@ -38,6 +40,8 @@ class OneLine(logging.Handler):
             self._said[which] = (last, times + 1)
             return
         self._said[which] = (now, 0)
+        if len(self._said) > MOST_SAID:  # some libraries format their messages themselves
+            del self._said[next(iter(self._said))]
         message = record.getMessage().splitlines()
         fault = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
         log.log(

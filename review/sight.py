@@ -3,7 +3,7 @@
 What somebody is to judge without knowing is left out by `review.cases.views`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -124,6 +124,8 @@ class Sight:
         state = self._state(case_id)
         permits.may_reveal(state, person)
         await self._before_reveal(state, person, None)
+        state = self._state(case_id)  # while that was recorded, the words may have been erased
+        permits.may_reveal(state, person)
         return state.case.text
 
     def context(self, case_id: str, person: Person) -> list[Beside]:
@@ -150,7 +152,9 @@ class Sight:
         others = self._beside(state)
         for other in others:
             await self._before_reveal(other, person, case_id)
-        return [with_text(state, other) for other in others]
+        state = self._state(case_id)
+        permits.may_reveal(state, person)
+        return [with_text(state, other) for other in self._still_beside(state, others)]
 
     def _beside(self, state: CaseState) -> list[CaseState]:
         """What of the conversation may be seen beside a case."""
@@ -160,6 +164,15 @@ class Sight:
         keys = self._present.conversations.nearest(case_key(state.case.id), state, most)
         found = [self._table.get(key) for key in keys]
         return [other for other in found if isinstance(other, CaseState)]
+
+    def _still_beside(self, state: CaseState, others: list[CaseState]) -> Iterator[CaseState]:
+        """These as they are now, but none whose words are gone, or that the conversation has lost."""
+        for other in others:
+            entry = self._table.get(case_key(other.case.id))
+            if isinstance(entry, CaseState) and entry.case.text is not None:
+                name = entry.case.conversation_id
+                if name is not None and name == state.case.conversation_id:
+                    yield entry
 
     def _state(self, case_id: str) -> CaseState:
         entry = self._table.get(case_key(case_id))

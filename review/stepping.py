@@ -3,14 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
+from msgspec.structs import replace
 
 from review.cases.entries import CaseState
 from review.cases.steps import DOUBLE_REVIEW, refers
-from review.errors import DecisionRefusedError, NotConfirmedError
+from review.errors import ConflictError, DecisionRefusedError, NotConfirmedError
 from review.journal import Journal
 from review.people import DESK
 from review.present import Present, awaits_second_reader
@@ -79,6 +80,18 @@ class Stepping(Sight):
             event = self._event(state, action, DESK, lease=lease, reason=reason, decision=state.pending)
             await self._write(event, state)
 
+    async def _keyed(self, state: CaseState, remark: str | None) -> CaseState:
+        """The state with the key that seals `remark`. A case of a desk before version 2 of events has none.
+
+        The agent gives it one with any step that comes back: here with one that no arrow leads on from, since
+        such a case is claimed or settled. Raises NotConfirmedError.
+        """
+        if remark is None or state.remarks_key is not None:
+            return state
+        with suppress(ConflictError):  # it is refused, as it is meant to be
+            await self._write(self._event(state, "expired", DESK), state)
+        return replace(state, remarks_key=self._state(state.case.id).remarks_key)
+
     async def _write(self, event: CaseEvent, state: CaseState) -> CaseState:
         after = await self._journal.write(event, state.partition)
         assert after is not None  # noqa: S101 - an event on a case that is here was accepted
@@ -131,7 +144,5 @@ def _sealed(state: CaseState, remark: str | None) -> str | None:
     """What the log may hold of what somebody typed."""
     if remark is None:
         return None
-    if state.remarks_key is None:  # nothing has happened to the case since desks seal remarks
-        log.warning("remark_left_out", case=state.case.id)
-        return None
+    assert state.remarks_key is not None  # noqa: S101 - `_keyed` was awaited
     return seal_remark(remark, state.remarks_key, state.case.id)

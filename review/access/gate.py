@@ -126,6 +126,10 @@ class Gate:
         """Count a try to sign in. Raises TooManyRequestsError."""
         self._sign_ins.take(self.address(request))
 
+    def proved(self, request: web.Request) -> None:
+        """Such a try was from the provider itself: it does not count."""
+        self._sign_ins.give_back(self.address(request))
+
     def address(self, request: web.Request) -> str:
         """The address that a request comes from, as far as the proxies before the desk can be trusted."""
         if self._hops:

@@ -31,3 +31,9 @@ class Rate:
             self._buckets.popitem(last=False)
         if not taken:
             raise TooManyRequestsError(math.ceil((1 - left) / self._a_second))
+
+    def give_back(self, key: str) -> None:
+        """Put back the one that was taken: it does not count."""
+        if key in self._buckets:
+            left, since = self._buckets[key]
+            self._buckets[key] = (min(self._most, left + 1), since)

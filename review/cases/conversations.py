@@ -74,7 +74,8 @@ class Conversations:
 
     def nearest(self, key: bytes, state: CaseState, most: int) -> list[bytes]:
         """The keys of the other cases of its conversation that were sent next to it, in the order of time."""
-        sent = self._sent.get(state.case.conversation_id or "")
+        name = state.case.conversation_id
+        sent = None if name is None else self._sent.get(name)
         if sent is None:
             return []
         here = sent_at(state)

@@ -245,7 +245,25 @@ def encode_entry(entry: Entry) -> bytes:
 
 def decode_entry(value: bytes) -> Entry:
     """Decode what `encode_entry` wrote. Raises msgspec.MsgspecError: it is anything else."""
-    return _decoder.decode(value)
+    entry = _decoder.decode(value)
+    if isinstance(entry, CaseState) and "" in {entry.case.author_id, entry.case.conversation_id}:
+        return msgspec.structs.replace(entry, case=with_ids(entry.case))  # opened by an earlier desk
+    return entry
+
+
+def with_ids(case: ReviewCase) -> ReviewCase:
+    """The case as it is opened: an empty id of an author or a conversation is none.
+
+    Whoever writes "" has no id to give. Taken for one, it would make one conversation of all such messages.
+    """
+    return msgspec.structs.replace(
+        case, author_id=case.author_id or None, conversation_id=case.conversation_id or None
+    )
+
+
+def when_sent(case: ReviewCase) -> datetime:
+    """When the message was sent; no later than its case opened, whatever its sender's clock said."""
+    return case.opened_at if case.sent_at is None else min(case.sent_at, case.opened_at)
 
 
 def case_key(case_id: str) -> bytes:
@@ -289,7 +307,7 @@ def receive_case(
     """Return the entry after a case has arrived, and what that was."""
     match entry:
         case None:
-            return CaseState(case, partition, script=script_of(case.text)), "opened"
+            return CaseState(with_ids(case), partition, script=script_of(case.text)), "opened"
         case CaseState():
             return entry, "already_decided" if entry.phase == "settled" else "repeated"
         case Decided():

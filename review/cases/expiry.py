@@ -50,3 +50,8 @@ class Expiry:
     def due(self, partition: int, now: datetime) -> list[bytes]:
         """The keys of a partition's entries that may go by now, the longest due first."""
         return [kept.key for kept in self._sorted[partition].irange(maximum=Kept(now, b""))]
+
+    def may_go(self, entry: Entry, now: datetime) -> bool:
+        """Whether this entry may go by now: it may have changed since it was noted."""
+        until = kept_until(entry, self._keep)
+        return until is not None and until < now

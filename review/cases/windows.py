@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from review.cases.entries import Seen, Subject, SubjectKind
+from review.cases.entries import Seen, Subject, SubjectKind, when_sent
 from schemas.events import ReviewCase
 
 HOURS: Final = 24
@@ -36,8 +36,7 @@ def sightings(case: ReviewCase, partition: int) -> list[Sighting]:
     """What a case at risk has to tell about its author and its conversation; any other case nothing."""
     if case.verdict != "at_risk" or case.kind == "golden":
         return []
-    sent = case.opened_at if case.sent_at is None else min(case.sent_at, case.opened_at)
-    hour = int(sent.timestamp() // 3600)
+    hour = int(when_sent(case).timestamp() // 3600)
     ids: tuple[tuple[SubjectKind, str | None], ...] = (
         ("author", case.author_id),
         ("conversation", case.conversation_id),

@@ -2,7 +2,8 @@
 
 Delivery is at least once. Three pitfalls of Faust are avoided here:
 - Faust restarts an agent that raised an exception *past* the event. So no exception may escape: an unreadable
-  event is recorded in the table, and a failed table write is tried again until it succeeds.
+  event is recorded in the table, and a failed table write is tried again until it succeeds. So is one that
+  another agent came before: then the event is handled anew, by what the table says now.
 - After a crash, the local store can be ahead of the changelog. So an unchanged entry is written again.
 - The current event decides which partition a table write goes to. So pruning happens during an event.
 
@@ -42,7 +43,7 @@ from review.cases.steps import Outcome, advance, digest, without_note
 from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Signatures
 from review.kafka.repeats import Repeats, read_sighting
-from review.kafka.table import Entries
+from review.kafka.table import ChangedMeanwhileError, Entries
 from review.metrics import DeskMetrics
 from review.retention.remarks import open_remark, with_key
 from schemas.codec import CodecError, decode
@@ -117,6 +118,8 @@ class Agents:
             try:
                 await step(event)
                 await self._prune(event.message.partition)
+            except ChangedMeanwhileError:
+                log.info("changed_meanwhile", **_place(event))
             except Exception as error:  # noqa: BLE001 - an escaping exception would skip the event
                 log.error("table_write_failed", error=type(error).__name__, **_place(event))  # noqa: TRY400 - its traceback may quote text
                 await asyncio.sleep(RETRY_SECONDS)
@@ -135,7 +138,7 @@ class Agents:
         before = _case_entry(self._table.get(key))
         entry, outcome = receive_case(before, case, event.message.partition)
         entry = with_key(self._forgetting.arriving(before, entry, case))
-        await self._table.put(key, entry)
+        await self._table.put(key, entry, over=before)
         if isinstance(entry, CaseState):
             await self._repeats.on_case(entry.case, entry.partition)
         self._count(ReviewCase, outcome)
@@ -164,16 +167,21 @@ class Agents:
             await self._fold(event, step)
 
     async def _discard(self, step: CaseEvent) -> None:
-        held = self._table.get(held_key(step.case_id))
-        # A discard that is delivered or sent again must not take what was held after it.
-        if not isinstance(held, Held) or digest_of_held(held) != step.reason:
+        if self._discards(step):
+            await self._audit(step, None)
+        # Another event may have been held while that was written down.
+        if not self._discards(step):
             self._count(CaseEvent, "stale")
             self._came_back(step, "stale", None)
             return
-        await self._audit(step, None)
         await self._table.prune([held_key(step.case_id)])
         self._count(CaseEvent, "discarded")
         self._came_back(step, "accepted", None)
+
+    def _discards(self, step: CaseEvent) -> bool:
+        """Whether it names what is held: sent or delivered again, it must not take what was held after it."""
+        held = self._table.get(held_key(step.case_id))
+        return isinstance(held, Held) and digest_of_held(held) == step.reason
 
     async def _fold(self, event: EventT[bytes], step: CaseEvent) -> None:
         key = case_key(step.case_id)
@@ -183,7 +191,7 @@ class Agents:
             self._came_back(step, "refused", None)
             return
         if isinstance(before, Decided):
-            await self._table.put(key, before)
+            await self._table.put(key, before, over=before)
             self._count(CaseEvent, "stale")
             self._came_back(step, "stale", None)
             return
@@ -194,7 +202,7 @@ class Agents:
             await self._audit(step, before)
             if step.action == "settled" and before.pending is not None:
                 await self._tell(before, before.pending)
-        await self._table.put(key, with_key(state))
+        await self._table.put(key, with_key(state), over=before)
         self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)
 
@@ -246,7 +254,7 @@ class Agents:
         before = self._table.get(key)
         record = HeldEvent(message.topic, message.offset, because, action, actor, datetime.now(UTC))
         held = hold(before if isinstance(before, Held) else None, case_id, message.partition, record)
-        await self._table.put(key, held)
+        await self._table.put(key, held, over=before)
         self._metrics.held.labels(because).inc()
         log.warning("event_held", because=because, action=action, **_place(event))
 
@@ -261,7 +269,8 @@ class Agents:
         message = event.message
         record = Unreadable(message.topic, message.partition, message.offset, detail, datetime.now(UTC))
         key = unreadable_key(message.topic, message.partition, message.offset)
-        await self._table.put(key, self._table.get(key) or record)
+        before = self._table.get(key)
+        await self._table.put(key, before or record, over=before)
         self._count(kind, "unreadable")
         log.warning("event_unreadable", detail=detail, **_place(event))
         return None
@@ -271,9 +280,15 @@ class Agents:
         if now - self._pruned.get(partition, float("-inf")) < PRUNE_EVERY_SECONDS:
             return
         self._pruned[partition] = now
-        if keys := self._expiry.due(partition, datetime.now(UTC)):
+        until = datetime.now(UTC)
+        if keys := [key for key in self._expiry.due(partition, until) if self._may_go(key, until)]:
             await self._table.prune(keys)
             log.info("markers_pruned", partition=partition, markers=len(keys))
+
+    def _may_go(self, key: bytes, now: datetime) -> bool:
+        # The table says so before those who watch it: a case that is opened again at this moment stays.
+        entry = self._table.get(key)
+        return entry is None or self._expiry.may_go(entry, now)
 
     def _count(self, kind: type[ReviewCase | CaseEvent | ReviewDecision], outcome: str) -> None:
         self._metrics.events.labels(KINDS[kind], outcome).inc()

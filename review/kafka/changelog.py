@@ -7,13 +7,14 @@ make still goes out, behind everything that the new owner has written meanwhile.
   a lower version. Both desks fold the same log, so what has the same version says the same.
 - Whoever writes next sees from its record's offset that a foreign one lies before it, reads that, and writes
   anew what it has of a higher version. So the last record of a key is right again before Kafka could compact
-  the right one away.
+  the right one away. Who reads a late one while it recovers does so before its desk opens.
 - The offset up to which the local store holds the changelog moves on only over the desk's own records. The
   desk that was frozen so reads what it has missed, instead of beginning behind its late write.
 
 A deletion has no version. Only markers and held events are deleted, and one that comes back does no harm.
 """
 
+import asyncio
 import struct
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -54,8 +55,9 @@ class VersionedTable(Table[bytes, bytes]):
         self._read_back = read_back
         self._unsettled: list[FutureMessage] = []
         self._reached: dict[TP, int] = {}
-        self._gaps: list[tuple[TP, int, int]] = []
+        self._gaps: dict[TP, tuple[int, int]] = {}  # up to, not with, this desk's own record
         self._behind: defaultdict[int, set[bytes]] = defaultdict(set)
+        self._mending = asyncio.Lock()
 
     @property
     def partitions_held(self) -> frozenset[int]:
@@ -92,17 +94,25 @@ class VersionedTable(Table[bytes, bytes]):
             pending, self._unsettled = self._unsettled, []
             for future in pending:
                 await future
-            gaps, self._gaps = self._gaps, []
-            for gap in gaps:
-                await self._look_into(*gap)
+            gaps, self._gaps = self._gaps, {}
+            for tp, (start, stop) in gaps.items():
+                await self._look_into(tp, start, stop)
 
     async def mend(self) -> None:
-        """Write anew what a late writer has written over here. Called once the table is recovered."""
-        for partition in self.partitions_held & self._behind.keys():
-            for key in self._behind[partition]:
-                self._write_anew(partition, key)
-            await self.settle()
-            del self._behind[partition]
+        """Write anew what a late writer has written over here. Called once the table is recovered.
+
+        Raises what the producer or the reader raised; what is not mended then is left to the next call.
+        """
+        async with self._mending:
+            for partition in self.partitions_held & self._behind.keys():
+                keys = self._behind.pop(partition)
+                try:
+                    for key in keys:
+                        self._write_anew(partition, key)
+                    await self.settle()
+                except BaseException:
+                    self._behind[partition] |= keys
+                    raise
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Take records of the changelog into the store, but none that is older than what is there."""
@@ -133,22 +143,25 @@ class VersionedTable(Table[bytes, bytes]):
             persisted = self.data.persisted_offset(tp)
             reached = self._reached[tp] = -1 if persisted is None else persisted
         if sent.offset > reached + 1:
-            self._gaps.append((tp, reached + 1, sent.offset))
+            self._gaps[tp] = (reached + 1, sent.offset)
         elif sent.offset == reached + 1:
             self._move_to(tp, sent.offset)
 
     async def _look_into(self, tp: TP, start: int, stop: int) -> None:
-        found = [
-            (key, value is None, version_of(value) - version_of(self.stored(tp.partition, key)))
-            for key, value in await self._read_back(tp, start, stop)
-        ]
-        missed = sum(ahead > 0 for *_, ahead in found)
-        for key, deleted, ahead in found:
-            if ahead < 0 and not (deleted and missed):
+        newest: defaultdict[bytes, int] = defaultdict(int)
+        last: dict[bytes, bytes | None] = {}
+        for key, value in await self._read_back(tp, start, stop + 1):
+            newest[key] = max(newest[key], version_of(value))
+            last[key] = value
+        here = {key: version_of(self.stored(tp.partition, key)) for key in last}
+        missed = sum(newest[key] > here[key] for key in last)
+        # Each key by its last record, which may be what this desk has written anew: a late desk's gap stays.
+        for key, value in last.items():
+            if max(newest[key], version_of(value) + 1) <= here[key] and not (value is None and missed):
                 log.warning("late_write_mended", partition=tp.partition, offsets=f"{start}-{stop - 1}")
                 self._write_anew(tp.partition, key)
         if missed:  # this desk is the late one: it reads them when it joins again
-            log.warning("written_while_away", partition=tp.partition, records=missed)
+            log.warning("written_while_away", partition=tp.partition, keys=missed)
         elif self._reached[tp] < stop:
             self._move_to(tp, stop)
 

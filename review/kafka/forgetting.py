@@ -60,8 +60,8 @@ class Entries(Protocol):
     def all_keys(self) -> Iterator[bytes]:
         """The key of every entry."""
 
-    async def put(self, key: bytes, entry: Entry) -> None:
-        """Write an entry."""
+    async def put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
+        """Write an entry over the one that was read. Raises ChangedMeanwhileError: it is another by now."""
 
     async def prune(self, keys: list[bytes]) -> None:
         """Delete these keys of the current event's partition."""
@@ -115,22 +115,23 @@ class Forgetting:
             return "swept"
         before = self._table.get(CASE + key)
         after = told(before, now, self._keep)
-        await self._table.put(sweep_key(partition), Sweep(partition, now))
         if before is not None:  # even where it is unchanged: `review.kafka.agents` says why
-            await self._table.put(CASE + key, after or before)
+            await self._table.put(CASE + key, after or before, over=before)
+        sweep = sweep_key(partition)
+        await self._table.put(sweep, Sweep(partition, now), over=self._table.get(sweep))
         return "forgotten" if after else "not_due"
 
     async def _swept(self, partition: int, now: datetime) -> None:
         key = sweep_key(partition)
-        sweep = self._table.get(key)
-        if not isinstance(sweep, Sweep):
+        before = self._table.get(key)
+        if not isinstance(before, Sweep):
             return
-        sweep = Sweep(partition, sweep.told_at, now)
+        sweep = Sweep(partition, before.told_at, now)
         if broom_at(sweep, self._lags) is None:
             await self._table.prune([key])
             await self._table.compact(partition)
         else:
-            await self._table.put(key, sweep)
+            await self._table.put(key, sweep, over=before)
 
     def arriving(
         self, before: Entry | None, entry: CaseState | Decided, case: ReviewCase
@@ -166,14 +167,17 @@ class Forgetting:
             return "refused"
         what, digest = parsed
         erasure = Erasure(what, digest, partition, step.at)
-        await self._table.put(erasure_key(partition, what, digest), erasure)
+        asked = erasure_key(partition, what, digest)
+        await self._table.put(asked, erasure, over=self._table.get(asked))
         still_open = found = 0
         async for key, state in self.meant(erasure):
             if state.partition != partition:
                 continue
             # Written down before the ids are gone, and again where this event is delivered again.
             await self._record(step, partition, state.case, f"{what}; the case is {state.phase}")
-            await self._table.put(key, with_key(erase(state, self._clock())))
+            now = self._table.get(key)
+            if isinstance(now, CaseState):  # it may have been forgotten while that was written down
+                await self._table.put(key, with_key(erase(now, self._clock())), over=now)
             found += 1
             still_open += state.phase != "settled"
         await self._record(step, partition, None, f"partition {partition}: {found} cases, {still_open} open")

@@ -61,7 +61,7 @@ class Repeats:
             # The first time, all of the window; from then on, each that comes.
             due = window if len(window) == self._least else [window_case(window, seen.case_id)]
             await asyncio.gather(*(self._raise(case, seen, len(window)) for case in due))
-        await self._table.put(key, subject)
+        await self._table.put(key, subject, over=before)
         return "raised" if raised else "repeated" if subject is known else "counted"
 
     async def _raise(self, case: Seen, seen: Sighting, count: int) -> None:

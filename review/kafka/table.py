@@ -4,6 +4,9 @@ Faust sends a table's changelog in the background, commits the event's offset at
 of a changelog record that never arrives. Here the agent waits for Kafka's acknowledgement before it
 acknowledges the event, so a committed case is always in the changelog.
 
+Several agents write at the same time, and each waits for Kafka between what it has read and what it writes.
+So a write names the entry that it was made from, and is refused where there is another by now.
+
 The table is a dict of sealed bytes, so that neither this disk nor the changelog holds words in clear;
 `review.cases.entries` defines what they mean, `review.retention.cipher` who can open them. Faust keeps
 entries of partitions that have moved to another desk (as a standby, or because it forgets nothing in memory).
@@ -12,7 +15,7 @@ Only those that are held here are given out.
 
 import asyncio
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import faust
@@ -32,6 +35,13 @@ MAX_RECORD = 9 << 20
 
 # How many entries are told of in one go: a few hundredths of a second.
 AT_ONCE = 500
+
+# After a step of the recovery has failed.
+RETRY_SECONDS = 1.0
+
+
+class ChangedMeanwhileError(Exception):
+    """Another agent has written this key since the entry was read: read it again."""
 
 
 class Watcher(Protocol):
@@ -56,8 +66,8 @@ class Entries(Protocol):
     def items(self) -> Iterator[tuple[bytes, Entry]]:
         """Every entry of the partitions held here, in no particular order."""
 
-    async def put(self, key: bytes, entry: Entry) -> None:
-        """Write an entry."""
+    async def put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
+        """Write an entry over the one that was read. Raises ChangedMeanwhileError: it is another by now."""
 
     async def prune(self, keys: list[bytes]) -> None:
         """Delete these keys of the current event's partition."""
@@ -81,6 +91,7 @@ class CaseTable:
         self._app = app
         self._cipher = cipher
         self._watchers = tuple(watchers)
+        self._recoveries = 0
         self._table = VersionedTable(
             app,
             read_back=read_back,
@@ -107,8 +118,7 @@ class CaseTable:
 
     def get(self, key: bytes) -> Entry | None:
         """The entry under this key. None where another desk holds it."""
-        value = self._table.get(key)
-        entry = None if value is None else self._open(key, value)
+        entry = self._stored(key)
         return entry if entry and entry.partition in self._table.partitions_held else None
 
     def all_keys(self) -> Iterator[bytes]:
@@ -123,11 +133,19 @@ class CaseTable:
             if entry and entry.partition in held:
                 yield key, entry
 
-    async def put(self, key: bytes, entry: Entry) -> None:
-        """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why."""
+    async def put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
+        """Write an entry and wait for Kafka, even where it is unchanged: `review.kafka.agents` says why.
+
+        Raises ChangedMeanwhileError: what is there is not `over`, of which the entry was made.
+        """
+        # An entry that is not given out here, since its partition has moved, counts as the one that was read.
+        if self._stored(key) != over and self.get(key) != over:
+            raise ChangedMeanwhileError
         version = version_of(self._table.get(key)) + 1
         self._table[key] = stamped(version, self._cipher.seal(encode_entry(entry), key))
         await self._table.settle()
+        if version_of(self._table.get(key)) != version:
+            return  # whoever has written it since tells of that, and has perhaps told already
         for watcher in self._watchers:
             watcher.put(key, entry)
 
@@ -147,6 +165,27 @@ class CaseTable:
             await asyncio.to_thread(_compact, db)
 
     async def _recovered(self) -> None:
+        # Faust swallows what is raised here, and would open the desk all the same: on a part of the queue, or
+        # on a changelog with an older record behind a newer one. So this returns when both steps are done.
+        self._recoveries = this = self._recoveries + 1
+        for step in (self._tell_all, self._table.mend):
+            await self._until_done(step, this)
+
+    async def _until_done(self, step: Callable[[], Awaitable[None]], recovery: int) -> None:
+        while recovery == self._recoveries and not self._app.should_stop:
+            try:
+                await step()
+            except KeyGoneError as error:
+                await self._app.crash(error)
+            except Exception as error:  # noqa: BLE001 - Faust would swallow it
+                hint = "the desk is not ready, and tries again"
+                name = step.__name__.strip("_")
+                log.error("not_recovered", step=name, error=type(error).__name__, hint=hint)  # noqa: TRY400 - its traceback may quote text
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def _tell_all(self) -> None:
         # 100,000 entries take seconds, and Kafka's heartbeats wait in this loop. Without pauses, the desk
         # would be put out of its group, and begin again. What changes meanwhile is told as it is then.
         # What is known of entries is in no cycle, and is freed without the collector. So it is kept out of
@@ -154,23 +193,22 @@ class CaseTable:
         held = self._table.partitions_held
         for watcher in self._watchers:
             watcher.clear()
-        try:
-            for number, (partition, key) in enumerate(self._table.held_keys()):
-                if number % AT_ONCE == 0:
-                    gc.freeze()
-                    await asyncio.sleep(0)
-                    held = self._table.partitions_held
-                if partition is not None and partition not in held:
-                    continue  # it has moved on meanwhile, and its store is closed
-                value = self._table.stored(partition, key)
-                entry = None if value is None else self._open(key, value)
-                if entry is not None and entry.partition in held:
-                    for watcher in self._watchers:
-                        watcher.put(key, entry)
-        except KeyGoneError as error:
-            await self._app.crash(error)
-            return
-        await self._table.mend()
+        for number, (partition, key) in enumerate(self._table.held_keys()):
+            if number % AT_ONCE == 0:
+                gc.freeze()
+                await asyncio.sleep(0)
+                held = self._table.partitions_held
+            if partition is not None and partition not in held:
+                continue  # it has moved on meanwhile, and its store is closed
+            value = self._table.stored(partition, key)
+            entry = None if value is None else self._open(key, value)
+            if entry is not None and entry.partition in held:
+                for watcher in self._watchers:
+                    watcher.put(key, entry)
+
+    def _stored(self, key: bytes) -> Entry | None:
+        value = self._table.get(key)
+        return None if value is None else self._open(key, value)
 
     def _open(self, key: bytes, sealed: bytes) -> Entry | None:
         try:

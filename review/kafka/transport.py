@@ -6,7 +6,7 @@ producer idempotent only then, so a record that is sent again because a broker d
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -25,6 +25,19 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - read once when the consumer starts
         return consumer
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Go back to what was committed, and to the beginning where nothing ever was.
+
+        Faust drops what it fetches while it recovers, and aiokafka does not move back where there is no
+        committed offset. So the first records of a partition would be passed over.
+        """
+        committed: Mapping[Any, int] = await super().seek_to_committed()
+        changelogs = self.app.tables.changelog_topics
+        new = [tp for tp, offset in committed.items() if not offset and tp.topic not in changelogs]
+        if new:
+            await self.call_thread(self._ensure_consumer().seek_to_beginning, *new)
+        return committed
 
 
 class ReadCommittedConsumer(driver.Consumer):

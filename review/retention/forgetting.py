@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Decided, Entry, Erasure, Sweep, forget
+from review.cases.entries import CaseState, Decided, Entry, Erasure, Sweep, forget, when_sent
 from review.cases.steps import BY_LEAD, DOUBLE_REVIEW
 from review.queue.skips import SKIP_REASONS
 from schemas.events import ReviewCase
@@ -102,7 +102,7 @@ def is_meant(erasure: Erasure, case: ReviewCase) -> bool:
         return digest_of("message", case.message_id) == erasure.digest
     if case.author_id is None or digest_of("author", case.author_id) != erasure.digest:
         return False
-    return (case.sent_at or case.opened_at) <= erasure.at
+    return when_sent(case) <= erasure.at
 
 
 def erase(state: CaseState, now: datetime) -> CaseState:

@@ -162,6 +162,7 @@ class ByProvider:
     @open_to_all
     async def ended(self, request: web.Request) -> web.StreamResponse:
         """The provider says that a session has ended there: end it here. It is a server that asks."""
+        self._access.gate.trying_to_sign_in(request)
         token = (await request.post()).get("logout_token", "")
         try:
             ended = await self._provider.ended(token if isinstance(token, str) else "")
@@ -170,6 +171,7 @@ class ByProvider:
             log.warning("logout_refused", reason=error.reason)
             said = {"error": "temporarily_unavailable" if down else "invalid_request"}
             return json_response(said | {"error_description": error.reason}, 503 if down else 400)
+        self._access.gate.proved(request)
         log.info("signed_out_by_provider", sessions=self._access.sessions.close_ended(ended))
         return web.Response()
 

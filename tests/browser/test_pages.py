@@ -36,7 +36,7 @@ def a_full_desk(serve: ServeDesk, **settings: Any) -> ServedDesk:
         **settings,
     )
     event = HeldEvent("case-events", 7, "bad_signature", "decided", "mallory", utc_now())
-    desk.run(desk.review.table.put(held_key("case:x:0:1"), Held("case:x:0:1", 0, [event], 3)))
+    desk.run(desk.review.table.put(held_key("case:x:0:1"), Held("case:x:0:1", 0, [event], 3), over=None))
     return desk
 
 

@@ -21,6 +21,7 @@ import msgspec
 from mode import Service
 
 from review.app import ReviewApp
+from review.cases.entries import Entry
 from review.cases.form import Form
 from review.errors import DecisionRefusedError
 from review.kafka.cluster import inspect
@@ -169,6 +170,9 @@ class Answering(Service):
             case "freeze", ():
                 self._review.table.put = self._freeze_then_put  # type: ignore[method-assign]
                 found = None
+            case "commit_nothing", ():
+                self._review.faust.consumer.commit = _commit_nothing  # type: ignore[method-assign]
+                found = None
             case "claim", (case_id, who):
                 found = await desk.claim(case_id, _person(who))
             case "decide", (case_id, lease, finding, who):
@@ -186,10 +190,14 @@ class Answering(Service):
                 raise NotImplementedError(do)
         return found
 
-    async def _freeze_then_put(self, key: bytes, entry: Any) -> None:
+    async def _freeze_then_put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
         self._review.table.put = self._put  # type: ignore[method-assign]
         os.kill(os.getpid(), signal.SIGSTOP)
-        await self._put(key, entry)
+        await self._put(key, entry, over=over)
+
+
+async def _commit_nothing(*_given: Any, **_named: Any) -> bool:
+    return False
 
 
 def _person(name: str, *roles: Role) -> Person:

@@ -2,7 +2,8 @@
 
 Whatever is produced comes back through the agents at once, in order, as it does from a broker. `lag` holds
 back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; steps
-on `lost` cases never come back; `now` is the clock.
+on `lost` cases never come back; `now` is the clock. The table's writes wait while `table.acknowledged` is
+clear, and those of the audit log while `auditing` is.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from review.kafka.agents import Agents
 from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Pairs
 from review.kafka.repeats import Repeats
-from review.kafka.table import Watcher
+from review.kafka.table import ChangedMeanwhileError, Watcher
 from review.metrics import DeskMetrics
 from review.people import DESK, Person, Role
 from review.present import Limits, Present
@@ -60,11 +61,12 @@ class Unsigned:
 
 
 class MemoryTable:
-    """Entries in a dict."""
+    """Entries in a dict. As in the real table, one is there at once, and Kafka acknowledges it later."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.compacted: list[int] = []
+        self.acknowledged = _set()
         self._watchers = watchers
 
     def get(self, key: bytes) -> Entry | None:
@@ -73,8 +75,13 @@ class MemoryTable:
     def items(self) -> Iterator[tuple[bytes, Entry]]:
         return iter(list(self.entries.items()))
 
-    async def put(self, key: bytes, entry: Entry) -> None:
+    async def put(self, key: bytes, entry: Entry, *, over: Entry | None) -> None:
+        if self.entries.get(key) != over:
+            raise ChangedMeanwhileError
         self.entries[key] = entry
+        await self.acknowledged.wait()
+        if self.entries.get(key) is not entry:
+            return
         for watcher in self._watchers:
             watcher.put(key, entry)
 
@@ -119,6 +126,8 @@ class MemoryDesk:
         self.deaf = False
         self.lost: set[str] = set()
         self.audited: list[str] = []
+        self.auditing = _set()
+        self.writes_down = asyncio.Event()
         self._late: list[CaseEvent] = []
         self.present = Present(limits, self.clock, queue_rules, double_share=double_share)
         self.due = Due(KEEP, LAGS)
@@ -160,14 +169,27 @@ class MemoryDesk:
     async def open(self, *cases: ReviewCase) -> None:
         """Cases arrive."""
         for case in cases:
-            await self.agents.on_case(record("review-cases", case.id, encode(case)))
+            await self.receive(record("review-cases", case.id, encode(case)))
 
     async def deliver(self, *events: CaseEvent | ReviewDecision) -> None:
         """Events arrive, whoever has written them."""
         for event in events:
-            handle = self.agents.on_step if isinstance(event, CaseEvent) else self.agents.on_decision
             topic = "case-events" if isinstance(event, CaseEvent) else "review-decisions"
-            await handle(record(topic, event.case_id, encode(event)))
+            await self.receive(record(topic, event.case_id, encode(event)))
+
+    async def receive(self, event: Any) -> None:
+        """The agent of its topic takes a record."""
+        handle = {
+            "review-cases": self.agents.on_case,
+            "case-events": self.agents.on_step,
+            "review-decisions": self.agents.on_decision,
+            "case-subjects": self.agents.on_subject,
+        }[event.message.topic]
+        while True:
+            try:
+                return await handle(event)
+            except ChangedMeanwhileError:
+                continue
 
     async def catch_up(self) -> None:
         """What was held back arrives."""
@@ -215,25 +237,36 @@ class MemoryDesk:
 
     async def _tell(self, seen: Sighting) -> object:
         self.told.append(seen)
-        await self.agents.on_subject(record("case-subjects", seen.digest, msgspec.json.encode(seen)))
+        await self.receive(record("case-subjects", seen.digest, msgspec.json.encode(seen)))
         return None
 
     async def _tell_broker(self, key: bytes, partition: int) -> object:
         self.forgotten.append(key)
         if self.deaf:
             return None
-        await self.agents.on_case(record("review-cases", key.decode(), None, partition=partition))
+        await self.receive(record("review-cases", key.decode(), None, partition=partition))
         return None
 
     async def _audited(self, step: CaseEvent, _before: CaseState | None) -> None:
         self.audited.append(step.action)
+        self.writes_down.set()
+        await self.auditing.wait()
 
     async def _erased(self, _step: CaseEvent, _partition: int, case: ReviewCase | None, _detail: str) -> None:
         self.erased.append(case.id if case else None)
+        self.writes_down.set()
+        await self.auditing.wait()
 
     async def _publish(self, decision: ReviewDecision, _partition: int) -> object:
         self.published.append(decision)
         return None
+
+
+def _set() -> asyncio.Event:
+    """An event that has happened."""
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 _offsets = count()

@@ -31,6 +31,7 @@ class MemoryReview(MemoryDesk):
         self.cluster = Cluster(1, 4, 1)
         self.held_partitions = 4
         self.ready = True
+        self.elsewhere: list[str] = []  # the cases that another desk erases
         self.silent = False  # whether one partition answers no erasure
         self.fault: str | None = None
         self.audit: list[AuditRecord] = []
@@ -64,7 +65,7 @@ class MemoryReview(MemoryDesk):
         before = len(self.erased)
         await self.deliver(step)
         cases = [case for case in self.erased[before:] if case is not None]
-        return Erased(step.at, dict.fromkeys(cases, what), [3] if self.silent else [])
+        return Erased(step.at, dict.fromkeys([*cases, *self.elsewhere], what), [3] if self.silent else [])
 
     async def _write_down(self, record: AuditRecord) -> None:
         if self.down:

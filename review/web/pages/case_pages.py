@@ -117,6 +117,8 @@ class CasePages:
             view = self._desk.find(case_id, person)
             return self._show(request, person, view, problem=problem, status=error.status)
         view = self._desk.find(case_id, person)
+        if not view.has_text:  # it was erased while the conversation was read
+            read = None
         return self._show(request, person, view, text=read, around=around, focus=focus)
 
     @_step
@@ -189,18 +191,19 @@ class CasePages:
     ) -> web.StreamResponse:
         """The form with what was filled in, and the text where it was shown: nobody loses what they wrote."""
         form = await request.post()
-        view = self._desk.find(case_id, person)
         missing = not form.get("choice")
         t = self.frame.words(request)
         problem = t("decide.missing") if missing else self.frame.problem(request, error)
         text = await self._desk.reveal(case_id, person) if form.get("revealed") == "yes" else None
         shown = form.get("context") == "yes"
+        around = await self._desk.reveal_context(case_id, person) if shown else None
+        view = self._desk.find(case_id, person)
         return self._show(
             request,
             person,
             view,
-            text=text,
-            around=await self._desk.reveal_context(case_id, person) if shown else None,
+            text=text if view.has_text else None,
+            around=around,
             problem=problem,
             status=error.status,
             chosen=str(form.get("choice", "")),

@@ -4,6 +4,7 @@ Nothing is erased by an address: the id comes in a form, and stands in no log of
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, get_args
 
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from review.access import requires
 from review.cases.entries import CaseState
+from review.erasing import Erased
 from review.errors import DecisionRefusedError, DeskError
 from review.people import Person
 from review.retention.forgetting import What, erasure_id
@@ -94,11 +96,13 @@ class ErasePages:
         except DeskError as error:
             log.warning("erasure_not_asked", error=str(error))
             return self._page(request, status=503, problem=t("erase.failed"))
+        here = sorted(self._known(erased, person))
         return self._page(
             request,
             what=what,
             wanted=wanted,
-            done=sorted(erased.cases),
+            done=here,
+            more=len(erased.cases) - len(here),
             silent=len(erased.silent),
             held=list(_held(held, erased.asked_at, t)),
         )
@@ -134,6 +138,12 @@ class ErasePages:
             still_open=sum(state.phase != "settled" for state in meant),
             held=list(_held(held, datetime.now(UTC), t)),
         )
+
+    def _known(self, erased: Erased, person: Person) -> Iterator[str]:
+        """The ids by which this desk shows what was erased. Another desk's cases, only that one can name."""
+        for case_id in erased.cases:
+            with suppress(DecisionRefusedError):
+                yield self._review.desk.find(case_id, person).id
 
     def _meant(self, request: web.Request, person: Person, state: CaseState) -> Meant:
         t, shower = self.frame.words(request), self.frame.shower(request)

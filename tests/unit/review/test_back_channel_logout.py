@@ -154,6 +154,17 @@ def test_while_the_keys_cannot_be_had_the_provider_is_told_to_try_again(
     assert say(address, provider)[0] == 200
 
 
+def test_who_tries_tokens_is_limited_and_the_provider_is_not(
+    request: pytest.FixtureRequest, provider: LyingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a shift ends, its sessions end together: none of them may stay open for that."""
+    monkeypatch.setenv("MIMAMORI_REVIEW_SIGN_INS_PER_MINUTE", "1")
+    address = request.getfixturevalue("address")
+    assert [say(address, provider, jti=str(number))[0] for number in range(3)] == [200] * 3
+    assert say_token(address, "not-a-token")[0] == 400
+    assert say_token(address, "not-a-token")[0] == 429
+
+
 def test_a_file_of_an_earlier_release_keeps_its_sessions(tmp_path: Path) -> None:
     kept = sessions(tmp_path, Clock())
     token = kept.open(SignedIn(AOI, "a.b.c"))

@@ -10,9 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from review.cases.conversations import LONGEST
-from review.cases.entries import CaseState, Entry, case_key
+from review.cases.entries import CaseState, Entry, case_key, decode_entry, encode_entry
 from review.errors import NotAllowedError, NotAuditedError
 from review.people import Person
+from review.queue.order import Filter
 from review.retention.forgetting import erasure_id
 from schemas.events import CaseEvent, ReviewCase
 from tests.fakes.memory_desk import KEEP, START, MemoryDesk, person
@@ -94,6 +95,101 @@ def test_only_the_nearest_are_shown_and_long_ones_without_their_middle() -> None
         assert (long.text[0], long.text[-1], long.shortened) == ("a", "b", True)
 
     assert len(play(scene, most=3)) == 3
+
+
+def erasure(case: ReviewCase) -> CaseEvent:
+    step = erasure_id("message", case.message_id)
+    return CaseEvent("erasure:1", step, 0, "erased", "dana", START, reason="message")
+
+
+@pytest.mark.parametrize(("erased", "left"), [(TALK[1], ["shall I come over?"]), (CASE, [])])
+def test_what_is_erased_while_its_reading_is_recorded_is_not_shown(
+    erased: ReviewCase, left: list[str]
+) -> None:
+    recorded = asyncio.Event()
+
+    async def record(_state: CaseState, _who: Person, _beside: str | None) -> None:
+        await recorded.wait()
+
+    async def scene() -> None:
+        memory = MemoryDesk(conversation_context=2, before_reveal=record)
+        await memory.open(*TALK)
+        await memory.desk.claim(CASE.id, AOI)
+        reading = [
+            asyncio.create_task(each)
+            for each in (memory.desk.reveal(CASE.id, AOI), memory.desk.reveal_context(CASE.id, AOI))
+        ]
+        await asyncio.wait(reading, timeout=0)
+        await memory.deliver(erasure(erased))
+        recorded.set()
+        texts = [
+            [each.text for each in found] if isinstance(found, list) else found
+            for found in await asyncio.gather(*reading)
+        ]
+        assert texts == [None if erased == CASE else CASE.text, left]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("who", [AOI, BEN])
+def test_who_loses_the_case_while_the_reading_is_recorded_reads_nothing(who: Person) -> None:
+    recorded = asyncio.Event()
+
+    async def record(_state: CaseState, _who: Person, _beside: str | None) -> None:
+        await recorded.wait()
+
+    async def scene() -> None:
+        memory = MemoryDesk(conversation_context=2, before_reveal=record)
+        await memory.open(*TALK)
+        claim = await memory.desk.claim(CASE.id, who)
+        reading = [
+            asyncio.create_task(each)
+            for each in (memory.desk.reveal(CASE.id, who), memory.desk.reveal_context(CASE.id, who))
+        ]
+        await asyncio.wait(reading, timeout=0)
+        await memory.desk.release(CASE.id, claim.lease, who)
+        recorded.set()
+        found = await asyncio.gather(*reading, return_exceptions=True)
+        assert [type(each) for each in found] == [NotAllowedError] * 2
+
+    asyncio.run(scene())
+
+
+NAMELESS = [
+    replace(said(number, f"nameless {number}", "", verdict="at_risk"), conversation_id="")
+    for number in range(4)
+]
+
+
+def test_an_id_that_is_empty_is_no_id() -> None:
+    """Some platforms write "" where there is none: these messages have nothing in common."""
+
+    async def scene() -> None:
+        memory = MemoryDesk(conversation_context=5)
+        none = replace(NAMELESS[0], id="case:messages:0:99", message_id="m-99", conversation_id=None)
+        await memory.open(*NAMELESS, none)
+        for one, who in ((NAMELESS[1], AOI), (none, BEN)):
+            await memory.desk.claim(one.id, who)
+            assert memory.desk.context(one.id, who) == []
+            assert await memory.desk.reveal_context(one.id, who) == []
+        states = [memory.table.get(case_key(each.id)) for each in NAMELESS]
+        assert all(isinstance(state, CaseState) and state.raised == [] for state in states)
+        assert memory.told == []
+        places = memory.desk.queue(Filter(), LEAD, offset=0, limit=9).places
+        assert {place.further for place in places} == {0}
+        view = memory.desk.find(none.id, LEAD)
+        assert (view.conversation_id, view.author_id) == (None, None)
+
+    asyncio.run(scene())
+
+
+def test_what_an_earlier_desk_has_kept_under_an_empty_id_is_read_without_it() -> None:
+    state = CaseState(NAMELESS[0], 0)
+    kept = decode_entry(encode_entry(state))
+    assert isinstance(kept, CaseState)
+    assert kept.case == replace(NAMELESS[0], author_id=None, conversation_id=None)
+    named = CaseState(CASE, 0)
+    assert decode_entry(encode_entry(named)) == named
 
 
 def test_of_a_conversation_of_any_length_the_nearest_are_found_without_reading_all(

@@ -335,10 +335,10 @@ def test_a_second_reader_sees_nothing_of_the_first(first: str, second: Person) -
         return shown
 
     async def scene(memory: MemoryDesk) -> None:
-        state = memory.table.entries[case_key(CASE.id)]
+        state = memory.table.entries[key := case_key(CASE.id)]
         untouched = (await memory.desk.claim(CASE.id, second)).case
         await memory.desk.release(CASE.id, untouched.lease or "", LEAD)
-        await memory.table.put(case_key(CASE.id), state)
+        await memory.table.put(key, state, over=memory.table.get(key))
         await memory.decide(CASE, AOI, first, note="I know her")  # type: ignore[arg-type]  # a finding
         seen(memory)
         await memory.pass_time(60)
@@ -553,7 +553,7 @@ def test_a_step_on_a_case_that_was_forgotten_meanwhile_is_answered_at_once() -> 
         key = case_key(CASE.id)
         state = memory.table.entries[key]
         assert isinstance(state, CaseState)
-        await memory.table.put(key, forget(state))
+        await memory.table.put(key, forget(state), over=state)
         await memory.catch_up()
         with pytest.raises(ConflictError):
             await asked

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Decided, Entry, Step, case_key, erasure_key, sweep_key
+from review.cases.entries import CaseState, Decided, Entry, Erasure, Step, case_key, erasure_key, sweep_key
 from review.cases.form import Form
 from review.errors import ClosedCaseError
 from review.people import Person
-from review.retention.forgetting import digest_of, erasure_id
+from review.retention.forgetting import digest_of, erasure_id, parse_erasure
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase
 from schemas.vocabulary import CaseAction
@@ -252,6 +252,30 @@ def test_a_note_that_is_on_its_way_while_its_case_is_erased_is_never_read_again(
     play(scene)
 
 
+def test_what_is_typed_about_a_case_of_an_earlier_desk_is_kept_too() -> None:
+    """It has no key for remarks yet, and the log may not hold them without one."""
+
+    async def without_key(memory: MemoryDesk) -> None:
+        await memory.table.put(KEY, replace(entry(memory), remarks_key=None), over=entry(memory))
+
+    async def scene(memory: MemoryDesk) -> None:
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await without_key(memory)
+        await memory.desk.release(CASE.id, claim.lease, AOI, reason=f"1 {TYPED}")
+        assert f"1 {TYPED}" in remarks(memory)
+        claim = await memory.desk.claim(CASE.id, AOI)
+        await without_key(memory)
+        await memory.desk.decide(CASE.id, Form("not_at_risk", claim.lease, note=f"2 {TYPED}"), AOI)
+        await memory.pass_time(60)
+        assert f"2 {TYPED}" in remarks(memory)
+        await without_key(memory)
+        await memory.desk.reopen(CASE.id, LEAD, f"3 {TYPED}")
+        assert memory.desk.history(CASE.id)[-1].reason == f"3 {TYPED}"
+        assert memory.audited == ["claimed", "released", "claimed", "decided", "settled", "reopened"]
+
+    play(scene)
+
+
 def test_what_was_typed_before_desks_sealed_it_goes_from_the_table_as_well() -> None:
     def old(action: CaseAction, reason: str) -> Step:
         return Step(action, "aoi", START, reason)
@@ -266,7 +290,7 @@ def test_what_was_typed_before_desks_sealed_it_goes_from_the_table_as_well() -> 
         pending = entry(memory).pending
         assert pending is not None
         before = replace(entry(memory), history=steps, pending=replace(pending, note=TYPED))
-        await memory.table.put(KEY, before)
+        await memory.table.put(KEY, before, over=entry(memory))
         await memory.deliver(asked(memory))
         assert [step.reason for step in entry(memory).history] == [
             None, "language", "author:3", "double_review", None, "by_lead",
@@ -328,7 +352,8 @@ def test_a_case_that_is_read_only_after_its_erasure_arrives_without_words() -> N
 
 
 def test_what_an_author_sends_after_the_erasure_is_theirs_to_be_helped_with() -> None:
-    later = replace(CASE, sent_at=START + timedelta(hours=1))
+    at = START + timedelta(hours=1)
+    later = replace(CASE, sent_at=at, opened_at=at)
 
     async def scene(memory: MemoryDesk) -> None:
         await memory.deliver(asked(memory, "author", "author-1"))
@@ -336,6 +361,21 @@ def test_what_an_author_sends_after_the_erasure_is_theirs_to_be_helped_with() ->
         assert entry(memory).case.text == CASE.text
 
     play(scene, first=())
+
+
+def test_an_author_whose_clock_runs_ahead_is_erased_as_well() -> None:
+    """A message cannot have been sent after its case opened, whatever its sender's clock said."""
+    ahead = replace(CASE, sent_at=START + timedelta(minutes=3), opened_at=START)
+
+    async def scene(memory: MemoryDesk) -> None:
+        step = asked(memory, "author", "author-1")
+        what, digest = parse_erasure(step.case_id) or ("author", "")
+        meant = memory.forgetting.meant(Erasure(what, digest, -1, step.at))
+        assert [state.case.id async for _, state in meant] == [CASE.id]
+        await memory.deliver(step)
+        assert (entry(memory).case.text, entry(memory).case.author_id) == (None, None)
+
+    play(scene, first=(ahead,))
 
 
 def test_others_keep_their_words() -> None:

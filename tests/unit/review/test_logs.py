@@ -4,7 +4,7 @@ import logging
 
 import structlog
 
-from review.logs import SAME_AGAIN_AFTER_S, OneLine
+from review.logs import MOST_SAID, SAME_AGAIN_AFTER_S, OneLine
 from tests.unit.review.test_sessions import Clock
 
 
@@ -27,6 +27,15 @@ def test_what_is_said_over_and_over_is_passed_on_now_and_then() -> None:
         ("no connection to a:9092", 3),
         ("no connection to a:9092", 1),
     ]
+
+
+def test_a_library_that_formats_its_messages_itself_fills_no_memory() -> None:
+    handler = OneLine(Clock())
+    with structlog.testing.capture_logs() as lines:
+        for number in range(3 * MOST_SAID):
+            handler.emit(logging.LogRecord("faust", logging.ERROR, "", 0, f"offset {number}", (), None))
+    assert len(lines) == 3 * MOST_SAID
+    assert len(handler._said) == MOST_SAID
 
 
 def test_of_a_traceback_the_errors_class_is_left() -> None:

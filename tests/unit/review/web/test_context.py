@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from review.cases.entries import CaseState
+from review.people import Person
+from review.retention.forgetting import erasure_id
+from review.stepping import utc_now
+from schemas.events import CaseEvent
 from tests.fakes.desk_client import DeskClient, hidden
 from tests.fakes.memory_review import MemoryReview
 from tests.fakes.review_cases import a_case
@@ -73,6 +78,24 @@ def test_no_text_is_shown_where_a_reading_cannot_be_written_down(desk: ServedDes
     desk.review.no_audit()
     status, _, page = aoi.post_form(f"{PLACE}/context", {})
     assert (status, LATER in page, "could not be recorded" in page) == (503, False, True)
+
+
+@pytest.mark.parametrize("step", ["decide", "reveal", "context"])
+def test_what_is_erased_while_the_conversation_is_recorded_is_on_no_page(
+    desk: ServedDesk, aoi: DeskClient, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    lease = hidden(aoi.get(PLACE)[1], "lease")
+
+    async def erase(_state: CaseState, _who: Person, beside: str | None) -> None:
+        if beside is not None:
+            asked = erasure_id("message", CASE.message_id)
+            await desk.review.deliver(CaseEvent("erasure:1", asked, 0, "erased", "dana", utc_now()))
+
+    monkeypatch.setattr(desk.review.desk, "_before_reveal", erase)
+    fields = {"lease": lease, "revealed": "yes", "context": "yes"}
+    page = aoi.post_form(f"{PLACE}/{step}", fields)[2]
+    assert "and now the kettle too" not in page
+    assert LATER not in page  # nobody knows any more what conversation the message was of
 
 
 def test_it_is_off_unless_the_house_wants_it() -> None:

@@ -70,6 +70,19 @@ def test_it_is_erased_once_it_is_meant(desk: ServedDesk, lead: DeskClient) -> No
     assert "erased already" in post(lead, "/erase", what="message", wanted="m-1")[1]
 
 
+def test_what_was_erased_is_listed_by_the_ids_that_people_know(desk: ServedDesk, lead: DeskClient) -> None:
+    """The id that a golden item is kept under tells a lead, who may be its next reader, what it is."""
+    golden = a_case(9, kind="golden", id=f"case:messages:0:{10**15}", author_id="author-<7>")
+    desk.run(desk.review.open(golden))
+    desk.review.elsewhere = ["case:messages:1:5"]
+    page = post(lead, "/erase/done", **THEM, meant="yes")[1]
+    assert "Cases whose words are erased: 4." in page
+    for shown in (MINE[0].id, MINE[1].id, "case:messages:0:9"):
+        assert f">{shown}</a>" in page
+    assert golden.id not in page
+    assert "and 1 more" in page  # at another desk, which alone knows how it shows it
+
+
 def test_a_desk_that_does_not_answer_is_said(desk: ServedDesk, lead: DeskClient) -> None:
     desk.review.silent = True
     assert "No desk has answered for 1 partitions" in post(lead, "/erase/done", **THEM, meant="yes")[1]
