@@ -14,10 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Final, cast
 
-import structlog
 from aiohttp import web
-
-log = structlog.get_logger()
 
 CONNECTIONS: Final = 200
 IDLE_S: Final = 15.0
@@ -123,7 +120,8 @@ class _Connection(web.RequestHandler):
         """See aiohttp. A fault of ours goes on to it."""
         if status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
-        log.warning("no_http", kind=type(exc).__name__)
+        # By aiohttp's logger, so that what many such requests say is passed on now and then (`review.logs`).
+        self.logger.warning("a request was no HTTP: %s", type(exc).__name__)
         answer = web.json_response({"error": {"message": _NO_HTTP, "code": status}}, status=status)
         answer.force_close()
         return answer
