@@ -14,12 +14,14 @@ from worker.kafka import Membership, offset_note
 from worker.kafka.client import log_error, make
 from worker.kafka.record import Offsets, Outbound
 from worker.kafka.rights import refused
+from worker.kafka.step_watch import StepWatch
 
 log = structlog.get_logger()
 
 STEP_TIMEOUT_S = 10.0
 COMMIT_DEADLINE_S = 60.0
 CLOSE_TIMEOUT_S = 2.0
+NEVER_S = 3 * STEP_TIMEOUT_S  # a call that has not returned by then, whatever its timeout, never will
 
 # After these errors the same batch would be refused at every try.
 _PERMANENT = {
@@ -51,6 +53,7 @@ class KafkaProducer:
     def __init__(self, config: dict[str, Any], transactional_id: str) -> None:
         self._config = {**config, "transactional.id": transactional_id}
         self._failed: tuple[str | None, ck.KafkaError] | None = None
+        self._watch = StepWatch(NEVER_S)
         self._producer = make(
             ck.Producer,
             {
@@ -78,7 +81,9 @@ class KafkaProducer:
             },
         )
         try:
-            _patiently(lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions")
+            self._patiently(
+                lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions"
+            )
         except ck.KafkaException as error:
             if error.args[0].code() == ck.KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
                 raise refused(config, Right("transactional-id", transactional_id, "Write")) from None
@@ -95,13 +100,13 @@ class KafkaProducer:
             self._producer.begin_transaction()
             for record in outbound:
                 self._produce(record)
-            _patiently(
+            self._patiently(
                 lambda: self._producer.send_offsets_to_transaction(
                     positions, membership.group, STEP_TIMEOUT_S
                 ),
                 "cannot send offsets",
             )
-            _patiently(lambda: self._producer.commit_transaction(STEP_TIMEOUT_S), "cannot commit")
+            self._patiently(lambda: self._producer.commit_transaction(STEP_TIMEOUT_S), "cannot commit")
         except ck.KafkaException as error:
             self._abort(
                 error.args[0], {record.topic for record in outbound} | {place[0] for place in offsets}
@@ -118,6 +123,7 @@ class KafkaProducer:
         ):
             with suppress(ck.KafkaException):
                 step()
+        self._watch.close()
 
     def _produce(self, record: Outbound) -> None:
         while True:
@@ -141,7 +147,7 @@ class KafkaProducer:
         if {cause.code(), failure.code()} & _UNSENT and (missing := self._missing(topics)):
             raise BrokerError(f"topic {missing} is not there: run `mimamori topics apply`")
         try:
-            _patiently(lambda: self._producer.abort_transaction(STEP_TIMEOUT_S), "cannot abort")
+            self._patiently(lambda: self._producer.abort_transaction(STEP_TIMEOUT_S), "cannot abort")
         except ck.KafkaException as error:
             raise BrokerError(
                 f"a transaction could not be aborted ({error.args[0].name()}): restart the worker"
@@ -164,27 +170,27 @@ class KafkaProducer:
             return ""
         return ", ".join(sorted(topics - found.keys()))
 
+    def _patiently(self, step: Callable[[], object], complaint: str) -> None:
+        """Repeat a step while its error is retriable, as the transactional API requires.
+
+        Raises BrokerError at the deadline; other KafkaExceptions pass through.
+        """
+        deadline = time.monotonic() + COMMIT_DEADLINE_S
+        while True:
+            try:
+                with self._watch.watching():
+                    step()
+            except ck.KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+                if time.monotonic() > deadline:
+                    raise BrokerError(
+                        f"{complaint} for {COMMIT_DEADLINE_S:.0f} s ({error.args[0].name()}): is Kafka up?"
+                    ) from None
+            else:
+                return
+
     def _note_failure(self, error: ck.KafkaError | None, message: ck.Message) -> None:
         """Keep the first failed record's error: the transaction's error only says that some record failed."""
         if error is not None and error.code() not in _PURGED and self._failed is None:
             self._failed = message.topic(), error
-
-
-def _patiently(step: Callable[[], object], complaint: str) -> None:
-    """Repeat a step while its error is retriable, as the transactional API requires.
-
-    Raises BrokerError at the deadline; other KafkaExceptions pass through.
-    """
-    deadline = time.monotonic() + COMMIT_DEADLINE_S
-    while True:
-        try:
-            step()
-        except ck.KafkaException as error:
-            if not error.args[0].retriable():
-                raise
-            if time.monotonic() > deadline:
-                raise BrokerError(
-                    f"{complaint} for {COMMIT_DEADLINE_S:.0f} s ({error.args[0].name()}): is Kafka up?"
-                ) from None
-        else:
-            return
