@@ -16,6 +16,7 @@ from review.cases.entries import (
     CaseState,
     Decided,
     Held,
+    Step,
     case_key,
     digest_of_held,
     encode_entry,
@@ -212,6 +213,29 @@ def test_an_event_is_handled_anew_at_once_where_another_agent_came_first(
     with capture_logs() as lines:
         play(scene)
     assert [line["event"] for line in lines] == ["changed_meanwhile"]
+
+
+def test_a_case_that_is_reopened_at_the_moment_it_may_go_stays() -> None:
+    """What may go is known from what watches the table, which hears of a write after Kafka has."""
+
+    async def scene(memory: MemoryDesk) -> None:
+        long_ago = START - timedelta(days=3650)
+        old = replace(case(memory), phase="settled", history=[Step("settled", "desk", long_ago)])
+        await memory.table.put(KEY, old, over=case(memory))
+        memory.table.acknowledged.clear()
+        reopened = replace(old, phase="waiting")
+        reopening = asyncio.create_task(memory.table.put(KEY, reopened, over=old))
+        await begun(reopening)
+        pruning = asyncio.create_task(memory.agents.subjects(stream(record("case-subjects", "", b""))))
+        await begun(pruning)
+        await all_done(memory, reopening, pruning)
+        assert memory.table.get(KEY) == reopened
+        await memory.table.put(KEY, old, over=reopened)
+        memory.agents._pruned.clear()
+        await memory.agents.subjects(stream(record("case-subjects", "", b"")))
+        assert memory.table.get(KEY) is None
+
+    play(scene)
 
 
 def stream(event: Any) -> Any:
