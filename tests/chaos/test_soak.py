@@ -30,9 +30,9 @@ def test_every_fault_and_every_outcome_exactly_once(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(240)
 def test_the_real_engine_under_faults(stress_bundle: Path, tmp_path: Path) -> None:
-    # Without static members: where one is replaced in the middle of a cooperative rebalance, the partitions that
-    # it was about to give up have no reader until the next one (docs/benchmarks/soak.md), and so few records and
-    # faults may bring none. The soak above has them.
+    # Without static members: where one is replaced in the middle of a cooperative rebalance, the partitions
+    # that it was about to give up have no reader until the next one (docs/benchmarks/soak.md), and so few
+    # records and faults may bring none. The soak above has them.
     kafka = {"session.timeout.ms": 3000, "heartbeat.interval.ms": 450}
     setup = Setup(
         records=300,
