@@ -1,8 +1,11 @@
 """A call into the Kafka client that never returns ends the process; any other ends nothing."""
 
 import queue
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +34,30 @@ def test_many_calls_that_return_end_nothing(ended: queue.SimpleQueue[int]) -> No
             threading.Event().wait(TICK_S / 4)
     watch.close()
     assert ended.empty()
+
+
+PRODUCER = """
+import threading
+import worker.kafka.producer as module
+
+class Hanging:
+    def init_transactions(self, timeout):
+        threading.Event().wait()
+
+module.NEVER_S = 0.5
+module.make = lambda *_: Hanging()
+module.KafkaProducer({}, "t")
+"""
+
+
+def test_a_producer_whose_client_hangs_ends_its_process() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PRODUCER],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == EXIT_CODE
+    assert "kafka_client_never_answered" in ended.stdout + ended.stderr
