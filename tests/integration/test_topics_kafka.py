@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
     AdminClient,
     ConfigResource,
@@ -67,6 +68,35 @@ def test_all_may_apply_at_once(client: Client, prefix: str) -> None:
         answers = list(pool.map(lambda _: apply_topics(client, definitions), range(4)))
     for states in answers:
         assert [(s.partitions, s.differences) for s in states] == [(d.partitions, ()) for d in definitions]
+
+
+class LateBroker:
+    """A client whose questions on settings go to a broker that hears of new topics after the others."""
+
+    def __init__(self, config: Client) -> None:
+        self._admin = AdminClient(config)
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._admin, name)
+
+    def describe_configs(self, asked: list[ConfigResource], **options: Any) -> Any:
+        if self.refused == 2:
+            return self._admin.describe_configs(asked, **options)
+        self.refused += 1
+        unknown: Future[Any] = Future()
+        unknown.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        return dict.fromkeys(asked, unknown)
+
+
+def test_it_waits_for_a_broker_that_has_not_heard_of_a_new_topic(
+    client: Client, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = LateBroker(client)
+    monkeypatch.setattr("worker.kafka.topics.make_admin", lambda _: late)
+    states = apply_topics(client, load_topics(prefix, **SMALL))
+    assert late.refused == 2
+    assert all(state.created and not state.differences for state in states)
 
 
 def test_a_dry_run_creates_nothing(client: Client, prefix: str) -> None:
