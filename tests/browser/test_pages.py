@@ -168,7 +168,9 @@ def test_language_and_colours_are_chosen_and_kept(serve: ServeDesk, sign_in: Sig
     page.get_by_label("Colours").select_option("dark")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", name="確認の待ち行列")).to_be_visible()
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 26, 26)"
+    expect(page.locator("body")).to_have_css(
+        "background-color", "rgb(20, 26, 26)"
+    )  # once its styles are there
     page.goto(desk.url + "/case/case:messages:0:1")
     expect(page.locator("html")).to_have_attribute("lang", "ja")
 

@@ -4,6 +4,7 @@ TLS ends in a small proxy, since the sandbox's Redis is built without it; the cl
 """
 
 import contextlib
+import functools
 import shutil
 import socket
 import ssl
@@ -86,7 +87,13 @@ def servers(
 
 def clustered(node: RedisServer) -> list[str]:
     """Its bus listens beside it: 10,000 above, the default, is where the kernel hands out clients' ports."""
-    return [*CLUSTERED, "--cluster-port", str(node.port + 1)]
+    return [*CLUSTERED, "--cluster-port", str(bus_port(node.port))]
+
+
+@functools.cache
+def bus_port(_port: int) -> int:
+    """Where the node on this port listens for the other nodes: a free port, and the same at each start."""
+    return choose_port(0, "")
 
 
 @pytest.fixture
