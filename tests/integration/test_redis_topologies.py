@@ -86,7 +86,7 @@ def servers(
 
 
 def clustered(node: RedisServer) -> list[str]:
-    """Its bus listens beside it: 10,000 above, the default, is where the kernel hands out clients' ports."""
+    """Its bus has a port of its own: the default, 10,000 above, is where the kernel hands out clients' ports."""
     return [*CLUSTERED, "--cluster-port", str(bus_port(node.port))]
 
 
@@ -104,7 +104,7 @@ def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
         edges = [0, 5461, 10923, 16384]
         for number, client in enumerate(clients):
             client.execute_command("CLUSTER ADDSLOTSRANGE", edges[number], edges[number + 1] - 1)
-            client.execute_command("CLUSTER MEET", HOST, nodes[0].port, nodes[0].port + 1)
+            client.execute_command("CLUSTER MEET", HOST, nodes[0].port, bus_port(nodes[0].port))
 
         def formed() -> bool:
             told = [client.execute_command("CLUSTER INFO") for client in clients]
