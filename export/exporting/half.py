@@ -1,9 +1,9 @@
 """Converts an fp32 bundle to fp16 for GPUs, because ONNX Runtime runs a graph in the precision it stores.
 
 What half precision cannot hold stays in fp32: norms square their input, rotary angles grow with positions
-that fp16 cannot count, and the pooled mean sums over a message. The conversion is onnxruntime's own. Its
-result must prove itself as every bundle must: here on the CPU (which rounds to fp16 what it stores), and
-again on the GPU when a worker starts.
+that fp16 cannot count, the pooled mean sums over a message, and the hidden states of some models are too
+large (`half_range.py`). The conversion is onnxruntime's own. Its result must prove itself as every bundle
+must: here on the CPU, and again on the GPU when a worker starts.
 """
 
 import shutil
@@ -20,6 +20,7 @@ from engine.devices.choice import Choice
 from export.building.layout import read_weights, write_model
 from export.building.staging import staged
 from export.errors import ExportError
+from export.exporting.half_range import too_large
 from export.exporting.parity import check_parity
 
 _READ: Final = ["label_logits", "pooled"]  # the outputs that leave the device; keys and values stay on it
@@ -50,7 +51,10 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
         )
     model = onnx.shape_inference.infer_shapes(onnx.load(bundle.path / MODEL, load_external_data=False))
     read_weights(model, bundle.path)
-    stays = [node.name for node in model.graph.node if _needs_fp32(node)]
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    large = too_large(bundle, model)
+    stays = [node.name for node in model.graph.node if _needs_fp32(node) or node.name in large]
     half = convert_float_to_float16(
         model,
         keep_io_types=[value.name for value in model.graph.output if value.name in _READ],

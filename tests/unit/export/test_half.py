@@ -14,6 +14,7 @@ from export.adapting.adapt import adapt
 from export.errors import ExportError
 from export.examples import LabelledExample
 from export.exporting.half import halve
+from export.exporting.half_range import too_large
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 
 TEXTS = ["ok", "I can't sleep, and work never ends", "?" * 90]
@@ -114,3 +115,21 @@ def test_what_stays_in_fp32_leaves_a_graph_that_can_be_cut(tmp_path: Path) -> No
     assert {node.op_type for node in graph.node if "norm" in node.name} >= {"Add", "Softmax"}
     onnx.checker.check_model(half.path / MODEL)
     assert _adapted(half, tmp_path / "adapted").manifest.precision == "fp16"
+
+
+def test_hidden_states_that_fp16_cannot_hold_stay_in_fp32(tmp_path: Path) -> None:
+    """As Gemma's, which reach 104,000: in fp16 they are infinite, and every score is not a number."""
+    bundle = write_tiny_bundle(tmp_path / "wide")
+    model = onnx.load(bundle.path / MODEL)
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+    assert not too_large(bundle, onnx.shape_inference.infer_shapes(model))
+    (table,) = (weight for weight in model.graph.initializer if weight.name == "embedding")
+    table.CopyFrom(
+        onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(table) * np.float32(3e4), table.name)
+    )
+    onnx.save(model, bundle.path / MODEL)
+    large = too_large(bundle, onnx.shape_inference.infer_shapes(model))
+    wide = {node.output[0] for node in model.graph.node if node.name in large}
+    assert {"word", "h0", "ha0", "h1", "ha3"} <= wide
+    assert not {"never", "causal", "phase"} & wide
