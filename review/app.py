@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import faust
 import structlog
-from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
 from review.audit.log import Asked, Found, read_log
@@ -22,6 +21,7 @@ from review.desk import Desk
 from review.erasing import Erased, Erasing, erase_everywhere, held_by_kafka
 from review.journal import Journal
 from review.kafka.agents import Agents
+from review.kafka.clients import faust_credentials
 from review.kafka.cluster import Cluster, look_again
 from review.kafka.cluster_watch import ClusterWatch
 from review.kafka.forgetting import Forgetting
@@ -210,7 +210,7 @@ def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.Abstrac
     return faust.App(
         settings.app_id,
         broker=brokers,
-        broker_credentials=_credentials(settings),
+        broker_credentials=faust_credentials(settings, settings.ssl_context()),
         # A killed desk's partitions are free again after this time instead of Faust's 60 s.
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
@@ -228,19 +228,6 @@ def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.Abstrac
         autodiscover=False,
         loop=loop,
     )
-
-
-def _credentials(settings: ReviewSettings) -> SASLCredentials | SSLCredentials | None:
-    context = settings.ssl_context()
-    if settings.security_protocol.startswith("SASL"):
-        password = settings.sasl_password
-        return SASLCredentials(
-            username=settings.sasl_username,
-            password=password.get_secret_value() if password else None,
-            mechanism=settings.sasl_mechanism,
-            ssl_context=context,
-        )
-    return None if context is None else SSLCredentials(context)
 
 
 def _raw_topic(app: faust.App, name: str) -> Any:

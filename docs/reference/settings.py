@@ -91,6 +91,9 @@ REVIEW_VALUES: Final[Mapping[str, str | None]] = {
     "golden": "review.golden.key",
 }
 
+# A class of settings may have parts in other modules, each with headings of its own.
+_OURS: Final = {"worker", "review", "front", "schemas"}
+
 INTRODUCTION: Final = """# Settings
 
 The worker, the review desk and the HTTP front read their settings once, when they start. An unknown or
@@ -180,7 +183,9 @@ def _exists(values: Any, path: str) -> bool:
 
 def _groups(settings: type[BaseSettings]) -> dict[str, str]:
     """Map the first setting of each block to the block's heading, which is the comment above it."""
-    source = inspect.getsource(settings)
+    source = "".join(
+        inspect.getsource(one) for one in settings.__mro__ if one.__module__.split(".")[0] in _OURS
+    )
     return {name: title for title, name in re.findall(r"^    # (.+)\n    (\w+): ", source, re.MULTILINE)}
 
 

@@ -81,7 +81,7 @@ class Authority:
     ) -> Issued:
         """A certificate for `CN=name`, and for these host names and addresses.
 
-        It is valid from an hour before it ends, or from an hour ago. So where `lasts` is negative, it has expired.
+        It is valid from an hour ago, or from an hour before it ends: with a negative `lasts` it has expired.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]

@@ -1,7 +1,7 @@
 """The listeners of a secured Kafka that speak TLS, beside the one in plain text, all with the same users.
 
-    sasl      SASL_SSL: clients log in by SCRAM-SHA-512 or PLAIN, or by OAUTHBEARER where `keys` is given
-    mutual    SSL: clients show a certificate of the same authority, and their name is what its CN says
+sasl      SASL_SSL: clients log in by SCRAM-SHA-512 or PLAIN, or by OAUTHBEARER where `keys` is given
+mutual    SSL: clients show a certificate of the same authority, and their name is what its CN says
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ class Encrypted(msgspec.Struct, frozen=True):
 
     @classmethod
     def make(cls, folder: Path, keys: Path | None) -> Self:
-        """With a new authority, on free ports. Its files come to `folder`. Raises SandboxError: no port is free."""
+        """A new authority, and free ports; its files come to `folder`. Raises SandboxError: no free port."""
         ports: set[int] = set()
         while len(ports) < 2:  # noqa: PLR2004 - the two listeners
             ports.add(choose_port(0, "--kafka-port"))

@@ -1,8 +1,8 @@
 """A real Apache Kafka on this machine: a KRaft node that is broker and controller in one process.
 
-It is made for development, the demo and the tests: it listens on loopback only, and has a heap of 512 MB. Alone
-it keeps one replica of everything; `kafka_cluster.py` runs several. Clients need no credentials unless it is
-secured: see `secured.py`, and `encrypted.py` for its listeners with TLS. It is not made for production.
+It is made for development, the demo and the tests: it listens on loopback only, and has a heap of 512 MB.
+Alone it keeps one replica of everything; `kafka_cluster.py` runs several. Clients need no credentials unless
+it is secured: see `secured.py`, and `encrypted.py` for its listeners with TLS. It is not made for production.
 """
 
 import fcntl
@@ -83,8 +83,8 @@ class KafkaServer:
         """Find Java, the jars (downloaded the first time) and a port. This starts nothing yet.
 
         `node` says which broker of a cluster this is; without one it is alone. `secured` makes clients log
-        in, and gives them no right that no ACL grants; alone it then listens with TLS too. `keys` is a JWKS of
-        whoever signs tokens for OAUTHBEARER.
+        in, and gives them no right that no ACL grants; alone it then listens with TLS too. `keys` is a JWKS
+        of whoever signs tokens for OAUTHBEARER.
         Raises SandboxError: no Java, no jars, or `port` is taken (0 chooses a free one).
         """
         self.port = choose_port(port, "--kafka-port")

@@ -1,8 +1,8 @@
 """A sandbox's Kafka as a production cluster guards itself: clients log in, and may do only what ACLs grant.
 
-Clients log in by SASL SCRAM-SHA-512, in plain text, since everything stays on this machine; `encrypted.py` has
-the listeners with TLS. There is one administrator, whom no ACL binds and who also is the broker itself; it logs
-in by SASL PLAIN. `worker.kafka.acls` makes the users and grants them their rights.
+Clients log in by SASL SCRAM-SHA-512, in plain text, since everything stays on this machine; `encrypted.py`
+has the listeners with TLS. There is one administrator, whom no ACL binds and who also is the broker itself;
+it logs in by SASL PLAIN. `worker.kafka.acls` makes the users and grants them their rights.
 """
 
 from typing import Any, Final, Self

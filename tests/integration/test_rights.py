@@ -29,13 +29,12 @@ from schemas.rights import Part, rights_of
 from tests.fakes.guarded_calls import (
     PATIENCE,
     TOPICS,
-    desk_login,
     screen,
     settings_of,
     use_as_others_do,
     use_as_the_desk_does,
 )
-from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
+from tests.fakes.guarded_kafka import User, guarded_kafka, whole, without_each
 from worker.errors import BrokerError
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
@@ -45,9 +44,8 @@ from worker.startup import names, require_topics
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Sandbox]:
     """A Kafka with ACLs, its users, a message that becomes a case, and one that becomes a dead letter."""
-    with Sandbox(redis=False, secured=True) as sandbox:
+    with guarded_kafka() as sandbox:
         apply_topics(sandbox.admin_config, schemas.load_topics(partitions=1, replication_factor=1))
-        admit_all(sandbox)
         # As after a desk's first start: before, Kafka cannot tell what the desk may do with it.
         admin = AdminClient(sandbox.admin_config)
         (made,) = admin.create_topics([NewTopic("mimamori.review-cases-changelog", 1, 1)]).values()
@@ -69,7 +67,7 @@ def refusal_of(user: User) -> Iterator[pytest.ExceptionInfo[BrokerError]]:
     """What is inside fails, and the error says who lacks which right."""
     right = user.lacking
     name = f"{right.name}.*" if right.prefix else right.name
-    who = f"^the Kafka user {user.name} lacks the right to "
+    who = f"^the Kafka user (CN=)?{user.name} lacks the right to "
     with pytest.raises(
         BrokerError, match=f"{who}.*{right.operation} on the {right.resource} {name}"
     ) as caught:
@@ -100,7 +98,7 @@ def test_a_worker_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None
 
 
 def desk_settings(user: User, sandbox: Sandbox) -> ReviewSettings:
-    return ReviewSettings.model_validate(desk_login(user, sandbox))
+    return ReviewSettings.model_validate(user.login(sandbox))
 
 
 @each_without("webhooks")
@@ -109,7 +107,7 @@ def test_telling_webhooks_needs_each_of_its_rights(user: User, guarded: Sandbox)
         asyncio.run(use_as_the_desk_does(user.lacking, user, guarded))
     settings = {"webhook_url": "https://platform.example/hook", "webhook_secret": "whsec_" + "A" * 44}
     with pytest.raises(DeskError, match=str(user.lacking)):
-        asyncio.run(inspect(ReviewSettings.model_validate(desk_login(user, guarded) | settings)))
+        asyncio.run(inspect(ReviewSettings.model_validate(user.login(guarded) | settings)))
 
 
 def test_a_desk_finds_itself_allowed_with_exactly_its_rights(guarded: Sandbox) -> None:
@@ -119,7 +117,9 @@ def test_a_desk_finds_itself_allowed_with_exactly_its_rights(guarded: Sandbox) -
 @each_without("desk")
 def test_a_desk_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
     right = user.lacking
-    with pytest.raises(DeskError, match=f"^the Kafka user {user.name} lacks the right to {right}") as caught:
+    with pytest.raises(
+        DeskError, match=f"^the Kafka user (CN=)?{user.name} lacks the right to {right}"
+    ) as caught:
         asyncio.run(inspect(desk_settings(user, guarded)))
     assert str(caught.value).count(" on the ") == 1
     with pytest.raises((TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
@@ -130,16 +130,18 @@ def test_topics_are_made_and_compared_with_exactly_these_rights(guarded: Sandbox
     user = whole("topics")
     definitions = schemas.load_topics("mimamori.fresh.", partitions=1, replication_factor=1)
     for _ in range(2):
-        states = apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+        states = apply_topics(user.config(guarded), definitions)
         assert not any(state.differences for state in states)
 
 
 @each_without("topics")
 def test_making_topics_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
     definitions = schemas.load_topics(f"mimamori.{user.name}.", partitions=1, replication_factor=1)
-    says = f"the Kafka user {user.name} lacks the right to {user.lacking.operation} on the topic mimamori."
+    says = (
+        f"the Kafka user (CN=)?{user.name} lacks the right to {user.lacking.operation} on the topic mimamori."
+    )
     with pytest.raises(BrokerError, match=says):
-        apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+        apply_topics(user.config(guarded), definitions)
 
 
 @pytest.mark.parametrize("part", ["platform", "scaler"])
