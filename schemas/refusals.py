@@ -60,7 +60,7 @@ _LINES: Final[dict[Reason, str]] = {
     "brokers expect (sasl.oauthbearer.expected.issuer and .audience)",
     "no_token": "no token could be had to log in to Kafka: check {p}SASL_TOKEN_FILE, or {p}SASL_TOKEN_URL "
     "with the client's id and secret",
-    "no_tls": "{at} does not speak TLS: set {p}BOOTSTRAP to a listener that does",
+    "no_tls": "{at} does not seem to speak TLS: set {p}BOOTSTRAP to a listener that does",
     "wants_tls": "{at} speaks TLS: set {p}SECURITY_PROTOCOL to SSL or SASL_SSL",
 }
 _PATIENCE_S: Final = 3.0
@@ -109,6 +109,8 @@ def _shake(connection: socket.socket, context: ssl.SSLContext, host: str) -> Rea
                 encrypted.recv(1)
     except ssl.SSLError as error:  # its text is in OpenSSL's words
         return reason_of(str(error))
+    except ConnectionError:  # hung up, as on something that it does not understand
+        return "no_tls"
     return None
 
 

@@ -110,11 +110,9 @@ class TlsFiles:
         if self.certificate is None or self.key is None:
             return
         shown = _parsed_certificate("ssl_certificate", self.certificate)
-        password = self.key_password
+        pem, password = read_bytes("ssl_key", self.key), self.key_password
         try:
-            key = load_pem_private_key(
-                read_bytes("ssl_key", self.key), password.encode() if password else None
-            )
+            key = load_pem_private_key(pem, password.encode() if password else None)
         except TypeError:
             said = "has no passphrase" if password else "has a passphrase"
             remedy = "leave it out" if password else "name the file that holds it"
@@ -129,7 +127,8 @@ class TlsFiles:
 
 
 def _parsed_certificate(setting: str, path: Path) -> x509.Certificate:
+    pem = read_bytes(setting, path)
     try:
-        return x509.load_pem_x509_certificates(read_bytes(setting, path))[0]
+        return x509.load_pem_x509_certificates(pem)[0]
     except (ValueError, IndexError):
         raise FileFault(setting, f"{path} holds no certificate as PEM") from None

@@ -90,6 +90,13 @@ class Settings(KafkaAccess, BaseSettings):
         "docs/how-to/secure-the-connections.md.",
     )
 
+    renew_within_s: float = Field(
+        300.0,
+        ge=0,
+        description="When the PEM files of access to Kafka are renewed, the worker drains and ends at a "
+        "random moment within this time, with exit code 75, to be started again with them.",
+    )
+
     # The engine
     bundle: Path = Field(Path("bundle"), description="The model bundle's folder.")
     bundle_fingerprint: str = Field(
