@@ -2,15 +2,19 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any, Final
 
 from aiokafka.conn import create_conn  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # same
+from aiokafka.protocol.admin import ApiVersionRequest  # type: ignore[import-untyped]  # same
 
 from review.kafka.clients import client_settings
 from review.kafka.tokens import NoTokenError
 from review.settings import ENV_PREFIX, ReviewSettings
 from schemas.access import host_of
 from schemas.refusals import line_for, probe, reason_of
+
+ANSWER_S: Final = 1.0
 
 
 async def why_not(settings: ReviewSettings) -> str | None:
@@ -31,10 +35,23 @@ async def why_not(settings: ReviewSettings) -> str | None:
             try:
                 async with asyncio.timeout(settings.connect_seconds):
                     connection = await create_conn(host_of(server), int(server.rpartition(":")[2]), **given)
+                    refused = settings.sasl_mechanism == "OAUTHBEARER" and not await _answers(connection)
                 connection.close()
+                if refused:
+                    return line_for("token", settings, ENV_PREFIX, server.strip())
             except NoTokenError as error:
                 return " ".join(map(str, error.args))
             except KafkaError as error:
                 if why := reason_of(f"{type(error).__name__} {error}"):
                     return line_for(why, settings, ENV_PREFIX, server.strip())
     return None
+
+
+async def _answers(connection: Any) -> bool:
+    """Whether Kafka lets it go on: a bad token is answered by a challenge, which aiokafka does not see."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await connection.send(ApiVersionRequest())
+    except (KafkaError, TimeoutError):
+        return False
+    return True

@@ -3,6 +3,7 @@
 librdkafka asks token endpoints by itself; aiokafka does not.
 """
 
+import base64
 import ssl
 import time
 from typing import Final
@@ -60,6 +61,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # untyped
 
     async def _ask(self, secret: str) -> _Answer:
         settings, url = self._settings, self._settings.sasl_token_url or ""
+        client = base64.b64encode(f"{settings.sasl_username}:{secret}".encode()).decode()
         form = {"grant_type": "client_credentials"}
         if settings.sasl_token_scope:
             form["scope"] = settings.sasl_token_scope
@@ -67,9 +69,8 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # untyped
             tls = ssl.create_default_context(cafile=settings.sasl_token_ca)
             async with (
                 aiohttp.ClientSession(
-                    auth=aiohttp.BasicAuth(settings.sasl_username or "", secret),
                     timeout=aiohttp.ClientTimeout(total=WITHIN_S),
-                    headers={"Accept": "application/json"},
+                    headers={"Accept": "application/json", "Authorization": f"Basic {client}"},
                     cookie_jar=aiohttp.DummyCookieJar(),
                 ) as session,
                 session.post(url, data=form, ssl=tls, allow_redirects=False) as response,

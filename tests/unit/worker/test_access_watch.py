@@ -1,7 +1,7 @@
 """What is renewed on disk while a worker runs: taken at once where librdkafka can, else by a start anew."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Mounted:
         self._count = 0
         self.put()
 
-    def put(self, lasts: timedelta = timedelta(days=30), **other: bytes) -> None:
+    def put(self, other: Mapping[str, bytes] = {}, lasts: timedelta = timedelta(days=30)) -> None:
         """Another certificate and password, or `other` contents of the files."""
         self._count += 1
         issued = self.authority.issue(f"ana-{self._count}", lasts=lasts)
@@ -150,7 +150,7 @@ def test_what_is_broken_is_told_once_and_not_taken(
     other: dict[str, bytes], says: str, mounted: Mounted
 ) -> None:
     watched = Watched(mounted.settings(renew_within_s=0))
-    mounted.put(**other)
+    mounted.put(other)
     said = [line for line in watched.look() if line["log_level"] == "error"]
     assert [line["event"] for line in said] == ["kafka_secret_not_renewed"]
     assert re.match(says, said[0]["error"])

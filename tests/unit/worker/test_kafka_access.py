@@ -5,6 +5,7 @@ import base64
 import json
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +31,10 @@ from worker.settings_source import load_settings as load_worker
 
 SECRET = "correct-horse-battery"  # noqa: S105 - to be looked for
 LOGIN = {"security_protocol": "SASL_SSL", "sasl_username": "ana"}
-LOADERS = {"MIMAMORI_": load_worker, "MIMAMORI_REVIEW_": load_desk}
+LOADERS: dict[str, Callable[[], Settings | ReviewSettings]] = {
+    "MIMAMORI_": load_worker,
+    "MIMAMORI_REVIEW_": load_desk,
+}
 
 
 def a_token(**claims: Any) -> str:
