@@ -51,7 +51,7 @@ async def _answers(connection: Any) -> bool:
     """Whether Kafka lets it go on: a bad token is answered by a challenge, which aiokafka does not see."""
     try:
         async with asyncio.timeout(ANSWER_S):
-            await connection.send(ApiVersionRequest())
+            answer = await connection.send(ApiVersionRequest())
     except (KafkaError, TimeoutError):
         return False
-    return True
+    return not answer.error_code
