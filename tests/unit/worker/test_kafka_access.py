@@ -23,6 +23,7 @@ from review.kafka.cluster import inspect
 from review.kafka.refusal import why_not as why_not_the_desk
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_desk
+from schemas.access import TokenFile
 from schemas.refusals import reason_of
 from tests.fakes.tls_server import serving, tls_server
 from worker.kafka.client import make, make_admin, reach, why_not
@@ -260,6 +261,29 @@ def test_a_token_that_is_gone_is_told_before_librdkafka_waits_for_it(client: Any
     (folder / "token").unlink()
     with pytest.raises(FatalError, match=r"^MIMAMORI_SASL_TOKEN_FILE: there is no file .*token: mount it"):
         make(client, {**config, "group.id": "g"})
+
+
+def test_librdkafka_reads_a_token_again_before_it_ends(folder: Path) -> None:
+    """It does so by itself: nobody polls this client."""
+    read: list[str] = []
+
+    class Watched(TokenFile):
+        def read(self) -> tuple[str, float]:
+            token, ends = super().read()
+            read.append(token)
+            return token, ends
+
+    first, second = a_token(exp=time.time() + 3), a_token(exp=time.time() + 600)
+    (folder / "token").write_text(first)
+    config = Settings(**TOKEN, sasl_token_file=folder / "token").client_config
+    client = make_admin({**config, "oauth_cb": Watched(folder / "token"), "bootstrap.servers": "127.0.0.1:1"})
+    (folder / "token").write_text(second)
+    deadline = time.monotonic() + 20
+    while second not in read:
+        assert time.monotonic() < deadline, "the token was not read again"
+        time.sleep(0.05)
+    assert read[0] == first
+    del client
 
 
 # As the libraries said it on the Kafka of the sandbox.
