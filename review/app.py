@@ -64,7 +64,9 @@ class ReviewApp:
         context = settings.ssl_context()
         self.faust = _faust_app(settings, cluster, loop, context)
         self.watch = ClusterWatch(self._look, self.faust.crash)
-        self.access = AccessWatch(settings, context, self.faust.crash, self.metrics.certificate_ends.set)
+        self.access = AccessWatch(
+            settings, context, self._look, self.faust.crash, self.metrics.certificate_ends.set
+        )
         brokers = self.faust.conf.broker
         self.faust.transport = ReadCommittedTransport(
             brokers, self.faust, loop=loop, on_refused=self.watch.refused

@@ -17,7 +17,6 @@ import structlog
 from mode import Service
 
 from review.errors import DeskError
-from review.kafka.refusal import why_not
 from review.settings import ENV_PREFIX, ReviewSettings
 from schemas.tls_files import FileFault
 
@@ -32,6 +31,7 @@ class AccessWatch(Service):
     Args:
         settings: Which files there are. They are read now.
         context: What Faust's clients use for TLS; it is given what is renewed.
+        tried: Connects anew, with what the files say now. Raises DeskError: Kafka lets nobody in.
         end: Ends the desk with this error.
         told: Is told when the certificate ends, in seconds since 1970.
     """
@@ -40,12 +40,14 @@ class AccessWatch(Service):
         self,
         settings: ReviewSettings,
         context: ssl.SSLContext | None,
+        tried: Callable[[], Awaitable[object]],
         end: Callable[[DeskError], Awaitable[None]],
         told: Callable[[float], object],
     ) -> None:
         super().__init__()
         self._settings = settings
         self._context = context
+        self._tried = tried
         self._end = end
         self._told = told
         self._password = self._password_now()
@@ -90,8 +92,7 @@ class AccessWatch(Service):
         password = self._password_now()
         if password == self._password:
             return
-        if refusal := await why_not(self._settings):
-            raise DeskError(refusal)
+        await self._tried()
         self._password = password
         fault = DeskError(
             f"the password in {ENV_PREFIX}SASL_PASSWORD_FILE was renewed: this desk ends, to be started again"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from mimamori.sandbox.certificates import Authority
 from review.errors import DeskError
@@ -30,15 +31,20 @@ class Watched:
         self.context = settings.ssl_context()
         self.ended: list[DeskError] = []
         self.expiry: list[float] = []
+        self.refused = ""
         self._settings = settings
         self._watch: AccessWatch | None = None
 
     def look(self) -> None:
         """Begin, and then look."""
         if self._watch is None:
-            self._watch = AccessWatch(self._settings, self.context, self._end, self.expiry.append)
+            self._watch = AccessWatch(self._settings, self.context, self._try, self._end, self.expiry.append)
             return
         asyncio.run(self._watch.look())
+
+    async def _try(self) -> None:
+        if self.refused:
+            raise DeskError(self.refused)
 
     async def _end(self, fault: DeskError) -> None:
         self.ended.append(fault)
@@ -67,19 +73,24 @@ def test_a_renewed_certificate_is_shown_on_the_next_connection(authority: Author
     assert (len(watched.expiry), watched.ended) == (2, [])
 
 
-def test_a_new_password_that_kafka_does_not_take_ends_no_desk(tmp_path: Path, authority: Authority) -> None:
+def test_a_new_password_ends_the_desk_once_kafka_takes_it(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("one")
-    (tmp_path / "ca").write_bytes(Authority.make("somebody else").pem)
-    with tls_server(tmp_path, authority.issue("broker", hosts=["127.0.0.1"])) as address:
-        settings = ReviewSettings(
-            **LOGIN, bootstrap=address, ssl_ca=tmp_path / "ca", sasl_password_file=tmp_path / "password"
-        )
-        watched = Watched(settings)
+    (tmp_path / "ca").write_bytes(Authority.make().pem)
+    watched = Watched(
+        ReviewSettings(**LOGIN, ssl_ca=tmp_path / "ca", sasl_password_file=tmp_path / "password")
+    )
+    watched.look()
+    (tmp_path / "password").write_text("two")
+    watched.refused = "Kafka does not know the user ana with this password"
+    with structlog.testing.capture_logs() as logs:
         watched.look()
-        (tmp_path / "password").write_text("two")
         watched.look()
-        assert watched.ended == []
-    watched.look()  # nobody is there who would refuse it
+    assert [(line["event"], line["error"]) for line in logs] == [
+        ("kafka_secret_not_renewed", watched.refused)
+    ]
+    assert watched.ended == []
+    watched.refused = ""
+    watched.look()
     assert [str(fault).partition(" was ")[0] for fault in watched.ended] == [
         "the password in MIMAMORI_REVIEW_SASL_PASSWORD_FILE"
     ]
