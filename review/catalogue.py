@@ -163,7 +163,7 @@ CATALOGUE: Final = (
         "mimamori_review_kafka_certificate_expiry_timestamp_seconds",
         "gauge",
         "seconds",
-        "When the certificate expires that this desk shows to Kafka, in seconds since 1970; 0 without one.",
+        "Seconds from 1970 until the certificate expires that this desk shows to Kafka; 0 without one.",
         "Days away: renew it in its secret; the desk takes it by itself.",
     ),
     Metric(

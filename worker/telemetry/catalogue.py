@@ -234,7 +234,7 @@ CATALOGUE: Final = (
         "mimamori_kafka_certificate_expiry_timestamp_seconds",
         "gauge",
         "seconds",
-        "When the certificate expires that this worker shows to Kafka, in seconds since 1970; 0 without one.",
+        "Seconds from 1970 until the certificate expires that this worker shows to Kafka; 0 without one.",
         "Days away: renew it in its secret; the worker takes it by itself.",
     ),
     Metric(
