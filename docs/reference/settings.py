@@ -26,7 +26,7 @@ ACCESS_VALUES: Final[Mapping[str, str | None]] = {
     "security_protocol": "kafka.security.protocol",
     "sasl_mechanism": "kafka.security.saslMechanism",
     "sasl_username": "kafka.security.usernameKey",
-    "sasl_password": None,
+    "sasl_password": "kafka.security.passwordKey",
     "sasl_password_file": "kafka.security.passwordKey",
     "sasl_token_file": "kafka.security.oauth.serviceAccountAudience",
     "sasl_token_url": "kafka.security.oauth.tokenUrl",
@@ -35,7 +35,7 @@ ACCESS_VALUES: Final[Mapping[str, str | None]] = {
     "ssl_ca": "kafka.security.caKey",
     "ssl_certificate": "kafka.security.certificateKey",
     "ssl_key": "kafka.security.privateKeyKey",
-    "ssl_key_password": None,
+    "ssl_key_password": "kafka.security.privateKeyPasswordKey",
     "ssl_key_password_file": "kafka.security.privateKeyPasswordKey",
 }
 
