@@ -1,6 +1,6 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: programs test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
+.PHONY: programs test-access test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -66,6 +66,11 @@ FILES := tests/unit/engine tests/contract/test_device_contract.py tests/integrat
   tests/integration/test_cli_errors.py tests/export/test_adapt_bundle.py
 test-fp32: $(VENV)/dev  ## test: pass the tests that meet the CPU, as on one without bf16
 	@PYTHONPATH=$(CURDIR)/tests/cpu_fp32 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(FILES) $(ARGS)
+
+# The suite itself comes in by a password over TLS.
+test-access: $(VENV)/dev  ## test: pass the tests of rights by each way into Kafka: in plain text, by certificate, by token
+	@for way in plain mutual token; do KAFKA_ACCESS=$$way $(BIN)/pytest tests/integration/test_rights.py \
+	  tests/integration/test_guarded_desk.py $(ARGS) || exit 1; done
 
 test-models: $(VENV)/dev  ## test: pass the tests on real models of other families: 750 MB of downloads once, minutes each
 	@$(BIN)/pytest --capture=no --verbose tests/models $(ARGS)

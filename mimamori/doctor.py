@@ -66,7 +66,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
             identity = engine.identity
             yield _try("policy", lambda: _thresholds(settings, loaded, identity))
     url = settings.redis_url.get_secret_value()
-    ways = [f"Kafka: {describe_kafka(settings.kafka)}"] + ([f"Redis: {describe_redis(url)}"] if url else [])
+    ways = [f"Kafka: {describe_kafka(settings.client_config)}"] + (
+        [f"Redis: {describe_redis(url)}"] if url else []
+    )
     yield Finding("transport", "well", "; ".join(ways))
     yield _try("broker", lambda: _broker(settings))
     if url:

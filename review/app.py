@@ -6,6 +6,7 @@ topics that it only produces to outside the transaction.
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -13,7 +14,6 @@ from typing import Any, Final
 
 import faust
 import structlog
-from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
 from review.audit.log import Asked, Found, read_log
@@ -21,7 +21,9 @@ from review.audit.trail import Trail, erased, revealed, stepped
 from review.desk import Desk
 from review.erasing import Erased, Erasing, erase_everywhere, held_by_kafka
 from review.journal import Journal
+from review.kafka.access_watch import AccessWatch
 from review.kafka.agents import Agents
+from review.kafka.clients import faust_credentials
 from review.kafka.cluster import Cluster, look_again
 from review.kafka.cluster_watch import ClusterWatch
 from review.kafka.forgetting import Forgetting
@@ -59,8 +61,12 @@ class ReviewApp:
         self.settings = settings
         self.cluster = cluster
         self.metrics = DeskMetrics()
-        self.faust = _faust_app(settings, cluster, loop)
+        context = settings.ssl_context()
+        self.faust = _faust_app(settings, cluster, loop, context)
         self.watch = ClusterWatch(self._look, self.faust.crash)
+        self.access = AccessWatch(
+            settings, context, self._look, self.faust.crash, self.metrics.certificate_ends.set
+        )
         brokers = self.faust.conf.broker
         self.faust.transport = ReadCommittedTransport(
             brokers, self.faust, loop=loop, on_refused=self.watch.refused
@@ -205,12 +211,17 @@ class ReviewApp:
             log.error("round_failed", round=name, error=type(error).__name__)  # noqa: TRY400 - its traceback may quote text
 
 
-def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> faust.App:
+def _faust_app(
+    settings: ReviewSettings,
+    cluster: Cluster,
+    loop: asyncio.AbstractEventLoop,
+    context: ssl.SSLContext | None,
+) -> faust.App:
     brokers = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
     return faust.App(
         settings.app_id,
         broker=brokers,
-        broker_credentials=_credentials(settings),
+        broker_credentials=faust_credentials(settings, context),
         # A killed desk's partitions are free again after this time instead of Faust's 60 s.
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
@@ -228,19 +239,6 @@ def _faust_app(settings: ReviewSettings, cluster: Cluster, loop: asyncio.Abstrac
         autodiscover=False,
         loop=loop,
     )
-
-
-def _credentials(settings: ReviewSettings) -> SASLCredentials | SSLCredentials | None:
-    context = settings.ssl_context()
-    if settings.security_protocol.startswith("SASL"):
-        password = settings.sasl_password
-        return SASLCredentials(
-            username=settings.sasl_username,
-            password=password.get_secret_value() if password else None,
-            mechanism=settings.sasl_mechanism,
-            ssl_context=context,
-        )
-    return None if context is None else SSLCredentials(context)
 
 
 def _raw_topic(app: faust.App, name: str) -> Any:

@@ -160,6 +160,13 @@ CATALOGUE: Final = (
         "0 while cases wait: nobody is at the desk.",
     ),
     Metric(
+        "mimamori_review_kafka_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "Seconds from 1970 until the certificate expires that this desk shows to Kafka; 0 without one.",
+        "Days away: renew it in its secret; the desk takes it by itself.",
+    ),
+    Metric(
         "mimamori_review_quality_share",
         "gauge",
         "ratio",

@@ -34,6 +34,7 @@ class DeskMetrics:
         self.webhooks_waiting = self._gauge("webhooks_waiting")
         self.sign_ins = self._counter("sign_ins_total")
         self.refused = self._counter("refused_requests_total")
+        self.certificate_ends = self._gauge("kafka_certificate_expiry_timestamp_seconds")
         self._open = self._gauge("open_cases")
         self._oldest = self._gauge("oldest_case_age_seconds")
         self._backlog = self._gauge("backlog_cases")

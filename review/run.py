@@ -142,7 +142,7 @@ def run(settings: ReviewSettings) -> None:
     with _sole_user_of(settings.folder):
         review = ReviewApp(settings, cluster, loop)
         teller = open_teller(settings, review.present.queue, review.metrics, lambda: review.may_tell)
-        beside = [review.watch, *([teller] if teller else [])]
+        beside = [review.watch, review.access, *([teller] if teller else [])]
         worker = DeskWorker(review, DeskServer(review), loop, beside)
         try:
             worker.run()

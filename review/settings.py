@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from review.errors import DeskError
@@ -20,11 +20,14 @@ from review.settings_page import PageSettings
 from review.settings_queue import QueueSettings
 from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
+from schemas.access import KafkaAccess
+from schemas.tls_files import FileFault
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
 
 class ReviewSettings(
+    KafkaAccess,
     AccessSettings,
     CaseSettings,
     HookSettings,
@@ -56,20 +59,6 @@ class ReviewSettings(
         description="Replicas of the table's changelog topic; unless set, 3 or as many as there are brokers",
     )
 
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="How the desk speaks to Kafka"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="PLAIN", description="Read where the protocol is a SASL one"
-    )
-    sasl_username: str | None = Field(default=None, description="Needed where the protocol is a SASL one")
-    sasl_password: SecretStr | None = Field(
-        default=None, description="Needed where the protocol is a SASL one"
-    )
-    ssl_ca: Path | None = Field(default=None, description="PEM of the authorities that signed the brokers")
-    ssl_certificate: Path | None = Field(default=None, description="PEM of this client's certificate")
-    ssl_key: Path | None = Field(default=None, description="PEM of this client's private key")
-
     allow_insecure: Annotated[frozenset[Literal["sasl_plaintext", "local_access"]], NoDecode] = Field(
         default=frozenset(),
         description="Names of insecure settings to allow; see docs/how-to/secure-the-connections.md",
@@ -95,38 +84,9 @@ class ReviewSettings(
         return self
 
     @model_validator(mode="after")
-    def _security_is_whole(self) -> Self:
-        protocol = self.security_protocol
-        if protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
-            raise ValueError(f"security_protocol {protocol} needs sasl_username and sasl_password")
-        # A setting that the protocol ignores would give a false sense of protection, so it is refused.
-        for prefix, has, remedy in (
-            ("sasl_", protocol.startswith("SASL"), "SASL_SSL"),
-            ("ssl_", protocol.endswith("SSL"), "SSL or SASL_SSL"),
-        ):
-            unused = sorted(n for n in self.model_fields_set if n.startswith(prefix) and getattr(self, n))
-            if unused and not has:
-                raise ValueError(
-                    f"security_protocol {protocol} does not use {', '.join(unused)}: everything would "
-                    f"travel in plain text. Set {ENV_PREFIX}SECURITY_PROTOCOL to {remedy}"
-                )
-        if protocol == "SASL_PLAINTEXT" and protocol.lower() not in self.allow_insecure and not self._here():
-            raise ValueError(
-                "security_protocol SASL_PLAINTEXT: anyone on the network path to the brokers can read cases "
-                "and take the credentials. Set it to SASL_SSL; or, to accept that, name sasl_plaintext in "
-                f"{ENV_PREFIX}ALLOW_INSECURE"
-            )
-        if (self.ssl_certificate is None) != (self.ssl_key is None):
-            raise ValueError("ssl_certificate and ssl_key go together")
+    def _kafka_is_reached_safely(self) -> Self:
+        self.check_kafka_access(self.bootstrap, plain_text_allowed="sasl_plaintext" in self.allow_insecure)
         return self
-
-    def _here(self) -> bool:
-        """Whether all brokers are on this machine."""
-        hosts = [server.strip().rpartition(":")[0].strip("[]") for server in self.bootstrap.split(",")]
-        try:
-            return all(host == "localhost" or ipaddress.ip_address(host).is_loopback for host in hosts)
-        except ValueError:
-            return False
 
     @property
     def cases_topic(self) -> str:
@@ -178,15 +138,10 @@ class ReviewSettings(
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """The TLS settings, None where the protocol has no TLS. Raises DeskError: unreadable files."""
-        if "SSL" not in self.security_protocol.split("_"):
-            return None
         try:
-            context = ssl.create_default_context(cafile=self.ssl_ca)
-            if self.ssl_certificate is not None:
-                context.load_cert_chain(self.ssl_certificate, self.ssl_key)
-        except OSError as error:  # ssl.SSLError is an OSError
-            raise DeskError(f"TLS to Kafka: cannot read the PEM files ({error.strerror or error})") from None
-        return context
+            return self.tls_files().context() if self.has_tls else None
+        except FileFault as fault:
+            raise DeskError(fault.line(ENV_PREFIX)) from None
 
 
 def load_settings() -> ReviewSettings:

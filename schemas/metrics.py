@@ -14,6 +14,7 @@ MetricUnit = Literal[
     "calls",
     "cases",
     "characters",
+    "connections",
     "dead letters",
     "decisions",
     "events",

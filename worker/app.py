@@ -18,6 +18,7 @@ import structlog
 
 from engine.errors import FatalError
 from worker.kafka import Consumer, Producer, RebalanceListener
+from worker.kafka.access_watch import AccessWatch
 from worker.settings import Settings
 from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
@@ -67,12 +68,18 @@ class App:
         self._failure: FatalError | None = None
         self._draining = False  # a plain flag like the intake's, since a signal handler sets it
         self._committing_since: float | None = None
+        self._access = AccessWatch(settings, metrics, self.stop)
         self.ready = self._intake.joined
+
+    @property
+    def ended_to_renew(self) -> bool:
+        """Whether it ended by itself, since PEM files were renewed: it is to be started again."""
+        return self._access.renewed
 
     def run(self, consumer_of: Callable[[RebalanceListener], Consumer], producer: Producer) -> None:
         """Screen until `stop`. Raises FatalError, the error of the station that failed first."""
         listen = self._settings.health_host, self._settings.health_port
-        with Health(*listen, self._metrics, self._live, self._ready) as health:
+        with Health(*listen, self._metrics, self._live, self._ready) as health, self._access:
             consumer = consumer_of(self._intake)
             outbox = Outbox(self._outcomes, consumer, producer, self._epochs, self._metrics)
             stations = [

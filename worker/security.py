@@ -12,10 +12,11 @@ A credential that the protocol does not use is always refused, since whoever set
 Only the settings are checked, without a connection: TLS verifies later that the brokers are the right ones.
 """
 
-import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from schemas.access import only_here
 
 Insecure = Literal[
     "sasl_plaintext", "unverified_broker", "foreign_code", "plaintext_redis", "unverified_redis"
@@ -64,7 +65,7 @@ def describe_kafka(kafka: Mapping[str, Any]) -> str:
         channel = "TLS, certificate verified"
     if protocol.startswith("sasl"):
         mechanism = kafka.get("sasl.mechanism", kafka.get("sasl.mechanisms", "GSSAPI"))
-        user = kafka.get("sasl.username")
+        user = kafka.get("sasl.username", kafka.get("sasl.oauthbearer.client.id"))
         return f"{channel}, SASL {mechanism}" + (f" as {user}" if user else "")
     if protocol == "ssl" and any(
         key in kafka for key in ("ssl.certificate.location", "ssl.keystore.location")
@@ -86,11 +87,6 @@ def describe_redis(url: str) -> str:
     return f"{channel}, {'with a password' + user if redis.password else 'no credentials'}"
 
 
-def only_here(hosts: Sequence[str]) -> bool:
-    """Whether all of these hosts (without ports) are this machine."""
-    return all(_here(host) for host in hosts)
-
-
 def _kafka_faults(bootstrap: str, kafka: Mapping[str, Any]) -> Iterator[Fault]:
     protocol = _protocol(kafka)
     for prefix, has, remedy in (
@@ -105,8 +101,7 @@ def _kafka_faults(bootstrap: str, kafka: Mapping[str, Any]) -> Iterator[Fault]:
                 "which does not use them: everything would travel in plain text. Set security.protocol to "
                 f"{remedy}",
             )
-    hosts = [_host(server) for server in bootstrap.split(",")]
-    if protocol == "sasl_plaintext" and not only_here(hosts):
+    if protocol == "sasl_plaintext" and not only_here(bootstrap):
         yield Fault(
             "sasl_plaintext",
             "MIMAMORI_KAFKA sets security.protocol to SASL_PLAINTEXT: anyone on the network path "
@@ -151,7 +146,7 @@ class _Redis(NamedTuple):
     verified: bool
     user: str
     password: bool
-    hosts: tuple[str, ...]
+    hosts: str
 
     @classmethod
     def of(cls, url: str) -> "_Redis":
@@ -165,9 +160,8 @@ class _Redis(NamedTuple):
         verified = last.get("ssl_cert_reqs", "required").lower() == "required"
         verified = verified and last.get("ssl_check_hostname", "true").lower() in _TRUE
         secrets = password or last.get("password") or last.get("sentinel_password")
-        named = tuple(_host(host) for host in hosts.split(","))
         scheme = scheme.lower()
-        return cls(scheme, scheme.startswith("rediss"), verified, unquote(user), bool(secrets), named)
+        return cls(scheme, scheme.startswith("rediss"), verified, unquote(user), bool(secrets), hosts)
 
 
 def _protocol(kafka: Mapping[str, Any]) -> str:
@@ -180,20 +174,3 @@ def _verified(kafka: Mapping[str, Any]) -> bool:
 
 def _host_verified(kafka: Mapping[str, Any]) -> bool:
     return str(kafka.get("ssl.endpoint.identification.algorithm", "https")).lower() == "https"
-
-
-def _host(server: str) -> str:
-    """The host without protocol and port: `SASL_SSL://[::1]:9092` gives `::1`."""
-    address = server.strip().rpartition("://")[2]
-    if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address.partition(":")[0]
-
-
-def _here(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -22,7 +22,11 @@ from pydantic_settings import (
 
 from engine.bundle.signature import SHORTEST, Trust
 from engine.device_names import DeviceChoice, PrecisionChoice
+from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
+from schemas.access import KafkaAccess
+from schemas.tls_files import FileFault
+from worker.access import options_of
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
@@ -56,7 +60,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Settings(BaseSettings):
+class Settings(KafkaAccess, BaseSettings):
     """The worker's settings. Times are in seconds unless the name says milliseconds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -78,12 +82,19 @@ class Settings(BaseSettings):
     kafka: dict[str, str | int | float | bool] = Field(
         default_factory=dict,
         repr=False,  # it may hold sasl.password
-        description="Further librdkafka client settings, e.g. security.protocol.",
+        description="Further librdkafka client settings, as JSON; access to Kafka has settings of its own.",
     )
     allow_insecure: Annotated[frozenset[Insecure], NoDecode] = Field(
         frozenset(),
         description="Names of what is refused otherwise, comma-separated; see "
         "docs/how-to/secure-the-connections.md.",
+    )
+
+    renew_within_s: float = Field(
+        300.0,
+        ge=0,
+        description="When the PEM files of access to Kafka are renewed, the worker drains and ends at a "
+        "random moment within this time, with exit code 75, to be started again with them.",
     )
 
     # The engine
@@ -237,7 +248,14 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _safe(self) -> Self:
         redis_url = self.redis_url.get_secret_value()
-        if refused := refusals(self.bootstrap, self.kafka, redis_url, self.allow_insecure):
+        self.check_kafka_access(self.bootstrap, plain_text_allowed="sasl_plaintext" in self.allow_insecure)
+        own = options_of(self)
+        if twice := sorted(own.keys() & self.kafka.keys()):
+            raise ValueError(
+                f"MIMAMORI_KAFKA sets {', '.join(twice)}, which settings of their own (MIMAMORI_SASL_…, "
+                "MIMAMORI_SSL_…) set too: leave it out there"
+            )
+        if refused := refusals(self.bootstrap, {**self.kafka, **own}, redis_url, self.allow_insecure):
             raise ValueError("; ".join(refused))
         return self
 
@@ -286,8 +304,14 @@ class Settings(BaseSettings):
 
     @property
     def client_config(self) -> dict[str, Any]:
-        """The configuration that all Kafka clients of this worker share: brokers and security."""
-        return {"bootstrap.servers": self.bootstrap, **self.kafka}
+        """The configuration that all Kafka clients of this worker share: brokers and security.
+
+        Secrets are those that their files hold now. Raises SettingsError: one cannot be read any more.
+        """
+        try:
+            return {"bootstrap.servers": self.bootstrap, **self.kafka, **options_of(self)}
+        except FileFault as fault:
+            raise SettingsError(fault.line(PREFIX)) from None
 
     @classmethod
     def settings_customise_sources(

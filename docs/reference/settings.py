@@ -21,9 +21,28 @@ from worker.settings import Settings
 
 HELM: Final = Path(__file__).parents[2] / "helm"
 
+# The same for worker and desk.
+ACCESS_VALUES: Final[Mapping[str, str | None]] = {
+    "security_protocol": "kafka.security.protocol",
+    "sasl_mechanism": "kafka.security.saslMechanism",
+    "sasl_username": "kafka.security.usernameKey",
+    "sasl_password": "kafka.security.passwordKey",
+    "sasl_password_file": "kafka.security.passwordKey",
+    "sasl_token_file": "kafka.security.oauth.serviceAccountAudience",
+    "sasl_token_url": "kafka.security.oauth.tokenUrl",
+    "sasl_token_scope": "kafka.security.oauth.scope",
+    "sasl_token_ca": "kafka.security.oauth.caKey",
+    "ssl_ca": "kafka.security.caKey",
+    "ssl_certificate": "kafka.security.certificateKey",
+    "ssl_key": "kafka.security.privateKeyKey",
+    "ssl_key_password": "kafka.security.privateKeyPasswordKey",
+    "ssl_key_password_file": "kafka.security.privateKeyPasswordKey",
+}
+
 # Settings that have a value of their own in the chart: setting -> the value's name. Every other setting is
 # under `settings`, by its own name. None means that the chart sets it, and that users cannot choose it there.
 WORKER_VALUES: Final[Mapping[str, str | None]] = {
+    **ACCESS_VALUES,
     "bootstrap": "kafka.bootstrap",
     "group": "worker.group",
     "topic_prefix": "kafka.topicPrefix",
@@ -44,6 +63,7 @@ WORKER_VALUES: Final[Mapping[str, str | None]] = {
     "health_port": None,
 }
 REVIEW_VALUES: Final[Mapping[str, str | None]] = {
+    **ACCESS_VALUES,
     "bootstrap": "kafka.bootstrap",
     "topic_prefix": "kafka.topicPrefix",
     "host": None,
@@ -72,13 +92,6 @@ REVIEW_VALUES: Final[Mapping[str, str | None]] = {
     "table_keys": "review.tableKeys.key",
     "table_keys_file": None,
     "replication_factor": "kafka.replicationFactor",
-    "security_protocol": "kafka.security.protocol",
-    "sasl_mechanism": "kafka.security.saslMechanism",
-    "sasl_username": "kafka.security.usernameKey",
-    "sasl_password": "kafka.security.passwordKey",
-    "ssl_ca": "kafka.security.caKey",
-    "ssl_certificate": "kafka.security.certificateKey",
-    "ssl_key": "kafka.security.privateKeyKey",
     "allow_insecure": "allowInsecure",
     "signing_key": "review.signing.existingSecret",
     "trusted_keys": "review.signing.trustedKeys",
@@ -90,6 +103,9 @@ REVIEW_VALUES: Final[Mapping[str, str | None]] = {
     "api_tokens": "review.apiTokens.key",
     "golden": "review.golden.key",
 }
+
+# A class of settings may have parts in other modules, each with headings of its own.
+_OURS: Final = {"worker", "review", "front", "schemas"}
 
 INTRODUCTION: Final = """# Settings
 
@@ -180,7 +196,9 @@ def _exists(values: Any, path: str) -> bool:
 
 def _groups(settings: type[BaseSettings]) -> dict[str, str]:
     """Map the first setting of each block to the block's heading, which is the comment above it."""
-    source = inspect.getsource(settings)
+    source = "".join(
+        inspect.getsource(one) for one in settings.__mro__ if one.__module__.split(".")[0] in _OURS
+    )
     return {name: title for title, name in re.findall(r"^    # (.+)\n    (\w+): ", source, re.MULTILINE)}
 
 

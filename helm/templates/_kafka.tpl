@@ -3,16 +3,32 @@
 {{- define "mimamori.sasl" -}}{{- if hasPrefix "SASL_" .Values.kafka.security.protocol }}true{{ end -}}{{- end -}}
 {{- define "mimamori.tls" -}}{{- if hasSuffix "SSL" .Values.kafka.security.protocol }}true{{ end -}}{{- end -}}
 
-{{/* The PEM files to mount, as key → path, where the protocol has TLS and keys are named. JSON. */}}
-{{- define "mimamori.pems" -}}
+{{/* Whether clients log in by a token of their pod's service account, and so without a secret. */}}
+{{- define "mimamori.podToken" -}}
+{{- if and (include "mimamori.sasl" .) (eq .Values.kafka.security.saslMechanism "OAUTHBEARER") .Values.kafka.security.oauth.serviceAccountAudience }}true{{ end -}}
+{{- end -}}
+
+{{/* What is mounted of the secret, as setting → key and file, where the protocol uses it and a key is named. JSON. They are
+     files and no variables, so that what is renewed in the secret reaches the pods that run. */}}
+{{- define "mimamori.kafkaFiles" -}}
 {{- $security := .Values.kafka.security -}}
-{{- $pems := dict -}}
+{{- $files := dict -}}
 {{- if include "mimamori.tls" . -}}
-{{- range $key, $path := dict "caKey" "ca.crt" "certificateKey" "tls.crt" "privateKeyKey" "tls.key" -}}
-{{- with get $security $key -}}{{- $_ := set $pems . $path -}}{{- end -}}
+{{- $_ := set $files "SSL_CA" (dict "key" $security.caKey "path" "ca.crt") -}}
+{{- $_ := set $files "SSL_CERTIFICATE" (dict "key" $security.certificateKey "path" "tls.crt") -}}
+{{- $_ := set $files "SSL_KEY" (dict "key" $security.privateKeyKey "path" "tls.key") -}}
+{{- $_ := set $files "SSL_KEY_PASSWORD_FILE" (dict "key" $security.privateKeyPasswordKey "path" "tls.key.password") -}}
+{{- end -}}
+{{- if and (include "mimamori.sasl" .) (not (include "mimamori.podToken" .)) -}}
+{{- $_ := set $files "SASL_PASSWORD_FILE" (dict "key" $security.passwordKey "path" "password") -}}
+{{- if eq $security.saslMechanism "OAUTHBEARER" -}}
+{{- $_ := set $files "SASL_TOKEN_CA" (dict "key" $security.oauth.caKey "path" "token-ca.crt") -}}
 {{- end -}}
 {{- end -}}
-{{- toJson $pems -}}
+{{- range $setting, $file := $files -}}
+{{- if not $file.key -}}{{- $_ := unset $files $setting -}}{{- end -}}
+{{- end -}}
+{{- toJson $files -}}
 {{- end -}}
 
 {{/* The secret with the credentials of a part: its own, or else the one of all. Takes "root" and "part". */}}
@@ -21,36 +37,50 @@
 {{- get $security.existingSecrets .part | default $security.existingSecret -}}
 {{- end -}}
 
-{{/* Environment of the worker and the topics job. Takes "root" and "part". Kubernetes fills in $(KAFKA_…) from the secret when the
-     container starts, so no manifest ever holds a credential. */}}
-{{- define "mimamori.kafkaEnv" -}}
+{{/* How one part gets access to Kafka. Takes "root", "part" and "prefix", that of the part's settings. */}}
+{{- define "mimamori.kafkaAccess" -}}
 {{- $secret := include "mimamori.kafkaSecret" . -}}
-{{- with .root -}}
-{{- $security := .Values.kafka.security -}}
-{{- $config := deepCopy .Values.kafka.config -}}
-{{- $_ := set $config "security.protocol" $security.protocol -}}
-{{- if include "mimamori.sasl" . -}}
-{{- $_ := set $config "sasl.mechanism" $security.saslMechanism -}}
-{{- $_ := set $config "sasl.username" "$(KAFKA_USERNAME)" -}}
-{{- $_ := set $config "sasl.password" "$(KAFKA_PASSWORD)" }}
-- name: KAFKA_USERNAME
+{{- $security := .root.Values.kafka.security -}}
+{{- $prefix := .prefix -}}
+- name: {{ $prefix }}SECURITY_PROTOCOL
+  value: {{ $security.protocol }}
+{{- if include "mimamori.sasl" .root }}
+- name: {{ $prefix }}SASL_MECHANISM
+  value: {{ $security.saslMechanism }}
+{{- if include "mimamori.podToken" .root }}
+- name: {{ $prefix }}SASL_TOKEN_FILE
+  value: /etc/mimamori/kafka-token/token
+{{- else }}
+- name: {{ $prefix }}SASL_USERNAME
   {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.usernameKey) | nindent 2 }}
-- name: KAFKA_PASSWORD
-  {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.passwordKey) | nindent 2 }}
+{{- if eq $security.saslMechanism "OAUTHBEARER" }}
+- name: {{ $prefix }}SASL_TOKEN_URL
+  value: {{ $security.oauth.tokenUrl | quote }}
+{{- with $security.oauth.scope }}
+- name: {{ $prefix }}SASL_TOKEN_SCOPE
+  value: {{ . | quote }}
 {{- end }}
-{{- if include "mimamori.tls" . -}}
-{{- range $key, $option := dict "caKey" "ssl.ca.location" "certificateKey" "ssl.certificate.location" "privateKeyKey" "ssl.key.location" -}}
-{{- with get $security $key -}}
-{{- $_ := set $config $option (printf "/etc/mimamori/kafka/%s" (get (include "mimamori.pems" $.root | fromJson) .)) -}}
-{{- end -}}
-{{- end -}}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- range $setting, $file := include "mimamori.kafkaFiles" .root | fromJson }}
+- name: {{ $prefix }}{{ $setting }}
+  value: /etc/mimamori/kafka/{{ $file.path }}
+{{- end }}
+{{- end -}}
+
+{{/* Environment of the worker and the topics job. Takes "root" and "part". */}}
+{{- define "mimamori.kafkaEnv" -}}
+{{- include "mimamori.kafkaAccess" (dict "root" .root "part" .part "prefix" "MIMAMORI_") }}
+{{- with .root }}
 - name: MIMAMORI_BOOTSTRAP
   value: {{ .Values.kafka.bootstrap | quote }}
 - name: MIMAMORI_TOPIC_PREFIX
   value: {{ .Values.kafka.topicPrefix | quote }}
+{{- with .Values.kafka.config }}
 - name: MIMAMORI_KAFKA
-  value: {{ toJson $config | quote }}
+  value: {{ toJson . | quote }}
+{{- end }}
 {{- with .Values.allowInsecure }}
 - name: MIMAMORI_ALLOW_INSECURE
   value: {{ join "," . | quote }}
@@ -58,16 +88,9 @@
 {{- end }}
 {{- end -}}
 
-{{/* Credentials of the review desk, each as a setting of its own. */}}
+{{/* Environment of the review desk. */}}
 {{- define "mimamori.reviewKafkaEnv" -}}
-{{- $secret := include "mimamori.kafkaSecret" (dict "root" . "part" "review") -}}
-{{- $security := .Values.kafka.security -}}
-{{- if include "mimamori.sasl" . }}
-- name: MIMAMORI_REVIEW_SASL_USERNAME
-  {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.usernameKey) | nindent 2 }}
-- name: MIMAMORI_REVIEW_SASL_PASSWORD
-  {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.passwordKey) | nindent 2 }}
-{{- end }}
+{{- include "mimamori.kafkaAccess" (dict "root" . "part" "review" "prefix" "MIMAMORI_REVIEW_") }}
 {{- end -}}
 
 {{/* What the desk shows the identity provider. */}}
@@ -89,25 +112,40 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Takes "root" and "part". */}}
-{{- define "mimamori.pemVolume" -}}
-{{- with include "mimamori.pems" .root | fromJson -}}
-- name: kafka-tls
+{{/* Takes "root" and "part". No subPath is used: Kubernetes does not renew what is mounted by one. */}}
+{{- define "mimamori.kafkaVolumes" -}}
+{{- with include "mimamori.kafkaFiles" .root | fromJson -}}
+- name: kafka
   secret:
     secretName: {{ include "mimamori.kafkaSecret" $ }}
     defaultMode: 0440
     items:
-      {{- range $key, $path := . }}
-      - key: {{ $key }}
-        path: {{ $path }}
+      {{- range $_, $file := . }}
+      - key: {{ $file.key }}
+        path: {{ $file.path }}
       {{- end }}
+{{ end -}}
+{{- if include "mimamori.podToken" .root -}}
+- name: kafka-token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken:
+          audience: {{ .root.Values.kafka.security.oauth.serviceAccountAudience | quote }}
+          expirationSeconds: {{ .root.Values.kafka.security.oauth.serviceAccountTokenSeconds }}
+          path: token
 {{- end -}}
 {{- end -}}
 
-{{- define "mimamori.pemMount" -}}
-{{- if include "mimamori.pems" . | fromJson -}}
-- name: kafka-tls
+{{- define "mimamori.kafkaMounts" -}}
+{{- if include "mimamori.kafkaFiles" . | fromJson -}}
+- name: kafka
   mountPath: /etc/mimamori/kafka
+  readOnly: true
+{{ end -}}
+{{- if include "mimamori.podToken" . -}}
+- name: kafka-token
+  mountPath: /etc/mimamori/kafka-token
   readOnly: true
 {{- end -}}
 {{- end -}}

@@ -11,6 +11,8 @@ from engine.device_names import DeviceChoice
 from worker.settings_source import load_settings
 from worker.telemetry.logs import configure_logs
 
+RENEW = 75  # EX_TEMPFAIL: not done, start it again
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -36,6 +38,9 @@ def run(
 ) -> None:
     """Screen messages from Kafka until SIGTERM, then finish the batches in flight and exit.
 
+    When the PEM files of its access to Kafka are renewed, it does the same and exits with 75, to be started
+    again.
+
     Every setting is an environment variable MIMAMORI_… or a line of the YAML file that MIMAMORI_SETTINGS
     names; the options of this command override both. `mimamori doctor --settings` checks and lists them all.
 
@@ -57,3 +62,5 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.app.stop())
     worker.run()
+    if worker.app.ended_to_renew:
+        raise typer.Exit(RENEW)

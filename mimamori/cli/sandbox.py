@@ -77,6 +77,11 @@ def sandbox(
         if secured:
             for part, file in make_logins(running, topic_prefix).items():
                 console.print(f"Login         {part}: set -a; . {file}")
+        if secured and brokers == 1:
+            tls = running.encrypted
+            console.print(
+                f"With TLS      {tls.sasl} SASL_SSL, {tls.mutual} SSL with a certificate; ssl_ca: {tls.ca}"
+            )
         for name, value in _settings(running, topic_prefix, redis=redis):
             console.print(f"export {name}={value}")
         console.print("\nReady. Ctrl-C ends both.")

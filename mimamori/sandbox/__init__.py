@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mimamori.errors import SandboxError
+from mimamori.sandbox.encrypted import Encrypted
 from mimamori.sandbox.kafka_cluster import KafkaCluster, nodes_of
 from mimamori.sandbox.kafka_server import KafkaServer
 from mimamori.sandbox.redis_server import RedisServer
@@ -44,7 +45,9 @@ class Sandbox:
         redis: whether to run a Redis at all.
         brokers: how many Kafka has. One keeps everything once; three keep everything three times, and go on
             without one of them (600 MB each).
-        secured: whether Kafka makes its clients log in, and lets them do only what an ACL grants.
+        secured: whether Kafka makes its clients log in, and lets them do only what an ACL grants. One broker
+            then listens with TLS as well: see `encrypted`.
+        keys: a JWKS file; clients may log in with tokens (OAUTHBEARER) that one of its keys has signed.
         echo: is called with lines that tell what takes so long (the first start downloads 46 MB).
     """
 
@@ -57,6 +60,7 @@ class Sandbox:
         redis: bool = True,
         brokers: int = 1,
         secured: bool = False,
+        keys: Path | None = None,
         echo: Callable[[str], None] = _silent,
     ) -> None:
         self._folder = folder
@@ -65,6 +69,7 @@ class Sandbox:
         self._with_redis = redis
         self._brokers = brokers
         self._secured = Secured.by(secrets.token_hex(16)) if secured else None
+        self._keys = keys
         self._echo = echo
         self._root: Path | None = None
         self._kafka: KafkaServer | KafkaCluster | None = None
@@ -84,6 +89,14 @@ class Sandbox:
         """The Kafka administrator's client settings. Where Kafka is not secured, everybody has these."""
         login = self._secured.admin_config if self._secured else {}
         return {"bootstrap.servers": self.bootstrap, **login}
+
+    @property
+    def encrypted(self) -> Encrypted:
+        """The listeners with TLS. Raises SandboxError: not started, not secured, or of several brokers."""
+        found = self._kafka.encrypted if isinstance(self._kafka, KafkaServer) else None
+        if found is None:
+            raise SandboxError("this sandbox speaks no TLS: start it, with one broker and secured=True")
+        return found
 
     @property
     def redis_url(self) -> str:
@@ -169,7 +182,7 @@ class Sandbox:
         folder, port = self.folder / "kafka", self._kafka_port
         if self._brokers == 1:
             self._kafka = KafkaServer(
-                folder, port, temporary=temporary, echo=self._echo, secured=self._secured
+                folder, port, temporary=temporary, echo=self._echo, secured=self._secured, keys=self._keys
             )
         else:
             self._kafka = KafkaCluster(

@@ -1,8 +1,8 @@
 """A real Apache Kafka on this machine: a KRaft node that is broker and controller in one process.
 
-It is made for development, the demo and the tests: it listens on loopback only, without TLS, and has a heap
-of 512 MB. Alone it keeps one replica of everything; `kafka_cluster.py` runs several. Clients need no
-credentials unless it is secured: see `secured.py`. It is not made for production.
+It is made for development, the demo and the tests: it listens on loopback only, and has a heap of 512 MB.
+Alone it keeps one replica of everything; `kafka_cluster.py` runs several. Clients need no credentials unless
+it is secured: see `secured.py`, and `encrypted.py` for its listeners with TLS. It is not made for production.
 """
 
 import fcntl
@@ -13,6 +13,7 @@ from pathlib import Path
 from mimamori.errors import SandboxError
 from mimamori.sandbox import java, kafka_wire
 from mimamori.sandbox.class_archive import ClassArchive
+from mimamori.sandbox.encrypted import Encrypted
 from mimamori.sandbox.java import Echo
 from mimamori.sandbox.node import Node, cluster_id
 from mimamori.sandbox.secured import Secured
@@ -77,11 +78,13 @@ class KafkaServer:
         echo: Echo,
         node: Node | None = None,
         secured: Secured | None = None,
+        keys: Path | None = None,
     ) -> None:
         """Find Java, the jars (downloaded the first time) and a port. This starts nothing yet.
 
         `node` says which broker of a cluster this is; without one it is alone. `secured` makes clients log
-        in, and gives them no right that no ACL grants.
+        in, and gives them no right that no ACL grants; alone it then listens with TLS too. `keys` is a JWKS
+        of whoever signs tokens for OAUTHBEARER.
         Raises SandboxError: no Java, no jars, or `port` is taken (0 chooses a free one).
         """
         self.port = choose_port(port, "--kafka-port")
@@ -93,6 +96,7 @@ class KafkaServer:
         self._temporary = folder if temporary else None
         self._node = node
         self._secured = secured
+        self.encrypted = Encrypted.make(folder, keys) if secured and not node else None
         self._server: Server | None = None
 
     @property
@@ -123,7 +127,8 @@ class KafkaServer:
         self._format(properties)
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
         classes = self._archive.options(self._classes)
-        command = self._run("-Xmx512m", *classes, logging, "kafka.Kafka", properties)
+        told = self.encrypted.options if self.encrypted else []
+        command = self._run("-Xmx512m", *classes, *told, logging, "kafka.Kafka", properties)
         self._server = Server("Apache Kafka", command, self._log, self._temporary)
 
     def await_ready(self, brokers: int = 1) -> None:
@@ -217,7 +222,9 @@ class KafkaServer:
     def _write_settings(self) -> Path:
         properties = self._folder / "server.properties"
         properties.touch(mode=0o600)
-        node = (self._node or Node.alone()).settings(self.port, self._secured)
+        if self.encrypted:
+            self.encrypted.write()
+        node = (self._node or Node.alone()).settings(self.port, self._secured, self.encrypted)
         properties.write_text(PROPERTIES.format(node=node, data=self._folder / "log"))
         (self._folder / "log4j2.properties").write_text(LOGGING)
         return properties

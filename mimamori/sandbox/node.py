@@ -7,6 +7,7 @@ from typing import Self
 
 import msgspec
 
+from mimamori.sandbox.encrypted import Encrypted
 from mimamori.sandbox.secured import Secured
 from mimamori.sandbox.server import HOST, choose_port
 
@@ -37,14 +38,18 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         """Of each partition."""
         return min(len(self.voters), REPLICAS)
 
-    def settings(self, port: int, secured: Secured | None) -> str:
+    def settings(self, port: int, secured: Secured | None, encrypted: Encrypted | None = None) -> str:
         """The lines of server.properties that say where it listens, whom it knows, and how much it keeps."""
         protocol = secured.protocol if secured else "PLAINTEXT"
         listeners = {"CLIENTS": (port, port)}
         listeners |= {f"PROXIED{at}": ports for at, ports in enumerate(self.proxied.items())}
         own = {name: f"{name}://{HOST}:{inner}" for name, (inner, _) in listeners.items()}
         told = {name: f"{name}://{HOST}:{outer}" for name, (_, outer) in listeners.items()}
-        protocols = ",".join(f"{name}:{protocol}" for name in (*listeners, "CONTROLLER"))
+        of_each = dict.fromkeys((*listeners, "CONTROLLER"), protocol)
+        for name, (at, with_tls) in encrypted.listeners.items() if encrypted else ():
+            own[name] = told[name] = f"{name}://{HOST}:{at}"
+            of_each[name] = with_tls
+        protocols = ",".join(f"{name}:{each}" for name, each in of_each.items())
         return f"""\
 process.roles=broker,controller
 node.id={self.id}
@@ -54,7 +59,7 @@ advertised.listeners={",".join(told.values())}
 inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
 listener.security.protocol.map={protocols}
-{secured.properties if secured else ""}
+{secured.properties(encrypted) if secured else ""}
 
 # Where there are three, each record is on two before it counts.
 default.replication.factor={self.replicas}

@@ -1,14 +1,15 @@
 """A sandbox's Kafka as a production cluster guards itself: clients log in, and may do only what ACLs grant.
 
-Clients log in by SASL SCRAM-SHA-512, in plain text, since everything stays on this machine. There is one
-administrator, whom no ACL binds and who also is the broker itself; it logs in by SASL PLAIN.
-`worker.kafka.acls` makes the users and grants them their rights.
+Clients log in by SASL SCRAM-SHA-512, in plain text, since everything stays on this machine; `encrypted.py`
+has the listeners with TLS. There is one administrator, whom no ACL binds and who also is the broker itself;
+it logs in by SASL PLAIN. `worker.kafka.acls` makes the users and grants them their rights.
 """
 
 from typing import Any, Final, Self
 
 import msgspec
 
+from mimamori.sandbox.encrypted import Encrypted
 from mimamori.sandbox.kafka_wire import User
 
 ADMIN: Final = "admin"
@@ -44,11 +45,11 @@ class Secured(msgspec.Struct, frozen=True):
         """With this password for the administrator: letters and digits, since it stands between quotes."""
         return cls(User(ADMIN, password))
 
-    @property
-    def properties(self) -> str:
+    def properties(self, encrypted: Encrypted | None = None) -> str:
         """The lines for server.properties."""
         plain = _PLAIN.format(name=self.admin.name, password=self.admin.password)
-        return _PROPERTIES.format(plain=plain, scram=_SCRAM, name=self.admin.name)
+        said = _PROPERTIES.format(plain=plain, scram=_SCRAM, name=self.admin.name)
+        return said + encrypted.properties(plain, _SCRAM) if encrypted else said
 
     @property
     def admin_config(self) -> dict[str, Any]:

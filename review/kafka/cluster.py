@@ -25,6 +25,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # same
 
 from review.errors import DeskError, KafkaGoneError
 from review.kafka.clients import client_settings
+from review.kafka.refusal import why_not
 from review.kafka.rights import require_rights, require_rights_still
 from review.settings import ReviewSettings
 
@@ -107,7 +108,8 @@ async def _asking(settings: ReviewSettings) -> AsyncIterator[Any]:
             yield admin
     except (KafkaError, OSError, TimeoutError) as error:
         raise KafkaGoneError(
-            f"cannot reach Kafka at {settings.bootstrap} within {settings.connect_seconds:g} s "
+            await why_not(settings)
+            or f"cannot reach Kafka at {settings.bootstrap} within {settings.connect_seconds:g} s "
             f"({type(error).__name__}): check MIMAMORI_REVIEW_BOOTSTRAP and the security settings"
         ) from None
     finally:

@@ -94,10 +94,10 @@ async def require_rights(admin: AIOKafkaAdminClient, settings: ReviewSettings) -
     """
     rights = _rights(settings, "desk") + _rights(settings, "webhooks")
     if lacking := await _lacking(admin, rights):
-        raise DeskError(complaint(settings.sasl_username, lacking))
+        raise DeskError(complaint(settings.client_name, lacking))
     for right in rights:
         if right.operation == "Create" and not await _may_create(admin, right):
-            raise DeskError(complaint(settings.sasl_username, [right]))
+            raise DeskError(complaint(settings.client_name, [right]))
 
 
 async def require_rights_still(admin: AIOKafkaAdminClient, settings: ReviewSettings) -> str | None:
@@ -110,7 +110,7 @@ async def require_rights_still(admin: AIOKafkaAdminClient, settings: ReviewSetti
     lacking = await _lacking(admin, own + _rights(settings, "webhooks"))
     if not lacking:
         return None
-    said = complaint(settings.sasl_username, lacking)
+    said = complaint(settings.client_name, lacking)
     if any(right in own for right in lacking):
         raise DeskError(said)
     return said

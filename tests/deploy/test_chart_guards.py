@@ -104,6 +104,22 @@ REFUSED = [
     ),
     ("default", ['allowInsecure=["everything"]'], "allowInsecure"),
     ("gpu-keda", ['kafka.security.certificateKey=""'], "certificateKey and privateKeyKey go together"),
+    (
+        "gpu-keda",
+        [
+            'kafka.security.privateKeyKey=""',
+            'kafka.security.certificateKey=""',
+            'kafka.security.privateKeyPasswordKey="x"',
+        ],
+        "privateKeyPasswordKey needs privateKeyKey",
+    ),
+    ("cpu", ['kafka.security.saslMechanism="OAUTHBEARER"'], "set one of oauth.tokenUrl and oauth.serviceAcc"),
+    ("cpu", ['kafka.security.oauth.tokenUrl="https://login.example"'], "but no token is used"),
+    (
+        "keda-sasl",
+        ['kafka.security.saslMechanism="OAUTHBEARER"', 'kafka.security.oauth.tokenUrl="https://a.example"'],
+        "which the chart does not set up for KEDA",
+    ),
     ("gpu-keda", ["worker.autoscaling.maxReplicas=33"], "exceeds kafka.partitions (32)"),
     ("gpu-keda", ["worker.autoscaling.minReplicas=33"], "minReplicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.autoscaling.fallback.replicas=33"], "fallback.replicas exceeds maxReplicas"),

@@ -73,6 +73,7 @@ def test_keda_speaks_mutual_tls(render: Renderer) -> None:
         "ca": "ca.crt",
         "cert": "user.crt",
         "key": "user.key",
+        "keyPassword": "key-passphrase",
     }
 
 

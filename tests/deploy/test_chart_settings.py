@@ -2,19 +2,23 @@
 
 import json
 import os
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, get_args, get_origin
 
 import pytest
 from pydantic_settings import BaseSettings
 
 from engine.bundle.signature import Trust, make_keys
+from mimamori.sandbox.certificates import Authority
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_review
+from schemas.access import KafkaAccess
 from schemas.events import Message
 from schemas.signature import TrustedKeys
 from schemas.topics import load_topics, topic_names
-from tests.deploy.chart import CHART, PROFILES, Renderer, all_of_kind, environment, of_kind, pod_of
+from tests.deploy.chart import CHART, PROFILES, Manifest, Renderer, all_of_kind, environment, of_kind, pod_of
 from worker.settings import Settings
 from worker.settings_source import load_settings as load_worker
 
@@ -42,6 +46,7 @@ WORKER_OWNED = {
     "health_port",
     "kafka",
     "redis_url",
+    *KafkaAccess.model_fields,
     "shadow",
     "shadow_at_most",
     "shadow_share",
@@ -77,15 +82,8 @@ REVIEW_OWNED = {
     "role_lead",
     "role_reviewer",
     "roles_claim",
-    "sasl_mechanism",
-    "sasl_password",
-    "sasl_username",
-    "security_protocol",
     "signing_key",
     "trusted_keys",
-    "ssl_ca",
-    "ssl_certificate",
-    "ssl_key",
     "table_keys",
     "table_keys_file",
     "topic_prefix",
@@ -94,17 +92,44 @@ REVIEW_OWNED = {
     "webhook_timeout_seconds",
     "webhook_types",
     "webhook_url",
+    *KafkaAccess.model_fields,
 }
 
 
-def enter(render: Renderer, profile: str, component: str, patch: pytest.MonkeyPatch) -> None:
+def enter(render: Renderer, profile: str, component: str, patch: pytest.MonkeyPatch, *changed: str) -> None:
     """Give this process the environment that the component's container would have."""
-    manifests = render(profile)
+    manifests = render(profile, *changed)
     (container,) = pod_of(manifests, component)["containers"]
     for name in [name for name in os.environ if name.startswith("MIMAMORI_")]:
         patch.delenv(name)
     for name, value in environment(container, manifests, SECRETS).items():
-        patch.setenv(name, value)
+        patch.setenv(name, here(value))
+
+
+MOUNTED = "/etc/mimamori/kafka"
+
+
+@cache
+def secret_files() -> TemporaryDirectory[str]:
+    """What the volumes `kafka` and `kafka-token` would hold."""
+    made = TemporaryDirectory()
+    folder, authority = Path(made.name), Authority.make()
+    for name in ("kafka", "kafka-token"):
+        (folder / name).mkdir()
+    for name in ("ca.crt", "token-ca.crt"):
+        (folder / "kafka" / name).write_bytes(authority.pem)
+    authority.issue("ana", passphrase=b"hush").write(
+        folder / "kafka" / "tls.crt", folder / "kafka" / "tls.key"
+    )
+    (folder / "kafka" / "tls.key.password").write_text("hush")
+    (folder / "kafka" / "password").write_text(SECRETS["password"])
+    (folder / "kafka-token" / "token").write_text("of a service account")
+    return made
+
+
+def here(value: str) -> str:
+    """A path in the pod as one on this machine."""
+    return value.replace(MOUNTED, f"{secret_files().name}/kafka", 1) if value.startswith(MOUNTED) else value
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -167,7 +192,7 @@ def test_a_bundle_is_pinned_and_its_signer_known(
     for variable in [variable for variable in os.environ if variable.startswith("MIMAMORI_")]:
         monkeypatch.delenv(variable)
     for variable, value in seen.items():
-        monkeypatch.setenv(variable, value)
+        monkeypatch.setenv(variable, here(value))
     monkeypatch.setenv("MIMAMORI_BUNDLE_PUBLIC_KEY", str(tmp_path / "pub.pem"))
     assert load_worker().trust == Trust("ab" * 16, tmp_path / "pub.pem")
 
@@ -200,7 +225,7 @@ def test_settings_keep_their_types(render: Renderer, monkeypatch: pytest.MonkeyP
         "sasl.mechanism": "SCRAM-SHA-256",
         "sasl.username": "ana",
         "sasl.password": "correct horse",
-        "ssl.ca.location": "/etc/mimamori/kafka/ca.crt",
+        "ssl.ca.location": here("/etc/mimamori/kafka/ca.crt"),
     }
     assert settings.redis_url.get_secret_value() == SECRETS["redis-url"]
 
@@ -217,9 +242,8 @@ def test_review_desk_gets_the_same_credentials(render: Renderer, monkeypatch: py
     settings = load_review()
     assert settings.security_protocol == "SASL_SSL"
     assert settings.sasl_mechanism == "SCRAM-SHA-256"
-    assert settings.sasl_password is not None
-    assert settings.sasl_password.get_secret_value() == SECRETS["password"]
-    assert str(settings.ssl_ca) == "/etc/mimamori/kafka/ca.crt"
+    assert settings.sasl_secret() == SECRETS["password"]
+    assert str(settings.ssl_ca) == here("/etc/mimamori/kafka/ca.crt")
     assert settings.keep_markers_days == 30
     assert settings.table_keys is not None
     assert settings.table_keys.get_secret_value() == SECRETS["table-keys"]
@@ -242,22 +266,80 @@ def test_review_desk_knows_who_may_come(render: Renderer, monkeypatch: pytest.Mo
     assert settings.role_reviewer == {"aoi@example.org", "ben@example.org"}
 
 
-def test_mounted_pems_are_where_the_settings_say(render: Renderer) -> None:
-    manifests = render("gpu-keda")
-    for component in ("worker", "review", "topics"):
-        pod = pod_of(manifests, component)
-        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "kafka-tls"]
-        assert {item["key"]: item["path"] for item in volume["secret"]["items"]} == {
-            "ca.crt": "ca.crt",
-            "user.crt": "tls.crt",
-            "user.key": "tls.key",
+def kafka_volume(pod: Manifest) -> Manifest:
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "kafka"]
+    return dict(volume["secret"])
+
+
+TOKENS = (
+    'kafka.security.protocol="SASL_SSL"',
+    'kafka.security.saslMechanism="OAUTHBEARER"',
+    "worker.autoscaling.enabled=false",
+)
+ENDPOINT = ("tokenUrl", "https://login.example/token"), ("scope", "kafka"), ("caKey", "token-ca")
+
+
+@pytest.mark.parametrize("component", ["worker", "review", "topics"])
+def test_what_is_mounted_is_where_the_settings_say_and_may_be_renewed(
+    render: Renderer, component: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oauth = [f'kafka.security.oauth.{name}="{value}"' for name, value in ENDPOINT]
+    pod = pod_of(render("gpu-keda", *TOKENS, *oauth), component)
+    volume = kafka_volume(pod)
+    assert {item["key"]: item["path"] for item in volume["items"]} == {
+        "ca.crt": "ca.crt",
+        "user.crt": "tls.crt",
+        "user.key": "tls.key",
+        "key-passphrase": "tls.key.password",
+        "password": "password",
+        "token-ca": "token-ca.crt",
+    }
+    assert volume["defaultMode"] & 0o007 == 0
+    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "kafka"]
+    assert mount == {"name": "kafka", "mountPath": MOUNTED, "readOnly": True}  # a subPath is never renewed
+    enter(render, "gpu-keda", component, monkeypatch, *TOKENS, *oauth)
+    settings = load_review() if component == "review" else load_worker()
+    assert settings.sasl_secret() == SECRETS["password"]
+    assert (settings.sasl_token_url, settings.sasl_token_scope) == ("https://login.example/token", "kafka")
+    assert str(settings.sasl_token_ca) == here(f"{MOUNTED}/token-ca.crt")
+    assert settings.tls_files().subject() == "CN=ana"
+
+
+@pytest.mark.parametrize("component", ["worker", "review", "topics"])
+def test_a_pod_may_log_in_as_its_service_account(
+    render: Renderer, component: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = (*TOKENS, 'kafka.security.oauth.serviceAccountAudience="kafka.example"')
+    pod = pod_of(render("gpu-keda", *changed), component)
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "kafka-token"]
+    assert volume["projected"]["sources"] == [
+        {
+            "serviceAccountToken": {
+                "audience": "kafka.example",
+                "expirationSeconds": 3600,
+                "path": "token",
+            }
         }
-        (container,) = pod["containers"]
-        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "kafka-tls"]
-        assert mount["mountPath"] == "/etc/mimamori/kafka"
-    (worker,) = pod_of(manifests, "worker")["containers"]
-    kafka = json.loads(environment(worker, manifests, SECRETS)["MIMAMORI_KAFKA"])
-    assert kafka["ssl.key.location"] == "/etc/mimamori/kafka/tls.key"
+    ]
+    assert pod["automountServiceAccountToken"] is False
+    assert "password" not in {item["path"] for item in kafka_volume(pod)["items"]}
+    enter(render, "gpu-keda", component, monkeypatch, *changed)
+    settings = load_review() if component == "review" else load_worker()
+    token = settings.token_file()
+    assert token is not None
+    assert token.read()[0] == "of a service account"
+
+
+def test_no_secret_stands_in_a_manifest(render: Renderer) -> None:
+    for profile in PROFILES:
+        for variable in (
+            each
+            for manifest in render(profile)
+            if manifest["kind"] in {"Deployment", "StatefulSet", "Job"}
+            for container in manifest["spec"]["template"]["spec"]["containers"]
+            for each in container.get("env", [])
+        ):
+            assert not ("PASSWORD" in variable["name"] and not variable["name"].endswith("_FILE")), variable
 
 
 def test_each_part_logs_in_with_its_own_secret_or_else_with_the_one_of_all(render: Renderer) -> None:
@@ -270,13 +352,13 @@ def test_each_part_logs_in_with_its_own_secret_or_else_with_the_one_of_all(rende
         manifests = render("cpu", *changed)
         for part, name in names.items():
             pod = pod_of(manifests, part)
-            (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "kafka-tls"]
+            volume = kafka_volume(pod)
             asked = {
                 variable["valueFrom"]["secretKeyRef"]["name"]
                 for variable in pod["containers"][0]["env"]
-                if variable["name"].endswith(("_USERNAME", "_PASSWORD"))
+                if variable["name"].endswith("_USERNAME")
             }
-            assert asked == {volume["secret"]["secretName"]} == {name}
+            assert asked == {volume["secretName"]} == {name}
 
 
 def test_the_desk_gets_the_key_that_signs_and_those_it_trusts(

@@ -24,7 +24,7 @@ from mimamori.sandbox import Sandbox
 from mimamori.soak import canned_worker
 from schemas.events import Label, Message, ReviewCase
 from schemas.rights import Right
-from tests.fakes.guarded_kafka import PASSWORD, User
+from tests.fakes.guarded_kafka import User
 from worker.settings import Settings
 
 TOPICS = schemas.topic_names()
@@ -33,10 +33,9 @@ PATIENCE = 20.0
 
 def settings_of(user: User, sandbox: Sandbox) -> Settings:
     return Settings(
-        bootstrap=sandbox.bootstrap,
+        **user.login(sandbox),
         group=user.name,
         transactional_id=f"{user.name}-1",
-        kafka=dict(user.config),
         shadow=user.part == "shadow",
         health_port=0,
         lower=0.0,
@@ -69,26 +68,9 @@ def screen(settings: Settings, sandbox: Sandbox, *, messages: int) -> None:
         raise failed[0]
 
 
-def desk_login(user: User, sandbox: Sandbox) -> dict[str, str]:
-    """The settings with which a desk logs in."""
-    return {
-        "bootstrap": sandbox.bootstrap,
-        "security_protocol": "SASL_PLAINTEXT",
-        "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_username": user.name,
-        "sasl_password": PASSWORD,
-    }
-
-
 async def use_as_the_desk_does(right: Right, user: User, sandbox: Sandbox) -> None:
     """Make the call of Faust's client that needs this right. Raises KafkaError."""
-    login = {
-        "bootstrap_servers": sandbox.bootstrap,
-        "security_protocol": "SASL_PLAINTEXT",
-        "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_plain_username": user.name,
-        "sasl_plain_password": PASSWORD,
-    }
+    login = user.aiokafka(sandbox)
     client: Any
     match right.resource, right.operation:
         case "group", _:
@@ -120,7 +102,7 @@ async def _create(admin: Any, topic: str) -> None:
 
 def use_as_others_do(right: Right, user: User, sandbox: Sandbox) -> None:
     """The call of a platform's or KEDA's client that needs this right. Raises KafkaException."""
-    config: dict[str, Any] = {**user.config, "bootstrap.servers": sandbox.bootstrap}
+    config = user.config(sandbox)
     admin = AdminClient(config)
     if right.operation == "Write":
         failures: list[ck.KafkaError | None] = []

@@ -17,8 +17,7 @@ from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas.rights import rights_of
 from tests.fakes.desk_client import DeskClient
-from tests.fakes.guarded_calls import desk_login
-from tests.fakes.guarded_kafka import PASSWORD, User
+from tests.fakes.guarded_kafka import PASSWORD, WAY, User
 from tests.fakes.identity_provider import free_port
 from worker.kafka.acls import admit, binding
 
@@ -35,7 +34,7 @@ class GuardedDesk:
         self._port, self._health = free_port(), free_port()
         self._rights = {str(right): right for right in (*rights_of("desk"), *rights_of("webhooks"))}
         self._settings = {
-            **desk_login(User(user, "desk"), sandbox),
+            **User(user, "desk").login(sandbox),
             "folder": folder / "desk",
             "port": self._port,
             "health_port": self._health,
@@ -75,8 +74,9 @@ class GuardedDesk:
         """Wait until it has ended, with an exit code and the line that names the right."""
         assert self._running is not None
         assert self._running.wait(PATIENCE_S) == 1
+        name = f"CN={self._user}" if WAY == "mutual" else self._user
         last = self._log.read_text().splitlines()[-1]
-        assert last.startswith(f"error: the Kafka user {self._user} lacks the right to {right} ("), last
+        assert last.startswith(f"error: the Kafka user {name} lacks the right to {right} ("), last
 
     def says(self, words: str) -> None:
         """Wait until its log has these words."""

@@ -37,9 +37,9 @@ from review.settings import load_settings as load_review
 from schemas.events import CaseEvent, Label, Message, Origin, ReviewCase, ReviewDecision
 from schemas.rights import PARTS, rights_of
 from schemas.signature import TrustedKeys, sign
-from tests.fakes.guarded_calls import PATIENCE, desk_login, screen, settings_of
+from tests.fakes.guarded_calls import PATIENCE, screen, settings_of
 from tests.fakes.guarded_desk import GuardedDesk, values_of, wait_for
-from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
+from tests.fakes.guarded_kafka import WAY, User, guarded_kafka, whole, without_each
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
 from worker.settings_source import load_settings as load_worker
@@ -54,8 +54,7 @@ EVERYBODY_ELSE = ("worker", "shadow", "topics", "platform", "scaler")
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Sandbox]:
     """A Kafka with ACLs and every part's user. The topics' own user has made the topics."""
-    with Sandbox(redis=False, secured=True) as sandbox:
-        admit_all(sandbox)
+    with guarded_kafka() as sandbox:
         definitions = schemas.load_topics(partitions=1, replication_factor=1)
         apply_topics(config_of(whole("topics"), sandbox), definitions)
         make_keys(sandbox.folder / KEY, sandbox.folder / PUBLIC_KEY, None)
@@ -63,7 +62,7 @@ def guarded() -> Iterator[Sandbox]:
 
 
 def config_of(user: User, sandbox: Sandbox) -> dict[str, Any]:
-    return {**user.config, "bootstrap.servers": sandbox.bootstrap}
+    return user.config(sandbox)
 
 
 def send(
@@ -114,7 +113,7 @@ async def until(condition: Callable[[], Any]) -> Any:
 async def open_desk(sandbox: Sandbox, folder: Path) -> AsyncIterator[ReviewApp]:
     settings = ReviewSettings.model_validate(
         {
-            **desk_login(whole("desk"), sandbox),
+            **whole("desk").login(sandbox),
             "folder": folder / "desk",
             "signing_key": sandbox.folder / KEY,  # the next desk reads what this one has signed
             "table_keys": TABLE_KEYS,
@@ -266,7 +265,7 @@ def all_five(app: ReviewApp) -> list[Any]:
 
 def test_a_desk_without_a_right_ends_with_one_line(guarded: Sandbox, tmp_path: Path) -> None:
     user = next(user for user in without_each("desk") if user.lacking.name.endswith("case-events"))
-    settings = {**desk_login(user, guarded), "folder": str(tmp_path / "desk"), "port": "0"}
+    settings = {**user.login(guarded), "folder": str(tmp_path / "desk"), "port": "0"}
     log = tmp_path / "desk.log"
     desk = process.start(process.DESK, settings, log)
     try:
@@ -274,11 +273,9 @@ def test_a_desk_without_a_right_ends_with_one_line(guarded: Sandbox, tmp_path: P
     except subprocess.TimeoutExpired:
         desk.kill()
         raise
-    assert (
-        log.read_text()
-        .splitlines()[-1]
-        .startswith(f"error: the Kafka user {user.name} lacks the right to {user.lacking}")
-    )
+    name = f"CN={user.name}" if WAY == "mutual" else user.name
+    last = log.read_text().splitlines()[-1]
+    assert last.startswith(f"error: the Kafka user {name} lacks the right to {user.lacking}")
 
 
 def test_a_right_that_is_taken_away_ends_the_desk_with_one_line_and_loses_nothing(

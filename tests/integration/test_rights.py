@@ -5,8 +5,12 @@ must fail within a bounded time, and say which right it lacks.
 """
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import confluent_kafka as ck
 import pytest
@@ -21,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 
 import schemas
 from mimamori.sandbox import Sandbox
+from mimamori.soak import canned_worker
 from review.errors import DeskError
 from review.kafka.cluster import inspect
 from review.settings import ReviewSettings
@@ -29,25 +34,29 @@ from schemas.rights import Part, rights_of
 from tests.fakes.guarded_calls import (
     PATIENCE,
     TOPICS,
-    desk_login,
     screen,
     settings_of,
     use_as_others_do,
     use_as_the_desk_does,
 )
-from tests.fakes.guarded_kafka import User, admit_all, whole, without_each
+from tests.fakes.guarded_kafka import User, guarded_kafka, token_for, whole, without_each
+from tests.fakes.token_endpoint import CLIENT_SECRET, token_endpoint
 from worker.errors import BrokerError
+from worker.kafka.access_watch import AccessWatch
+from worker.kafka.acls import admit
+from worker.kafka.client import make_admin, reach
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
+from worker.settings import Settings
 from worker.startup import names, require_topics
+from worker.telemetry.metrics import Metrics
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Sandbox]:
     """A Kafka with ACLs, its users, a message that becomes a case, and one that becomes a dead letter."""
-    with Sandbox(redis=False, secured=True) as sandbox:
+    with guarded_kafka() as sandbox:
         apply_topics(sandbox.admin_config, schemas.load_topics(partitions=1, replication_factor=1))
-        admit_all(sandbox)
         # As after a desk's first start: before, Kafka cannot tell what the desk may do with it.
         admin = AdminClient(sandbox.admin_config)
         (made,) = admin.create_topics([NewTopic("mimamori.review-cases-changelog", 1, 1)]).values()
@@ -69,7 +78,7 @@ def refusal_of(user: User) -> Iterator[pytest.ExceptionInfo[BrokerError]]:
     """What is inside fails, and the error says who lacks which right."""
     right = user.lacking
     name = f"{right.name}.*" if right.prefix else right.name
-    who = f"^the Kafka user {user.name} lacks the right to "
+    who = f"^the Kafka user (CN=)?{user.name} lacks the right to "
     with pytest.raises(
         BrokerError, match=f"{who}.*{right.operation} on the {right.resource} {name}"
     ) as caught:
@@ -100,7 +109,7 @@ def test_a_worker_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None
 
 
 def desk_settings(user: User, sandbox: Sandbox) -> ReviewSettings:
-    return ReviewSettings.model_validate(desk_login(user, sandbox))
+    return ReviewSettings.model_validate(user.login(sandbox))
 
 
 @each_without("webhooks")
@@ -109,7 +118,7 @@ def test_telling_webhooks_needs_each_of_its_rights(user: User, guarded: Sandbox)
         asyncio.run(use_as_the_desk_does(user.lacking, user, guarded))
     settings = {"webhook_url": "https://platform.example/hook", "webhook_secret": "whsec_" + "A" * 44}
     with pytest.raises(DeskError, match=str(user.lacking)):
-        asyncio.run(inspect(ReviewSettings.model_validate(desk_login(user, guarded) | settings)))
+        asyncio.run(inspect(ReviewSettings.model_validate(user.login(guarded) | settings)))
 
 
 def test_a_desk_finds_itself_allowed_with_exactly_its_rights(guarded: Sandbox) -> None:
@@ -119,7 +128,9 @@ def test_a_desk_finds_itself_allowed_with_exactly_its_rights(guarded: Sandbox) -
 @each_without("desk")
 def test_a_desk_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
     right = user.lacking
-    with pytest.raises(DeskError, match=f"^the Kafka user {user.name} lacks the right to {right}") as caught:
+    with pytest.raises(
+        DeskError, match=f"^the Kafka user (CN=)?{user.name} lacks the right to {right}"
+    ) as caught:
         asyncio.run(inspect(desk_settings(user, guarded)))
     assert str(caught.value).count(" on the ") == 1
     with pytest.raises((TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
@@ -130,16 +141,100 @@ def test_topics_are_made_and_compared_with_exactly_these_rights(guarded: Sandbox
     user = whole("topics")
     definitions = schemas.load_topics("mimamori.fresh.", partitions=1, replication_factor=1)
     for _ in range(2):
-        states = apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+        states = apply_topics(user.config(guarded), definitions)
         assert not any(state.differences for state in states)
 
 
 @each_without("topics")
 def test_making_topics_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None:
     definitions = schemas.load_topics(f"mimamori.{user.name}.", partitions=1, replication_factor=1)
-    says = f"the Kafka user {user.name} lacks the right to {user.lacking.operation} on the topic mimamori."
+    says = (
+        f"the Kafka user (CN=)?{user.name} lacks the right to {user.lacking.operation} on the topic mimamori."
+    )
     with pytest.raises(BrokerError, match=says):
-        apply_topics({**user.config, "bootstrap.servers": guarded.bootstrap}, definitions)
+        apply_topics(user.config(guarded), definitions)
+
+
+def test_a_password_that_kafka_does_not_know_ends_the_start_with_one_line(guarded: Sandbox) -> None:
+    login = {**whole("worker").login(guarded, "scram"), "sasl_password": "not-this-one"}
+    says = f"Kafka at {guarded.encrypted.sasl} does not know the user whole-worker with this password: check "
+    with pytest.raises(BrokerError, match=f"^{says}MIMAMORI_SASL_USERNAME"):
+        require_topics(Settings(**login))
+    with pytest.raises(DeskError, match=f"^{says}MIMAMORI_REVIEW_SASL_USERNAME"):
+        asyncio.run(inspect(ReviewSettings(**login, connect_seconds=2)))
+
+
+def test_a_token_of_somebody_else_ends_the_start_with_one_line(guarded: Sandbox) -> None:
+    login = whole("worker").login(guarded, "token")
+    login["sasl_token_file"].write_text(token_for("whole-worker", aud="another"))
+    with pytest.raises(BrokerError, match=r"^Kafka at .* refuses the token of this client"):
+        require_topics(Settings(**login))
+    with pytest.raises(DeskError, match=r"^Kafka at .* refuses the token of this client"):
+        asyncio.run(inspect(ReviewSettings(**login, connect_seconds=2)))
+
+
+@pytest.mark.parametrize("way", ["mutual", "endpoint"])
+def test_every_other_way_in_gives_the_same_rights(way: str, guarded: Sandbox) -> None:
+    """`make test-access` passes all of these tests by each way."""
+    with token_endpoint(token_for) as endpoint:
+        for part in ("worker", "desk"):
+            login = whole(part).login(guarded, "mutual" if way == "mutual" else "scram")
+            if way == "endpoint":
+                login |= {"sasl_mechanism": "OAUTHBEARER", "sasl_token_url": endpoint.url}
+                login |= {"sasl_password": CLIENT_SECRET}
+            if part == "desk":
+                asyncio.run(inspect(ReviewSettings(**login)))
+            else:
+                settings = Settings(**login, group="whole-worker", transactional_id="whole-worker-1")
+                require_rights(settings.client_config, rights_of(part, names(settings)))
+
+
+def test_a_renewed_password_is_used_from_the_next_connection_on(guarded: Sandbox, tmp_path: Path) -> None:
+    """Connections that are idle are closed, so that both clients have to log in again."""
+    password = tmp_path / "password"
+    password.write_text("first")
+    admit(guarded.admin_config, {"renewed": "first"}, {})
+    login: dict[str, Any] = {**User("renewed", "worker").login(guarded, "scram"), "sasl_password": None}
+    settings = Settings(**login | {"sasl_password_file": password})
+    config = {**settings.client_config, "connections.max.idle.ms": 300}
+    ours, other = make_admin(config), AdminClient({**config, "log_level": 0})
+    for admin in (ours, other):
+        reach(admin, config, PATIENCE)
+    watch = AccessWatch(settings, Metrics(), lambda: None)
+    admit(guarded.admin_config, {"renewed": "second"}, {})
+    password.write_text("second")
+    watch.look()
+    deadline = time.monotonic() + PATIENCE
+    while lets_in(other):
+        assert time.monotonic() < deadline, "Kafka still takes the first password"
+        time.sleep(0.5)  # longer than a connection may be idle
+    reach(ours, config, PATIENCE)
+
+
+def lets_in(admin: AdminClient) -> bool:
+    try:
+        admin.list_topics(timeout=1)
+    except ck.KafkaException:
+        return False
+    return True
+
+
+def test_a_worker_whose_certificate_is_renewed_commits_what_it_has_and_ends(
+    guarded: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.kafka.access_watch.LOOK_EVERY_S", 0.1)
+    user = whole("worker")
+    login = user.login(guarded, "mutual")
+    named: dict[str, Any] = {"group": user.name, "transactional_id": f"{user.name}-2", "health_port": 0}
+    worker = canned_worker.make(Settings(**login, **named, renew_within_s=0))
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    assert worker.app.ready.wait(PATIENCE)
+    guarded.encrypted.authority.issue(user.name).write(login["ssl_certificate"], login["ssl_key"])
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert worker.app.ended_to_renew
+    screen(Settings(**login, **named), guarded, messages=2)  # the next one comes in with the new certificate
 
 
 @pytest.mark.parametrize("part", ["platform", "scaler"])

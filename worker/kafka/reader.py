@@ -7,7 +7,7 @@ from typing import Any, Self
 import confluent_kafka as ck
 
 from worker.errors import BrokerError
-from worker.kafka.client import log_error
+from worker.kafka.client import log_error, make
 from worker.kafka.fetched import consume, to_record
 from worker.kafka.record import Record
 
@@ -19,7 +19,8 @@ class Reader:
     """Reads every partition of some topics, from their beginning or from now on. A context manager."""
 
     def __init__(self, config: dict[str, Any], topics: Iterable[str], *, from_beginning: bool) -> None:
-        self._consumer = ck.Consumer(
+        self._consumer = make(
+            ck.Consumer,
             {
                 "group.id": "mimamori-reader",  # the client requires one; nothing is committed under it
                 "enable.auto.commit": False,
@@ -27,7 +28,7 @@ class Reader:
                 "error_cb": log_error,
                 **config,
                 "isolation.level": "read_committed",
-            }
+            },
         )
         self._consumer.assign(
             [

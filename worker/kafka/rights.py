@@ -6,6 +6,7 @@ transactional ids: the producer's first call finds out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import confluent_kafka as ck
@@ -13,9 +14,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     AclOperation,
 )
 
+from schemas.access import TokenFile
 from schemas.rights import Resource, Right, complaint, missing
+from schemas.tls_files import FileFault, TlsFiles
 from worker.errors import BrokerError
-from worker.kafka.client import make_admin
+from worker.kafka.client import make_admin, reach
 
 TIMEOUT_S: Final = 8.0
 
@@ -43,7 +46,22 @@ def require_rights(
 
 def refused(client_config: Mapping[str, Any], *lacking: Right) -> BrokerError:
     """The error of a client that lacks these rights."""
-    return BrokerError(complaint(client_config.get("sasl.username", ""), lacking))
+    return BrokerError(complaint(_name_of(client_config), lacking))
+
+
+def _name_of(config: Mapping[str, Any]) -> str:
+    """Who this client is for Kafka, as far as it knows itself."""
+    shown, token = config.get("ssl.certificate.location"), config.get("oauth_cb")
+    try:
+        if name := config.get("sasl.username", config.get("sasl.oauthbearer.client.id")):
+            return str(name)
+        return (
+            token.subject()
+            if isinstance(token, TokenFile)
+            else TlsFiles(certificate=shown and Path(str(shown))).subject()
+        )
+    except FileFault:
+        return ""
 
 
 def _allowed(
@@ -51,6 +69,10 @@ def _allowed(
 ) -> dict[tuple[Resource, str], frozenset[str]]:
     """What Kafka allows on the resources of `rights`, as far as it tells."""
     admin = make_admin(client_config)
+    try:
+        reach(admin, client_config, timeout_s)
+    except ck.KafkaException:
+        return {}  # a broker that does not answer: others report that
     asked: dict[tuple[Resource, str], Any] = {}
     if topics := _names(rights, "topic"):
         answers = admin.describe_topics(
@@ -69,7 +91,7 @@ def _allowed(
         except ck.KafkaException as error:
             if error.args[0].code() in _DENIED:
                 allowed[resource] = _UNTOLD
-            continue  # a topic that is missing, a broker that does not answer: others report that
+            continue  # a topic that is missing, a broker that does not answer any more: others report that
         except TimeoutError:
             continue
         if operations is not None:

@@ -5,7 +5,7 @@ from typing import Any, Self
 import confluent_kafka as ck
 
 from worker.errors import BrokerError
-from worker.kafka.client import log_error
+from worker.kafka.client import log_error, make
 from worker.kafka.record import Headers
 
 FLUSH_S = 30.0
@@ -17,7 +17,8 @@ class Sender:
     def __init__(self, config: dict[str, Any]) -> None:
         self._failed: ck.KafkaError | None = None
         self.confirmed = 0
-        self._producer = ck.Producer(
+        self._producer = make(
+            ck.Producer,
             {
                 "client.id": "mimamori-sender",
                 "enable.idempotence": True,
@@ -28,7 +29,7 @@ class Sender:
                 "message.timeout.ms": 30_000,
                 "error_cb": log_error,
                 **config,
-            }
+            },
         )
 
     def send(self, topic: str, value: bytes | None, key: bytes, headers: Headers | None = None) -> None:

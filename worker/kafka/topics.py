@@ -24,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 from schemas.rights import Right
 from schemas.topics import TopicDefinition
 from worker.errors import BrokerError
-from worker.kafka.client import make_admin
+from worker.kafka.client import make_admin, reach
 from worker.kafka.rights import refused
 
 TIMEOUT_S = 8.0
@@ -102,7 +102,7 @@ def _read(
     try:
         # This asks for all topics, since a cluster may automatically create a topic that is asked for by
         # name.
-        found = admin.list_topics(timeout=_remaining(deadline, "the broker does not answer")).topics
+        found = reach(admin, config, _remaining(deadline, "the broker does not answer")).topics
     except ck.KafkaException as error:
         raise BrokerError(
             f"no Kafka broker answers ({error.args[0].name()}): "

@@ -8,6 +8,7 @@ from typing import Final, get_args
 
 from schemas.metrics import Metric
 from schemas.reasons import DeadLetterReason
+from schemas.refusals import Reason as Refusal
 from schemas.vocabulary import CaseKind, Verdict
 from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
 
@@ -219,6 +220,22 @@ CATALOGUE: Final = (
         "records",
         "Records behind the end of the assigned partitions (transaction markers count as records).",
         "Growing: add workers, up to the number of partitions.",
+    ),
+    Metric(
+        "mimamori_kafka_refusals_total",
+        "counter",
+        "connections",
+        "Connections on which Kafka, or TLS on the way to it, refused this worker, by reason.",
+        "Any: the log says what to do (kafka_refuses). Connections that are open go on while they last.",
+        ("reason",),
+        values=get_args(Refusal),
+    ),
+    Metric(
+        "mimamori_kafka_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "Seconds from 1970 until the certificate expires that this worker shows to Kafka; 0 without one.",
+        "Days away: renew it in its secret; the worker takes it by itself.",
     ),
     Metric(
         "mimamori_engine_info",

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from engine.drift import Expected, Noted
 from schemas.reasons import DeadLetterReason
+from schemas.refusals import Reason as Refusal
 from schemas.vocabulary import CaseKind, Reading, Verdict
 from worker.telemetry.catalogue import catalogue, exposed_name
 from worker.telemetry.drift import DriftWindow
@@ -25,6 +26,7 @@ from worker.telemetry.names import (
     LookupsCounter,
     PassedOverCounter,
     PlainCounter,
+    RefusalsCounter,
     ResetsCounter,
     SpreadName,
     StationHistogram,
@@ -90,6 +92,8 @@ class Metrics:
     def count(self, name: DoubtsCounter, amount: float = 1, *, reason: Doubt) -> None: ...
     @overload
     def count(self, name: PassedOverCounter, amount: float = 1, *, reason: PassedOver) -> None: ...
+    @overload
+    def count(self, name: RefusalsCounter, amount: float = 1, *, reason: Refusal) -> None: ...
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""

@@ -20,6 +20,7 @@ ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
 DoubtsCounter = Literal["mimamori_doubts_total"]
 PassedOverCounter = Literal["mimamori_passed_over_total"]
+RefusalsCounter = Literal["mimamori_kafka_refusals_total"]
 CounterName = (
     PlainCounter
     | LabelsCounter
@@ -30,8 +31,14 @@ CounterName = (
     | LookupsCounter
     | DoubtsCounter
     | PassedOverCounter
+    | RefusalsCounter
 )
-GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
+GaugeName = Literal[
+    "mimamori_in_flight_batches",
+    "mimamori_assigned_partitions",
+    "mimamori_lag_records",
+    "mimamori_kafka_certificate_expiry_timestamp_seconds",
+]
 DriftGauge = Literal["mimamori_drift_psi"]
 # histograms without labels
 SpreadName = Literal[
