@@ -14,10 +14,11 @@ import structlog
 
 from schemas.rights import Right
 from worker.errors import BrokerError, RetryableError
-from worker.kafka import Membership, RebalanceListener
+from worker.kafka import Look, Membership, RebalanceListener
 from worker.kafka.client import log_error, make
 from worker.kafka.consumer_config import consumer_config
 from worker.kafka.fetched import consume, to_record
+from worker.kafka.group_watch import LOOK_EVERY_S, GroupWatch
 from worker.kafka.membership import KafkaMembership, membership_of
 from worker.kafka.places import Places
 from worker.kafka.record import Partition, Record
@@ -51,7 +52,9 @@ class KafkaConsumer:
         topic: str,
         listener: RebalanceListener,
         protocol: GroupProtocol = "classic",
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
+        """`look_every_s` is about the time between two looks at the group: see `GroupWatch`."""
         self._topic = topic
         self._config = config
         self._group = group
@@ -70,12 +73,9 @@ class KafkaConsumer:
         )
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
-        self._consumer.subscribe(
-            [topic],
-            on_assign=self._later(self._on_assign),
-            on_revoke=self._later(self._on_revoke),
-            on_lost=self._later(self._on_lost),
-        )
+        self._watch = GroupWatch(config, group, topic, look_every_s)
+        self._idle = False  # since the last look at the group, there was nothing to read for a moment
+        self._join()
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """See `worker.kafka.Consumer.poll`."""
@@ -84,6 +84,7 @@ class KafkaConsumer:
         messages = consume(self._consumer, limit, timeout_s)
         self._raise_later()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
+        self._idle |= not records and not self._paused and timeout_s > 0
         self._note_membership()
         if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
             readable = self._assigned - self._unplaced
@@ -96,6 +97,7 @@ class KafkaConsumer:
             self._consumer.incremental_unassign([place])
             self._consumer.incremental_assign([place])
         self._place()
+        self._look()
         return records
 
     def pause(self) -> None:
@@ -167,6 +169,35 @@ class KafkaConsumer:
         if group is not None:
             self._membership = KafkaMembership(group, self._starts.note)
 
+    def _join(self) -> None:
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._later(self._on_assign),
+            on_revoke=self._later(self._on_revoke),
+            on_lost=self._later(self._on_lost),
+        )
+
+    def _look(self) -> None:
+        """Look at the group if it is time: join it anew, or fetch partitions anew, where that is needed."""
+        own = self._assigned - self._unplaced - self._missing.keys()
+        if not self._watch.glance(own):
+            return
+        stopped = [place for place in self._watch.stopped(self._ends_of, idle=self._idle) if place in own]
+        self._idle = False
+        for position in self._consumer.position(_positions(stopped)):
+            log.error("partition_not_fetched", topic=self._topic, partition=position.partition)
+            if position.offset < 0:
+                self._unplaced.add((position.topic, position.partition))
+            else:
+                self._start_over(position)
+        anew = self._watch.turn(self._consumer.memberid() or "", self._starts.partitions)
+        self._listener.looked(Look(self._watch.without_reader, anew, len(stopped)))
+        if anew:
+            # A member with a group.instance.id must leave as well: it would get back what it had.
+            log.warning("joins_its_group_anew", partitions=len(self._assigned))
+            self._consumer.unsubscribe()
+            self._join()
+
     def _place(self) -> None:
         """Find where to read new partitions, and those where Kafka has no record. Retry later on failure."""
         if not (self._unplaced or self._missing) or time.monotonic() < self._place_at:
@@ -227,6 +258,13 @@ class KafkaConsumer:
         (self._consumer.pause if self._paused else self._consumer.resume)([position])
         self._missing.pop(name, None)
         self._unplaced.discard(name)
+
+    def _ends_of(self, places: Iterable[Partition]) -> dict[Partition, int]:
+        """The ends as of the last fetches, negative where there was none."""
+        return {
+            place: int(self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)[1])
+            for place in places
+        }
 
     def _end_of(self, place: Partition) -> int:
         asked = ck.TopicPartition(*place)

@@ -11,6 +11,8 @@ PlainCounter = Literal[
     "mimamori_cache_errors_total",
     "mimamori_aborts_total",
     "mimamori_voided_batches_total",
+    "mimamori_rejoins_total",
+    "mimamori_fetch_restarts_total",
 ]
 LabelsCounter = Literal["mimamori_labels_total"]
 DepthsCounter = Literal["mimamori_labels_by_depth_total"]
@@ -31,7 +33,12 @@ CounterName = (
     | DoubtsCounter
     | PassedOverCounter
 )
-GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
+GaugeName = Literal[
+    "mimamori_in_flight_batches",
+    "mimamori_assigned_partitions",
+    "mimamori_lag_records",
+    "mimamori_partitions_without_reader",
+]
 DriftGauge = Literal["mimamori_drift_psi"]
 # histograms without labels
 SpreadName = Literal[
