@@ -1,4 +1,4 @@
-"""Partitions that no member of the group reads, and partitions that a client has stopped to fetch, are noticed.
+"""Partitions that no member of the group reads are noticed, and those that a client has stopped to fetch.
 
 The first is forced as it happens: a member with a `group.instance.id` stands still at the moment at which it
 is to give up partitions, and another process takes its id. No race decides whether it does.

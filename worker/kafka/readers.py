@@ -10,7 +10,8 @@ Whoever leaves and joins again makes the group assign everything anew. The membe
 each further look: first the one that reads the fewest partitions, as its leaving disturbs the least.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -23,7 +24,7 @@ class GroupView(msgspec.Struct, frozen=True):
     """What the members of a group read of one topic: of each member's id, the numbers of its partitions."""
 
     stable: bool
-    members: Mapping[str, Set[int]]
+    members: Mapping[str, AbstractSet[int]]
 
 
 class Readers:

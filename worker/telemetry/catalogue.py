@@ -225,7 +225,7 @@ CATALOGUE: Final = (
     Metric(
         "mimamori_rejoins_total",
         "counter",
-        "times",
+        "events",
         "Times this worker left its group and joined it anew, so that partitions without a reader got one.",
         "Again and again: see partitions_without_reader in the log of the workers, and report it.",
     ),
@@ -233,7 +233,7 @@ CATALOGUE: Final = (
         "mimamori_fetch_restarts_total",
         "counter",
         "partitions",
-        "Partitions of this worker that its Kafka client had silently stopped to fetch; they are fetched anew "
+        "Partitions of this worker that its Kafka client had silently stopped to fetch; it fetches them anew "
         "from where it stood.",
         "Any: see partition_not_fetched in the log, and report it: a fault of the Kafka client, or of ours.",
     ),

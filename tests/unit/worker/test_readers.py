@@ -1,6 +1,7 @@
 """When a partition counts as one without a reader, and whose turn it is then."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from worker.kafka.fetch_watch import FetchWatch
 from worker.kafka.readers import GroupView, Readers
@@ -29,7 +30,7 @@ def test_a_partition_that_nobody_reads_twice_in_a_row_has_no_reader() -> None:
 
 
 def test_a_rebalance_proves_nothing() -> None:
-    """Whatever is seen in one is counted anew; what was known before stays known until the group is stable."""
+    """Counting begins anew after it; what was known before stays known until the group is stable."""
     readers = Readers()
     rebalancing = view({"a": set(), "b": set()}, stable=False)
     assert not any(readers.look(each, 4, "b") for each in (view(HOLE), rebalancing, rebalancing, view(HOLE)))
@@ -56,7 +57,7 @@ def test_no_turn_without_a_hole_and_none_for_a_stranger() -> None:
 
 def test_turns_that_do_not_help_come_more_and_more_seldom() -> None:
     took = [at for at, turn in enumerate(turns("b", *[view(HOLE)] * 60), start=1) if turn]
-    assert [later - at for at, later in zip(took, took[1:], strict=False)] == [4, 8, 16]
+    assert [later - at for at, later in pairwise(took)] == [4, 8, 16]
     readers = Readers()
     assert [readers.look(view(HOLE), 4, "b") for _ in range(2)][-1]
     readers.look(view(WHOLE), 4, "b")
