@@ -17,6 +17,7 @@ from worker.errors import BrokerError, RetryableError
 from worker.kafka import Look, Membership, RebalanceListener
 from worker.kafka.client import log_error, make
 from worker.kafka.consumer_config import consumer_config
+from worker.kafka.ends import OFFSETS_TIMEOUT_S, Ends
 from worker.kafka.fetched import consume, to_record
 from worker.kafka.group_watch import LOOK_EVERY_S, GroupWatch
 from worker.kafka.membership import KafkaMembership, membership_of
@@ -30,7 +31,6 @@ log = structlog.get_logger()
 
 Callback = Callable[[ck.Consumer, list[ck.TopicPartition]], None]
 
-OFFSETS_TIMEOUT_S = 10.0
 PLACE_TIMEOUT_S = 2.0  # partitions that stay are not polled meanwhile
 PLACE_PAUSE_S = 0.5
 _REFUSED = {
@@ -66,11 +66,12 @@ class KafkaConsumer:
         self._rebalanced = False
         self._failed: Exception | None = None
         self._paused = False
-        self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
             ck.Consumer,
             {**consumer_config(config, group, protocol), "error_cb": log_error},
         )
+        self._ends = Ends(self._consumer)
+        self._places = Places(self._ends.end_of, self._ends.start_of)
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
         self._watch = GroupWatch(config, group, topic, look_every_s)
@@ -182,7 +183,7 @@ class KafkaConsumer:
         own = self._assigned - self._unplaced - self._missing.keys()
         if not self._watch.glance(own):
             return
-        stopped = [place for place in self._watch.stopped(self._ends_of, idle=self._idle) if place in own]
+        stopped = own.intersection(self._watch.stopped(self._ends.heard_of, idle=self._idle))
         self._idle = False
         for position in self._consumer.position(_positions(stopped)):
             log.error("partition_not_fetched", topic=self._topic, partition=position.partition)
@@ -258,35 +259,6 @@ class KafkaConsumer:
         (self._consumer.pause if self._paused else self._consumer.resume)([position])
         self._missing.pop(name, None)
         self._unplaced.discard(name)
-
-    def _ends_of(self, places: Iterable[Partition]) -> dict[Partition, int]:
-        """The ends as of the last fetches, negative where there was none."""
-        return {
-            place: int(self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)[1])
-            for place in places
-        }
-
-    def _end_of(self, place: Partition) -> int:
-        asked = ck.TopicPartition(*place)
-        _, end = self._consumer.get_watermark_offsets(asked, cached=True)
-        if end < 0:  # after a fetch beyond the end, the client no longer knows the end
-            try:
-                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
-            except ck.KafkaException as error:
-                log.warning("end_unknown", code=error.args[0].name())
-        return int(end)
-
-    def _start_of(self, place: Partition) -> int:
-        """The offset where reading a partition begins. Raises BrokerError: Kafka does not tell it."""
-        asked = [ck.TopicPartition(*place)]
-        try:
-            (position,) = self._consumer.committed(asked, timeout=OFFSETS_TIMEOUT_S)
-            if position.offset >= 0:
-                return int(position.offset)
-            low, _ = self._consumer.get_watermark_offsets(asked[0], timeout=OFFSETS_TIMEOUT_S)
-        except ck.KafkaException as error:
-            raise BrokerError(f"cannot tell where {place[0]} is read from: {error.args[0].name()}") from None
-        return int(low)
 
     def _is_error(self, message: ck.Message) -> bool:
         error = message.error()
