@@ -24,7 +24,7 @@ from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.reader import Reader
 from worker.kafka.sender import Sender
 from worker.kafka.topics import apply_topics
-from worker.settings import Settings
+from worker.settings import GroupProtocol, Settings
 from worker.telemetry.metrics import Metrics
 
 PARTITIONS = 4
@@ -143,11 +143,16 @@ def test_what_a_frozen_member_was_to_give_up_gets_a_reader(
     frozen.close()
 
 
-def test_a_partition_that_the_client_stopped_to_fetch_is_fetched_anew(ground: Ground) -> None:
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_partition_that_the_client_stopped_to_fetch_is_fetched_anew(
+    ground: Ground, protocol: GroupProtocol
+) -> None:
     """As a partition that stays paused in the client, which happens: see `KafkaConsumer._on_assign`."""
     listener = Listener()
     topic = ground.names[Message]
-    consumer = KafkaConsumer(ground.config, ground.prefix, topic, listener, look_every_s=LOOK_EVERY_S)
+    consumer = KafkaConsumer(
+        ground.config, ground.prefix, topic, listener, protocol, look_every_s=LOOK_EVERY_S
+    )
     read: list[tuple[int, int]] = []
 
     def poll() -> int:
