@@ -121,9 +121,11 @@ def test_what_a_frozen_member_was_to_give_up_gets_a_reader(
     thaws.set()
     wait(lambda: fenced, "the frozen member goes on")
     labels: list[Label] = []
+    told: set[float] = set()
     with Reader(ground.config, [ground.names[Label]], from_beginning=True) as reader:
 
         def read() -> int:
+            told.add(ground.total("mimamori_partitions_without_reader"))
             labels.extend(schemas.decode(Label, record.value or b"") for record in reader.poll())
             return len(labels)
 
@@ -137,6 +139,7 @@ def test_what_a_frozen_member_was_to_give_up_gets_a_reader(
         second.stop()
         read()
     assert sorted(label.message_id for label in labels) == sorted(f"m{n}" for n in range(ground.sent))
+    assert max(told) >= PARTITIONS // 2
     assert ground.total("mimamori_rejoins_total") >= 1
     assert ground.total("mimamori_fetch_restarts_total") == 0
     thread.join(10)
