@@ -164,6 +164,7 @@ def test_a_partition_that_the_client_stopped_to_fetch_is_fetched_anew(
 
     ground.send(150)
     wait(lambda: poll() == ground.sent, "it does not read at all")
+    joined = len(listener.looks)  # a new topic's partitions may be given out later than a look or two
     consumer._consumer.pause([ck.TopicPartition(topic, 1)])
     with capture_logs() as logs:
         ground.send(150)
@@ -171,6 +172,6 @@ def test_a_partition_that_the_client_stopped_to_fetch_is_fetched_anew(
     assert len(set(read)) == ground.sent
     (line,) = [line for line in logs if line["event"] == "partition_not_fetched"]
     assert line["partition"] == 1
-    assert sum(look.fetched_anew for look in listener.looks) == 1
-    assert not any(look.joins_anew for look in listener.looks)
+    assert sum(look.fetched_anew for look in listener.looks[joined:]) == 1
+    assert not any(look.joins_anew for look in listener.looks[joined:])
     consumer.close()
