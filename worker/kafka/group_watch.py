@@ -5,9 +5,9 @@ and the brokers for the ends of this worker's own partitions. A right to read in
 Kafka does not answer, or forbids it, the log says so once, and screening goes on as before.
 
 The time between two looks is longer than a member may take to give partitions up, and than a broker takes to
-give out those of a new topic (for seconds, a group of the newer protocol calls itself stable before), so that
-those on their way are not taken for partitions without a reader. It grows with the group: all members together
-ask about three times a second at most.
+give out those of a new topic (a group of the newer protocol calls itself stable for a moment before). So what
+is on its way is not taken for a partition without a reader. The time grows with the group: all members
+together ask about three times a second at most.
 """
 
 import random
