@@ -32,6 +32,9 @@ from worker.telemetry.metrics import Metrics
 ConsumerOf = Callable[[RebalanceListener], Consumer]
 ProducerOf = Callable[[], Producer]
 
+# Partitions that a member takes revoke_s to give up must not be taken for partitions without a reader.
+LOOK_AFTER_REVOKE_S: Final = 10.0
+
 _ANY_SIZE: Final[Room] = MappingProxyType({})
 
 
@@ -119,7 +122,14 @@ def assemble(
 def join_group(settings: Settings, listener: RebalanceListener) -> KafkaConsumer:
     """Make the consumer of messages, and join the group. Raises BrokerError."""
     topic = topic_names(settings.topic_prefix)[Message]
-    return KafkaConsumer(settings.client_config, settings.own_group, topic, listener, settings.group_protocol)
+    return KafkaConsumer(
+        settings.client_config,
+        settings.own_group,
+        topic,
+        listener,
+        settings.group_protocol,
+        settings.revoke_s + LOOK_AFTER_REVOKE_S,
+    )
 
 
 def open_producer(settings: Settings, room: Room = _ANY_SIZE) -> KafkaProducer:

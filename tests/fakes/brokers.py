@@ -9,7 +9,7 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # its types do not re-export
 
 from tests.fakes.memory_broker import LARGEST, MemoryBroker, MemoryConsumer, MemoryProducer
-from worker.kafka import Consumer, Producer, RebalanceListener, Restart
+from worker.kafka import Consumer, Look, Producer, RebalanceListener, Restart
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
 from worker.kafka.record import Outbound, Partition, Record
@@ -142,6 +142,7 @@ class Listener:
     def __init__(self, on_revoked: Callable[[], None] = lambda: None) -> None:
         self.owned: set[Partition] = set()
         self.restarts: list[Restart] = []
+        self.looks: list[Look] = []
         self._on_revoked = on_revoked
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
@@ -156,6 +157,9 @@ class Listener:
 
     def restarted(self, restarts: Sequence[Restart]) -> None:
         self.restarts += restarts
+
+    def looked(self, look: Look) -> None:
+        self.looks.append(look)
 
 
 def poll_until(

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
     AdminClient,
     NewTopic,
 )
+from structlog.testing import capture_logs
 
 import schemas
 from mimamori.sandbox import Sandbox
@@ -45,6 +46,7 @@ from worker.errors import BrokerError
 from worker.kafka.access_watch import AccessWatch
 from worker.kafka.acls import admit
 from worker.kafka.client import make_admin, reach
+from worker.kafka.group_watch import GroupWatch
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import apply_topics
 from worker.settings import Settings
@@ -106,6 +108,26 @@ def test_a_worker_needs_each_of_its_rights(user: User, guarded: Sandbox) -> None
         with refusal_of(user) as caught:
             require_rights(settings.client_config, rights_of(user.part, names(settings)))
         assert str(caught.value).count(" on the ") == 1
+
+
+def test_a_worker_may_look_at_its_group_with_its_rights_and_goes_on_without(guarded: Sandbox) -> None:
+    """The right to read a group includes the right to describe it."""
+
+    def refusals(user: User) -> int:
+        """How often the log says, in three looks, that Kafka does not let this user see its group."""
+        settings = settings_of(user, guarded)
+        watch = GroupWatch(settings.client_config, settings.own_group, TOPICS[Message], look_every_s=0.1)
+        deadline = time.monotonic() + PATIENCE
+        with capture_logs() as logs:
+            for _ in range(3):
+                while not watch.glance([(TOPICS[Message], 0)]):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                assert not watch.turn("me", 1)
+        return sum(line.get("code") == "GROUP_AUTHORIZATION_FAILED" for line in logs)
+
+    (without,) = (user for user in without_each("worker") if user.lacking.resource == "group")
+    assert (refusals(whole("worker")), refusals(without)) == (0, 1)
 
 
 def desk_settings(user: User, sandbox: Sandbox) -> ReviewSettings:

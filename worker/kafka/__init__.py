@@ -33,6 +33,19 @@ class Restart(msgspec.Struct, frozen=True):
     unread: int = 0
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What a consumer saw when it last looked at its group, and what it does about it.
+
+    `without_reader` counts the topic's partitions that no member of the group reads. `joins_anew`: this
+    consumer leaves the group and joins it again, so that they are given to somebody. `fetched_anew` counts
+    its own partitions that its client had silently stopped to fetch.
+    """
+
+    without_reader: int = 0
+    joins_anew: bool = False
+    fetched_anew: int = 0
+
+
 class RebalanceListener(Protocol):
     """What a consumer reports of rebalances. `Consumer.poll` makes these calls, on the polling thread."""
 
@@ -47,6 +60,9 @@ class RebalanceListener(Protocol):
 
     def restarted(self, restarts: Sequence[Restart]) -> None:
         """Partitions are not read on from where the group left them. Batches in flight may still commit."""
+
+    def looked(self, look: Look) -> None:
+        """The consumer has looked at its group. Where it joins anew, `revoked` follows for all it has."""
 
 
 class Consumer(Protocol):

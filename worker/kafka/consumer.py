@@ -14,10 +14,12 @@ import structlog
 
 from schemas.rights import Right
 from worker.errors import BrokerError, RetryableError
-from worker.kafka import Membership, RebalanceListener
+from worker.kafka import Look, Membership, RebalanceListener
 from worker.kafka.client import log_error, make
 from worker.kafka.consumer_config import consumer_config
+from worker.kafka.ends import OFFSETS_TIMEOUT_S, Ends
 from worker.kafka.fetched import consume, to_record
+from worker.kafka.group_watch import LOOK_EVERY_S, GroupWatch
 from worker.kafka.membership import KafkaMembership, membership_of
 from worker.kafka.places import Places
 from worker.kafka.record import Partition, Record
@@ -29,7 +31,6 @@ log = structlog.get_logger()
 
 Callback = Callable[[ck.Consumer, list[ck.TopicPartition]], None]
 
-OFFSETS_TIMEOUT_S = 10.0
 PLACE_TIMEOUT_S = 2.0  # partitions that stay are not polled meanwhile
 PLACE_PAUSE_S = 0.5
 _REFUSED = {
@@ -51,7 +52,9 @@ class KafkaConsumer:
         topic: str,
         listener: RebalanceListener,
         protocol: GroupProtocol = "classic",
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
+        """`look_every_s` is about the time between two looks at the group: see `GroupWatch`."""
         self._topic = topic
         self._config = config
         self._group = group
@@ -63,19 +66,17 @@ class KafkaConsumer:
         self._rebalanced = False
         self._failed: Exception | None = None
         self._paused = False
-        self._places = Places(self._end_of, self._start_of)
         self._consumer = make(
             ck.Consumer,
             {**consumer_config(config, group, protocol), "error_cb": log_error},
         )
+        self._ends = Ends(self._consumer)
+        self._places = Places(self._ends.end_of, self._ends.start_of)
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
-        self._consumer.subscribe(
-            [topic],
-            on_assign=self._later(self._on_assign),
-            on_revoke=self._later(self._on_revoke),
-            on_lost=self._later(self._on_lost),
-        )
+        self._watch = GroupWatch(config, group, topic, look_every_s)
+        self._idle = False  # since the last look at the group, there was nothing to read for a moment
+        self._join()
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """See `worker.kafka.Consumer.poll`."""
@@ -84,6 +85,7 @@ class KafkaConsumer:
         messages = consume(self._consumer, limit, timeout_s)
         self._raise_later()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
+        self._idle |= not records and not self._paused and timeout_s > 0
         self._note_membership()
         if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
             readable = self._assigned - self._unplaced
@@ -96,6 +98,7 @@ class KafkaConsumer:
             self._consumer.incremental_unassign([place])
             self._consumer.incremental_assign([place])
         self._place()
+        self._look()
         return records
 
     def pause(self) -> None:
@@ -167,6 +170,35 @@ class KafkaConsumer:
         if group is not None:
             self._membership = KafkaMembership(group, self._starts.note)
 
+    def _join(self) -> None:
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._later(self._on_assign),
+            on_revoke=self._later(self._on_revoke),
+            on_lost=self._later(self._on_lost),
+        )
+
+    def _look(self) -> None:
+        """Look at the group if it is time: join it anew, or fetch partitions anew, where that is needed."""
+        own = self._assigned - self._unplaced - self._missing.keys()
+        if not self._watch.glance(own):
+            return
+        stopped = own.intersection(self._watch.stopped(self._ends.heard_of, idle=self._idle))
+        self._idle = False
+        for position in self._consumer.position(_positions(stopped)):
+            log.error("partition_not_fetched", topic=self._topic, partition=position.partition)
+            if position.offset < 0:
+                self._unplaced.add((position.topic, position.partition))
+            else:
+                self._start_over(position)
+        anew = self._watch.turn(self._consumer.memberid() or "", self._starts.partitions)
+        self._listener.looked(Look(self._watch.without_reader, anew, len(stopped)))
+        if anew:
+            # A member with a group.instance.id must leave as well: it would get back what it had.
+            log.warning("joins_its_group_anew", partitions=len(self._assigned))
+            self._consumer.unsubscribe()
+            self._join()
+
     def _place(self) -> None:
         """Find where to read new partitions, and those where Kafka has no record. Retry later on failure."""
         if not (self._unplaced or self._missing) or time.monotonic() < self._place_at:
@@ -227,28 +259,6 @@ class KafkaConsumer:
         (self._consumer.pause if self._paused else self._consumer.resume)([position])
         self._missing.pop(name, None)
         self._unplaced.discard(name)
-
-    def _end_of(self, place: Partition) -> int:
-        asked = ck.TopicPartition(*place)
-        _, end = self._consumer.get_watermark_offsets(asked, cached=True)
-        if end < 0:  # after a fetch beyond the end, the client no longer knows the end
-            try:
-                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
-            except ck.KafkaException as error:
-                log.warning("end_unknown", code=error.args[0].name())
-        return int(end)
-
-    def _start_of(self, place: Partition) -> int:
-        """The offset where reading a partition begins. Raises BrokerError: Kafka does not tell it."""
-        asked = [ck.TopicPartition(*place)]
-        try:
-            (position,) = self._consumer.committed(asked, timeout=OFFSETS_TIMEOUT_S)
-            if position.offset >= 0:
-                return int(position.offset)
-            low, _ = self._consumer.get_watermark_offsets(asked[0], timeout=OFFSETS_TIMEOUT_S)
-        except ck.KafkaException as error:
-            raise BrokerError(f"cannot tell where {place[0]} is read from: {error.args[0].name()}") from None
-        return int(low)
 
     def _is_error(self, message: ck.Message) -> bool:
         error = message.error()

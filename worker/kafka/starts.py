@@ -39,6 +39,11 @@ class Starts:
         self._counted: dict[Partition, range] = {}  # unread records that were reported already
         self.note = OffsetNote()
 
+    @property
+    def partitions(self) -> int:
+        """The number of the topic's partitions, as of the last answer; 0 before the first."""
+        return self._watch.partitions
+
     def check(self) -> None:
         """Raise BrokerError where the topic is known to be deleted or replaced.
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from worker.errors import RetryableError
-from worker.kafka import Consumer, Restart
+from worker.kafka import Consumer, Look, Restart
 from worker.kafka.record import Partition, Record
 from worker.settings import Settings
 from worker.stream.batch import Batch, Entry
@@ -122,6 +122,12 @@ class Intake:
     def restarted(self, restarts: Sequence[Restart]) -> None:
         """See `worker.kafka.RebalanceListener`."""
         report(restarts, self._metrics)
+
+    def looked(self, look: Look) -> None:
+        """See `worker.kafka.RebalanceListener`."""
+        self._metrics.gauge("mimamori_partitions_without_reader", look.without_reader)
+        self._metrics.count("mimamori_rejoins_total", look.joins_anew)
+        self._metrics.count("mimamori_fetch_restarts_total", look.fetched_anew)
 
     def _step(self, consumer: Consumer) -> None:
         if not self._epochs.is_current(self._epoch):

@@ -215,6 +215,30 @@ CATALOGUE: Final = (
         "0 for long: more workers than partitions, or the group cannot form.",
     ),
     Metric(
+        "mimamori_partitions_without_reader",
+        "gauge",
+        "partitions",
+        "Partitions of the messages topic that no member of the group reads, in two looks in a row while the "
+        "group was stable. Each worker looks by itself, and all see the same group: take the maximum.",
+        "Above 0 for more than minutes: what is in them waits, and no worker's lag shows it. Workers join "
+        "their group anew in turn, which ends it (mimamori_rejoins_total).",
+    ),
+    Metric(
+        "mimamori_rejoins_total",
+        "counter",
+        "events",
+        "Times this worker left its group and joined it anew, so that partitions without a reader got one.",
+        "Again and again: see partitions_without_reader in the log of the workers, and report it.",
+    ),
+    Metric(
+        "mimamori_fetch_restarts_total",
+        "counter",
+        "partitions",
+        "Partitions of this worker that its Kafka client had silently stopped to fetch; it fetches them anew "
+        "from where it stood.",
+        "Any: see partition_not_fetched in the log, and report it: a fault of the Kafka client, or of ours.",
+    ),
+    Metric(
         "mimamori_lag_records",
         "gauge",
         "records",

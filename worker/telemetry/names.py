@@ -11,6 +11,8 @@ PlainCounter = Literal[
     "mimamori_cache_errors_total",
     "mimamori_aborts_total",
     "mimamori_voided_batches_total",
+    "mimamori_rejoins_total",
+    "mimamori_fetch_restarts_total",
 ]
 LabelsCounter = Literal["mimamori_labels_total"]
 DepthsCounter = Literal["mimamori_labels_by_depth_total"]
@@ -38,6 +40,7 @@ GaugeName = Literal[
     "mimamori_assigned_partitions",
     "mimamori_lag_records",
     "mimamori_kafka_certificate_expiry_timestamp_seconds",
+    "mimamori_partitions_without_reader",
 ]
 DriftGauge = Literal["mimamori_drift_psi"]
 # histograms without labels
