@@ -63,7 +63,7 @@ class KafkaConsumer:
         self._rebalanced = False
         self._failed: Exception | None = None
         self._paused = False
-        self._places = Places(self._end_of, self._start_of)
+        self._places = Places(self._end_of, self._end_now, self._start_of)
         self._consumer = make(
             ck.Consumer,
             {**consumer_config(config, group, protocol), "error_cb": log_error},
@@ -229,13 +229,17 @@ class KafkaConsumer:
         self._unplaced.discard(name)
 
     def _end_of(self, place: Partition) -> int:
+        """The end as the last fetch told it; negative after a fetch beyond it: the client forgets it then."""
+        _, end = self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)
+        return int(end)
+
+    def _end_now(self, place: Partition) -> int:
+        """The end of a partition. Raises BrokerError: Kafka does not tell it."""
         asked = ck.TopicPartition(*place)
-        _, end = self._consumer.get_watermark_offsets(asked, cached=True)
-        if end < 0:  # after a fetch beyond the end, the client no longer knows the end
-            try:
-                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
-            except ck.KafkaException as error:
-                log.warning("end_unknown", code=error.args[0].name())
+        try:
+            _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot tell where {place[0]} ends: {error.args[0].name()}") from None
         return int(end)
 
     def _start_of(self, place: Partition) -> int:
