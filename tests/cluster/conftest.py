@@ -66,4 +66,4 @@ def release(cluster: Cluster) -> Iterator[ReleaseOf]:
         try:
             each.helm.run("uninstall", each.name, "--wait", "--ignore-not-found")
         except RefusedError as error:
-            print(f"{each.name} could not be uninstalled: {error}")  # noqa: T201 - pytest shows it if the test fails
+            print(f"{each.name} could not be uninstalled: {error}")  # shown if the test fails

@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+import numpy as np
+
+import schemas
 from mimamori.soak.checker import Checker, Findings
 from mimamori.soak.clients import Feed, Housekeeping, Watch
 from mimamori.soak.script import LONGEST_TEXT, Script
@@ -42,6 +45,8 @@ class Load:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._failure: BaseException | None = None
+        self._started = 0.0
+        self._waits: list[tuple[float, float]] = []  # of each label: since when, how long
 
     @property
     def seen(self) -> int:
@@ -54,6 +59,14 @@ class Load:
     def lasts(self) -> bool:
         """Whether messages are still to be sent."""
         return self.seen < self.records
+
+    def waits(self, since: float, until: float) -> str:
+        """How long messages that were sent between two times waited for labels, in a line for people."""
+        waits = [wait for due, wait in list(self._waits) if since <= due < until]
+        if not waits:
+            return "no message"
+        half, most = np.percentile(waits, [50, 99])
+        return f"{len(waits)} messages: p50 {half * 1000:.0f} ms, p99 {most * 1000:.0f} ms"
 
     def rest(self, within_s: float) -> None:
         """Send what is left at once, and wait until every message has its outcome. Raises TimeoutError."""
@@ -81,10 +94,11 @@ class Load:
         self._watch.__exit__()
 
     def _run(self) -> None:
-        started = time.monotonic()
+        self._started = time.monotonic()
         try:
             while not self._stopping.is_set():
-                due = self.records if self._hurry.is_set() else self._a_second * (time.monotonic() - started)
+                passed = time.monotonic() - self._started
+                due = self.records if self._hurry.is_set() else self._a_second * passed
                 for partition in range(self._partitions):
                     self._feed.allow(partition, int(due / self._partitions) + 1)
                 self._feed.check()
@@ -96,6 +110,10 @@ class Load:
         records = self._watch.read_to_end() if to_end else self._watch.read()
         for topic, partition, value in records:
             self._checker.take(self._kinds[topic], partition, value)
+            if self._kinds[topic] is Label and not self._hurry.is_set():
+                sequence = schemas.decode(Label, value or b"").origin.offset
+                due = self._started + sequence * self._partitions / self._a_second
+                self._waits.append((due, time.monotonic() - due))
 
 
 def await_that(is_so: Callable[[], object], what: str, within_s: float) -> None:

@@ -1,12 +1,15 @@
 """The chart from its installation to its end, by both releases of Helm."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.cluster.helm import RefusedError
+from tests.cluster.helm import CHART, RefusedError
+from tests.cluster.load import SETTINGS, Load
 from tests.cluster.release import Release, ReleaseOf, is_ready
 
 INSTALLED_S = "--timeout=300s"
@@ -56,3 +59,39 @@ def test_installed_tested_upgraded_rolled_back_and_uninstalled(release: ReleaseO
     assert mine.pods("app.kubernetes.io/instance=" + mine.name) == []
     claims = mine.cluster.api.items(f"/api/v1/namespaces/{mine.name}/persistentvolumeclaims")
     assert f"{mine.name}-mimamori-review" in {claim["metadata"]["name"] for claim in claims}
+
+
+@pytest.mark.timeout(600)
+def test_the_defaults_build_the_real_bundle_in_an_init_container_and_screen(release: ReleaseOf) -> None:
+    mine = release("recipe")
+    values = mine.values(worker={"replicas": 1, "device": "auto", "settings": SETTINGS})
+    del values["bundle"]
+    mine.helm.install(mine.name, values, INSTALLED_S)
+    (worker,) = mine.pods()
+    (init,) = worker["status"]["initContainerStatuses"]
+    assert init["state"]["terminated"]["exitCode"] == 0
+    with Load(mine, 120, a_second=1000) as load:
+        load.rest(240)
+        mine.helm.run("uninstall", mine.name, "--wait", INSTALLED_S)
+        verdict = load.verdict()
+    assert verdict.sound, verdict
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("version", ["3", "4"])
+def test_a_probe_that_never_passes_fails_the_installation(
+    release: ReleaseOf, tmp_path: Path, version: str
+) -> None:
+    mine = release(f"never-{version}", version)
+    wrong = tmp_path / "helm"
+    shutil.copytree(CHART, wrong)
+    worker = wrong / "templates" / "worker.yaml"
+    assert '"readiness" "/readyz"' in worker.read_text()
+    worker.write_text(worker.read_text().replace('"readiness" "/readyz"', '"readiness" "/nowhere"'))
+    values = mine.values(worker={"replicas": 1})
+    with pytest.raises(RefusedError, match=r"not ready|deadline exceeded|timed out"):
+        mine.helm.install(mine.name, values, "--timeout=60s", chart=wrong)
+    (pod,) = mine.pods()
+    (worker_container,) = pod["status"]["containerStatuses"]
+    assert worker_container["started"]  # it lives, and is only not ready
+    assert not worker_container["ready"]

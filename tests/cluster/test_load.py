@@ -1,6 +1,7 @@
 """What a cluster does to workers while messages come: a node is drained, and a new release rolls out."""
 
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -44,6 +45,9 @@ def test_a_drained_node_and_a_rolling_upgrade_lose_and_repeat_nothing(release: R
     mine.helm.install(mine.name, values, INSTALLED_S)
     with Load(mine, 60_000, a_second=200) as load:
         await_that(lambda: load.seen > 500, "outcomes", 60)
+        begun = time.monotonic()
+        await_that(lambda: load.seen > 4000, "a while without any change", 60)
+        quiet = time.monotonic()
         node = mine.pods()[0]["spec"]["nodeName"]
         with Lookout(mine) as lookout:
             drained = mine.kubectl("drain", node, "--delete-emptydir-data", "--timeout=200s")
@@ -52,6 +56,7 @@ def test_a_drained_node_and_a_rolling_upgrade_lose_and_repeat_nothing(release: R
         assert node not in {pod["spec"]["nodeName"] for pod in mine.pods()}
         assert lookout.fewest >= WORKERS - 1  # the disruption budget: one at a time
         mine.kubectl("uncordon", node)
+        emptied = time.monotonic()
 
         seen, before = load.seen, {pod["metadata"]["uid"] for pod in mine.pods()}
         values["worker"]["settings"] = {**SETTINGS, "max_wait_ms": 20}
@@ -61,6 +66,9 @@ def test_a_drained_node_and_a_rolling_upgrade_lose_and_repeat_nothing(release: R
         assert lookout.fewest >= WORKERS - 1
         await_that(lambda: load.seen > seen + 500, "further outcomes", 60)
         assert load.lasts  # messages came all the time
+        print(f"nothing changes: {load.waits(begun, quiet)}")  # for whoever runs it with -s
+        print(f"a node is drained: {load.waits(quiet, emptied)}")
+        print(f"a new release rolls out: {load.waits(emptied, time.monotonic())}")
         load.rest(200)
         mine.helm.run("uninstall", mine.name, "--wait", INSTALLED_S)
         verdict = load.verdict()

@@ -51,6 +51,7 @@ def test_from_none_to_six_and_back_and_no_message_is_lost(release: ReleaseOf) ->
     mine = release("scale")
     mine.helm.install(mine.name, scaled(mine), INSTALLED_S)
     await_that(lambda: mine.pods() == [], "no worker where there is no message", 120)
+    mine.helm.run("test", mine.name, "--timeout=60s")
     with Load(mine, 12_000, a_second=100_000) as load:
         await_that(lambda: sum(map(is_ready, mine.pods())) == MOST, "six ready workers", 240)
         assert load.lasts  # it was this lag that started them
@@ -69,8 +70,9 @@ def test_an_upgrade_leaves_the_number_of_workers_to_keda(
 ) -> None:
     """With a chart that says `replicas` beside KEDA it is not so, which is how this test can fail."""
     mine = release(f"kept-{version}", version)
+    mine.helm.install(mine.name, mine.values(worker={"replicas": 2, "settings": SLOW}), INSTALLED_S)
     three = scaled(mine, minReplicas=3)
-    mine.helm.install(mine.name, three, INSTALLED_S)
+    assert fewest_during(mine, three, CHART) == 1  # docs/how-to/deploy.md says so
     await_that(lambda: replicas(mine) == 3, "as many as KEDA wants", 60)
     three["worker"]["podAnnotations"] = {"example.org/changed": "once"}
     assert fewest_during(mine, three, CHART) == 3
