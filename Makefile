@@ -36,7 +36,7 @@ test: $(VENV)/dev programs  ## test: pass the tests; ARGS='-k policy' for a part
 
 # The chart on a real control plane. What is built stays in the cache; what runs is in a network and among
 # processes of its own, and ends with the command, however that ends.
-cluster-build: $(VENV)/dev  ## test: build a control plane, KEDA and Helm 3 with Go, once: 20 minutes, 4 GB
+cluster-build: $(VENV)/dev  ## test: build a control plane, KEDA and Helm 3 with Go, once: 20 minutes, 10 GB
 	@tests/cluster/build.sh
 	@$(BIN)/python -m tests.cluster.fetch
 

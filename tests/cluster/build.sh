@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the programs of a cluster from Go modules, each pinned by the go.sum beside it, into
 # $MIMAMORI_HOME/cluster-tools. A program that is already there as pinned is not built again.
-# The first time takes some 20 minutes on two cores, and 4 GB for Go's caches.
+# The first time takes 20 minutes or more on two cores. Meanwhile Go's build cache takes 7 GB, which are given back
+# when all is built, and its modules 3 GB, which stay where Go keeps them; the programs take 0.7 GB.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 tools=${MIMAMORI_HOME:?names the folder for downloads and builds: make sets it}/cluster-tools
@@ -32,6 +33,7 @@ program() { # its name, its module's folder, its package, what the linker is tol
     echo "$name was not built: Go's words stand above" >&2
     exit 1
   fi
+  rm "$tools/$name.log"
   echo "$pinned" > "$tools/bin/$name.pinned"
   echo "  $((SECONDS - started)) s"
 }
@@ -54,3 +56,4 @@ program keda-operator keda github.com/kedacore/keda/v2/cmd/operator "-s -w"
 program keda-adapter keda github.com/kedacore/keda/v2/cmd/adapter "-s -w"
 program helm3 helm3 helm.sh/helm/v3/cmd/helm "-s -w"
 files keda github.com/kedacore/keda/v2 'config/crd/bases/*.yaml'
+rm -rf "$GOCACHE" # of use only while programs that share packages are built
