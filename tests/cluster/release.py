@@ -104,9 +104,8 @@ class Release:
         """The volumes with the bundles and for the desk's table, and the desk's secrets."""
         desk = folder / "desk"
         desk.mkdir()
-        for name, at in (("bundles", self.cluster.bundle.parent), ("desk", desk)):
-            self._volume(f"{self.name}-{name}", at)
-        self._claim("bundles", f"{self.name}-bundles")
+        self._volume(f"{self.name}-mimamori-review", desk)  # the chart's own claim
+        self._claim("bundles", self._volume("bundles", self.cluster.bundle.parent))
         key = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -117,18 +116,17 @@ class Release:
         }
         self._api.create(f"/api/v1/namespaces/{self.name}/secrets", body)
 
-    def _volume(self, name: str, at: Path) -> None:
+    def _volume(self, claim: str, at: Path) -> str:
+        """Make a volume that only one claim of this namespace gets; return its name."""
+        name = f"{self.name}-{claim}"
         spec = {
             "capacity": {"storage": "5Gi"},
             "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
             "hostPath": {"path": str(at)},
-            # Only claims of this namespace get it.
-            "claimRef": {
-                "namespace": self.name,
-                "name": "bundles" if name.endswith("bundles") else f"{self.name}-mimamori-review",
-            },
+            "claimRef": {"namespace": self.name, "name": claim},
         }
         self._api.create("/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": spec})
+        return name
 
     def _claim(self, name: str, volume: str) -> None:
         spec = {

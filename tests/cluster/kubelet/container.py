@@ -99,12 +99,10 @@ class Container:
         if self._due is not None:
             self._due = time.monotonic() + _AGAIN_S
 
-    def leave(self, grace_s: float) -> threading.Thread:
-        """End it for good: preStop, SIGTERM, and SIGKILL after so many seconds. The thread ends with it."""
+    def leave(self, grace_s: float) -> None:
+        """Begin to end it for good: preStop, SIGTERM, SIGKILL after so many seconds. `tick` sees it end."""
         self._leaving, self._due = True, None
-        thread = threading.Thread(target=self._stop, args=(grace_s,), daemon=True)
-        thread.start()
-        return thread
+        threading.Thread(target=self._stop, args=(grace_s,), daemon=True).start()
 
     def kill(self) -> None:
         """End it at once, with all that it has started."""

@@ -1,6 +1,7 @@
 """One pod's life on its node: volumes, init containers in order, containers, and its end."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -41,6 +42,7 @@ class Pod:
         self._path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
         self._grace_s = float(pod["spec"].get("terminationGracePeriodSeconds", _GRACE_S))
         self._ending = threading.Event()
+        self._killed = False
         self._volumes: dict[str, Path] = {}
         policy = pod["spec"].get("restartPolicy", "Always")
         once = "Never" if policy == "Never" else "OnFailure"
@@ -63,6 +65,7 @@ class Pod:
 
     def kill(self) -> None:
         """End its processes at once, and tell nobody."""
+        self._killed = True
         self._ending.set()
         for container in (*self._inits, *self._containers):
             container.kill()
@@ -77,7 +80,8 @@ class Pod:
             self._play(self._containers)
         while not self._ending.wait(_AGAIN_S):  # what has ended for good stays until it is deleted
             self._report()
-        self._leave()
+        if not self._killed:
+            self._leave()
 
     def _mount(self) -> bool:
         """Make the volumes, as soon as there is what they are made of. False: it is deleted meanwhile."""
@@ -128,14 +132,14 @@ class Pod:
             for container in running:
                 self._tick(container)
             self._report()
-            threading.Event().wait(_TICK_S)
+            time.sleep(_TICK_S)
         self._report()
         gone = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._pod["metadata"]["uid"]}}
         while True:
             try:
                 self._node.api.delete(self._path, gone)
             except (ApiError, OSError, HTTPException):
-                threading.Event().wait(_AGAIN_S)
+                time.sleep(_AGAIN_S)
             else:
                 return
 
