@@ -1,5 +1,6 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
+.PHONY: cluster-build cluster-test
 .PHONY: programs test-access test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
@@ -22,7 +23,7 @@ help:  ## use: this page
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { \
 	  group = "develop"; said = $$2; \
 	  if (match(said, /^(use|test|measure|release): /)) {group = substr(said, 1, RLENGTH - 2); said = substr(said, RLENGTH + 1)} \
-	  page[group] = page[group] sprintf("  make %-12s %s\n", $$1, said)} \
+	  page[group] = page[group] sprintf("  make %-13s %s\n", $$1, said)} \
 	  END {split("use develop test measure release", groups, " "); \
 	  for (n = 1; n <= 5; n++) printf("%s%s\n%s", (n == 1 ? "" : "\n"), groups[n], page[groups[n]])}' $(MAKEFILE_LIST)
 
@@ -32,6 +33,15 @@ demo: $(VENV)/demo  ## use: run the main job: a real Kafka, a real model, sample
 # Three processes for two cores: a fifth of the time the tests wait, for Kafka's sessions above all.
 test: $(VENV)/dev programs  ## test: pass the tests; ARGS='-k policy' for a part
 	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# The chart on a real control plane. What is built stays in the cache; what runs is in a network and among
+# processes of its own, and ends with the command, however that ends.
+cluster-build: $(VENV)/dev  ## test: build a control plane, KEDA and Helm 3 with Go, once: 20 minutes, 10 GB
+	@tests/cluster/build.sh
+	@$(BIN)/python -m tests.cluster.fetch
+
+cluster-test: $(VENV)/dev  ## test: install, upgrade, scale and drain the chart on it: 11 minutes
+	@unshare --map-root-user --net --pid --fork --kill-child --mount-proc $(BIN)/pytest tests/cluster $(ARGS)
 
 programs:
 	@tests/programs.sh

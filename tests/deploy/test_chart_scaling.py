@@ -63,6 +63,16 @@ def test_keda_owns_the_replicas(render: Renderer) -> None:
     ]
 
 
+def test_helm_test_asks_for_no_worker_where_keda_may_have_stopped_the_last(render: Renderer) -> None:
+    """Seen on a control plane: where nothing waited, no worker ran, and `helm test` failed."""
+    worker = "http://watch-mimamori-worker:8080/readyz"
+    asked = of_kind(render("keda-sasl"), "Pod", "test")["spec"]["containers"][0]["args"]
+    assert worker in asked
+    none = render("keda-sasl", "worker.autoscaling.minReplicas=0")
+    args = of_kind(none, "Pod", "test")["spec"]["containers"][0]["args"]
+    assert args == [asked[0], *(url for url in asked[1:] if url != worker)]
+
+
 def test_keda_speaks_mutual_tls(render: Renderer) -> None:
     manifests = render("gpu-keda")
     (trigger,) = of_kind(manifests, "ScaledObject")["spec"]["triggers"]

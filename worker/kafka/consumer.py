@@ -71,7 +71,7 @@ class KafkaConsumer:
             {**consumer_config(config, group, protocol), "error_cb": log_error},
         )
         self._ends = Ends(self._consumer)
-        self._places = Places(self._ends.end_of, self._ends.start_of)
+        self._places = Places(self._ends.heard, self._ends.now, self._ends.start_of)
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
         self._watch = GroupWatch(config, group, topic, look_every_s)

@@ -4,12 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 import confluent_kafka as ck
-import structlog
 
 from worker.errors import BrokerError
 from worker.kafka.record import Partition
-
-log = structlog.get_logger()
 
 OFFSETS_TIMEOUT_S: Final = 10.0
 
@@ -22,18 +19,20 @@ class Ends:
 
     def heard_of(self, places: Iterable[Partition]) -> dict[Partition, int]:
         """The ends as of the last fetches, negative where there was none. It makes no request."""
-        return {place: self._heard_of(place) for place in places}
+        return {place: self.heard(place) for place in places}
 
-    def end_of(self, place: Partition) -> int:
-        """The end as of the last fetch, or else as Kafka tells it; negative where it does not."""
-        end = self._heard_of(place)
-        if end < 0:  # after a fetch beyond the end, the client no longer knows the end
-            try:
-                _, end = self._consumer.get_watermark_offsets(
-                    ck.TopicPartition(*place), timeout=OFFSETS_TIMEOUT_S
-                )
-            except ck.KafkaException as error:
-                log.warning("end_unknown", code=error.args[0].name())
+    def heard(self, place: Partition) -> int:
+        """The end as of the last fetch; negative after a fetch beyond it: the client forgets it then."""
+        _, end = self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)
+        return int(end)
+
+    def now(self, place: Partition) -> int:
+        """The end of a partition. Raises BrokerError: Kafka does not tell it."""
+        asked = ck.TopicPartition(*place)
+        try:
+            _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
+        except ck.KafkaException as error:
+            raise BrokerError(f"cannot tell where {place[0]} ends: {error.args[0].name()}") from None
         return int(end)
 
     def start_of(self, place: Partition) -> int:
@@ -47,6 +46,3 @@ class Ends:
         except ck.KafkaException as error:
             raise BrokerError(f"cannot tell where {place[0]} is read from: {error.args[0].name()}") from None
         return int(low)
-
-    def _heard_of(self, place: Partition) -> int:
-        return int(self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)[1])

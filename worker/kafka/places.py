@@ -17,9 +17,18 @@ FAULT = "its producer gave it an offset beyond the end of the partition"
 class Places:
     """The next offset of each assigned partition, where it is known. Used by the polling thread."""
 
-    def __init__(self, end_of: Callable[[Partition], int], start_of: Callable[[Partition], int]) -> None:
-        """`end_of` gives the last known end, negative if there is none; `start_of` where reading began."""
+    def __init__(
+        self,
+        end_of: Callable[[Partition], int],
+        end_now: Callable[[Partition], int],
+        start_of: Callable[[Partition], int],
+    ) -> None:
+        """`end_of` gives the last known end, negative if there is none; `end_now` asks Kafka for it.
+
+        `start_of` tells where reading began.
+        """
         self._end_of = end_of
+        self._end_now = end_now
         self._start_of = start_of
         self._next: dict[Partition, int] = {}
 
@@ -43,10 +52,12 @@ class Places:
         """Return the records, and where to read on in partitions with an impossible offset.
 
         The record with that offset gets the expected one and a `fault`. Records fetched after it are left
-        out, and will be fetched again.
+        out, and will be fetched again. Kafka is asked for the end before a record is found at fault: what
+        comes with a fetch may be older than its last records, since the broker notes the end and then reads.
         """
         ends: dict[Partition, int] = {}
         again: dict[Partition, int] = {}
+        asked: set[Partition] = set()
         kept = []
         for record in records:
             place = record.place
@@ -55,6 +66,9 @@ class Places:
             if place not in ends:
                 ends[place] = self._end_of(place)
             offset = record.offset
+            if ends[place] <= offset and place not in asked:
+                asked.add(place)
+                ends[place] = self._end_now(place)
             if 0 <= ends[place] <= offset:
                 offset = self._next[place] if place in self._next else self._start_of(place)
                 record = msgspec.structs.replace(record, offset=offset, fault=FAULT)  # noqa: PLW2901 - the same record

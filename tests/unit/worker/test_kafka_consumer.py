@@ -35,7 +35,8 @@ def test_offsets_are_held_against_the_end_of_their_partition() -> None:
     def records(partition: int, *offsets: int) -> list[Record]:
         return [Record("t", partition, offset, None, b"") for offset in offsets]
 
-    places = Places({("t", 0): 40, ("t", 1): -1}.__getitem__, lambda _: 30)
+    ends = {("t", 0): 40, ("t", 1): -1}
+    places = Places(ends.__getitem__, {**ends, ("t", 1): 9}.__getitem__, lambda _: 30)
     first, again = places.check([*records(0, 31, 35), *records(1, 7)])
     assert ([record.offset for record in first], again) == ([31, 35, 7], {})
     second, again = places.check([*records(0, 44, 45, 36), *records(1, 8)])
