@@ -7,8 +7,8 @@
 Batches are the worker's own, and so are their limits (tokens to read, time to read them as measured). Two
 rules are the front's, since whoever asks by HTTP waits for the answer before asking again:
 
-- A batch takes at most half of the calls that wait or have just been answered. If it took all of them, the
-  engine would have nothing to read while the answers travel and the next questions come.
+- The callers of a batch come back together, and the larger the batch, the less each text costs. So the next
+  batch waits for those who have just been answered, for a small part (HOLD) of the time that theirs took.
 - A call that does not fit into a batch goes on at the end of the line. So a long list delays nobody.
 
 Texts of similar length are read together within a batch (`engine/reading/packing.py`).
@@ -30,6 +30,9 @@ LONGEST_RETRY_S: Final = 30
 # Tokens that a batch may always have: about what a run needs to be efficient. Without this, a slow or
 # busy device would read ever smaller batches, and be slower for that.
 LEAST_TOKENS: Final = 512
+# The part of a batch's time for which the next one waits for the callers. It bounds what waiting in vain
+# costs; on a device that is done within milliseconds it is no wait at all.
+HOLD: Final = 0.02
 _EPOCH: Final = 0  # batches of a front are never voided
 
 
@@ -96,7 +99,7 @@ class Line:
         self._tokens = 0  # that wait
         self._in_hand = 0  # tokens that the engine reads now
         self._returning = 0  # callers that have just been answered, and may ask again
-        self._settled_at = clock()  # when something was last read
+        self._taken_at = self._settled_at = clock()  # when a batch was last begun, and done
         self._closed = False
 
     @property
@@ -143,12 +146,14 @@ class Line:
         with self._changed:
             while True:
                 self._drop_late()
-                if self._waiting:
+                left_s = self._hold_s() if self._waiting else None
+                if left_s == 0:
                     break
-                if self._closed:
+                if left_s is None and self._closed:
                     return None
-                self._changed.wait()
+                self._changed.wait(left_s)
             portion = self._portion()
+            self._taken_at = self._clock()
             self._in_hand = portion.batch.estimated_tokens
             return portion
 
@@ -197,14 +202,22 @@ class Line:
         for call in refused:
             call.finish(error)
 
+    def _hold_s(self) -> float:
+        """How much longer a batch is worth waiting for those who have just been answered: 0 if not at all."""
+        if self._closed or not self._returning or self._tokens >= self._most_tokens():
+            return 0.0
+        until = self._settled_at + HOLD * (self._settled_at - self._taken_at)
+        return max(0.0, until - self._clock())
+
+    def _most_tokens(self) -> float:
+        return min(self._max_tokens, max(LEAST_TOKENS, self._pace.tokens_in(self._batch_s)))
+
     def _portion(self) -> Portion:
-        in_time = max(LEAST_TOKENS, self._pace.tokens_in(self._batch_s))
-        most_tokens = min(self._max_tokens, in_time)
-        most_calls = math.ceil((len(self._waiting) + self._returning) / 2)
+        most_tokens = self._most_tokens()
         portion = Portion(Batch(_EPOCH, self._clock()))
         batch = portion.batch
         unfinished = []
-        while self._waiting and len(portion.calls) < most_calls:
+        while self._waiting:
             room = most_tokens - batch.estimated_tokens
             if batch.entries and (room <= 0 or len(batch.entries) >= self._max_records):
                 break

@@ -1,6 +1,7 @@
 """The waiting line: who is admitted, who comes next. No engine, no clock but the test's."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from front.errors import BusyError, RefusedError
-from front.line import Call, Line, Portion
+from front.line import HOLD, Call, Line, Portion
 from front.texts import entry_of
 from worker.stream.pace import Pace
 
@@ -24,6 +25,7 @@ class Calls:
         if measured:
             pace.note(RATE, 1.0)
         self.now = 0.0
+        self.ticks = 0.0  # seconds that pass whenever somebody looks at the clock
         self.told: dict[str, Exception | None] = {}
         self.line = Line(
             pace,
@@ -32,8 +34,12 @@ class Calls:
             max_tokens=int(limits.get("max_tokens", 10**6)),
             max_records=int(limits.get("max_records", 1000)),
             max_message_tokens=4096,
-            clock=lambda: self.now,
+            clock=self.tick,
         )
+
+    def tick(self) -> float:
+        self.now += self.ticks
+        return self.now
 
     def admit(self, name: str, texts: int = 1, text: str = TEXT) -> Call:
         call = Call([entry_of(text) for _ in range(texts)], lambda error: self.told.update({name: error}))
@@ -50,23 +56,53 @@ def texts(portion: Portion) -> list[int]:
     return [count for _, count in portion.calls]
 
 
-def test_half_of_the_calls_are_read_while_the_others_get_their_answers() -> None:
+def test_a_batch_takes_all_that_wait_and_waits_for_those_who_were_just_answered() -> None:
     calls = Calls(deadline_s=100.0)
-    calls.admit("first")
-    first = calls.take()
-    for number in range(63):
-        calls.admit(str(number))
-    calls.line.settle(first)
-    calls.admit("first")
     sizes = []
-    for turn in range(6):
+    for number in range(64):
+        calls.admit(str(number))
+    for turn in range(3):
         portion = calls.take()
         sizes.append(len(portion.batch.entries))
+        calls.now += 10.0  # the engine reads
         calls.line.settle(portion)
-        for number in range(len(portion.calls)):  # each caller asks again
-            calls.admit(f"{turn}.{number}")
-    assert sizes[0] in {32, 33}
-    assert set(sizes[1:]) <= {31, 32, 33}
+        with ThreadPoolExecutor(1) as engine:
+            taken = engine.submit(calls.take)  # the engine is ready before anybody has come back
+            for number in range(64):
+                calls.admit(f"{turn}.{number}")
+            again = taken.result()
+        sizes.append(len(again.batch.entries))
+        calls.line.settle(again)
+        for number in range(64):
+            calls.admit(f"{turn}.{number} again")
+    assert sizes == [64] * 6
+
+
+def test_who_does_not_come_back_holds_nobody_up_for_long() -> None:
+    calls = Calls(deadline_s=100.0)
+    for number in range(3):
+        calls.admit(str(number))
+    portion = calls.take()
+    calls.now += 10.0
+    calls.line.settle(portion)
+    calls.admit("came back")
+    calls.ticks = 10.0 * HOLD / 4  # the clock goes on while the line waits
+    assert len(calls.take().batch.entries) == 1
+    assert calls.now < 10.0 + 10.0 * HOLD * 2
+
+
+def test_a_full_batch_and_a_closed_line_wait_for_nobody() -> None:
+    for full in (True, False):
+        calls = Calls(deadline_s=100.0, max_tokens=200)
+        for number in range(2):
+            calls.admit(str(number))
+        portion = calls.take()
+        calls.now += 10.0
+        calls.line.settle(portion)
+        calls.admit("one", texts=2 if full else 1)
+        if not full:
+            calls.line.close()
+        assert len(calls.take().batch.entries) == (2 if full else 1)
 
 
 def test_a_call_alone_is_read_whole() -> None:
