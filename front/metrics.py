@@ -71,6 +71,7 @@ CATALOGUE: Final = (
         "one",
         "What runs: engine, device, precision, bundle, task and reading.",
         "Fronts and workers differ: a roll-out is under way, or was forgotten.",
+        ("engine", "device", "precision", "bundle", "task", "reading"),
     ),
 )
 
