@@ -18,12 +18,12 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
+from front.call import Call, Portion
 from front.errors import BusyError, RefusedError
-from worker.stream.batch import Batch, Entry, estimate_tokens
+from worker.stream.batch import Batch, estimate_tokens
 from worker.stream.pace import Pace
 
 LONGEST_RETRY_S: Final = 30
@@ -34,32 +34,6 @@ LEAST_TOKENS: Final = 512
 # costs; on a device that is done within milliseconds it is no wait at all.
 HOLD: Final = 0.02
 _EPOCH: Final = 0  # batches of a front are never voided
-
-
-@dataclass(eq=False)
-class Call:
-    """The texts of one request. `finish` is called once, on any thread, with None or with what went wrong."""
-
-    entries: Sequence[Entry]
-    finish: Callable[[Exception | None], None]
-    tokens: list[int] = field(default_factory=list)  # of each entry, estimated
-    give_up_at: float = math.inf  # monotonic seconds
-    taken: int = 0  # entries that are in a batch, or were
-    unread: int = 0  # entries that the engine has not answered
-    abandoned: bool = False  # nobody waits for the answer any more
-
-    @property
-    def left(self) -> int:
-        """Tokens that are not in a batch yet."""
-        return sum(self.tokens[self.taken :])
-
-
-@dataclass
-class Portion:
-    """A batch, and how many entries of which call are in it."""
-
-    batch: Batch
-    calls: list[tuple[Call, int]] = field(default_factory=list)
 
 
 class Line:

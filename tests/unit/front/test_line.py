@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from front.call import Call, Portion
 from front.errors import BusyError, RefusedError
-from front.line import HOLD, Call, Line, Portion
+from front.line import HOLD, Line
 from front.texts import entry_of
 from worker.stream.pace import Pace
 
