@@ -7,8 +7,9 @@
 Batches are the worker's own, and so are their limits (tokens to read, time to read them as measured). Two
 rules are the front's, since whoever asks by HTTP waits for the answer before asking again:
 
-- The callers of a batch come back together, and the larger the batch, the less each text costs. So the next
-  batch waits for those who have just been answered, for a small part (HOLD) of the time that theirs took.
+- The callers of a batch come back together, and the larger the batch, the less each text costs. Where they
+  are away for a small part (HOLD) of the time that their batch took, the next one waits for them. Where they
+  are away for longer, since the device is fast, as much is left in the line as the engine reads meanwhile.
 - A call that does not fit into a batch goes on at the end of the line. So a long list delays nobody.
 
 Texts of similar length are read together within a batch (`engine/reading/packing.py`).
@@ -30,9 +31,11 @@ LONGEST_RETRY_S: Final = 30
 # Tokens that a batch may always have: about what a run needs to be efficient. Without this, a slow or
 # busy device would read ever smaller batches, and be slower for that.
 LEAST_TOKENS: Final = 512
-# The part of a batch's time for which the next one waits for the callers. It bounds what waiting in vain
-# costs; on a device that is done within milliseconds it is no wait at all.
+# The part of a batch's time for which the next one waits for the callers: what waiting in vain costs at most.
 HOLD: Final = 0.02
+MOST_LEFT: Final = 0.5  # of the calls that wait, to be read while others are away
+RETURN_S: Final = 0.1  # who asks later than this after a batch has not come back, but is somebody else
+_WEIGHT: Final = 0.3  # of the newest batch in how long callers are away
 _EPOCH: Final = 0  # batches of a front are never voided
 
 
@@ -73,6 +76,7 @@ class Line:
         self._tokens = 0  # that wait
         self._in_hand = 0  # tokens that the engine reads now
         self._returning = 0  # callers that have just been answered, and may ask again
+        self._away = 0.0  # the part of the time, reading and away, for which the callers of a batch are away
         self._taken_at = self._settled_at = clock()  # when a batch was last begun, and done
         self._closed = False
 
@@ -112,7 +116,10 @@ class Line:
             call.give_up_at = self._clock() + self._deadline_s
             self._waiting.append(call)
             self._tokens += own
-            self._returning = max(0, self._returning - 1)
+            if self._returning:
+                self._returning -= 1
+                if not self._returning:
+                    self._note_return()
             self._changed.notify()
 
     def take(self) -> Portion | None:
@@ -178,20 +185,29 @@ class Line:
 
     def _hold_s(self) -> float:
         """How much longer a batch is worth waiting for those who have just been answered: 0 if not at all."""
-        if self._closed or not self._returning or self._tokens >= self._most_tokens():
+        full = self._tokens >= self._most_tokens()
+        if self._closed or full or not self._returning or self._away > HOLD:
             return 0.0
         until = self._settled_at + HOLD * (self._settled_at - self._taken_at)
         return max(0.0, until - self._clock())
+
+    def _note_return(self) -> None:
+        """All callers of the last batch are back, or others have come in their place."""
+        away, took = self._clock() - self._settled_at, self._settled_at - self._taken_at
+        if away < RETURN_S and took > 0:
+            self._away += _WEIGHT * (away / (away + took) - self._away)
 
     def _most_tokens(self) -> float:
         return min(self._max_tokens, max(LEAST_TOKENS, self._pace.tokens_in(self._batch_s)))
 
     def _portion(self) -> Portion:
         most_tokens = self._most_tokens()
+        left = min(MOST_LEFT, self._away) if self._away > HOLD else 0.0
+        most_calls = math.ceil(len(self._waiting) * (1 - left))
         portion = Portion(Batch(_EPOCH, self._clock()))
         batch = portion.batch
         unfinished = []
-        while self._waiting:
+        while self._waiting and len(portion.calls) < most_calls:
             room = most_tokens - batch.estimated_tokens
             if batch.entries and (room <= 0 or len(batch.entries) >= self._max_records):
                 break

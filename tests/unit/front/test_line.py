@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from front.call import Call, Portion
 from front.errors import BusyError, RefusedError
-from front.line import HOLD, Line
+from front.line import HOLD, RETURN_S, Line
 from front.texts import entry_of
 from worker.stream.pace import Pace
 
@@ -84,6 +84,45 @@ def test_who_does_not_come_back_holds_nobody_up_for_long() -> None:
     calls.ticks = 10.0 * HOLD / 4  # the clock goes on while the line waits
     assert len(calls.take().batch.entries) == 1
     assert calls.now < 10.0 + 10.0 * HOLD * 2
+
+
+def read(calls: Calls, *, took: float, away: float) -> int:
+    """Have a batch read, and its callers come back `away` seconds later. Returns how many were left."""
+    portion = calls.take()
+    left = len(calls.line._waiting)
+    calls.now += took
+    calls.line.settle(portion)
+    calls.now += away
+    for _ in portion.calls:
+        calls.admit("came back")
+    return left
+
+
+def test_where_the_device_is_fast_something_is_left_to_read_while_callers_are_away() -> None:
+    calls = Calls(deadline_s=100.0)
+    for number in range(64):
+        calls.admit(str(number))
+    left = [read(calls, took=0.32, away=0.03) for _ in range(20)]
+    assert left[0] == 0  # nobody knew
+    assert 3 <= left[-1] <= 8  # of 64: 9 % of the time
+
+
+def test_at_least_half_of_the_calls_are_read_and_one_that_is_alone_is() -> None:
+    calls = Calls(deadline_s=100.0)
+    for number in range(64):
+        calls.admit(str(number))
+    assert 28 <= [read(calls, took=0.001, away=0.05) for _ in range(30)][-1] <= 32
+    while len(calls.line._waiting) > 1:
+        calls.line.settle(calls.take())
+    assert len(calls.take().calls) == 1
+
+
+def test_nothing_is_left_where_callers_are_soon_back_or_others_come_long_after() -> None:
+    for away in (0.001, 2 * RETURN_S):
+        calls = Calls(deadline_s=100.0)
+        for number in range(64):
+            calls.admit(str(number))
+        assert {read(calls, took=0.32, away=away) for _ in range(20)} == {0}
 
 
 def test_a_full_batch_and_a_closed_line_wait_for_nobody() -> None:
