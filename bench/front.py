@@ -4,13 +4,15 @@
     python -m bench.front --rounds 3 --texts 500 --bundle FOLDER
     python -m bench.front --device-ms 5       a simulated device, which takes 5 ms a text and no CPU, as a GPU
 
-In each round the engine first reads all texts in one call, in a process of its own, without a front: the best
-that it can do. Then `mimamori serve`, another process, is asked by as many callers as --concurrency says,
-each of which waits for its answer before it asks again. Both read the same texts with the same settings, one
-after the other; the ratio of the two rates is what counts, since rates depend on the machine. The callers are
-one process beside the front and take a share of the CPU, which is stated: on a machine of their own, they
-would not. CPU time per text is stated too, of the engine alone and of the front, since it depends less on
-what else a machine does. The script fails where an answer is missing.
+In each round the engine first reads all texts in one call, in a process of its own, without a front: the
+best that it can do. Then it reads as many at a time as there are callers, which is the most that can wait
+where each asks for one text: the difference is what small batches cost, whoever reads them. Then `mimamori
+serve`, another process, is asked by as many callers as --concurrency says, each of which waits for its
+answer before it asks again. All read the same texts with the same settings, one after the other; the ratio
+to the first of the engine's rates is what counts, since rates depend on the machine. The callers are one
+process beside the front and take a share of the CPU, which is stated: on a machine of their own, they would
+not. CPU time per text is stated too, of the engine alone and of the front, since it depends less on what
+else a machine does. The script fails where an answer is missing.
 """
 
 import argparse
@@ -67,6 +69,7 @@ def main() -> int:
     sizes: list[int] = options.sizes
     rounds: dict[int, list[Round]] = {size: [] for size in sizes}
     alone: list[Alone] = []
+    few: list[Alone] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         file = Path(folder) / "texts.json"
         file.write_text(json.dumps(texts))
@@ -75,14 +78,22 @@ def main() -> int:
         asyncio.run(ask(front, texts[: len(texts) // 4], options.concurrency, 1))  # warm
         for number in range(options.rounds):
             alone.append(engine.read())
+            few.append(engine.read(options.concurrency))
             for size in sizes:
                 rounds[size].append(asyncio.run(ask(front, texts, options.concurrency, size)))
             print(
-                f"round {number + 1}: engine alone {alone[-1].rate:.1f}/s; "
+                f"round {number + 1}: engine alone {alone[-1].rate:.1f}/s, "
+                f"{options.concurrency} at a time {few[-1].rate:.1f}/s; "
                 + "; ".join(f"{size} a request {rounds[size][-1].rate:.1f}/s" for size in sizes),
                 flush=True,
             )
     print(f"engine alone: {statistics.median(one.rate for one in alone):.1f} texts/s")
+    shares = [one.rate / best.rate for one, best in zip(few, alone, strict=True)]
+    print(
+        f"{options.concurrency} texts at a time, without a front: {statistics.median(shares):.3f} of that "
+        f"({min(shares):.3f}-{max(shares):.3f}); {statistics.median(one.cpu_ms for one in few):.2f} ms of "
+        f"CPU per text against {statistics.median(one.cpu_ms for one in alone):.2f}"
+    )
     for size in sizes:
         print(summary(size, alone, rounds[size]))
     return 0
@@ -123,11 +134,11 @@ class Engine:
         self.read()  # loads, and warms up
         return self
 
-    def read(self) -> Alone:
-        """Read all texts once. Raises SystemExit: the engine has ended."""
+    def read(self, at_a_time: int = 0) -> Alone:
+        """Read all texts once, so many `at_a_time` (0: all). Raises SystemExit: the engine has ended."""
         assert self._running.stdin is not None  # noqa: S101 - both are pipes
         assert self._running.stdout is not None  # noqa: S101
-        self._running.stdin.write("again\n")
+        self._running.stdin.write(f"{at_a_time or 'again'}\n")
         self._running.stdin.flush()
         said = "log"
         while not said.startswith("{"):

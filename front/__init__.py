@@ -4,6 +4,7 @@
     openai.py       POST /v1/moderations, as OpenAI's clients send it
     perspective.py  POST /v1alpha1/comments:analyze, as Perspective's clients send it
     discovery.py    what these clients read first
+    call.py         the texts of one request on their way
     line.py         the waiting line: what is admitted, and who is read next, in which batch
     reading.py      the thread that owns the engine: batches are scored by the worker's own screener
     finding.py      what the worker's label would say of a text

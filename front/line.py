@@ -7,8 +7,9 @@
 Batches are the worker's own, and so are their limits (tokens to read, time to read them as measured). Two
 rules are the front's, since whoever asks by HTTP waits for the answer before asking again:
 
-- A batch takes at most half of the calls that wait or have just been answered. If it took all of them, the
-  engine would have nothing to read while the answers travel and the next questions come.
+- The callers of a batch come back together, and the larger the batch, the less each text costs. Where they
+  are away for a small part (HOLD) of the time that their batch took, the next one waits for them. Where they
+  are away for longer, since the device is fast, as much is left in the line as the engine reads meanwhile.
 - A call that does not fit into a batch goes on at the end of the line. So a long list delays nobody.
 
 Texts of similar length are read together within a batch (`engine/reading/packing.py`).
@@ -18,45 +19,24 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
+from front.call import Call, Portion
 from front.errors import BusyError, RefusedError
-from worker.stream.batch import Batch, Entry, estimate_tokens
+from worker.stream.batch import Batch, estimate_tokens
 from worker.stream.pace import Pace
 
 LONGEST_RETRY_S: Final = 30
 # Tokens that a batch may always have: about what a run needs to be efficient. Without this, a slow or
 # busy device would read ever smaller batches, and be slower for that.
 LEAST_TOKENS: Final = 512
+# The part of a batch's time for which the next one waits for the callers: what waiting in vain costs at most.
+HOLD: Final = 0.02
+MOST_LEFT: Final = 0.5  # of the calls that wait, to be read while others are away
+RETURN_S: Final = 0.1  # who asks later than this after a batch has not come back, but is somebody else
+_WEIGHT: Final = 0.3  # of the newest batch in how long callers are away
 _EPOCH: Final = 0  # batches of a front are never voided
-
-
-@dataclass(eq=False)
-class Call:
-    """The texts of one request. `finish` is called once, on any thread, with None or with what went wrong."""
-
-    entries: Sequence[Entry]
-    finish: Callable[[Exception | None], None]
-    tokens: list[int] = field(default_factory=list)  # of each entry, estimated
-    give_up_at: float = math.inf  # monotonic seconds
-    taken: int = 0  # entries that are in a batch, or were
-    unread: int = 0  # entries that the engine has not answered
-    abandoned: bool = False  # nobody waits for the answer any more
-
-    @property
-    def left(self) -> int:
-        """Tokens that are not in a batch yet."""
-        return sum(self.tokens[self.taken :])
-
-
-@dataclass
-class Portion:
-    """A batch, and how many entries of which call are in it."""
-
-    batch: Batch
-    calls: list[tuple[Call, int]] = field(default_factory=list)
 
 
 class Line:
@@ -96,7 +76,8 @@ class Line:
         self._tokens = 0  # that wait
         self._in_hand = 0  # tokens that the engine reads now
         self._returning = 0  # callers that have just been answered, and may ask again
-        self._settled_at = clock()  # when something was last read
+        self._away = 0.0  # the part of the time, reading and away, for which the callers of a batch are away
+        self._taken_at = self._settled_at = clock()  # when a batch was last begun, and done
         self._closed = False
 
     @property
@@ -135,7 +116,10 @@ class Line:
             call.give_up_at = self._clock() + self._deadline_s
             self._waiting.append(call)
             self._tokens += own
-            self._returning = max(0, self._returning - 1)
+            if self._returning:
+                self._returning -= 1
+                if not self._returning:
+                    self._note_return()
             self._changed.notify()
 
     def take(self) -> Portion | None:
@@ -143,12 +127,14 @@ class Line:
         with self._changed:
             while True:
                 self._drop_late()
-                if self._waiting:
+                left_s = self._hold_s() if self._waiting else None
+                if left_s == 0:
                     break
-                if self._closed:
+                if left_s is None and self._closed:
                     return None
-                self._changed.wait()
+                self._changed.wait(left_s)
             portion = self._portion()
+            self._taken_at = self._clock()
             self._in_hand = portion.batch.estimated_tokens
             return portion
 
@@ -197,10 +183,27 @@ class Line:
         for call in refused:
             call.finish(error)
 
+    def _hold_s(self) -> float:
+        """How much longer a batch is worth waiting for those who have just been answered: 0 if not at all."""
+        full = self._tokens >= self._most_tokens()
+        if self._closed or full or not self._returning or self._away > HOLD:
+            return 0.0
+        until = self._settled_at + HOLD * (self._settled_at - self._taken_at)
+        return max(0.0, until - self._clock())
+
+    def _note_return(self) -> None:
+        """All callers of the last batch are back, or others have come in their place."""
+        away, took = self._clock() - self._settled_at, self._settled_at - self._taken_at
+        if away < RETURN_S and took > 0:
+            self._away += _WEIGHT * (away / (away + took) - self._away)
+
+    def _most_tokens(self) -> float:
+        return min(self._max_tokens, max(LEAST_TOKENS, self._pace.tokens_in(self._batch_s)))
+
     def _portion(self) -> Portion:
-        in_time = max(LEAST_TOKENS, self._pace.tokens_in(self._batch_s))
-        most_tokens = min(self._max_tokens, in_time)
-        most_calls = math.ceil((len(self._waiting) + self._returning) / 2)
+        most_tokens = self._most_tokens()
+        left = min(MOST_LEFT, self._away) if self._away > HOLD else 0.0
+        most_calls = math.ceil(len(self._waiting) * (1 - left))
         portion = Portion(Batch(_EPOCH, self._clock()))
         batch = portion.batch
         unfinished = []

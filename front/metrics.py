@@ -10,6 +10,7 @@ from schemas.vocabulary import Verdict
 from worker.telemetry.catalogue import LATENCY_BUCKETS, SIZE_BUCKETS
 
 Api = Literal["openai", "perspective"]
+_EXPECTED: Final = ("200", "401", "500", "503")
 
 CATALOGUE: Final = (
     Metric(
@@ -70,6 +71,7 @@ CATALOGUE: Final = (
         "one",
         "What runs: engine, device, precision, bundle, task and reading.",
         "Fronts and workers differ: a roll-out is under way, or was forgotten.",
+        ("engine", "device", "precision", "bundle", "task", "reading"),
     ),
 )
 
@@ -98,6 +100,11 @@ class FrontMetrics:
                     self._histograms[name] = Histogram(
                         name, meaning, one.labels, registry=registry, buckets=one.buckets
                     )
+
+        # From the start: `increase` does not see what a series that is new counted before its first scrape.
+        for api in get_args(Api):
+            for status in _EXPECTED:
+                self._counters["mimamori_front_requests_total"].labels(api, status)
 
     def answered(self, api: Api, status: int, seconds: float) -> None:
         """Count one request."""

@@ -13,7 +13,8 @@ from typing import Final
 import structlog
 
 from engine.errors import FatalError
-from front.line import Line, Portion
+from front.call import Portion
+from front.line import Line
 from front.metrics import FrontMetrics
 from front.texts import entry_of
 from worker.stream.batch import Batch, estimate_tokens

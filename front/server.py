@@ -17,11 +17,12 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from front.call import Call
 from front.dialect import Dialect
 from front.discovery import discovery_document
 from front.errors import BusyError, RefusedError, invalid
 from front.finding import Finding, Findings
-from front.line import Call, Line
+from front.line import Line
 from front.metrics import FrontMetrics
 from front.settings import FrontSettings
 from front.texts import entries_of

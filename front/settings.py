@@ -68,7 +68,7 @@ class FrontSettings(BaseSettings):
         description="A request that would wait longer for the model is refused with 503 and Retry-After.",
     )
     batch_s: float = Field(
-        0.5,
+        2.0,
         gt=0,
         description="A batch closes at what the model reads in this time, as measured, or at 512 tokens if "
         "that is more.",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ops.expressions import OF_THE_DESK, faults, selecting
+from ops.expressions import OF_THE_DESK, OF_THE_FRONT, faults, selecting
 from ops.plan import Board, Objective, Panel, PlanError, Row
 
 COLUMNS: Final = 24
@@ -13,6 +13,7 @@ _UNITS: Final = {"ratio": "percentunit", "seconds": "s", "per second": "cps"}
 _SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
 _VARIABLES: Final = (
     ("workers", "Workers", "label_values(mimamori_assigned_partitions, job)"),
+    ("fronts", "HTTP fronts", "label_values(mimamori_front_waiting_tokens, job)"),
     ("desks", "Desks", "label_values(mimamori_review_ready, job)"),
 )
 
@@ -137,4 +138,6 @@ def _options(panel: Panel) -> Json:
 
 
 def _of_this_job(name: str) -> str:
+    if name.startswith(OF_THE_FRONT):
+        return 'job=~"$fronts"'
     return 'job=~"$desks"' if name.startswith(OF_THE_DESK) else 'job=~"$workers"'

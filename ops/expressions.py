@@ -10,6 +10,7 @@ from typing import Final
 
 from prometheus_client.utils import floatToGoString
 
+from front.metrics import CATALOGUE as FRONT
 from ops.plan import PlanError
 from review.catalogue import CATALOGUE as DESK
 from schemas.metrics import Metric
@@ -17,9 +18,10 @@ from worker.telemetry.catalogue import CATALOGUE as WORKER
 from worker.telemetry.catalogue import LATENCY_BUCKETS, SHADOW_PREFIX
 
 LISTED: Final[Mapping[str, Metric]] = {
-    series: metric for metric in (*WORKER, *DESK) for series in metric.series()
+    series: metric for metric in (*WORKER, *FRONT, *DESK) for series in metric.series()
 }
 OF_THE_DESK: Final = "mimamori_review_"
+OF_THE_FRONT: Final = ("mimamori_front_", "mimamori:front_")
 # What Prometheus adds to every series.
 ADDED: Final = {"job", "instance", "pod"}
 

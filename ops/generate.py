@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[1]
 HEADER: Final = """\
 # Made by `python -m ops.generate` from ops/alerts.yaml: edit that file.
 # The chart makes a PrometheusRule of it, with a selector of its own pods. Prometheus alone takes it as it is
-# (`rule_files`); without the review desk, leave the group mimamori-desk out.
+# (`rule_files`); leave mimamori-desk out without the review desk, and mimamori-front without an HTTP front.
 """
 
 

@@ -1,6 +1,7 @@
 """Measures the engine alone: `python -m bench.lanes.offline BUNDLE TEXTS.json` prints messages per second.
 
-With --each-line it measures once for every line of standard input, so that another lane can run in between.
+With --each-line it measures once for every line of standard input, so that another lane can run in between; a
+line with a number has the texts read so many at a time.
 It uses the worker's engine, settings and texts, in the topic's order, but no Kafka and no cache. The rate
 excludes loading and a warm-up, just as the worker's rate excludes everything before its first commit.
 """
@@ -24,9 +25,11 @@ def main() -> None:
     engine.read(texts[: len(texts) // 8])
     tokenizer = load_tokenizer(bundle.path)
     tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False))
-    for _ in sys.stdin if "--each-line" in sys.argv else [""]:
+    for line in sys.stdin if "--each-line" in sys.argv else [""]:
+        size = int(line) if line.strip().isdecimal() else len(texts)
         began, used = time.perf_counter(), time.process_time()
-        engine.read(texts)
+        for first in range(0, len(texts), size):
+            engine.read(texts[first : first + size])
         seconds, used = time.perf_counter() - began, time.process_time() - used
         found = {
             "rate": len(texts) / seconds,

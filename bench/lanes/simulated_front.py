@@ -1,7 +1,8 @@
 """A front on a simulated device, for bench/front.py: one that takes time and no CPU, as a GPU does.
 
 python -m bench.lanes.simulated_front MS               serves, MS milliseconds a text
-python -m bench.lanes.simulated_front MS TEXTS.json    reads all texts, for every line of standard input
+python -m bench.lanes.simulated_front MS TEXTS.json    reads all texts, for every line of standard input;
+                                                        a number there: so many at a time
 """
 
 import json
@@ -26,9 +27,11 @@ def main() -> None:
     engine = CannedEngine(levels=len(task.level_names), seconds_per_message=float(sys.argv[1]) / 1000)
     if sys.argv[2:]:
         texts: list[str] = json.loads(Path(sys.argv[2]).read_text())
-        for _ in sys.stdin:
+        for line in sys.stdin:
+            size = int(line) if line.strip().isdecimal() else len(texts)
             began, used = time.perf_counter(), time.process_time()
-            engine.read(texts)
+            for first in range(0, len(texts), size):
+                engine.read(texts[first : first + size])
             seconds, used = time.perf_counter() - began, time.process_time() - used
             print(json.dumps({"rate": len(texts) / seconds, "cpu_ms": 1000 * used / len(texts)}), flush=True)
         return

@@ -13,8 +13,7 @@ INTRODUCTION: Final = """# Metrics
 The worker serves its metrics for Prometheus on `/metrics` of its health port (`MIMAMORI_HEALTH_PORT`, 8080),
 and so does the HTTP front; the review desk has a port of its own for them (`MIMAMORI_REVIEW_HEALTH_PORT`,
 6067). No label ever carries message text or an id. Rules, dashboard and [runbook](../how-to/alerts.md) quote
-the lists of worker and desk and nothing else; [Watch the workers](../how-to/watch-the-workers.md) says how to
-install them. No rule watches the HTTP front yet.
+these lists and nothing else; [Watch the workers](../how-to/watch-the-workers.md) says how to install them.
 
 `mimamori topics apply`, the job that creates topics, ends in seconds and has no metrics: where it fails, the
 install or upgrade fails with its words.

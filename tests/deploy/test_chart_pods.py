@@ -60,8 +60,13 @@ def test_every_mount_has_its_volume(render: Renderer, profile: str) -> None:
 
 
 def test_probes_ask_the_right_questions(render: Renderer) -> None:
-    for component in ("worker", "review"):
-        (container,) = pod_of(render("default"), component)["containers"]
+    ports_of = {
+        "worker": {"http": 8080},
+        "review": {"desk": 6066, "http": 6067},
+        "front": {"api": 8088, "http": 8080},
+    }
+    for component, expected in ports_of.items():
+        (container,) = pod_of(render("cpu"), component)["containers"]
         paths = {
             probe: container[f"{probe}Probe"]["httpGet"]["path"]
             for probe in ("startup", "readiness", "liveness")
@@ -70,7 +75,7 @@ def test_probes_ask_the_right_questions(render: Renderer) -> None:
         assert paths == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in paths} == {"http"}
-        assert ports == ({"http": 8080} if component == "worker" else {"desk": 6066, "http": 6067})
+        assert ports == expected
         startup = container["startupProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] >= 600
 
@@ -108,6 +113,56 @@ def test_a_changed_setting_restarts_only_whom_it_concerns(render: Renderer) -> N
     before, after = checksums(), checksums("worker.settings.threads=3")
     assert before["worker"] != after["worker"]
     assert before["review"] == after["review"]
+
+
+def test_a_front_knows_nothing_of_kafka_and_leaves_the_service_before_it_drains(render: Renderer) -> None:
+    manifests = render("cpu")
+    pod = pod_of(manifests, "front")
+    (container,) = pod["containers"]
+    assert container["args"] == ["serve"]
+    assert {volume["name"] for volume in pod["volumes"]} == {
+        "bundle",
+        "bundle-key",
+        "cache",
+        "tls",
+        "tmp",
+        "tokens",
+    }
+    (waits,) = re.findall(r"sleep\((\d+)\)", container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    drain = float(of_kind(manifests, "ConfigMap", "front")["data"]["MIMAMORI_DRAIN_S"])
+    assert int(waits) > 0
+    assert pod["terminationGracePeriodSeconds"] >= int(waits) + drain + 5
+    shown = {
+        item["metadata"]["name"]: item["spec"]["ports"] for item in all_of_kind(manifests, "Service", "front")
+    }
+    assert shown == {
+        "watch-mimamori-front": [{"name": "api", "port": 443, "targetPort": "api"}],
+        "watch-mimamori-front-probes": [{"name": "http", "port": 8080, "targetPort": "http"}],
+    }
+    (test,) = pod_of(manifests, "test")["containers"]
+    assert "http://watch-mimamori-front-probes:8080/readyz" in test["args"]
+
+
+def test_a_front_scales_by_its_cpu_or_not_at_all(render: Renderer) -> None:
+    manifests = render("cpu")
+    deployment = of_kind(manifests, "Deployment", "front")
+    assert "replicas" not in deployment["spec"]
+    scaler = of_kind(manifests, "HorizontalPodAutoscaler")["spec"]
+    assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 8)
+    assert scaler["metrics"][0]["resource"] == {
+        "name": "cpu",
+        "target": {"type": "Utilization", "averageUtilization": 70},
+    }
+    fixed = render("cpu", "front.autoscaling.enabled=false", "front.replicas=3")
+    assert all_of_kind(fixed, "HorizontalPodAutoscaler") == []
+    assert of_kind(fixed, "Deployment", "front")["spec"]["replicas"] == 3
+    budget = of_kind(manifests, "PodDisruptionBudget", "front")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    gpu = render("cpu", 'front.device="cuda"', "front.gpu.enabled=true", "front.autoscaling.enabled=false")
+    (container,) = pod_of(gpu, "front")["containers"]
+    assert container["image"].endswith("-gpu")
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
 def test_review_desk_is_never_doubled(render: Renderer) -> None:
@@ -155,7 +210,7 @@ def test_network_is_closed_unless_it_is_opened(render: Renderer) -> None:
 
 def test_network_policy_closes_each_component(render: Renderer) -> None:
     policies = {component_of(item): item["spec"] for item in all_of_kind(render("cpu"), "NetworkPolicy")}
-    assert policies.keys() == {"worker", "shadow", "review", "topics"}
+    assert policies.keys() == {"worker", "shadow", "front", "review", "topics"}
     assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies.values())
     assert policies["topics"]["ingress"] == []
     ports = {
@@ -165,6 +220,7 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
     assert ports == {
         "worker": {53, 9092, 9093, 6379, 4317},
         "shadow": {53, 9092, 9093, 4317},  # and no Redis
+        "front": {4317},  # it calls nobody, and this profile opens that port for all
         "review": {53, 9092, 9093, 443, 4317},
         "topics": {53, 9092, 9093, 4317},
     }
@@ -172,6 +228,12 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
     assert (len(machines["from"]), machines["ports"]) == (2, [{"port": "http", "protocol": "TCP"}])
     assert (len(people["from"]), people["ports"]) == (1, [{"port": "desk", "protocol": "TCP"}])
     assert len(policies["worker"]["ingress"][0]["from"]) == 2
+    machines, clients = policies["front"]["ingress"]
+    assert machines["ports"] == [{"port": "http", "protocol": "TCP"}]
+    assert (len(clients["from"]), clients["ports"]) == (1, [{"port": "api", "protocol": "TCP"}])
+    alone = render("cpu", "networkPolicy.extraEgress=[]", "networkPolicy.frontFrom=[]")
+    front = of_kind(alone, "NetworkPolicy", "front")["spec"]
+    assert (front["egress"], len(front["ingress"])) == ([], 1)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

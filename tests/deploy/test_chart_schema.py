@@ -39,8 +39,8 @@ def test_schema_is_closed_and_explained() -> None:
 
 def test_schema_and_defaults_name_the_same_values() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    # helm adds `global`; settings have no defaults here, since the worker and the desk have theirs.
-    apart = {"/global", "/worker/settings", "/review/settings"}
+    # helm adds `global`; settings have no defaults here, since worker, front and desk have theirs.
+    apart = {"/global", "/worker/settings", "/front/settings", "/review/settings"}
 
     def differing(value: dict[str, Any], schema: dict[str, Any], path: str) -> list[str]:
         properties = schema["properties"]

@@ -11,6 +11,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from engine.bundle.signature import Trust, make_keys
+from front.settings import FrontSettings, load_front_settings
 from mimamori.sandbox.certificates import Authority
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_review
@@ -53,6 +54,7 @@ WORKER_OWNED = {
     "topic_prefix",
     "transactional_id",
 }
+FRONT_OWNED = {"host", "port", "tls_certificate", "tls_key", "tokens", "tokens_file"}
 REVIEW_OWNED = {
     "access",
     "allow_insecure",
@@ -165,10 +167,50 @@ def test_a_shadow_gets_a_bundle_a_group_and_bounds_of_its_own(
     assert paths == {"worker": ["stress/2026-11"], "shadow": ["stress/2026-12"]}
 
 
-def test_without_being_asked_for_there_is_no_shadow(render: Renderer) -> None:
-    assert "shadow" not in {
+def test_without_being_asked_for_there_is_no_shadow_and_no_front(render: Renderer) -> None:
+    assert not {"shadow", "front"} & {
         manifest["metadata"]["labels"].get("app.kubernetes.io/component") for manifest in render("default")
     }
+
+
+def test_a_front_reads_as_the_workers_do_and_answers_whom_its_secrets_name(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manifests = render("cpu")
+    enter(render, "cpu", "worker", monkeypatch)
+    worker = load_worker()
+    enter(render, "cpu", "front", monkeypatch)
+    settings = load_worker()
+    assert settings.bundle_fingerprint == worker.bundle_fingerprint
+    assert settings.bundle_public_key == worker.bundle_public_key
+    assert (settings.device, settings.precision) == (worker.device, worker.precision)
+    assert settings.max_tokens == 8192 != worker.max_tokens  # workerSettings win over worker.settings
+    assert settings.threads == 2  # and the CPUs are the front's own
+    assert settings.redis_url.get_secret_value() == ""
+    assert not [
+        name for name in os.environ if "SASL" in name or name in {"MIMAMORI_KAFKA", "MIMAMORI_BOOTSTRAP"}
+    ]
+    pod = pod_of(manifests, "front")
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    named = {
+        "MIMAMORI_FRONT_TOKENS_FILE": ("tokens", "mimamori-front", "tokens"),
+        "MIMAMORI_FRONT_TLS_CERTIFICATE": ("tls", "mimamori-front-tls", "tls.crt"),
+        "MIMAMORI_FRONT_TLS_KEY": ("tls", "mimamori-front-tls", "tls.key"),
+    }
+    for variable, (name, secret, key) in named.items():
+        assert volumes[name]["secretName"] == secret
+        paths = {item["key"]: item["path"] for item in volumes[name]["items"]}
+        assert os.environ[variable] == f"{mounts[name]}/{paths[key]}"
+        file = tmp_path / key
+        file.write_text("of a client in a chat\n")
+        monkeypatch.setenv(variable, str(file))  # where the kubelet would have put it
+    own = load_front_settings()  # refuses any name that is not a setting
+    assert own.known_tokens == {"of a client in a chat"}
+    assert (own.host, own.port) == ("0.0.0.0", 8088)  # noqa: S104 - in a pod, for its Service
+    assert own.attributes == {"TOXICITY": "stress"}
+    assert (own.deadline_s, own.max_body_bytes) == (2.5, 2_000_000)
 
 
 def test_a_bundle_is_pinned_and_its_signer_known(
@@ -415,6 +457,7 @@ def test_the_desk_gets_what_it_tells_others_by_and_the_files_that_are_nobody_els
     ("component", "fields", "owned"),
     [
         ("worker", Settings.model_fields.keys(), WORKER_OWNED),
+        ("front", FrontSettings.model_fields.keys(), FRONT_OWNED),
         ("review", ReviewSettings.model_fields.keys(), REVIEW_OWNED),
     ],
 )

@@ -73,12 +73,13 @@ def test_nothing_else_is_changed_but_what_the_values_say(render: Renderer) -> No
     assert any('le="2.5"' in rule["expr"] for rule in bare)
 
 
-def test_without_a_desk_there_is_no_alert_on_one(render: Renderer) -> None:
+def test_without_a_desk_or_a_front_there_is_no_alert_on_one(render: Renderer) -> None:
     on = ("prometheusRule.enabled=true", 'prometheusRule.job="mimamori"')
     alone = alerts_of(render("worker-only", *on))
-    assert not {name for name in alone if "Desk" in name or "Cases" in name}
+    assert not {name for name in alone if "Desk" in name or "Cases" in name or "Front" in name}
     assert "MimamoriStalled" in alone
     assert "MimamoriDeskNotReady" in alerts_of(render("default", *on))
+    assert "MimamoriFrontUnanswered" in alerts_of(render("cpu"))
 
 
 @pytest.mark.parametrize("profile", [profile for profile in PROFILES if profile != "cpu"])

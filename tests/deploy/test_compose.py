@@ -12,6 +12,8 @@ import yaml
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 
+from engine.errors import SettingsError
+from front.settings import load_front_settings
 from review.settings import ReviewSettings
 from review.settings import load_settings as load_review
 from tests.deploy.toolbox import REPOSITORY, Toolbox
@@ -22,12 +24,13 @@ GIVEN = {
     "MIMAMORI_CACHE_SECRET": "0123456789abcdef",
     "MIMAMORI_REVIEW_TABLE_KEYS": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
 }
-OURS = {"topics", "bundle", "worker", "review"}
+WITH_FRONT = GIVEN | {"COMPOSE_PROFILES": "front", "MIMAMORI_FRONT_TOKENS": "0123456789abcdef"}
+OURS = {"topics", "bundle", "worker", "front", "review"}
 
 
 @pytest.fixture(scope="module")
 def services(toolbox: Toolbox) -> dict[str, Any]:
-    found: dict[str, Any] = toolbox.compose(FILE, GIVEN)["services"]
+    found: dict[str, Any] = toolbox.compose(FILE, WITH_FRONT)["services"]
     return found
 
 
@@ -98,6 +101,17 @@ def test_every_service_is_pinned_bounded_and_restarted(services: dict[str, Any])
         assert services[name]["cap_drop"] == ["ALL"]
 
 
+def test_there_is_a_front_only_where_it_is_asked_for_and_none_without_a_token(
+    toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "front" not in toolbox.compose(FILE, GIVEN)["services"]
+    without = toolbox.compose(FILE, GIVEN | {"COMPOSE_PROFILES": "front"})["services"]["front"]
+    for variable, value in without["environment"].items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match="MIMAMORI_FRONT_TOKENS"):
+        load_front_settings()
+
+
 def test_starts_in_order(services: dict[str, Any]) -> None:
     def waits(name: str) -> dict[str, str]:
         return {other: how["condition"] for other, how in services[name].get("depends_on", {}).items()}
@@ -108,6 +122,7 @@ def test_starts_in_order(services: dict[str, Any]) -> None:
         "bundle": "service_completed_successfully",
         "redis": "service_healthy",
     }
+    assert waits("front") == {"bundle": "service_completed_successfully"}
     assert waits("review") == {"topics": "service_completed_successfully"}
 
 
@@ -131,6 +146,11 @@ def test_settings_are_accepted(services: dict[str, Any], monkeypatch: pytest.Mon
     grace = services["worker"]["stop_grace_period"]
     assert grace == "40s"
     assert load_worker().drain_s + 5 <= 40
+    enter("front")
+    assert load_worker().drain_s + 5 <= 40
+    front = load_front_settings()
+    assert front.port == 8088
+    assert front.known_tokens == {"0123456789abcdef"}
     enter("review")
     names = {name for name in os.environ if name.startswith("MIMAMORI_")}
     assert names <= {f"MIMAMORI_REVIEW_{name.upper()}" for name in ReviewSettings.model_fields}
@@ -141,5 +161,7 @@ def test_worker_reads_the_bundle_that_was_built(services: dict[str, Any]) -> Non
     built = services["bundle"]["command"]
     assert built[:2] == ["bundle", "build"]
     assert services["worker"]["environment"]["MIMAMORI_BUNDLE"] == built[built.index("--out") + 1]
+    assert services["front"]["environment"]["MIMAMORI_BUNDLE"] == built[built.index("--out") + 1]
+    assert services["front"]["volumes"] == services["worker"]["volumes"]
     (mount,) = services["worker"]["volumes"]
     assert (mount["source"], mount["target"], mount["read_only"]) == ("bundle", "/bundle", True)

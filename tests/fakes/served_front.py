@@ -38,7 +38,7 @@ def served_front(engine: Engine | None = None, **settings: Any) -> Iterator[Serv
     task = load_task("stress")
     workers = {name.removeprefix("worker_"): settings.pop(name) for name in [*settings] if "worker_" in name}
     service = assemble(
-        Settings(health_port=0, **workers),
+        Settings(**{"health_port": 0} | workers),
         FrontSettings(**{"port": 0} | settings),
         engine or CannedEngine(levels=len(task.level_names)),
         task=task,

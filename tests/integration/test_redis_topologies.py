@@ -86,7 +86,7 @@ def servers(
 
 
 def clustered(node: RedisServer) -> list[str]:
-    """Its bus has a port of its own: the default, 10,000 above, is one that the kernel hands out to clients."""
+    """Its bus has a port of its own: the default, 10,000 above, is one that clients may be given."""
     return [*CLUSTERED, "--cluster-port", str(bus_port(node.port))]
 
 

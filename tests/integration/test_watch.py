@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a worker on a real Kafka, and a desk: what they export, and what fires when."""
+"""A real Prometheus scrapes a worker on a real Kafka, a desk and a front: what is exported, what fires."""
 
 import json
 import secrets
@@ -6,11 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import confluent_kafka as ck
 import pytest
@@ -18,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 import schemas
 from engine.scores import Scores
+from front.metrics import CATALOGUE as FRONT
 from mimamori.soak.canned_engine import CannedEngine
 from ops.generate import ROOT
 from review.catalogue import CATALOGUE as DESK
@@ -30,12 +33,14 @@ from tests.fakes.memory_desk import person, record
 from tests.fakes.memory_review import MemoryReview
 from tests.fakes.review_cases import a_case
 from tests.fakes.served_desk import ServedDesk, served
+from tests.fakes.served_front import ServedFront, served_front
 from tests.fakes.worker_app import Running, build_app, settings
 from worker.assembly import join_group, open_producer
 from worker.kafka.topics import apply_topics
 from worker.telemetry.catalogue import CATALOGUE as WORKER
 
 RULES = ROOT / "helm" / "files" / "rules.yaml"
+TOKEN = "of a client in a chat"  # noqa: S105 - of this test
 DASHBOARD = ROOT / "helm" / "files" / "dashboard.json"
 SCRAPED = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_series_added"}
 SCRAPED |= {"scrape_samples_post_metric_relabeling", "ALERTS", "ALERTS_FOR_STATE"}
@@ -60,6 +65,9 @@ FIRING_AT_LAST = {
     "MimamoriNotAudited",
     "MimamoriCasesUnreadable",
     "MimamoriEventsHeld",
+    "MimamoriFrontUnanswered",
+    "MimamoriFrontUnansweredSlowly",
+    "MimamoriFrontRefusesTokens",
 }
 
 
@@ -69,10 +77,52 @@ class HangingEngine(CannedEngine):
     def __init__(self) -> None:
         super().__init__(levels=3)
         self.free = threading.Event()
+        self.reads = threading.Event()
 
     def read(self, texts: Sequence[str]) -> list[Scores]:
+        self.reads.set()
         assert self.free.wait(60)
         return super().read(texts)
+
+
+class Front:
+    """An HTTP front whose device hangs when it is told to."""
+
+    def __init__(self, served: ServedFront, engine: HangingEngine) -> None:
+        self._served = served
+        self._engine = engine
+        self.stop = served.service.stop
+
+    def ask(self, token: str) -> None:
+        """One request, whatever is answered."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        body = json.dumps({"input": "the tomatoes are coming up"}).encode()
+        with suppress(HTTPError), urlopen(Request(f"{self._served.url}/v1/moderations", body, headers)):
+            pass
+
+    def trouble(self) -> None:
+        """Requests without a token that counts, and a device that hangs until others are refused."""
+        with ThreadPoolExecutor(13) as callers:
+            list(callers.map(self.ask, ["of nobody, really"] * 12))
+            self._engine.free.clear()
+            self._engine.reads.clear()
+            held = callers.submit(self.ask, TOKEN)
+            assert self._engine.reads.wait(30)
+            list(callers.map(self.ask, [TOKEN] * 12))
+            self._engine.free.set()
+            held.result()
+
+
+@contextmanager
+def fronted(health_port: int) -> Iterator[Front]:
+    """A front with its probes on a port that is known."""
+    engine = HangingEngine()
+    engine.free.set()
+    with served_front(engine, tokens=TOKEN, deadline_s=0.2, worker_health_port=health_port) as served:
+        try:
+            yield Front(served, engine)
+        finally:
+            engine.free.set()
 
 
 class Watched:
@@ -176,13 +226,20 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
     watched.delete_unread(7)
     watched.send(messages(30))
     watched.desk.run(nobody_looks(watched.desk.review))
-    targets = {"worker": watched.health_port, "desk": watched.desk.health_port}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        front_health = free.getsockname()[1]
+    targets = {"worker": watched.health_port, "desk": watched.desk.health_port, "front": front_health}
     worker = watched.start()
-    with running_prometheus(tmp_path, RULES, targets) as prometheus:
+    with (
+        fronted(front_health) as front,
+        running_prometheus(tmp_path, RULES, targets) as prometheus,
+    ):
+        front.ask(TOKEN)
         until(prometheus, lambda found: found >= FIRING_AT_FIRST, "a hanging device to be seen")
         assert active(prometheus) == FIRING_AT_FIRST
         assert exported(prometheus, "worker") == listed(WORKER, openmetrics=True)
         assert exported(prometheus, "desk") == listed(DESK, openmetrics=False)
+        assert exported(prometheus, "front") == listed(FRONT, openmetrics=True)
         assert exported(prometheus, "worker") - listed(WORKER[1:], openmetrics=True) == listed(
             WORKER[:1], openmetrics=True
         )
@@ -194,6 +251,7 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
         watched.send(messages(40, task="rental-scam"))
         watched.send(messages(40), datetime.now(UTC) - timedelta(minutes=10))
         watched.desk.run(troubles(watched.desk.review))
+        front.trouble()
         until(prometheus, lambda found: found >= FIRING_AT_LAST, "all alerts")
         assert active(prometheus) == FIRING_AT_LAST
         assert shown_nothing(prometheus) == WITHOUT_DATA
@@ -203,7 +261,8 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
 
         worker.stop()
         watched.desk.review.ready = False
-        gone = {"MimamoriNobodyScreens", "MimamoriDeskNotReady"}
+        front.stop()
+        gone = {"MimamoriNobodyScreens", "MimamoriDeskNotReady", "MimamoriFrontGone"}
         until(prometheus, lambda found: found >= gone, "nobody to be there")
     assert worker.error is None
 
@@ -229,9 +288,9 @@ def listed(catalogue: Sequence[Metric], *, openmetrics: bool) -> set[tuple[str, 
 
 def outside(prometheus: Prometheus) -> set[str]:
     """Series, and labels of series, that no line of a catalogue lists and no rule records."""
-    known = {series: metric for metric in (*WORKER, *DESK) for series in metric.series()}
+    known = {series: metric for metric in (*WORKER, *FRONT, *DESK) for series in metric.series()}
     found: set[str] = set()
-    for series in prometheus.get("series", **{"match[]": '{job=~"worker|desk"}'}):
+    for series in prometheus.get("series", **{"match[]": '{job=~"worker|desk|front"}'}):
         name = series["__name__"]
         if name in SCRAPED or name.startswith("mimamori:"):
             continue
@@ -250,8 +309,9 @@ def shown_nothing(prometheus: Prometheus) -> set[str]:
     for panel in panels:
         for target in panel.get("targets", []):
             expr = target["expr"]
-            for variable, value in {"$workers": ".*", "$desks": ".*", "$__rate_interval": "1m"}.items():
-                expr = expr.replace(variable, value)
+            for variable in ("$workers", "$fronts", "$desks"):
+                expr = expr.replace(variable, ".*")
+            expr = expr.replace("$__rate_interval", "1m")
             assert "$" not in expr
             if not prometheus.query(expr):
                 found.add(panel["title"])

@@ -77,6 +77,7 @@ def test_under_load_it_sheds_with_503_and_answers_what_it_has_admitted() -> None
         first = pool.submit(ask, front.url, {"input": "x" * 400})
         assert engine.holds.wait(30)
         second = pool.submit(ask, front.url, {"input": "y" * 400})
+        until(lambda: front.service._line.waiting_tokens > 200)  # both
         shed = pool.submit(ask, front.url, {"input": "z" * 600}).result()
         assert code(shed) == (503, "overloaded")
         assert 1 <= int(shed[2]["Retry-After"]) <= 30
@@ -361,6 +362,9 @@ def test_probes_and_metrics_are_on_a_port_of_their_own() -> None:
         assert (front.service._live(), front.service._ready()) == (None, None)
         shown = generate_latest(front.service._metrics.registry).decode()
     assert 'mimamori_front_requests_total{api="openai",status="200"} 1.0' in shown
+    # What alerts count is there before it happens.
+    for status in ("401", "500", "503"):
+        assert f'mimamori_front_requests_total{{api="perspective",status="{status}"}} 0.0' in shown
     assert (
         sum(
             float(line.split()[-1])

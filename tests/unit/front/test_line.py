@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from front.call import Call, Portion
 from front.errors import BusyError, RefusedError
-from front.line import Call, Line, Portion
+from front.line import HOLD, RETURN_S, Line
 from front.texts import entry_of
 from worker.stream.pace import Pace
 
@@ -24,6 +25,8 @@ class Calls:
         if measured:
             pace.note(RATE, 1.0)
         self.now = 0.0
+        self.ticks = 0.0  # seconds that pass whenever somebody looks at the clock
+        self.coming: list[str] = []  # one of them asks whenever somebody looks at the clock
         self.told: dict[str, Exception | None] = {}
         self.line = Line(
             pace,
@@ -32,8 +35,16 @@ class Calls:
             max_tokens=int(limits.get("max_tokens", 10**6)),
             max_records=int(limits.get("max_records", 1000)),
             max_message_tokens=4096,
-            clock=lambda: self.now,
+            clock=self.tick,
         )
+
+    def tick(self) -> float:
+        self.now += self.ticks
+        if self.coming:
+            (name, *others), self.coming = self.coming, []  # admitting looks at the clock too
+            self.admit(name)
+            self.coming = others
+        return self.now
 
     def admit(self, name: str, texts: int = 1, text: str = TEXT) -> Call:
         call = Call([entry_of(text) for _ in range(texts)], lambda error: self.told.update({name: error}))
@@ -50,23 +61,82 @@ def texts(portion: Portion) -> list[int]:
     return [count for _, count in portion.calls]
 
 
-def test_half_of_the_calls_are_read_while_the_others_get_their_answers() -> None:
+def test_a_batch_takes_all_that_wait_and_waits_for_those_who_were_just_answered() -> None:
     calls = Calls(deadline_s=100.0)
-    calls.admit("first")
-    first = calls.take()
-    for number in range(63):
+    for number in range(64):
         calls.admit(str(number))
-    calls.line.settle(first)
-    calls.admit("first")
-    sizes = []
-    for turn in range(6):
+    for turn in range(3):
         portion = calls.take()
-        sizes.append(len(portion.batch.entries))
+        assert len(portion.batch.entries) == 64
+        calls.now += 0.1  # the engine reads
         calls.line.settle(portion)
-        for number in range(len(portion.calls)):  # each caller asks again
-            calls.admit(f"{turn}.{number}")
-    assert sizes[0] in {32, 33}
-    assert set(sizes[1:]) <= {31, 32, 33}
+        calls.coming = [f"{turn}.{number}" for number in range(64)]
+
+
+def test_who_does_not_come_back_holds_nobody_up_for_long() -> None:
+    calls = Calls(deadline_s=100.0)
+    for number in range(3):
+        calls.admit(str(number))
+    portion = calls.take()
+    calls.now += 10.0
+    calls.line.settle(portion)
+    calls.admit("came back")
+    calls.ticks = 10.0 * HOLD / 4  # the clock goes on while the line waits
+    assert len(calls.take().batch.entries) == 1
+    assert calls.now < 10.0 + 10.0 * HOLD * 2
+
+
+def read(calls: Calls, *, took: float, away: float) -> int:
+    """Have a batch read, and its callers come back `away` seconds later. Returns how many were left."""
+    portion = calls.take()
+    left = len(calls.line._waiting)
+    calls.now += took
+    calls.line.settle(portion)
+    calls.now += away
+    for _ in portion.calls:
+        calls.admit("came back")
+    return left
+
+
+def test_where_the_device_is_fast_something_is_left_to_read_while_callers_are_away() -> None:
+    calls = Calls(deadline_s=100.0)
+    for number in range(64):
+        calls.admit(str(number))
+    left = [read(calls, took=0.32, away=0.03) for _ in range(20)]
+    assert left[0] == 0  # nobody knew
+    assert 3 <= left[-1] <= 8  # of 64: 9 % of the time
+
+
+def test_at_least_half_of_the_calls_are_read_and_one_that_is_alone_is() -> None:
+    calls = Calls(deadline_s=100.0)
+    for number in range(64):
+        calls.admit(str(number))
+    assert 28 <= [read(calls, took=0.001, away=0.05) for _ in range(30)][-1] <= 32
+    while len(calls.line._waiting) > 1:
+        calls.line.settle(calls.take())
+    assert len(calls.take().calls) == 1
+
+
+def test_nothing_is_left_where_callers_are_soon_back_or_others_come_long_after() -> None:
+    for away in (0.001, 2 * RETURN_S):
+        calls = Calls(deadline_s=100.0)
+        for number in range(64):
+            calls.admit(str(number))
+        assert {read(calls, took=0.32, away=away) for _ in range(20)} == {0}
+
+
+def test_a_full_batch_and_a_closed_line_wait_for_nobody() -> None:
+    for full in (True, False):
+        calls = Calls(deadline_s=100.0, max_tokens=200)
+        for number in range(2):
+            calls.admit(str(number))
+        portion = calls.take()
+        calls.now += 10.0
+        calls.line.settle(portion)
+        calls.admit("one", texts=2 if full else 1)
+        if not full:
+            calls.line.close()
+        assert len(calls.take().batch.entries) == (2 if full else 1)
 
 
 def test_a_call_alone_is_read_whole() -> None:
