@@ -24,7 +24,7 @@ from schemas.events import (
     ShadowLabel,
     Thresholds,
 )
-from schemas.headers import event_headers, find_traceparent
+from schemas.headers import Trace, event_headers, find_trace, names_a_trace
 from schemas.ids import (
     case_event_id,
     case_id,
@@ -59,9 +59,10 @@ __all__ = [
     "decode",
     "encode",
     "event_headers",
-    "find_traceparent",
+    "find_trace",
     "label_id",
     "load_topics",
+    "names_a_trace",
     "origin_of_case",
     "shadow_label_id",
     "topic_names",
