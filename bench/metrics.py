@@ -87,7 +87,7 @@ def spent(metrics: Metrics, records: int, batches: int) -> float:
     levels = ("low", "moderate", "high")
     outcomes = Outcomes(Settings(), policy, "stress", levels, "pooled", "0" * 64, "bench", {})
     epochs, nowhere = Epochs(), Nowhere()
-    outbox = Outbox(outcomes, nowhere, nowhere, epochs, metrics)  # type: ignore[arg-type]  # all it calls
+    outbox = Outbox(outcomes, nowhere, nowhere, epochs, metrics, traces)  # type: ignore[arg-type]  # all it calls
     made = [a_batch(epochs, records) for _ in range(batches)]
     began = time.thread_time()
     for batch in made:

@@ -20,6 +20,7 @@ from review.settings_page import PageSettings
 from review.settings_queue import QueueSettings
 from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
+from tracing.settings import TraceSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
@@ -32,6 +33,7 @@ class ReviewSettings(
     QueueSettings,
     RetentionSettings,
     SigningSettings,
+    TraceSettings,
 ):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 

@@ -52,6 +52,7 @@ __all__ = [
     "ShadowLabel",
     "Thresholds",
     "TopicDefinition",
+    "Trace",
     "case_event_id",
     "case_id",
     "dead_letter_id",

@@ -33,11 +33,14 @@ _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
     for kind in KINDS
 }
 # https://www.w3.org/TR/trace-context/#traceparent-header: version ff and zero ids are not valid.
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
-# …/#tracestate-header: up to 32 members `key=value`, separated by commas. A value is printable ASCII.
-_KEY = "[a-z0-9][a-z0-9_\\-*/]{0,240}(?:@[a-z][a-z0-9_\\-*/]{0,13})?"
-_MEMBER = f"[ \\t]*(?:{_KEY}=[ -+\\--<>-~]{{0,255}}[!-+\\--<>-~])?[ \\t]*"
-_TRACESTATE = re.compile(f"{_MEMBER}(?:,{_MEMBER}){{0,31}}", re.ASCII)
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
+)
+# …/#tracestate-header: members `key=value` of printable ASCII, separated by commas. Each is matched by
+# itself, as one expression for all of them could be made to backtrack for ever.
+_KEY = "[a-z0-9][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?"
+_MEMBER = re.compile(_KEY + r"=[ -+\--<>-~]{0,255}[!-+\--<>-~]", re.ASCII)
+_MOST_MEMBERS: Final = 32
 _LENGTH: Final = 55  # characters of a traceparent
 _LONGEST_STATE: Final = 512  # characters, as many as everybody must take
 
@@ -91,14 +94,19 @@ def find_trace(headers: Pairs | None) -> Trace | None:
     if parent is None or len(parent) != _LENGTH or not _TRACEPARENT.fullmatch(parent):
         return None
     state = _first(headers, "tracestate")
-    if state is None or len(state) > _LONGEST_STATE or not _TRACESTATE.fullmatch(state):
-        return Trace(parent)
-    return Trace(parent, state.strip(" \t") or None)
+    return Trace(parent, state if state and _is_state(state) else None)
 
 
 def names_a_trace(headers: Pairs | None) -> bool:
     """Whether a record has a `traceparent`, well-formed or not."""
     return any(name == "traceparent" for name, _ in headers or ())
+
+
+def _is_state(value: str) -> bool:
+    members = [member.strip(" \t") for member in value.split(",")]
+    if len(value) > _LONGEST_STATE or len(members) > _MOST_MEMBERS:
+        return False
+    return any(members) and all(not member or _MEMBER.fullmatch(member) for member in members)
 
 
 def _first(headers: Pairs | None, wanted: str) -> str | None:

@@ -30,6 +30,7 @@ MetricUnit = Literal[
     "risk",
     "seconds",
     "sign-ins",
+    "spans",
     "texts",
     "tokens",
     "transactions",

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from engine.drift import Expected, Noted
 from schemas.reasons import DeadLetterReason
 from schemas.vocabulary import CaseKind, Reading, Verdict
+from tracing.spans import SpanOutcome
 from worker.telemetry.catalogue import catalogue, exposed_name
 from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
@@ -26,6 +27,7 @@ from worker.telemetry.names import (
     PassedOverCounter,
     PlainCounter,
     ResetsCounter,
+    SpansCounter,
     SpreadName,
     StationHistogram,
 )
@@ -90,6 +92,8 @@ class Metrics:
     def count(self, name: DoubtsCounter, amount: float = 1, *, reason: Doubt) -> None: ...
     @overload
     def count(self, name: PassedOverCounter, amount: float = 1, *, reason: PassedOver) -> None: ...
+    @overload
+    def count(self, name: SpansCounter, amount: float = 1, *, outcome: SpanOutcome) -> None: ...
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""

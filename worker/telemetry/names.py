@@ -19,6 +19,7 @@ DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
 DoubtsCounter = Literal["mimamori_doubts_total"]
+SpansCounter = Literal["mimamori_spans_total"]
 PassedOverCounter = Literal["mimamori_passed_over_total"]
 CounterName = (
     PlainCounter
@@ -30,6 +31,7 @@ CounterName = (
     | LookupsCounter
     | DoubtsCounter
     | PassedOverCounter
+    | SpansCounter
 )
 GaugeName = Literal["mimamori_in_flight_batches", "mimamori_assigned_partitions", "mimamori_lag_records"]
 DriftGauge = Literal["mimamori_drift_psi"]
