@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from review.errors import DeskError
@@ -149,11 +150,15 @@ def test_one_line_says_that_a_collector_takes_no_spans_and_one_that_it_does_agai
 
 
 _bytes = st.binary(max_size=60) | st.text(max_size=60).map(str.encode)
-_parents = st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z").map(str.encode)
-_states = st.from_regex(r"\A(?:[a-z0-9@*_/ -]{0,9}=?[ -~]{0,9},?){0,40}\Z").map(str.encode)
+_hexadecimal = "0123456789abcdef"
+_parents = st.tuples(*(st.text(_hexadecimal, min_size=n, max_size=n) for n in (2, 32, 16, 2)))
+_printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=9)
+_members = st.tuples(st.text("ab09@*_/-", min_size=1, max_size=9), _printable).map("=".join)
+_states = st.lists(_members | _printable, max_size=40).map(",".join)
 
 
-@given(_parents | _bytes, _states | _bytes)
+@hypothesis_settings(deadline=None)
+@given(_parents.map("-".join).map(str.encode) | _bytes, _states.map(str.encode) | _bytes)
 def test_whatever_a_producer_writes_into_the_headers_makes_a_span_or_none(
     endless: OtlpTracer, parent: bytes, state: bytes
 ) -> None:
