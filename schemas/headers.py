@@ -57,7 +57,7 @@ class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     @property
     def sampled(self) -> bool:
         """Whether whoever began the trace wants it to be recorded."""
-        return bool(int(self.parent[53:55], 16) & 1)
+        return self.parent[54] in "13579bdf"
 
 
 def event_headers(event: Event, trace: Trace | None = None) -> Headers:

@@ -15,12 +15,11 @@ class Limit:
         self._clock = clock
         self._asked = clock()
 
-    def allows(self) -> bool:
-        """Whether one more may pass now."""
+    def admits(self, wanted: int) -> int:
+        """How many of `wanted` may pass now."""
         now = self._clock()
         self._left = min(self._deepest, self._left + (now - self._asked) * self._rate)
         self._asked = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        admitted = min(wanted, int(self._left))
+        self._left -= admitted
+        return admitted

@@ -215,14 +215,12 @@ class OtlpTracer:
         self._provider.add_span_processor(BoundedQueue(self._exporter, count))
         self._tracer = self._provider.get_tracer("mimamori", version)
 
-    def wants(self, cause: Trace | None) -> bool:
+    def admits(self, sampled: int) -> int:
         """See `tracing.spans.Tracer`."""
-        if cause is None or not cause.sampled:
-            return False
-        if not self._limit.allows():
-            self._count("over_limit", 1)
-            return False
-        return True
+        admitted = self._limit.admits(sampled)
+        if admitted < sampled:
+            self._count("over_limit", sampled - admitted)
+        return admitted
 
     def of_message(
         self,

@@ -40,8 +40,8 @@ class Tracer(Protocol):
     Times are seconds since 1970.
     """
 
-    def wants(self, cause: Trace | None) -> bool:
-        """Whether the message of `cause` gets a span: it is sampled, and the limit is not reached."""
+    def admits(self, sampled: int) -> int:
+        """How many of `sampled` messages may have a span now; the others are counted as over the limit."""
 
     def of_message(
         self,

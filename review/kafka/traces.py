@@ -20,7 +20,7 @@ from schemas.headers import Pairs, Trace, find_trace
 from tracing.opening import open_tracer
 from tracing.spans import Attributes, Kind, Span, Tracer
 
-# A desk takes in far less: this is for a producer that samples everything, while a desk reads what has waited.
+# A second. A desk takes in far fewer; this is for one that reads what has waited, with everything sampled.
 AT_MOST: Final = 100.0
 
 
@@ -62,7 +62,7 @@ class CaseTraces:
             yield entry
             return
         span: Span | None = None
-        if self._tracer is not None and self._tracer.wants(trace):
+        if self._tracer is not None and trace.sampled and self._tracer.admits(1):
             span = self._tracer.of_message(*self._opened(event), trace)
             trace = span.trace
         yield replace(entry, trace=trace)
@@ -89,7 +89,8 @@ class CaseTraces:
     def deciding(self, state: CaseState) -> Iterator[Trace | None]:
         """The trace that a decision names as its cause; spans the block, which publishes it."""
         trace = state.trace
-        if self._tracer is None or trace is None or not self._tracer.wants(trace):
+        tracer = self._tracer
+        if tracer is None or trace is None or not trace.sampled or not tracer.admits(1):
             yield trace
             return
         attributes: Attributes = {
@@ -99,7 +100,7 @@ class CaseTraces:
             "messaging.destination.name": self._decisions,
             "messaging.destination.partition.id": str(state.partition),
         }
-        span = self._tracer.of_message(f"send {self._decisions}", "producer", attributes, trace)
+        span = tracer.of_message(f"send {self._decisions}", "producer", attributes, trace)
         try:
             yield span.trace
         except BaseException as error:

@@ -55,8 +55,12 @@ class _Spans:
         began = batch.opened_at + self._since
         self._began_to_commit = time.time()
         self._screened = batch.screened
-        wanted = [(entry, entry.trace) for entry in batch.entries if _has_outcome(entry)]
-        sampled = [(entry, trace) for entry, trace in wanted if trace is not None and tracer.wants(trace)]
+        sampled = [
+            (entry, entry.trace)
+            for entry in batch.entries
+            if entry.trace is not None and entry.trace.sampled and _has_outcome(entry)
+        ]
+        sampled = sampled[: tracer.admits(len(sampled))]
         topic = batch.entries[0].record.topic
         shared = attributes(topic, group)
         name = f"{NAME} {topic}"

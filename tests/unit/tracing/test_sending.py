@@ -26,7 +26,6 @@ from worker.startup import open_spans
 from worker.telemetry.metrics import Metrics
 
 CAUSE = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=x")
-QUIET = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
 Counts = Counter[str]
 
 
@@ -87,24 +86,25 @@ def test_a_batch_with_a_sampled_message_is_recorded_and_others_by_chance(
     assert {each.name for each in collector.spans} == expected
 
 
-def test_only_what_is_sampled_is_wanted_and_no_more_of_it_than_the_limit() -> None:
+def test_what_is_above_the_limit_is_counted() -> None:
     with tracing(dead_port(), at_most=3) as (tracer, counts):
-        assert not tracer.wants(None)
-        assert not tracer.wants(QUIET)
-        wanted = [tracer.wants(CAUSE) for _ in range(1000)]
+        assert tracer.admits(2) == 2
+        assert counts["over_limit"] == 0
+        admitted = tracer.admits(1000)
         tracer.close(0)
-    assert wanted[:3] == [True] * 3
-    assert counts["over_limit"] == wanted.count(False) > 0
+    assert admitted >= 1
+    assert counts["over_limit"] == 1000 - admitted > 0
 
 
 def test_the_limit_is_a_rate_and_a_second_of_it_may_come_at_once() -> None:
     now = 0.0
     limit = Limit(2, lambda: now)
-    assert [limit.allows() for _ in range(3)] == [True, True, False]
+    assert [limit.admits(1) for _ in range(3)] == [1, 1, 0]
     now = 0.5
-    assert [limit.allows() for _ in range(2)] == [True, False]
+    assert limit.admits(5) == 1
     now = 100.0
-    assert [limit.allows() for _ in range(3)] == [True, True, False]
+    assert [limit.admits(5), limit.admits(1)] == [2, 0]
+    assert Limit(0.1).admits(9) == 1
 
 
 @pytest.mark.parametrize("fault", ["dead", "stalled"])

@@ -43,7 +43,7 @@ def outcomes(broker: MemoryBroker) -> int:
 
 @contextmanager
 def tracer_to(url: str, metrics: Metrics, **more: object) -> Iterator[tuple[Settings, Tracer]]:
-    config = settings(traces_endpoint=url, max_wait_ms=200, **more)
+    config = settings(None, traces_endpoint=url, max_wait_ms=200, **more)
     tracer = open_spans(config, metrics)
     assert tracer is not None
     yield config, tracer

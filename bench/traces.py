@@ -1,0 +1,145 @@
+"""What a worker's metrics and traces cost together: processor time of one core, at rates that workers reach.
+
+    python -m bench.traces [--seconds 5] [--rounds 5] [--rates 100,1000,10000]
+
+The real outbox turns batches of labels into outcomes, twenty batches a second, as they come at each rate: with
+nothing, with metrics, and with metrics and traces, in turns. Traces are all of it: headers are read, checked
+and written, spans are made, encoded and sent to a small collector in a process of its own. Of the messages,
+none, one in a hundred or all are sampled by their producer; the worker makes spans for
+MIMAMORI_TRACES_AT_MOST of them a second. Kafka and the model are left out: their cost is the same in each.
+Processor time is that of the whole process, the thread that sends included. Median of the rounds, lowest and
+highest.
+"""
+
+import argparse
+import multiprocessing
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing.connection import Connection
+from statistics import median
+from typing import Any, Final
+
+import schemas
+from bench.metrics import SCRAPED_EVERY_S, Muted, a_batch, an_outbox, scraped
+from tracing.spans import Tracer
+from worker.kafka.record import Headers
+from worker.settings import Settings
+from worker.startup import open_spans, settle_memory
+from worker.stream.epochs import Epochs
+from worker.telemetry.metrics import Metrics
+
+BATCHES_A_SECOND: Final = 20  # what max_wait_ms allows at least; larger ones cost less
+PRODUCERS: Final = {"no trace": 0, "a trace, 1 in 100 sampled": 100, "a trace, all sampled": 1}
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes everything."""
+
+    def do_POST(self) -> None:
+        """Read, and say yes."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def collect(tell: Connection) -> None:
+    """Serve until the process is ended; tells its port."""
+    server = HTTPServer(("127.0.0.1", 0), Collector)
+    tell.send(server.server_address[1])
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=5, help="length of a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rates", default="100,1000,10000", help="messages a second of one worker")
+    given = parser.parse_args()
+    settle_memory()  # as a worker does
+    here, there = multiprocessing.Pipe()
+    collector = multiprocessing.get_context("spawn").Process(target=collect, args=(there,), daemon=True)
+    collector.start()
+    settings = Settings(traces_endpoint=f"http://127.0.0.1:{here.recv()}")
+    print(f"of one core, over what the outbox needs without; {given.rounds} rounds of {given.seconds:g} s")
+    for rate in map(int, given.rates.split(",")):
+        for said, every in PRODUCERS.items():
+            measured(settings, rate, said, every, given.seconds, given.rounds)
+    collector.terminate()
+
+
+def measured(settings: Settings, rate: int, said: str, every: int, seconds: float, rounds: int) -> None:
+    """Print one line."""
+    metrics_alone: list[float] = []
+    both: list[float] = []
+    spans = 0.0
+    headers = traced(every, rate // BATCHES_A_SECOND)
+    for _ in range(rounds):
+        counted, tracing = Metrics(), Metrics()
+        tracer = open_spans(settings, tracing)
+        assert tracer is not None  # noqa: S101 - an endpoint is set
+        nothing = spent(Muted(), None, rate, headers, seconds)
+        with_metrics = spent(counted, None, rate, headers, seconds)
+        with_both = spent(tracing, tracer, rate, headers, seconds)
+        scrapes = scraped(tracing) / SCRAPED_EVERY_S
+        metrics_alone.append(with_metrics - nothing + scrapes)
+        both.append(with_both - nothing + scrapes)
+        sent = tracing.registry.get_sample_value("mimamori_spans_total", {"outcome": "sent"}) or 0
+        spans = sent / seconds
+    print(
+        f"{rate:>6,} a second, {said:<26}  metrics {share(metrics_alone)}  "
+        f"and traces {share(both)}  {spans:,.0f} spans a second"
+    )
+
+
+def spent(
+    metrics: Metrics, tracer: Tracer | None, rate: int, headers: Callable[[int], Headers], seconds: float
+) -> float:
+    """Processor seconds a second, at `rate` messages a second."""
+    epochs = Epochs()
+    outbox = an_outbox(epochs, metrics, tracer)
+    records = rate // BATCHES_A_SECOND
+    began, worked = time.monotonic(), time.process_time()
+    for number in range(int(seconds * BATCHES_A_SECOND)):
+        batch = a_batch(epochs, records, headers)
+        if (
+            tracer is not None
+        ):  # as the intake does; without traces it costs nothing, since there is no header
+            for entry in batch.entries:
+                entry.trace = schemas.find_trace(entry.record.headers)
+            metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in batch.entries))
+        batch.screened = time.monotonic(), time.monotonic()
+        outbox.commit(batch)
+        time.sleep(max(0.0, began + (number + 1) / BATCHES_A_SECOND - time.monotonic()))
+    if tracer is not None:
+        tracer.close(30)
+    return (time.process_time() - worked) / seconds
+
+
+def traced(every: int, records: int) -> Callable[[int], Headers]:
+    """Headers as a producer writes them: one in `every` is sampled, or 0: there are none."""
+    made: list[Headers] = [
+        [("traceparent", f"00-{1 + offset:032x}-{1 + offset:016x}-0{int(offset % every == 0)}".encode())]
+        if every
+        else []
+        for offset in range(records)
+    ]
+    return made.__getitem__
+
+
+def share(costs: list[float]) -> str:
+    """The median, lowest and highest."""
+    return f"{median(costs):6.2%} ({min(costs):.2%}-{max(costs):.2%})"
+
+
+if __name__ == "__main__":
+    main()
