@@ -2,10 +2,10 @@
 
     python -m bench.traces [--seconds 5] [--rounds 5] [--rates 100,1000,10000]
 
-The real outbox turns batches of labels into outcomes, twenty batches a second, as they come at each rate: with
-nothing, with metrics, and with metrics and traces, in turns. Traces are all of it: headers are read, checked
-and written, spans are made, encoded and sent to a small collector in a process of its own. Of the messages,
-none, one in a hundred or all are sampled by their producer; the worker makes spans for
+The real outbox turns batches of labels into outcomes, twenty batches a second, as they come at each rate:
+with nothing, with metrics, and with metrics and traces, in turns. Traces are all of it: headers are read,
+checked and written, spans are made, encoded and sent to a small collector in a process of its own. Of the
+messages, none, one in a hundred or all are sampled by their producer; the worker makes spans for
 MIMAMORI_TRACES_AT_MOST of them a second. Kafka and the model are left out: their cost is the same in each.
 Processor time is that of the whole process, the thread that sends included. Median of the rounds, lowest and
 highest.

@@ -90,11 +90,15 @@ def find_trace(headers: Pairs | None) -> Trace | None:
     malformed `tracestate` that one alone. They are copied to every outcome, and no header may carry text to
     places where text must not go. Nothing that a producer can write raises here.
     """
-    parent = _first(headers, "traceparent")
-    if parent is None or len(parent) != _LENGTH or not _TRACEPARENT.fullmatch(parent):
+    parent = state = None
+    for name, value in headers or ():
+        if name == "traceparent":
+            parent = parent or value
+        elif name == "tracestate":
+            state = state or value
+    if parent is None or len(parent) != _LENGTH or not _TRACEPARENT.fullmatch(said := _text(parent)):
         return None
-    state = _first(headers, "tracestate")
-    return Trace(parent, state if state and _is_state(state) else None)
+    return Trace(said) if state is None else Trace(said, _well_formed(_text(state)))
 
 
 def names_a_trace(headers: Pairs | None) -> bool:
@@ -102,19 +106,13 @@ def names_a_trace(headers: Pairs | None) -> bool:
     return any(name == "traceparent" for name, _ in headers or ())
 
 
-def _is_state(value: str) -> bool:
-    members = [member.strip(" \t") for member in value.split(",")]
-    if len(value) > _LONGEST_STATE or len(members) > _MOST_MEMBERS:
-        return False
-    return any(members) and all(not member or _MEMBER.fullmatch(member) for member in members)
+def _well_formed(state: str) -> str | None:
+    members = [member.strip(" \t") for member in state.split(",")]
+    if len(state) > _LONGEST_STATE or len(members) > _MOST_MEMBERS or not any(members):
+        return None
+    return state if all(not member or _MEMBER.fullmatch(member) for member in members) else None
 
 
-def _first(headers: Pairs | None, wanted: str) -> str | None:
-    """The first header of this name; None where there is none, or it is no ASCII."""
-    for name, value in headers or ():
-        if name == wanted:
-            try:
-                return value.decode("ascii") if isinstance(value, bytes) else value
-            except UnicodeDecodeError:
-                return None
-    return None
+def _text(value: str | bytes) -> str:
+    # What is no ASCII becomes a character that no expression here takes.
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else value

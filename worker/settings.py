@@ -206,7 +206,7 @@ class Settings(TraceSettings):
         "messages always have spans, and so have their batches.",
     )
     traces_at_most: float = Field(
-        50,
+        20,
         gt=0,
         description="Most messages a second that get a span; more cost processor time that screening needs.",
     )
