@@ -255,6 +255,10 @@ class OtlpTracer:
         parent = set_span_in_context(cast("SentSpan", whole).otel, Context())
         return SentSpan(self._tracer.start_span(name, parent, start_time=_nanoseconds(at)), None)
 
+    def flush(self) -> None:
+        """Send what waits now, and wait for the collector. For measurements and tests."""
+        self._provider.force_flush()
+
     def close(self, within_s: float) -> None:
         """See `tracing.spans.Tracer`."""
         closing = threading.Thread(target=self._provider.shutdown, name="spans-closing", daemon=True)

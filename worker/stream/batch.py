@@ -50,7 +50,7 @@ class Entry(msgspec.Struct, gc=False):
     def lost_its_trace(self) -> bool:
         """Whether the record's headers cannot be read, or its `traceparent` is malformed."""
         headers = self.record.headers
-        return headers is None or (self.trace is None and names_a_trace(headers))
+        return headers is None or (self.trace is None and headers != [] and names_a_trace(headers))
 
     @property
     def may_be_read(self) -> bool:

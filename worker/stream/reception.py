@@ -40,7 +40,8 @@ class Reception:
     def entry(self, record: Record) -> Entry:
         """The entry of one record, before the cache is asked."""
         entry = self._decoded(record)
-        entry.trace = schemas.find_trace(record.headers)
+        if record.headers:
+            entry.trace = schemas.find_trace(record.headers)
         return entry
 
     def _decoded(self, record: Record) -> Entry:

@@ -131,11 +131,11 @@ def test_one_line_says_that_a_collector_takes_no_spans_and_one_that_it_does_agai
         before = len(collector.spans)
         while len(collector.spans) == before and not collector.refusing:
             tracer.of_message("a", "consumer", {}, CAUSE).end()
-            tracer._provider.force_flush()
+            tracer.flush()
         if collector.refusing:
             for _ in range(3):
                 tracer.of_message("a", "consumer", {}, CAUSE).end()
-                tracer._provider.force_flush()
+                tracer.flush()
 
     with collecting(refusing=True) as collector, tracing(collector.url) as (tracer, counts):
         send(collector)

@@ -43,7 +43,7 @@ def outcomes(broker: MemoryBroker) -> int:
 
 @contextmanager
 def tracer_to(url: str, metrics: Metrics, **more: object) -> Iterator[tuple[Settings, Tracer]]:
-    config = settings(None, traces_endpoint=url, max_wait_ms=200, **more)
+    config = settings(None, **{"traces_endpoint": url, "max_wait_ms": 200, "traces_at_most": 1000, **more})
     tracer = open_spans(config, metrics)
     assert tracer is not None
     yield config, tracer
@@ -81,7 +81,7 @@ def test_one_trace_leads_from_the_producer_to_every_outcome(
     send(broker, message(2), parent(2, "00"))
     send(broker, message(3))
     send(broker, b"not json", parent(4))
-    with tracer_to(collector.url, metrics, traces_ratio=0.0, lower=0.0) as (config, tracer):
+    with tracer_to(collector.url, metrics, traces_ratio=0.0) as (config, tracer):
         screen(broker, config, tracer, metrics)
     spans = {span.trace_id: span for span in collector.spans if span.name == f"process {MESSAGES}"}
     batches = [span for span in spans.values() if "messaging.batch.message_count" in span.attributes]
