@@ -94,13 +94,13 @@ def main() -> None:
         drawn = {count: splits(data.labels, options.splits, count, options.seed) for count in options.labels}
         with threadpool_limits(1, "blas"):
             rows[name] = {
-                count: [_split(vectors, data, *split) for split in each] for count, each in drawn.items()
+                count: [split_row(vectors, data, *split) for split in each] for count, each in drawn.items()
             }
         print({count: round(float(np.mean([row.f1 for row in of])), 3) for count, of in rows[name].items()})
     layers = {name: mode(row.layer for row in of[max(of)]) for name, of in rows.items()}
     with tempfile.TemporaryDirectory(dir=home) as folder:
-        cut = {name: _cut(bundle, layers[name], Path(folder) / name) for name, bundle in bundles.items()}
-        pooled = _rates(cut, "pooled", data.texts[:BATCH], options.threads)
+        shorter = {name: cut(bundle, layers[name], Path(folder) / name) for name, bundle in bundles.items()}
+        pooled = _rates(shorter, "pooled", data.texts[:BATCH], options.threads)
     prompted = _rates(bundles, "label_logits", data.texts[:BATCH], options.threads)
     found = {
         name: {
@@ -140,7 +140,8 @@ def _bundle(name: str, given: str | None, home: Path) -> Bundle:
     return Bundle.load(out)
 
 
-def _split(vectors: Vectors, data: Labelled, train: Ints, test: Ints) -> Row:
+def split_row(vectors: Vectors, data: Labelled, train: Ints, test: Ints) -> Row:
+    """Choose the layer and fit the head on `train`, and test on `test`."""
     examples, others = (_some(vectors, texts) for texts in (train, test))
     labels = data.labels[train]
     chosen = choose(examples, labels, lambda *_: None)
@@ -159,7 +160,8 @@ def _some(vectors: Vectors, chosen: Ints) -> Vectors:
     return Vectors(np.concatenate(windows), np.cumsum([0, *(len(each) for each in windows[:-1])]))
 
 
-def _cut(bundle: Bundle, layer: int, folder: Path) -> Bundle:
+def cut(bundle: Bundle, layer: int, folder: Path) -> Bundle:
+    """The bundle cut at a layer, in a new folder, as far as it can be read with."""
     folder.mkdir()
     return cut_bundle(bundle, layer, folder, borrowed=True)
 
@@ -167,7 +169,7 @@ def _cut(bundle: Bundle, layer: int, folder: Path) -> Bundle:
 def _rates(bundles: dict[str, Bundle], output: Output, texts: list[str], threads: int) -> dict[str, Rate]:
     """Messages a second of each graph, of the turns after the first."""
     readers = {name: open_reader(bundle, output, threads=threads) for name, bundle in bundles.items()}
-    rows = {name: _rows(reader, texts, output) for name, reader in readers.items()}
+    rows = {name: rows_of(reader, texts, output) for name, reader in readers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(_TURNS):
         for name, reader in readers.items():
@@ -180,7 +182,8 @@ def _rates(bundles: dict[str, Bundle], output: Output, texts: list[str], threads
     }
 
 
-def _rows(reader: Reader, texts: list[str], output: Output) -> Sequence[Sequence[int]]:
+def rows_of(reader: Reader, texts: list[str], output: Output) -> Sequence[Sequence[int]]:
+    """What the graph reads of `texts`: the windows of each, and behind it the question, if one is asked."""
     suffix = reader.prompt.risk_suffix if output == "label_logits" else []
     return reader.cutter(CANDIDATES[0]).cut(texts, suffix).tokens
 

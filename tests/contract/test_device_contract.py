@@ -8,6 +8,7 @@ import pytest
 
 from engine.bundle import Bundle
 from engine.contract import Engine
+from engine.devices import onnxruntime
 from engine.identity import Windowing
 from engine.load import load_engine, open_reader
 from export.adapting.adapt import adapt
@@ -17,6 +18,7 @@ from schemas.vocabulary import Reading
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 
 LEVELS = len(TASK.level_names)
+DEVICES = ("openvino", *onnxruntime.devices())  # cuda is among them where there is a GPU
 TEXTS = [
     "ok",
     "I can't sleep, and work never ends",
@@ -46,9 +48,7 @@ def adapted(full: Bundle) -> Bundle:
 
 
 @pytest.fixture(
-    params=[
-        f"{device} {reading}" for device in ("canned", "cpu", "openvino") for reading in get_args(Reading)
-    ],
+    params=[f"{device} {reading}" for device in ("canned", *DEVICES) for reading in get_args(Reading)],
     scope="module",
 )
 def engine(request: pytest.FixtureRequest, full: Bundle, adapted: Bundle) -> Engine:
@@ -104,7 +104,7 @@ def test_it_says_what_runs(engine: Engine) -> None:
     assert engine.device in engine.describe()
 
 
-@pytest.mark.parametrize("device", ["cpu", "openvino"])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("reading", ["full", "adapted"])
 def test_the_riskiest_window_of_a_long_message_counts(
     full: Bundle, adapted: Bundle, device: str, reading: str, monkeypatch: pytest.MonkeyPatch
@@ -128,7 +128,7 @@ def test_the_riskiest_window_of_a_long_message_counts(
     assert (longer.windows, longer.truncated) == (3, True)
 
 
-@pytest.mark.parametrize("device", ["cpu", "openvino"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_the_bound_prefix_reads_like_a_prompt_in_one_piece(full: Bundle, device: str) -> None:
     """Last row's keys after the prefix, against prefix and row run as one row without a past."""
     reader = open_reader(full, "label_logits", device=device, precision="fp32")  # type: ignore[arg-type] # literals above

@@ -1,4 +1,4 @@
-"""An fp16 bundle, on the CPU: how a GPU would run it has not been seen."""
+"""An fp16 bundle, on the CPU; docs/benchmarks/gpu.md says what a GPU made of it."""
 
 from pathlib import Path
 
@@ -100,3 +100,17 @@ def test_one_that_is_not_the_original_leaves_nothing_behind(tmp_path: Path) -> N
     with pytest.raises(ExportError, match="fails its gate"):
         halve(bundle, tmp_path / "half")
     assert [path.name for path in tmp_path.iterdir()] == ["large"]
+
+
+def test_what_stays_in_fp32_leaves_a_graph_that_can_be_cut(tmp_path: Path) -> None:
+    """Of real graphs the norms stay in fp32; casts at their sides must stand where ONNX wants them."""
+    bundle = write_tiny_bundle(tmp_path / "norms")
+    model = onnx.load(bundle.path / MODEL)
+    for number, node in enumerate(model.graph.node):
+        node.name = f"/model/{'norm' if node.op_type in {'Add', 'Relu', 'Softmax'} else 'layer'}/{number}"
+    onnx.save(model, bundle.path / MODEL)
+    half = halve(bundle, tmp_path / "half")
+    graph = onnx.load(half.path / MODEL).graph
+    assert {node.op_type for node in graph.node if "norm" in node.name} >= {"Add", "Softmax"}
+    onnx.checker.check_model(half.path / MODEL)
+    assert _adapted(half, tmp_path / "adapted").manifest.precision == "fp16"
