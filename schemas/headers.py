@@ -107,8 +107,10 @@ def names_a_trace(headers: Pairs | None) -> bool:
 
 
 def _well_formed(state: str) -> str | None:
+    if len(state) > _LONGEST_STATE:
+        return None
     members = [member.strip(" \t") for member in state.split(",")]
-    if len(state) > _LONGEST_STATE or len(members) > _MOST_MEMBERS or not any(members):
+    if len(members) > _MOST_MEMBERS or not any(members):
         return None
     return state if all(not member or _MEMBER.fullmatch(member) for member in members) else None
 
