@@ -4,7 +4,8 @@
     destination.py  the same, checked and taken apart
     opening.py      a tracer, where one is named
     spans.py        what a span is here, and who makes it; without OpenTelemetry
-    sending.py      OpenTelemetry: sampling, a bounded queue, a thread that sends, and counts of what was lost
+    sending.py      OpenTelemetry: what is sampled, and sent to the collector
+    waiting.py      the bounded queue before it, and counts of what was lost
     limit.py        how many messages of a second may have a span
 
 That a trace *goes on* (`traceparent` from a message to its label, its case and the decision) needs none of

@@ -26,9 +26,8 @@ class Span(Protocol):
     def trace(self) -> Trace:
         """What this span causes names it so."""
 
-    @property
-    def recorded(self) -> bool:
-        """Whether it will be sent."""
+    def note(self, what: str, at: float) -> None:
+        """Note what happened at a time, in seconds since 1970."""
 
     def end(self, at: float | None = None, fault: str | None = None) -> None:
         """End it: at a time in seconds since 1970, or now. `fault` says why what it is about failed."""
@@ -62,9 +61,6 @@ class Tracer(Protocol):
 
         One without causes is recorded by chance, with the ratio of the settings.
         """
-
-    def part_of(self, whole: Span, name: str, *, at: float | None = None) -> Span:
-        """Begin a part of another span."""
 
     def close(self, within_s: float) -> None:
         """Send what waits, for at most `within_s` seconds; what is left is dropped, and counted."""

@@ -24,6 +24,7 @@ class Received:
     state: str
     attributes: dict[str, str | int]
     links: list[str]  # ids of spans
+    events: list[str]
     failed: bool
 
 
@@ -94,6 +95,7 @@ def _received(service: str, span: Any) -> Received:
         span.trace_state,
         attributes,
         [link.span_id.hex() for link in span.links],
+        [event.name for event in sorted(span.events, key=lambda event: event.time_unix_nano)],
         span.status.code == span.status.STATUS_CODE_ERROR,
     )
 

@@ -1,8 +1,8 @@
-"""Spans of a worker: one for a batch with its parts, and one for each message that its producer has sampled.
+"""Spans of a worker: one for a batch, and one for each message that its producer has sampled.
 
     producer's span ──► process messages ──► case opened ──► decided     one trace, for each sampled message
                               │ link
-                        process messages, of the batch ──► screen, commit     a trace of its own
+                        process messages, of the batch     a trace of its own, with when it was screened
 
 A message's span is a child of the producer's, so that one trace id leads from there to the reviewer, and its
 outcomes name it as their cause. Where there is no span, they name what the message named. Attributes follow
@@ -81,11 +81,11 @@ class _Spans:
     def end(self, fault: str | None = None) -> None:
         """End all of them."""
         now = time.time()
-        if self._batch.recorded:
-            if self._screened is not None:
-                begun, done = self._screened
-                self._tracer.part_of(self._batch, "screen", at=begun + self._since).end(done + self._since)
-            self._tracer.part_of(self._batch, "commit", at=self._began_to_commit).end(now, fault)
+        if self._screened is not None:
+            begun, done = self._screened
+            self._batch.note("screening", begun + self._since)
+            self._batch.note("screened", done + self._since)
+        self._batch.note("committing", self._began_to_commit)
         for span in (*self._messages, self._batch):
             span.end(now, fault)
 

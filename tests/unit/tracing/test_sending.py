@@ -20,7 +20,8 @@ from tests.fakes.collector import Collector, collecting
 from tracing import sending
 from tracing.destination import Destination
 from tracing.limit import Limit
-from tracing.sending import QUEUE, OtlpTracer
+from tracing.sending import OtlpTracer
+from tracing.waiting import QUEUE
 from worker.settings import Settings
 from worker.startup import open_spans
 from worker.telemetry.metrics import Metrics
@@ -54,32 +55,30 @@ def test_a_message_goes_on_with_its_trace_and_links_to_its_batch() -> None:
     with collecting() as collector, tracing(collector.url) as (tracer, counts):
         batch = tracer.of_batch("process t", {"count": 2}, [CAUSE], at=1000.0)
         span = tracer.of_message("process t", "consumer", {"place": "3"}, CAUSE, batch=batch, at=1000.5)
-        tracer.part_of(batch, "commit", at=1001.0).end(1002.0, fault="RetryableError")
+        batch.note("committing", 1001.0)
         span.end()
-        batch.end()
+        batch.end(1002.0, fault="RetryableError")
         tracer.close(60)
     sent = {each.name if not each.state else "message": each for each in collector.spans}
-    message, whole, part = sent["message"], sent["process t"], sent["commit"]
+    message, whole = sent["message"], sent["process t"]
     assert message.trace_id == CAUSE.parent[3:35]
     assert (message.parent_id, message.state) == (CAUSE.parent[36:52], "vendor=x")
     assert span.trace == Trace(f"00-{message.trace_id}-{message.span_id}-01", "vendor=x")
     assert (message.kind, message.attributes, message.links) == (5, {"place": "3"}, [whole.span_id])
     assert whole.links == [CAUSE.parent[36:52]]
     assert whole.trace_id != message.trace_id
-    assert (part.trace_id, part.parent_id, part.failed) == (whole.trace_id, whole.span_id, True)
+    assert (whole.events, whole.failed, message.failed) == (["committing"], True, False)
     assert {each.service for each in collector.spans} == {"a-worker"}
     assert {each["authorization"] for each in collector.headers} == {"Bearer secret"}
-    assert counts == {"sent": 3}
+    assert counts == {"sent": 2}
 
 
-@pytest.mark.parametrize(("ratio", "expected"), [(0.0, {"linked"}), (1.0, {"linked", "alone", "part"})])
+@pytest.mark.parametrize(("ratio", "expected"), [(0.0, {"linked"}), (1.0, {"linked", "alone"})])
 def test_a_batch_with_a_sampled_message_is_recorded_and_others_by_chance(
     ratio: float, expected: set[str]
 ) -> None:
     with collecting() as collector, tracing(collector.url, ratio=ratio) as (tracer, _):
         alone = tracer.of_batch("alone", {}, [])
-        tracer.part_of(alone, "part").end()
-        assert alone.recorded == (ratio > 0)
         for span in (alone, tracer.of_batch("linked", {}, [CAUSE])):
             span.end()
         tracer.close(60)
