@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mimamori.doctor import examine
 from review.errors import DeskError
 from review.kafka.traces import open_spans as open_desk_spans
 from review.metrics import DeskMetrics
@@ -187,3 +188,13 @@ def test_without_the_extra_an_endpoint_is_one_clear_error(monkeypatch: pytest.Mo
     with pytest.raises(DeskError, match=r"REVIEW_TRACES_ENDPOINT needs .*'mimamori\[traces\]'"):
         open_desk_spans(desk, DeskMetrics())
     assert open_spans(Settings(), Metrics()) is None
+    assert "mimamori[traces]" in found(Settings(traces_endpoint="http://c:4318"))
+
+
+def test_doctor_says_where_spans_go() -> None:
+    assert "no spans are sent" in found(Settings())
+    assert "http://c:4318/v1/traces" in found(Settings(traces_endpoint="http://c:4318"))
+
+
+def found(settings: Settings) -> str:
+    return next(each.detail for each in examine(settings) if each.check == "traces")
