@@ -18,6 +18,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_ON,
     ParentBased,
     Sampler,
     SamplingResult,
@@ -44,18 +45,14 @@ from tracing.spans import Attributes, CountSpans, Kind, Span
 from tracing.waiting import BoundedQueue, CountedExporter
 
 ANSWER_S: Final = 5.0  # for one request, with everything that is tried again
-_KINDS: Final = {
-    "consumer": SpanKind.CONSUMER,
-    "producer": SpanKind.PRODUCER,
-    "internal": SpanKind.INTERNAL,
-}
+_KINDS: Final = {"consumer": SpanKind.CONSUMER, "producer": SpanKind.PRODUCER}
 
 
 class LinkedOrByChance(Sampler):
     """Of the traces that begin here, those with links are recorded, and the others by chance."""
 
     def __init__(self, ratio: float) -> None:
-        self._linked = ParentBased(root=TraceIdRatioBased(1.0))
+        self._linked = ParentBased(root=ALWAYS_ON)
         self._others = ParentBased(root=TraceIdRatioBased(ratio))
 
     def should_sample(

@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 
 from schemas.headers import Trace
 
-# consumer: it takes a message. producer: it writes one. internal: a part of another span.
-Kind = Literal["consumer", "producer", "internal"]
+# consumer: it takes a message. producer: it writes one.
+Kind = Literal["consumer", "producer"]
 Value = str | int
 Attributes = Mapping[str, Value]
 # sent: the collector took it. not_taken: the collector did not answer, or refused. queue_full: spans came
