@@ -1,14 +1,13 @@
 """What a worker's metrics and traces cost together: processor time of one core, at rates that workers reach.
 
-    python -m bench.traces [--seconds 5] [--rounds 5] [--rates 100,1000,10000]
+    python -m bench.traces [--seconds 5] [--rounds 5] [--rates 100,1000,10000] [--batches 20]
 
-The real outbox turns batches of labels into outcomes, twenty batches a second, as they come at each rate:
-with nothing, with metrics, and with metrics and traces, in turns. Traces are all of it: headers are read,
-checked and written, spans are made, encoded and sent to a small collector in a process of its own. Of the
-messages, none, one in a hundred or all are sampled by their producer; the worker makes spans for
-MIMAMORI_TRACES_AT_MOST of them a second. Kafka and the model are left out: their cost is the same in each.
-Processor time is that of the whole process, the thread that sends included. Median of the rounds, lowest and
-highest.
+The real outbox turns batches of labels into outcomes, as they come at each rate: with nothing, with metrics,
+and with metrics and traces, in turns. Traces are all of it: headers are read, checked and written, spans are
+made, encoded and sent to a small collector in a process of its own. Of the messages, none, one in a hundred
+or all are sampled by their producer; the worker makes spans for MIMAMORI_TRACES_AT_MOST of them a second.
+Kafka and the model are left out: their cost is the same in each. Processor time is that of the whole process,
+the thread that sends included. Median of the rounds, lowest and highest.
 """
 
 import argparse
@@ -16,6 +15,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.connection import Connection
 from statistics import median
@@ -30,7 +30,6 @@ from worker.startup import open_spans, settle_memory
 from worker.stream.epochs import Epochs
 from worker.telemetry.metrics import Metrics
 
-BATCHES_A_SECOND: Final = 20  # what max_wait_ms allows at least; larger ones cost less
 PRODUCERS: Final = {"no trace": 0, "a trace, 1 in 100 sampled": 100, "a trace, all sampled": 1}
 
 
@@ -63,6 +62,9 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5, help="length of a round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--batches", type=int, default=20, help="a second: 20 by max_wait_ms; fewer where they are full"
+    )
     parser.add_argument("--rates", default="100,1000,10000", help="messages a second of one worker")
     given = parser.parse_args()
     settle_memory()  # as a worker does
@@ -73,57 +75,64 @@ def main() -> None:
     print(f"of one core, over what the outbox needs without; {given.rounds} rounds of {given.seconds:g} s")
     for rate in map(int, given.rates.split(",")):
         for said, every in PRODUCERS.items():
-            measured(settings, rate, said, every, given.seconds, given.rounds)
+            measured(settings, Pace(rate, given.batches, given.seconds), said, every, given.rounds)
     collector.terminate()
 
 
-def measured(settings: Settings, rate: int, said: str, every: int, seconds: float, rounds: int) -> None:
+@dataclass(frozen=True)
+class Pace:
+    """Messages and batches a second, and for how long."""
+
+    rate: int
+    batches: int
+    seconds: float
+
+
+def measured(settings: Settings, pace: Pace, said: str, every: int, rounds: int) -> None:
     """Print one line."""
     metrics_alone: list[float] = []
     both: list[float] = []
-    headers = traced(every, rate // BATCHES_A_SECOND)
+    headers = traced(every, pace.rate // pace.batches)
     counted, tracing = Metrics(), Metrics()
     tracer = cast("OtlpTracer", open_spans(settings, tracing))
-    spent(tracing, tracer, rate, headers, 1)  # the first request of a process costs more than all that follow
+    spent(tracing, tracer, pace, headers)  # the first request of a process costs more than all that follow
     before = sent(tracing)
     for _ in range(rounds):
-        nothing = spent(Muted(), None, rate, headers, seconds)
-        with_metrics = spent(counted, None, rate, headers, seconds)
-        with_both = spent(tracing, tracer, rate, headers, seconds)
+        nothing = spent(Muted(), None, pace, headers)
+        with_metrics = spent(counted, None, pace, headers)
+        with_both = spent(tracing, tracer, pace, headers)
         scrapes = scraped(tracing) / SCRAPED_EVERY_S
         metrics_alone.append(with_metrics - nothing + scrapes)
         both.append(with_both - nothing + scrapes)
-    spans = (sent(tracing) - before) / seconds / rounds
+    spans = (sent(tracing) - before) / pace.seconds / rounds
     tracer.close(30)
     print(
-        f"{rate:>6,} a second, {said:<26}  metrics {share(metrics_alone)}  "
+        f"{pace.rate:>6,} a second, {said:<26}  metrics {share(metrics_alone)}  "
         f"and traces {share(both)}  {spans:,.0f} spans a second"
     )
 
 
 def spent(
-    metrics: Metrics, tracer: OtlpTracer | None, rate: int, headers: Callable[[int], Headers], seconds: float
+    metrics: Metrics, tracer: OtlpTracer | None, pace: Pace, headers: Callable[[int], Headers]
 ) -> float:
-    """Processor seconds a second, at `rate` messages a second."""
+    """Processor seconds a second."""
     epochs = Epochs()
     outbox = an_outbox(epochs, metrics, tracer)
-    records = rate // BATCHES_A_SECOND
+    records = pace.rate // pace.batches
     began, worked = time.monotonic(), time.process_time()
-    for number in range(int(seconds * BATCHES_A_SECOND)):
+    for number in range(int(pace.seconds * pace.batches)):
         batch = a_batch(epochs, records, headers)
-        if (
-            tracer is not None
-        ):  # as the intake does; without traces it costs nothing, since there is no header
+        if tracer is not None:  # as the intake does
             for entry in batch.entries:
                 if entry.record.headers:
                     entry.trace = schemas.find_trace(entry.record.headers)
             metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in batch.entries))
         batch.screened = time.monotonic(), time.monotonic()
         outbox.commit(batch)
-        time.sleep(max(0.0, began + (number + 1) / BATCHES_A_SECOND - time.monotonic()))
+        time.sleep(max(0.0, began + (number + 1) / pace.batches - time.monotonic()))
     if tracer is not None:
         tracer.flush()
-    return (time.process_time() - worked) / seconds
+    return (time.process_time() - worked) / pace.seconds
 
 
 def sent(metrics: Metrics) -> float:
