@@ -19,6 +19,7 @@ RUN python -m venv /opt/mimamori && python -m venv /opt/build
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements requirements
 COPY schemas schemas
+COPY tracing tracing
 COPY engine engine
 COPY export export
 COPY worker worker

@@ -156,18 +156,18 @@ $(VENV)/dev: $(VENV)/demo constraints.txt
 # ARGS='--upgrade-package NAME' changes them.
 COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command 'make lock' $(ARGS)
-ALL := --extra cpu --extra export --extra sandbox --extra review --extra front --extra dev
+ALL := --extra cpu --extra export --extra sandbox --extra review --extra front --extra traces --extra dev
 lock:  ## release: pin every package by hash, after a change to pyproject.toml
 	@test -x $(LOCK)/bin/uv || $(PYTHON) -m venv $(LOCK)
 	@$(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@$(COMPILE) pyproject.toml requirements/build.in $(ALL) --output-file constraints.txt
 	@$(COMPILE) requirements/build.in --constraint constraints.txt --output-file requirements/build.txt
 	@$(COMPILE) pyproject.toml --constraint constraints.txt --extra cpu --extra adapt --extra review --extra front \
-	  --output-file requirements/cpu.txt
+	  --extra traces --output-file requirements/cpu.txt
 	@$(COMPILE) pyproject.toml --constraint constraints.txt --extra gpu --extra adapt --extra review --extra front \
-	  --output-file requirements/gpu.txt
+	  --extra traces --output-file requirements/gpu.txt
 	@$(COMPILE) pyproject.toml requirements/build.in --constraint constraints.txt --extra cpu --extra adapt \
-	  --extra review --extra front --extra sandbox --output-file requirements/demo.txt
+	  --extra review --extra front --extra traces --extra sandbox --output-file requirements/demo.txt
 
 sbom: $(VENV)/dev  ## release: list what the images hold, with licences: sbom/
 	@$(BIN)/python -m sbom.generate $(ARGS)

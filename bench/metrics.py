@@ -8,7 +8,7 @@ Kafka is left out: with it, the share of the metrics would be smaller. Median of
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any, Final
 
@@ -17,13 +17,15 @@ from prometheus_client import generate_latest
 from engine.policy import Policy
 from engine.scores import Scores
 from schemas.events import Message, Thresholds
+from tracing.spans import Tracer
 from worker.kafka import Membership
-from worker.kafka.record import Offsets, Outbound, Record
+from worker.kafka.record import Headers, Offsets, Outbound, Record
 from worker.settings import Settings
 from worker.stream.batch import Batch, Entry
 from worker.stream.epochs import Epochs
 from worker.stream.outbox import Outbox
 from worker.stream.outcome import Outcomes
+from worker.stream.traces import BatchTraces
 from worker.telemetry.metrics import Metrics
 
 RATES: Final = (100, 1_000, 10_000)  # messages a second of one worker: a CPU, and more than any GPU measured
@@ -83,11 +85,8 @@ def main() -> None:
 
 def spent(metrics: Metrics, records: int, batches: int) -> float:
     """Processor seconds a record in the outbox."""
-    policy = Policy(Thresholds(0.3, 0.7, "bench"), quality_sample_share=0.0)
-    levels = ("low", "moderate", "high")
-    outcomes = Outcomes(Settings(), policy, "stress", levels, "pooled", "0" * 64, "bench", {})
-    epochs, nowhere = Epochs(), Nowhere()
-    outbox = Outbox(outcomes, nowhere, nowhere, epochs, metrics)  # type: ignore[arg-type]  # all it calls
+    epochs = Epochs()
+    outbox = an_outbox(epochs, metrics, None)
     made = [a_batch(epochs, records) for _ in range(batches)]
     began = time.thread_time()
     for batch in made:
@@ -95,14 +94,24 @@ def spent(metrics: Metrics, records: int, batches: int) -> float:
     return (time.thread_time() - began) / (records * batches)
 
 
-def a_batch(epochs: Epochs, records: int) -> Batch:
-    """Messages with their scores; one in ten is at risk."""
+def an_outbox(epochs: Epochs, metrics: Metrics, tracer: Tracer | None) -> Outbox:
+    """The real outbox and its outcomes, for a broker that takes all."""
+    policy = Policy(Thresholds(0.3, 0.7, "bench"), quality_sample_share=0.0)
+    levels = ("low", "moderate", "high")
+    outcomes = Outcomes(Settings(), policy, "stress", levels, "pooled", "0" * 64, "bench", {})
+    nowhere = Nowhere()
+    traces = BatchTraces(tracer, "mimamori")
+    return Outbox(outcomes, nowhere, nowhere, epochs, metrics, traces)  # type: ignore[arg-type]  # all it calls
+
+
+def a_batch(epochs: Epochs, records: int, headers: Callable[[int], Headers] = lambda _: []) -> Batch:
+    """Messages with their scores; one in ten is at risk. `headers` are those of the record at an offset."""
     epochs.open()
     now = int(time.time() * 1000)
     batch = Batch(epochs.epoch, time.monotonic())
     for offset in range(records):
         scores = Scores(0.9 if offset % 10 == 0 else 0.1, (0.2, 0.3, 0.5), 1, truncated=False)
-        record = Record("messages", 0, offset, None, b"{}", now)
+        record = Record("messages", 0, offset, None, b"{}", now, headers(offset))
         batch.add(Entry(record, Message(f"m{offset}", TEXT), scores=scores), alone=False)
     return batch
 

@@ -7,8 +7,8 @@
     transformers      asks the hub to convert the weights of a model that has no safetensors
 
 The source of the other libraries was read, and they report nothing: aiohttp, aiokafka, aiolimiter, faust,
-jgo, mode, onnx, optimum, redis, scikit-learn, tenacity, tokenizers, torch. librdkafka sends its metrics only
-to the configured broker, and only if that asks for them.
+jgo, mode, onnx, opentelemetry, optimum, redis, scikit-learn, tenacity, tokenizers, torch. librdkafka sends
+its metrics only to the configured broker, and only if that asks for them.
 
 A package that may be the first to import such a library calls this in its `__init__.py`. So it applies to
 every command, to `python -m …` and to Python code that imports a part of Mimamori. It cannot undo what was

@@ -16,9 +16,10 @@ from schemas.events import Thresholds
 from worker.cache.redis_client import ping
 from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
-from worker.startup import compacted_messages, open_engine, policy_of, require_topics
+from worker.startup import compacted_messages, open_engine, open_spans, policy_of, require_topics
 from worker.stream.room import find_room
 from worker.telemetry.logs import where
+from worker.telemetry.metrics import Metrics
 
 SAMPLE = "long week, but we are all right"
 
@@ -70,6 +71,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         [f"Redis: {describe_redis(url)}"] if url else []
     )
     yield Finding("transport", "well", "; ".join(ways))
+    yield _try("traces", lambda: _traces(settings))
     yield _try("broker", lambda: _broker(settings))
     if url:
         yield _try("redis", lambda: f"version {ping(url, settings.redis_ca)}")
@@ -85,6 +87,14 @@ def _try(check: str, look: Callable[[], str]) -> Finding:
     except Exception as error:  # noqa: BLE001 - whatever this one raised, the next check must be made
         fault = f"{type(error).__name__} at {where(error)}"
         return Finding(check, "wrong", f"a fault of Mimamori, please report it: {fault}")
+
+
+def _traces(settings: Settings) -> str:
+    tracer = open_spans(settings, Metrics())
+    if tracer is None or settings.spans_to is None:
+        return "a message's trace goes on, and no spans are sent"
+    tracer.close(0)
+    return f"spans are sent to {settings.spans_to.url}; mimamori_spans_total counts what it takes"
 
 
 def _origin(settings: Settings) -> str:

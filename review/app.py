@@ -32,6 +32,7 @@ from review.kafka.reading_back import reader_of
 from review.kafka.repeats import Repeats
 from review.kafka.signing import open_signing
 from review.kafka.table import MAX_RECORD, CaseTable
+from review.kafka.traces import CaseTraces, open_spans
 from review.kafka.transport import ReadCommittedTransport
 from review.metrics import DeskMetrics
 from review.people import Person
@@ -127,6 +128,8 @@ class ReviewApp:
             clock=utc_now,
         )
         self.erasing = Erasing(self._forgetting, partial(held_by_kafka, settings), self._erase)
+        group = settings.app_id
+        self.traces = CaseTraces(open_spans(settings, self.metrics), group, settings.decisions_topic)
         agents = Agents(
             self.table,
             publisher(decisions, signatures),
@@ -142,6 +145,7 @@ class ReviewApp:
                 least=settings.repeated_cases,
                 clock=utc_now,
             ),
+            self.traces,
             expiry=self.present.expiry,
             publish_notes=settings.publish_notes,
         )

@@ -5,6 +5,7 @@ from typing import Final, get_args
 from review.cases.entries import HeldBecause
 from schemas.metrics import Metric
 from schemas.vocabulary import Finding
+from tracing.spans import SpanOutcome
 
 CONFIRM_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
@@ -81,6 +82,17 @@ CATALOGUE: Final = (
         "webhooks",
         "Webhooks that were not taken yet.",
         "Growing: the receiver is down or too slow.",
+    ),
+    Metric(
+        "mimamori_review_spans_total",
+        "counter",
+        "spans",
+        "Spans by what became of them: sent, not_taken (by the collector), queue_full (they came faster than "
+        "they could be sent), over_limit (more than 100 sampled cases a second). All 0 without "
+        "MIMAMORI_REVIEW_TRACES_ENDPOINT.",
+        "not_taken, queue_full: see to the collector; the desk does not wait for it.",
+        ("outcome",),
+        values=get_args(SpanOutcome),
     ),
     Metric(
         "mimamori_review_sign_ins_total",

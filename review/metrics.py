@@ -32,6 +32,7 @@ class DeskMetrics:
         self.decisions = self._counter("decisions_total")
         self.webhooks = self._counter("webhooks_total")
         self.webhooks_waiting = self._gauge("webhooks_waiting")
+        self.spans = self._counter("spans_total")
         self.sign_ins = self._counter("sign_ins_total")
         self.refused = self._counter("refused_requests_total")
         self.certificate_ends = self._gauge("kafka_certificate_expiry_timestamp_seconds")

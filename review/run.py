@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import faust
 import structlog
@@ -29,6 +30,8 @@ from review.settings import ReviewSettings
 from review.web.server import DeskServer
 
 log = structlog.get_logger()
+
+SPANS_S: Final = 1.0  # for the last spans
 
 
 class DeskWorker(faust.Worker):
@@ -153,6 +156,8 @@ def run(settings: ReviewSettings) -> None:
                 log.warning("shutdown_incomplete", error=type(error).__name__)
                 return
             raise _named(error, settings) from None
+        finally:
+            review.traces.close(SPANS_S)
     log.info("desk_closed")
 
 

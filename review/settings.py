@@ -22,6 +22,7 @@ from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
 from schemas.access import KafkaAccess
 from schemas.tls_files import FileFault
+from tracing.settings import TraceSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
 
@@ -35,6 +36,7 @@ class ReviewSettings(
     QueueSettings,
     RetentionSettings,
     SigningSettings,
+    TraceSettings,
 ):
     """All settings of the desk. A duration is in the unit that its name ends with."""
 

@@ -24,7 +24,7 @@ from schemas.events import (
     ShadowLabel,
     Thresholds,
 )
-from schemas.headers import event_headers, find_traceparent
+from schemas.headers import Trace, event_headers, find_trace, names_a_trace
 from schemas.ids import (
     case_event_id,
     case_id,
@@ -52,6 +52,7 @@ __all__ = [
     "ShadowLabel",
     "Thresholds",
     "TopicDefinition",
+    "Trace",
     "case_event_id",
     "case_id",
     "dead_letter_id",
@@ -59,9 +60,10 @@ __all__ = [
     "decode",
     "encode",
     "event_headers",
-    "find_traceparent",
+    "find_trace",
     "label_id",
     "load_topics",
+    "names_a_trace",
     "origin_of_case",
     "shadow_label_id",
     "topic_names",

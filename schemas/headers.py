@@ -10,10 +10,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from schemas.events import Event
 from schemas.kinds import KINDS
 
 Headers = list[tuple[str, str | bytes | None]]  # in the form that Kafka clients give and take
+Pairs = Sequence[tuple[str, str | bytes | None]]
 
 # For each kind: the field that gives `ce_time`, and the headers that all its events share.
 _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
@@ -30,11 +33,35 @@ _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
     for kind in KINDS
 }
 # https://www.w3.org/TR/trace-context/#traceparent-header: version ff and zero ids are not valid.
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
+)
+# …/#tracestate-header: members `key=value` of printable ASCII, separated by commas. Each is matched by
+# itself, as one expression for all of them could be made to backtrack for ever.
+_KEY = "[a-z0-9][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?"
+_MEMBER = re.compile(_KEY + r"=[ -+\--<>-~]{0,255}[!-+\--<>-~]", re.ASCII)
+_MOST_MEMBERS: Final = 32
+_LENGTH: Final = 55  # characters of a traceparent
+_LONGEST_STATE: Final = 512  # characters, as many as everybody must take
 
 
-def event_headers(event: Event, traceparent: bytes | None = None) -> Headers:
-    """Return the headers of a record that carries `event`; `traceparent` is one from `find_traceparent`.
+class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A place in a trace (W3C Trace Context): what caused an event, in the words of the two headers.
+
+    `parent` is a well-formed `traceparent`, `state` a well-formed `tracestate` or None.
+    """
+
+    parent: str
+    state: str | None = None
+
+    @property
+    def sampled(self) -> bool:
+        """Whether whoever began the trace wants it to be recorded."""
+        return self.parent[54] in "13579bdf"
+
+
+def event_headers(event: Event, trace: Trace | None = None) -> Headers:
+    """Return the headers of a record that carries `event`, which `trace` has caused.
 
     A message without `sent_at` has no `ce_time`.
     """
@@ -43,8 +70,10 @@ def event_headers(event: Event, traceparent: bytes | None = None) -> Headers:
     time = getattr(event, time_field)
     if time is not None:
         headers.append(_ce_time(time))
-    if traceparent is not None:
-        headers.append(("traceparent", traceparent))
+    if trace is not None:
+        headers.append(("traceparent", trace.parent.encode()))
+        if trace.state is not None:
+            headers.append(("tracestate", trace.state.encode()))
     return headers
 
 
@@ -54,14 +83,38 @@ def _ce_time(time: datetime) -> tuple[str, bytes]:
     return "ce_time", time.isoformat().encode()
 
 
-def find_traceparent(headers: Sequence[tuple[str, str | bytes | None]] | None) -> bytes | None:
+def find_trace(headers: Pairs | None) -> Trace | None:
     """Return the trace that a consumed record belongs to, or None where it names no well-formed one.
 
-    A malformed value is dropped, as the standard asks. It would be copied to every outcome, and no header may
-    carry text to places where text must not go.
+    What is malformed is dropped, as the standard asks: of a malformed `traceparent` both headers, of a
+    malformed `tracestate` that one alone. They are copied to every outcome, and no header may carry text to
+    places where text must not go. Nothing that a producer can write raises here.
     """
+    parent = state = None
     for name, value in headers or ():
-        if name == "traceparent" and value is not None:
-            content = value.encode() if isinstance(value, str) else value
-            return content if _TRACEPARENT.fullmatch(content) else None
-    return None
+        if name == "traceparent":
+            parent = parent or value
+        elif name == "tracestate":
+            state = state or value
+    if parent is None or len(parent) != _LENGTH or not _TRACEPARENT.fullmatch(said := _text(parent)):
+        return None
+    return Trace(said) if state is None else Trace(said, _well_formed(_text(state)))
+
+
+def names_a_trace(headers: Pairs | None) -> bool:
+    """Whether a record has a `traceparent`, well-formed or not."""
+    return any(name == "traceparent" for name, _ in headers or ())
+
+
+def _well_formed(state: str) -> str | None:
+    if len(state) > _LONGEST_STATE:
+        return None
+    members = [member.strip(" \t") for member in state.split(",")]
+    if len(members) > _MOST_MEMBERS or not any(members):
+        return None
+    return state if all(not member or _MEMBER.fullmatch(member) for member in members) else None
+
+
+def _text(value: str | bytes) -> str:
+    # What is no ASCII becomes a character that no expression here takes.
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else value

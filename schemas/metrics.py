@@ -31,6 +31,7 @@ MetricUnit = Literal[
     "risk",
     "seconds",
     "sign-ins",
+    "spans",
     "texts",
     "tokens",
     "transactions",

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import structlog
 
 from engine.errors import FatalError
+from tracing.spans import Tracer
 from worker.kafka import Consumer, Producer, RebalanceListener
 from worker.kafka.access_watch import AccessWatch
 from worker.settings import Settings
@@ -27,6 +28,7 @@ from worker.stream.intake import Intake
 from worker.stream.outbox import Outbox
 from worker.stream.outcome import OutcomesOf
 from worker.stream.screener import Screener
+from worker.stream.traces import BatchTraces
 from worker.stream.watchdog import Watchdog
 from worker.telemetry.health import Health
 from worker.telemetry.labels import Station
@@ -38,6 +40,7 @@ log = structlog.get_logger()
 STALLED_S = 60.0  # a polling thread that has not polled for this long is not alive
 HUNG_S = 300.0  # nor is an outbox in one commit: a transaction's three steps give up after 60 s each
 JOIN_S = 2.0
+SPANS_S = 1.0  # for the last spans, when everything is committed
 
 Batches = queue.SimpleQueue[Batch | None]  # None: no more batches will come
 
@@ -53,6 +56,7 @@ class App:
         outcomes: OutcomesOf,
         in_hand: InHand,
         metrics: Metrics,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -63,6 +67,7 @@ class App:
         self._to_commit: Batches = queue.SimpleQueue()
         self._intake = intake_of(self._epochs, self._to_screen)
         self._in_hand = in_hand
+        self._tracer = tracer
         pace = self._intake.pace
         self._watchdog = Watchdog(settings.watchdog_floor_s, settings.watchdog_factor, pace)
         self._failure: FatalError | None = None
@@ -81,7 +86,8 @@ class App:
         listen = self._settings.health_host, self._settings.health_port
         with Health(*listen, self._metrics, self._live, self._ready) as health, self._access:
             consumer = consumer_of(self._intake)
-            outbox = Outbox(self._outcomes, consumer, producer, self._epochs, self._metrics)
+            traces = BatchTraces(self._tracer, self._settings.own_group)
+            outbox = Outbox(self._outcomes, consumer, producer, self._epochs, self._metrics, traces)
             stations = [
                 self._station("screener", self._screen, self._to_screen, self._to_commit),
                 self._station("outbox", self._committing(outbox), self._to_commit, None),
@@ -102,6 +108,8 @@ class App:
                 producer.close()
                 self._in_hand.close()
                 self._watchdog.close()
+                if self._tracer is not None:
+                    self._tracer.close(SPANS_S)
         if self._failure is not None:
             raise self._failure
         log.info("worker_stopped")
@@ -144,7 +152,8 @@ class App:
         with self._in_hand.holding(batch), self._watchdog.watching(batch):
             began = time.monotonic()
             self._screener.screen(batch)
-            self._intake.pace.note(batch.estimated_tokens, time.monotonic() - began)
+            batch.screened = began, time.monotonic()
+            self._intake.pace.note(batch.estimated_tokens, batch.screened[1] - began)
 
     def _committing(self, outbox: Outbox) -> Callable[[Batch], None]:
         def commit(batch: Batch) -> None:

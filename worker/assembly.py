@@ -13,6 +13,7 @@ from engine.policy import Policy
 from engine.task import Task
 from schemas.events import Message, ShadowLabel
 from schemas.topics import in_hand_topic, topic_names
+from tracing.spans import Tracer
 from worker.app import App
 from worker.cache.score_cache import ScoreCache
 from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
@@ -61,6 +62,7 @@ def assemble(
     cache: ScoreCache,
     metrics: Metrics,
     room: Room = _ANY_SIZE,
+    tracer: Tracer | None = None,
     in_hand: InHandTopic | None = None,
     consumer_of: ConsumerOf | None = None,
     producer_of: ProducerOf | None = None,
@@ -76,6 +78,7 @@ def assemble(
         cache: The cache of scores, opened for the engine's identity: see `open_cache`.
         metrics: The metrics of this worker; `cache` must use the same ones.
         room: How large each kind of outcome may be; a kind that it does not name may have any size.
+        tracer: Makes spans; None means that there are none.
         in_hand: Where workers note what the model has in hand; None means the topic in Kafka.
         consumer_of: Joins the group with a listener; None means the consumer that the settings describe.
         producer_of: Opens the producer of outcomes; None means the transactional one of the settings.
@@ -111,6 +114,7 @@ def assemble(
         outcomes,
         notes,
         metrics,
+        tracer,
     )
     return Worker(
         app,

@@ -26,6 +26,7 @@ from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
 from schemas.access import KafkaAccess
 from schemas.tls_files import FileFault
+from tracing.settings import TraceSettings
 from worker.access import options_of
 from worker.security import Insecure, refusals
 
@@ -60,7 +61,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Settings(KafkaAccess, BaseSettings):
+class Settings(KafkaAccess, TraceSettings):
     """The worker's settings. Times are in seconds unless the name says milliseconds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -206,6 +207,20 @@ class Settings(KafkaAccess, BaseSettings):
     )
     cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a score.")
     cache_entries: int = Field(50_000, ge=0, description="Scores kept in process; 0 switches the cache off.")
+
+    # Traces; where they are sent: TraceSettings
+    traces_ratio: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the batches without a sampled message that get a trace of their own. Sampled "
+        "messages always have spans, and so have their batches.",
+    )
+    traces_at_most: float = Field(
+        20,
+        gt=0,
+        description="Most messages a second that get a span; more cost processor time that screening needs.",
+    )
 
     # Shutdown, watchdog, health and logs
     drain_s: Seconds = Field(25.0, description="Deadline after SIGTERM, shared by all stations.")

@@ -13,12 +13,14 @@ from pydantic import SecretStr
 
 from engine.bundle import Bundle
 from engine.contract import Engine
-from engine.errors import SettingsError
+from engine.errors import SettingsError, extra_for
 from engine.identity import ScoreIdentity
 from engine.load import load_engine
 from engine.policy import Policy, primary_language, would_clear_all
 from schemas.rights import Names, rights_of
 from schemas.topics import TopicDefinition, in_hand_topic, load_topics
+from tracing.opening import open_tracer
+from tracing.spans import Tracer
 from worker.assembly import Worker, assemble, open_producer
 from worker.cache.score_cache import open_cache
 from worker.errors import BrokerError
@@ -48,6 +50,7 @@ def start(settings: Settings) -> Worker:
     if compacted := compacted_messages(topics):
         log.warning("messages_topic_is_compacted", advice=compacted)
     metrics = Metrics(shadow=settings.shadow)
+    tracer = open_spans(settings, metrics)
     engine = open_engine(settings, bundle)
     log.info(
         "engine_ready",
@@ -69,9 +72,22 @@ def start(settings: Settings) -> Worker:
         cache=open_cache(_own_cache(settings), engine.identity, metrics),
         metrics=metrics,
         room=room,
+        tracer=tracer,
     )
     producer = open_producer(settings, room)  # opened now, so that an id that Kafka refuses fails the start
     return dataclasses.replace(worker, producer_of=lambda: producer)
+
+
+def open_spans(settings: Settings, metrics: Metrics) -> Tracer | None:
+    """The tracer of the settings; None where they name no collector. Raises MissingExtraError."""
+    with extra_for("sending spans to MIMAMORI_TRACES_ENDPOINT", "traces"):
+        return open_tracer(
+            settings.spans_to,
+            lambda outcome, spans: metrics.count("mimamori_spans_total", spans, outcome=outcome),
+            service="mimamori-shadow" if settings.shadow else "mimamori-worker",
+            ratio=settings.traces_ratio,
+            at_most=settings.traces_at_most,
+        )
 
 
 def settle_memory() -> None:

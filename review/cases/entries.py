@@ -20,6 +20,7 @@ import msgspec
 
 from review.cases.script import Script, script_of
 from schemas.events import ReviewCase, ReviewDecision
+from schemas.headers import Trace
 from schemas.vocabulary import CaseAction, CaseKind, Finding
 
 Phase = Literal["waiting", "claimed", "decided", "settled"]
@@ -84,6 +85,7 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     of that author or conversation within 24 hours. `erased_at` is when somebody had the words erased, and
     `told_at` when the broker was told to forget them. `remarks_key` opens what people typed
     (`review.retention.remarks`), such as the `note` of the pending decision. `script` is that of the text.
+    `trace` is what the decision will name as its cause.
     """
 
     case: ReviewCase
@@ -107,6 +109,7 @@ class CaseState(msgspec.Struct, frozen=True, tag="open", omit_defaults=True):
     note: str | None = None
     remarks_key: str | None = None
     script: Script | None = None
+    trace: Trace | None = None
 
     @property
     def readers(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ lost.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -44,10 +44,12 @@ from review.kafka.forgetting import Forgetting
 from review.kafka.publishing import Signatures
 from review.kafka.repeats import Repeats, read_sighting
 from review.kafka.table import ChangedMeanwhileError, Entries
+from review.kafka.traces import CaseTraces, headers_of
 from review.metrics import DeskMetrics
 from review.retention.remarks import open_remark, with_key
 from schemas.codec import CodecError, decode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
+from schemas.headers import Trace
 from schemas.ids import origin_of_case
 
 log = structlog.get_logger()
@@ -57,7 +59,7 @@ RETRY_SECONDS = 1.0
 KINDS = {ReviewCase: "review-case", CaseEvent: "case-event", ReviewDecision: "review-decision"}
 
 E = TypeVar("E", ReviewCase, CaseEvent, ReviewDecision)
-Publish = Callable[[ReviewDecision, int], Awaitable[object]]
+Publish = Callable[[ReviewDecision, int, Trace | None], Awaitable[object]]
 Audit = Callable[[CaseEvent, CaseState | None], Awaitable[None]]
 CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
 
@@ -75,6 +77,7 @@ class Agents:
         forgetting: Forgetting,
         audit: Audit,
         repeats: Repeats,
+        traces: CaseTraces,
         *,
         expiry: Expiry,
         publish_notes: bool = False,
@@ -87,6 +90,7 @@ class Agents:
         self._forgetting = forgetting
         self._audit = audit
         self._repeats = repeats
+        self._traces = traces
         self._expiry = expiry
         self._publish_notes = publish_notes
         self._pruned: dict[int, float] = {}
@@ -138,7 +142,8 @@ class Agents:
         before = _case_entry(self._table.get(key))
         entry, outcome = receive_case(before, case, event.message.partition)
         entry = with_key(self._forgetting.arriving(before, entry, case))
-        await self._table.put(key, entry, over=before)
+        with self._traces.arriving(event, entry, outcome) as entry:
+            await self._table.put(key, entry, over=before)
         if isinstance(entry, CaseState):
             await self._repeats.on_case(entry.case, entry.partition)
         self._count(ReviewCase, outcome)
@@ -213,7 +218,8 @@ class Agents:
         note = None
         if self._publish_notes:
             note = decision.note or open_remark(state.note, state.remarks_key, state.case.id)
-        await self._publish(replace(decision, note=note), state.partition)
+        with self._traces.deciding(state) as trace:
+            await self._publish(replace(decision, note=note), state.partition, trace)
 
     async def on_decision(self, event: EventT[bytes]) -> None:
         """A published decision arrives: hold it where no desk has published it so."""
@@ -243,9 +249,8 @@ class Agents:
 
     def _is_signed(self, event: EventT[bytes]) -> bool:
         message = event.message
-        headers = message.headers.items() if isinstance(message.headers, Mapping) else message.headers
-        pairs = list(headers) if headers else None
-        return self._signatures.fault(message.topic, message.key, message.value, pairs) is None
+        found = self._signatures.fault(message.topic, message.key, message.value, headers_of(event))
+        return found is None
 
     async def _hold(
         self, event: EventT[bytes], case_id: str, because: HeldBecause, action: str, actor: str

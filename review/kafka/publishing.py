@@ -1,6 +1,6 @@
 """Writes the desk's events to Kafka, signed, and waits until all replicas have them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -8,9 +8,7 @@ import msgspec
 from review.cases.windows import Sighting
 from schemas.codec import encode
 from schemas.events import AuditRecord, CaseEvent, ReviewDecision
-from schemas.headers import event_headers
-
-Pairs = Sequence[tuple[str, str | bytes | None]]
+from schemas.headers import Pairs, Trace, event_headers
 
 
 class Signatures(Protocol):
@@ -35,9 +33,16 @@ def teller_of_sightings(topic: Any, signatures: Signatures) -> Callable[[Sightin
     return tell
 
 
-def publisher(
-    topic: Any, signatures: Signatures
-) -> Callable[[CaseEvent | ReviewDecision, int], Awaitable[object]]:
+class Publish(Protocol):
+    """Writes an event to a partition, and returns once all replicas have it."""
+
+    async def __call__(
+        self, event: CaseEvent | ReviewDecision, partition: int, trace: Trace | None = None, /
+    ) -> object:
+        """`trace` is what has caused it."""
+
+
+def publisher(topic: Any, signatures: Signatures) -> Publish:
     """A function that writes an event to a partition of `topic`, and returns once all replicas have it.
 
     The partition is given, not hashed from the key: an event must arrive in the partition of its case,
@@ -45,9 +50,11 @@ def publisher(
     """
     name = topic.get_topic_name()
 
-    async def publish(event: CaseEvent | ReviewDecision, partition: int) -> object:
+    async def publish(
+        event: CaseEvent | ReviewDecision, partition: int, trace: Trace | None = None, /
+    ) -> object:
         key, value = event.case_id.encode(), encode(event)
-        headers = [*event_headers(event), signatures.sign(name, key, value)]
+        headers = [*event_headers(event, trace), signatures.sign(name, key, value)]
         return await (await topic.send(key=key, value=value, headers=headers, partition=partition))
 
     return publish

@@ -108,10 +108,11 @@ def is_meant(erasure: Erasure, case: ReviewCase) -> bool:
 def erase(state: CaseState, now: datetime) -> CaseState:
     """The case without its words and people's remarks, and the ids of who wrote it, and where. It stays open.
 
+    Nor has it a trace any more, which leads to the platform's own records of the message.
     What people type about it from now on needs a new key.
     """
     bare = replace(state.case, text=None, highlights=[], author_id=None, conversation_id=None)
-    return replace(_without_remarks(state), case=bare, erased_at=now, told_at=None)
+    return replace(_without_remarks(state), case=bare, erased_at=now, told_at=None, trace=None)
 
 
 def _without_remarks(state: CaseState) -> CaseState:

@@ -124,10 +124,10 @@ def test_every_topic_is_sent_to_or_received_from(topic: TopicDefinition) -> None
 def test_it_names_the_headers_that_are_sent() -> None:
     label = msgspec.json.decode((FOLDER / "examples" / "label.json").read_bytes())[0]["payload"]
     event = schemas.decode(Label, msgspec.json.encode(label))
-    trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    trace = schemas.Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=x")
     headers = DOCUMENT["components"]["schemas"]["headers"]
     assert {name for name, _ in schemas.event_headers(event, trace)} == set(headers["properties"])
-    assert set(headers["required"]) == set(headers["properties"]) - {"traceparent"}
+    assert set(headers["required"]) == set(headers["properties"]) - {"traceparent", "tracestate"}
 
 
 def test_the_lock_names_no_registry() -> None:

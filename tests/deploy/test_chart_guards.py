@@ -52,6 +52,15 @@ REFUSED = [
         ['review.settings.webhook_secret="whsec_x"'],
         "additional properties 'webhook_secret' not allowed",
     ),
+    ("default", ['traces.endpoint="collector:4318"'], "endpoint"),
+    ("default", ['traces.endpoint="https://me:secret@collector"'], "endpoint"),
+    ("default", ["traces.ratio=2"], "ratio"),
+    ("default", ['traces.existingSecret="otlp"'], "traces.existingSecret is for a traces.endpoint"),
+    (
+        "default",
+        ['traces.existingSecret="otlp"', 'traces.endpoint="http://collector:4318"'],
+        "in plain text to traces.endpoint: use https",
+    ),
     ("default", ["podMonitor.enabled=true"], "networkPolicy.metricsFrom is empty, so nobody could scrape"),
     ("default", ["prometheusRule.enabled=true"], "name the job label that your Prometheus gives the pods"),
     (

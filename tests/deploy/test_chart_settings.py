@@ -30,6 +30,7 @@ SECRETS = {
     "cache-secret": "0123456789abcdef",
     "table-keys": "cmF0aGVyIGEgc2VudGVuY2UgdGhhbiBhIGtleSAuLi4=",
     "client-secret": "of the desk",
+    "otlp": "authorization=Bearer of-the-collector",
     "webhook-secret": "whsec_bm90IGEgc2VjcmV0LCBvbmx5IGEgdGVzdA==",
 }
 # Set by the chart from values of its own, or read from secrets: not to be set twice.
@@ -52,6 +53,9 @@ WORKER_OWNED = {
     "shadow_at_most",
     "shadow_share",
     "topic_prefix",
+    "traces_endpoint",
+    "traces_headers",
+    "traces_ratio",
     "transactional_id",
 }
 FRONT_OWNED = {"host", "port", "tls_certificate", "tls_key", "tokens", "tokens_file"}
@@ -85,6 +89,8 @@ REVIEW_OWNED = {
     "role_reviewer",
     "roles_claim",
     "signing_key",
+    "traces_endpoint",
+    "traces_headers",
     "trusted_keys",
     "table_keys",
     "table_keys_file",
@@ -270,6 +276,22 @@ def test_settings_keep_their_types(render: Renderer, monkeypatch: pytest.MonkeyP
         "ssl.ca.location": here("/etc/mimamori/kafka/ca.crt"),
     }
     assert settings.redis_url.get_secret_value() == SECRETS["redis-url"]
+
+
+@pytest.mark.parametrize("component", ["worker", "shadow", "review"])
+def test_spans_go_where_the_values_say_and_nowhere_else(
+    render: Renderer, component: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(render, "cpu", component, monkeypatch)
+    settings = load_review() if component == "review" else load_worker()
+    to = settings.spans_to
+    assert to is not None
+    assert to.url == "https://collector.example.org:4319/v1/traces"
+    assert to.headers == {"authorization": "Bearer of-the-collector"}
+    if isinstance(settings, Settings):
+        assert settings.traces_ratio == 0.25
+    enter(render, "default", "review" if component == "review" else "worker", monkeypatch)
+    assert (load_review() if component == "review" else load_worker()).spans_to is None
 
 
 def test_threads_are_the_reserved_cpus_unless_said(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,7 @@ def names(steps: list[str], pattern: str) -> list[str]:
 def test_the_runbook_names_commands_and_log_lines_that_there_are(alerts: Alerts) -> None:
     sources = "\n".join(
         file.read_text()
-        for package in ("worker", "front", "review", "engine")
+        for package in ("worker", "front", "review", "engine", "tracing")
         for file in (ROOT / package).rglob("*.py")
     )
     used: set[str] = set()

@@ -22,9 +22,9 @@ from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.forgetting import Forgetting
-from review.kafka.publishing import Pairs
 from review.kafka.repeats import Repeats
 from review.kafka.table import ChangedMeanwhileError, Watcher
+from review.kafka.traces import CaseTraces
 from review.metrics import DeskMetrics
 from review.people import DESK, Person, Role
 from review.present import Limits, Present
@@ -33,7 +33,9 @@ from review.retention.due import Due
 from review.sight import BeforeReveal, unrecorded
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
+from schemas.headers import Pairs, Trace
 from schemas.vocabulary import Finding
+from tracing.spans import Tracer
 
 START = datetime(2026, 11, 26, 9, tzinfo=UTC)
 KEEP = timedelta(hours=24)
@@ -114,11 +116,13 @@ class MemoryDesk:
         publish_notes: bool = False,
         conversation_context: int = 0,
         before_reveal: BeforeReveal = unrecorded,
+        tracer: Tracer | None = None,
     ) -> None:
         self.now = START
         self.clock = clock or (lambda: self.now)
         self.log: list[CaseEvent] = []
         self.published: list[ReviewDecision] = []
+        self.caused_by: list[Trace | None] = []  # of those
         self.told: list[Sighting] = []
         self.lag = False
         self.down = False
@@ -159,6 +163,7 @@ class MemoryDesk:
             self.forgetting,
             self._audited,
             repeats,
+            CaseTraces(tracer, "mimamori.review", "mimamori.review-decisions"),
             expiry=self.present.expiry,
             publish_notes=publish_notes,
         )
@@ -257,8 +262,9 @@ class MemoryDesk:
         self.writes_down.set()
         await self.auditing.wait()
 
-    async def _publish(self, decision: ReviewDecision, _partition: int) -> object:
+    async def _publish(self, decision: ReviewDecision, _partition: int, trace: Trace | None) -> object:
         self.published.append(decision)
+        self.caused_by.append(trace)
         return None
 
 

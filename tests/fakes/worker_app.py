@@ -12,6 +12,7 @@ from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Thresholds
 from tests.fakes.memory_broker import MemoryInHandTopic
+from tracing.spans import Tracer
 from worker.app import App
 from worker.assembly import assemble
 from worker.cache.score_cache import NoCache, ScoreCache
@@ -32,6 +33,7 @@ def build_app(
     metrics: Metrics | None = None,
     room: Room | None = None,
     notes: InHandTopic | None = None,
+    tracer: Tracer | None = None,
 ) -> App:
     """Build an app for the `stress` task, on a canned engine unless another is given."""
     task = load_task("stress")
@@ -45,6 +47,7 @@ def build_app(
         metrics=metrics or Metrics(shadow=settings.shadow),
         room=room or {},
         in_hand=notes or MemoryInHandTopic(),
+        tracer=tracer,
     ).app
 
 

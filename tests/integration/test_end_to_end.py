@@ -19,6 +19,7 @@ from export.examples import read_examples
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
+from tests.fakes.collector import Collector, collecting
 from tests.fakes.desk_client import DeskClient
 from tests.integration.test_review_app import free_port
 from worker.kafka.topics import apply_topics
@@ -29,7 +30,7 @@ Events = list[dict[str, object]]
 class Platform:
     """A platform's side: its own topics, its own clients, a worker process it can start and kill."""
 
-    def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path) -> None:
+    def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path, spans_to: str = "") -> None:
         self.prefix = f"{uuid.uuid4().hex[:8]}."
         self._bootstrap = sandbox.bootstrap
         self._log = folder / "worker.log"
@@ -48,7 +49,9 @@ class Platform:
             "health_port": 0,
             "max_tokens": 256,
             "transactional_id": self.prefix,
+            "traces_endpoint": spans_to,
         }
+        self._spans_to = spans_to
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def start_worker(self) -> subprocess.Popen[bytes]:
@@ -66,6 +69,7 @@ class Platform:
             "health_port": health_port,
             "folder": folder / "desk",
             "undo_seconds": 0,
+            "traces_endpoint": self._spans_to,
         }
         desk = process.start(process.DESK, settings, folder / "desk.log")
         self.workers.insert(0, desk)
@@ -82,12 +86,19 @@ class Platform:
         return front, f"http://127.0.0.1:{port}"
 
     def send(self, *values: bytes | None) -> None:
+        """Each with a trace that is sampled: its number is the trace's id."""
         for number, value in enumerate(values):
-            self._producer.produce(self.prefix + "messages", value, str(number).encode())
+            trace = f"00-{number + 1:032x}-{number + 1:016x}-01".encode()
+            headers: list[tuple[str, str | bytes | None]] = [("traceparent", trace), ("tracestate", b"v=x")]
+            self._producer.produce(self.prefix + "messages", value, str(number).encode(), headers=headers)
         assert self._producer.flush(20) == 0
 
     def read(self, name: str) -> Events:
         """Everything a read-committed reader sees on a topic now."""
+        return [event for event, _ in self.read_with_traces(name)]
+
+    def read_with_traces(self, name: str) -> list[tuple[dict[str, object], tuple[str, str]]]:
+        """The same, each with its `traceparent` and its `tracestate`."""
         reader = ck.Consumer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -100,7 +111,7 @@ class Platform:
         reader.assign(
             [ck.TopicPartition(self.prefix + name, number, ck.OFFSET_BEGINNING) for number in partitions]
         )
-        events: Events = []
+        events = []
         open_ends = set(partitions)
         while open_ends:
             message = reader.poll(10)
@@ -110,7 +121,9 @@ class Platform:
                 assert error.code() == ck.KafkaError._PARTITION_EOF
                 open_ends.discard(message.partition() or 0)
             else:
-                events.append(json.loads(message.value() or b""))
+                named = dict(cast("list[tuple[str, bytes]]", message.headers()))
+                trace = named["traceparent"].decode(), named["tracestate"].decode()
+                events.append((json.loads(message.value() or b""), trace))
         reader.close()
         return events
 
@@ -165,11 +178,17 @@ def held_out() -> list[tuple[str, bool]]:
 
 
 @pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
 def screened(
-    sandbox: Sandbox, stress_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+    sandbox: Sandbox, stress_bundle: Path, tmp_path_factory: pytest.TempPathFactory, collector: Collector
 ) -> Iterator[Platform]:
     """A platform whose worker runs, and has an outcome for each held-out text (m0, m1, …) and bad record."""
-    platform = Platform(sandbox, stress_bundle, tmp_path_factory.mktemp("screened"))
+    platform = Platform(sandbox, stress_bundle, tmp_path_factory.mktemp("screened"), collector.url)
     try:
         texts = held_out()
         bad = [None, b"\xff", b"{", b'{"id": "x"}', message(900, "  "), message(901, "a" * 1_000_000)]
@@ -261,7 +280,9 @@ def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(screened: 
     assert one["highlights"] == other["highlights"] != []
 
 
-def test_a_message_goes_all_the_way_to_a_decision(screened: Platform, tmp_path: Path) -> None:
+def test_a_message_goes_all_the_way_to_a_decision(
+    screened: Platform, tmp_path: Path, collector: Collector
+) -> None:
     platform = screened
     desk = platform.start_desk(tmp_path)
     kim = DeskClient(desk).sign_in("kim")
@@ -285,3 +306,28 @@ def test_a_message_goes_all_the_way_to_a_decision(screened: Platform, tmp_path: 
     assert (event["case_id"], event["message_id"]) == (first["id"], first["message_id"])
     assert (event["reviewer"], event["finding"], event["severity"]) == ("kim", "at_risk", "high")
     assert kim.get_json("/api/v1/cases")[1]["total"] == len(cases) - 1
+
+    # One trace leads from the platform's own to the reviewer's decision.
+    labelled_by, opened_by, decided_by = (
+        next(trace for event, trace in platform.read_with_traces(topic) if event[its] == first[of])
+        for topic, its, of in (
+            ("labels", "message_id", "message_id"),
+            ("review-cases", "id", "id"),
+            ("review-decisions", "case_id", "id"),
+        )
+    )
+    trace_id = decided_by[0][3:35]
+    assert {named[0][3:35] for named in (labelled_by, opened_by)} == {trace_id}
+    assert int(trace_id, 16) - 1 in range(len(held_out()))
+    assert {named[1] for named in (labelled_by, opened_by, decided_by)} == {"v=x"}
+    # … and where there is a span, what it caused names it.
+    platform.wait(lambda: any(span.name.startswith("send") for span in collector.spans))
+    spans = {span.span_id: span for span in collector.spans if span.trace_id == trace_id}
+    told = spans[decided_by[0][36:52]]
+    opened = spans[told.parent_id]
+    assert (told.service, opened.service) == ("mimamori-review", "mimamori-review")
+    assert opened.parent_id == opened_by[0][36:52] == labelled_by[0][36:52]
+    screened_by = spans.get(opened.parent_id)  # where it was not over the limit of its second
+    assert (screened_by.parent_id if screened_by else opened.parent_id) == f"{int(trace_id, 16):016x}"
+    sent = b"".join(collector.bodies)
+    assert not any(text.encode() in sent for text, _ in held_out())

@@ -37,7 +37,9 @@ from tests.fakes.served_front import ServedFront, served_front
 from tests.fakes.worker_app import Running, build_app, settings
 from worker.assembly import join_group, open_producer
 from worker.kafka.topics import apply_topics
+from worker.startup import open_spans
 from worker.telemetry.catalogue import CATALOGUE as WORKER
+from worker.telemetry.metrics import Metrics
 
 RULES = ROOT / "helm" / "files" / "rules.yaml"
 TOKEN = "of a client in a chat"  # noqa: S105 - of this test
@@ -68,6 +70,7 @@ FIRING_AT_LAST = {
     "MimamoriFrontUnanswered",
     "MimamoriFrontUnansweredSlowly",
     "MimamoriFrontRefusesTokens",
+    "MimamoriSpansDropped",
 }
 
 
@@ -143,10 +146,14 @@ class Watched:
             topic_prefix=self.prefix,
             group=self.prefix,
             health_port=self.health_port,
+            traces_endpoint="http://127.0.0.1:9",  # where no collector listens
+            traces_ratio=1.0,
         )
 
     def start(self) -> Running:
-        app = build_app(self._settings, engine=self.engine)
+        metrics = Metrics()
+        tracer = open_spans(self._settings, metrics)
+        app = build_app(self._settings, engine=self.engine, metrics=metrics, tracer=tracer)
         return Running(app, lambda joins: join_group(self._settings, joins), open_producer(self._settings))
 
     def send(self, values: Sequence[bytes], sent_at: datetime | None = None) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from engine.scores import Scores
 from schemas.events import Message
+from schemas.headers import Trace, names_a_trace
 from worker.errors import RecordError
 from worker.kafka.record import Offsets, Record
 
@@ -36,6 +37,7 @@ class Entry(msgspec.Struct, gc=False):
     scores: Scores | None = None
     cached: bool = False
     cut: bool = False
+    trace: Trace | None = None  # what the outcomes name as their cause
 
     @property
     def reading(self) -> Scores | None:
@@ -43,6 +45,12 @@ class Entry(msgspec.Struct, gc=False):
         if self.cut and self.scores is not None:
             return msgspec.structs.replace(self.scores, truncated=True)
         return self.scores
+
+    @property
+    def lost_its_trace(self) -> bool:
+        """Whether the record's headers cannot be read, or its `traceparent` is malformed."""
+        headers = self.record.headers
+        return headers is None or (self.trace is None and headers != [] and names_a_trace(headers))
 
     @property
     def may_be_read(self) -> bool:
@@ -65,6 +73,7 @@ class Batch:
     estimated_tokens: int = 0  # to read, see `estimate_tokens`; cached and rejected entries have none
     to_read: int = 0  # number of entries that the model may have to read
     alone: bool = False  # one of the entries must be read alone
+    screened: tuple[float, float] | None = None  # monotonic seconds, from when to when
 
     def takes(self, entry: Entry, *, alone: bool) -> bool:
         """Whether `entry` may join. A message to read `alone` shares its batch with no other one to read."""

@@ -175,8 +175,9 @@ class Intake:
         if not records:
             return
         self._metrics.count("mimamori_records_total", len(records))
-        self._metrics.count("mimamori_unreadable_headers_total", sum(r.headers is None for r in records))
-        self._waiting += self._reception.entries(records)
+        entries = self._reception.entries(records)
+        self._metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in entries))
+        self._waiting += entries
 
     def _fill(self) -> None:
         """Move waiting entries into batches, as many as may be in flight."""

@@ -20,6 +20,7 @@ from worker.kafka import Consumer, Producer
 from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
 from worker.stream.outcome import Outcome, OutcomesOf
+from worker.stream.traces import BatchTraces
 from worker.telemetry.drift import noted_of
 from worker.telemetry.metrics import Metrics
 
@@ -39,12 +40,14 @@ class Outbox:
         producer: Producer,
         epochs: Epochs,
         metrics: Metrics,
+        traces: BatchTraces,
     ) -> None:
         self._outcomes = outcomes
         self._consumer = consumer
         self._producer = producer
         self._epochs = epochs
         self._metrics = metrics
+        self._traces = traces
 
     def commit(self, batch: Batch) -> None:
         """Commit a screened batch; drop it if its epoch ended. Raises FatalError: see Producer.commit."""
@@ -59,9 +62,10 @@ class Outbox:
         if not self._epochs.is_current(batch.epoch):
             self._metrics.count("mimamori_voided_batches_total")
             return
-        outcomes = list(self._outcomes.of(batch.entries))
         try:
-            self._producer.commit([outbound for _, outbound in outcomes], batch.offsets, membership)
+            with self._traces.committing(batch):
+                outcomes = list(self._outcomes.of(batch.entries))
+                self._producer.commit([outbound for _, outbound in outcomes], batch.offsets, membership)
         except RetryableError as error:
             log.warning("batch_aborted", error=str(error), records=len(batch.entries))
             self._metrics.count("mimamori_aborts_total")

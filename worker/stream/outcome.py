@@ -79,13 +79,13 @@ class Outcomes:
                 dead_letter = self._dead_letter(record, entry.rejection, now)
                 yield (
                     dead_letter,
-                    self._outbound(dead_letter, _partition_key(record, dead_letter.id), record),
+                    self._outbound(dead_letter, _partition_key(record, dead_letter.id), entry),
                 )
                 unread = unread_case(
                     dead_letter, record, self._task, self._levels, with_text=self._settings.case_text
                 )
                 if unread is not None:
-                    yield unread, self._outbound(unread, unread.id.encode(), record)
+                    yield unread, self._outbound(unread, unread.id.encode(), entry)
                 continue
             if message is None or scores is None:
                 raise ValueError("an entry reached the outbox without scores and without a rejection")
@@ -111,10 +111,10 @@ class Outcomes:
                 scored_by=self._scored_by,
                 depth=scores.depth,
             )
-            yield label, self._outbound(label, _partition_key(record, message.id), record)
+            yield label, self._outbound(label, _partition_key(record, message.id), entry)
             if ruling.needs_review:
                 case = self._case(label, message, ruling, scores.highlights or ())
-                yield case, self._outbound(case, case.id.encode(), record)
+                yield case, self._outbound(case, case.id.encode(), entry)
 
     def _case(
         self, label: Label, message: Message, ruling: Ruling, highlights: Sequence[Highlight]
@@ -157,8 +157,8 @@ class Outcomes:
             failed_at=now,
         )
 
-    def _outbound(self, event: Label | ReviewCase | DeadLetter, key: bytes, record: Record) -> Outbound:
-        headers = schemas.event_headers(event, schemas.find_traceparent(record.headers))
+    def _outbound(self, event: Label | ReviewCase | DeadLetter, key: bytes, entry: Entry) -> Outbound:
+        headers = schemas.event_headers(event, entry.trace)
         return Outbound(
             self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import schemas
 from worker.cache.score_cache import ScoreCache
 from worker.errors import RecordError
 from worker.kafka.record import Record
@@ -38,6 +39,12 @@ class Reception:
 
     def entry(self, record: Record) -> Entry:
         """The entry of one record, before the cache is asked."""
+        entry = self._decoded(record)
+        if record.headers:
+            entry.trace = schemas.find_trace(record.headers)
+        return entry
+
+    def _decoded(self, record: Record) -> Entry:
         if record.fault:
             return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:

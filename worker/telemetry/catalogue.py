@@ -10,6 +10,7 @@ from schemas.metrics import Metric
 from schemas.reasons import DeadLetterReason
 from schemas.refusals import Reason as Refusal
 from schemas.vocabulary import CaseKind, Verdict
+from tracing.spans import SpanOutcome
 from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -29,8 +30,8 @@ CATALOGUE: Final = (
         "mimamori_unreadable_headers_total",
         "counter",
         "records",
-        "Records whose headers cannot be read (a name that is not UTF-8, or over 1,000 of them); they are "
-        "screened like any other, without their trace.",
+        "Records whose headers cannot be read (a name that is not UTF-8, or over 1,000 of them), or whose "
+        "traceparent is malformed; they are screened like any other, without their trace.",
         "Rising: a producer writes broken headers; mend it, traces end there.",
     ),
     Metric(
@@ -157,6 +158,18 @@ CATALOGUE: Final = (
         "calls",
         "Redis calls that failed or timed out; each cost a miss, nothing else.",
         "Rising: check Redis. Screening goes on at the model's speed.",
+    ),
+    Metric(
+        "mimamori_spans_total",
+        "counter",
+        "spans",
+        "Spans by what became of them: sent, not_taken (by the collector), queue_full (they came faster than "
+        "they could be sent), over_limit (more messages a second were sampled than may have a span). All 0 "
+        "without MIMAMORI_TRACES_ENDPOINT.",
+        "not_taken, queue_full: see to the collector; screening does not wait for it. over_limit: producers "
+        "sample more than MIMAMORI_TRACES_AT_MOST; sample less there.",
+        ("outcome",),
+        values=get_args(SpanOutcome),
     ),
     Metric(
         "mimamori_batch_records",

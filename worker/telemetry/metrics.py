@@ -9,6 +9,7 @@ from engine.drift import Expected, Noted
 from schemas.reasons import DeadLetterReason
 from schemas.refusals import Reason as Refusal
 from schemas.vocabulary import CaseKind, Reading, Verdict
+from tracing.spans import SpanOutcome
 from worker.telemetry.catalogue import catalogue, exposed_name
 from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
@@ -28,6 +29,7 @@ from worker.telemetry.names import (
     PlainCounter,
     RefusalsCounter,
     ResetsCounter,
+    SpansCounter,
     SpreadName,
     StationHistogram,
 )
@@ -94,6 +96,8 @@ class Metrics:
     def count(self, name: PassedOverCounter, amount: float = 1, *, reason: PassedOver) -> None: ...
     @overload
     def count(self, name: RefusalsCounter, amount: float = 1, *, reason: Refusal) -> None: ...
+    @overload
+    def count(self, name: SpansCounter, amount: float = 1, *, outcome: SpanOutcome) -> None: ...
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""

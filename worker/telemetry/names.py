@@ -21,6 +21,7 @@ DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
 DoubtsCounter = Literal["mimamori_doubts_total"]
+SpansCounter = Literal["mimamori_spans_total"]
 PassedOverCounter = Literal["mimamori_passed_over_total"]
 RefusalsCounter = Literal["mimamori_kafka_refusals_total"]
 CounterName = (
@@ -34,6 +35,7 @@ CounterName = (
     | DoubtsCounter
     | PassedOverCounter
     | RefusalsCounter
+    | SpansCounter
 )
 GaugeName = Literal[
     "mimamori_in_flight_batches",

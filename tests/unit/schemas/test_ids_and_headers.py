@@ -62,7 +62,7 @@ _NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
 def test_headers_are_cloudevents_in_binary_mode() -> None:
     decision = ReviewDecision("d-1", "c-1", "m-1", "stress", "amara", "unsure", None, None, _NOON)
-    assert dict(schemas.event_headers(decision, TRACE)) == {
+    assert dict(schemas.event_headers(decision, schemas.Trace(TRACE.decode(), "a=b"))) == {
         "ce_id": b"d-1",
         "ce_specversion": b"1.0",
         "ce_type": b"mimamori.review-decision",
@@ -71,6 +71,7 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
         "ce_time": b"2026-03-14T12:00:00+00:00",
         "content-type": b"application/json",
         "traceparent": TRACE,
+        "tracestate": b"a=b",
     }
 
 
@@ -86,8 +87,10 @@ def test_headers_of_one_event_are_not_shared_with_the_next() -> None:
 
 
 def test_a_trace_is_found_among_other_headers() -> None:
-    assert schemas.find_traceparent([("app", None), ("traceparent", TRACE)]) == TRACE
-    assert schemas.find_traceparent([("traceparent", TRACE.decode())]) == TRACE
+    found = schemas.Trace(TRACE.decode())
+    assert schemas.find_trace([("app", None), ("traceparent", TRACE)]) == found
+    assert schemas.find_trace([("traceparent", TRACE.decode())]) == found
+    assert schemas.names_a_trace([("app", None), ("traceparent", b"whatever")])
 
 
 @pytest.mark.parametrize(
@@ -102,12 +105,51 @@ def test_a_trace_is_found_among_other_headers() -> None:
         b"00-" + b"0" * 32 + TRACE[35:],
         TRACE[:36] + b"0" * 16 + TRACE[52:],
         TRACE + b"-please-read-this",
+        TRACE[:-1] + "é".encode(),
+        b"\xff" * 55,
+        "٣".join(TRACE.decode().split("3")),
     ],
 )
-def test_what_is_no_trace_is_dropped(value: bytes | None) -> None:
-    assert schemas.find_traceparent([("traceparent", value)]) is None
+def test_what_is_no_trace_is_dropped(value: bytes | str | None) -> None:
+    assert schemas.find_trace([("traceparent", value), ("tracestate", b"a=b")]) is None
 
 
 def test_a_record_without_headers_has_no_trace() -> None:
-    assert schemas.find_traceparent(None) is None
-    assert schemas.find_traceparent([]) is None
+    for headers in (None, [], [("tracestate", b"a=b")]):
+        assert schemas.find_trace(headers) is None
+        assert not schemas.names_a_trace(headers)
+
+
+@pytest.mark.parametrize("last", ["00", "01", "02", "03", "ff"])
+def test_the_last_bit_of_a_trace_says_whether_it_is_sampled(last: str) -> None:
+    assert schemas.Trace(TRACE.decode()[:-2] + last).sampled == (last in {"01", "03", "ff"})
+
+
+@pytest.mark.parametrize(
+    "state", ["a=1", "rojo=00f067aa0ba902b7, congo=t61rcWkgMzE", "9t@sys=x y:z", ",a=b,"]
+)
+def test_a_state_goes_on_with_its_trace(state: str) -> None:
+    found = schemas.find_trace([("tracestate", state.encode()), ("traceparent", TRACE)])
+    assert found == schemas.Trace(TRACE.decode(), state)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"",
+        b" ,\t,",
+        b"I feel alone",
+        b"a=b\n",
+        b"A=b",
+        "a=é".encode(),
+        b"a=b=c",
+        b"a=" + b"x" * 257,
+        b",".join(b"k%d=" % number + b"x" * 168 for number in range(3)),  # 515 characters
+        b",".join(b"k%d=v" % number for number in range(33)),
+        (b" " * 15 + b",") * 31 + b"!",  # one expression for all members would need years for it
+    ],
+)
+def test_what_is_no_state_is_dropped_and_the_trace_stays(state: bytes) -> None:
+    assert schemas.find_trace([("traceparent", TRACE), ("tracestate", state)]) == schemas.Trace(
+        TRACE.decode()
+    )

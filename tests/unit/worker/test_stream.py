@@ -24,7 +24,7 @@ from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHand
 from tests.fakes.worker_app import POLICY, Running, build_app, running, settings, wait_for
 from worker.errors import BrokerError
 from worker.kafka import Consumer, Membership, RebalanceListener
-from worker.kafka.record import Offsets, Outbound, Record
+from worker.kafka.record import Headers, Offsets, Outbound, Record
 from worker.settings import Settings
 from worker.stream.batch import Batch, Entry
 from worker.stream.decode import decode
@@ -417,10 +417,25 @@ def test_the_drain_gives_up_at_its_deadline_and_the_rest_is_read_again() -> None
 def test_the_traceparent_of_a_message_is_on_its_outcomes() -> None:
     broker = make_broker()
     trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    broker.append(MESSAGES, b"k", message(1), headers=[("traceparent", trace)])
+    named: Headers = [("traceparent", trace), ("tracestate", b"vendor=x")]
+    broker.append(MESSAGES, b"k", message(1), headers=named)
+    broker.append(MESSAGES, b"k", b"not json", headers=named)
     drain(broker, [start(broker, settings())])
-    (label,) = broker.read(LABELS)
-    assert ("traceparent", trace) in (label.headers or [])
+    assert broker.read(LABELS)
+    assert broker.read(DEAD)
+    assert broker.read(CASES)
+    for outcome in (*broker.read(LABELS), *broker.read(DEAD), *broker.read(CASES)):
+        assert [one for one in outcome.headers or [] if one[0].startswith("trace")] == named
+
+
+def test_a_malformed_traceparent_is_counted_and_goes_no_further() -> None:
+    broker, metrics = make_broker(), Metrics()
+    for value in (b"hello", b"", None, b"\xff", b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01"):
+        broker.append(MESSAGES, b"k", message(1), headers=[("traceparent", value), ("tracestate", b"a=b")])
+    broker.append(MESSAGES, b"k", message(1), headers=[("tracestate", b"a=b")])
+    drain(broker, [start(broker, settings(), metrics=metrics)])
+    assert not any(name.startswith("trace") for each in broker.read(LABELS) for name, _ in each.headers or [])
+    assert metrics.registry.get_sample_value("mimamori_unreadable_headers_total") == 5
 
 
 def test_a_label_keeps_to_the_running_app_context() -> None:
