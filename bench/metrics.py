@@ -16,6 +16,8 @@ from prometheus_client import generate_latest
 
 from engine.policy import Policy
 from engine.scores import Scores
+from engine.task import load_task
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Message, Thresholds
 from worker.kafka import Membership
 from worker.kafka.record import Offsets, Outbound, Record
@@ -24,6 +26,8 @@ from worker.stream.batch import Batch, Entry
 from worker.stream.epochs import Epochs
 from worker.stream.outbox import Outbox
 from worker.stream.outcome import Outcomes
+from worker.stream.pipeline import Pipeline
+from worker.stream.routing import Routing
 from worker.telemetry.metrics import Metrics
 
 RATES: Final = (100, 1_000, 10_000)  # messages a second of one worker: a CPU, and more than any GPU measured
@@ -84,8 +88,8 @@ def main() -> None:
 def spent(metrics: Metrics, records: int, batches: int) -> float:
     """Processor seconds a record in the outbox."""
     policy = Policy(Thresholds(0.3, 0.7, "bench"), quality_sample_share=0.0)
-    levels = ("low", "moderate", "high")
-    outcomes = Outcomes(Settings(), policy, "stress", levels, "pooled", "0" * 64, "bench", {})
+    routing = Routing(Pipeline(load_task("stress"), CannedEngine(), policy, "0" * 64))
+    outcomes = Outcomes(Settings(), routing)
     epochs, nowhere = Epochs(), Nowhere()
     outbox = Outbox(outcomes, nowhere, nowhere, epochs, metrics)  # type: ignore[arg-type]  # all it calls
     made = [a_batch(epochs, records) for _ in range(batches)]

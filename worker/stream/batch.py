@@ -19,6 +19,7 @@ from engine.scores import Scores
 from schemas.events import Message
 from worker.errors import RecordError
 from worker.kafka.record import Offsets, Record
+from worker.stream.pipeline import Pipeline
 
 BYTES_PER_TOKEN: Final = 4  # of UTF-8; an assumption, since the engine counts exactly when it packs rows
 
@@ -27,7 +28,7 @@ class Entry(msgspec.Struct, gc=False):
     """A record on its way to its outcome: exactly one of `message` and `rejection` is set.
 
     Neither is where a shadow passes the record over (`shadow.py`). The outbox of a worker refuses such an
-    entry.
+    entry. `pipeline` is what screens the message; None stands for that of the worker's default task.
     """
 
     record: Record
@@ -36,6 +37,7 @@ class Entry(msgspec.Struct, gc=False):
     scores: Scores | None = None
     cached: bool = False
     cut: bool = False
+    pipeline: Pipeline | None = None
 
     @property
     def reading(self) -> Scores | None:

@@ -13,6 +13,7 @@ PlainCounter = Literal[
     "mimamori_voided_batches_total",
 ]
 LabelsCounter = Literal["mimamori_labels_total"]
+BundlesCounter = Literal["mimamori_labels_by_bundle_total"]
 DepthsCounter = Literal["mimamori_labels_by_depth_total"]
 CasesCounter = Literal["mimamori_review_cases_total"]
 DeadLettersCounter = Literal["mimamori_dead_letters_total"]
@@ -23,6 +24,7 @@ PassedOverCounter = Literal["mimamori_passed_over_total"]
 CounterName = (
     PlainCounter
     | LabelsCounter
+    | BundlesCounter
     | DepthsCounter
     | CasesCounter
     | DeadLettersCounter
