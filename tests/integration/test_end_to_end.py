@@ -29,7 +29,7 @@ Events = list[dict[str, object]]
 class Platform:
     """A platform's side: its own topics, its own clients, a worker process it can start and kill."""
 
-    def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path) -> None:
+    def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path, **settings: object) -> None:
         self.prefix = f"{uuid.uuid4().hex[:8]}."
         self._bootstrap = sandbox.bootstrap
         self._log = folder / "worker.log"
@@ -48,6 +48,7 @@ class Platform:
             "health_port": 0,
             "max_tokens": 256,
             "transactional_id": self.prefix,
+            **settings,
         }
         self.workers: list[subprocess.Popen[bytes]] = []
 
