@@ -16,6 +16,8 @@ from prometheus_client import generate_latest
 
 from engine.policy import Policy
 from engine.scores import Scores
+from engine.task import load_task
+from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import Message, Thresholds
 from tracing.spans import Tracer
 from worker.kafka import Membership
@@ -25,6 +27,8 @@ from worker.stream.batch import Batch, Entry
 from worker.stream.epochs import Epochs
 from worker.stream.outbox import Outbox
 from worker.stream.outcome import Outcomes
+from worker.stream.pipeline import Pipeline
+from worker.stream.routing import Routing
 from worker.stream.traces import BatchTraces
 from worker.telemetry.metrics import Metrics
 
@@ -97,9 +101,8 @@ def spent(metrics: Metrics, records: int, batches: int) -> float:
 def an_outbox(epochs: Epochs, metrics: Metrics, tracer: Tracer | None) -> Outbox:
     """The real outbox and its outcomes, for a broker that takes all."""
     policy = Policy(Thresholds(0.3, 0.7, "bench"), quality_sample_share=0.0)
-    levels = ("low", "moderate", "high")
-    outcomes = Outcomes(Settings(), policy, "stress", levels, "pooled", "0" * 64, "bench", {})
-    nowhere = Nowhere()
+    routing = Routing(Pipeline(load_task("stress"), CannedEngine(), policy, "0" * 64))
+    outcomes, nowhere = Outcomes(Settings(), routing), Nowhere()
     traces = BatchTraces(tracer, "mimamori")
     return Outbox(outcomes, nowhere, nowhere, epochs, metrics, traces)  # type: ignore[arg-type]  # all it calls
 

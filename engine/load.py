@@ -1,6 +1,6 @@
-"""Opens a bundle on a device and proves, before the first message, that it runs as requested."""
+"""Opens bundles on a device and proves, before the first message, that they run as requested."""
 
-import os
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -10,10 +10,9 @@ from engine.bundle import TOKENIZER, Bundle, Heads, Manifest
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.device_names import DeviceChoice, Output, PrecisionChoice
-from engine.devices.choice import Choice, choose
-from engine.devices.device import Device, Graph, Part, Prefix
-from engine.devices.onnxruntime import OnnxRuntimeDevice
-from engine.devices.openvino import OpenVinoDevice
+from engine.devices.choice import choose
+from engine.devices.device import Prefix
+from engine.devices.opening import Wanted, open_devices
 from engine.devices.stacked import StackedDevice
 from engine.disguise.twice import TwiceReadingEngine
 from engine.disguise.variant import VERSION
@@ -60,25 +59,56 @@ def load_engine(
         BundleError: the graph or tokenizer is not what the manifest says.
         SettingsError: the bundle's windows do not fit into a run or into the model's context.
     """
-    reader = open_reader(
-        bundle,
-        _output(bundle.manifest),
+    (engine,) = load_engines(
+        [bundle],
+        device=device,
+        precision=precision,
+        threads=threads,
+        max_message_tokens=max_message_tokens,
+        device_tokens=device_tokens,
+        arena_bytes=arena_bytes,
+        highlights_from=[highlights_from],
+    )
+    return engine
+
+
+def load_engines(
+    bundles: Sequence[Bundle],
+    *,
+    device: DeviceChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    threads: int = 0,
+    max_message_tokens: int = MAX_MESSAGE_TOKENS,
+    device_tokens: int = 2048,
+    arena_bytes: int | None = None,
+    highlights_from: Sequence[float | None],
+) -> list[Engine]:
+    """Load an engine for each bundle, in order. Those with one graph share it: see `engine.devices.opening`.
+
+    Engines that share a graph must not read at the same time. `highlights_from` has one value for each
+    bundle. `load_engine` explains the other arguments, and what is raised.
+    """
+    readers = _open_readers(
+        [(bundle, _output(bundle.manifest)) for bundle in bundles],
         device=device,
         precision=precision,
         threads=threads,
         device_tokens=device_tokens,
         arena_bytes=arena_bytes,
     )
-    engine = engine_on(reader, bundle, max_message_tokens, highlights_from)
-    log.info(
-        "engine_loaded",
-        runs=engine.describe(),
-        reading=engine.reading,
-        prefix_tokens=len(reader.prompt.prefix),
-        bundle=bundle.fingerprint[:12],
-        scored_by=engine.identity.name,
-    )
-    return engine
+    engines = []
+    for reader, bundle, least in zip(readers, bundles, highlights_from, strict=True):
+        engine = engine_on(reader, bundle, max_message_tokens, least)
+        log.info(
+            "engine_loaded",
+            runs=engine.describe(),
+            reading=engine.reading,
+            prefix_tokens=len(reader.prompt.prefix),
+            bundle=bundle.fingerprint[:12],
+            scored_by=engine.identity.name,
+        )
+        engines.append(engine)
+    return engines
 
 
 def engine_on(
@@ -190,39 +220,45 @@ def open_reader(
 ) -> Reader:
     """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments.
 
-    Of a cascade, both graphs are opened as one device, which reads to the full depth.
-
     Where the graph has the states of single tokens, they are always computed. A library rounds otherwise in a
     graph without that output, and whether anybody looks for highlights must change no score.
     """
-    choice = choose(device, precision, bundle.manifest.precision, bundle.fitted_precision)
-    manifest = bundle.manifest
-    try_tokenizer(
-        bundle.path / TOKENIZER, manifest.files.get(TOKENIZER, ""), msgspec.structs.astuple(manifest.prompt)
+    (reader,) = _open_readers(
+        [(bundle, output)],
+        device=device,
+        precision=precision,
+        threads=threads,
+        device_tokens=device_tokens,
+        arena_bytes=arena_bytes,
     )
-    tokenizer = load_tokenizer(bundle.path)
-    prompt = tokenise_prompt(tokenizer, bundle.manifest.prompt)
-    bound = bundle.manifest.bound
-    prefix = Prefix(np.array(prompt.prefix if bound else [], np.int64))
-    part = open_device(choice, Graph.of(bundle, output), prefix, threads, arena_bytes)
-    opened: Device = part
-    if manifest.shallow is not None:
-        deeper = Graph.deeper(bundle)
-        after = prefix._replace(states=part.prefix_states)
-        opened = StackedDevice(part, open_device(choice, deeper, after, threads, arena_bytes))
-    return Reader(opened, tokenizer, prompt, device_tokens, bound=bound)
+    return reader
 
 
-def open_device(
-    choice: Choice, graph: Graph, prefix: Prefix, threads: int = 0, arena_bytes: int | None = None
-) -> Part:
-    """Open a graph with the prefix bound. `load_engine` explains the arguments."""
-    threads = threads or _cores()
-    if choice.device == "openvino":
-        return OpenVinoDevice(graph, prefix, precision=choice.precision, threads=threads)
-    return OnnxRuntimeDevice(graph, prefix, device=choice.device, threads=threads, arena_bytes=arena_bytes)
-
-
-def _cores() -> int:
-    """Count the cores this process may use. A container's CPU quota does not count: set `threads` for it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _open_readers(
+    asked: Sequence[tuple[Bundle, Output]],
+    *,
+    device: DeviceChoice,
+    precision: PrecisionChoice,
+    threads: int,
+    device_tokens: int,
+    arena_bytes: int | None,
+) -> list[Reader]:
+    wanted, parts = [], []
+    for bundle, output in asked:
+        manifest = bundle.manifest
+        choice = choose(device, precision, manifest.precision, bundle.fitted_precision)
+        try_tokenizer(
+            bundle.path / TOKENIZER,
+            manifest.files.get(TOKENIZER, ""),
+            msgspec.structs.astuple(manifest.prompt),
+        )
+        tokenizer = load_tokenizer(bundle.path)
+        prompt = tokenise_prompt(tokenizer, manifest.prompt)
+        prefix = Prefix(np.array(prompt.prefix if manifest.bound else [], np.int64))
+        wanted.append(Wanted(bundle, output, choice, prefix))
+        parts.append((tokenizer, prompt, manifest.bound))
+    opened = open_devices(wanted, threads, arena_bytes)
+    return [
+        Reader(one, tokenizer, prompt, device_tokens, bound=bound)
+        for one, (tokenizer, prompt, bound) in zip(opened, parts, strict=True)
+    ]

@@ -19,10 +19,11 @@ from front.reading import ReadingThread
 from front.server import Front, application
 from front.service import Service
 from front.settings import ENV_PREFIX, FrontSettings
-from worker.cache.score_cache import NoCache
 from worker.settings import Settings
 from worker.startup import open_engine, policy_of, tell_thresholds
 from worker.stream.pace import Pace
+from worker.stream.pipeline import Pipeline
+from worker.stream.routing import Routing
 from worker.stream.screener import Screener
 from worker.stream.watchdog import Watchdog
 
@@ -37,6 +38,11 @@ _DIGITS: Final = 12  # of a fingerprint, where people read it
 
 def start(settings: Settings, own: FrontSettings) -> Service:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
+    if settings.more_bundles or settings.canary_bundle is not None:
+        raise SettingsError(
+            "a front screens with one bundle: remove MIMAMORI_MORE_BUNDLES and MIMAMORI_CANARY_BUNDLE, and "
+            "start a front for each task"
+        )
     bundle = Bundle.load(settings.bundle, trust=settings.trust)
     task = bundle.manifest.task
     engine = open_engine(settings, bundle)
@@ -97,7 +103,7 @@ def assemble(
         attributes,
     )
     reading = ReadingThread(
-        Screener(engine, policy, NoCache()),
+        Screener(Routing(Pipeline(task, engine, policy, fingerprint))),
         line,
         pace,
         Watchdog(settings.watchdog_floor_s, settings.watchdog_factor, pace, remedy=REMEDY),

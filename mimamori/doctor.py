@@ -3,7 +3,7 @@
 A failed check does not end the run: every other check is made, but for those that depend on it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -16,7 +16,15 @@ from schemas.events import Thresholds
 from worker.cache.redis_client import ping
 from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
-from worker.startup import compacted_messages, open_engine, open_spans, policy_of, require_topics
+from worker.startup import (
+    Bundles,
+    compacted_messages,
+    load_bundles,
+    open_engines,
+    open_spans,
+    policy_of,
+    require_topics,
+)
 from worker.stream.room import find_room
 from worker.telemetry.logs import where
 from worker.telemetry.metrics import Metrics
@@ -34,38 +42,34 @@ class Finding(msgspec.Struct, frozen=True):
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Make the checks one by one, and yield the finding of each."""
-    bundle: Bundle | None = None
-    engine: Engine | None = None
+    bundles: Bundles | None = None
+    engines: list[Engine] = []
 
-    def read_bundle() -> str:
-        nonlocal bundle
-        bundle = Bundle.load(settings.bundle, trust=settings.trust)
-        manifest = bundle.manifest
-        depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
-        if bundle.cascade is not None:
-            depth += f", {bundle.cascade}"
-        what = f"{manifest.source.name}, task {manifest.task.name}, {manifest.reading} reading, {depth}"
-        return f"{what}, {bundle.windowing}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
+    def read_bundles() -> str:
+        nonlocal bundles
+        bundles = load_bundles(settings)
+        return "; ".join(_described(settings, bundle, bundles) for bundle in bundles.every)
 
-    def read_one(bundle: Bundle) -> str:
-        nonlocal engine
-        opened = open_engine(settings, bundle)
-        opened.read([SAMPLE])
-        engine = opened
-        return f"{engine.describe()}; a message was read; labels name its scores {engine.identity.name}"
+    def read_one(bundles: Bundles) -> str:
+        opened = open_engines(settings, bundles.every)
+        for engine in opened:
+            engine.read([SAMPLE])
+        engines.extend(opened)
+        runs = ", ".join(dict.fromkeys(engine.describe() for engine in engines))
+        names = ", ".join(engine.identity.name for engine in engines)
+        return f"{runs}; a message was read; labels name its scores {names}"
 
-    yield _try("bundle", read_bundle)
-    if bundle is None:
+    yield _try("bundle", read_bundles)
+    if bundles is None:
         yield Finding("device", "skipped", "needs a bundle")
         yield Finding("policy", "skipped", "needs a bundle")
     else:
-        loaded = bundle
+        loaded = bundles
         yield _try("device", lambda: read_one(loaded))
-        if engine is None:
+        if not engines:
             yield Finding("policy", "skipped", "needs a device: thresholds hold only for what it scores")
         else:
-            identity = engine.identity
-            yield _try("policy", lambda: _thresholds(settings, loaded, identity))
+            yield _try("policy", lambda: _policies(settings, loaded, engines))
     url = settings.redis_url.get_secret_value()
     ways = [f"Kafka: {describe_kafka(settings.client_config)}"] + (
         [f"Redis: {describe_redis(url)}"] if url else []
@@ -77,6 +81,16 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _try("redis", lambda: f"version {ping(url, settings.redis_ca)}")
     else:
         yield Finding("redis", "skipped", "MIMAMORI_REDIS_URL is not set: scores are cached in process only")
+
+
+def _described(settings: Settings, bundle: Bundle, bundles: Bundles) -> str:
+    manifest = bundle.manifest
+    depth = f"layer {manifest.layer}" if manifest.layer else f"all {manifest.source.layers} layers"
+    if bundle.cascade is not None:
+        depth += f", {bundle.cascade}"
+    part = f" (canary, {settings.canary_share:.1%} of its messages)" if bundle is bundles.canary else ""
+    what = f"{manifest.source.name}, task {manifest.task.name}{part}, {manifest.reading} reading, {depth}"
+    return f"{what}, {bundle.windowing}; {bundle.fingerprint}; every file intact; {_origin(settings)}"
 
 
 def _try(check: str, look: Callable[[], str]) -> Finding:
@@ -100,12 +114,20 @@ def _traces(settings: Settings) -> str:
 def _origin(settings: Settings) -> str:
     """How the bundle's origin was checked."""
     held = [
-        "its fingerprint is the one allowed" if settings.bundle_fingerprint else "",
+        "its fingerprint is allowed" if settings.bundle_fingerprint else "",
         f"signed by a key of {settings.bundle_public_key}" if settings.bundle_public_key else "",
     ]
     return " and ".join(filter(None, held)) or (
         "its origin is not checked: set MIMAMORI_BUNDLE_FINGERPRINT or MIMAMORI_BUNDLE_PUBLIC_KEY"
     )
+
+
+def _policies(settings: Settings, bundles: Bundles, engines: Sequence[Engine]) -> str:
+    pairs = list(zip(bundles.every, engines, strict=True))
+    said = [_thresholds(settings, bundle, engine.identity) for bundle, engine in pairs]
+    if len(pairs) == 1:
+        return said[0]
+    return "; ".join(f"{b.manifest.task.name}: {each}" for (b, _), each in zip(pairs, said, strict=True))
 
 
 def _thresholds(settings: Settings, bundle: Bundle, scored_by: ScoreIdentity) -> str:

@@ -55,6 +55,14 @@ def stress_bundle(mimamori_home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def risk_bundle(stress_bundle: Path, mimamori_home: Path) -> Path:
+    """Another task's bundle, cut where the demo's is, so that both have one graph. Kept like that one."""
+    layer = Bundle.load(stress_bundle).manifest.layer
+    with FileLock(mimamori_home / "bundles.lock"):
+        return shipped_bundle("suicide-risk", mimamori_home / "bundles", lambda *_: None, layer)
+
+
+@pytest.fixture(scope="session")
 def full_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The whole real model with the stress task's prompt, built anew from the shipped recipe, once a run."""
     run = tmp_path_factory.getbasetemp()

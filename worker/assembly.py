@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from engine.contract import Engine
-from engine.policy import Policy
-from engine.task import Task
 from schemas.events import Message, ShadowLabel
 from schemas.topics import in_hand_topic, topic_names
 from tracing.spans import Tracer
 from worker.app import App
-from worker.cache.score_cache import ScoreCache
 from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.in_hand_topic import KafkaInHandTopic
@@ -26,6 +22,7 @@ from worker.stream.intake import Intake
 from worker.stream.outcome import Outcomes, OutcomesOf
 from worker.stream.reception import Reception
 from worker.stream.room import Room, batch_size
+from worker.stream.routing import Routing
 from worker.stream.screener import Screener
 from worker.stream.shadow import Sampling, ShadowOutcomes, ShadowReception
 from worker.telemetry.metrics import Metrics
@@ -54,12 +51,8 @@ class Worker:
 
 def assemble(
     settings: Settings,
-    engine: Engine,
+    routing: Routing,
     *,
-    task: Task,
-    fingerprint: str,
-    policy: Policy,
-    cache: ScoreCache,
     metrics: Metrics,
     room: Room = _ANY_SIZE,
     tracer: Tracer | None = None,
@@ -71,12 +64,9 @@ def assemble(
 
     Args:
         settings: The settings of all stations and of the Kafka clients.
-        engine: Reads the messages; it must be warm.
-        task: What the engine screens for.
-        fingerprint: The bundle's fingerprint, for the labels.
-        policy: The thresholds in force.
-        cache: The cache of scores, opened for the engine's identity: see `open_cache`.
-        metrics: The metrics of this worker; `cache` must use the same ones.
+        routing: The pipelines that screen messages. Their engines must be warm, and each cache opened for
+            the identity of its engine: see `open_cache`.
+        metrics: The metrics of this worker; the caches must use the same ones.
         room: How large each kind of outcome may be; a kind that it does not name may have any size.
         tracer: Makes spans; None means that there are none.
         in_hand: Where workers note what the model has in hand; None means the topic in Kafka.
@@ -84,33 +74,26 @@ def assemble(
         producer_of: Opens the producer of outcomes; None means the transactional one of the settings.
     """
     notes = InHand(open_in_hand_topic(settings) if in_hand is None else in_hand, metrics)
-    metrics.engine(
-        engine=engine.describe(),
-        device=engine.device,
-        precision=engine.precision,
-        bundle=fingerprint,
-        task=task.name,
-        reading=engine.reading,
-    )
-    reception = Reception(settings, task.name, cache, notes)
-    outcomes: OutcomesOf = Outcomes(
-        settings,
-        policy,
-        task.name,
-        task.level_names,
-        engine.reading,
-        fingerprint,
-        engine.identity.name,
-        room,
-    )
+    for pipeline in routing.pipelines:
+        engine = pipeline.engine
+        metrics.engine(
+            engine=engine.describe(),
+            device=engine.device,
+            precision=engine.precision,
+            bundle=pipeline.fingerprint,
+            task=pipeline.task.name,
+            reading=engine.reading,
+        )
+    reception = Reception(settings, routing, notes)
+    outcomes: OutcomesOf = Outcomes(settings, routing, room)
     if settings.shadow:
         sampling = Sampling(settings.shadow_share, settings.shadow_at_most)
-        reception = ShadowReception(settings, task.name, cache, notes, sampling, metrics)
+        reception = ShadowReception(settings, routing, notes, sampling, metrics)
         outcomes = ShadowOutcomes(outcomes, topic_names(settings.topic_prefix)[ShadowLabel], metrics)
     app = App(
         settings,
         lambda epochs, batches: Intake(settings, reception, epochs, metrics, batches, notes),
-        Screener(engine, policy, cache),
+        Screener(routing),
         outcomes,
         notes,
         metrics,

@@ -99,10 +99,29 @@ class Settings(KafkaAccess, TraceSettings):
     )
 
     # The engine
-    bundle: Path = Field(Path("bundle"), description="The model bundle's folder.")
+    bundle: Path = Field(
+        Path("bundle"), description="The model bundle's folder. Messages that name no task are its task's."
+    )
+    more_bundles: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Folders of the bundles of further tasks, comma-separated. A message's task says which "
+        "bundle reads it. See docs/how-to/serve-several-tasks.md.",
+    )
+    canary_bundle: Path | None = Field(
+        None,
+        description="Folder of a candidate for the bundle of its task: it labels canary_share of the task's "
+        "messages. See docs/how-to/change-a-bundle.md.",
+    )
+    canary_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the messages that the candidate labels, drawn by their ids; 0 only opens it.",
+    )
     bundle_fingerprint: str = Field(
         "",
-        description=f"The only bundle that may run: its fingerprint, or its first {SHORTEST} digits or more.",
+        description="The only bundles that may run, comma-separated: fingerprints, or their first "
+        f"{SHORTEST} digits or more.",
     )
     bundle_public_key: Path | None = Field(
         None, description="PEM file of ed25519 public keys: only a bundle that one of them signed may run."
@@ -243,17 +262,18 @@ class Settings(KafkaAccess, TraceSettings):
 
     @field_validator("bundle_fingerprint")
     @classmethod
-    def _pins_one(cls, value: str) -> str:
-        if value and not re.fullmatch(f"[0-9a-fA-F]{{{SHORTEST},64}}", value):
+    def _pins(cls, value: str) -> str:
+        pins = [pin.strip(" ") for pin in value.split(",")]
+        if value and not all(re.fullmatch(f"[0-9a-fA-F]{{{SHORTEST},64}}", pin) for pin in pins):
             raise ValueError(f"needs {SHORTEST} to 64 hex digits, as `mimamori bundle show` prints them")
-        return value.lower()
+        return ",".join(pins).lower()
 
     @field_validator("transactional_id")
     @classmethod
     def _unique_by_default(cls, value: str) -> str:
         return value or f"mimamori-{socket.gethostname()}-{secrets.token_hex(4)}"
 
-    @field_validator("allow_insecure", mode="before")
+    @field_validator("allow_insecure", "more_bundles", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -288,6 +308,18 @@ class Settings(KafkaAccess, TraceSettings):
             raise ValueError(
                 "MIMAMORI_SHADOW_SHARE and MIMAMORI_SHADOW_AT_MOST are for a shadow alone, since a worker "
                 "must label every message: remove them, or set MIMAMORI_SHADOW=true"
+            )
+        if (self.more_bundles or self.canary_bundle) and (self.lower, self.upper) != (None, None):
+            raise ValueError(
+                "MIMAMORI_LOWER and MIMAMORI_UPPER hold for one bundle's scores: remove them, since each of "
+                "several bundles brings its own thresholds (`mimamori calibrate` sets them)"
+            )
+        if self.canary_share and self.canary_bundle is None:
+            raise ValueError("MIMAMORI_CANARY_SHARE needs a MIMAMORI_CANARY_BUNDLE")
+        if self.shadow and self.canary_bundle is not None:
+            raise ValueError(
+                "a shadow labels nothing: give it the candidate as MIMAMORI_BUNDLE, and remove "
+                "MIMAMORI_CANARY_BUNDLE and MIMAMORI_CANARY_SHARE"
             )
         if self.redis_ca and not self.redis_url.get_secret_value().startswith("rediss"):
             raise ValueError(

@@ -1,12 +1,13 @@
 """Checks everything before the first record is read, in the order in which a person would check it.
 
-These are the settings, the bundle and its checksums, the broker and its topics, the device that really runs,
-and the transactional id. Where one of them is wrong, the start fails with an error.
+These are the settings, the bundles and their checksums, the broker and its topics, the device that really
+runs, and the transactional id. Where one of them is wrong, the start fails with an error.
 """
 
 import dataclasses
 import gc
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.errors import SettingsError, extra_for
 from engine.identity import ScoreIdentity
-from engine.load import load_engine
+from engine.load import load_engines
 from engine.policy import Policy, primary_language, would_clear_all
 from schemas.rights import Names, rights_of
 from schemas.topics import TopicDefinition, in_hand_topic, load_topics
@@ -27,7 +28,9 @@ from worker.errors import BrokerError
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import TopicState, read_topics
 from worker.settings import Settings
+from worker.stream.pipeline import Pipeline
 from worker.stream.room import find_room
+from worker.stream.routing import Canary, Routing
 from worker.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -41,7 +44,7 @@ def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
     if settings.allow_insecure:
         log.warning("insecure_allowed", names=sorted(settings.allow_insecure))
-    bundle = Bundle.load(settings.bundle, trust=settings.trust)
+    bundles = load_bundles(settings)
     require_rights(
         settings.client_config, rights_of("shadow" if settings.shadow else "worker", names(settings))
     )
@@ -51,31 +54,88 @@ def start(settings: Settings) -> Worker:
         log.warning("messages_topic_is_compacted", advice=compacted)
     metrics = Metrics(shadow=settings.shadow)
     tracer = open_spans(settings, metrics)
-    engine = open_engine(settings, bundle)
+    routing = open_routing(settings, bundles, metrics)
+    worker = assemble(settings, routing, metrics=metrics, room=room, tracer=tracer)
+    producer = open_producer(settings, room)  # opened now, so that an id that Kafka refuses fails the start
+    return dataclasses.replace(worker, producer_of=lambda: producer)
+
+
+class Bundles(NamedTuple):
+    """The bundles of the settings: one for each task, the default task's first, and perhaps a candidate."""
+
+    of_tasks: list[Bundle]
+    canary: Bundle | None
+
+    @property
+    def every(self) -> list[Bundle]:
+        """All of them, the candidate last."""
+        return [*self.of_tasks, *([] if self.canary is None else [self.canary])]
+
+
+def load_bundles(settings: Settings) -> Bundles:
+    """Read and verify every bundle of the settings.
+
+    Raises BundleError: as Bundle.load. SettingsError: two are of one task, or the candidate is of no task
+    that is served, or is no other bundle.
+    """
+    served: dict[str, Bundle] = {}
+    for folder in (settings.bundle, *settings.more_bundles):
+        bundle = Bundle.load(folder, trust=settings.trust)
+        task = bundle.manifest.task.name
+        if task in served:
+            raise SettingsError(
+                f"{served[task].path} and {folder} both screen for {task}: name one of them, or make the new "
+                "one MIMAMORI_CANARY_BUNDLE"
+            )
+        served[task] = bundle
+    if settings.canary_bundle is None:
+        return Bundles(list(served.values()), None)
+    canary = Bundle.load(settings.canary_bundle, trust=settings.trust)
+    old = served.get(canary.manifest.task.name)
+    if old is None:
+        raise SettingsError(
+            f"MIMAMORI_CANARY_BUNDLE screens for {canary.manifest.task.name}, and this worker for "
+            f"{', '.join(served)}: it is a further task, so name it in MIMAMORI_MORE_BUNDLES"
+        )
+    if old.fingerprint == canary.fingerprint:
+        raise SettingsError(
+            f"MIMAMORI_CANARY_BUNDLE is {old.fingerprint[:12]}, which runs already: remove it or take another"
+        )
+    return Bundles(list(served.values()), canary)
+
+
+def open_routing(settings: Settings, bundles: Bundles, metrics: Metrics) -> Routing:
+    """Load and warm an engine for each bundle, and say which messages go to it. Raises as `start` does."""
+    engines = open_engines(settings, bundles.every)
+    pipelines = [
+        _pipeline(settings, bundle, engine, metrics)
+        for bundle, engine in zip(bundles.every, engines, strict=True)
+    ]
+    for bundle in bundles.of_tasks:
+        if bundle.expected is not None:
+            metrics.expect(
+                bundle.manifest.task.name, bundle.fingerprint, bundle.expected, settings.drift_window
+            )
+    if bundles.canary is None:
+        return Routing(*pipelines)
+    *of_tasks, on_trial = pipelines
+    log.info("canary", bundle=on_trial.fingerprint[:12], share=settings.canary_share)
+    return Routing(*of_tasks, canary=Canary(on_trial, settings.canary_share))
+
+
+def _pipeline(settings: Settings, bundle: Bundle, engine: Engine, metrics: Metrics) -> Pipeline:
+    task = bundle.manifest.task
     log.info(
         "engine_ready",
         engine=engine.describe(),
         bundle=bundle.fingerprint[:12],
-        task=bundle.manifest.task.name,
+        task=task.name,
         scored_by=engine.identity.name,
     )
-    if bundle.expected is not None:
-        metrics.expect(bundle.expected, settings.drift_window)
     policy = policy_of(settings, bundle, engine.identity)
     tell_thresholds(bundle, policy)
-    worker = assemble(
-        settings,
-        engine,
-        task=bundle.manifest.task,
-        fingerprint=bundle.fingerprint,
-        policy=policy,
-        cache=open_cache(_own_cache(settings), engine.identity, metrics),
-        metrics=metrics,
-        room=room,
-        tracer=tracer,
-    )
-    producer = open_producer(settings, room)  # opened now, so that an id that Kafka refuses fails the start
-    return dataclasses.replace(worker, producer_of=lambda: producer)
+    cache = open_cache(_own_cache(settings), engine.identity, metrics)
+    return Pipeline(task, engine, policy, bundle.fingerprint, cache)
 
 
 def open_spans(settings: Settings, metrics: Metrics) -> Tracer | None:
@@ -179,17 +239,29 @@ def _reach(bundle: Bundle) -> str:
 
 
 def open_engine(settings: Settings, bundle: Bundle) -> Engine:
-    """Load the engine of the settings. The engine says what really runs. Raises DeviceError, BundleError."""
-    lower = settings.lower
-    if lower is None and bundle.calibration is not None:
-        lower = bundle.calibration.lower
-    return load_engine(
-        bundle,
+    """Load the engine of one bundle. The engine says what really runs. Raises DeviceError, BundleError."""
+    (engine,) = open_engines(settings, [bundle])
+    return engine
+
+
+def open_engines(settings: Settings, bundles: Sequence[Bundle]) -> list[Engine]:
+    """Load an engine for each bundle, as the settings say. Raises DeviceError, BundleError."""
+    return load_engines(
+        bundles,
         device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
         max_message_tokens=settings.max_message_tokens,
         device_tokens=settings.device_tokens,
         arena_bytes=settings.gpu_memory_mb << 20 or None,
-        highlights_from=lower if settings.highlights else None,
+        highlights_from=[_least_highlighted(settings, bundle) for bundle in bundles],
     )
+
+
+def _least_highlighted(settings: Settings, bundle: Bundle) -> float | None:
+    """The risk from which messages get highlights: a person looks at them."""
+    if not settings.highlights:
+        return None
+    if settings.lower is not None or bundle.calibration is None:
+        return settings.lower
+    return bundle.calibration.lower

@@ -20,6 +20,8 @@ from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.record import Partition
 from worker.settings import Settings
 from worker.startup import open_engine, settle_memory
+from worker.stream.pipeline import Pipeline
+from worker.stream.routing import Routing
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import Metrics
 
@@ -87,11 +89,9 @@ def assembled(settings: Settings, job: Job, name: str) -> Worker:
 
     return assemble(
         settings,
-        engine,
-        task=task,
-        fingerprint=fingerprint,
-        policy=ALL_CLEAR,
-        cache=open_cache(settings, engine.identity, metrics),
+        Routing(
+            Pipeline(task, engine, ALL_CLEAR, fingerprint, open_cache(settings, engine.identity, metrics))
+        ),
         metrics=metrics,
         in_hand=NoNotes() if "no notes" in name else None,
         consumer_of=consumer_of,

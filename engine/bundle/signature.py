@@ -46,14 +46,21 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Trust(msgspec.Struct, frozen=True):
-    """Which bundles may be opened: the one with a given fingerprint, those signed by a key, both, or any."""
+    """Which bundles may be opened: those with given fingerprints, those signed by a key, both, or any.
+
+    `fingerprint` is one, or several with commas between them, or the first SHORTEST or more digits of each.
+    """
 
     fingerprint: str = ""
     public_key: Path | None = None
 
+    def allows(self, fingerprint: str) -> bool:
+        """Whether a bundle of this fingerprint may run, whoever signed it."""
+        return fingerprint.startswith(tuple(self.fingerprint.split(",")))
+
     def require(self, bundle: Path, fingerprint: str) -> None:
         """Raise BundleError where the bundle is not trusted. Until then, nothing of it but a hash is used."""
-        if not fingerprint.startswith(self.fingerprint):
+        if not self.allows(fingerprint):
             raise BundleError(
                 f"{bundle} has the fingerprint {fingerprint}, MIMAMORI_BUNDLE_FINGERPRINT allows "
                 f"{self.fingerprint}: bring back the bundle that was allowed, or allow this one there"

@@ -43,27 +43,33 @@ def devices() -> list[DeviceName]:
     return [name for name, provider in _PROVIDERS.items() if provider in built_for]
 
 
+def open_graph(
+    graph: Graph, prefixes: Sequence[Prefix], *, device: DeviceName, threads: int, arena_bytes: int | None
+) -> list["OnnxRuntimeDevice"]:
+    """Load the graph once and run each prefix once. Return a device for each prefix; they share the session.
+
+    Raises BundleError: the graph is not what its manifest says. DeviceError: another device would run it.
+    """
+    session = _open(graph, device, threads, arena_bytes)
+    graph.verify(
+        (value.name for value in session.get_inputs()),
+        (value.name for value in session.get_outputs()),
+    )
+    return [OnnxRuntimeDevice(session, graph, prefix, device, threads) for prefix in prefixes]
+
+
 class OnnxRuntimeDevice:
-    """One session, with the prefix's keys and values bound as OrtValues in the device's own memory."""
+    """A binding of a session: a prefix's keys and values are OrtValues in the device's own memory."""
 
     run_cost: int
 
-    def __init__(
-        self, graph: Graph, prefix: Prefix, *, device: DeviceName, threads: int, arena_bytes: int | None
-    ) -> None:
-        """Load the graph and run the prefix once.
-
-        Raises BundleError: the graph is not what its manifest says. DeviceError: another device would run it.
-        """
+    def __init__(self, session: Any, graph: Graph, prefix: Prefix, device: DeviceName, threads: int) -> None:
+        """Run the prefix once. `open_graph` calls this."""
         self.name: DeviceName = device
         self.threads = threads if device == "cpu" else 0
         # Not measured on a GPU, where launching a layer's kernels takes as long as thousands of tokens.
         self.run_cost = CPU_RUN_COST if device == "cpu" else 2048
-        self._session = _open(graph, device, threads, arena_bytes)
-        graph.verify(
-            (value.name for value in self._session.get_inputs()),
-            (value.name for value in self._session.get_outputs()),
-        )
+        self._session = session
         self.precision: Precision = _stored(self._session, graph)
         self._outputs = graph.wanted([value.name for value in self._session.get_outputs()])
         self.keeps_tokens = STATES in self._outputs

@@ -1,12 +1,14 @@
 """OpenVINO as a device: it runs the same ONNX file in bf16 or int8 on CPUs that support them.
 
 The graph is cut to the one output that is asked for, so that nothing else is computed. A second, short-lived
-compilation of the same file computes the prefix's keys and values.
+compilation of the same file computes the keys and values of the prefixes. Each prefix has an infer request of
+its own, with its keys and values as tensors; all requests run the one compiled graph.
 """
 
 import gc
 from collections.abc import Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,48 +51,71 @@ def precisions() -> list[Precision]:
     return [p for p in _HINTS if p.upper() in able and (p != "int8" or "BF16" in able)]
 
 
+class Compiled(NamedTuple):
+    """A compiled graph, which all devices on it share, so that its weights are in memory once.
+
+    `stored` is the file that its weights lie in, and `weights` the bundle's, whose pages can be dropped.
+    """
+
+    model: Any
+    graph: Graph
+    precision: Precision
+    threads: int
+    weights: Path
+    stored: Bf16Weights | None
+
+
+def open_graph(
+    graph: Graph, prefixes: Sequence[Prefix], *, precision: Precision, threads: int
+) -> list["OpenVinoDevice"]:
+    """Compile the graph once and run each prefix once. Return a device for each prefix.
+
+    Raises BundleError: the graph is not what its manifest says. DeviceError: another device or precision
+    would run it.
+    """
+    weights = graph.model.with_name(weights_of(graph.model.name))
+    core = ov.Core()
+    try:
+        model = core.read_model(graph.model)
+    except RuntimeError as error:
+        raise BundleError(f"OpenVINO cannot read {graph.model}: {str(error).splitlines()[0]}") from None
+    graph.verify(_names(model.inputs), _names(model.outputs))
+    if precision == "int8":
+        quantise(model)
+    stored = Bf16Weights.of(model) if _HINTS[precision] == "bf16" else None
+    if stored is not None:
+        release_pages(weights)  # all of it was just read, and little will be again
+    wanted = [*graph.present, HIDDEN] if graph.gives else graph.present
+    left: list[list[Floats]] = [[] for _ in prefixes]
+    if any(prefix.tokens.size for prefix in prefixes):
+        with translated("openvino: running the prefix"):
+            left = _of_prefixes(_compile(core, model, wanted, precision, threads), graph, prefixes, wanted)
+    with translated("openvino: compiling the graph"):
+        compiled = _compile(core, model, graph.wanted(_names(model.outputs)), precision, threads)
+    shared = Compiled(compiled, graph, _read_back(compiled, precision), threads, weights, stored)
+    return [OpenVinoDevice(shared, each) for each in left]
+
+
 class OpenVinoDevice:
-    """One infer request, with the prefix's keys and values set as its tensors."""
+    """One infer request of a compiled graph, with a prefix's keys and values set as its tensors."""
 
     name: Final = "openvino"
     run_cost: Final = CPU_RUN_COST
 
-    def __init__(self, graph: Graph, prefix: Prefix, *, precision: Precision, threads: int) -> None:
-        """Compile the graph and run the prefix once.
-
-        Raises BundleError: the graph is not what its manifest says. DeviceError: another device or precision
-        would run it.
-        """
-        self.threads = threads
-        self._weights = graph.model.with_name(weights_of(graph.model.name))
-        core = ov.Core()
-        try:
-            model = core.read_model(graph.model)
-        except RuntimeError as error:
-            raise BundleError(f"OpenVINO cannot read {graph.model}: {str(error).splitlines()[0]}") from None
-        graph.verify(_names(model.inputs), _names(model.outputs))
-        if precision == "int8":
-            quantise(model)
-        self._stored = Bf16Weights.of(model) if _HINTS[precision] == "bf16" else None
-        if self._stored is not None:
-            release_pages(self._weights)  # all of it was just read, and little will be again
-        past: list[Floats] = [graph.no_past()] * len(graph.past)
-        self.prefix_states: States | None = None
-        if prefix.tokens.size:
-            wanted = [*graph.present, HIDDEN] if graph.gives else graph.present
-            with translated("openvino: running the prefix"):
-                past = _of_prefix(_compile(core, model, wanted, precision, threads), graph, prefix, wanted)
-            self.prefix_states = past.pop() if graph.gives else None
-        with translated("openvino: compiling the graph"):
-            outputs = graph.wanted(_names(model.outputs))
-            compiled = _compile(core, model, outputs, precision, threads)
-        self.keeps_tokens = STATES in outputs
-        self.precision: Precision = _read_back(compiled, precision)
-        self._request = compiled.create_infer_request()
+    def __init__(self, shared: Compiled, of_prefix: Sequence[Floats]) -> None:
+        """`of_prefix` is what a run of the prefix left: see `_of_prefixes`. `open_graph` calls this."""
+        graph = shared.graph
+        past = list(of_prefix) or [graph.no_past()] * len(graph.past)
+        self.prefix_states: States | None = past.pop() if graph.gives and of_prefix else None
+        self.threads = shared.threads
+        self.precision: Precision = shared.precision
+        self.keeps_tokens = STATES in _names(shared.model.outputs)
+        self._shared = shared
+        self._request = shared.model.create_infer_request()
         # Tensors share the arrays' memory without owning it, so the arrays must live as long as the request.
         self._past = past
         self._outputs = graph.outputs
-        self._takes = _names(compiled.inputs)
+        self._takes = _names(shared.model.inputs)
         for name, value in zip(graph.past, past, strict=True):
             if name in self._takes:
                 self._request.set_tensor(name, ov.Tensor(value, shared_memory=bool(value.size)))
@@ -122,9 +147,9 @@ class OpenVinoDevice:
 
     def settle(self) -> None:
         """See Device.settle."""
-        release_pages(self._weights)
-        if self._stored is not None:
-            self._stored.release()
+        release_pages(self._shared.weights)
+        if self._shared.stored is not None:
+            self._shared.stored.release()
 
 
 def _compile(core: Any, model: Any, outputs: list[str], precision: Precision, threads: int) -> Any:
@@ -159,15 +184,25 @@ def _reachable(results: list[Any]) -> set[str]:
     return seen
 
 
-def _of_prefix(compiled: Any, graph: Graph, prefix: Prefix, wanted: list[str]) -> list[Floats]:
-    """Run the prefix alone and return copies of what is `wanted` of it: keys, values, hidden states."""
+def _of_prefixes(
+    compiled: Any, graph: Graph, prefixes: Sequence[Prefix], wanted: list[str]
+) -> list[list[Floats]]:
+    """Run each prefix alone and return copies of what is `wanted` of it: keys, values, hidden states.
+
+    Nothing of a prefix that is empty.
+    """
     bound = _names(compiled.inputs)
-    inputs = prefix_inputs(prefix) | {name: graph.no_past() for name in graph.past}
+    nothing = {name: graph.no_past() for name in graph.past}
     request = compiled.create_infer_request()
-    outputs = request.infer({name: value for name, value in inputs.items() if name in bound})
-    copies = [np.array(outputs[name], np.float32) for name in wanted]
+    copies: list[list[Floats]] = []
+    for prefix in prefixes:
+        inputs = prefix_inputs(prefix) | nothing
+        given = {name: value for name, value in inputs.items() if name in bound}
+        outputs = request.infer(given) if prefix.tokens.size else {}
+        copies.append([np.array(outputs[name], np.float32) for name in wanted if outputs])
+        del outputs
     # Free this compilation's packed weights at once, because they are as large as the model.
-    del outputs, request, compiled
+    del request, compiled
     gc.collect()
     return copies
 

@@ -101,17 +101,19 @@ def adapt(
     threads: int = 0,
     distillation: Distillation | None = None,
     test: Sequence[LabelledExample] = (),
+    layer: int | None = None,
 ) -> AdaptReport:
     """Write the adapted bundle `out` from the full bundle and at least 10 examples of both classes.
 
     `progress` gets a stage's name, how much of it is done, and how much there is in all. With a
     `distillation` a shallower reading learns from the head on unlabelled traffic, and the graph is cut there.
-    None of the `test` examples may be among those to adapt on.
+    None of the `test` examples may be among those to adapt on. Without a distillation, `layer` is the one to
+    cut at; by default it is chosen. Bundles of one model that are cut at one layer have the same graph.
 
-    Raises TaskError: there are too few examples, or of one class only, they contradict one another
-    (`export/checking.py`), or heads fitted on them rank others no better than chance. BundleError: the bundle
-    is not a full one, `out` exists, or the cut graph differs from the full one. DeviceError: as in
-    `load_engine`.
+    Raises TaskError: the model has no such layer, there are too few examples, or of one class only, they
+    contradict one another (`export/checking.py`), or heads fitted on them rank others no better than chance.
+    BundleError: the bundle is not a full one, `out` exists, or the cut graph differs from the full one.
+    DeviceError: as in `load_engine`.
     """
     began = time.monotonic()
     if out.exists():
@@ -124,6 +126,8 @@ def adapt(
             f"{bundle} has the prompted reading only, as its encoder reads in both directions: "
             "adapt a bundle of another model, or evaluate this one as it is"
         )
+    if layer is not None and not 1 <= layer <= full.manifest.source.layers:
+        raise TaskError(f"--depth {layer}: the model has layers 1 to {full.manifest.source.layers}")
     digest = examples_digest(examples)
     examples, findings = checked(examples, full.manifest.task, test)
     labels = _labels(examples)
@@ -137,7 +141,7 @@ def adapt(
     del reader  # It holds the full model in memory; cut ones are opened below.
     # The matrices are so small that several threads of the linear algebra library only wait for one another.
     with threadpool_limits(1, "blas"):
-        chosen = choose(vectors, labels, lambda done, total: progress("choose the layer", done, total))
+        chosen = choose(vectors, labels, partial(progress, "choose the layer"), layer)
     levels, distilled, shallow = levels_of(examples, full.manifest.task), None, None
     learn, grade = from_labels(labels), grade_from_labels(levels)
     if distillation is not None and traffic is not None:

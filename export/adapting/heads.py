@@ -100,17 +100,22 @@ class Platt(NamedTuple):
     shift: float
 
 
-def choose(vectors: Vectors, labels: Ints, progress: Callable[[int, int], None]) -> Chosen:
-    """Choose the layer by repeated stratified cross-validation on `labels` [N] (1 is at risk)."""
+def choose(
+    vectors: Vectors, labels: Ints, progress: Callable[[int, int], None], layer: int | None = None
+) -> Chosen:
+    """Choose the layer by repeated stratified cross-validation on `labels` [N] (1 is at risk).
+
+    `layer` is taken where it is given; the others are tried all the same, to tell what it costs.
+    """
     layers = vectors.windows.shape[1]
     learn = from_labels(labels)
     tried: list[Array] = []
-    for layer in range(1, layers + 1):
-        tried.append(out_of_fold(vectors, layer, labels, learn))
-        progress(layer, layers)
+    for each in range(1, layers + 1):
+        tried.append(out_of_fold(vectors, each, labels, learn))
+        progress(each, layers)
     losses = np.stack([_losses(decisions, labels) for decisions in tried])
     away = np.abs(np.arange(1, layers + 1) - round(MIDDLE * layers)) / (_SCALE * layers)
-    best = int(np.argmin(_smooth(losses).sum(axis=1) + away))
+    best = int(np.argmin(_smooth(losses).sum(axis=1) + away)) if layer is None else layer - 1
     return Chosen(best + 1, tried[best], losses.mean(axis=1))
 
 

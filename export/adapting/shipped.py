@@ -18,11 +18,12 @@ ADAPTED: Final = 5  # Raise it whenever adapting would write a different bundle 
 Progress = Callable[[str, int, int], None]
 
 
-def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
+def shipped_bundle(task_name: str, home: Path, progress: Progress, layer: int | None = None) -> Path:
     """Build and adapt the bundle of a shipped task below `home`, unless an earlier run already did.
 
-    The folder's name depends on the recipe, the examples and the machine's precision, because thresholds hold
-    for one precision only. So a change to any of them gives a new folder.
+    It is cut at `layer`, by default at the best one. The folder's name depends on that, on the recipe, the
+    examples and the machine's precision, because thresholds hold for one precision only. So a change to any
+    of them gives a new folder.
 
     Raises FatalError.
     """
@@ -30,13 +31,16 @@ def shipped_bundle(task_name: str, home: Path, progress: Progress) -> Path:
     recipe = shipped_recipe(task.name)
     examples = examples_digest(read_examples(shipped_examples(task), task))
     precision = choose("auto", "auto").precision
-    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{precision}-{ADAPTED}"
+    cut = "" if layer is None else f"-layer-{layer}"
+    out = home / f"{task.name}-{sha256(recipe)[:12]}-{examples[:12]}-{precision}-{ADAPTED}{cut}"
     if not (out / MANIFEST).is_file():
-        build_adapted(recipe, out, None, progress)
+        build_adapted(recipe, out, None, progress, layer)
     return out
 
 
-def build_adapted(recipe: Path, out: Path, source: Path | None, progress: Progress) -> Bundle:
+def build_adapted(
+    recipe: Path, out: Path, source: Path | None, progress: Progress, layer: int | None = None
+) -> Bundle:
     """Build a recipe's bundle and adapt it on its task's shipped examples; one that exists is only verified.
 
     Raises BundleError: as `build_bundle`. TaskError: the task ships no examples.
@@ -47,5 +51,5 @@ def build_adapted(recipe: Path, out: Path, source: Path | None, progress: Progre
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".full-", dir=out.parent) as folder:
             full = build_bundle(recipe, Path(folder) / "bundle", source, progress)
-            adapt(full.path, examples, out, progress)
+            adapt(full.path, examples, out, progress, layer=layer)
     return Bundle.load(out)

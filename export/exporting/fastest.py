@@ -19,7 +19,7 @@ from engine.bundle import MODEL
 from engine.bundle.reference import Reference
 from engine.devices.choice import Choice
 from engine.devices.device import Device, Graph, Prefix
-from engine.load import open_device
+from engine.devices.opening import open_device
 from export.building.layout import write_model
 from export.exporting.forms import FORMS, Form
 from export.exporting.shapes import Shapes

@@ -39,6 +39,42 @@
 {{- end }}
 {{- end -}}
 
+{{/* The bundles beside `bundle`, each at /bundles/NAME, as JSON {"of": [{name, source, claim, image, fingerprint}]}. */}}
+
+{{- define "mimamori.furtherBundles" -}}
+{{- $further := .Values.moreBundles -}}
+{{- if .Values.canary.enabled -}}
+{{- $further = append $further (merge (dict "name" "canary") .Values.canary.bundle) -}}
+{{- end -}}
+{{- dict "of" $further | toJson -}}
+{{- end -}}
+
+{{- define "mimamori.furtherVolumes" -}}
+{{- range (include "mimamori.furtherBundles" . | fromJson).of }}
+- name: further-{{ .name }}
+  {{- if eq .source "claim" }}
+  persistentVolumeClaim:
+    claimName: {{ dig "claim" "name" "" . }}
+    readOnly: true
+  {{- else }}
+  image:
+    reference: {{ dig "image" "reference" "" . }}
+    pullPolicy: {{ dig "image" "pullPolicy" "IfNotPresent" . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "mimamori.furtherMounts" -}}
+{{- range (include "mimamori.furtherBundles" . | fromJson).of }}
+- name: further-{{ .name }}
+  readOnly: true
+  mountPath: /bundles/{{ .name }}
+  {{- with dig .source "subPath" "" . }}
+  subPath: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* This runs again when the node restarts, on the same emptyDir; an existing bundle is then only verified. */}}
 {{- define "mimamori.bundleInit" -}}
 - name: bundle

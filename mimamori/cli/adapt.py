@@ -121,18 +121,17 @@ def adapt_command(
     if compare_in_context:
         require_comparable(manifest, once, compare_in_context)
     if traffic is None:
-        if teacher is not None or depth is not None or plot is not None or cascade:
-            raise SettingsError(
-                "--teacher, --depth, --cascade and --plot say how to distil: give --traffic too"
-            )
+        if teacher is not None or plot is not None or cascade:
+            raise SettingsError("--teacher, --cascade and --plot say how to distil: give --traffic too")
     else:
         require_source(traffic)
         if plot is not None:
             require_plot(plot)
     with bars() as progress:
-        asked = traffic and Distillation(
-            read_traffic(traffic, separator, progress, messages), teacher, keep, depth, messages, cascade
-        )
+        asked = None
+        if traffic is not None:
+            heard = read_traffic(traffic, separator, progress, messages)
+            asked = Distillation(heard, teacher, keep, depth, messages, cascade)
         report = adapt(
             bundle,
             given,
@@ -141,8 +140,9 @@ def adapt_command(
             device=device,
             precision=precision,
             threads=threads,
-            distillation=asked or None,
+            distillation=asked,
             test=apart,
+            layer=depth if asked is None else None,
         )
         if compare_in_context:
             compared = compare(

@@ -57,8 +57,7 @@ def show_left_out(console: Console, left_out: Mapping[str, int]) -> None:
 
 def note_pin(settings: Settings, new: Side) -> None:
     """Say that a candidate is not the bundle that the settings allow to run."""
-    pinned = settings.bundle_fingerprint
-    if pinned and not new.bundle.startswith(pinned):
+    if not settings.trust.allows(new.bundle):
         Console(stderr=True, soft_wrap=True).print(
             "note: NEW is not the bundle that MIMAMORI_BUNDLE_FINGERPRINT allows to run; pin it before it "
             f"does: {new.bundle}"

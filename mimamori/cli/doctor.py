@@ -54,6 +54,6 @@ def _table(settings: Settings) -> Table:
         value = getattr(settings, name)
         # Client settings are shown by name only, since one may be sasl.password. A SecretStr masks itself.
         shown = ", ".join(f"{key}=…" for key in value) if name == "kafka" else str(value)
-        shown = ", ".join(sorted(value)) if name == "allow_insecure" else shown
+        shown = ", ".join(sorted(map(str, value))) if isinstance(value, frozenset | tuple) else shown
         table.add_row(PREFIX + name.upper(), escape(shown), escape(field.description or ""))
     return table

@@ -32,7 +32,12 @@ KeepOption = Annotated[
 ]
 DepthOption = Annotated[
     int | None,
-    typer.Option(min=1, help="How many layers to read, instead of --keep.", rich_help_panel=_DISTIL),
+    typer.Option(
+        min=1,
+        help="How many layers to read, instead of --keep. Without --traffic: instead of the best layer, so "
+        "that bundles of several tasks have the same graph, and a worker holds it once.",
+        rich_help_panel=_DISTIL,
+    ),
 ]
 TeacherOption = Annotated[
     Path | None,

@@ -13,12 +13,13 @@ from engine.bundle.signature import Trust
 from engine.errors import SettingsError
 from engine.policy import Ruling
 from schemas.events import Message, Thresholds
-from worker.cache.score_cache import NoCache
 from worker.kafka.record import Record
 from worker.settings import Settings
 from worker.startup import open_engine, policy_of
 from worker.stream.batch import Batch, Entry
 from worker.stream.decode import decode, within
+from worker.stream.pipeline import Pipeline
+from worker.stream.routing import Routing
 from worker.stream.screener import Screener
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ class Screen:
         engine = open_engine(settings, bundle)
         self.task = bundle.manifest.task
         self._policy = policy_of(settings, bundle, engine.identity)
-        self._screener = Screener(engine, self._policy, NoCache())
+        self._screener = Screener(Routing(Pipeline(self.task, engine, self._policy, bundle.fingerprint)))
         depth = f"layer {bundle.manifest.layer}" if bundle.manifest.layer else "every layer"
         self.side = Side(
             bundle.fingerprint,
@@ -78,7 +79,7 @@ class Screen:
 
 def entry_of(record: Record, task: str, max_text_chars: int) -> Entry:
     """A record as a worker of `task` would take it in. Raises RecordError: it would be a dead letter."""
-    message, cut = within(decode(record.value, task, max_text_chars), max_text_chars)
+    message, cut = within(decode(record.value, frozenset({task}), max_text_chars), max_text_chars)
     return Entry(record, message=message, cut=cut)
 
 

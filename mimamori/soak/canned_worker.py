@@ -16,6 +16,8 @@ from schemas.events import Thresholds
 from worker.assembly import ProducerOf, Worker, assemble
 from worker.cache.score_cache import open_cache
 from worker.settings import Settings
+from worker.stream.pipeline import Pipeline
+from worker.stream.routing import Routing
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import Metrics
 
@@ -44,16 +46,9 @@ def make(settings: Settings, engine: Engine | None = None, producer_of: Producer
     """Make a worker as `worker.startup.start` does, but without a bundle: the settings give the policy."""
     metrics = Metrics(shadow=settings.shadow)
     engine = engine or CannedEngine(levels=len(TASK.level_names))
-    return assemble(
-        settings,
-        engine,
-        task=TASK,
-        fingerprint=FINGERPRINT,
-        policy=_policy(settings),
-        cache=open_cache(settings, engine.identity, metrics),
-        metrics=metrics,
-        producer_of=producer_of,
-    )
+    cache = open_cache(settings, engine.identity, metrics)
+    routing = Routing(Pipeline(TASK, engine, _policy(settings), FINGERPRINT, cache))
+    return assemble(settings, routing, metrics=metrics, producer_of=producer_of)
 
 
 def serve(worker: Worker) -> None:

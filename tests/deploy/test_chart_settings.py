@@ -41,12 +41,15 @@ WORKER_OWNED = {
     "bundle_fingerprint",
     "bundle_public_key",
     "cache_secret",
+    "canary_bundle",
+    "canary_share",
     "device",
     "drain_s",
     "group",
     "health_host",
     "health_port",
     "kafka",
+    "more_bundles",
     "redis_url",
     *KafkaAccess.model_fields,
     "shadow",
@@ -171,6 +174,42 @@ def test_a_shadow_gets_a_bundle_a_group_and_bounds_of_its_own(
         for component, pod in pods.items()
     }
     assert paths == {"worker": ["stress/2026-11"], "shadow": ["stress/2026-12"]}
+
+
+def test_a_worker_gets_the_bundles_of_further_tasks_and_a_canary(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(render, "cpu", "worker", monkeypatch)
+    worker = load_worker()
+    assert worker.more_bundles == (Path("/bundles/suicide-risk"),)
+    assert (worker.canary_bundle, worker.canary_share) == (Path("/bundles/canary"), 0.05)
+    for pinned in ("5" * 64, "6" * 64, "7" * 64):
+        assert worker.trust.allows(pinned)
+    pod = pod_of(render("cpu"), "worker")
+    claims = {
+        each["name"]: each["persistentVolumeClaim"]["claimName"]
+        for each in pod["volumes"]
+        if "persistentVolumeClaim" in each
+    }
+    mounts = {
+        mount["mountPath"]: (claims[mount["name"]], mount["subPath"], mount["readOnly"])
+        for mount in pod["containers"][0]["volumeMounts"]
+        if mount["name"] in claims
+    }
+    assert mounts == {
+        "/bundle/current": ("bundles", "stress/2026-11", True),
+        "/bundles/suicide-risk": ("bundles", "suicide-risk/2026-11", True),
+        "/bundles/canary": ("bundles", "stress/2026-12", True),
+    }
+    image = '{"name": "scams", "source": "image", "image": {"reference": "registry/scams@sha256:1"}}'
+    volumes = {
+        each["name"]: each
+        for each in pod_of(render("default", f"moreBundles=[{image}]"), "worker")["volumes"]
+    }
+    assert volumes["further-scams"]["image"] == {
+        "reference": "registry/scams@sha256:1",
+        "pullPolicy": "IfNotPresent",
+    }
 
 
 def test_without_being_asked_for_there_is_no_shadow_and_no_front(render: Renderer) -> None:

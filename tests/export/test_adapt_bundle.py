@@ -67,6 +67,23 @@ def test_the_same_examples_give_the_same_bundle(full: Bundle, tmp_path: Path) ->
     assert _adapt(full, tmp_path / "a").fingerprint == _adapt(full, tmp_path / "b").fingerprint
 
 
+def test_two_tasks_that_are_cut_at_one_layer_have_one_graph(full: Bundle, tmp_path: Path) -> None:
+    prompt = msgspec.structs.replace(full.manifest.prompt, prefix="Something else is asked.\n")
+    other = write_tiny_bundle(tmp_path / "other", prompt=prompt, task=msgspec.structs.replace(TASK, name="b"))
+    chosen = _adapt(full, tmp_path / "one").layer
+    layer = 2 if chosen == 1 else 1
+    for bundle, out in ((full, "a"), (other, "b")):
+        report = adapt(bundle.path, EXAMPLES, tmp_path / out, lambda *_: None, device="cpu", layer=layer)
+        assert report.layer == layer
+        assert len(report.layer_losses) == LAYERS  # they tell what it costs
+    one, two = (Bundle.load(tmp_path / out).manifest for out in ("a", "b"))
+    assert one.layer == two.layer == layer
+    assert all(one.files[name] == two.files[name] for name in (MODEL, WEIGHTS))
+    assert one.model != two.model
+    with pytest.raises(TaskError, match="--depth 9: the model has layers 1 to 4"):
+        adapt(full.path, EXAMPLES, tmp_path / "c", lambda *_: None, device="cpu", layer=9)
+
+
 def test_the_calibration_says_where_it_comes_from(full: Bundle, tmp_path: Path) -> None:
     report = _adapt(full, tmp_path / "out")
     calibration = msgspec.json.decode((tmp_path / "out" / CALIBRATION).read_bytes(), type=Calibration)

@@ -12,6 +12,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from engine.bundle import (
@@ -25,9 +26,10 @@ from engine.bundle import (
     write_manifest,
 )
 from engine.bundle.reference import SHALLOW_REFERENCE
+from engine.device_names import DeviceName
 from engine.devices.stacked import StackedDevice
 from engine.errors import BundleError, DeviceError, TaskError
-from engine.load import engine_on, load_engine, open_reader
+from engine.load import engine_on, load_engine, load_engines, open_reader
 from engine.policy import Policy
 from engine.reading.cascade import CascadeEngine
 from engine.reading.engines import PooledEngine
@@ -44,7 +46,7 @@ from export.evaluating.evaluate import evaluate
 from export.examples import LabelledExample
 from mimamori.cli import adapt as commands
 from schemas.events import Thresholds
-from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
+from tests.fakes.tiny_bundle import MARKER, PROMPT, TASK, write_tiny_bundle
 
 LEVELS = TASK.level_names
 CHANCE = random.Random(0)  # noqa: S311 - letters, no secrets
@@ -83,6 +85,24 @@ def made(full: Bundle) -> tuple[Bundle, AdaptReport]:
 @pytest.fixture(scope="module")
 def cascade(made: tuple[Bundle, AdaptReport]) -> Bundle:
     return made[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_two_cascades_of_one_model_share_both_graphs_and_keep_their_own_prefixes(
+    cascade: Bundle, tmp_path: Path, device: DeviceName
+) -> None:
+    prompt = msgspec.structs.replace(PROMPT, prefix=f"Read it twice.{MARKER}\n")
+    full = write_tiny_bundle(tmp_path / "full", prompt=prompt)
+    asked = Distillation(TRAFFIC, depth=FULL, cascade=True)
+    adapt(full.path, EXAMPLES, tmp_path / "out", lambda *_: None, device="cpu", distillation=asked)
+    both = [cascade, Bundle.load(tmp_path / "out")]
+    texts = [*TRAFFIC[:20], *LONG]
+    alone = [load_engine(each, device=device, precision="fp32").read(texts) for each in both]
+    with capture_logs() as log:
+        engines = load_engines(both, device=device, precision="fp32", highlights_from=[None, None])
+    assert [len(line["for_bundles"]) for line in log if line["event"] == "graph_opened"] == [2]
+    for _ in range(2):
+        assert [engine.read(texts) for engine in engines] == alone
 
 
 @pytest.fixture(params=["cpu", "openvino"], scope="module")

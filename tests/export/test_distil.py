@@ -288,7 +288,7 @@ def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, t
     assert WORDS.encode() not in written
 
 
-@pytest.mark.parametrize("options", [["--depth", "1"], ["--teacher", "x"], ["--traffic", "missing.jsonl"]])
+@pytest.mark.parametrize("options", [["--cascade"], ["--teacher", "x"], ["--traffic", "missing.jsonl"]])
 def test_options_that_lack_the_traffic_are_refused(full: Bundle, tmp_path: Path, options: list[str]) -> None:
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))

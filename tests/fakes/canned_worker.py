@@ -12,10 +12,11 @@ from engine.task import load_task
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.worker_app import POLICY
 from worker.assembly import assemble
-from worker.cache.score_cache import NoCache
 from worker.settings_source import load_settings
 from worker.startup import require_topics
+from worker.stream.pipeline import Pipeline
 from worker.stream.room import find_room
+from worker.stream.routing import Routing
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import Metrics
 
@@ -38,11 +39,7 @@ def main() -> None:
     room = find_room(require_topics(settings), settings.client_config)
     worker = assemble(
         settings,
-        engine,
-        task=load_task("stress"),
-        fingerprint="fingerprint",
-        policy=POLICY,
-        cache=NoCache(),
+        Routing(Pipeline(load_task("stress"), engine, POLICY, "fingerprint")),
         metrics=Metrics(),
         room=room,
     )

@@ -134,7 +134,7 @@ _TAIL = """
 PROMPT = Prompt(f"Read the message.{MARKER}\n", f"\nRisk?{MARKER}", f"\nHow severe?{MARKER}")
 
 
-def write_tiny_bundle(path: Path, *, seed: int = 0, prompt: Prompt = PROMPT) -> Bundle:
+def write_tiny_bundle(path: Path, *, seed: int = 0, prompt: Prompt = PROMPT, task: Task = TASK) -> Bundle:
     """Write a full-depth bundle of the prompted reading, load it and verify its checksums."""
     path.mkdir(parents=True, exist_ok=True)
     onnx.save_model(
@@ -152,7 +152,7 @@ def write_tiny_bundle(path: Path, *, seed: int = 0, prompt: Prompt = PROMPT) -> 
         path,
         Manifest(
             source=Source("tiny", "0", "llama", LAYERS, HIDDEN, HEADS, HEAD_DIM, 2048),
-            task=TASK,
+            task=task,
             prompt=prompt,
             labels=tuple(LabelToken(stage, name, token) for stage, name, token in answers),  # type: ignore[arg-type] # literals above
             reading="prompted",

@@ -18,7 +18,9 @@ from worker.assembly import assemble
 from worker.cache.score_cache import NoCache, ScoreCache
 from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.settings import Settings
+from worker.stream.pipeline import Pipeline
 from worker.stream.room import Room
+from worker.stream.routing import Routing
 from worker.telemetry.metrics import Metrics
 
 POLICY = Policy(Thresholds(0.3, 0.7, "test"), quality_sample_share=0.0)
@@ -34,21 +36,31 @@ def build_app(
     room: Room | None = None,
     notes: InHandTopic | None = None,
     tracer: Tracer | None = None,
+    routing: Routing | None = None,
 ) -> App:
-    """Build an app for the `stress` task, on a canned engine unless another is given."""
-    task = load_task("stress")
+    """Build an app for the `stress` task, on a canned engine, unless others are given."""
     return assemble(
         settings,
-        engine or CannedEngine(levels=len(task.level_names)),
-        task=task,
-        fingerprint="fingerprint",
-        policy=policy,
-        cache=cache or NoCache(),
+        routing or Routing(build_pipeline(engine, cache, policy)),
         metrics=metrics or Metrics(shadow=settings.shadow),
         room=room or {},
         in_hand=notes or MemoryInHandTopic(),
         tracer=tracer,
     ).app
+
+
+def build_pipeline(
+    engine: Engine | None = None,
+    cache: ScoreCache | None = None,
+    policy: Policy = POLICY,
+    *,
+    task: str = "stress",
+    fingerprint: str = "fingerprint",
+) -> Pipeline:
+    """Build a pipeline for a shipped task, on a canned engine unless another is given."""
+    loaded = load_task(task)
+    read_by = engine or CannedEngine(levels=len(loaded.level_names))
+    return Pipeline(loaded, read_by, policy, fingerprint, cache or NoCache())
 
 
 class Running:

@@ -30,7 +30,9 @@ Events = list[dict[str, object]]
 class Platform:
     """A platform's side: its own topics, its own clients, a worker process it can start and kill."""
 
-    def __init__(self, sandbox: Sandbox, bundle: Path, folder: Path, spans_to: str = "") -> None:
+    def __init__(
+        self, sandbox: Sandbox, bundle: Path, folder: Path, spans_to: str = "", **settings: object
+    ) -> None:
         self.prefix = f"{uuid.uuid4().hex[:8]}."
         self._bootstrap = sandbox.bootstrap
         self._log = folder / "worker.log"
@@ -50,6 +52,7 @@ class Platform:
             "max_tokens": 256,
             "transactional_id": self.prefix,
             "traces_endpoint": spans_to,
+            **settings,
         }
         self._spans_to = spans_to
         self.workers: list[subprocess.Popen[bytes]] = []

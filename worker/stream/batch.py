@@ -20,6 +20,7 @@ from schemas.events import Message
 from schemas.headers import Trace, names_a_trace
 from worker.errors import RecordError
 from worker.kafka.record import Offsets, Record
+from worker.stream.pipeline import Pipeline
 
 BYTES_PER_TOKEN: Final = 4  # of UTF-8; an assumption, since the engine counts exactly when it packs rows
 
@@ -28,7 +29,7 @@ class Entry(msgspec.Struct, gc=False):
     """A record on its way to its outcome: exactly one of `message` and `rejection` is set.
 
     Neither is where a shadow passes the record over (`shadow.py`). The outbox of a worker refuses such an
-    entry.
+    entry. `pipeline` is what screens the message; None stands for that of the worker's default task.
     """
 
     record: Record
@@ -38,6 +39,7 @@ class Entry(msgspec.Struct, gc=False):
     cached: bool = False
     cut: bool = False
     trace: Trace | None = None  # what the outcomes name as their cause
+    pipeline: Pipeline | None = None
 
     @property
     def reading(self) -> Scores | None:

@@ -18,8 +18,8 @@ from schemas.events import Message
 from worker.errors import RecordError
 
 
-def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
-    """Decode a record's value into a message for `task`. Raises RecordError with its reason."""
+def decode(value: bytes | None, tasks: frozenset[str], max_text_chars: int) -> Message:
+    """Decode a record's value into a message for one of `tasks`. Raises RecordError with its reason."""
     if value is None:
         raise RecordError("null_value", "the record has no value")
     try:
@@ -27,8 +27,8 @@ def decode(value: bytes | None, task: str, max_text_chars: int) -> Message:
     except schemas.CodecError as error:
         raise RecordError(error.reason, error.detail) from None
     require_visible(message, max_text_chars)
-    if message.task is not None and message.task != task:
-        raise RecordError("unknown_task", f"this worker screens for {task}")
+    if message.task is not None and message.task not in tasks:
+        raise RecordError("unknown_task", f"this worker screens for {', '.join(sorted(tasks))}")
     return message
 
 

@@ -11,6 +11,9 @@ which the batch's partitions belong to another worker. The broker refuses one th
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import compress
+from operator import attrgetter
+from typing import Final
 
 import structlog
 
@@ -28,6 +31,8 @@ log = structlog.get_logger()
 
 OLDEST_S = 30 * 86_400.0  # far longer than any sensible retention of messages
 CLOCK_SKEW_S = 60.0
+_VERDICT: Final = attrgetter("task", "bundle", "verdict")
+_WOULD_BE: Final = attrgetter("task", "bundle", "would_be")
 
 
 class Outbox:
@@ -76,23 +81,26 @@ class Outbox:
 
     def _count(self, events: list[Outcome], batch: Batch) -> None:
         count = self._metrics.count
-        for verdict, found in Counter(one.verdict for one in events if isinstance(one, Label)).items():
+        labels = [event for event in events if isinstance(event, Label)]
+        shadows = [event for event in events if isinstance(event, ShadowLabel)]
+        verdicts = Counter(map(_VERDICT, labels)) if labels else Counter(map(_WOULD_BE, shadows))
+        for (task, bundle, verdict), found in verdicts.items():
             count("mimamori_labels_total", found, verdict=verdict)
-        for depth, found in Counter(one.depth for one in events if isinstance(one, Label)).items():
+            count("mimamori_labels_by_bundle_total", found, task=task, bundle=bundle, verdict=verdict)
+        for depth, found in Counter(label.depth for label in labels).items():
             count("mimamori_labels_by_depth_total", found, depth="unknown" if depth is None else str(depth))
-        for verdict, found in Counter(one.would_be for one in events if isinstance(one, ShadowLabel)).items():
-            count("mimamori_labels_total", found, verdict=verdict)
         for kind, found in Counter(one.kind for one in events if isinstance(one, ReviewCase)).items():
             count("mimamori_review_cases_total", found, kind=kind)
         for reason, found in Counter(one.reason for one in events if isinstance(one, DeadLetter)).items():
             count("mimamori_dead_letters_total", found, reason=reason)
         if lost := sum(each.scores is not None and each.scores.highlights is None for each in batch.entries):
             count("mimamori_lost_highlights_total", lost)
-        labels = [event for event in events if isinstance(event, Label)]
         if labels:
             texts = [entry.message.text for entry in batch.entries if entry.message is not None]
             noted = [noted_of(label, len(text)) for label, text in zip(labels, texts, strict=True)]
-            self._metrics.screened(noted)
+            for bundle in dict.fromkeys(bundle for _, bundle, _ in verdicts):
+                of_bundle = [label.bundle == bundle for label in labels]
+                self._metrics.screened(bundle, list(compress(noted, of_bundle)))
         self._metrics.observe_all("mimamori_latency_seconds", list(_ages(batch, time.time())))
 
 

@@ -6,22 +6,35 @@ from the record's origin, so that a repeated delivery has the same id.
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, Self
 
 import schemas
-from engine.policy import Policy, Ruling
-from schemas.events import DeadLetter, Highlight, Label, Message, ReviewCase, Severity, ShadowLabel
+from engine.policy import Ruling
+from engine.scores import Scores
+from schemas.events import (
+    DeadLetter,
+    Highlight,
+    Label,
+    Message,
+    ReviewCase,
+    Severity,
+    ShadowLabel,
+    Thresholds,
+)
 from schemas.topics import topic_names
 from schemas.vocabulary import Reading
 from worker.errors import RecordError
 from worker.kafka.record import Outbound, Record
 from worker.settings import Settings
 from worker.stream.batch import Entry
+from worker.stream.pipeline import Pipeline
 from worker.stream.room import Room, encode_within
+from worker.stream.routing import Routing
 from worker.stream.unread import unread_case
 
 Outcome = Label | ReviewCase | DeadLetter | ShadowLabel  # the last from a shadow alone
@@ -37,35 +50,45 @@ class OutcomesOf(Protocol):
         """Make the events of entries, in order, each with its outbound record."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the labels of one pipeline have in common, and what makes the rest of them."""
+
+    task: str
+    thresholds: Thresholds
+    reading: Reading
+    bundle: str
+    scored_by: str
+    rule: Callable[[Scores, str | None, str], Ruling]
+    severity: Callable[[tuple[float, ...] | None], Severity | None]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Self:
+        """Look it up once, as there is a label for every message."""
+        # The severity is cached, since a text that comes again has the same one.
+        severity = lru_cache(maxsize=SEVERITIES)(partial(severity_of, pipeline.task.level_names))
+        policy, engine = pipeline.policy, pipeline.engine
+        return cls(
+            pipeline.task.name,
+            policy.thresholds,
+            engine.reading,
+            pipeline.fingerprint,
+            engine.identity.name,
+            policy.rule,
+            severity,
+        )
+
+
 class Outcomes:
-    """Makes the outbound records of one worker, for its task, its bundle and its policy."""
+    """Makes the outbound records of one worker, as the pipeline of each entry rules."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        policy: Policy,
-        task: str,
-        levels: tuple[str, ...],
-        reading: Reading,
-        fingerprint: str,
-        scored_by: str,
-        room: Room = MappingProxyType({}),
-    ) -> None:
-        """`fingerprint` is the bundle's, `scored_by` the name of its scores' identity.
-
-        `room` limits the size of each kind of outcome. A kind that it does not name may have any size.
-        """
+    def __init__(self, settings: Settings, routing: Routing, room: Room = MappingProxyType({})) -> None:
+        """`room` limits the size of each kind of outcome. A kind that it does not name may have any size."""
         self._settings = settings
         self._room = room
-        self._policy = policy
-        self._task = task
-        self._levels = levels
-        self._reading: Reading = reading
-        self._fingerprint = fingerprint
-        self._scored_by = scored_by
+        self._default = routing.default
         self._topics = topic_names(settings.topic_prefix)
-        # Cached, since a text that comes again has the same severity.
-        self._severity = lru_cache(maxsize=SEVERITIES)(partial(severity_of, levels))
+        self._common = {pipeline: _Common.of(pipeline) for pipeline in routing.pipelines}
 
     def of(self, entries: Sequence[Entry]) -> Iterator[tuple[Outcome, Outbound]]:
         """Make the events of entries, in order, each with its outbound record. All have the same time.
@@ -75,15 +98,15 @@ class Outcomes:
         now = datetime.now(UTC)
         for entry in entries:
             record, message, scores = entry.record, entry.message, entry.reading
+            pipeline = entry.pipeline or self._default
             if entry.rejection is not None:
                 dead_letter = self._dead_letter(record, entry.rejection, now)
                 yield (
                     dead_letter,
                     self._outbound(dead_letter, _partition_key(record, dead_letter.id), entry),
                 )
-                unread = unread_case(
-                    dead_letter, record, self._task, self._levels, with_text=self._settings.case_text
-                )
+                task, with_text = pipeline.task, self._settings.case_text
+                unread = unread_case(dead_letter, record, task.name, task.level_names, with_text=with_text)
                 if unread is not None:
                     yield unread, self._outbound(unread, unread.id.encode(), entry)
                 continue
@@ -91,33 +114,39 @@ class Outcomes:
                 raise ValueError("an entry reached the outbox without scores and without a rejection")
             origin = record.origin
             label_id = schemas.label_id(origin)
-            ruling = self._policy.rule(scores, message.language, label_id)
+            common = self._common[pipeline]
+            ruling = common.rule(scores, message.language, label_id)
             label = Label(
                 id=label_id,
                 message_id=message.id,
                 origin=origin,
-                task=self._task,
+                task=common.task,
                 verdict=ruling.verdict,
                 risk=ruling.risk,
-                severity=self._severity(scores.severity),
+                severity=common.severity(scores.severity),
                 reasons=ruling.reasons,
-                thresholds=self._policy.thresholds,
-                reading=self._reading,
-                bundle=self._fingerprint,
+                thresholds=common.thresholds,
+                reading=common.reading,
+                bundle=common.bundle,
                 windows=scores.windows,
                 truncated=scores.truncated,
                 cached=entry.cached,
                 screened_at=now,
-                scored_by=self._scored_by,
+                scored_by=common.scored_by,
                 depth=scores.depth,
             )
             yield label, self._outbound(label, _partition_key(record, message.id), entry)
             if ruling.needs_review:
-                case = self._case(label, message, ruling, scores.highlights or ())
+                case = self._case(pipeline, label, message, ruling, scores.highlights or ())
                 yield case, self._outbound(case, case.id.encode(), entry)
 
     def _case(
-        self, label: Label, message: Message, ruling: Ruling, highlights: Sequence[Highlight]
+        self,
+        pipeline: Pipeline,
+        label: Label,
+        message: Message,
+        ruling: Ruling,
+        highlights: Sequence[Highlight],
     ) -> ReviewCase:
         return ReviewCase(
             id=schemas.case_id(label.origin),
@@ -135,7 +164,7 @@ class Outcomes:
             conversation_id=message.conversation_id,
             text=message.text if self._settings.case_text else None,
             opened_at=label.screened_at,
-            levels=list(self._levels),
+            levels=list(pipeline.task.level_names),
             # A person who looks at a sample of clear messages must judge it by themselves.
             highlights=[] if ruling.quality_sample else list(highlights),
             author_id=message.author_id,

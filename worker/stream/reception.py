@@ -3,32 +3,33 @@
 from collections.abc import Sequence
 
 import schemas
-from worker.cache.score_cache import ScoreCache
 from worker.errors import RecordError
 from worker.kafka.record import Record
 from worker.settings import Settings
 from worker.stream.batch import Entry, estimate_tokens
 from worker.stream.decode import decode, within
 from worker.stream.in_hand import InHand
+from worker.stream.routing import Routing
 from worker.stream.suspicion import DETAIL
 
 
 class Reception:
-    """Makes the entries of one worker, which screens for `task`. Used by the polling thread."""
+    """Makes the entries of one worker, and says which pipeline screens each. Used by the polling thread."""
 
-    def __init__(self, settings: Settings, task: str, cache: ScoreCache, in_hand: InHand) -> None:
+    def __init__(self, settings: Settings, routing: Routing, in_hand: InHand) -> None:
         self._settings = settings
-        self._task = task
-        self._cache = cache
+        self._routing = routing
+        self._tasks = routing.tasks
         self._in_hand = in_hand
 
     def entries(self, records: Sequence[Record]) -> list[Entry]:
-        """One entry per record, in order, with the scores that the cache has. Makes one lookup for all."""
+        """One entry per record, in order, with the scores that the caches have: one lookup a pipeline."""
         entries = [self.entry(record) for record in records]
-        readable = [(e, e.message.text) for e in entries if e.message is not None]
-        found = self._cache.lookup([text for _, text in readable])
-        for (entry, _), scores in zip(readable, found, strict=True):
-            entry.scores, entry.cached = scores, scores is not None
+        for pipeline, own in self._routing.apart(entries).items():
+            readable = [(e, e.message.text) for e in own if e.message is not None]
+            found = pipeline.cache.lookup([text for _, text in readable])
+            for (entry, _), scores in zip(readable, found, strict=True):
+                entry.scores, entry.cached = scores, scores is not None
         return entries
 
     def estimated_tokens(self, entry: Entry) -> int:
@@ -38,7 +39,7 @@ class Reception:
         return min(self._settings.max_message_tokens, estimate_tokens(entry.message.text))
 
     def entry(self, record: Record) -> Entry:
-        """The entry of one record, before the cache is asked."""
+        """The entry of one record, before a cache is asked."""
         entry = self._decoded(record)
         if record.headers:
             entry.trace = schemas.find_trace(record.headers)
@@ -48,10 +49,11 @@ class Reception:
         if record.fault:
             return Entry(record, rejection=RecordError("unreadable_record", record.fault))
         try:
-            message = decode(record.value, self._task, self._settings.max_text_chars)
+            message = decode(record.value, self._tasks, self._settings.max_text_chars)
         except RecordError as rejection:
             return Entry(record, rejection=rejection)
+        pipeline = self._routing.of(message)
         if self._in_hand.is_condemned(record):
-            return Entry(record, rejection=RecordError("unscreenable", DETAIL))
+            return Entry(record, rejection=RecordError("unscreenable", DETAIL), pipeline=pipeline)
         message, cut = within(message, self._settings.max_text_chars)
-        return Entry(record, message=message, cut=cut)
+        return Entry(record, message=message, cut=cut, pipeline=pipeline)

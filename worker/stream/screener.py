@@ -1,76 +1,79 @@
 """Station 2: gives every message of a batch its scores: the risk, and severity where the policy needs it.
 
-It gives no verdicts (see `policy.py`) and drops no messages. Identical texts of a batch are read once. A text
-that the engine fails on, while it reads others, is rejected (see `bisection.py`). Where only the severity of
-a text fails, the message keeps its risk, and comes first in the review queue.
+It gives no verdicts (see `policy.py`) and drops no messages. The messages of each pipeline are read together,
+one pipeline after the other. Identical texts of these are read once. A text that the engine fails on, while
+it reads others, is rejected (see `bisection.py`). Where only the severity of a text fails, the message keeps
+its risk, and comes first in the review queue.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
-from engine.contract import Engine
-from engine.policy import Policy
 from engine.scores import UNGRADABLE, Scores
-from worker.cache.score_cache import ScoreCache
 from worker.errors import RecordError
 from worker.stream.batch import Batch, Entry
 from worker.stream.bisection import CONTROL, read_in_halves
+from worker.stream.pipeline import Pipeline
+from worker.stream.routing import Routing
 
 
 class Screener:
-    """Scores batches with the engine. The policy says who needs a severity; the cache keeps scores."""
+    """Scores messages with the engines of their pipelines, whose policies say who needs a severity."""
 
-    def __init__(self, engine: Engine, policy: Policy, cache: ScoreCache) -> None:
-        self._engine = engine
-        self._policy = policy
-        self._cache = cache
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
 
     def screen(self, batch: Batch) -> None:
         """Set `scores`, or else `rejection`, on every entry that has a message.
 
-        Raises what the engine raises (DeviceError) where the engine can no longer read anything.
+        Raises what an engine raises (DeviceError) where it can no longer read anything.
         """
-        fresh = self._read(batch)
-        fresh |= self._grade(batch)
-        if fresh:
-            self._cache.store(list(fresh), list(fresh.values()))
+        for pipeline, entries in self._routing.apart(batch.entries).items():
+            fresh = _read(pipeline, entries)
+            fresh |= _grade(pipeline, entries)
+            if fresh:
+                pipeline.cache.store(list(fresh), list(fresh.values()))
 
     def prove(self) -> None:
-        """Read a control text, and raise what the engine raises.
+        """Read a control text with every engine, and raise what one raises.
 
         Called before a message is read alone, so that a device that is gone is not blamed on the message.
         """
-        self._engine.read([CONTROL])
+        for pipeline in self._routing.pipelines:
+            pipeline.engine.read([CONTROL])
 
-    def _read(self, batch: Batch) -> dict[str, Scores]:
-        """The risk stage, for texts that are not cached. In the pooled reading, severity comes with it."""
-        unread = _by_text(entry for entry in batch.entries if entry.message and entry.scores is None)
-        scores, refused = read_in_halves(self._engine.read, list(unread))
-        for text, entries in unread.items():
-            for entry in entries:
-                if text in refused:
-                    _reject(entry, refused[text])
-                else:
-                    entry.scores = scores[text]
-        return scores
 
-    def _grade(self, batch: Batch) -> dict[str, Scores]:
-        """The severity stage, for messages that will not be clear and have no severity yet."""
-        ungraded = _by_text(entry for entry in batch.entries if self._lacks_severity(entry))
-        severities, _ = read_in_halves(self._engine.grade, list(ungraded))
-        graded: dict[str, Scores] = {}
-        for text, entries in ungraded.items():
-            severity = severities.get(text, UNGRADABLE)
-            for entry in entries:
-                if entry.scores is not None:
-                    entry.scores = graded[text] = msgspec.structs.replace(entry.scores, severity=severity)
-        return graded
+def _read(pipeline: Pipeline, entries: Iterable[Entry]) -> dict[str, Scores]:
+    """The risk stage, for texts that are not cached. In the pooled reading, severity comes with it."""
+    unread = _by_text(entry for entry in entries if entry.message and entry.scores is None)
+    scores, refused = read_in_halves(pipeline.engine.read, list(unread))
+    for text, same in unread.items():
+        for entry in same:
+            if text in refused:
+                _reject(entry, refused[text])
+            else:
+                entry.scores = scores[text]
+    return scores
 
-    def _lacks_severity(self, entry: Entry) -> bool:
-        if entry.message is None or entry.scores is None or entry.scores.severity is not None:
-            return False
-        return self._policy.needs_severity(entry.reading or entry.scores, entry.message.language)
+
+def _grade(pipeline: Pipeline, entries: Iterable[Entry]) -> dict[str, Scores]:
+    """The severity stage, for messages that will not be clear and have no severity yet."""
+    ungraded = _by_text(entry for entry in entries if _lacks_severity(pipeline, entry))
+    severities, _ = read_in_halves(pipeline.engine.grade, list(ungraded))
+    graded: dict[str, Scores] = {}
+    for text, same in ungraded.items():
+        severity = severities.get(text, UNGRADABLE)
+        for entry in same:
+            if entry.scores is not None:
+                entry.scores = graded[text] = msgspec.structs.replace(entry.scores, severity=severity)
+    return graded
+
+
+def _lacks_severity(pipeline: Pipeline, entry: Entry) -> bool:
+    if entry.message is None or entry.scores is None or entry.scores.severity is not None:
+        return False
+    return pipeline.policy.needs_severity(entry.reading or entry.scores, entry.message.language)
 
 
 def _reject(entry: Entry, error: Exception) -> None:

@@ -8,24 +8,23 @@ Its cost is bounded by two settings. `share` draws messages by their ids, so tha
 ones. `at_most` is a rate: what comes faster is passed over and counted, so that a shadow never falls behind.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import schemas
 from schemas.events import Label, ShadowLabel
-from worker.cache.score_cache import ScoreCache
 from worker.kafka.record import Outbound, Record
 from worker.settings import Settings
 from worker.stream.batch import Entry
 from worker.stream.in_hand import InHand
 from worker.stream.outcome import Outcome, OutcomesOf
 from worker.stream.reception import Reception
+from worker.stream.routing import Routing, draw
 from worker.telemetry.labels import PassedOver
 from worker.telemetry.metrics import Metrics
 
-_SALT: Final = b"shadow:"  # another draw than that of quality samples, which would all be in a small share
+_SALT: Final = "shadow:"  # another draw than that of quality samples, which would all be in a small share
 
 
 class Sampling:
@@ -42,7 +41,7 @@ class Sampling:
 
     def passes_over(self, message_id: str) -> PassedOver | None:
         """Why the message with this id is not screened; None where it is."""
-        if self._share < 1 and _draw(message_id) >= self._share:
+        if self._share < 1 and draw(_SALT, message_id) >= self._share:
             return "share"
         if not self._rate:
             return None
@@ -55,25 +54,18 @@ class Sampling:
         return None
 
 
-def _draw(message_id: str) -> float:
-    """A pseudo-random number in [0, 1) that is the same wherever a message of this id comes."""
-    content = _SALT + message_id.encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") / 2**64
-
-
 class ShadowReception(Reception):
     """Decodes like a worker's, and leaves out what the sampling passes over before cache and model see it."""
 
     def __init__(
         self,
         settings: Settings,
-        task: str,
-        cache: ScoreCache,
+        routing: Routing,
         in_hand: InHand,
         sampling: Sampling,
         metrics: Metrics,
     ) -> None:
-        super().__init__(settings, task, cache, in_hand)
+        super().__init__(settings, routing, in_hand)
         self._sampling = sampling
         self._metrics = metrics
 

@@ -44,6 +44,15 @@ CATALOGUE: Final = (
         values=get_args(Verdict),
     ),
     Metric(
+        "mimamori_labels_by_bundle_total",
+        "counter",
+        "labels",
+        "Labels committed, by task, by the fingerprint of the bundle that decided, and by verdict.",
+        "A canary's verdicts in other shares than those of its task's other bundle: people get more or less "
+        "to look at; see `mimamori compare` before its share is raised.",
+        ("task", "bundle", "verdict"),
+    ),
+    Metric(
         "mimamori_labels_by_depth_total",
         "counter",
         "labels",
@@ -84,11 +93,11 @@ CATALOGUE: Final = (
         "mimamori_drift_psi",
         "gauge",
         "index",
-        "How far the last messages are from those that the bundle was adapted with, by signal, as population "
-        "stability index; absent without drift.json in the bundle, and before 500 messages.",
+        "How far the last messages are from those that the bundle was adapted with, by task and signal, as "
+        "population stability index; absent without drift.json in the bundle, and before 500 messages.",
         "From 0.25 on: the thresholds' bound may no longer hold. See `mimamori drift` and `mimamori "
         "miss-rate`, label some of today's messages, and adapt or calibrate again.",
-        ("signal",),
+        ("task", "signal"),
     ),
     Metric(
         "mimamori_review_cases_total",
@@ -278,7 +287,7 @@ CATALOGUE: Final = (
         "mimamori_engine_info",
         "info",
         "one",
-        "What this worker runs, as labels; always 1.",
+        "What this worker runs, as labels, for each of its bundles; always 1.",
         "Not the device or the bundle that you deployed: see its settings, and `mimamori doctor`.",
         ("engine", "device", "precision", "bundle", "task", "reading"),
     ),

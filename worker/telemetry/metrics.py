@@ -1,7 +1,7 @@
 """The metrics of a worker, as the catalogue lists them: counted here, exposed by health."""
 
 from collections.abc import Sequence
-from typing import get_args, overload
+from typing import Final, NamedTuple, get_args, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
@@ -15,6 +15,7 @@ from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
 from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
 from worker.telemetry.names import (
+    BundlesCounter,
     CasesCounter,
     CounterName,
     DeadLettersCounter,
@@ -38,6 +39,14 @@ from worker.telemetry.names import (
 disable_created_metrics()  # type: ignore[no-untyped-call]  # ships half of its types
 
 
+_OF_INFOS: Final = ("task", "bundle")  # what tells the series of an info apart; the rest describes them
+
+
+class _Drift(NamedTuple):
+    task: str
+    window: DriftWindow
+
+
 class Metrics:
     """The metrics of one worker, as in the catalogue, with a registry of their own.
 
@@ -51,7 +60,7 @@ class Metrics:
         self._histograms: dict[str, Histogram] = {}
         self._spreads: dict[str, BatchHistogram] = {}
         self._infos: dict[str, Info] = {}
-        self._drift: DriftWindow | None = None
+        self._drift: dict[str, _Drift] = {}  # by the bundle's fingerprint
         for metric in catalogue(shadow=shadow):
             name, registry = metric.name, self.registry
             exposed = exposed_name(name, shadow=shadow)
@@ -65,7 +74,7 @@ class Metrics:
                     self._gauges[name] = Gauge(exposed, metric.meaning, metric.labels, registry=registry)
                 case "info":
                     about = exposed.removesuffix("_info")
-                    self._infos[name] = Info(about, metric.meaning, registry=registry)
+                    self._infos[name] = Info(about, metric.meaning, _OF_INFOS, registry=registry)
                 case "histogram" if metric.labels:
                     histogram = Histogram(
                         exposed, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets
@@ -80,6 +89,10 @@ class Metrics:
     def count(self, name: PlainCounter, amount: float = 1) -> None: ...
     @overload
     def count(self, name: LabelsCounter, amount: float = 1, *, verdict: Verdict) -> None: ...
+    @overload
+    def count(
+        self, name: BundlesCounter, amount: float = 1, *, task: str, bundle: str, verdict: Verdict
+    ) -> None: ...
     @overload
     def count(self, name: DepthsCounter, amount: float = 1, *, depth: str) -> None: ...
     @overload
@@ -116,34 +129,34 @@ class Metrics:
         """Add to a histogram without labels."""
         self._spreads[name].observe(values)
 
-    def expect(self, expected: Expected, window: int) -> None:
-        """From now on compare the last `window` messages with those that the bundle expects."""
-        self._drift = DriftWindow(expected, window)
+    def expect(self, task: str, bundle: str, expected: Expected, window: int) -> None:
+        """From now on compare the last `window` messages that `bundle` labels with those that it expects."""
+        self._drift[bundle] = _Drift(task, DriftWindow(expected, window))
 
-    def screened(self, noted: Sequence[Noted]) -> None:
-        """Note what has been screened, for the metrics that show a change of the stream."""
+    def screened(self, bundle: str, noted: Sequence[Noted]) -> None:
+        """Note what was screened with `bundle`, for the metrics that show a change of the stream."""
         self.observe_all("mimamori_risk", [each.risk for each in noted])
         self.observe_all("mimamori_message_characters", [each.characters or 0 for each in noted])
         for doubt in get_args(Doubt):
             if found := sum(getattr(each, doubt) for each in noted):
                 self.count("mimamori_doubts_total", found, reason=doubt)
-        if self._drift is not None and noted:
+        drift = self._drift.get(bundle)
+        if drift is not None and noted:
             name: DriftGauge = "mimamori_drift_psi"
-            for moved in self._drift.add(noted):
-                self._gauges[name].labels(moved.signal).set(moved.psi)
+            for moved in drift.window.add(noted):
+                self._gauges[name].labels(drift.task, moved.signal).set(moved.psi)
 
     def engine(
         self, *, engine: str, device: str, precision: str, bundle: str, task: str, reading: Reading
     ) -> None:
-        """Set what runs. `engine` is for people ("openvino bf16, 2 threads"), `bundle` the fingerprint."""
+        """Add what runs: one engine for each bundle.
+
+        `engine` is for people ("openvino bf16, 2 threads"), `bundle` the fingerprint.
+        """
         name: EngineInfo = "mimamori_engine_info"
-        self._infos[name].info(
-            {
-                "engine": engine,
-                "device": device,
-                "precision": precision,
-                "bundle": bundle,
-                "task": task,
-                "reading": reading,
-            }
+        self._infos[name].labels(task, bundle).info(
+            {"engine": engine, "device": device, "precision": precision, "reading": reading}
         )
+        by_bundle: BundlesCounter = "mimamori_labels_by_bundle_total"
+        for verdict in get_args(Verdict):
+            self.count(by_bundle, 0, task=task, bundle=bundle, verdict=verdict)

@@ -15,6 +15,7 @@ PlainCounter = Literal[
     "mimamori_fetch_restarts_total",
 ]
 LabelsCounter = Literal["mimamori_labels_total"]
+BundlesCounter = Literal["mimamori_labels_by_bundle_total"]
 DepthsCounter = Literal["mimamori_labels_by_depth_total"]
 CasesCounter = Literal["mimamori_review_cases_total"]
 DeadLettersCounter = Literal["mimamori_dead_letters_total"]
@@ -27,6 +28,7 @@ RefusalsCounter = Literal["mimamori_kafka_refusals_total"]
 CounterName = (
     PlainCounter
     | LabelsCounter
+    | BundlesCounter
     | DepthsCounter
     | CasesCounter
     | DeadLettersCounter

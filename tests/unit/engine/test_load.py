@@ -10,7 +10,7 @@ from engine.bundle import MODEL, TOKENIZER, Bundle, Heads
 from engine.device_names import Precision
 from engine.devices import openvino as openvino_device
 from engine.devices.device import Graph, Prefix
-from engine.devices.openvino import OpenVinoDevice, precisions
+from engine.devices.openvino import OpenVinoDevice, open_graph, precisions
 from engine.errors import BundleError, DeviceError, SettingsError
 from engine.load import load_engine, open_reader
 from tests.fakes.tiny_bundle import BYTES, MARKER, write_tiny_bundle
@@ -88,7 +88,7 @@ def test_int8_is_refused_where_nothing_runs_in_it(bundle: Bundle) -> None:
     The device itself, without `choose` in front of it: which precision would run instead is the CPU's.
     """
     with pytest.raises(DeviceError, match=r"int8 was asked for, CPU would run (bf16|fp32): set precision="):
-        OpenVinoDevice(Graph.of(bundle, "pooled"), Prefix(np.array([1, 2])), precision="int8", threads=1)
+        open_graph(Graph.of(bundle, "pooled"), [Prefix(np.array([1, 2]))], precision="int8", threads=1)
 
 
 def test_int8_is_refused_on_a_cpu_without_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +102,10 @@ def test_what_openvino_really_runs_is_read_back(bundle: Bundle, precision: Preci
     """The device itself, without `choose` in front of it, on whatever CPU this is."""
 
     def load() -> OpenVinoDevice:
-        return OpenVinoDevice(
-            Graph.of(bundle, "pooled"), Prefix(np.array([1, 2])), precision=precision, threads=1
+        (device,) = open_graph(
+            Graph.of(bundle, "pooled"), [Prefix(np.array([1, 2]))], precision=precision, threads=1
         )
+        return device
 
     if precision in precisions():
         assert load().precision == precision

@@ -17,10 +17,12 @@ from prometheus_client import generate_latest
 
 from engine.errors import DeviceError, FatalError, SettingsError
 from engine.scores import Scores
-from front.settings import load_front_settings
+from front.settings import FrontSettings, load_front_settings
+from front.startup import start
 from mimamori.cli.serve import serve
 from mimamori.soak.canned_engine import CannedEngine
 from tests.fakes.served_front import served_front
+from worker.settings import Settings
 
 PRIVATE = "nobody must find this line in a log"
 Answer = tuple[int, dict[str, object], dict[str, str]]
@@ -67,6 +69,12 @@ def test_a_front_on_a_port_that_is_taken_says_so() -> None:
         pass
     assert isinstance(second.error, SettingsError)
     assert "MIMAMORI_FRONT_PORT" in str(second.error)
+
+
+@pytest.mark.parametrize("several", [{"more_bundles": "a"}, {"canary_bundle": "a"}])
+def test_settings_of_several_bundles_are_refused(several: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="a front screens with one bundle: remove MIMAMORI_MORE_BUNDLES"):
+        start(Settings.model_validate(several), FrontSettings())
 
 
 def test_under_load_it_sheds_with_503_and_answers_what_it_has_admitted() -> None:

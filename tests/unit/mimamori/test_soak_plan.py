@@ -83,7 +83,7 @@ def test_a_script_is_malformed_where_it_says_and_for_the_reason_it_says(script: 
                 continue
             reasons[reason] += 1
             with pytest.raises(RecordError) as refusal:
-                decode(script.value(partition, sequence), "stress", LONGEST_TEXT)
+                decode(script.value(partition, sequence), frozenset(), LONGEST_TEXT)
             assert refusal.value.reason == reason
     assert set(reasons) == set(REASONS) - {None}
     assert reasons.total() == script.malformed
@@ -93,6 +93,6 @@ def test_a_script_is_malformed_where_it_says_and_for_the_reason_it_says(script: 
 def test_all_else_in_a_script_can_be_read_and_carries_its_number(script: Script) -> None:
     for sequence in range(1_000):
         if script.reason(2, sequence) is None:
-            message = decode(script.value(2, sequence), "stress", LONGEST_TEXT)
+            message = decode(script.value(2, sequence), frozenset(), LONGEST_TEXT)
             assert message.id == message_id(2, sequence)
             assert (len(message.text) > LONGEST_TEXT) == script.is_truncated(2, sequence)

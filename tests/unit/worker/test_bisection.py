@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from engine.errors import DeviceError
 from engine.scores import Scores
 from mimamori.soak.canned_engine import CannedEngine
-from tests.fakes.worker_app import POLICY
-from worker.cache.score_cache import NoCache
+from tests.fakes.worker_app import POLICY, build_pipeline
 from worker.kafka.record import Record
 from worker.stream.batch import Batch, Entry
 from worker.stream.bisection import CONTROL, read_in_halves
 from worker.stream.decode import decode
+from worker.stream.routing import Routing
 from worker.stream.screener import Screener
 
 TEXTS = [f"text {number}" for number in range(12)]
@@ -125,7 +125,7 @@ def batch_of(texts: Sequence[str]) -> Batch:
         Record("messages", 0, offset, b"k", json.dumps({"id": "m", "text": text}).encode())
         for offset, text in enumerate(texts)
     ]
-    return Batch(0, 0.0, [Entry(record, decode(record.value, "stress", 1000)) for record in records])
+    return Batch(0, 0.0, [Entry(record, decode(record.value, frozenset(), 1000)) for record in records])
 
 
 @given(st.lists(st.sampled_from(TEXTS), max_size=30), st.sets(st.sampled_from(TEXTS), max_size=11))
@@ -133,7 +133,7 @@ def test_poisoned_records_and_they_alone_are_rejected_in_place(texts: list[str],
     texts.append(next(text for text in TEXTS if text not in poison))  # something can be read
     batch = batch_of(texts)
     offsets = batch.offsets
-    Screener(PoisonedEngine("read", poison), POLICY, NoCache()).screen(batch)
+    Screener(Routing(build_pipeline(PoisonedEngine("read", poison)))).screen(batch)
     assert batch.offsets == offsets
     for entry, text in zip(batch.entries, texts, strict=True):
         if text in poison:
@@ -150,10 +150,10 @@ def test_poisoned_records_and_they_alone_are_rejected_in_place(texts: list[str],
 
 def test_a_message_of_which_only_the_severity_fails_keeps_its_risk_and_goes_to_people_first() -> None:
     batch = batch_of(TEXTS)
-    Screener(CannedEngine(levels=3, reading="prompted"), POLICY, NoCache()).screen(batch)
+    Screener(Routing(build_pipeline(CannedEngine(levels=3, reading="prompted")))).screen(batch)
     risky = next(e.message for e in batch.entries if e.message and e.scores and e.scores.severity)
     again = batch_of(TEXTS)
-    Screener(PoisonedEngine("grade", {risky.text}), POLICY, NoCache()).screen(again)
+    Screener(Routing(build_pipeline(PoisonedEngine("grade", {risky.text})))).screen(again)
     rulings = {}
     for entry in again.entries:
         assert entry.message is not None

@@ -29,7 +29,7 @@ def record(offset: int, partition: int = 0) -> Record:
 
 def entry(offset: int, partition: int = 0) -> Entry:
     one = record(offset, partition)
-    return Entry(one, decode(one.value, "stress", 1000))
+    return Entry(one, decode(one.value, frozenset(), 1000))
 
 
 def batch_of(*entries: Entry) -> Batch:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.scores import Scores
 from tests.fakes.memory_broker import MemoryInHandTopic
-from tests.fakes.worker_app import settings
+from tests.fakes.worker_app import build_pipeline, settings
 from worker.cache.score_cache import NoCache
 from worker.kafka import Membership
 from worker.kafka.record import Record
@@ -23,6 +23,7 @@ from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake, backoff_s
 from worker.stream.reception import Reception
+from worker.stream.routing import Routing
 from worker.stream.suspicion import Accused, Note, Suspect
 from worker.telemetry.metrics import Metrics
 
@@ -80,7 +81,7 @@ class Fixture:
         given = settings(None, **overrides)
         self.intake = Intake(
             given,
-            Reception(given, "stress", cache or NoCache(), self.in_hand),
+            Reception(given, Routing(build_pipeline(cache=cache)), self.in_hand),
             self.epochs,
             Metrics(),
             self.batches,

@@ -1,5 +1,6 @@
 """What an outcome may hold: it always fits its topic, or the worker says at start which topic to change."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 import schemas
 from engine.scores import Scores
+from engine.task import SeverityLevel
 from schemas.events import DeadLetter, Event, Label, Message, Origin, ReviewCase
 from schemas.topics import load_topics
-from tests.fakes.worker_app import POLICY, settings
+from tests.fakes.worker_app import build_pipeline, settings
 from worker.errors import BrokerError, RecordError
 from worker.kafka.record import Record
 from worker.kafka.topics import TopicState
@@ -20,6 +22,7 @@ from worker.stream.batch import Entry
 from worker.stream.decode import decode
 from worker.stream.outcome import Outcomes
 from worker.stream.room import AROUND, SMALLEST, batch_size, encode_within, find_room
+from worker.stream.routing import Routing
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 MOST = SMALLEST - AROUND
@@ -68,9 +71,12 @@ def test_the_largest_outcomes_a_message_can_cause_fit_the_smallest_topics() -> N
     value = json.dumps({"id": worst, "conversation_id": worst, "text": "quiet " * 16_000}).encode()
     record = Record("t" * 249, 2**31 - 1, 2**63 - 1, b"k" * 4096, value)
     room: dict[type[Event], int] = dict.fromkeys((Label, ReviewCase, DeadLetter), MOST)
-    levels = tuple(f"level-{n}" for n in range(9))
-    outcomes = Outcomes(settings(), POLICY, "stress", levels, "pooled", "f" * 64, "canned", room)
-    scored = Entry(record, decode(value, "stress", 100_000), scores=Scores(0.9, (1 / 9,) * 9, 16, True))
+    levels = tuple(SeverityLevel(f"level-{n}", str(n), "") for n in range(9))
+    pipeline = build_pipeline(fingerprint="f" * 64)
+    severity = msgspec.structs.replace(pipeline.task.severity, levels=levels)
+    pipeline = dataclasses.replace(pipeline, task=msgspec.structs.replace(pipeline.task, severity=severity))
+    outcomes = Outcomes(settings(), Routing(pipeline), room)
+    scored = Entry(record, decode(value, frozenset(), 100_000), scores=Scores(0.9, (1 / 9,) * 9, 16, True))
     refused = Entry(record, rejection=RecordError("unreadable_record", "a reason"))
     for _, outbound in outcomes.of([scored, refused]):
         headers = sum(len(name) + len(content or b"") for name, content in outbound.headers)

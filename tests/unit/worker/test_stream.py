@@ -228,7 +228,7 @@ def test_a_void_batch_is_not_screened() -> None:
     app = build_app(settings(), engine=(engine := CountingEngine()))
     record = Record(MESSAGES, 0, 0, b"k", message(1))
     for epoch in (app._epochs.epoch, app._epochs.epoch - 1):
-        app._screen(Batch(epoch, 0.0, [Entry(record, decode(record.value, "stress", 100))]))
+        app._screen(Batch(epoch, 0.0, [Entry(record, decode(record.value, frozenset(), 100))]))
     assert len(engine.asked) == 1
 
 
