@@ -12,6 +12,7 @@ Per model, a bundle that `mimamori bundle halve` made:
   with its question; on the texts' own lengths, medians of the turns with the slowest and the quickest;
 - MFU: the arithmetic that the texts' tokens need (bench/yardstick/flops.py: no padding, no prefix) times the
   rate, over what square fp16 products reach on this card in the same library;
+- the memory on the card, after 1, 10, 30, 60 and 120 batches of changing sizes, beyond what it was before;
 - with --labels, F1 of heads on vectors that the GPU read, over splits as in bench/models.py.
 
 `--device cpu` runs the same on ONNX Runtime's CPU provider, which is slow in fp16 and serves as a check.
@@ -35,10 +36,12 @@ from onnx import TensorProto, helper
 
 from bench.models import Rate, cut, rows_of, split_row
 from bench.yardstick.flops import mean_flop, shape_of
-from bench.yardstick.labelled import read_labelled, splits
+from bench.yardstick.labelled import Labelled, read_labelled, splits
 from bench.yardstick.machine import describe
 from engine.bundle import Bundle, write_manifest
 from engine.device_names import DeviceChoice, Output
+from engine.devices.device import RUN_TOKENS
+from engine.errors import DeviceError
 from engine.load import open_reader
 from engine.proof import compare
 from engine.reading.reader import Reader
@@ -49,6 +52,7 @@ TOKENS: Final = (2048, 8192, 32768, 131072)
 _TURNS: Final = 6
 _SHAPES: Final = tuple((rows, long) for long in (16, 32, 64) for rows in (1, 8, 32, 128, 512, 1024))
 _SQUARE: Final = 8192
+_BATCHES: Final = (1, 10, 30, 60, 120)
 
 
 class RunCost(NamedTuple):
@@ -95,22 +99,27 @@ def main() -> None:
         bundle = Bundle.load(Path(folder))
         layer = layers.get(name, bundle.manifest.source.layers // 2)
         of = _model(bundle, layer, texts, options.tokens, options.device, peak)
-        if options.labels:
-            reader = open_reader(bundle, "pooled", device=options.device, device_tokens=max(options.tokens))
-            read = read_windows(reader, data.texts, UNCUT)
-            vectors = Vectors(read.windows.astype(np.float32), read.starts)
-            of["f1"] = {
-                count: [
-                    split_row(vectors, data, *each).f1
-                    for each in splits(data.labels, options.splits, count, 1)
-                ]
-                for count in options.labels
-            }
-            del reader
         found["models"][name] = of
         print("\n".join(_told(name, of)), flush=True)
+        if options.labels:
+            of["f1"] = _f1(bundle, data, options)
+            for count, f1s in of["f1"].items():
+                print(f"  F1 with {count} labels {np.mean(f1s):.3f} ± {np.std(f1s):.3f}", flush=True)
         if options.json:
             options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _f1(bundle: Bundle, data: Labelled, options: argparse.Namespace) -> dict[int, list[float]]:
+    """F1 of each split, by the number of labels. Raises DeviceError: some vectors are not numbers."""
+    reader = open_reader(bundle, "pooled", device=options.device, device_tokens=max(options.tokens))
+    read = read_windows(reader, data.texts, UNCUT)
+    if broken := int((~np.isfinite(read.windows)).any(axis=(1, 2)).sum()):
+        raise DeviceError(f"{bundle.path}: {broken} of {len(read.windows)} vectors are not numbers")
+    vectors = Vectors(read.windows.astype(np.float32), read.starts)
+    return {
+        count: [split_row(vectors, data, *each).f1 for each in splits(data.labels, options.splits, count, 1)]
+        for count in options.labels
+    }
 
 
 def _model(
@@ -123,7 +132,6 @@ def _model(
         graphs: dict[Output, Bundle] = {"pooled": shorter, "label_logits": bundle}
         for output, read in graphs.items():
             of["readings"][output] = _reading(bundle, read, output, texts, tokens, device, peak)
-    of["memory_mb"] = _memory()
     return of
 
 
@@ -154,6 +162,7 @@ def _reading(
         "prefix": len(reader.prompt.prefix),
         "rates": {budget: rate._asdict() for budget, rate in rates.items()},
         "mfu": best.median * flop / peak,
+        "memory_mb": _growth(reader, rows) if _memory() else [],
     }
 
 
@@ -166,6 +175,18 @@ def _rate(reader: Reader, rows: Sequence[Sequence[int]], budget: int, texts: int
         reader.rows(rows)
         seconds.append(time.perf_counter() - began)
     return Rate(*(texts / spent for spent in (median(seconds[1:]), max(seconds[1:]), min(seconds[1:]))))
+
+
+def _growth(reader: Reader, rows: Sequence[Sequence[int]]) -> list[int]:
+    """Megabytes in use on the card, and how many more after some batches of rows drawn at random."""
+    reader.device_tokens = RUN_TOKENS[reader.device.name]
+    chance = np.random.default_rng(0)
+    before, grown = _memory(), []
+    for number in range(1, max(_BATCHES) + 1):
+        reader.rows([rows[place] for place in chance.integers(0, len(rows), chance.integers(64, 2048))])
+        if number in _BATCHES:
+            grown.append(_memory() - before)
+    return [before, *grown]
 
 
 def _run_cost(reader: Reader) -> RunCost:
@@ -230,10 +251,9 @@ def _card() -> str:
     return _smi("name,driver_version")
 
 
-def _memory() -> int | None:
-    """Megabytes in use on the card while the last graphs are still open."""
-    told = _smi("memory.used")
-    return int(told) if told else None
+def _memory() -> int:
+    """Megabytes in use on the card; 0 without one."""
+    return int(_smi("memory.used") or 0)
 
 
 def _told(name: str, of: dict[str, Any]) -> Iterator[str]:
@@ -252,8 +272,8 @@ def _told(name: str, of: dict[str, Any]) -> Iterator[str]:
         for budget, rate in reading["rates"].items():
             spread = f"({rate['slowest']:.0f}-{rate['quickest']:.0f})"
             yield f"  {budget:>7} tokens a run: {rate['median']:.0f}/s {spread}"
-    for count, f1s in of.get("f1", {}).items():
-        yield f"  F1 with {count} labels {np.mean(f1s):.3f} ± {np.std(f1s):.3f}"
+        if reading["memory_mb"]:
+            yield f"  memory on the card, beyond {reading['memory_mb'][0]} MB: +{reading['memory_mb'][1:]} MB"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.contract import Engine
 from engine.device_names import DeviceChoice, Output, PrecisionChoice
 from engine.devices.choice import choose
-from engine.devices.device import Prefix
+from engine.devices.device import RUN_TOKENS, Prefix
 from engine.devices.opening import Wanted, open_devices
 from engine.devices.stacked import StackedDevice
 from engine.disguise.twice import TwiceReadingEngine
@@ -35,7 +35,7 @@ def load_engine(
     precision: PrecisionChoice = "auto",
     threads: int = 0,
     max_message_tokens: int = MAX_MESSAGE_TOKENS,
-    device_tokens: int = 2048,
+    device_tokens: int | None = None,
     arena_bytes: int | None = None,
     highlights_from: float | None = None,
 ) -> Engine:
@@ -48,7 +48,7 @@ def load_engine(
             bf16 on openvino and fp32 elsewhere.
         threads: Threads of a CPU device; 0 is one for each core this process may use.
         max_message_tokens: A longer message is read only up to here and marked (`Scores.truncated`).
-        device_tokens: Upper bound on rows x padded length of one run.
+        device_tokens: Upper bound on rows x padded length of one run; None is what suits the device.
         arena_bytes: Cap on the GPU memory that ONNX Runtime may take; None is no cap.
         highlights_from: Messages with this risk or more get highlights (`Scores.highlights`), in the pooled
             reading; None for none at all.
@@ -79,7 +79,7 @@ def load_engines(
     precision: PrecisionChoice = "auto",
     threads: int = 0,
     max_message_tokens: int = MAX_MESSAGE_TOKENS,
-    device_tokens: int = 2048,
+    device_tokens: int | None = None,
     arena_bytes: int | None = None,
     highlights_from: Sequence[float | None],
 ) -> list[Engine]:
@@ -215,7 +215,7 @@ def open_reader(
     device: DeviceChoice = "auto",
     precision: PrecisionChoice = "auto",
     threads: int = 0,
-    device_tokens: int = 2048,
+    device_tokens: int | None = None,
     arena_bytes: int | None = None,
 ) -> Reader:
     """Open one output of a bundle's graph with the prefix bound. `load_engine` explains the arguments.
@@ -240,7 +240,7 @@ def _open_readers(
     device: DeviceChoice,
     precision: PrecisionChoice,
     threads: int,
-    device_tokens: int,
+    device_tokens: int | None,
     arena_bytes: int | None,
 ) -> list[Reader]:
     wanted, parts = [], []
@@ -259,6 +259,6 @@ def _open_readers(
         parts.append((tokenizer, prompt, manifest.bound))
     opened = open_devices(wanted, threads, arena_bytes)
     return [
-        Reader(one, tokenizer, prompt, device_tokens, bound=bound)
+        Reader(one, tokenizer, prompt, device_tokens or RUN_TOKENS[one.name], bound=bound)
         for one, (tokenizer, prompt, bound) in zip(opened, parts, strict=True)
     ]

@@ -143,8 +143,10 @@ class Settings(KafkaAccess, TraceSettings):
     max_message_tokens: Positive = Field(
         MAX_MESSAGE_TOKENS, description="A longer message is read up to here, and marked truncated."
     )
-    device_tokens: Positive = Field(
-        2048, description="Tokens (rows x padded length) of one run on the device."
+    device_tokens: Positive | None = Field(
+        None,
+        description="Tokens (rows x padded length) of one run on the device. Default: 2048 on a CPU, 8192 on "
+        "a GPU.",
     )
 
     # Batches

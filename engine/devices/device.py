@@ -15,6 +15,11 @@ from engine.errors import BundleError, DeviceError, MimamoriError
 
 # Measured on two cores (SmolLM2-135M, bf16): 480 tokens a run are 5 % slower for each token than 1,000.
 CPU_RUN_COST: Final = 32
+# Measured on an H200, where launching a graph's kernels takes as long as 4,400 to 10,400 tokens
+# (docs/benchmarks/gpu.md). Packing was tried with 2,048 alone.
+GPU_RUN_COST: Final = 2048
+# Tokens of one run, padding included. An H200 reads 1.4 to 2.6 times as much with 8192 as with 2048.
+RUN_TOKENS: Final[dict[DeviceName, int]] = {"cpu": 2048, "openvino": 2048, "cuda": 8192}
 
 HIDDEN: Final = "hidden"  # what a layer gives for every token: where the second graph of a cascade goes on
 

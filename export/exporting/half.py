@@ -78,7 +78,7 @@ def _without_detours(graph: onnx.GraphProto) -> None:
     """Pass fp32 directly between neighbours that stay in fp32; the conversion casts to fp16 in between.
 
     The conversion also casts a value once for each node that reads it, under the same names. Only the first
-    cast is kept.
+    cast is kept, and none that nobody reads any more.
     """
     maker = {name: node for node in reversed(graph.node) for name in node.output}
     for node in graph.node:
@@ -87,8 +87,12 @@ def _without_detours(graph: onnx.GraphProto) -> None:
             there = maker.get(back.input[0]) if _casts(back, onnx.TensorProto.FLOAT) else None
             if _casts(there, onnx.TensorProto.FLOAT16):
                 node.input[place] = there.input[0]
-    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    kept = [node for node in graph.node if read.intersection(node.output) and maker[node.output[0]] is node]
+    kept = [node for node in graph.node if maker[node.output[0]] is node]
+    while True:
+        read = {name for node in kept for name in node.input} | {value.name for value in graph.output}
+        before, kept = len(kept), [node for node in kept if read.intersection(node.output)]
+        if len(kept) == before:
+            break
     del graph.node[:]
     graph.node.extend(kept)
 
