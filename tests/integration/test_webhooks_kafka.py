@@ -114,12 +114,12 @@ def test_webhooks_are_told_once_over_failures_a_missing_topic_and_kill_9(
     try:
         desk.start().ready()
         cluster.send(early)
-        until(lambda: "mimamori topics apply" in desk.log(), "a word about the topic that is not there")
+        until(lambda: "no webhook is told until" in desk.log(), "a word about the topic that is not there")
         assert desk.queue() == [early.id]  # the desk goes on
         assert receiver.tries == []
         make_ledger(cluster)
         until(lambda: receiver.told("case.opened", early), "the case, once the topic is there")
-        assert desk.log().count("mimamori topics apply") == 1
+        assert desk.log().count("no webhook is told until") == 1
 
         statuses = iter([500])
         receiver.answers = lambda name: next(statuses, 200) if refused.id in name else 200
