@@ -155,6 +155,10 @@ class KafkaAccess(BaseModel):
             raise ValueError(f"{what} needs sasl_username, and sasl_password or sasl_password_file")
 
     def _check_plain_text(self, prefix: str, bootstrap: str, *, allowed: bool) -> None:
+        if "@" in urlsplit(self.sasl_token_url or "").netloc:
+            raise ValueError(
+                "sasl_token_url must hold no credentials: use sasl_username and sasl_password_file"
+            )
         if allowed:
             return
         remedy = f"or, to accept that, name sasl_plaintext in {prefix}ALLOW_INSECURE"
@@ -163,8 +167,10 @@ class KafkaAccess(BaseModel):
                 "security_protocol SASL_PLAINTEXT: anyone on the network path to the brokers can read what "
                 f"people wrote, and take the credentials. Set it to SASL_SSL; {remedy}"
             )
-        url = urlsplit(self.sasl_token_url or "")
-        if url.scheme not in {"", "https"} and not only_here(url.hostname or ""):
+        if self.sasl_token_url is None:
+            return
+        url = urlsplit(self.sasl_token_url)
+        if url.scheme != "https" and not (url.scheme == "http" and only_here(url.hostname or "")):
             raise ValueError(f"sasl_token_url sends the secret in plain text: use https; {remedy}")
 
 

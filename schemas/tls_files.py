@@ -72,10 +72,17 @@ class TlsFiles:
         if self.ca is not None:
             _parsed_certificate("ssl_ca", self.ca)
         self._check_pair()
-        if self.ca is not None:
-            context.load_verify_locations(self.ca)
-        if self.certificate is not None:
-            context.load_cert_chain(self.certificate, self.key, lambda: self.key_password or "")
+        try:
+            if self.ca is not None:
+                context.load_verify_locations(self.ca)
+            if self.certificate is not None:
+                context.load_cert_chain(self.certificate, self.key, lambda: self.key_password or "")
+        except OSError as error:  # ssl.SSLError is one: a key that is too short, a digest that is too weak
+            reason = getattr(error, "reason", None) or error.strerror
+            which = "ssl_certificate" if self.certificate else "ssl_ca"
+            raise FileFault(
+                which, f"TLS does not take what {self.certificate or self.ca} holds ({reason})"
+            ) from None
 
     def check(self, now: datetime) -> None:
         """Raise FileFault where this client's certificate has expired, or a file is not what it should be."""

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import requests
 from opentelemetry.context import Context
@@ -94,6 +94,17 @@ class SentSpan:
         self.otel.end(_nanoseconds(at))
 
 
+class _Direct(requests.Session):
+    """Takes a redirect for a refusal: the exporter would take it for a success, and the spans were lost."""
+
+    def request(self, *args: Any, **more: Any) -> requests.Response:
+        """See requests.Session."""
+        answer = super().request(*args, **more)
+        if 300 <= answer.status_code < 400:  # noqa: PLR2004 - redirects
+            raise requests.TooManyRedirects
+        return answer
+
+
 class OtlpTracer:
     """See `tracing.spans.Tracer`. Its thread sends to an OTLP collector over HTTP, as protobuf."""
 
@@ -110,7 +121,7 @@ class OtlpTracer:
     ) -> None:
         """`ratio` of the batches without a sampled message, and `at_most` messages a second, get spans."""
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
-        session = requests.Session()
+        session = _Direct()
         session.trust_env = False  # no proxy and no .netrc: spans go to what the settings name
         otlp = OTLPSpanExporter(
             endpoint=to.url,

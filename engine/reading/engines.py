@@ -152,8 +152,10 @@ class PromptedEngine(TextEngine):
 
 
 def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
-    """Compute risk [N] and severity [N, S] of pooled vectors [N, H]."""
-    z = (vectors.astype(np.float64) - heads.mean) / heads.scale
+    """Compute risk [N] and severity [N, S] of pooled vectors [N, H]; not-a-number where one is not finite."""
+    # An infinite value, as of fp16 that overflowed, would be a risk of 0 or 1; people read what is not a number.
+    finite = np.where(np.isfinite(vectors), vectors, np.nan).astype(np.float64)
+    z = (finite - heads.mean) / heads.scale
     risks = sigmoid(z @ heads.risk_weight.astype(np.float64) + heads.risk_bias)
     return risks, softmax(z @ heads.severity_weight.T.astype(np.float64) + heads.severity_bias)
 

@@ -75,7 +75,9 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # untyped
                 ) as session,
                 session.post(url, data=form, ssl=tls, allow_redirects=False) as response,
             ):
-                body = await response.content.read(LARGEST)
+                body = b""
+                while len(body) < LARGEST and (part := await response.content.read(LARGEST - len(body))):
+                    body += part  # one `read` gives what has come so far
                 if response.status != 200:  # noqa: PLR2004 - OK
                     raise NoTokenError(f"{ENV_PREFIX}SASL_TOKEN_URL: its answer is HTTP {response.status}")
                 return msgspec.json.decode(body, type=_Answer)

@@ -37,6 +37,7 @@ class Collector:
         self.headers: list[dict[str, str]] = []
         self.asked = threading.Event()
         self.refusing = refusing
+        self.refuses_with = 500
         self._going_on = threading.Event()
         if not stalled:
             self._going_on.set()
@@ -48,7 +49,7 @@ class Collector:
                 collector.asked.set()
                 collector._going_on.wait()
                 if self.path != "/v1/traces" or collector.refusing:
-                    self.send_error(500)
+                    self.send_error(collector.refuses_with)
                     return
                 collector._take(dict(self.headers), body)
                 self.send_response(200)

@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import structlog
 
+from schemas.refusals import line_of, probe
 from schemas.tls_files import FileFault
 from worker.kafka.client import renew_password
 from worker.kafka.refusals import PREFIX, REFUSALS
@@ -30,6 +31,8 @@ LOOK_EVERY_S: Final = 5.0
 SOON: Final = timedelta(days=7)
 # How long before the old certificate ends a worker has ended, whatever it drew.
 IN_TIME_S: Final = 60.0
+# What Kafka must not answer to renewed files: it does not know their authority, or they do not know its own.
+REFUSED: Final = frozenset({"certificate_refused", "unknown_authority"})
 
 
 class AccessWatch:
@@ -107,18 +110,24 @@ class AccessWatch:
             return
         password = self._settings.sasl_secret()
         if password is not None and password != self._password:
-            self._password = password
             clients = renew_password(self._settings.sasl_username or "", password)
+            self._password = password  # after it has been taken: else no later look would try again
             log.info("kafka_password_renewed", clients=clients)
 
     def _look_at_files(self) -> None:
         if self._end_at is not None or (found := self._digest()) == self._read_once:
             return
         if self._settings.has_tls:
-            self._settings.tls_files().check(datetime.fromtimestamp(self._clock(), UTC))
-        wait = self._settings.renew_within_s * self._draw()
+            files = self._settings.tls_files()
+            files.check(datetime.fromtimestamp(self._clock(), UTC))
+            # A certificate that Kafka does not take must not end every worker while the old one still does.
+            refused = probe(self._settings.bootstrap, files.context())
+            if refused is not None and refused[1] in REFUSED:
+                raise FileFault("ssl_certificate", line_of(refused[1], PREFIX, refused[0]))
+        within = self._settings.renew_within_s
         if self._ends is not None:
-            wait = max(0.0, min(wait, self._ends.timestamp() - IN_TIME_S - self._clock()))
+            within = max(0.0, min(within, self._ends.timestamp() - IN_TIME_S - self._clock()))
+        wait = within * self._draw()
         self._read_once, self._end_at = found, self._clock() + wait
         log.warning("kafka_certificate_renewed", ends_in_s=round(wait), hint="to be started again with it")
 

@@ -141,6 +141,9 @@ def _made(client: Callable[..., Any], config: Mapping[str, Any], **more: Any) ->
         raise BrokerError(fault.line(PREFIX)) from None
     with suppress(TypeError):  # of another class, for tests
         _living.add(made)
+    user = whole.get("sasl.username", "")
+    if (now := _renewed.get(user)) is not None and now != whole.get("sasl.password"):  # renewed meanwhile
+        made.set_sasl_credentials(user, now)
     return made
 
 

@@ -187,8 +187,12 @@ class KafkaConsumer:
         self._idle = False
         for position in self._consumer.position(_positions(stopped)):
             log.error("partition_not_fetched", topic=self._topic, partition=position.partition)
-            if position.offset < 0:
-                self._unplaced.add((position.topic, position.partition))
+            name = (position.topic, position.partition)
+            # The client may not know where it is, while records that it has given are still being screened.
+            if (due := self._places.next_of(name)) is not None:
+                self._start_over(ck.TopicPartition(*name, due))
+            elif position.offset < 0:
+                self._unplaced.add(name)
             else:
                 self._start_over(position)
         anew = self._watch.turn(self._consumer.memberid() or "", self._starts.partitions)

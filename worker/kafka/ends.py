@@ -30,7 +30,10 @@ class Ends:
         """The end of a partition. Raises BrokerError: Kafka does not tell it."""
         asked = ck.TopicPartition(*place)
         try:
-            _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
+            try:
+                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
+            except ck.KafkaException:  # once more: its leader may just be changing
+                _, end = self._consumer.get_watermark_offsets(asked, timeout=OFFSETS_TIMEOUT_S)
         except ck.KafkaException as error:
             raise BrokerError(f"cannot tell where {place[0]} ends: {error.args[0].name()}") from None
         return int(end)

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 ASK_TIMEOUT_S: Final = 10.0
 LOOK_EVERY_S: Final = 30.0
 PER_MEMBER_S: Final = 0.3
-JITTER: Final = (0.8, 1.2)
+JITTER: Final = (1.0, 1.4)
 
 Told = Callable[[Iterable[Partition]], Mapping[Partition, int]]
 

@@ -49,7 +49,9 @@ class Readers:
         if me not in view.members:
             return False
         order = sorted(view.members, key=lambda member: (len(view.members[member]), member))
-        due = (LOOKS << min(self._turns, MOST_DOUBLINGS)) + order.index(me)
+        # Where joining anew was in vain, the whole group does it less often, however many its members are.
+        among = len(order) if self._turns else 1
+        due = (LOOKS << min(self._turns, MOST_DOUBLINGS)) * among + order.index(me)
         if max(unread.values(), default=0) < due:
             return False
         self._turns += 1

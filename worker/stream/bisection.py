@@ -9,8 +9,10 @@ raised and stops the worker, with nothing committed. If it can, the text is trie
 if that fails too. So one poisonous message does not stop the stream, a passing fault costs no message its
 label, and a device that is gone causes no refusals. Finding one text in n takes about 2 log2(n) calls.
 
-A control text is easier to read than most messages. So the worker also stops where several texts were tried
-and none of them was read. Otherwise a failing device could reject one message after the other, unscreened.
+A control text is easier to read than most messages. So the worker also stops where several texts of a batch
+were tried and none of them was read (`require_some`). Otherwise a failing device could reject one message
+after the other, unscreened. What a batch has of all tasks counts together: two poisonous messages of a rare
+task must not stop the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,8 +36,7 @@ def read_in_halves(
     """Return the answer to each of `texts` (distinct), and the error of each that cannot be read.
 
     `ask` returns one answer per text, in order. Raises the error of `ask` where it does not read the control
-    text; DeviceError where it read none of several texts; ValueError where it returns too few or too many
-    answers.
+    text; ValueError where it returns too few or too many answers.
     """
     answers: dict[str, Answer] = {}
     refused: dict[str, Exception] = {}
@@ -60,10 +61,15 @@ def read_in_halves(
         answers |= zip(piece, found, strict=True)
     if refused:
         log.warning("texts_refused", refused=len(refused), read=len(answers))
-    if len(refused) == len(texts) > 1:
-        kinds = ", ".join(sorted({type(error).__name__ for error in refused.values()}))
-        raise DeviceError(
-            f"the model fails on every message of a batch of {len(texts)} ({kinds}), though not on a control "
-            "text: look at the device's memory, and at `mimamori doctor`; nothing was committed"
-        )
     return answers, refused
+
+
+def require_some(read: int, refused: Sequence[Exception]) -> None:
+    """Raise DeviceError where several texts of a batch were refused and none, of any task, was read."""
+    if read or len(refused) <= 1:
+        return
+    kinds = ", ".join(sorted({type(error).__name__ for error in refused}))
+    raise DeviceError(
+        f"the model fails on every message of a batch of {len(refused)} ({kinds}), though not on a control "
+        "text: look at the device's memory, and at `mimamori doctor`; nothing was committed"
+    )

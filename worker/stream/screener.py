@@ -7,13 +7,14 @@ its risk, and comes first in the review queue.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from engine.scores import UNGRADABLE, Scores
 from worker.errors import RecordError
 from worker.stream.batch import Batch, Entry
-from worker.stream.bisection import CONTROL, read_in_halves
+from worker.stream.bisection import CONTROL, read_in_halves, require_some
 from worker.stream.pipeline import Pipeline
 from worker.stream.routing import Routing
 
@@ -29,11 +30,15 @@ class Screener:
 
         Raises what an engine raises (DeviceError) where it can no longer read anything.
         """
-        for pipeline, entries in self._routing.apart(batch.entries).items():
-            fresh = _read(pipeline, entries)
-            fresh |= _grade(pipeline, entries)
-            if fresh:
-                pipeline.cache.store(list(fresh), list(fresh.values()))
+        apart = self._routing.apart(batch.entries)
+        fresh = {pipeline: _read(pipeline, entries) for pipeline, entries in apart.items()}
+        _require_some(fresh.values())
+        graded = {pipeline: _grade(pipeline, entries) for pipeline, entries in apart.items()}
+        _require_some(graded.values())
+        for pipeline in apart:
+            scores = fresh[pipeline].scores | graded[pipeline].scores
+            if scores:
+                pipeline.cache.store(list(scores), list(scores.values()))
 
     def prove(self) -> None:
         """Read a control text with every engine, and raise what one raises.
@@ -44,7 +49,20 @@ class Screener:
             pipeline.engine.read([CONTROL])
 
 
-def _read(pipeline: Pipeline, entries: Iterable[Entry]) -> dict[str, Scores]:
+class _Stage(NamedTuple):
+    """What one stage found of the texts of one pipeline that it had to read."""
+
+    scores: dict[str, Scores]
+    read: int
+    refused: list[Exception]
+
+
+def _require_some(stages: Iterable[_Stage]) -> None:
+    found = list(stages)
+    require_some(sum(stage.read for stage in found), [each for stage in found for each in stage.refused])
+
+
+def _read(pipeline: Pipeline, entries: Iterable[Entry]) -> _Stage:
     """The risk stage, for texts that are not cached. In the pooled reading, severity comes with it."""
     unread = _by_text(entry for entry in entries if entry.message and entry.scores is None)
     scores, refused = read_in_halves(pipeline.engine.read, list(unread))
@@ -54,20 +72,20 @@ def _read(pipeline: Pipeline, entries: Iterable[Entry]) -> dict[str, Scores]:
                 _reject(entry, refused[text])
             else:
                 entry.scores = scores[text]
-    return scores
+    return _Stage(scores, len(scores), list(refused.values()))
 
 
-def _grade(pipeline: Pipeline, entries: Iterable[Entry]) -> dict[str, Scores]:
+def _grade(pipeline: Pipeline, entries: Iterable[Entry]) -> _Stage:
     """The severity stage, for messages that will not be clear and have no severity yet."""
     ungraded = _by_text(entry for entry in entries if _lacks_severity(pipeline, entry))
-    severities, _ = read_in_halves(pipeline.engine.grade, list(ungraded))
+    severities, refused = read_in_halves(pipeline.engine.grade, list(ungraded))
     graded: dict[str, Scores] = {}
     for text, same in ungraded.items():
         severity = severities.get(text, UNGRADABLE)
         for entry in same:
             if entry.scores is not None:
                 entry.scores = graded[text] = msgspec.structs.replace(entry.scores, severity=severity)
-    return graded
+    return _Stage(graded, len(severities), list(refused.values()))
 
 
 def _lacks_severity(pipeline: Pipeline, entry: Entry) -> bool:

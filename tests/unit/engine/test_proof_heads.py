@@ -14,6 +14,7 @@ from engine.bundle.reference import REFERENCE
 from engine.errors import BundleError, DeviceError, SettingsError, TaskError
 from engine.load import load_engine
 from engine.proof import TOLERANCES, head_scores
+from engine.reading.engines import apply_heads
 from export.adapting.adapt import adapt
 from export.examples import LabelledExample
 from tests.fakes.tiny_bundle import HIDDEN, TASK, write_tiny_bundle
@@ -188,3 +189,20 @@ def test_examples_that_cannot_be_told_apart_make_no_bundle(tmp_path: Path) -> No
     with pytest.raises(TaskError, match="no better than chance"):
         adapt(full.path, same, tmp_path / "out", lambda *_: None, device="cpu")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_finite_is_no_risk_of_0_or_1() -> None:
+    """fp16 that overflows gives infinite states. A risk that is not a number goes to people."""
+    weight = np.array([1.0, -1.0], np.float32)
+    heads = Heads(
+        weight * 0,
+        weight * 0 + 1,
+        weight,
+        np.array(0, np.float32),
+        np.zeros((3, 2), np.float32),
+        np.zeros(3, np.float32),
+    )
+    risks, severities = apply_heads(heads, np.array([[np.inf, 0], [-np.inf, 1], [0, 0]], np.float32))
+    assert np.isnan(risks[:2]).all()
+    assert np.isnan(severities[:2]).all()
+    assert risks[2] == 0.5

@@ -6,6 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from mimamori.sandbox.certificates import Authority
 from schemas.tls_files import FileFault, TlsFiles, read_secret
@@ -153,3 +158,14 @@ def test_a_secret_is_one_line_without_its_end(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(FileFault, match="UTF-8"):
         read_secret("x", file)
+
+
+def test_what_tls_itself_does_not_take_is_one_line_too(tmp_path: Path) -> None:
+    """A key that is too short is well-formed, and OpenSSL refuses it."""
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ana")]), datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=2))
+    (tmp_path / "crt").write_bytes(made.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    (tmp_path / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(FileFault, match=r"TLS does not take what .*crt holds \(.*KEY_TOO_SMALL"):
+        TlsFiles(None, tmp_path / "crt", tmp_path / "key").check(datetime.now(UTC))

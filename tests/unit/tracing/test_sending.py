@@ -198,3 +198,13 @@ def test_doctor_says_where_spans_go() -> None:
 
 def found(settings: Settings) -> str:
     return next(each.detail for each in examine(settings) if each.check == "traces")
+
+
+def test_a_collector_that_sends_elsewhere_takes_nothing() -> None:
+    """A login page, say: the exporter counts every answer below 400 as taken."""
+    with collecting(refusing=True) as collector:
+        collector.refuses_with = 302
+        with tracing(collector.url) as (tracer, counts):
+            tracer.of_message("a", "consumer", {}, CAUSE).end()
+            tracer.close(30)
+        assert counts == {"not_taken": 1}

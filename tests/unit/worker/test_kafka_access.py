@@ -135,6 +135,19 @@ def test_the_settings_are_those_of_the_client(given: dict[str, Any], options: di
             {**TOKEN, "sasl_token_url": "http://a.example", "sasl_username": "a", "sasl_password": SECRET},
             "sasl_token_url sends the secret in plain text",
         ),
+        (  # without a scheme, clients take http
+            {**TOKEN, "sasl_token_url": "a.example/token", "sasl_username": "a", "sasl_password": SECRET},
+            "sasl_token_url sends the secret in plain text",
+        ),
+        (
+            {
+                **TOKEN,
+                "sasl_token_url": "https://a:b@a.example",
+                "sasl_username": "a",
+                "sasl_password": SECRET,
+            },
+            "sasl_token_url must hold no credentials",
+        ),
         (
             {**LOGIN, "sasl_password": SECRET, "security_protocol": "SASL_PLAINTEXT"},
             "name sasl_plaintext in {p}ALLOW_INSECURE",
