@@ -153,7 +153,7 @@ class PromptedEngine(TextEngine):
 
 def apply_heads(heads: Heads, vectors: Floats) -> tuple[Array, Array]:
     """Compute risk [N] and severity [N, S] of pooled vectors [N, H]; not-a-number where one is not finite."""
-    # An infinite value, as of fp16 that overflowed, would be a risk of 0 or 1; people read what is not a number.
+    # An infinite value, of fp16 that overflowed, would be a risk of 0 or 1. People read what is not a number.
     finite = np.where(np.isfinite(vectors), vectors, np.nan).astype(np.float64)
     z = (finite - heads.mean) / heads.scale
     risks = sigmoid(z @ heads.risk_weight.astype(np.float64) + heads.risk_bias)
