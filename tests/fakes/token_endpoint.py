@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,7 +47,9 @@ def token_endpoint(token_for: Callable[[str], str]) -> Iterator[TokenEndpoint]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(answer[:20])
+            time.sleep(0.05)  # a long answer comes in several pieces; so does this one
+            self.wfile.write(answer[20:])
 
         def log_message(self, *_: Any) -> None:
             """Nothing: the test says what matters."""

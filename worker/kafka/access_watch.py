@@ -122,7 +122,7 @@ class AccessWatch:
             files.check(datetime.fromtimestamp(self._clock(), UTC))
             # A certificate that Kafka does not take must not end every worker while the old one still does.
             refused = probe(self._settings.bootstrap, files.context())
-            if refused is not None and refused[1] in REFUSED:
+            if refused is not None and refused[1] in self._not_to_hear():
                 raise FileFault("ssl_certificate", line_of(refused[1], PREFIX, refused[0]))
         within = self._settings.renew_within_s
         if self._ends is not None:
@@ -130,6 +130,11 @@ class AccessWatch:
         wait = within * self._draw()
         self._read_once, self._end_at = found, self._clock() + wait
         log.warning("kafka_certificate_renewed", ends_in_s=round(wait), hint="to be started again with it")
+
+    def _not_to_hear(self) -> frozenset[str]:
+        """`REFUSED`, but for what this worker's clients were told not to check."""
+        unchecked = "unverified_broker" in self._settings.allow_insecure
+        return REFUSED - ({"unknown_authority"} if unchecked else frozenset())
 
     def _look_at_clock(self) -> None:
         now = self._clock()

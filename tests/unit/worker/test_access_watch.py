@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mimamori.cli import app
 from mimamori.cli.run import RENEW
 from mimamori.sandbox.certificates import Authority
+from tests.fakes.tls_server import tls_server
 from worker.kafka import client
 from worker.kafka.access_watch import AccessWatch
 from worker.kafka.refusals import REFUSALS
@@ -53,7 +54,7 @@ class Mounted:
         at = {"ssl_ca": "ca", "ssl_certificate": "crt", "ssl_key": "key", "sasl_password_file": "password"}
         named: dict[str, Any] = {setting: self.folder / name for setting, name in at.items()}
         login = {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "ana"}
-        return Settings(bootstrap="127.0.0.1:1", **(login | named | more))
+        return Settings(**({"bootstrap": "127.0.0.1:1"} | login | named | more))
 
 
 class Watched:
@@ -160,6 +161,29 @@ def test_what_is_broken_is_told_once_and_not_taken(
     watched.look()
     watched.look()
     assert watched.ended == 1
+
+
+def test_a_certificate_or_authority_that_kafka_refuses_ends_no_worker(
+    mounted: Mounted, tmp_path: Path
+) -> None:
+    """Every worker would end within minutes, and none could start again, while the old one still holds."""
+    stranger, broker = Authority.make("somebody else"), mounted.authority.issue("broker", hosts=["127.0.0.1"])
+    issued = stranger.issue("ana")
+    with tls_server(tmp_path, broker, mounted.authority) as address:
+        given = {"renew_within_s": 0, "bootstrap": address}
+        watched = Watched(mounted.settings(**given))
+        careless = Watched(mounted.settings(**given, allow_insecure=["unverified_broker"]))
+        mounted.put({"crt": issued.certificate, "key": issued.key})
+        (said,) = [line for line in watched.look() if line["log_level"] == "error"]
+        assert said["event"] == "kafka_secret_not_renewed"
+        mounted.put({"ca": stranger.pem})
+        watched.look()
+        assert watched.ended == 0
+        careless.look()
+        assert careless.ended == 1, "what is not checked is no reason"
+        mounted.put()
+        watched.look()
+        assert watched.ended == 1
 
 
 def test_one_that_has_expired_is_not_taken(mounted: Mounted) -> None:
