@@ -154,7 +154,7 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
     provider: Any = _PROVIDERS[device]
     if device == "cuda":
         # The arena grows by powers of two, as is the default: asked for exactly what each new shape needs, it
-        # went on growing after 60 batches of changing shapes, and once filled a card (docs/benchmarks/gpu.md).
+        # went on growing after 60 batches of changing shapes, and once filled one (docs/benchmarks/gpu.md).
         settings = {"use_tf32": "0"}
         if arena_bytes is not None:
             settings["gpu_mem_limit"] = str(arena_bytes)
