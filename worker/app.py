@@ -38,6 +38,7 @@ from worker.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 STALLED_S = 60.0  # a polling thread that has not polled for this long is not alive
+SILENT_S = 15.0  # a worker that no broker has answered for this long is not ready; it is alive all the same
 HUNG_S = 300.0  # nor is an outbox in one commit: a transaction's three steps give up after 60 s each
 JOIN_S = 2.0
 SPANS_S = 1.0  # for the last spans, when everything is committed
@@ -73,6 +74,7 @@ class App:
         self._failure: FatalError | None = None
         self._draining = False  # a plain flag like the intake's, since a signal handler sets it
         self._committing_since: float | None = None
+        self._silence_s: Callable[[], float] = lambda: 0.0
         self._access = AccessWatch(settings, metrics, self.stop)
         self.ready = self._intake.joined
 
@@ -86,6 +88,7 @@ class App:
         listen = self._settings.health_host, self._settings.health_port
         with Health(*listen, self._metrics, self._live, self._ready) as health, self._access:
             consumer = consumer_of(self._intake)
+            self._silence_s = consumer.silence_s
             traces = BatchTraces(self._tracer, self._settings.own_group)
             outbox = Outbox(self._outcomes, consumer, producer, self._epochs, self._metrics, traces)
             stations = [
@@ -204,4 +207,6 @@ class App:
     def _ready(self) -> str | None:
         if self._draining:
             return "draining"
+        if (silent := self._silence_s()) >= SILENT_S:
+            return f"Kafka has not answered for {silent:.0f} s"
         return None if self._intake.joined.is_set() else "waiting for an assignment"

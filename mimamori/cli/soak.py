@@ -10,6 +10,8 @@ from rich.console import Console
 
 from engine.errors import SettingsError
 
+FEWEST = 3  # brokers that go on without one
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -41,6 +43,29 @@ def soak(
             "frozen past its session, and one's disk is full (600 MB of memory each).",
         ),
     ] = 1,
+    protocol: Annotated[
+        Literal["classic", "consumer"],
+        typer.Option(help="Protocol of the workers' group: the classic one, or that of KIP-848."),
+    ] = "classic",
+    network: Annotated[
+        bool,
+        typer.Option(
+            "--network",
+            help="Give brokers and workers hosts of their own in a private network, where packets are lost "
+            "without a close: a broker is cut off from everyone or from the other brokers alone, a worker "
+            "from all brokers or one, 5 to 30 % of packets are lost, and a disk is really full. It needs "
+            "--brokers 3, Linux, iproute2, and root or user namespaces. Nothing of it reaches this machine's "
+            "own network, and nothing is left of it, even after kill -9.",
+        ),
+    ] = False,
+    apart: Annotated[
+        bool,
+        typer.Option(
+            "--apart",
+            help="Let each fault wait until the stream has recovered from the one before, and say how long a "
+            "partition stood still for each kind.",
+        ),
+    ] = False,
     engine: Annotated[
         Literal["canned", "bundle"],
         typer.Option(help="canned takes scores from a hash; bundle runs a model."),
@@ -59,11 +84,20 @@ def soak(
     It exits with 1 on any loss, repetition, disorder or mismatch, and then keeps the workers' logs.
     """
     from mimamori.cli.progress import bars
+    from mimamori.sandbox import java
+    from mimamori.soak import enclosure
     from mimamori.soak.run import Setup
     from mimamori.soak.run import soak as run_soak
 
     if engine == "bundle" and bundle is None:
         raise SettingsError("--engine bundle needs --bundle FOLDER: build one with `mimamori bundle build`")
+    if network and engine == "bundle":
+        raise SettingsError("--network runs with --engine canned only: leave --engine out")
+    if network and brokers < FEWEST:
+        raise SettingsError("--network needs --brokers 3: with fewer, one that is cut off stops everything")
+    if network:
+        java.kafka_classpath(Console(stderr=True).print)  # inside, nothing can be downloaded
+        enclosure.enter()
     setup = Setup(
         records=records,
         kills=kills,
@@ -71,6 +105,9 @@ def soak(
         workers=workers,
         partitions=partitions,
         brokers=brokers,
+        protocol=protocol,
+        network=network,
+        apart=apart,
         bundle=bundle if engine == "bundle" else None,
     )
     folder = Path(tempfile.mkdtemp(prefix="mimamori-soak-"))
@@ -84,6 +121,9 @@ def soak(
         json.write_bytes(result.to_json())
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     console.print(result.line())
+    for kind, (count, median, longest) in result.still_s.items():
+        stood = f"a partition stood still for {median:5.1f} s, at most {longest:5.1f} s"
+        console.print(f"  {kind:<17} {count:>3} times: {stood}")
     if not result.sound:
         console.print(f"the workers' logs are in {folder}")
         raise typer.Exit(1)

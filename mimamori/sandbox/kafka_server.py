@@ -102,7 +102,17 @@ class KafkaServer:
     @property
     def bootstrap(self) -> str:
         """`host:port`, for a client's bootstrap.servers."""
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    @property
+    def host(self) -> str:
+        """The address that it listens on."""
+        return self._node.host if self._node else HOST
+
+    @property
+    def logs(self) -> Path:
+        """The folder of what it keeps."""
+        return self._folder / "log"
 
     @property
     def runs(self) -> bool:
@@ -129,7 +139,8 @@ class KafkaServer:
         classes = self._archive.options(self._classes)
         told = self.encrypted.options if self.encrypted else []
         command = self._run("-Xmx512m", *classes, *told, logging, "kafka.Kafka", properties)
-        self._server = Server("Apache Kafka", command, self._log, self._temporary)
+        within = list(self._node.within) if self._node else []
+        self._server = Server("Apache Kafka", [*within, *command], self._log, self._temporary)
 
     def await_ready(self, brokers: int = 1) -> None:
         """Wait until it knows so many brokers, and serves clients, groups and transactions.
@@ -138,8 +149,8 @@ class KafkaServer:
         """
         asks = self._secured.admin if self._secured else None
         for is_ready in (
-            lambda: kafka_wire.is_serving(self.port, asks, brokers),
-            lambda: kafka_wire.is_coordinating(self.port, asks, alone=self._node is None),
+            lambda: kafka_wire.is_serving(self.port, asks, brokers, host=self.host),
+            lambda: kafka_wire.is_coordinating(self.port, asks, alone=self._node is None, host=self.host),
         ):
             self._await(is_ready)
 
@@ -208,7 +219,7 @@ class KafkaServer:
 
     def _refuse_shared_folder(self) -> None:
         """Raise SandboxError where another Kafka holds its lock on this folder."""
-        lock = self._folder / "log" / ".lock"
+        lock = self.logs / ".lock"
         if not lock.exists():
             return
         with lock.open("r+") as file:
@@ -225,13 +236,13 @@ class KafkaServer:
         if self.encrypted:
             self.encrypted.write()
         node = (self._node or Node.alone()).settings(self.port, self._secured, self.encrypted)
-        properties.write_text(PROPERTIES.format(node=node, data=self._folder / "log"))
+        properties.write_text(PROPERTIES.format(node=node, data=self.logs))
         (self._folder / "log4j2.properties").write_text(LOGGING)
         return properties
 
     def _format(self, properties: Path) -> None:
         """Format a new data folder with a cluster id; a formatted one is left as it is."""
-        if (self._folder / "log" / "meta.properties").exists():
+        if (self.logs / "meta.properties").exists():
             return
         tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", properties)
         command = self._run("-Xmx128m", "-XX:TieredStopAtLevel=1", *self._archive.kept, *tool)

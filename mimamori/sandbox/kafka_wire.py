@@ -28,13 +28,13 @@ class User(NamedTuple):
     password: str
 
 
-def is_serving(port: int, user: User | None = None, brokers: int = 1) -> bool:
+def is_serving(port: int, user: User | None = None, brokers: int = 1, *, host: str = HOST) -> bool:
     """Whether the broker lists so many brokers in its metadata. Raises OSError: not listening yet."""
-    answer = _ask(port, METADATA, 1, struct.pack(">i", 0), user)
+    answer = _ask(port, METADATA, 1, struct.pack(">i", 0), user, host)
     return _int(answer, ">i") >= brokers
 
 
-def is_coordinating(port: int, user: User | None = None, *, alone: bool = True) -> bool:
+def is_coordinating(port: int, user: User | None = None, *, alone: bool = True, host: str = HOST) -> bool:
     """Whether groups and transactions have coordinators; where this broker is alone, whether they are loaded.
 
     The request also makes the broker create their internal topics, so that a client's first consumer and
@@ -42,35 +42,38 @@ def is_coordinating(port: int, user: User | None = None, *, alone: bool = True) 
     Raises OSError: not listening.
     """
     for kind in (GROUPS, TRANSACTIONS):
-        answer = _ask(port, FIND_COORDINATOR, 1, _string(NAME) + struct.pack(">b", kind), user)
+        answer = _ask(port, FIND_COORDINATOR, 1, _string(NAME) + struct.pack(">b", kind), user, host)
         if _int(answer[4:], ">h"):  # after the throttle time
             return False
     if not alone:  # another broker may be the coordinator: a client asks there
         return True
-    answer = _ask(port, INIT_PRODUCER_ID, 0, _string(NAME) + struct.pack(">i", 10_000), user)
+    answer = _ask(port, INIT_PRODUCER_ID, 0, _string(NAME) + struct.pack(">i", 10_000), user, host)
     return not _int(answer[4:], ">h")
 
 
-def coordinator_of(port: int, group: str) -> int:
-    """The id of the broker that coordinates a group, or -1 while there is none. Raises OSError."""
-    answer = _ask(port, FIND_COORDINATOR, 1, _string(group.encode()) + struct.pack(">b", GROUPS), None)
+def coordinator_of(port: int, name: str, kind: int = GROUPS, *, host: str = HOST) -> int:
+    """The id of the broker that coordinates a group, or a transactional id (kind TRANSACTIONS).
+
+    It is -1 while there is none. Raises OSError.
+    """
+    answer = _ask(port, FIND_COORDINATOR, 1, _string(name.encode()) + struct.pack(">b", kind), None, host)
     said = max(0, _int(answer[6:], ">h"))  # after the throttle time and the error: the error's text, or -1
     return _int(answer[8 + said :], ">i")
 
 
-def controller_of(port: int) -> int:
+def controller_of(port: int, *, host: str = HOST) -> int:
     """The id of the node that leads the controllers, or -1 while there is none. Raises OSError."""
     topic = b"__cluster_metadata"
     # Compact arrays of one element and strings give their length plus one; a zero byte ends each structure.
     body = b"\x02" + bytes([len(topic) + 1]) + topic + b"\x02" + struct.pack(">i", 0) + b"\0\0\0"
-    answer = _ask(port, DESCRIBE_QUORUM, 0, b"\0" + body, None)  # the header ends with a zero byte too
+    answer = _ask(port, DESCRIBE_QUORUM, 0, b"\0" + body, None, host)  # the header ends with a zero byte too
     at = 1 + 2 + 1 + 1 + len(topic) + 1  # header, error, array, name, array
     return _int(answer[at + 4 + 2 :], ">i")  # after the partition's number and error
 
 
-def _ask(port: int, api: int, version: int, body: bytes, user: User | None) -> bytes:
+def _ask(port: int, api: int, version: int, body: bytes, user: User | None, host: str) -> bytes:
     """Send one request on a new connection, and return the answer's body."""
-    with socket.create_connection((HOST, port), timeout=5.0) as connection:
+    with socket.create_connection((host, port), timeout=5.0) as connection:
         if user is not None:
             token = f"\0{user.name}\0{user.password}".encode()
             _exchange(connection, SASL_HANDSHAKE, 1, _string(b"PLAIN"))

@@ -2,7 +2,7 @@
 
 import base64
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -21,17 +21,26 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     to the port that the broker advertises to clients of that listener. That is the port of a proxy: a client
     connects to what the broker advertises, and not to the address that it bootstrapped from. The first one of
     each node belong together, and so on: on a listener a client is told of that listener of every broker.
+    `hosts` maps nodes to the addresses of their own, where they do not share this machine's loopback;
+    `within` is the command that then runs this one where its address is.
     """
 
     cluster_id: str
     id: int
     voters: Mapping[int, int]
     proxied: Mapping[int, int] = {}
+    hosts: Mapping[int, str] = {}
+    within: Sequence[str] = ()
 
     @classmethod
     def alone(cls) -> Self:
         """A cluster of one."""
         return cls(cluster_id=cluster_id(), id=1, voters={1: choose_port(0, "--kafka-port")})
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self.hosts.get(self.id, HOST)
 
     @property
     def replicas(self) -> int:
@@ -43,18 +52,19 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         protocol = secured.protocol if secured else "PLAINTEXT"
         listeners = {"CLIENTS": (port, port)}
         listeners |= {f"PROXIED{at}": ports for at, ports in enumerate(self.proxied.items())}
-        own = {name: f"{name}://{HOST}:{inner}" for name, (inner, _) in listeners.items()}
-        told = {name: f"{name}://{HOST}:{outer}" for name, (_, outer) in listeners.items()}
+        own = {name: f"{name}://{self.host}:{inner}" for name, (inner, _) in listeners.items()}
+        told = {name: f"{name}://{self.host}:{outer}" for name, (_, outer) in listeners.items()}
         of_each = dict.fromkeys((*listeners, "CONTROLLER"), protocol)
         for name, (at, with_tls) in encrypted.listeners.items() if encrypted else ():
-            own[name] = told[name] = f"{name}://{HOST}:{at}"
+            own[name] = told[name] = f"{name}://{self.host}:{at}"
             of_each[name] = with_tls
+        voters = [f"{node}@{self.hosts.get(node, HOST)}:{at}" for node, at in self.voters.items()]
         protocols = ",".join(f"{name}:{each}" for name, each in of_each.items())
         return f"""\
 process.roles=broker,controller
 node.id={self.id}
-controller.quorum.voters={",".join(f"{node}@{HOST}:{at}" for node, at in self.voters.items())}
-listeners={",".join(own.values())},CONTROLLER://{HOST}:{self.voters[self.id]}
+controller.quorum.voters={",".join(voters)}
+listeners={",".join(own.values())},CONTROLLER://{self.host}:{self.voters[self.id]}
 advertised.listeners={",".join(told.values())}
 inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER

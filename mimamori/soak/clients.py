@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 import confluent_kafka as ck
-from confluent_kafka import IsolationLevel
+from confluent_kafka import ElectionType, IsolationLevel
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # public names that its types do not re-export
 
 from mimamori.soak.script import Script
@@ -21,6 +21,18 @@ ANSWER_S = 20.0
 CLOSED_S = 40.0  # the workers' transactions time out after 15 s
 CHUNK = 5_000
 WAIT_S = 0.02
+
+# Quick to leave a broker that does not answer any more, for another: how long the stream stands still is the
+# workers' time, and not that of who sends to them and reads after them.
+QUICK: dict[str, Any] = {
+    "socket.timeout.ms": 3_000,
+    "socket.connection.setup.timeout.ms": 1_000,
+    "topic.metadata.refresh.interval.ms": 500,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 500,
+    "metadata.recovery.strategy": "none",
+    "log_level": 0,
+}
 
 
 class Feed:
@@ -40,6 +52,7 @@ class Feed:
         self._producer = ck.Producer(
             {
                 "bootstrap.servers": bootstrap,
+                **QUICK,
                 "client.id": "soak-feed",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -48,10 +61,14 @@ class Feed:
                 "message.timeout.ms": PATIENCE_MS,
                 "retry.backoff.max.ms": 500,
                 "error_cb": _ignore,
-                "log_level": 0,
             }
         )
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    @property
+    def sent(self) -> list[int]:
+        """How many messages of each partition were given to the client so far."""
+        return list(self._sent)
 
     def allow(self, partition: int, sequence: int) -> None:
         """Allow sending this partition's messages before `sequence`."""
@@ -116,6 +133,7 @@ class Watch:
         self._consumer = ck.Consumer(
             {
                 "bootstrap.servers": bootstrap,
+                **QUICK,
                 "client.id": "soak-watch",
                 "group.id": "soak-watch",  # the client requires one; nothing is committed under it
                 "enable.auto.commit": False,
@@ -125,7 +143,6 @@ class Watch:
                 "fetch.wait.max.ms": 20,
                 "queued.max.messages.kbytes": 32_768,
                 "error_cb": _ignore,
-                "log_level": 0,
             }
         )
         self._positions: dict[tuple[str, int], int] = {
@@ -173,7 +190,7 @@ class Housekeeping:
     """Deletes records that were read, and asks for the offsets that the workers' group has committed."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "error_cb": _ignore, "log_level": 0}
+        self._config: dict[str, Any] = {**QUICK, "bootstrap.servers": bootstrap, "error_cb": _ignore}
         self._admin = AdminClient(self._config)
 
     def trim(self, keep_from: dict[tuple[str, int], int]) -> None:
@@ -217,6 +234,14 @@ class Housekeeping:
         except ck.KafkaException:
             return []
         return [found[number].leader for number in sorted(found)]
+
+    def move_leaders(self) -> None:
+        """Let every partition's first replica lead it again, those of groups and transactions too.
+
+        Whoever leads one meanwhile hands it over. It is a best effort: some may be led so already.
+        """
+        with suppress(ck.KafkaException):
+            AdminClient(self._config).elect_leaders(ElectionType.PREFERRED).result(ANSWER_S)
 
     def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
         """The group's committed offsets. Raises BrokerError."""

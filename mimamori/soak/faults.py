@@ -14,35 +14,57 @@ import msgspec
 from mimamori.errors import SandboxError
 from mimamori.soak.brokers import Brokers
 from mimamori.soak.fleet import Fleet
-from mimamori.soak.plan import LATENCY_S, Fault, Kind, RedisKind, WorkerKind
+from mimamori.soak.packets import WorkerPackets
+from mimamori.soak.plan import LATENCY_S, Fault, GateKind, Kind, RedisKind, WorkerKind
+from mimamori.soak.probes import Probes
 from mimamori.soak.servers import Servers
+from mimamori.soak.stillness import Stillness
 
 STORM = 2  # the number of workers that join at the same time
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """A fault that has struck: `at_s` seconds into the run, when `at_record` messages had outcomes."""
+    """A fault that has struck: `at_s` seconds into the run, when `at_record` messages had outcomes.
+
+    Where faults come one at a time, `still_s` is how long a partition stood still for it (see stillness.py),
+    and `unready_s` after how long the slot's worker said that it is not ready, if it did. `share` is that of
+    the packets lost.
+    """
 
     at_s: float
     at_record: int
     kind: Kind
     slot: int
     lasts_s: float
+    share: float = 1.0
+    still_s: float | None = None
+    unready_s: float | None = None
 
 
 class Faults:
     """Injects the faults of a plan. Call `tick` often; `pending` says whether any are left.
 
-    It is a context manager. `servers` and `brokers` may be None if the plan is empty.
+    It is a context manager. `servers` and `brokers` may be None if the plan is empty. With `stillness` each
+    fault waits until the one before is over and the stream has recovered from it.
     """
 
     def __init__(
-        self, plan: Sequence[Fault], fleet: Fleet, servers: Servers | None, brokers: Brokers | None
+        self,
+        plan: Sequence[Fault],
+        fleet: Fleet,
+        servers: Servers | None,
+        brokers: Brokers | None,
+        stillness: Stillness | None = None,
+        probes: Probes | None = None,
     ) -> None:
         self._plan = list(reversed(plan))
         self._fleet = fleet
         self._given = servers
         self._brokers = brokers
+        self._packets = WorkerPackets(servers.links) if servers and servers.links else None
+        self._stillness = stillness
+        self._probes = probes
+        self.recovering = False  # from a fault, before the next one, where they come one at a time
         self._started = time.monotonic()
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap, by due time
@@ -59,7 +81,7 @@ class Faults:
     @property
     def pending(self) -> bool:
         """Whether a fault has yet to strike or to end."""
-        return bool(self._plan) or self.active
+        return bool(self._plan) or self.active or self.recovering
 
     @property
     def active(self) -> bool:
@@ -76,13 +98,32 @@ class Faults:
         """Do everything that is due, given that `seen` messages have outcomes."""
         self._seen = seen
         now = time.monotonic()
-        while self._plan and self._plan[-1].at <= seen:
+        while self._plan and self._plan[-1].at <= seen and not self.recovering:
             fault = self._plan.pop()
+            self.recovering = self._stillness is not None
             self._later(fault.delay_s, lambda fault=fault: self._strike(fault))  # type: ignore[misc] # mypy cannot type a default
         while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()
         if self._brokers is not None:
             self._brokers.tend()
+        if self._stillness is not None:
+            self._settle(self._stillness, now)
+
+    def _settle(self, stillness: Stillness, now: float) -> None:
+        """Note how long the stream stood still, once the last fault is over and it has recovered."""
+        if (still_s := stillness.settled(now, over=not self.active)) is not None:
+            last = self.log[-1]
+            self.log[-1] = msgspec.structs.replace(
+                last, still_s=round(still_s, 2), unready_s=self._unready_s(last)
+            )
+            self.recovering = False
+
+    def _unready_s(self, struck: Struck) -> float | None:
+        if self._probes is None or struck.slot < 0:
+            return None
+        since = self._started + struck.at_s
+        found = self._probes.first_unready(str(struck.slot), since)
+        return None if found is None else round(found - since, 2)
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +141,9 @@ class Faults:
             return
         self.counts[fault.kind] += 1
         at_s = round(time.monotonic() - self._started, 3)
-        self.log.append(Struck(at_s, self._seen, fault.kind, fault.slot, fault.lasts_s))
+        self.log.append(Struck(at_s, self._seen, fault.kind, fault.slot, fault.lasts_s, fault.share))
+        if self._stillness is not None:
+            self._stillness.struck(time.monotonic())
 
     def _do(self, fault: Fault) -> bool:
         """Inject a fault; return whether that was possible now."""
@@ -112,7 +155,10 @@ class Faults:
                 | "storm"
                 | "kafka_cut"
                 | "kafka_latency"
-                | "kafka_silence" as kind
+                | "kafka_silence"
+                | "worker_cut"
+                | "worker_half_cut"
+                | "worker_loss" as kind
             ):
                 return self._strike_worker(kind, fault)
             case "redis_flush" | "redis_kill" | "redis_cut" | "redis_latency" as kind:
@@ -122,10 +168,16 @@ class Faults:
                 | "leader_kill"
                 | "controller_kill"
                 | "coordinator_kill"
+                | "transaction_kill"
+                | "broker_stop"
+                | "leaders_move"
                 | "broker_freeze"
-                | "disk_full" as kind
+                | "disk_full"
+                | "broker_cut"
+                | "broker_split"
+                | "broker_loss" as kind
             ):
-                return self._brokers is not None and self._brokers.strike(kind, fault.lasts_s)
+                return self._brokers is not None and self._brokers.strike(kind, fault)
         assert_never(fault.kind)  # A planned fault that is not handled here must not count as struck.
 
     def _strike_worker(self, kind: WorkerKind, fault: Fault) -> bool:
@@ -137,6 +189,16 @@ class Faults:
                 return self._stop(fault)
             case "storm":
                 self._storm(fault)
+            case "kafka_cut" | "kafka_latency" | "kafka_silence":
+                self._turn(kind, fault)
+            case "worker_cut" | "worker_half_cut" | "worker_loss":
+                if self._packets is None:
+                    raise SandboxError("packets are lost on hosts of the workers' own, which are not there")
+                self._later(fault.lasts_s, self._packets.strike(kind, fault))
+        return True
+
+    def _turn(self, kind: GateKind, fault: Fault) -> None:
+        match kind:
             case "kafka_cut":
                 self._servers.turn_kafka(fault.slot, cut=True, is_open=False)
                 self._later(fault.lasts_s, lambda: self._servers.turn_kafka(fault.slot, is_open=True))
@@ -146,7 +208,6 @@ class Faults:
             case "kafka_silence":
                 self._servers.turn_kafka(fault.slot, silent=True)
                 self._later(fault.lasts_s, lambda: self._servers.turn_kafka(fault.slot, silent=False))
-        return True
 
     def _strike_redis(self, kind: RedisKind, lasts_s: float) -> bool:
         match kind:

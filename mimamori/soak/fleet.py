@@ -23,14 +23,26 @@ CRASH_PAUSE_S = 0.5  # wait before a worker that ended by itself is started agai
 _CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}
 
 SettingsOf = Callable[[str], dict[str, Any]]
+HostOf = Callable[[str], str]
 
 
 class Fleet:
-    """Workers by slot. `settings_of` gives the settings of a slot's worker. A context manager."""
+    """Workers by slot. `settings_of` gives the settings of a slot's worker, `host_of` the host it is on.
 
-    def __init__(self, launcher: Launcher, settings_of: SettingsOf, slots: int, folder: Path) -> None:
+    A context manager.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        settings_of: SettingsOf,
+        slots: int,
+        folder: Path,
+        host_of: HostOf = lambda _: "",
+    ) -> None:
         self._launcher = launcher
         self._settings_of = settings_of
+        self._host_of = host_of
         self._folder = folder
         self._current: dict[str, int] = {}  # slot -> the process that holds it
         self._slot_of: dict[int, str] = {}  # every process that runs -> its slot
@@ -41,7 +53,8 @@ class Fleet:
 
     def start(self, slot: str) -> int:
         """Start a worker for the slot, even where another one still holds it."""
-        pid = self._launcher.start(self._settings_of(slot), self._folder / f"worker-{slot}.log")
+        log = self._folder / f"worker-{slot}.log"
+        pid = self._launcher.start(self._settings_of(slot), log, self._host_of(slot))
         self._current[slot] = pid
         self._slot_of[pid] = slot
         return pid

@@ -22,8 +22,8 @@ END_S = 10.0
 class Launcher(Protocol):
     """Starts worker processes and reports their ends."""
 
-    def start(self, settings: Mapping[str, Any], log: Path) -> int:
-        """Start a worker and return its process id."""
+    def start(self, settings: Mapping[str, Any], log: Path, host: str = "") -> int:
+        """Start a worker, on a host of its own where one is named, and return its process id."""
 
     def ended(self) -> list[Report]:
         """Return the workers that have ended since the last call."""
@@ -48,9 +48,9 @@ class ZygoteLauncher:
         self._thread = threading.Thread(target=self._listen, name="zygote", daemon=True)
         self._thread.start()
 
-    def start(self, settings: Mapping[str, Any], log: Path) -> int:
+    def start(self, settings: Mapping[str, Any], log: Path, host: str = "") -> int:
         """See Launcher. Raises FatalError: the zygote is gone."""
-        order = msgspec.json.encode(Order(dict(settings), str(log)))
+        order = msgspec.json.encode(Order(dict(settings), str(log), host))
         try:
             assert self._process.stdin is not None  # noqa: S101 - it was opened as a pipe
             self._process.stdin.write(order + b"\n")
@@ -93,8 +93,9 @@ class BundleLauncher:
         self._bundle = bundle
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, settings: Mapping[str, Any], log: Path) -> int:
-        """See Launcher."""
+    def start(self, settings: Mapping[str, Any], log: Path, host: str = "") -> int:
+        """See Launcher. They all share the soak's own host."""
+        assert not host  # noqa: S101 - the command refuses it
         given = {"bundle": self._bundle, **settings}
         worker = process.start(process.WORKER, given, log, own_session=True)
         self._running.append(worker)

@@ -1,6 +1,7 @@
 """A proxy process between workers and servers, which forwards, cuts, delays and refuses connections.
 
-    arguments   LISTEN:TARGET LISTEN:TARGET …        ports of this machine: one gate each
+    arguments   LISTEN:TARGET LISTEN:TARGET …        ports of this machine: one gate each, on loopback, or
+                ADDRESS LISTEN:TARGET …              on this address
     stdin       {"gate": 27001, "cut": true}          break every connection of the gate, with a reset
                 {"gate": 27001, "open": false}        refuse new ones too, until it is opened
                 {"gate": 27001, "latency_s": 5.0}     delay the server's answers, on live connections too
@@ -110,11 +111,11 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def main(routes: dict[int, int]) -> None:
-    """Serve `routes`, which map listening ports to target ports, until standard input ends."""
+async def main(address: str, routes: dict[int, int]) -> None:
+    """Serve `routes`, which map ports of `address` to target ports of loopback, until standard input ends."""
     gates = {listen: Gate(target) for listen, target in routes.items()}
     for listen, gate in gates.items():
-        await asyncio.start_server(gate.serve, HOST, listen)
+        await asyncio.start_server(gate.serve, address, listen)
     sys.stdout.write("listening\n")
     sys.stdout.flush()
     turns = asyncio.StreamReader()
@@ -126,6 +127,6 @@ async def main(routes: dict[int, int]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        main({int(listen): int(target) for listen, _, target in (a.partition(":") for a in sys.argv[1:])})
-    )
+    addresses = [given for given in sys.argv[1:] if ":" not in given]
+    pairs = [given.split(":") for given in sys.argv[1:] if ":" in given]
+    asyncio.run(main((*addresses, HOST)[0], {int(listen): int(target) for listen, target in pairs}))

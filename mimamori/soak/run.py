@@ -1,5 +1,6 @@
 """Runs one soak from its start to the verdict."""
 
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -16,17 +17,22 @@ from mimamori.soak.clients import Feed, Housekeeping, Watch
 from mimamori.soak.faults import Faults
 from mimamori.soak.fleet import Fleet
 from mimamori.soak.launch import BundleLauncher, Launcher, ZygoteLauncher
+from mimamori.soak.links import Links, worker
 from mimamori.soak.plan import SESSION_S, kinds, plan
+from mimamori.soak.probes import Probes
 from mimamori.soak.result import Result
 from mimamori.soak.script import LONGEST_TEXT, Script
 from mimamori.soak.servers import Servers
+from mimamori.soak.stillness import Stillness
+from mimamori.soak.supply import Supply, steady_rate
 from schemas import DeadLetter, Label, Message, ReviewCase, load_topics, topic_names
 from worker.kafka.topics import apply_topics
+from worker.settings import GroupProtocol
 
 CANNED = "mimamori.soak.canned_worker:run"
-AHEAD = 60_000  # messages sent that have no outcome yet, over all partitions
 STALL_S = 120.0  # no new outcome for this long, with no fault left to come: what is missing counts as lost
 TRIM_EVERY_S = 15.0
+HEALTH_PORT = 9_000  # of the first worker that starts on a host of its own
 KEPT = 2_000  # records kept before a partition's last outcome, for a worker that reads too far back to find
 
 Progress = Callable[[int, int], None]
@@ -35,7 +41,9 @@ Progress = Callable[[int, int], None]
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. Workers run `mimamori run` on `bundle`, or, without a bundle, `entry` (see zygote.py).
 
-    `settings` are further settings of every worker. The names of topics and group start with `prefix`.
+    `settings` are further settings of every worker. The names of topics and group start with `prefix`. With
+    `network`, inside an enclosure, brokers and workers have hosts of their own, whose packets are lost. With
+    `apart`, a fault waits until the stream has recovered from the one before, and how long that took is kept.
     """
 
     records: int
@@ -44,6 +52,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     partitions: int
     brokers: int = 1
+    protocol: GroupProtocol = "classic"
+    network: bool = False
+    apart: bool = False
     bundle: Path | None = None
     entry: str = CANNED
     prefix: str = "soak."
@@ -73,12 +84,18 @@ def soak(setup: Setup, folder: Path, progress: Progress = lambda *_: None) -> Re
     The logs of all workers stay in `folder`. Raises SandboxError or BrokerError: the soak itself could not
     run, which says nothing about the worker.
     """
-    faults = plan(setup.seed, setup.records, setup.kills, setup.workers, setup.brokers)
-    target = Target(setup.prefix, topic_names(setup.prefix)[Message])
-    with Servers(folder, setup.workers, setup.brokers) as servers:
-        return _Run(setup, servers, folder, progress).run(
-            lambda fleet: Faults(faults, fleet, servers, Brokers(servers.kafka, target))
-        )
+    shape = (setup.records, setup.kills, setup.workers, setup.brokers)
+    faults = plan(setup.seed, *shape, network=setup.network)
+    target = Target(setup.prefix, topic_names(setup.prefix)[Message], f"{setup.prefix}0")
+    links = Links(setup.brokers, setup.workers) if setup.network else None
+    with Servers(folder, setup.workers, setup.brokers, links) as servers:
+        brokers = Brokers(servers.kafka, target, links, servers.disks)
+        run = _Run(setup, servers, folder, progress, links)
+        apart = run.measure_apart(len(faults)) if setup.apart else None
+        result = run.run(lambda fleet: Faults(faults, fleet, servers, brokers, apart, run.probes))
+        if not result.sound:
+            servers.keep()
+        return result
 
 
 def soak_on(ground: Ground, setup: Setup, folder: Path) -> Result:
@@ -89,7 +106,9 @@ def soak_on(ground: Ground, setup: Setup, folder: Path) -> Result:
 class _Run:
     """The parts of one running soak."""
 
-    def __init__(self, setup: Setup, ground: Ground, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self, setup: Setup, ground: Ground, folder: Path, progress: Progress, links: Links | None = None
+    ) -> None:
         names = topic_names(setup.prefix)
         self._setup = setup
         self._ground = ground
@@ -104,6 +123,19 @@ class _Run:
         self._checker = Checker(self._script, self._messages)
         self._house = Housekeeping(ground.bootstrap)
         self._trim_due = 0.0
+        self._stillness = Stillness(setup.partitions, time.monotonic())
+        self._supply = Supply(setup.partitions)
+        self._links = links
+        self._places: dict[str, str] = {}  # where the worker of each slot says how it is
+        self._health_ports = itertools.count(HEALTH_PORT)
+        self.probes = Probes(self._places)
+
+    def measure_apart(self, faults: int) -> Stillness:
+        """Let messages come so that each of these faults can be measured by itself."""
+        self._supply = Supply(
+            self._setup.partitions, steady_rate(self._setup.records, faults, self._setup.partitions)
+        )
+        return self._stillness
 
     def run(self, faults_of: Callable[[Fleet], Faults]) -> Result:
         setup = self._setup
@@ -115,8 +147,9 @@ class _Run:
         with ExitStack() as stack:
             self._watch = stack.enter_context(Watch(self._ground.bootstrap, self._kinds))
             fleet = stack.enter_context(
-                Fleet(self._launcher(), self._settings_of, setup.workers, self._folder)
+                Fleet(self._launcher(), self._settings_of, setup.workers, self._folder, self._host_of)
             )
+            stack.enter_context(self.probes)
             faults = stack.enter_context(faults_of(fleet))
             feed = stack.enter_context(Feed(self._ground.bootstrap, self._messages, self._script))
             self._stream(fleet, faults, feed)
@@ -134,7 +167,7 @@ class _Run:
             kills=faults.counts["kill"],
             findings=self._checker.findings(),
             faults={
-                **{kind: faults.counts[kind] for kind in kinds(setup.brokers)},
+                **{kind: faults.counts[kind] for kind in kinds(setup.brokers, network=setup.network)},
                 "malformed": self._script.malformed,
             },
             seed=setup.seed,
@@ -142,6 +175,8 @@ class _Run:
             workers=setup.workers,
             partitions=setup.partitions,
             brokers=setup.brokers,
+            protocol=setup.protocol,
+            network=setup.network,
             engine="canned" if setup.bundle is None else str(setup.bundle),
             exits=dict(fleet.exits),
             log=faults.log,
@@ -158,6 +193,7 @@ class _Run:
         while self._checker.seen < self._setup.records or faults.pending:
             self._take(self._watch.read())
             seen = self._checker.seen
+            self._stillness.note(time.monotonic(), self._checker.seen_of, feed.sent)
             faults.tick(seen)
             fleet.tend()
             feed.check()
@@ -177,11 +213,15 @@ class _Run:
             self._checker.take(self._kinds[topic], partition, value)
 
     def _allow(self, feed: Feed, faults: Faults) -> None:
-        """Let the feed go ahead of the outcomes, but not past the next fault: it must strike busy workers."""
-        ahead = AHEAD // self._setup.partitions
-        for partition, seen in enumerate(self._checker.seen_of):
-            reach = min(seen, faults.next_at / self._setup.partitions)
-            feed.allow(partition, int(reach) + ahead)
+        reach = self._supply.reach(
+            time.monotonic(),
+            self._checker.seen_of,
+            feed.sent,
+            faults.next_at,
+            recovering=faults.recovering,
+        )
+        for partition, sequence in enumerate(reach):
+            feed.allow(partition, int(min(sequence, self._setup.records)))
 
     def _trim(self) -> None:
         if time.monotonic() < self._trim_due:
@@ -195,16 +235,17 @@ class _Run:
 
     def _settings_of(self, slot: str) -> dict[str, Any]:
         """A slot's settings, with its own names as in a StatefulSet; every second slot is a static member."""
-        number = int(slot) if slot.isdecimal() else 0
-        kafka: dict[str, Any] = {
-            "session.timeout.ms": int(self._setup.session_s * 1000),
-            "heartbeat.interval.ms": int(self._setup.session_s * 150),
-        }
+        number = _number(slot)
+        kafka: dict[str, Any] = {}
+        if self._setup.protocol == "classic":
+            kafka["session.timeout.ms"] = int(self._setup.session_s * 1000)
+            kafka["heartbeat.interval.ms"] = int(self._setup.session_s * 150)
         if slot.isdecimal() and number % 2 == 0:
             kafka["group.instance.id"] = f"{self._setup.prefix}{slot}"
         return {
             "bootstrap": self._ground.bootstrap_of(number),
             "group": self._setup.prefix,
+            "group_protocol": self._setup.protocol,
             "topic_prefix": self._setup.prefix,
             "transactional_id": f"{self._setup.prefix}{slot}",
             "kafka": kafka,
@@ -216,6 +257,23 @@ class _Run:
             "quality_sample_share": 0.01,
             "drain_s": 10,
             "revoke_s": 5,
-            "health_port": 0,
+            **self._health_of(slot),
             **self._setup.settings,
         }
+
+    def _health_of(self, slot: str) -> dict[str, Any]:
+        """Where a worker says how it is; on a host of its own the soak asks it, each at another port."""
+        if self._links is None:
+            return {"health_port": 0}
+        address = self._links.workers[_number(slot)]
+        port = next(self._health_ports)
+        self._places[slot] = f"{address}:{port}"
+        return {"health_host": address, "health_port": port}
+
+    def _host_of(self, slot: str) -> str:
+        return "" if self._links is None else worker(_number(slot))
+
+
+def _number(slot: str) -> int:
+    """A slot's number; workers of a storm are where slot 0 is."""
+    return int(slot) if slot.isdecimal() else 0

@@ -22,16 +22,19 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from mimamori.soak.links import go_to
+
 LOOK_EVERY_S = 0.01
 
 Entry = Callable[[dict[str, Any]], None]
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One worker to start: its settings, and the file its output is appended to."""
+    """One worker to start: its settings, the file its output is appended to, and its host, see links.py."""
 
     settings: dict[str, Any]
     log: str
+    host: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -81,6 +84,8 @@ def _become(entry: Entry, order: Order) -> NoReturn:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         os.close(0)
+        if order.host:
+            go_to(order.host)
         entry(order.settings)
         code = 0
     except SystemExit as end:

@@ -153,6 +153,7 @@ def test_a_watch_knows_the_topic_apart_from_its_successor_and_from_none(
     make_again(admin, topic)
     second = glance(unlike=first)
     assert (watch.partitions, watch.topic_id(10)) == (PARTITIONS, second)
+    assert watch.silence_s == 0  # what was asked last was answered
     admin.delete_topics([topic])[topic].result(10)
     with pytest.raises(BrokerError, match=f"topic {topic} is not there"):
         glance(unlike=second)

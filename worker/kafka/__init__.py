@@ -96,6 +96,12 @@ class Consumer(Protocol):
     def lag(self) -> int:
         """The number of records between the position and the last known end, over the assigned partitions."""
 
+    def silence_s(self) -> float:
+        """For how long Kafka has left this consumer's questions unanswered; 0 where it answers.
+
+        It asks one about once a second while it polls. Any thread may call this.
+        """
+
     def close(self) -> None:
         """Leave the group."""
 

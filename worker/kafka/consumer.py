@@ -140,6 +140,10 @@ class KafkaConsumer:
                 total += max(0, high - partition.offset)
         return total
 
+    def silence_s(self) -> float:
+        """See `worker.kafka.Consumer.silence_s`."""
+        return self._starts.silence_s
+
     def close(self) -> None:
         """See `worker.kafka.Consumer.close`."""
         self._consumer.close()

@@ -44,6 +44,11 @@ class Starts:
         """The number of the topic's partitions, as of the last answer; 0 before the first."""
         return self._watch.partitions
 
+    @property
+    def silence_s(self) -> float:
+        """See `worker.kafka.Consumer.silence_s`."""
+        return self._watch.silence_s
+
     def check(self) -> None:
         """Raise BrokerError where the topic is known to be deleted or replaced.
 

@@ -30,7 +30,14 @@ class TopicWatch:
         self._asked: Future[Any] | None = None
         self._ask_at = 0.0
         self._absent_since: float | None = None
+        self._unanswered_since: float | None = None
         self.partitions = 0  # as of the last answer
+
+    @property
+    def silence_s(self) -> float:
+        """How long no broker has answered, since the first question without an answer; 0 where one does."""
+        since = self._unanswered_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def topic_id(self, timeout_s: float) -> str:
         """Ask for the current id; empty where brokers have none.
@@ -61,6 +68,8 @@ class TopicWatch:
             return ""
 
     def _ask(self, timeout_s: float) -> "Future[Any]":
+        if self._unanswered_since is None:
+            self._unanswered_since = time.monotonic()
         topics = ck.TopicCollection([self._topic])
         return self._admin.describe_topics(topics, request_timeout=timeout_s)[self._topic]
 
@@ -68,13 +77,15 @@ class TopicWatch:
         try:
             found = asked.result(timeout_s + 1)
         except ck.KafkaException as error:
+            if error.args[0].code() > 0:  # a broker's own; the client's are negative
+                self._unanswered_since = None
             self._note_absence(error.args[0])
             self._ask_another()
             raise RetryableError(f"cannot look at {self._topic}: {error.args[0].name()}") from None
         except TimeoutError:
             self._ask_another()
             raise RetryableError(f"cannot look at {self._topic}: no answer") from None
-        self._absent_since = None
+        self._absent_since = self._unanswered_since = None
         # librdkafka prints ids as plain base64, Kafka's tools as base64url.
         self.partitions = len(found.partitions)
         topic_id = found.topic_id

@@ -9,7 +9,21 @@ from hypothesis import strategies as st
 
 from mimamori.soak.faults import Faults
 from mimamori.soak.fleet import Fleet
-from mimamori.soak.plan import FIRST, KINDS, LAST, SHAPES, ClusterKind, Fault, Kind, WorkerKind, kinds, plan
+from mimamori.soak.plan import (
+    FIRST,
+    KINDS,
+    LAST,
+    LOSS,
+    SHAPES,
+    ClusterKind,
+    Fault,
+    GateKind,
+    Kind,
+    PacketKind,
+    WorkerKind,
+    kinds,
+    plan,
+)
 from mimamori.soak.script import LONGEST_TEXT, REASONS, Script, message_id
 from worker.errors import RecordError
 from worker.stream.decode import decode
@@ -21,25 +35,36 @@ def test_a_plan_is_the_same_for_a_seed_and_another_for_another() -> None:
 
 
 @given(
-    st.integers(), st.integers(100, 10_000_000), st.integers(1, 1_500), st.integers(2, 9), st.integers(1, 5)
+    st.integers(),
+    st.integers(100, 10_000_000),
+    st.integers(1, 1_500),
+    st.integers(2, 9),
+    st.integers(1, 5),
+    st.booleans(),
 )
 def test_a_plan_has_every_kind_in_order_while_records_still_come(
-    seed: int, records: int, kills: int, workers: int, brokers: int
+    seed: int, records: int, kills: int, workers: int, brokers: int, network: bool
 ) -> None:
-    faults = plan(seed, records, kills, workers, brokers)
+    faults = plan(seed, records, kills, workers, brokers, network=network)
     counts = Counter(fault.kind for fault in faults)
-    assert set(counts) == set(kinds(brokers))
+    assert set(counts) == set(kinds(brokers, network=network))
     assert counts["kill"] == kills
     assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
     for fault in faults:
         assert int(records * FIRST) <= fault.at <= records * LAST
         assert (0 <= fault.slot < workers) == (fault.kind in get_args(WorkerKind))
+        assert (LOSS[0] <= fault.share <= LOSS[1]) == (fault.kind in {"worker_loss", "broker_loss"})
 
 
 def test_one_broker_alone_is_killed_and_one_of_several_by_its_duty() -> None:
     assert "broker_kill" in kinds(1)
-    assert set(kinds(1)) | set(kinds(3)) == set(KINDS)
+    assert set(kinds(1)) | set(kinds(3)) == set(KINDS) - set(get_args(PacketKind))
     assert set(kinds(3)) - set(kinds(1)) == set(get_args(ClusterKind))
+
+
+def test_in_a_network_packets_are_lost_on_the_way_and_not_in_a_proxy() -> None:
+    assert set(kinds(3, network=True)) - set(kinds(3)) == set(get_args(PacketKind))
+    assert set(kinds(3)) - set(kinds(3, network=True)) == set(get_args(GateKind))
 
 
 def test_every_kind_says_how_it_is_dealt_out() -> None:

@@ -143,10 +143,14 @@ class StuckConsumer(MemoryConsumer):
     def __init__(self, broker: MemoryBroker, topic: str, listener: RebalanceListener) -> None:
         super().__init__(broker, topic, listener)
         self.go_on = threading.Event()
+        self.silent_s = 0.0
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         self.go_on.wait(30)
         return super().poll(limit, timeout_s)
+
+    def silence_s(self) -> float:
+        return self.silent_s
 
 
 class HangingProducer(MemoryProducer):
@@ -179,7 +183,8 @@ class Worker:
             self.running = Running(build_app(settings(health_port=0)), consumer_of, self.producer)
             wait_for(lambda: any(line["event"] == "worker_started" for line in lines))
         (self.port,) = (line["health_port"] for line in lines if line["event"] == "worker_started")
-        self.go_on = consumers[0].go_on
+        self.consumer = consumers[0]
+        self.go_on = self.consumer.go_on
 
 
 @pytest.fixture
@@ -199,6 +204,18 @@ def test_a_worker_is_ready_from_its_assignment_until_its_drain(worker: Worker) -
     worker.running.app.stop()
     assert get(worker.port, "/readyz") == (503, "draining\n")
     assert get(worker.port, "/livez")[0] == 200
+
+
+def test_a_worker_that_no_broker_answers_is_not_ready_and_alive_all_the_same(worker: Worker) -> None:
+    worker.go_on.set()
+    wait_for(lambda: get(worker.port, "/readyz")[0] == 200)
+    worker.consumer.silent_s = 14.0
+    assert get(worker.port, "/readyz")[0] == 200
+    worker.consumer.silent_s = 15.4
+    assert get(worker.port, "/readyz") == (503, "Kafka has not answered for 15 s\n")
+    assert get(worker.port, "/livez")[0] == 200
+    worker.consumer.silent_s = 0.0
+    assert get(worker.port, "/readyz")[0] == 200
 
 
 def test_a_worker_is_alive_only_while_its_polling_thread_turns(

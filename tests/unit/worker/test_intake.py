@@ -69,6 +69,9 @@ class ScriptedConsumer:
     def lag(self) -> int:
         return 0
 
+    def silence_s(self) -> float:
+        return 0.0
+
     def close(self) -> None: ...
 
 
@@ -115,6 +118,21 @@ def test_records_read_past_an_abort_are_void_until_the_intake_has_rewound() -> N
     assert current.offsets == {("mimamori.messages", 0): 4}
     assert fixture.epochs.is_current(current.epoch)
     assert consumer.rewinds == 1
+
+
+def test_a_worker_whose_partitions_were_lost_is_not_ready_before_its_group_has_it_again() -> None:
+    intake = Fixture().intake
+    places = [("mimamori.messages", 0)]
+    assert not intake.joined.is_set()
+    intake.assigned(places)
+    assert intake.joined.is_set()
+    intake.revoked(places)  # to another member, in an orderly way
+    assert intake.joined.is_set()
+    intake.assigned(places)
+    intake.lost(places)  # as after a session without a heartbeat
+    assert not intake.joined.is_set()
+    intake.assigned([])  # it is a member again, and there are more members than partitions
+    assert intake.joined.is_set()
 
 
 def test_a_revocation_that_cannot_finish_in_time_voids_what_is_in_flight() -> None:
