@@ -1,7 +1,7 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
 .PHONY: cluster-build cluster-test
-.PHONY: programs test-access test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
+.PHONY: programs test-access test-models test-network unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -84,6 +84,11 @@ test-access: $(VENV)/dev  ## test: pass the tests of rights by each way into Kaf
 
 test-models: $(VENV)/dev  ## test: pass the tests on real models of other families: 750 MB of downloads once, minutes each
 	@$(BIN)/pytest --capture=no --verbose tests/models $(ARGS)
+
+# Networks of the soak's own, in which each fault waits for the stream's recovery from the one before.
+test-network: $(VENV)/dev  ## test: cut brokers and workers off, lose packets, fill disks, in both group protocols: 20 minutes
+	@for protocol in classic consumer; do \
+	  $(BIN)/mimamori soak --brokers 3 --network --apart --protocol $$protocol --records 60000 --kills 4 $(ARGS) || exit 1; done
 
 guard: $(VENV)/dev  ## measure: fail when the engine has lost a fifth of its lead over optimum's
 	@$(BIN)/python -m bench.guard $(ARGS)

@@ -22,14 +22,16 @@ class Disks:
             folder.mkdir(parents=True, exist_ok=True)
             _mount("-t", "tmpfs", "-o", f"size={SIZE}", "none", str(folder))
 
+    # Without the source, mount(8) repeats the mount's own options, some of which a user namespace refuses.
+
     def fill(self, folder: Path) -> None:
         """Let it be as large as what is on it (ENOSPC from now on)."""
         used = shutil.disk_usage(folder).used
-        _mount("-o", f"remount,size={used + ROOM}", str(folder))
+        _mount("-o", f"remount,size={used + ROOM}", "none", str(folder))
 
     def free(self, folder: Path) -> None:
         """Let it be large again."""
-        _mount("-o", f"remount,size={SIZE}", str(folder))
+        _mount("-o", f"remount,size={SIZE}", "none", str(folder))
 
     def close(self) -> None:
         """Take the mounts away, so that their folders can be removed. Whoever writes there has ended."""

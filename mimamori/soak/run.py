@@ -1,7 +1,5 @@
 """Runs one soak from its start to the verdict."""
 
-import itertools
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -17,12 +15,13 @@ from mimamori.soak.clients import Feed, Housekeeping, Watch
 from mimamori.soak.faults import Faults
 from mimamori.soak.fleet import Fleet
 from mimamori.soak.launch import BundleLauncher, Launcher, ZygoteLauncher
-from mimamori.soak.links import Links, worker
+from mimamori.soak.links import Links
 from mimamori.soak.plan import SESSION_S, kinds, plan
 from mimamori.soak.probes import Probes
 from mimamori.soak.result import Result
-from mimamori.soak.script import LONGEST_TEXT, Script
+from mimamori.soak.script import Script
 from mimamori.soak.servers import Servers
+from mimamori.soak.slots import Slots, number
 from mimamori.soak.stillness import Stillness
 from mimamori.soak.supply import Supply, steady_rate
 from schemas import DeadLetter, Label, Message, ReviewCase, load_topics, topic_names
@@ -32,7 +31,6 @@ from worker.settings import GroupProtocol
 CANNED = "mimamori.soak.canned_worker:run"
 STALL_S = 120.0  # no new outcome for this long, with no fault left to come: what is missing counts as lost
 TRIM_EVERY_S = 15.0
-HEALTH_PORT = 9_000  # of the first worker that starts on a host of its own
 KEPT = 2_000  # records kept before a partition's last outcome, for a worker that reads too far back to find
 
 Progress = Callable[[int, int], None]
@@ -119,16 +117,13 @@ class _Run:
         self._kinds: dict[str, type[Label | DeadLetter | ReviewCase]] = {
             names[kind]: kind for kind in (Label, DeadLetter, ReviewCase)
         }
-        self._secret = secrets.token_hex(16)
+        self._slots = Slots(setup.prefix, setup.protocol, setup.session_s, setup.settings, links)
         self._checker = Checker(self._script, self._messages)
         self._house = Housekeeping(ground.bootstrap)
         self._trim_due = 0.0
         self._stillness = Stillness(setup.partitions, time.monotonic())
         self._supply = Supply(setup.partitions)
-        self._links = links
-        self._places: dict[str, str] = {}  # where the worker of each slot says how it is
-        self._health_ports = itertools.count(HEALTH_PORT)
-        self.probes = Probes(self._places)
+        self.probes = Probes(self._slots.places)
 
     def measure_apart(self, faults: int) -> Stillness:
         """Let messages come so that each of these faults can be measured by itself."""
@@ -147,7 +142,7 @@ class _Run:
         with ExitStack() as stack:
             self._watch = stack.enter_context(Watch(self._ground.bootstrap, self._kinds))
             fleet = stack.enter_context(
-                Fleet(self._launcher(), self._settings_of, setup.workers, self._folder, self._host_of)
+                Fleet(self._launcher(), self._settings_of, setup.workers, self._folder, self._slots.host)
             )
             stack.enter_context(self.probes)
             faults = stack.enter_context(faults_of(fleet))
@@ -234,46 +229,4 @@ class _Run:
         self._house.trim(outcomes | messages)
 
     def _settings_of(self, slot: str) -> dict[str, Any]:
-        """A slot's settings, with its own names as in a StatefulSet; every second slot is a static member."""
-        number = _number(slot)
-        kafka: dict[str, Any] = {}
-        if self._setup.protocol == "classic":
-            kafka["session.timeout.ms"] = int(self._setup.session_s * 1000)
-            kafka["heartbeat.interval.ms"] = int(self._setup.session_s * 150)
-        if slot.isdecimal() and number % 2 == 0:
-            kafka["group.instance.id"] = f"{self._setup.prefix}{slot}"
-        return {
-            "bootstrap": self._ground.bootstrap_of(number),
-            "group": self._setup.prefix,
-            "group_protocol": self._setup.protocol,
-            "topic_prefix": self._setup.prefix,
-            "transactional_id": f"{self._setup.prefix}{slot}",
-            "kafka": kafka,
-            "redis_url": self._ground.redis_url,
-            "cache_secret": self._secret,
-            "max_text_chars": LONGEST_TEXT,
-            "lower": 0.8,
-            "upper": 0.9,
-            "quality_sample_share": 0.01,
-            "drain_s": 10,
-            "revoke_s": 5,
-            **self._health_of(slot),
-            **self._setup.settings,
-        }
-
-    def _health_of(self, slot: str) -> dict[str, Any]:
-        """Where a worker says how it is; on a host of its own the soak asks it, each at another port."""
-        if self._links is None:
-            return {"health_port": 0}
-        address = self._links.workers[_number(slot)]
-        port = next(self._health_ports)
-        self._places[slot] = f"{address}:{port}"
-        return {"health_host": address, "health_port": port}
-
-    def _host_of(self, slot: str) -> str:
-        return "" if self._links is None else worker(_number(slot))
-
-
-def _number(slot: str) -> int:
-    """A slot's number; workers of a storm are where slot 0 is."""
-    return int(slot) if slot.isdecimal() else 0
+        return self._slots.settings(slot, self._ground.bootstrap_of(number(slot)), self._ground.redis_url)

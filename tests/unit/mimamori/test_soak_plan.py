@@ -43,7 +43,12 @@ def test_a_plan_is_the_same_for_a_seed_and_another_for_another() -> None:
     st.booleans(),
 )
 def test_a_plan_has_every_kind_in_order_while_records_still_come(
-    seed: int, records: int, kills: int, workers: int, brokers: int, network: bool
+    seed: int,
+    records: int,
+    kills: int,
+    workers: int,
+    brokers: int,
+    network: bool,  # noqa: FBT001 - drawn
 ) -> None:
     faults = plan(seed, records, kills, workers, brokers, network=network)
     counts = Counter(fault.kind for fault in faults)
