@@ -69,6 +69,10 @@ class KafkaProducer:
                 # wait for the forgotten group coordinator: sending offsets never returns, whatever its
                 # timeout (librdkafka#5456). Where all brokers have moved, the deadline ends the worker.
                 "metadata.recovery.strategy": "none",
+                # Of several brokers, the dead coordinator of the group stays in the client's memory, and
+                # sending offsets waits until any other connection opens or ends before it asks for the next
+                # coordinator (librdkafka#5511). Connections that idle now end soon, and open when needed.
+                "connections.max.idle.ms": 5_000,
                 "linger.ms": 2,
                 "partitioner": "murmur2_random",  # like Java producers: same key, same partition
                 "compression.type": "lz4",

@@ -5,8 +5,10 @@ committed, or when a transaction is aborted. Batches of an ended epoch are dropp
 are. The intake opens batches under the epoch for which it last rewound, never under a newer one. So no record
 that comes after dropped ones can be committed before the consumer has gone back to the committed offsets.
 
-The broker covers the remaining case: an outbox that has passed `is_current` may reach the broker only after
-the rebalance. It then sends the membership of the previous generation, and the broker refuses it (KIP-447).
+A commit that has begun may end after its epoch did. For partitions that this worker has lost, the broker
+refuses it, as it comes under the membership of the previous generation (KIP-447). For those that it keeps,
+Kafka 4.3 takes it with the protocol `consumer` (KIP-1251). So the intake waits for the end of a commit that
+has begun before it asks for the committed offsets: it would read again what is committed a moment later.
 """
 
 import threading
@@ -21,6 +23,13 @@ class Epochs:
         self._in_flight = 0
         self._estimated_tokens = 0
         self._setbacks = 0
+        self._committing = False
+
+    @property
+    def committing(self) -> bool:
+        """Whether a commit has begun and not ended, of whichever epoch."""
+        with self._changed:
+            return self._committing
 
     @property
     def in_flight(self) -> int:
@@ -67,6 +76,17 @@ class Epochs:
         """Whether a batch of `epoch` may still commit."""
         with self._changed:
             return epoch == self._epoch
+
+    def begin_commit(self, epoch: int) -> bool:
+        """Whether a batch of `epoch` may commit; from then on, until `end_commit`, it is `committing`."""
+        with self._changed:
+            self._committing = epoch == self._epoch
+            return self._committing
+
+    def end_commit(self) -> None:
+        """The commit that has begun has ended, one way or the other."""
+        with self._changed:
+            self._committing = False
 
     def end_epoch(self) -> None:
         """Void every batch in flight. Batches that the intake opens are void too until it has rewound."""

@@ -236,6 +236,10 @@ class Intake:
             while (left := resume_at - time.monotonic()) > 0:
                 self._poll(consumer, 1, min(left, IDLE_POLL_S))
             epoch = self._epochs.epoch  # asked before the rewind: if this epoch ends meanwhile, rewind again
+            while (
+                self._epochs.committing and not self._stopping
+            ):  # it may yet commit what would be read again
+                self._poll(consumer, 1, IDLE_POLL_S)
             try:
                 consumer.rewind()
             except RetryableError as error:

@@ -5,7 +5,8 @@
     3. one transaction: produce the outcomes, send the offsets under that membership, commit
 
 The order in step 2 matters. A membership that is taken after the check could be of a newer generation, in
-which the batch's partitions belong to another worker. The broker refuses one that was taken before.
+which the batch's partitions belong to another worker. The broker refuses one that was taken before, unless
+the partitions are still this worker's: see `epochs.py`.
 """
 
 import time
@@ -64,7 +65,7 @@ class Outbox:
 
     def _commit(self, batch: Batch) -> None:
         membership = self._consumer.membership()
-        if not self._epochs.is_current(batch.epoch):
+        if not self._epochs.begin_commit(batch.epoch):
             self._metrics.count("mimamori_voided_batches_total")
             return
         try:
@@ -76,6 +77,8 @@ class Outbox:
             self._metrics.count("mimamori_aborts_total")
             self._epochs.end_epoch()
             return
+        finally:
+            self._epochs.end_commit()
         self._epochs.committed()
         self._count([event for event, _ in outcomes], batch)
 

@@ -3,7 +3,7 @@
 /livez   200 while the polling thread runs. It never asks the broker, since Kubernetes must not kill workers
          that only wait for Kafka during an outage.
 /readyz  200 once the engine is warm and the group has assigned partitions, until the drain begins, and not
-         while the group has taken them away or no broker answers: a roll-out must not go on with such workers.
+         while the group has taken them away or no broker answers, so that a roll-out waits for such workers.
 
 Anyone who reaches the port may open connections and send nothing. So there are at most CONNECTIONS of them,
 each with ASKING_S to send its request and ANSWERING_S to take the answer. Where there are too many, the one

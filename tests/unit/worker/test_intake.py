@@ -120,6 +120,38 @@ def test_records_read_past_an_abort_are_void_until_the_intake_has_rewound() -> N
     assert consumer.rewinds == 1
 
 
+def test_the_committed_offsets_are_asked_for_only_when_no_commit_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kafka 4.3 takes a commit of an earlier epoch for partitions that a worker keeps."""
+    monkeypatch.setattr("worker.stream.intake.BACKOFF_S", (0.0, 0.0))  # it polls meanwhile, too
+    fixture = Fixture(max_records=1, revoke_s=0.01)
+    rewinds: list[int] = []
+
+    def revoke_while_the_outbox_commits() -> Sequence[Record]:
+        assert fixture.epochs.begin_commit(fixture.epochs.epoch)
+        fixture.intake.revoked([("mimamori.messages", 1)])
+        return []
+
+    def still_commits() -> Sequence[Record]:
+        rewinds.append(consumer.rewinds)
+        return []
+
+    def has_committed() -> Sequence[Record]:
+        fixture.epochs.end_commit()
+        return still_commits()
+
+    def records_again() -> Sequence[Record]:
+        return [record(8), *still_commits()]
+
+    polls = [still_commits] * 20
+    steps = [lambda: [record(7)], revoke_while_the_outbox_commits, *polls, has_committed, records_again]
+    consumer = ScriptedConsumer(*steps, while_paused=True)
+    consumer.stop = fixture.intake.stop
+    fixture.intake.run(consumer)
+    assert rewinds == [0] * 21 + [1]  # before the commit's end, and after it
+
+
 def test_a_worker_whose_partitions_were_lost_is_not_ready_before_its_group_has_it_again() -> None:
     intake = Fixture().intake
     places = [("mimamori.messages", 0)]
