@@ -1,0 +1,107 @@
+"""A commit that ends after its partitions were asked back, on Apache Kafka with either group protocol."""
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+import schemas
+from schemas.events import Label, Message
+from tests.fakes.worker_app import Running, build_app, settings, wait_for
+from worker.assembly import join_group
+from worker.kafka import Consumer, Membership, RebalanceListener
+from worker.kafka.consumer import KafkaConsumer
+from worker.kafka.producer import KafkaProducer
+from worker.kafka.record import Offsets, Outbound
+from worker.kafka.sender import Sender
+from worker.kafka.span import Asked, SpanReader
+from worker.kafka.topics import apply_topics
+from worker.settings import GroupProtocol, Settings
+
+SENT = 12
+LOOKED_S = 3.0  # so long a worker that would go back too early has for it
+
+
+class LateProducer:
+    """Kafka's producer, whose first commit waits."""
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        self._producer = producer
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
+        self.begun.set()
+        self.go_on.wait(60)
+        self._producer.commit(outbound, offsets, membership)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+class Group:
+    """Workers of one group, and what they label."""
+
+    def __init__(self, bootstrap: str, protocol: GroupProtocol, key: bytes) -> None:
+        self.prefix = f"{secrets.token_hex(4)}."
+        self._protocol = protocol
+        self._config = {"bootstrap.servers": bootstrap}
+        self._bootstrap = bootstrap
+        names = schemas.topic_names(self.prefix)
+        self._labels = names[Label]
+        apply_topics(self._config, schemas.load_topics(self.prefix, replication_factor=1, partitions=2))
+        with Sender(self._config) as sender:
+            for n in range(SENT):
+                message = Message(f"m{n}", f"a quiet evening {n}")
+                sender.send(names[Message], schemas.encode(message), key)
+
+    def settings(self) -> Settings:
+        return settings(
+            bootstrap=self._bootstrap,
+            topic_prefix=self.prefix,
+            group=self.prefix,
+            group_protocol=self._protocol,
+            revoke_s=0.2,
+            max_records=1,
+        )
+
+    def producer(self, name: str) -> LateProducer:
+        return LateProducer(KafkaProducer(self._config, f"{self.prefix}{name}"))
+
+    def start(self, producer: LateProducer) -> tuple[Running, list[KafkaConsumer]]:
+        config = self.settings()
+        consumers: list[KafkaConsumer] = []
+
+        def consumer_of(listener: RebalanceListener) -> Consumer:
+            consumers.append(join_group(config, listener))
+            return consumers[0]
+
+        return Running(build_app(config), consumer_of, producer), consumers
+
+    def labels(self) -> Counter[str]:
+        with SpanReader(self._config, Asked(self._labels)) as reader:
+            found = [schemas.decode(Label, record.value or b"") for record in reader.records()]
+        return Counter(label.message_id for label in found)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("key", [b"a", b"d"])  # of either partition: which one it keeps is Kafka's choice
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_what_a_late_commit_has_labelled_is_not_read_again(
+    kafka_bootstrap: str, protocol: GroupProtocol, key: bytes
+) -> None:
+    group = Group(kafka_bootstrap, protocol, key)
+    late, other = group.producer("a"), group.producer("b")
+    other.go_on.set()
+    first, _ = group.start(late)
+    assert late.begun.wait(60), "the first worker has nothing to commit"
+    second, _ = group.start(other)  # takes one of two partitions, for which the first waits in vain
+    wait_for(second.app.ready.is_set, 60, "the second worker's assignment")
+    threading.Event().wait(LOOKED_S)
+    late.go_on.set()
+    wait_for(lambda: len(group.labels()) == SENT, 60, "every label")
+    first.stop()
+    second.stop()
+    assert (first.error, second.error) == (None, None)
+    assert group.labels() == Counter({f"m{n}": 1 for n in range(SENT)})
