@@ -19,6 +19,7 @@ from worker.errors import BrokerError
 PATIENCE_MS = 300_000  # a killed broker is started again within this time
 ANSWER_S = 20.0
 CLOSED_S = 40.0  # the workers' transactions time out after 15 s
+RENEW_S = 10.0  # without news, the reader of outcomes is made anew
 CHUNK = 5_000
 WAIT_S = 0.02
 
@@ -126,15 +127,29 @@ class Feed:
 class Watch:
     """Reads every partition of some topics from the start, read-committed and without a group.
 
-    A context manager.
+    A context manager. After brokers were cut off, its client (librdkafka 2.16) once did not get to the end in
+    five minutes, though all was there, which would be taken for a fault of the workers: call `renew` where
+    nothing comes.
     """
 
     def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
-        self._consumer = ck.Consumer(
+        self._bootstrap = bootstrap
+        self._consumer = self._open()
+        self._renewed_at = time.monotonic()
+        self._positions: dict[tuple[str, int], int] = {
+            (topic, number): 0
+            for topic in topics
+            for number in self._consumer.list_topics(topic, ANSWER_S).topics[topic].partitions
+        }
+        self._at_end: set[tuple[str, int]] = set()
+        self._begin()
+
+    def _open(self) -> ck.Consumer:
+        return ck.Consumer(
             {
-                "bootstrap.servers": bootstrap,
                 **QUICK,
                 "client.id": "soak-watch",
+                "bootstrap.servers": self._bootstrap,
                 "group.id": "soak-watch",  # the client requires one; nothing is committed under it
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -145,13 +160,18 @@ class Watch:
                 "error_cb": _ignore,
             }
         )
-        self._positions: dict[tuple[str, int], int] = {
-            (topic, number): 0
-            for topic in topics
-            for number in self._consumer.list_topics(topic, ANSWER_S).topics[topic].partitions
-        }
-        self._at_end: set[tuple[str, int]] = set()
-        self._consumer.assign([ck.TopicPartition(*place, 0) for place in self._positions])
+
+    def _begin(self) -> None:
+        self._consumer.assign([ck.TopicPartition(*place, at) for place, at in self._positions.items()])
+
+    def renew(self) -> None:
+        """Read on with a new client, but not more often than every RENEW_S seconds."""
+        now = time.monotonic()
+        if now - self._renewed_at > RENEW_S:
+            self._renewed_at = now
+            threading.Thread(target=self._consumer.close, daemon=True).start()  # it may take its time
+            self._consumer = self._open()
+            self._begin()
 
     @property
     def positions(self) -> dict[tuple[str, int], int]:
@@ -175,9 +195,10 @@ class Watch:
     def read_to_end(self) -> Iterator[tuple[str, int, bytes | None]]:
         """As `read`, until each partition was read to its end, as that is now or later."""
         self._at_end.clear()
-        self._consumer.assign([ck.TopicPartition(*place, at) for place, at in self._positions.items()])
+        self._begin()
         while len(self._at_end) < len(self._positions):
             yield from self.read()
+            self.renew()
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ import msgspec
 from mimamori.sandbox.node import REPLICAS
 from mimamori.soak.brokers import Brokers, Target
 from mimamori.soak.checker import Checker
-from mimamori.soak.clients import Feed, Housekeeping, Watch
+from mimamori.soak.clients import RENEW_S, Feed, Housekeeping, Watch
 from mimamori.soak.faults import Faults
 from mimamori.soak.fleet import Fleet
 from mimamori.soak.launch import BundleLauncher, Launcher, ZygoteLauncher
@@ -189,6 +189,8 @@ class _Run:
             self._take(self._watch.read())
             seen = self._checker.seen
             self._stillness.note(time.monotonic(), self._checker.seen_of, feed.sent)
+            if self._stillness.longest_s(time.monotonic()) > RENEW_S:
+                self._watch.renew()
             faults.tick(seen)
             fleet.tend()
             feed.check()

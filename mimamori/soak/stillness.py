@@ -30,6 +30,10 @@ class Stillness:
                 self._seen[partition] = outcomes
                 self._since[partition] = now
 
+    def longest_s(self, now: float) -> float:
+        """How long the partition that has stood longest stands still now."""
+        return now - min(self._since)
+
     def settled(self, now: float, *, over: bool) -> float | None:
         """The longest that one partition stood still, once the fault is over and all have moved since.
 

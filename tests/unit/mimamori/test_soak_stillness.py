@@ -53,3 +53,11 @@ def test_each_fault_is_measured_by_itself() -> None:
         still.settled(start + stood, over=True)
         still.note(start + stood + 0.5, [int(start) + 2], [99])
         assert still.settled(start + stood + 0.5, over=True) == stood
+
+
+def test_the_partition_that_stands_longest_is_known_at_any_time() -> None:
+    still = Stillness(2, 0.0)
+    still.note(4.0, [1, 0], [9, 9])
+    assert still.longest_s(6.0) == 6.0
+    still.note(7.0, [1, 1], [9, 9])
+    assert still.longest_s(9.0) == 5.0
