@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from engine.errors import extra_for
 from schemas.events import Message, ShadowLabel
 from schemas.topics import in_hand_topic, topic_names
 from tracing.spans import Tracer
@@ -16,6 +17,8 @@ from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
+from worker.registry.client import RegistryClient
+from worker.registry.known import KnownSchemas
 from worker.settings import Settings
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake
@@ -84,11 +87,12 @@ def assemble(
             task=pipeline.task.name,
             reading=engine.reading,
         )
-    reception = Reception(settings, routing, notes)
+    known = open_schemas(settings, metrics)
+    reception = Reception(settings, routing, notes, known)
     outcomes: OutcomesOf = Outcomes(settings, routing, room)
     if settings.shadow:
         sampling = Sampling(settings.shadow_share, settings.shadow_at_most)
-        reception = ShadowReception(settings, routing, notes, sampling, metrics)
+        reception = ShadowReception(settings, routing, notes, sampling, metrics, known)
         outcomes = ShadowOutcomes(outcomes, topic_names(settings.topic_prefix)[ShadowLabel], metrics)
     app = App(
         settings,
@@ -104,6 +108,15 @@ def assemble(
         consumer_of or (lambda listener: join_group(settings, listener)),
         producer_of or (lambda: open_producer(settings, room)),
     )
+
+
+def open_schemas(settings: Settings, metrics: Metrics) -> KnownSchemas | None:
+    """Make what reads framed messages; None without a registry. Raises MissingExtraError."""
+    if not settings.schema_registry_url:
+        return None
+    with extra_for("reading messages of MIMAMORI_SCHEMA_REGISTRY_URL", "registry"):
+        import worker.registry.avro  # noqa: F401, PLC0415 - missing at the start, not at the first message
+    return KnownSchemas(RegistryClient(settings), metrics)
 
 
 def join_group(settings: Settings, listener: RebalanceListener) -> KafkaConsumer:
