@@ -18,7 +18,7 @@ from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
 from worker.registry.client import RegistryClient
-from worker.registry.known import KnownSchemas
+from worker.registry.known import KnownSchemas, Registry
 from worker.settings import Settings
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake
@@ -62,6 +62,7 @@ def assemble(
     in_hand: InHandTopic | None = None,
     consumer_of: ConsumerOf | None = None,
     producer_of: ProducerOf | None = None,
+    registry: Registry | None = None,
 ) -> Worker:
     """Make a worker of the three stations.
 
@@ -75,6 +76,7 @@ def assemble(
         in_hand: Where workers note what the model has in hand; None means the topic in Kafka.
         consumer_of: Joins the group with a listener; None means the consumer that the settings describe.
         producer_of: Opens the producer of outcomes; None means the transactional one of the settings.
+        registry: Is asked for schemas of framed messages; None means the registry of the settings, if any.
     """
     notes = InHand(open_in_hand_topic(settings) if in_hand is None else in_hand, metrics)
     for pipeline in routing.pipelines:
@@ -87,7 +89,7 @@ def assemble(
             task=pipeline.task.name,
             reading=engine.reading,
         )
-    known = open_schemas(settings, metrics)
+    known = open_schemas(settings, metrics, registry)
     reception = Reception(settings, routing, notes, known)
     outcomes: OutcomesOf = Outcomes(settings, routing, room)
     if settings.shadow:
@@ -110,13 +112,15 @@ def assemble(
     )
 
 
-def open_schemas(settings: Settings, metrics: Metrics) -> KnownSchemas | None:
+def open_schemas(
+    settings: Settings, metrics: Metrics, registry: Registry | None = None
+) -> KnownSchemas | None:
     """Make what reads framed messages; None without a registry. Raises MissingExtraError."""
-    if not settings.schema_registry_url:
+    if registry is None and not settings.schema_registry_url:
         return None
     with extra_for("reading messages of MIMAMORI_SCHEMA_REGISTRY_URL", "registry"):
         import worker.registry.avro  # noqa: F401, PLC0415 - missing at the start, not at the first message
-    return KnownSchemas(RegistryClient(settings), metrics)
+    return KnownSchemas(registry or RegistryClient(settings), metrics)
 
 
 def join_group(settings: Settings, listener: RebalanceListener) -> KafkaConsumer:

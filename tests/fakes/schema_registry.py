@@ -51,8 +51,9 @@ class FakeRegistry:
             return self.status, {"error_code": self.status * 100 + 1, "message": "disturbed"}
         if self.credentials is not None and authorization != self.credentials:
             return 401, {"error_code": 401, "message": "Unauthorized"}
-        if (lie := self.lie(path)) is not None:
-            return lie
+        return self.lie(path) or self._truth(method, path, content)
+
+    def _truth(self, method: str, path: str, content: dict[str, Any]) -> Answer:
         if path == "/schemas/types":
             return 200, ["JSON", "PROTOBUF", "AVRO"]
         if found := re.fullmatch(r"/schemas/ids/(\d+)", path):
@@ -111,9 +112,9 @@ class FakeRegistry:
 
 
 def _same(known: dict[str, Any], content: dict[str, Any]) -> bool:
-    return known.get("schemaType", "AVRO") == (content.get("schemaType") or "AVRO") and (
-        json.loads(known["schema"]) == json.loads(content["schema"])
-    )
+    if known.get("schemaType", "AVRO") != (content.get("schemaType") or "AVRO"):
+        return False
+    return bool(json.loads(known["schema"]) == json.loads(content["schema"]))
 
 
 def _breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
