@@ -27,7 +27,7 @@ PATH = "/apis/ccompat/v7"
 
 @contextmanager
 def registry_at_hand() -> Iterator[str]:
-    """The address of the registry that SCHEMA_REGISTRY names: a small one of ours, unless it is `apicurio`."""
+    """The address of the registry that SCHEMA_REGISTRY names: a small one, unless it is `apicurio`."""
     if os.environ.get("SCHEMA_REGISTRY") == "apicurio":
         with apicurio() as url:
             yield url

@@ -1,4 +1,4 @@
-"""Registers the schema of messages under its topic's subject, `mimamori.messages-value`, where clients look."""
+"""Registers the schema of messages under its topic's subject, as `mimamori.messages-value`."""
 
 from collections.abc import Iterator
 from typing import Literal
