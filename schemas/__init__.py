@@ -5,7 +5,7 @@
     codec.py  avro.py  headers.py    how events travel on Kafka
     signature.py                     which of them the review desk wrote
     topics.py  topics/               where they travel
-    json/  examples/  asyncapi.yaml  the same for people who never read this code
+    json/  avro/  examples/  asyncapi.yaml  the same for people who never read this code
     history/  evolution.py           what was promised before, and the check that it still holds
 
 This package knows nothing of Kafka clients, models or settings, and imports nothing else of Mimamori.
