@@ -119,7 +119,7 @@ def enter(render: Renderer, profile: str, component: str, patch: pytest.MonkeyPa
         patch.setenv(name, here(value))
 
 
-MOUNTED = ("/etc/mimamori/kafka", "/etc/mimamori/registry")
+MOUNTED, MOUNTED_REGISTRY = "/etc/mimamori/kafka", "/etc/mimamori/registry"
 
 
 @cache
@@ -144,7 +144,10 @@ def secret_files() -> TemporaryDirectory[str]:
 
 def here(value: str) -> str:
     """A path in the pod as one on this machine."""
-    return value.replace("/etc/mimamori", secret_files().name, 1) if value.startswith(MOUNTED) else value
+    for mounted in (MOUNTED, MOUNTED_REGISTRY):
+        if value.startswith(mounted):
+            return value.replace(mounted, f"{secret_files().name}/{Path(mounted).name}", 1)
+    return value
 
 
 @pytest.mark.parametrize("profile", PROFILES)
