@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from engine.errors import extra_for
 from schemas.events import Message, ShadowLabel
 from schemas.topics import in_hand_topic, topic_names
 from tracing.spans import Tracer
@@ -19,6 +18,7 @@ from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
 from worker.registry.client import RegistryClient
 from worker.registry.known import KnownSchemas, Registry
+from worker.registry.writers import require_avro
 from worker.settings import Settings
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake
@@ -118,8 +118,7 @@ def open_schemas(
     """Make what reads framed messages; None without a registry. Raises MissingExtraError."""
     if registry is None and not settings.schema_registry_url:
         return None
-    with extra_for("reading messages of MIMAMORI_SCHEMA_REGISTRY_URL", "registry"):
-        import worker.registry.avro  # noqa: F401, PLC0415 - missing at the start, not at the first message
+    require_avro()
     return KnownSchemas(registry or RegistryClient(settings), metrics)
 
 

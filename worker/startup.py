@@ -28,6 +28,7 @@ from worker.errors import BrokerError, RegistryError
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import TopicState, read_topics
 from worker.registry.client import RegistryClient
+from worker.registry.writers import require_avro
 from worker.settings import Settings
 from worker.stream.pipeline import Pipeline
 from worker.stream.room import find_room
@@ -155,11 +156,12 @@ def open_spans(settings: Settings, metrics: Metrics) -> Tracer | None:
 def greet_registry(settings: Settings) -> None:
     """Ask the schema registry, where there is one, for its formats.
 
-    Raises RegistryError: it refuses this worker, or is no registry. One that cannot be reached is waited for
-    later, as messages of schemas that are known, and plain ones, need none.
+    Raises MissingExtraError. RegistryError: it refuses this worker, or is no registry. One that cannot be
+    reached is waited for later, as messages of schemas that are known, and plain ones, need none.
     """
     if not settings.schema_registry_url:
         return
+    require_avro()
     try:
         RegistryClient(settings).formats()
     except RegistryError as error:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 import schemas
+from engine.errors import extra_for
 from schemas.events import Message
 from worker.errors import RecordError
 from worker.registry.avro_schema import UnusableSchemaError
@@ -15,6 +16,12 @@ Read = Callable[[bytes], Message]  # reads a framed value; raises RecordError
 FORMATS: Final = ("AVRO", "JSON")
 
 
+def require_avro() -> None:
+    """Raise MissingExtraError where Avro cannot be read: at the start, and not at the first message."""
+    with extra_for("reading messages of MIMAMORI_SCHEMA_REGISTRY_URL", "registry"):
+        import worker.registry.avro  # noqa: F401, PLC0415 - an optional extra
+
+
 def reader_of(schema_id: int, registered: Registered) -> Read:
     """The way of reading; one that refuses every message where the schema cannot be used."""
     if registered.fault:
@@ -23,7 +30,7 @@ def reader_of(schema_id: int, registered: Registered) -> Read:
         return _read_json
     if registered.format != "AVRO":
         return refusing(schema_id, f"is neither {' nor '.join(FORMATS)}")
-    from worker.registry.avro import avro_reader  # noqa: PLC0415 - an optional extra, looked for at the start
+    from worker.registry.avro import avro_reader  # noqa: PLC0415 - as above
 
     try:
         return avro_reader(registered.documents)

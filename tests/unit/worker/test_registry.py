@@ -4,6 +4,7 @@ import io
 import json
 import socket
 import ssl
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import schemas
+from engine.errors import MissingExtraError
 from mimamori.sandbox.certificates import Authority
 from schemas.avro import avro_schema
 from schemas.events import DeadLetter, Label, ReviewCase
@@ -282,6 +284,16 @@ def test_a_start_stops_at_a_registry_that_refuses_and_waits_for_one_that_is_away
         greet_registry(settings(schema_registry_url="http://127.0.0.1:9"))
     assert logs[0]["event"] == "schema_registry_away"
     assert logs[0]["error"] == "the schema registry http://127.0.0.1:9 cannot be reached (Connection refused)"
+
+
+def test_a_start_without_the_extra_says_which_one(
+    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastavro", None)
+    monkeypatch.delitem(sys.modules, "worker.registry.avro")
+    with pytest.raises(MissingExtraError, match=r"needs fastavro: pip install 'mimamori\[registry\]'"):
+        greet_registry(worker_of(registry))
+    greet_registry(settings())  # without a registry nothing is needed
 
 
 def test_a_registry_is_known_by_its_certificate(tmp_path: Path) -> None:
