@@ -28,7 +28,7 @@ LEAST: Final = 1500  # messages of the canary
 MARGIN: Final = 0.2
 MOST_WORK: Final = 2.0
 CONFIDENCE: Final = 0.95
-_REASONS: Final = 4  # for which it may be stopped
+REASONS: Final = 4  # for which it may be stopped
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -130,7 +130,7 @@ def judge(
 
 
 def _stops(old: Side, new: Side, judged: dict[str, Judged], share: float, asked: Asked) -> list[str]:
-    error = (1 - asked.confidence) / _REASONS
+    error = (1 - asked.confidence) / REASONS
     missed = judged["new"].samples_at_risk, judged["old"].samples_at_risk
     said = {
         f"it finds fewer people: {_times(new.found, old.found, share)} as many as the bundle that runs": (

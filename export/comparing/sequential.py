@@ -13,6 +13,7 @@ logarithm, Ann. Math. Statist. 41; for tests and confidence sequences: Howard, R
 each hour, and stops at the first look that says yes, is wrong no more often than that.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -42,7 +43,7 @@ def evidence_below(new: int, old: int, share: float, ratio: float) -> float:
 
 def shown(evidence: float, error: float) -> bool:
     """Whether evidence (a logarithm) shows it, where one may be wrong with a probability of `error`."""
-    return evidence >= -np.log(error)
+    return evidence >= -math.log(error)
 
 
 def ratio_interval(new: int, old: int, share: float, error: float) -> Interval:

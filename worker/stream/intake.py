@@ -101,8 +101,8 @@ class Intake:
         self._in_hand.inherit(partitions)
         self._assigned |= set(partitions)
         self._report_assignment()
-        # Whoever replaces workers one by one ends the next one once this one is ready. It is not ready before it
-        # has its part of the work, since two rebalances in one take longer than one after the other.
+        # Whoever replaces workers one by one ends an old one once this one is ready. So it is not ready
+        # before it has its part of the work: two rebalances in one take longer than one after the other.
         if self._assigned:
             self.joined.set()
         else:
