@@ -175,11 +175,6 @@ class ReviewApp:
         return self.watch.fault
 
     @property
-    def may_tell(self) -> bool:
-        """Whether webhooks are told."""
-        return self.ready and self.watch.webhooks_fault is None
-
-    @property
     def _recovered(self) -> bool:
         tables = self.faust.tables
         return bool(tables.actives_ready and not self.faust.rebalancing and self.held_partitions)
