@@ -126,10 +126,7 @@ def spent(
             for entry in batch.entries:
                 if entry.record.headers:
                     entry.trace = schemas.find_trace(entry.record.headers)
-            metrics.count(
-                "mimamori_unreadable_headers_total",
-                sum(e.trace is None and e.lost_its_trace for e in batch.entries),
-            )
+            metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in batch.entries))
         batch.screened = time.monotonic(), time.monotonic()
         outbox.commit(batch)
         time.sleep(max(0.0, began + (number + 1) / pace.batches - time.monotonic()))

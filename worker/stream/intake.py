@@ -185,9 +185,7 @@ class Intake:
             return
         self._metrics.count("mimamori_records_total", len(records))
         entries = self._reception.entries(records)
-        self._metrics.count(
-            "mimamori_unreadable_headers_total", sum(e.trace is None and e.lost_its_trace for e in entries)
-        )
+        self._metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in entries))
         self._waiting += entries
 
     def _fill(self) -> None:
