@@ -64,7 +64,8 @@ class _Rows:
     def add(self, label: Label) -> None:
         bundle = self.bundles.setdefault(label.bundle, len(self.bundles))
         at, draw = label.screened_at.timestamp(), canary_draw(label.message_id)
-        self.labels.append((at, draw, bundle, label.verdict, label.severity, label.truncated))
+        level = None if label.severity is None else label.severity.level
+        self.labels.append((at, draw, bundle, label.verdict, level, label.truncated))
         asks = label.verdict != "clear" or "quality_sample" in label.reasons
         self.seen.append(label.origin if asks else None)
 
@@ -88,10 +89,8 @@ def find_stretch(
             else "there is no label to count: see --labels, --last and --task"
         )
     ((name, rows),) = of_tasks.items()
-    at, draws, bundles = (
-        np.array([row[column] for row in rows.labels], kind)
-        for column, kind in enumerate((np.float64, np.float64, np.int64))
-    )
+    at, draws = (np.array([row[column] for row in rows.labels], np.float64) for column in (0, 1))
+    bundles = np.array([row[2] for row in rows.labels], np.int64)
     back = np.argsort(-at, kind="stable")
     known = list(rows.bundles)
     newest = list(dict.fromkeys(known[number] for number in bundles[back[:NEWEST]]))

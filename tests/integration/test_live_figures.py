@@ -21,7 +21,7 @@ from engine.drift import expect
 from engine.errors import TaskError
 from mimamori.cli import app
 from schemas import case_id, encode
-from schemas.events import Event, Label, Origin, ReviewCase, ReviewDecision, Thresholds
+from schemas.events import Event, Label, Origin, ReviewCase, ReviewDecision, Severity, Thresholds
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from worker.errors import BrokerError
 from worker.stream.routing import canary_draw
@@ -165,14 +165,14 @@ def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
                     one,
                     bundle="c" * 64 if new else bundle.fingerprint,
                     verdict="at_risk" if hit else "clear",
-                    severity="high" if hit else None,
+                    severity=Severity("high", {"low": 0.1, "high": 0.9}) if hit else None,
                     screened_at=one.screened_at + timedelta(seconds=at),
                 )
             )
         return found
 
     nobody = CliRunner().invoke(app, ["canary", *options])
-    assert isinstance(nobody.exception, TaskError)  # a line, and the exit code 1, by `main`
+    assert isinstance(nobody.exception, TaskError)  # a line, and exit code 1, by `main`
     now = 1_790_000_000_000
     send(kafka_bootstrap, topics["labels"], made(0, 1000, finds=True), at=now)
     code, report = told()

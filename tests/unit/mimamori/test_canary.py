@@ -16,7 +16,7 @@ from export.comparing.sequential import evidence_above, evidence_below, ratio_in
 from mimamori.canary import Asked, CanaryReport, judge
 from mimamori.comparing.decided import Decided
 from mimamori.comparing.stretch import Stretch, find_stretch
-from schemas.events import Label, Origin, Thresholds
+from schemas.events import Label, Origin, Severity, Thresholds
 from schemas.reasons import Reason
 from worker.stream.routing import canary_draw
 
@@ -107,7 +107,7 @@ def label(number: int, bundle: str, *, found: bool = False, sampled: bool = Fals
     reasons: list[Reason] = ["quality_sample"] if sampled else []
     return Label(
         f"label:m:0:{number}", f"m-{number}", Origin("m", 0, number), "stress",
-        "at_risk" if found else "clear", 0.5, "high" if found else None, reasons,
+        "at_risk" if found else "clear", 0.5, Severity("high", {"low": 0.1, "high": 0.9}) if found else None, reasons,
         Thresholds(0.3, 0.7, "test"), "pooled", bundle, 1, False, False,
         THEN + timedelta(seconds=number), "fp32-1",
     )  # fmt: skip
