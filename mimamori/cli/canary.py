@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.errors import extra_for
+from engine.errors import TaskError, extra_for
 from mimamori.cli.against import show_left_out
 from mimamori.cli.labelled import Json, print_report
 from mimamori.cli.progress import bars
@@ -91,8 +91,12 @@ def canary(
         asked = Asked(labels or names[Label], last=last)
         with SpanReader(config, asked) as reader:
             from_start = all(span.begin == 0 for span in reader.spans)
-        read = events(config, asked, Label, progress, left_out)
+        unread: Counter[str] = Counter()
+        read = events(config, asked, Label, progress, unread)
         stretch = find_stretch(read, task, left_out, from_start=from_start)
+        if unread:
+            said = ", ".join(f"{number} are {why}" for why, number in unread.items())
+            raise TaskError(f"nothing is said of labels that were not all read: {said}; see --labels")
         since = max(0, int(stretch.since.timestamp() * 1000) - _SKEW_MS)
         decided = read_decisions(
             config,

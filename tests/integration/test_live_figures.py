@@ -27,6 +27,8 @@ from worker.errors import BrokerError
 from worker.stream.routing import canary_draw
 from worker.telemetry.drift import noted_of
 
+THEN = datetime(2026, 11, 1, tzinfo=UTC)
+
 
 @pytest.fixture
 def topic(kafka_bootstrap: str) -> Iterator[Callable[[str], str]]:
@@ -60,7 +62,7 @@ def labels(bundle: Bundle, first: int, number: int, risk: float) -> list[Label]:
         Label(
             f"label:{first + at}", f"m-{first + at}", Origin("m", 0, first + at), "tiny", "clear",
             risk + 0.01 * (at % 10), None, ["below_lower_threshold"], Thresholds(0.9, 0.95, "test"), "pooled",
-            bundle.fingerprint, 1, False, False, datetime(2026, 11, 1, tzinfo=UTC), "fp32-1",
+            bundle.fingerprint, 1, False, False, THEN, "fp32-1",
         )
         for at in range(number)
     ]  # fmt: skip
@@ -194,3 +196,8 @@ def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
     assert "STOP\n  it finds fewer people" in shown.stdout
     gone = CliRunner().invoke(app, ["canary", *options, "--labels", "no-such-topic"])
     assert isinstance(gone.exception, BrokerError)
+    stranger = ReviewDecision("d", "c", "m", "tiny", "somebody", "at_risk", None, None, THEN)
+    send(kafka_bootstrap, topics["labels"], [stranger], at=now + 10_000)
+    mixed = CliRunner().invoke(app, ["canary", *options])
+    assert isinstance(mixed.exception, TaskError)
+    assert "1 are no label" in str(mixed.exception)

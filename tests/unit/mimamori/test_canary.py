@@ -21,6 +21,7 @@ from schemas.reasons import Reason
 from worker.stream.routing import canary_draw
 
 THEN = datetime(2026, 11, 1, tzinfo=UTC)
+HIGH = Severity("high", {"low": 0.1, "high": 0.9})
 STREAMS, LOOKS = 150, 48
 COUNTS = st.integers(0, 400)
 
@@ -107,7 +108,7 @@ def label(number: int, bundle: str, *, found: bool = False, sampled: bool = Fals
     reasons: list[Reason] = ["quality_sample"] if sampled else []
     return Label(
         f"label:m:0:{number}", f"m-{number}", Origin("m", 0, number), "stress",
-        "at_risk" if found else "clear", 0.5, Severity("high", {"low": 0.1, "high": 0.9}) if found else None, reasons,
+        "at_risk" if found else "clear", 0.5, HIGH if found else None, reasons,
         Thresholds(0.3, 0.7, "test"), "pooled", bundle, 1, False, False,
         THEN + timedelta(seconds=number), "fp32-1",
     )  # fmt: skip
