@@ -109,7 +109,10 @@ def judge(
         },
         "uncertain": _ratio(new.verdicts.get("uncertain", 0), old.verdicts.get("uncertain", 0), share, error),
         "missed in samples": _ratio(
-            judged["new"].samples_at_risk, judged["old"].samples_at_risk, share, error
+            judged["new"].samples_at_risk,
+            judged["old"].samples_at_risk,
+            _share_of_samples(old, new, judged, share),
+            error,
         ),
     }
     why = stops or _not_yet(stretch, asked, ratios["found"], within=within)
@@ -136,9 +139,9 @@ def _stops(old: Side, new: Side, judged: dict[str, Judged], share: float, asked:
         f"it finds fewer people: {_times(new.found, old.found, share)} as many as the bundle that runs": (
             evidence_below(new.found, old.found, share, 1)
         ),
-        f"it misses more: in samples of what was cleared, people found {missed[0]} at risk of its messages, "
-        f"and {missed[1]} of the other's, which has {(1 - share) / share:.1f} times as many": (
-            evidence_above(*missed, share, 1)
+        f"it misses more: in samples of what was cleared, people found {missed[0]} of "
+        f"{judged['new'].samples} at risk, and {missed[1]} of {judged['old'].samples} of the other's": (
+            evidence_above(*missed, _share_of_samples(old, new, judged, share), 1)
         ),
         f"it labels only {_times(new.messages, old.messages, share)} as many messages as are its own: its "
         "model fails on the others, which are dead letters": (
@@ -174,6 +177,18 @@ def _not_yet(stretch: Stretch, asked: Asked, found: Ratio, *, within: bool) -> l
             f"over {new.messages:,} messages of its own"
         )
     return said
+
+
+def _share_of_samples(old: Side, new: Side, judged: dict[str, Judged], share: float) -> float:
+    """NEW's part of the messages, as often as cleared ones of either were sampled and decided."""
+    seen = [
+        judged[name].samples / cleared if (cleared := side.messages - side.found) else 0.0
+        for name, side in (("new", new), ("old", old))
+    ]
+    if not all(seen):
+        return share
+    odds = share / (1 - share) * seen[0] / seen[1]
+    return odds / (1 + odds)
 
 
 def _judged(found: Counter[str]) -> Judged:

@@ -238,6 +238,21 @@ def test_one_that_misses_more_is_stopped_by_what_people_found() -> None:
     assert report.judged["old"].samples_at_risk == 0
 
 
+def test_more_samples_of_the_canary_are_no_more_misses() -> None:
+    """Its policy has ten times as many sampled, of which as large a part is at risk."""
+    labels = list(stream((500, 0), (12_000, 0.3)))
+    decided = {
+        each.origin: Decided("at_risk" if number % 20 == 0 else "not_at_risk", "quality_sample")
+        for side, every in (("new", 1), ("old", 10))
+        for number, each in enumerate(
+            [one for one in labels if one.bundle == side and "quality_sample" in one.reasons][::every]
+        )
+    }
+    report = judged(iter(labels), decided)
+    assert report.judged["new"].samples_at_risk > report.judged["old"].samples_at_risk
+    assert report.answer == "go on", report.why
+
+
 def test_too_few_messages_are_not_yet_enough() -> None:
     report = judged(stream((500, 0), (3000, 0.3)))
     assert report.answer == "not yet"
