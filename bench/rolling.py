@@ -14,7 +14,6 @@ In the end every message must have exactly one outcome, in order. `--show` print
 import argparse
 import json
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -24,29 +23,24 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 from subprocess import Popen
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 
-import schemas
+from bench.rolling_load import PARTITIONS, Load, Wait
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from mimamori.sandbox.server import choose_port
-from mimamori.soak.checker import Checker
-from mimamori.soak.clients import Feed, Housekeeping, Watch
-from mimamori.soak.script import LONGEST_TEXT, Script
-from schemas import DeadLetter, Label, Message, ReviewCase, load_topics, topic_names
+from mimamori.soak.script import LONGEST_TEXT
+from schemas import load_topics
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from worker.kafka.topics import apply_topics
 
-PARTITIONS: Final = 6
 START_S: Final = 60.0
 END_S: Final = 30.0
 SETTLED_S: Final = 3.0
 BUCKET_S: Final = 0.25
 TOLD: Final = ("worker_started", "engine_ready", "assignment_changed", "worker_stopped", "batch_aborted")
-
-Wait = tuple[float, float, int]  # when it was due, how long it took, its partition
 
 
 @dataclass(frozen=True)
@@ -60,75 +54,6 @@ class Way:
     def __str__(self) -> str:
         further = "".join(f", {name} {value}" for name, value in self.settings.items())
         return f"{self.protocol}, surge {self.surge}{further}"
-
-
-class Load:
-    """Sends messages at a steady rate, and takes every outcome, on its own thread. A context manager."""
-
-    def __init__(self, bootstrap: str, prefix: str, records: int, rate: float) -> None:
-        names = topic_names(prefix)
-        self._kinds: dict[str, type[Label | DeadLetter | ReviewCase]] = {
-            names[kind]: kind for kind in (Label, DeadLetter, ReviewCase)
-        }
-        self._messages, self._rate, self._group = names[Message], rate, prefix
-        script = Script(1, records, PARTITIONS)
-        self.checker = Checker(script, self._messages)
-        self._lengths = script.lengths
-        self._house = Housekeeping(bootstrap)
-        self._feed = Feed(bootstrap, self._messages, script)
-        self._watch = Watch(bootstrap, self._kinds)
-        self._ending = threading.Event()
-        self._began = 0.0
-        self._until: float | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.waits: list[Wait] = []
-
-    def __enter__(self) -> Self:
-        self._feed.__enter__()
-        self._began = time.time()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._feed.__exit__()
-        self._watch.__exit__()
-
-    def pause(self) -> int:
-        """Send no more; return how many were sent."""
-        self._until = time.time()
-        time.sleep(0.1)
-        return sum(min(int(self._due(self._until)) + 1, length) for length in self._lengths)
-
-    def trouble(self, sent: int) -> str:
-        """What the checker finds once no worker runs: nothing, or how much of what."""
-        self._ending.set()
-        self._thread.join()
-        self._house.await_closed(self._watch.positions)
-        self._take(self._watch.read_to_end())
-        found = self.checker.findings().counts
-        found["lost"] -= sum(self._lengths) - sent
-        return ", ".join(f"{count} {kind}" for kind, count in found.items() if count) or "nothing"
-
-    def _due(self, now: float) -> float:
-        return self._rate * (now - self._began) / PARTITIONS
-
-    def _run(self) -> None:
-        while not self._ending.is_set():
-            due = self._due(self._until or time.time())
-            for partition in range(PARTITIONS):
-                self._feed.allow(partition, int(due) + 1)
-            self._feed.check()
-            self._take(self._watch.read())
-
-    def _take(self, records: Iterable[tuple[str, int, bytes | None]]) -> None:
-        for topic, partition, value in records:
-            self.checker.take(self._kinds[topic], partition, value)
-            if self._kinds[topic] is Label:
-                origin = schemas.decode(Label, value or b"").origin
-                due = self._began + origin.offset * PARTITIONS / self._rate
-                self.waits.append((due, time.time() - due, origin.partition))
 
 
 @dataclass
