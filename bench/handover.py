@@ -61,10 +61,17 @@ class Readers:
                 self.owned.pop(number, None)
                 self._free[number] = self.changed
 
-    def settle(self) -> list[float]:
-        """Wait until all have readers and nothing changes; return how long each that moved had none."""
+    def settle(self, joiner: int) -> list[float]:
+        """Wait until `joiner` and all partitions have what is theirs and nothing changes.
+
+        Returns how long each partition that moved had no reader.
+        """
         deadline = time.monotonic() + PATIENCE_S
-        while len(self.owned) < PARTITIONS or time.monotonic() < self.changed + STILL_S:
+        while (
+            joiner not in self.owned.values()
+            or len(self.owned) < PARTITIONS
+            or time.monotonic() < self.changed + STILL_S
+        ):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{PARTITIONS - len(self.owned)} partitions have no reader")
             time.sleep(0.05)
@@ -116,14 +123,14 @@ def measured(bootstrap: str, way: str, rounds: int) -> str:
     }
     readers = Readers()
     crew = [Member(config, number, readers) for number in range(MEMBERS)]
-    readers.settle()
+    readers.settle(MEMBERS - 1)
     joined: list[float] = []
     left: list[float] = []
     for number in range(rounds):
         crew.append(Member(config, MEMBERS + number, readers))
-        joined += readers.settle()
+        joined += readers.settle(MEMBERS + number)
         crew.pop(0).close()
-        left += readers.settle()
+        left += readers.settle(MEMBERS + number)
     for member in crew:
         member.close()
     return f"| {way} | {told(joined)} | {told(left)} |"
