@@ -124,7 +124,8 @@ class Intake:
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Void all batches in flight at once, since the partitions belong to another worker already."""
         log.warning("partitions_lost", count=len(partitions))
-        self.joined.clear()  # until the group assigns it some again, or none
+        self.joined.clear()  # until the group assigns it some again, or none for a while
+        self._joined_at = math.inf
         self._epochs.end_epoch()
         self._drop_open()
         self._forget(partitions)

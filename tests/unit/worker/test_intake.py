@@ -154,9 +154,11 @@ def test_the_committed_offsets_are_asked_for_only_when_no_commit_is_under_way(
 
 
 def test_a_worker_whose_partitions_were_lost_is_not_ready_before_its_group_has_it_again() -> None:
-    intake = Fixture().intake
-    places = [("mimamori.messages", 0)]
+    fixture = Fixture()
+    intake, places = fixture.intake, [("mimamori.messages", 0)]
     assert not intake.joined.is_set()
+    with mock.patch.object(intake_module, "SETTLED_S", -60.0):
+        intake.assigned([])  # it had none at first, a minute ago
     intake.assigned(places)
     assert intake.joined.is_set()
     intake.revoked(places)  # to another member, in an orderly way
@@ -164,7 +166,9 @@ def test_a_worker_whose_partitions_were_lost_is_not_ready_before_its_group_has_i
     intake.assigned(places)
     intake.lost(places)  # as after a session without a heartbeat
     assert not intake.joined.is_set()
-    intake.assigned([])  # it is a member again, and there are more members than partitions
+    fixture.run(list)  # one poll, in which nothing comes
+    assert not intake.joined.is_set()
+    intake.assigned(places)  # it is a member again
     assert intake.joined.is_set()
 
 
