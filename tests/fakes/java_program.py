@@ -1,0 +1,80 @@
+"""Compiles a Java source file and runs it on the sandbox's Java, for the examples in docs/examples/.
+
+The wheel's Java is a JRE: it has no compiler. Eclipse's compiler is one jar of 3 MB that a JRE runs. Jars come
+from Maven Central (or MAVEN_CENTRAL_URL), once, into MIMAMORI_HOME; Kafka's client, Jackson and log4j are
+already there, among the sandbox's own.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from mimamori.sandbox import java
+
+COMPILER: Final = "org.eclipse.jdt:ecj:3.42.0"
+RELEASE: Final = "17"  # as old as the sandbox's Java may be
+
+
+def jars(*coordinates: str) -> list[Path]:
+    """The jar of each `group:artifact:version`, without what it depends on, downloaded where needed."""
+    folder = java.home() / "jars"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "download.lock"):  # the suite runs in several processes
+        return [_jar(folder, each) for each in coordinates]
+
+
+def class_path(*more: Path) -> str:
+    """The sandbox's own jars, and these."""
+    return os.pathsep.join([*map(str, more), java.kafka_classpath(print)])
+
+
+def compiled(source: Path, folder: Path, *libraries: Path) -> Path:
+    """Compile one source file; returns `folder`, with its classes. A warning fails, like an error.
+
+    Raises AssertionError with what the compiler said.
+    """
+    told = subprocess.run(
+        [
+            *(java.find_java(), "-XX:TieredStopAtLevel=1", "-jar", *jars(COMPILER)),
+            *("-cp", class_path(*libraries), "-d", folder, "-failOnWarning", "-source", RELEASE, "-target", RELEASE, source),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    return folder
+
+
+def command(main: str, classes: Path, libraries: Sequence[Path], options: Iterable[str] = ()) -> list[str]:
+    """What runs the class `main` of `classes`. `options` are the JVM's."""
+    return [
+        *(str(java.find_java()), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options),
+        *("-cp", class_path(classes, *libraries), main),
+    ]
+
+
+def _jar(folder: Path, coordinates: str) -> Path:
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - imports slowly
+
+    group, artifact, version = coordinates.split(":")
+    kept = folder / f"{artifact}-{version}.jar"
+    if not kept.exists():
+        mirror = os.environ.get("MAVEN_CENTRAL_URL")
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            maven = MavenContext(
+                resolver=PythonResolver(),
+                repo_cache=Path(scratch, "maven"),
+                remote_repos={"central": mirror} if mirror else None,
+            )
+            found = Path(maven.project(group, artifact).at_version(version).artifact().resolve())
+            assert zipfile.is_zipfile(found), f"{coordinates}: what was downloaded is no jar"
+            shutil.move(found, kept)
+    return kept
