@@ -1,8 +1,8 @@
 """Compiles a Java source file and runs it on the sandbox's Java, for the examples in docs/examples/.
 
-The wheel's Java is a JRE: it has no compiler. Eclipse's compiler is one jar of 3 MB that a JRE runs. Jars come
-from Maven Central (or MAVEN_CENTRAL_URL), once, into MIMAMORI_HOME; Kafka's client, Jackson and log4j are
-already there, among the sandbox's own.
+The wheel's Java is a JRE: it has no compiler. Eclipse's compiler is one jar of 3 MB that a JRE runs. Jars
+come from Maven Central (or MAVEN_CENTRAL_URL), once, into MIMAMORI_HOME; Kafka's client, Jackson and log4j
+are already there, among the sandbox's own.
 """
 
 import os
@@ -40,11 +40,11 @@ def compiled(source: Path, folder: Path, *libraries: Path) -> Path:
 
     Raises AssertionError with what the compiler said.
     """
+    [compiler] = map(str, jars(COMPILER))
+    run = [str(java.find_java()), "-XX:TieredStopAtLevel=1", "-jar", compiler]
+    asks = ["-failOnWarning", "-source", RELEASE, "-target", RELEASE, "-d", str(folder)]
     told = subprocess.run(
-        [
-            *(java.find_java(), "-XX:TieredStopAtLevel=1", "-jar", *jars(COMPILER)),
-            *("-cp", class_path(*libraries), "-d", folder, "-failOnWarning", "-source", RELEASE, "-target", RELEASE, source),
-        ],
+        [*run, *asks, "-cp", class_path(*libraries), str(source)],
         capture_output=True,
         text=True,
         check=False,
