@@ -1,13 +1,13 @@
 """The simulation: workers of one group read partitions in batches, die, restart, and are scaled.
 
-It is made of events (simpy), one for each batch and not for each message, so that a million messages a second
-are simulated in minutes. A worker does what the real one does: it takes all that waits in its partitions, up to
-a limit; reading costs so much for a batch and so much for each message; the labels can be read a little later,
-while the next batch is being read. A batch counts once it is committed: what a dead worker had in hand is read
-again by whoever gets its partitions, in order.
+It is made of events (simpy), one for each batch and not for each message, so that a million messages a
+second are simulated in minutes. A worker does what the real one does: it takes all that waits in its
+partitions, up to a limit; reading costs so much for a batch and so much for each message; the labels can be
+read a little later, while the next batch is being read. A batch counts once it is committed: what a dead
+worker had in hand is read again by whoever gets its partitions, in order.
 
-What is left out: the brokers (they are as quick as measured, whatever the rate), fetching, the score cache, and
-batches that close early because their first record is old.
+What is left out: the brokers (they are as quick as measured, whatever the rate), fetching, the score cache,
+and batches that close early because their first record is old.
 """
 
 import math

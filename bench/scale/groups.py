@@ -2,14 +2,16 @@
 
     python -m bench.scale.groups --members 10 50 100 --json groups.json
 
-The members are real Kafka clients with the worker's settings, all in this process, without a model and without
-messages: so it measures the group alone. For each number of members, three things are timed: the group forms,
-one more member joins, one leaves in good order. `gap` is the longest time that a partition had no reader.
-Members that die are not timed: their partitions wait for the session's end, and then as if they had left.
+The members are real Kafka clients with the worker's settings, all in this process, without a model and
+without messages: so it measures the group alone. For each number of members, three things are timed: the
+group forms, one more member joins, one leaves in good order. `gap` is the longest time that a partition had
+no reader. Members that die are not timed: their partitions wait for the session's end, and then as if they
+had left.
 """
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -136,7 +138,7 @@ class Group:
 def measured(bootstrap: str, protocol: GroupProtocol, members: int) -> Found:
     """Form a group of so many, let one join and one leave."""
     partitions = members * PARTITIONS_A_MEMBER
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     topic = f"scale-{protocol}-{members}-{time.time_ns()}"
     admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(60.0)
     group = Group(bootstrap, topic, partitions, protocol)
@@ -167,7 +169,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     found.append(measured(sandbox.bootstrap, protocol, members))
                     print(line(found[-1]), flush=True)
     if options.json:
-        figures: dict[str, Any] = {"machine": describe(), "groups": msgspec.to_builtins(found)}
+        figures: dict[str, Any] = {
+            "machine": describe(),
+            "load": os.getloadavg(),
+            "groups": msgspec.to_builtins(found),
+        }
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 

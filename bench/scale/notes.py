@@ -10,6 +10,7 @@ read, of a topic that was just compacted (a note of each partition) and of one t
 
 import argparse
 import json
+import os
 import statistics
 import threading
 import time
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reads: list[Read] = []
     writes: list[Write] = []
     with Sandbox(redis=False) as sandbox:
-        admin = AdminClient({"bootstrap.servers": sandbox.bootstrap})
+        admin = AdminClient({"bootstrap.servers": sandbox.bootstrap, "log_level": 0})
 
         def laid(topic: str) -> str:
             admin.create_topics([NewTopic(topic, 1, 1, config={"cleanup.policy": "compact"})])[topic].result(
@@ -132,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         figures: dict[str, Any] = {
             "machine": describe(),
+            "load": os.getloadavg(),
             "reads": msgspec.to_builtins(reads),
             "writes": msgspec.to_builtins(writes),
         }

@@ -9,6 +9,7 @@ with the worker's settings. `--brokers 3` keeps everything three times (two have
 
 import argparse
 import json
+import os
 import statistics
 import threading
 import time
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     together: list[AtOnce] = []
     most = max(*options.partitions, 2 * max(options.producers))
     with Sandbox(redis=False, brokers=options.brokers) as sandbox:
-        admin = AdminClient({"bootstrap.servers": sandbox.bootstrap})
+        admin = AdminClient({"bootstrap.servers": sandbox.bootstrap, "log_level": 0})
         admin.create_topics([NewTopic("scale", most, min(3, options.brokers))])["scale"].result(60.0)
         cost(sandbox.bootstrap, "scale", 4, 100, 2 * options.times)  # warms the broker
         for partitions in options.partitions:
@@ -148,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         figures: dict[str, Any] = {
             "machine": describe(),
+            "load": os.getloadavg(),
             "brokers": options.brokers,
             "alone": msgspec.to_builtins(alone),
             "at_once": msgspec.to_builtins(together),
