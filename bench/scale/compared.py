@@ -77,6 +77,7 @@ class Row(msgspec.Struct, frozen=True):
 
     scenario: str
     messages: int
+    worker: Worker
     simulated: Figures
     measured: Figures
 
@@ -232,6 +233,7 @@ def compare(run: Run, worker: Worker, group: Group, scenario: Scenario, seconds:
     return Row(
         scenario.name,
         sent.total(),
+        worker,
         Figures(told.p50, told.p99, told.worst_lag),
         measured(sent, waits),
     )
@@ -283,18 +285,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             job = replace(job, seconds_per_message=options.service_ms / 1000)
         run = Run(Lanes(course, job), job)
         calibrated(run)  # warms the broker
-        worker = calibrated(run)
-        print(
-            f"calibrated: {1000 * worker.message_s:.2f} ms a message, {1000 * worker.commit_s:.1f} ms beside"
-        )
         for scenario in SCENARIOS:
+            worker = calibrated(run)  # anew, as other jobs on the machine come and go
             rows.append(compare(run, worker, group, scenario, options.seconds))
             print(line(rows[-1]), flush=True)
     if options.json:
         figures: dict[str, Any] = {
             "machine": describe(),
             "load": os.getloadavg(),
-            "worker": msgspec.to_builtins(worker),
             "group": msgspec.to_builtins(group),
             "rows": msgspec.to_builtins(rows),
         }
@@ -305,7 +303,8 @@ def line(row: Row) -> str:
     """One row of the table: simulated / measured."""
     told, found = row.simulated, row.measured
     return (
-        f"{row.scenario:22}{row.messages:7} messages: p50 {told.p50:7.3f} / {found.p50:7.3f} s, "
+        f"{row.scenario:22}{row.messages:7} messages ({1000 * row.worker.message_s:.2f} ms each, "
+        f"{1000 * row.worker.commit_s:.0f} ms beside): p50 {told.p50:7.3f} / {found.p50:7.3f} s, "
         f"p99 {told.p99:7.3f} / {found.p99:7.3f} s, most waiting {told.worst_lag:6} / {found.worst_lag:6}"
     )
 

@@ -82,6 +82,7 @@ class Fleet:
         self._scaling = scaling
         self._env = simpy.Environment()
         self._done = [0] * arrivals.partitions  # messages of each partition that are committed
+        self._ready = [0.0] * arrivals.partitions  # since when its reader may read each partition
         self._waits = Waits()
         self._looks: list[Look] = []
         self._busy_s = 0.0  # of workers that are gone, too
@@ -153,7 +154,8 @@ class Fleet:
         left = sorted(free)
         for rank, member in enumerate(members):
             for _ in range(least + (rank < more) - len(member.partitions)):
-                member.partitions[left.pop()] = ready
+                partition = left.pop()
+                member.partitions[partition] = self._ready[partition] = ready
             member.wake()
 
     def _work(self, member: "Member") -> Steps:
@@ -214,7 +216,8 @@ class Fleet:
     def _commit(self, member: "Member", batch: list[tuple[int, int]]) -> None:
         until = self._env.now + self._worker.commit_s
         for partition, count in batch:
-            if partition not in member.partitions:  # it has moved on: its new reader reads this again
+            # What is in hand when a partition moves on is finished, if that takes no longer than the move.
+            if partition not in member.partitions and self._ready[partition] <= self._env.now:
                 self._twice += count
                 continue
             done = self._done[partition]

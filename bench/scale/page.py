@@ -60,7 +60,7 @@ CPU. Two short runs before each scenario calibrate, and nothing is fitted to the
 the middle they gave {message:.2f} ms a message, and {commit:.0f} ms until its label could be read. Load
 average at the end: {load:.0f}.
 
-| | messages | p50, s: simulated | measured | p99: simulated | measured | off by | most wait: simulated | measured |
+| | messages | p50, s: simulated | measured | p99: simulated | measured | off by | most wait | measured |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -71,7 +71,7 @@ GROUPS: Final = """
 member. Medians of the rounds, with the slowest. *Without* is the longest time that a partition had no reader.
 Load average at the end: {load:.0f}.
 
-| protocol | members | rounds | it forms, s | one joins, s | without | one leaves, s | without | described, ms |
+| protocol | members | rounds | forms, s | one joins, s | without | one leaves, s | without | described, ms |
 |---|---|---|---|---|---|---|---|---|
 """
 
