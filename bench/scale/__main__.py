@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             outcome = run(case, rate, GPU, options.seed)
             rows.append(told(case, rate, GPU, outcome, time.perf_counter() - began))
             print(line(rows[-1]), flush=True)
-    figures: dict[str, Any] = {"seed": options.seed, "simulated": msgspec.to_builtins(rows)}
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+            figures: dict[str, Any] = {"seed": options.seed, "simulated": msgspec.to_builtins(rows)}
+            if options.json:
+                options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.docs is not None:
         write(options.docs, figures)
 

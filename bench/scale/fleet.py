@@ -21,7 +21,7 @@ from bench.scale.arrivals import Arrivals
 from bench.scale.keda import Autoscaler, Scaling
 from bench.scale.result import Look, Outcome, Waits
 
-SAMPLES: Final = 4  # messages of a partition's part of a batch whose wait is noted, for all of them
+SAMPLES: Final = 8  # messages of a partition's part of a batch whose wait is noted, for all of them
 LOOK_EVERY_S: Final = 1.0
 
 Steps = Generator[simpy.Event, Any, None]
@@ -73,6 +73,7 @@ class Fleet:
         group: Group,
         faults: Sequence[Fault] = (),
         scaling: Scaling | None = None,
+        samples: int = SAMPLES,
     ) -> None:
         """The workers are there at 0 s, with their partitions."""
         self._arrivals = arrivals
@@ -80,6 +81,7 @@ class Fleet:
         self._group = group
         self._faults = faults
         self._scaling = scaling
+        self._samples = samples
         self._env = simpy.Environment()
         self._done = [0] * arrivals.partitions  # messages of each partition that are committed
         self._ready = [0.0] * arrivals.partitions  # since when its reader may read each partition
@@ -221,7 +223,7 @@ class Fleet:
                 self._twice += count
                 continue
             done = self._done[partition]
-            samples = min(count, SAMPLES)
+            samples = min(count, self._samples)
             for sample in range(samples):
                 number = done + 1 + int((sample + 0.5) * count / samples)
                 came = self._arrivals.when(partition, min(number, done + count))
@@ -338,6 +340,7 @@ def simulate(
     faults: Sequence[Fault] = (),
     scaling: Scaling | None = None,
     patience_s: float = 600.0,
+    samples: int = SAMPLES,
 ) -> Outcome:
     """Simulate a group from 0 s until all is labelled, or until `patience_s` after the last message."""
-    return Fleet(arrivals, worker, workers, group, faults, scaling).run(patience_s)
+    return Fleet(arrivals, worker, workers, group, faults, scaling, samples).run(patience_s)

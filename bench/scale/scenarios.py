@@ -48,8 +48,8 @@ CASES: Final = (
     Case("a zone is lost: a third is killed", 300, fault=lambda count: Fault(60, "kill", max(1, count // 3))),
     Case("a roll-out, a tenth at a time", 480, fault=lambda count: Fault(30, "roll", max(1, count // 10))),
     Case("one conversation as fast as two workers", 180, hot=HOT),
-    Case("a day's swing in an hour, KEDA as the chart has it", 3600, swing=0.5, scaling=_chart),
-    Case("the same, KEDA by shares", 3600, swing=0.5, scaling=_shares),
+    Case("a day's swing in half an hour, KEDA as the chart has it", 1800, swing=0.5, scaling=_chart),
+    Case("the same, KEDA by shares", 1800, swing=0.5, scaling=_shares),
 )
 
 
@@ -95,6 +95,7 @@ def run(case: Case, rate: float, worker: Worker, seed: int) -> Outcome:
         [case.fault(count)] if case.fault else [],
         case.scaling(count, worker) if case.scaling else None,
         patience_s=120.0,
+        samples=2,  # of half a thousand batches a second and more
     )
 
 

@@ -6,9 +6,7 @@ are already there, among the sandbox's own.
 """
 
 import os
-import shutil
 import subprocess
-import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,16 +16,30 @@ from filelock import FileLock
 
 from mimamori.sandbox import java
 
-COMPILER: Final = "org.eclipse.jdt:ecj:3.42.0"
+COMPILER: Final = "org.eclipse.jdt:ecj:3.46.0"
 RELEASE: Final = "17"  # as old as the sandbox's Java may be
 
 
 def jars(*coordinates: str) -> list[Path]:
     """The jar of each `group:artifact:version`, without what it depends on, downloaded where needed."""
-    folder = java.home() / "jars"
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - imports slowly
+
+    folder = java.home() / "maven"
     folder.mkdir(parents=True, exist_ok=True)
+    mirror = os.environ.get("MAVEN_CENTRAL_URL")
     with FileLock(folder / "download.lock"):  # the suite runs in several processes
-        return [_jar(folder, each) for each in coordinates]
+        maven = MavenContext(
+            resolver=PythonResolver(),
+            repo_cache=folder,
+            remote_repos={"central": mirror} if mirror else None,
+        )
+        found = []
+        for each in coordinates:
+            group, artifact, version = each.split(":")
+            found.append(Path(maven.project(group, artifact).at_version(version).artifact().resolve()))
+    for jar in found:
+        assert zipfile.is_zipfile(jar), f"{jar.name}: what was downloaded is no jar"
+    return found
 
 
 def class_path(*more: Path) -> str:
@@ -59,22 +71,3 @@ def command(main: str, classes: Path, libraries: Sequence[Path], options: Iterab
         *(str(java.find_java()), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options),
         *("-cp", class_path(classes, *libraries), main),
     ]
-
-
-def _jar(folder: Path, coordinates: str) -> Path:
-    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - imports slowly
-
-    group, artifact, version = coordinates.split(":")
-    kept = folder / f"{artifact}-{version}.jar"
-    if not kept.exists():
-        mirror = os.environ.get("MAVEN_CENTRAL_URL")
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            maven = MavenContext(
-                resolver=PythonResolver(),
-                repo_cache=Path(scratch, "maven"),
-                remote_repos={"central": mirror} if mirror else None,
-            )
-            found = Path(maven.project(group, artifact).at_version(version).artifact().resolve())
-            assert zipfile.is_zipfile(found), f"{coordinates}: what was downloaded is no jar"
-            shutil.move(found, kept)
-    return kept
