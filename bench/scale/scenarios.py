@@ -14,7 +14,7 @@ from bench.scale.result import Outcome
 
 FLURRY: Final = 3.0  # messages of a conversation in a row: assumed
 GAP_S: Final = 2.0  # of a rebalance: bench.scale.groups
-START_S: Final = 30.0  # of a pod: 13 s until it is ready on a GPU (docs/benchmarks/gpu.md), and its image
+START_S: Final = 30.0  # of a pod: 4.5 s to its first score (docs/benchmarks/engine.md); the rest is assumed
 HOT: Final = 2.0  # a conversation's messages, in what one worker reads
 
 
