@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rates", type=int, nargs="+", default=list(RATES), help="messages a second")
+    parser.add_argument("--cases", default="", help="only those with this in their names")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument(
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows: list[Told] = []
     for rate in options.rates:
         for case in CASES:
+            if options.cases not in case.name:
+                continue
             began = time.perf_counter()
             outcome = run(case, rate, GPU, options.seed)
             rows.append(told(case, rate, GPU, outcome, time.perf_counter() - began))

@@ -96,8 +96,10 @@ class Group:
         return self._settled(began)
 
     def close(self) -> None:
-        """Forget the group: nobody waits for the members' turns."""
-        self.members.clear()
+        """Every member leaves. One that is only forgotten would wait for its callbacks, for ever."""
+        while self.members:
+            self._owned.pop(len(self.members) - 1)
+            self.members.pop().close()
 
     def _settled(self, began: float) -> Change:
         fewest = self._partitions // len(self.members)

@@ -35,13 +35,13 @@ many as `mimamori size` says with a headroom of 30 %, two partitions each (four 
 Conversations send three messages in a row, on average. *Calm after* is how long after the trouble more
 messages waited than the workers read in five seconds.
 
-| messages/s | workers | what happens | p50, s | p99, s | most wait | calm after, s | at most | used | twice |
+| messages/s | workers | what happens | p50, s | p99, s | most wait | calm after, s | left | at most | twice |
 |---|---|---|---|---|---|---|---|---|---|
 """
 
 DEMANDS: Final = """
-*At most* is how many workers there were; *used* is what was read of what they could have read; *twice* is how
-many messages were read twice, as a worker took their first reading with it.
+*Left* is how many messages had no label two minutes after the last one was sent; *at most* is how many
+workers there were; *twice* is how many messages were read twice, as a worker took their first reading with it.
 
 ![each part's load as a share of its limit](scale.png)
 
@@ -148,8 +148,8 @@ def _simulated(rows: list[dict[str, Any]]) -> str:
             f"{row['p99']:.2f}",
             f"{row['worst_lag']:,}",
             "never" if row["calm_s"] is None else f"{row['calm_s']:.0f}",
+            f"{row['unlabelled']:,}",
             row["most_workers"],
-            f"{row['capacity_used']:.0%}",
             f"{row['read_twice']:,}",
         )
         for row in rows

@@ -65,7 +65,6 @@ class Told(msgspec.Struct, frozen=True):
     p99: float
     worst_lag: int
     most_workers: int
-    capacity_used: float  # messages over what the workers could have read meanwhile
     read_twice: int
     rebalances: int
     calm_s: float | None  # None: never
@@ -76,8 +75,9 @@ def run(case: Case, rate: float, worker: Worker, seed: int) -> Outcome:
     """Simulate one case at one rate."""
     count = workers(rate, worker)
     hot = case.hot * worker.rate() if case.hot else 0.0
+    mean = rate / (1 + case.swing)  # the rate is that of the peak
     traffic = Traffic(
-        rate=rate * (1 - case.swing / (1 + case.swing)) if case.swing else rate,
+        rate=mean,
         seconds=case.seconds,
         day=case.swing,
         day_s=case.seconds,
@@ -90,7 +90,7 @@ def run(case: Case, rate: float, worker: Worker, seed: int) -> Outcome:
     return simulate(
         counted(traffic, partitions, seed, step_s=0.1 if case.seconds < 1000 else 0.5),
         worker,
-        count,
+        workers(mean, worker),
         Group(gap_s=GAP_S, start_s=START_S),
         [case.fault(count)] if case.fault else [],
         case.scaling(count, worker) if case.scaling else None,
@@ -102,7 +102,6 @@ def run(case: Case, rate: float, worker: Worker, seed: int) -> Outcome:
 def told(case: Case, rate: float, worker: Worker, outcome: Outcome, took_s: float) -> Told:
     """One row of the table."""
     calm = outcome.calm_after(60.0, 5 * rate / (1 - HEADROOM))
-    could = sum(look.workers for look in outcome.looks) * worker.rate()
     return Told(
         case=case.name,
         rate=rate,
@@ -113,7 +112,6 @@ def told(case: Case, rate: float, worker: Worker, outcome: Outcome, took_s: floa
         p99=outcome.p99,
         worst_lag=outcome.worst_lag,
         most_workers=outcome.most_workers,
-        capacity_used=outcome.labelled / could,
         read_twice=outcome.read_twice,
         rebalances=outcome.rebalances,
         calm_s=calm if calm < math.inf else None,

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "machine": describe(),
             "load": os.getloadavg(),
             "bytes_a_record": labelled(sandbox, options.records),
-            "cache": [cache(sandbox.redis_url, count, 3.0) for count in (16, 256)],
+            "cache": [cache(f"{sandbox.redis_url}?socket_timeout=2", count, 3.0) for count in (16, 256)],
             "series_a_worker": series(),
         }
     print(json.dumps(figures, indent=1))
