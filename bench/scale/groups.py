@@ -117,6 +117,8 @@ class Group:
 
     def _assigned(self, number: int) -> Callable[[ck.Consumer, list[ck.TopicPartition]], None]:
         def note(_: ck.Consumer, places: list[ck.TopicPartition]) -> None:
+            if number not in self._owned:  # it closes
+                return
             now = time.perf_counter()
             for place in places:
                 self._owned[number].add(place.partition)
@@ -170,13 +172,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for protocol in PROTOCOLS:
                     found.append(measured(sandbox.bootstrap, protocol, members))
                     print(line(found[-1]), flush=True)
-    if options.json:
-        figures: dict[str, Any] = {
-            "machine": describe(),
-            "load": os.getloadavg(),
-            "groups": msgspec.to_builtins(found),
-        }
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+                    if options.json:
+                        save(found, options.json)
+
+
+def save(found: list[Found], file: Path) -> None:
+    """Write what was found so far."""
+    figures: dict[str, Any] = {
+        "machine": describe(),
+        "load": os.getloadavg(),
+        "groups": msgspec.to_builtins(found),
+    }
+    file.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def line(found: Found) -> str:

@@ -41,7 +41,8 @@ messages waited than the workers read in five seconds.
 
 DEMANDS: Final = """
 *Left* is how many messages had no label two minutes after the last one was sent; *at most* is how many
-workers there were; *twice* is how many messages were read twice, as a worker took their first reading with it.
+workers there were; *twice* is how many messages were read twice, as a worker took their first reading with
+it.
 
 ![each part's load as a share of its limit](scale.png)
 
