@@ -57,9 +57,9 @@ COMPARED: Final = """
 ## The simulation beside real workers
 
 `python -m bench.scale.compared`: real workers on a real Kafka, with a device that takes a fixed time and no
-CPU. Two short runs before each scenario calibrate, and nothing is fitted to the runs that are compared. In
-the middle they gave {message:.2f} ms a message, and {commit:.0f} ms until its label could be read. Load
-average at the end: {load:.0f}.
+CPU. Short runs of their own calibrate, and nothing is fitted to the runs that are compared: in the middle
+{message:.2f} ms a message, and {commit:.0f} ms until its label could be read. Load average at the end:
+{load:.0f}.
 
 | | messages | p50, s: simulated | measured | p99: simulated | measured | off by | most wait | measured |
 |---|---|---|---|---|---|---|---|---|
@@ -114,8 +114,9 @@ SIZES: Final = """
 ## Bytes, keys and series
 
 `python -m bench.scale.sizes`, under a load of {load:.0f}. On a broker's disk, compressed as clients do: a
-message {message:.0f} bytes, a label {label:.0f}, and of notes {notes:.1f} for each message. Redis, one
-client: {cache}. A worker's metrics: {series} series, none of them by partition.
+message {message:.0f} bytes, a label {label:.0f}, and of notes {notes:.1f} for each message. These are our own
+short texts in full batches, with one bundle's labels, all clear, and compress well; a label alone has some
+700 bytes. Redis, one client: {cache}. A worker's metrics: {series} series, none by partition.
 """
 
 

@@ -48,8 +48,8 @@ CASES: Final = (
     Case("a zone is lost: a third is killed", 300, fault=lambda count: Fault(60, "kill", max(1, count // 3))),
     Case("a roll-out, a tenth at a time", 480, fault=lambda count: Fault(30, "roll", max(1, count // 10))),
     Case("one conversation as fast as two workers", 180, hot=HOT),
-    Case("a day's swing in half an hour, KEDA as the chart has it", 1800, swing=0.5, scaling=_chart),
-    Case("the same, KEDA by shares", 1800, swing=0.5, scaling=_shares),
+    Case("a day's swing in a quarter of an hour, KEDA as the chart has it", 900, swing=0.5, scaling=_chart),
+    Case("the same, KEDA by shares", 900, swing=0.5, scaling=_shares),
 )
 
 
@@ -88,7 +88,7 @@ def run(case: Case, rate: float, worker: Worker, seed: int) -> Outcome:
     )
     partitions = PARTITIONS_EACH * count * (2 if case.scaling else 1)
     return simulate(
-        counted(traffic, partitions, seed, step_s=0.1 if case.seconds < 1000 else 0.5),
+        counted(traffic, partitions, seed, step_s=0.1 if case.seconds < 900 else 0.5),
         worker,
         workers(mean, worker),
         Group(gap_s=GAP_S, start_s=START_S),
