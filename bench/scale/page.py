@@ -16,7 +16,7 @@ NOT_MORE: Final = {
     "people": f"{PEOPLE} people",
     "review desks": "one review desk",
     "the partition of in-hand": "the partition of in-hand",
-    "members of one group": "members of one group",
+    "members of one group": "members of one group, as many as were measured",
 }
 
 
