@@ -37,6 +37,7 @@ SHOWN: Final = (
     "docs/**/*.jsonl",
     "docs/**/*.png",
     "docs/**/*.svg",
+    "docs/examples/*.java",
     "docs/examples/*.py",
     "docs/theme/site.css",
     "helm/files/*",
