@@ -196,7 +196,10 @@ class Run:
         return f"m-{self._number - 1}"
 
     def _shared_out(self, group: str, workers: int) -> bool:
-        found = self._admin.describe_consumer_groups([group])[group].result(20.0)
+        try:
+            found = self._admin.describe_consumer_groups([group])[group].result(20.0)
+        except ck.KafkaException:  # the group has no coordinator yet
+            return False
         parts = [len(member.assignment.topic_partitions) for member in found.members]
         return len(parts) == workers and sum(parts) == PARTITIONS and min(parts) > 0
 
@@ -289,14 +292,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             worker = calibrated(run)  # anew, as other jobs on the machine come and go
             rows.append(compare(run, worker, group, scenario, options.seconds))
             print(line(rows[-1]), flush=True)
-    if options.json:
-        figures: dict[str, Any] = {
-            "machine": describe(),
-            "load": os.getloadavg(),
-            "group": msgspec.to_builtins(group),
-            "rows": msgspec.to_builtins(rows),
-        }
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+            if options.json:
+                save(rows, group, options.json)
+
+
+def save(rows: list[Row], group: Group, file: Path) -> None:
+    """Write what was found so far."""
+    figures: dict[str, Any] = {
+        "machine": describe(),
+        "load": os.getloadavg(),
+        "group": msgspec.to_builtins(group),
+        "rows": msgspec.to_builtins(rows),
+    }
+    file.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def line(row: Row) -> str:

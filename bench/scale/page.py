@@ -57,9 +57,14 @@ COMPARED: Final = """
 ## The simulation beside real workers
 
 `python -m bench.scale.compared`: real workers on a real Kafka, with a device that takes a fixed time and no
-CPU. Short runs of their own calibrate, and nothing is fitted to the runs that are compared: in the middle
-{message:.2f} ms a message, and {commit:.0f} ms until its label could be read. Load average at the end:
-{load:.0f}.
+CPU. Short runs of their own calibrate, and nothing is fitted to the runs that are compared. The first one
+ended before its last two scenarios, as a call to Kafka failed; in the second one more jobs shared the
+machine, and only its beginning was calibrated.
+"""
+
+COMPARED_RUN: Final = """
+Load average at the end: {load:.0f}. In the middle {message:.2f} ms a message, and {commit:.0f} ms until its
+label could be read:
 
 | | messages | p50, s: simulated | measured | p99: simulated | measured | off by | most wait | measured |
 |---|---|---|---|---|---|---|---|---|
@@ -127,7 +132,8 @@ def markdown(known: Mapping[str, Any]) -> str:
         (
             HEAD + _simulated(known["simulated"]),
             DEMANDS + table(known) + "\n",
-            _compared(known["compared"]),
+            COMPARED,
+            *(_compared(known[name]) for name in ("compared", "compared_busy") if name in known),
             _groups(known["groups"]),
             _transactions(transactions),
             _notes(known["notes"]),
@@ -164,7 +170,7 @@ def _compared(found: Mapping[str, Any]) -> str:
         name: 1000 * statistics.median(worker[f"{name}_s"] for worker in workers)
         for name in ("message", "commit")
     }
-    return COMPARED.format(load=found["load"][0], **times) + "".join(
+    return COMPARED_RUN.format(load=found["load"][0], **times) + "".join(
         _row(
             row["scenario"],
             f"{row['messages']:,}",
