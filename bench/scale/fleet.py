@@ -285,7 +285,8 @@ class Fleet:
         yield self._env.all_of([member.process for member in members if member.process is not None])
         for member in members:
             member.partitions.clear()
-            self._close(member)
+            if member.number in self._members:  # it may have been killed on its way
+                self._close(member)
         if members:
             self._share_out()
 
