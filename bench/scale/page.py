@@ -73,8 +73,9 @@ label could be read:
 GROUPS: Final = """
 ## A group's changes
 
-`python -m bench.scale.groups`: real Kafka clients with the worker's settings, no messages, two partitions a
-member. Medians of the rounds, with the slowest. *Without* is the longest time that a partition had no reader.
+`python -m bench.scale.groups`: real Kafka clients with the worker's settings (heartbeats of 2 s then), no
+messages, two partitions a member. Medians of the rounds, with the slowest. *Without* is the longest time that
+a partition had no reader.
 Load average at the end: {load:.0f}.
 
 | protocol | members | rounds | forms, s | one joins, s | without | one leaves, s | without | described, ms |
