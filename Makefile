@@ -1,6 +1,6 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: cluster-build cluster-test
+.PHONY: cluster-build cluster-test test-docs
 .PHONY: programs test-access test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
@@ -84,6 +84,9 @@ test-access: $(VENV)/dev  ## test: pass the tests of rights by each way into Kaf
 
 test-models: $(VENV)/dev  ## test: pass the tests on real models of other families: 750 MB of downloads once, minutes each
 	@$(BIN)/pytest --capture=no --verbose tests/models $(ARGS)
+
+test-docs: $(VENV)/dev  ## test: run the commands of the pages on recovery and roll-out, and the examples in Java and TypeScript
+	@$(BIN)/pytest --verbose tests/docs $(ARGS)
 
 guard: $(VENV)/dev  ## measure: fail when the engine has lost a fifth of its lead over optimum's
 	@$(BIN)/python -m bench.guard $(ARGS)

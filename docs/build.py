@@ -38,6 +38,7 @@ SHOWN: Final = (
     "docs/**/*.png",
     "docs/**/*.svg",
     "docs/examples/*.py",
+    "docs/examples/connect/*/[cC]onnect.*",
     "docs/theme/site.css",
     "helm/files/*",
     "sbom/licences.md",
