@@ -6,7 +6,7 @@
     <!-- meanwhile: something -->   something happens that a page cannot type: the test says how
 
 `mimamori run`, `run --shadow` and `review` go on in the background. Where one of them runs already, it is ended
-by SIGTERM first, as in a rolling restart. Topics stand under the stage's own prefix, whatever the page says.
+by SIGTERM first, as in a rolling restart. Topics have the stage's prefix, whatever the page says.
 """
 
 import re

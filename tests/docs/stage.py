@@ -100,12 +100,16 @@ class Stage:
     def _count(self) -> int:
         while read := self._reader.poll():
             for record in read:
-                kind = Label if record.topic == self._names[Label] else DeadLetter
-                event = msgspec.json.decode(record.value or b"", type=kind)
-                (self.labels if isinstance(event, Label) else self.letters).append(event)  # type: ignore[arg-type]
-                origin = event.origin
+                origin = self._keep(record.topic, record.value or b"").origin
                 self.outcomes[origin.topic, origin.partition, origin.offset] += 1
         return len(self.outcomes)
+
+    def _keep(self, topic: str, value: bytes) -> Label | DeadLetter:
+        if topic == self._names[Label]:
+            self.labels.append(msgspec.json.decode(value, type=Label))
+            return self.labels[-1]
+        self.letters.append(msgspec.json.decode(value, type=DeadLetter))
+        return self.letters[-1]
 
     def also(self, count: int) -> None:
         """A page has sent so many messages by itself."""

@@ -58,7 +58,9 @@ def is_understood(command: str) -> bool:
         if below is None:
             return False
         found, context = below, below.make_context(below.name, [], parent=context, resilient_parsing=True)
-    names = {name: each for each in found.params for name in (*each.opts, *each.secondary_opts)}
+    names: dict[str, Any] = {
+        name: each for each in found.params for name in (*each.opts, *each.secondary_opts)
+    }
     names |= {"--help": None}
     while words:
         word = words.pop(0)

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -89,8 +90,11 @@ def read() -> None:
             "enable.auto.offset.store": False,  # an event counts as read when it was acted on, not before
         }
     )
-    on = {PREFIX + "labels": on_label, PREFIX + "dead-letters": on_dead_letter}
-    on[PREFIX + "review-decisions"] = on_decision
+    on: dict[str, Callable[[Any], None]] = {
+        PREFIX + "labels": on_label,
+        PREFIX + "dead-letters": on_dead_letter,
+        PREFIX + "review-decisions": on_decision,
+    }
     consumer.subscribe(list(on))
     seen: set[str] = set()  # better: a unique key in your database, in the transaction of what you do
     stopping: list[int] = []
