@@ -17,7 +17,8 @@ from schemas.events import DeadLetter, Label, Message
 from tests.docs.page import ROOT
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 from tests.fakes.worker_app import wait_for
-from worker.kafka.reader import Reader
+from tests.integration.test_review_app import free_port
+from worker.kafka.span import Asked, SpanReader
 from worker.kafka.topics import apply_topics
 
 PARTITIONS: Final = 3
@@ -47,11 +48,6 @@ class Stage:
 
     def make_topics(self) -> None:
         apply_topics(self.config, load_topics(self.prefix, replication_factor=1, partitions=PARTITIONS))
-        self.listen()
-
-    def listen(self) -> None:
-        topics = [self._names[Label], self._names[DeadLetter]]
-        self._reader = Reader(self.config, topics, from_beginning=True)
 
     def environment(self) -> dict[str, str]:
         """As somebody's terminal has it who runs these workers."""
@@ -67,6 +63,8 @@ class Stage:
             "MIMAMORI_DEVICE": "cpu",
             "MIMAMORI_THREADS": "1",
             "MIMAMORI_MAX_WAIT_MS": "5",
+            "MIMAMORI_QUALITY_SAMPLE_SHARE": "1",  # so that each message becomes a case
+            "MIMAMORI_REVIEW_PORT": str(free_port()),
             "KAFKA_BOOTSTRAP": self.bootstrap,
             "KAFKA_GROUP": self.prefix,
             "TOPIC_PREFIX": self.prefix,
@@ -91,35 +89,27 @@ class Stage:
             wait_for(
                 lambda: self._count() >= self.sent, 60, f"{self.sent} outcomes, {len(self.outcomes)} came"
             )
-        assert max(self._counted().values(), default=1) == 1, "a record was answered twice"
-
-    def _counted(self) -> Counter[tuple[str, int, int]]:
         self._count()
-        return self.outcomes
+        assert max(self.outcomes.values(), default=1) == 1, "a record was answered twice"
 
     def _count(self) -> int:
-        while read := self._reader.poll():
-            for record in read:
-                origin = self._keep(record.topic, record.value or b"").origin
-                self.outcomes[origin.topic, origin.partition, origin.offset] += 1
+        """Read both topics from their start: a reader that lived on would have to outlive Kafka's data."""
+        self.labels = [msgspec.json.decode(value, type=Label) for value in self._values(Label)]
+        self.letters = [msgspec.json.decode(value, type=DeadLetter) for value in self._values(DeadLetter)]
+        origins = [event.origin for event in (*self.labels, *self.letters)]
+        self.outcomes = Counter((origin.topic, origin.partition, origin.offset) for origin in origins)
         return len(self.outcomes)
 
-    def _keep(self, topic: str, value: bytes) -> Label | DeadLetter:
-        if topic == self._names[Label]:
-            self.labels.append(msgspec.json.decode(value, type=Label))
-            return self.labels[-1]
-        self.letters.append(msgspec.json.decode(value, type=DeadLetter))
-        return self.letters[-1]
+    def _values(self, kind: type[Label | DeadLetter]) -> list[bytes]:
+        with SpanReader(self.config, Asked(self._names[kind])) as reader:
+            return [record.value or b"" for record in reader.records()]
 
     def also(self, count: int) -> None:
         """A page has sent so many messages by itself."""
         self.sent += count
 
     def forget(self) -> None:
-        """What was counted belongs to topics that are gone."""
-        self.outcomes.clear()
-        self.labels.clear()
-        self.letters.clear()
+        """What was sent went with Kafka's data."""
         self.sent = 0
 
     def end_of_messages(self) -> int:

@@ -114,19 +114,19 @@ def test_what_was_lost_is_recovered(tmp_path: Path, shells: list[Shell]) -> None
         folder = tmp_path / "page"
         folder.mkdir()
         stage = Stage(sandbox.bootstrap, folder, "mimamori.")
-        before: list[float] = []
+        before: list[int] = []
 
         def disk_is_lost() -> None:
             stage.settle(alive=True)
-            before.append(open_cases(shell))
-            assert before[-1] > 0
+            wait_for(lambda: open_cases(shell) == stage.sent, 60, "the queue")
+            before.append(stage.sent)
             desk = shell.running.pop("review")
             desk.kill()
             desk.wait()
             stage.lose("desk")
 
         def as_before() -> None:
-            assert open_cases(shell) >= before[-1]
+            wait_for(lambda: open_cases(shell) >= before[-1], 60, "the queue to be as before")
 
         def group_is_deleted() -> None:
             shell.end("run")
@@ -146,7 +146,10 @@ def test_what_was_lost_is_recovered(tmp_path: Path, shells: list[Shell]) -> None
             stage.make_topics()
             lines = [json.dumps({"id": f"unanswered-{n}", "text": "are you there?"}) for n in range(3)]
             (folder / "unanswered.jsonl").write_text("\n".join(lines) + "\n")
+
+        def sent_again() -> None:
             stage.also(3)
+            one_outcome()
 
         happens = {
             "the desk's disk is lost": disk_is_lost,
@@ -154,6 +157,7 @@ def test_what_was_lost_is_recovered(tmp_path: Path, shells: list[Shell]) -> None
             "the workers stop, and the group is deleted": group_is_deleted,
             "every message has exactly one outcome": one_outcome,
             "Kafka's data is lost": data_is_lost,
+            "what was sent again has its outcome": sent_again,
         }
         shell = a_shell(stage, shells, happens)
         shell.read(HOW_TO / "recover.md")
