@@ -5,8 +5,8 @@
     <!-- not run: why -->           above a block that is not run
     <!-- meanwhile: something -->   something happens that a page cannot type: the test says how
 
-`mimamori run`, `run --shadow` and `review` go on in the background. Where one of them runs already, it is ended
-by SIGTERM first, as in a rolling restart. Topics have the stage's prefix, whatever the page says.
+`mimamori run`, `run --shadow` and `review` go on in the background. Where one of them runs already, it is
+ended by SIGTERM first, as in a rolling restart. Topics have the prefix of the stage, whatever the page says.
 """
 
 import re
