@@ -18,6 +18,7 @@ from tests.docs.page import ROOT
 from tests.fakes.tiny_bundle import TASK, write_tiny_bundle
 from tests.fakes.worker_app import wait_for
 from tests.integration.test_review_app import free_port
+from worker.errors import BrokerError
 from worker.kafka.span import Asked, SpanReader
 from worker.kafka.topics import apply_topics
 
@@ -48,6 +49,7 @@ class Stage:
 
     def make_topics(self) -> None:
         apply_topics(self.config, load_topics(self.prefix, replication_factor=1, partitions=PARTITIONS))
+        wait_for(self._is_readable, 60, "leaders of the new topics")
 
     def environment(self) -> dict[str, str]:
         """As somebody's terminal has it who runs these workers."""
@@ -99,6 +101,13 @@ class Stage:
         origins = [event.origin for event in (*self.labels, *self.letters)]
         self.outcomes = Counter((origin.topic, origin.partition, origin.offset) for origin in origins)
         return len(self.outcomes)
+
+    def _is_readable(self) -> bool:
+        try:
+            self._count()
+        except BrokerError:  # a topic is known before its partitions are led
+            return False
+        return True
 
     def _values(self, kind: type[Label | DeadLetter]) -> list[bytes]:
         with SpanReader(self.config, Asked(self._names[kind])) as reader:
