@@ -98,7 +98,7 @@ class Stage:
         """Read both topics from their start: a reader that lived on would have to outlive Kafka's data."""
         self.labels = [msgspec.json.decode(value, type=Label) for value in self._values(Label)]
         self.letters = [msgspec.json.decode(value, type=DeadLetter) for value in self._values(DeadLetter)]
-        origins = [event.origin for event in (*self.labels, *self.letters)]
+        origins = [label.origin for label in self.labels] + [letter.origin for letter in self.letters]
         self.outcomes = Counter((origin.topic, origin.partition, origin.offset) for origin in origins)
         return len(self.outcomes)
 

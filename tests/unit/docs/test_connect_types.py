@@ -34,7 +34,7 @@ Types = dict[str, dict[str, str]]
 
 
 def python_types(source: str) -> Types:
-    classes = re.findall(r"^class (\w+)\(TypedDict\):\n((?:    .+\n)+)", source, re.MULTILINE)
+    classes = re.findall(r"^class (\w+)\(TypedDict\):\n((?:(?:    .+)?\n)+)", source, re.MULTILINE)
     return {
         name: {
             field: kind.strip() for field, kind in re.findall(r"^    (\w+): ([^#\n]+)", body, re.MULTILINE)
