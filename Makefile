@@ -1,6 +1,6 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: cluster-build cluster-test test-streams
+.PHONY: cluster-build cluster-test test-docs test-streams
 .PHONY: programs test-access test-registry test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
@@ -92,6 +92,9 @@ test-models: $(VENV)/dev  ## test: pass the tests on real models of other famili
 
 test-streams: $(VENV)/dev  ## test: compile the Kafka Streams job of docs/examples, and kill it: 80 MB of downloads once, 2 minutes
 	@$(BIN)/pytest tests/streams $(ARGS)
+
+test-docs: $(VENV)/dev  ## test: run the commands of the pages on recovery and roll-out, and the examples in Java and TypeScript
+	@$(BIN)/pytest --verbose tests/docs $(ARGS)
 
 guard: $(VENV)/dev  ## measure: fail when the engine has lost a fifth of its lead over optimum's
 	@$(BIN)/python -m bench.guard $(ARGS)

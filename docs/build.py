@@ -39,6 +39,7 @@ SHOWN: Final = (
     "docs/**/*.svg",
     "docs/examples/*.java",
     "docs/examples/*.py",
+    "docs/examples/connect/*/[cC]onnect.*",
     "docs/theme/site.css",
     "helm/files/*",
     "sbom/licences.md",
