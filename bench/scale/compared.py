@@ -1,0 +1,321 @@
+"""Compares the simulation with real workers on a real Kafka, at a small scale.
+
+    python -m bench.scale.compared --json compared.json           a device of 2 ms a message that needs no CPU
+    python -m bench.scale.compared --engine BUNDLE --seconds 40   the real model, on this machine's cores
+
+Two short runs calibrate what a worker takes: one message at a time, and many at once. Then each scenario is
+run for real, and simulated with the moments at which messages were really sent. Neither the calibration nor
+anything else is fitted to the runs that are compared. A wait is from `produce` until a read-committed
+reader has the label.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import confluent_kafka as ck
+import msgspec
+import numpy as np
+from confluent_kafka.admin import AdminClient
+from numpy.typing import NDArray
+
+from bench.lanes.job import Job
+from bench.scale.arrivals import Burst, Exact, Traffic, exact
+from bench.scale.fleet import Fault, Group, Worker, simulate
+from bench.scale.result import Waits
+from bench.yardstick import corpus
+from bench.yardstick.course import Course
+from bench.yardstick.fetched import records
+from bench.yardstick.machine import describe
+from bench.yardstick.ride import LaneError, Lanes, started
+from mimamori.sandbox import Sandbox
+
+PATIENCE_S: Final = 180.0
+PARTITIONS: Final = 4
+FLOOD: Final = 2000
+TRICKLE: Final = 100
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """Loads are shares of what so many workers can do, as calibrated."""
+
+    name: str
+    workers: int
+    load: float
+    burst: float = 1.0  # so many times as much, from a third of the time on, for a sixth of it
+    killed: bool = False  # one worker, after a fifth of the time, for good
+
+
+SCENARIOS: Final = (
+    Scenario("steady", 1, 0.5),
+    Scenario("nearly full", 1, 0.85),
+    Scenario("a burst", 1, 0.5, burst=4.0),
+    Scenario("a burst, two workers", 2, 0.5, burst=4.0),
+    Scenario("one of two killed", 2, 0.35, killed=True),
+)
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Seconds, and the most messages that were sent and not yet labelled, looked at once a second."""
+
+    p50: float
+    p99: float
+    worst_lag: int
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One scenario: what was simulated, and what was measured."""
+
+    scenario: str
+    messages: int
+    worker: Worker
+    simulated: Figures
+    measured: Figures
+
+
+class _Label(msgspec.Struct):
+    message_id: str
+
+
+class Reader:
+    """Notes when each label becomes visible, on a thread of its own."""
+
+    def __init__(self, course: Course, labels: str) -> None:
+        """Read what comes from now on."""
+        self.seen: dict[str, float] = {}
+        self._stop = threading.Event()
+        since = course.ends([labels])
+        self._thread = threading.Thread(target=self._read, args=(course.bootstrap, since))
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _read(self, bootstrap: str, since: list[ck.TopicPartition]) -> None:
+        reader = ck.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "compared",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 5,
+                "log_level": 0,
+            }
+        )
+        reader.assign(since)
+        decoder = msgspec.json.Decoder(_Label)
+        while not self._stop.is_set():
+            fetched = reader.consume(500, 0.02)
+            now = time.time()
+            for record in records(fetched):
+                self.seen[decoder.decode(record.value).message_id] = now
+        reader.close()
+
+
+class Run:
+    """One group of real workers on the course, and what they are sent."""
+
+    def __init__(self, lanes: Lanes, job: Job) -> None:
+        """`job` says which device the workers have."""
+        self._lanes = lanes
+        self._job = job
+        self._number = 0
+        self._values = corpus.distinct(10**9)
+        self._producer = ck.Producer({"bootstrap.servers": job.bootstrap, "linger.ms": 1, "log_level": 0})
+        self._admin = AdminClient({"bootstrap.servers": job.bootstrap, "log_level": 0})
+
+    def drive(
+        self, workers: int, arrivals: Exact, kill_at: float | None = None
+    ) -> tuple[Exact, dict[int, float]]:
+        """Send the arrivals to so many workers; returns when each was really sent, and each message's wait.
+
+        Raises LaneError: a worker ended, or labels did not come.
+        """
+        course, labels = self._lanes.course, self._job.labels
+        job = replace(self._lanes.job(self._job.messages), seconds_per_message=self._job.seconds_per_message)
+        job = replace(job, bundle=self._job.bundle)
+        course.forget([job.messages, labels])
+        reader = Reader(course, labels)
+        with ExitStack() as stack:
+            stack.callback(reader.close)
+            fleet = [stack.enter_context(started("mimamori", job)) for _ in range(workers)]
+            self._await(lambda: self._shared_out(job.group, workers), fleet, "the group is not shared out")
+            first = [self._send(partition) for partition in range(PARTITIONS)]
+            self._await(lambda: all(name in reader.seen for name in first), fleet, "nobody begins")
+            sent = self._schedule(arrivals, fleet, kill_at)
+            fleet = fleet[: workers - (kill_at is not None)]
+            self._await(
+                lambda: len(reader.seen) >= len(first) + len(sent), fleet, "labels are missing at the end"
+            )
+        waits = {number: reader.seen[f"m-{number}"] - at for number, _, at in sent}
+        began = sent[0][2]
+        times = [
+            np.array([at - began for _, where, at in sent if where == place]) for place in range(PARTITIONS)
+        ]
+        return Exact(times, sent[-1][2] - began), waits
+
+    def _schedule(
+        self, arrivals: Exact, fleet: list[subprocess.Popen[bytes]], kill_at: float | None
+    ) -> list[tuple[int, int, float]]:
+        """Send each message when it is due; returns number, partition and moment of each."""
+        due = sorted(
+            (arrivals.when(place, number), place)
+            for place in range(PARTITIONS)
+            for number in range(1, arrivals.by(place, np.inf) + 1)
+        )
+        sent: list[tuple[int, int, float]] = []
+        began = time.time()
+        for at, place in due:
+            while (left := began + at - time.time()) > 0:
+                self._producer.poll(0)
+                time.sleep(min(left, 0.002))
+            if kill_at is not None and at >= kill_at:
+                fleet[-1].kill()
+                kill_at = None
+            number = int(self._send(place).removeprefix("m-"))
+            sent.append((number, place, time.time()))
+        self._producer.flush(PATIENCE_S)
+        return sent
+
+    def _send(self, partition: int) -> str:
+        key, value = next(self._values)
+        self._producer.produce(self._job.messages, value, key, partition=partition)
+        self._producer.poll(0)
+        self._number += 1
+        return f"m-{self._number - 1}"
+
+    def _shared_out(self, group: str, workers: int) -> bool:
+        try:
+            found = self._admin.describe_consumer_groups([group])[group].result(20.0)
+        except ck.KafkaException:  # the group has no coordinator yet
+            return False
+        parts = [len(member.assignment.topic_partitions) for member in found.members]
+        return len(parts) == workers and sum(parts) == PARTITIONS and min(parts) > 0
+
+    @staticmethod
+    def _await(holds: Callable[[], bool], fleet: list[subprocess.Popen[bytes]], what: str) -> None:
+        ends = time.monotonic() + PATIENCE_S
+        while not holds():
+            if time.monotonic() > ends or any(process.poll() is not None for process in fleet):
+                raise LaneError(what)
+            time.sleep(0.1)
+
+
+def calibrated(run: Run) -> Worker:
+    """What a worker takes: of a message alone, and of each of many that wait together."""
+    many = np.linspace(0.0, 1e-3, FLOOD, dtype=np.float64)
+    sent, waits = run.drive(1, Exact([many[place::PARTITIONS] for place in range(PARTITIONS)], 1e-3))
+    ends = labelled(sent, waits)
+    message_s = float(ends[-1] / FLOOD)
+    calm = np.arange(TRICKLE // PARTITIONS, dtype=np.float64) * np.float64(0.2)
+    _, waits = run.drive(1, Exact([calm + np.float64(0.05 * place) for place in range(PARTITIONS)], 5.0))
+    alone = float(np.median(list(waits.values())))
+    return Worker(batch_s=0.0, message_s=message_s, commit_s=max(0.0, alone - message_s))
+
+
+def compare(run: Run, worker: Worker, group: Group, scenario: Scenario, seconds: float) -> Row:
+    """Run a scenario for real, and simulate it."""
+    rate = scenario.load * scenario.workers * worker.rate()
+    bursts = (Burst(seconds / 3, seconds / 6, scenario.burst),) if scenario.burst > 1 else ()
+    planned = exact(Traffic(rate=rate, seconds=seconds, bursts=bursts), PARTITIONS, seed=7)
+    kill_at = seconds / 5 if scenario.killed else None
+    sent, waits = run.drive(scenario.workers, planned, kill_at)
+    faults = [] if kill_at is None else [Fault(kill_at, "kill", 1, back=False)]
+    told = simulate(sent, worker, scenario.workers, group, faults)
+    return Row(
+        scenario.name,
+        sent.total(),
+        worker,
+        Figures(told.p50, told.p99, told.worst_lag),
+        measured(sent, waits),
+    )
+
+
+def moments(sent: Exact) -> NDArray[np.float64]:
+    """When each message was sent, in the order of sending."""
+    return np.sort(
+        np.concatenate([[sent.when(p, n + 1) for n in range(sent.by(p, np.inf))] for p in range(PARTITIONS)])
+    )
+
+
+def labelled(sent: Exact, waits: dict[int, float]) -> NDArray[np.float64]:
+    """When labels could be read, in order."""
+    return np.sort(moments(sent) + np.array([waits[number] for number in sorted(waits)]))
+
+
+def measured(sent: Exact, waits: dict[int, float]) -> Figures:
+    """The same figures of what was measured."""
+    noted = Waits()
+    for each in waits.values():
+        noted.note(each)
+    ends = labelled(sent, waits)
+    looks = np.arange(0.0, ends[-1] + 1.0)
+    lag = moments(sent).searchsorted(looks, "right") - ends.searchsorted(looks, "right")
+    return Figures(noted.quantile(0.5), noted.quantile(0.99), int(lag.max()))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Calibrate, run every scenario, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--engine", type=Path, help="a bundle: the real engine instead of a simulated device")
+    parser.add_argument("--service-ms", type=float, default=2.0, help="of the simulated device, a message")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each scenario (default: 30)")
+    parser.add_argument("--gap", type=float, default=2.0, help="seconds of a rebalance: bench.scale.groups")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args(arguments)
+    rows: list[Row] = []
+    group = Group(gap_s=options.gap)
+    with Sandbox(redis=False) as sandbox, tempfile.TemporaryDirectory() as folder:
+        course = Course(sandbox.bootstrap, PARTITIONS)
+        course.lay("compared.")
+        job = Job(sandbox.bootstrap, "", "compared.messages", "compared.", folder)
+        if options.engine:
+            job = replace(job, bundle=str(options.engine.resolve()))
+        else:
+            job = replace(job, seconds_per_message=options.service_ms / 1000)
+        run = Run(Lanes(course, job), job)
+        calibrated(run)  # warms the broker
+        for scenario in SCENARIOS:
+            worker = calibrated(run)  # anew, as other jobs on the machine come and go
+            rows.append(compare(run, worker, group, scenario, options.seconds))
+            print(line(rows[-1]), flush=True)
+            if options.json:
+                save(rows, group, options.json)
+
+
+def save(rows: list[Row], group: Group, file: Path) -> None:
+    """Write what was found so far."""
+    figures: dict[str, Any] = {
+        "machine": describe(),
+        "load": os.getloadavg(),
+        "group": msgspec.to_builtins(group),
+        "rows": msgspec.to_builtins(rows),
+    }
+    file.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def line(row: Row) -> str:
+    """One row of the table: simulated / measured."""
+    told, found = row.simulated, row.measured
+    return (
+        f"{row.scenario:22}{row.messages:7} messages ({1000 * row.worker.message_s:.2f} ms each, "
+        f"{1000 * row.worker.commit_s:.0f} ms beside): p50 {told.p50:7.3f} / {found.p50:7.3f} s, "
+        f"p99 {told.p99:7.3f} / {found.p99:7.3f} s, most waiting {told.worst_lag:6} / {found.worst_lag:6}"
+    )
+
+
+if __name__ == "__main__":
+    main()
