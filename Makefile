@@ -94,6 +94,7 @@ test-models: $(VENV)/dev  ## test: pass the tests on real models of other famili
 test-network: $(VENV)/dev  ## test: cut brokers and workers off, lose packets, fill disks, in both group protocols: 20 minutes
 	@for protocol in classic consumer; do \
 	  $(BIN)/mimamori soak --brokers 3 --network --apart --protocol $$protocol --records 60000 --kills 4 $(ARGS) || exit 1; done
+
 test-streams: $(VENV)/dev  ## test: compile the Kafka Streams job of docs/examples, and kill it: 80 MB of downloads once, 2 minutes
 	@$(BIN)/pytest tests/streams $(ARGS)
 
