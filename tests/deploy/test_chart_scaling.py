@@ -1,5 +1,8 @@
-"""GPUs, and KEDA: what is rendered is what was asked for, to the letter."""
+"""GPUs, KEDA and the autoscaler of Kubernetes: what is rendered is what was asked for, to the letter."""
 
+import json
+
+from ops.expressions import faults
 from tests.deploy.chart import Renderer, all_of_kind, of_kind, pod_of
 
 
@@ -75,7 +78,7 @@ def test_helm_test_asks_for_no_worker_where_keda_may_have_stopped_the_last(rende
 
 def test_keda_speaks_mutual_tls(render: Renderer) -> None:
     manifests = render("gpu-keda")
-    (trigger,) = of_kind(manifests, "ScaledObject")["spec"]["triggers"]
+    trigger, _ = of_kind(manifests, "ScaledObject")["spec"]["triggers"]
     assert trigger["metadata"]["tls"] == "enable"
     assert "sasl" not in trigger["metadata"]
     targets = of_kind(manifests, "TriggerAuthentication")["spec"]["secretTargetRef"]
@@ -91,3 +94,63 @@ def test_keda_needs_no_authentication_without_credentials(render: Renderer) -> N
     manifests = render("default", "worker.autoscaling.enabled=true")
     assert all_of_kind(manifests, "TriggerAuthentication") == []
     assert "authenticationRef" not in of_kind(manifests, "ScaledObject")["spec"]["triggers"][0]
+
+
+def test_seconds_of_work_scale_beside_the_lag(render: Renderer) -> None:
+    manifests = render("gpu-keda")
+    lag, work = of_kind(manifests, "ScaledObject")["spec"]["triggers"]
+    assert (lag["type"], work["type"]) == ("kafka", "prometheus")
+    assert work["metadata"] == {
+        "serverAddress": "http://prometheus.monitoring:9090",
+        "query": 'sum(mimamori_work_seconds{job="mimamori"})',
+        "threshold": "20",
+        "activationThreshold": "2",
+        "ignoreNullValues": "true",
+    }
+    assert list(faults(work["metadata"]["query"])) == []
+    assert "authenticationRef" not in work
+    with_access = render(
+        "gpu-keda",
+        'worker.autoscaling.secondsOfWork.authenticationRef="of-prometheus"',
+        'worker.autoscaling.secondsOfWork.authModes="bearer"',
+        'prometheusRule.job=""',
+        "podMonitor.enabled=true",
+        "networkPolicy.enabled=false",
+    )
+    _, work = of_kind(with_access, "ScaledObject")["spec"]["triggers"]
+    assert work["authenticationRef"] == {"name": "of-prometheus"}
+    assert work["metadata"]["authModes"] == "bearer"
+    assert 'job="safety/watch-mimamori"' in work["metadata"]["query"]
+
+
+def test_the_autoscaler_of_kubernetes_owns_the_replicas(render: Renderer) -> None:
+    manifests = render("hpa-fetch")
+    deployment = of_kind(manifests, "Deployment", "worker")
+    assert "replicas" not in deployment["spec"]
+    scaler = of_kind(manifests, "HorizontalPodAutoscaler", "worker")["spec"]
+    assert scaler["scaleTargetRef"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": deployment["metadata"]["name"],
+    }
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 8)
+    assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 600
+    assert scaler["metrics"][0]["resource"] == {
+        "name": "cpu",
+        "target": {"type": "Utilization", "averageUtilization": 75},
+    }
+    own = {
+        "type": "Pods",
+        "pods": {
+            "metric": {"name": "mimamori_work_seconds"},
+            "target": {"type": "AverageValue", "averageValue": "30"},
+        },
+    }
+    on_gpus = render(
+        "hpa-fetch",
+        f"worker.hpa.metrics={json.dumps([own])}",
+        'worker.device="cuda"',
+        "worker.gpu.enabled=true",
+    )
+    assert of_kind(on_gpus, "HorizontalPodAutoscaler", "worker")["spec"]["metrics"] == [own]
+    assert all_of_kind(render("default"), "HorizontalPodAutoscaler") == []

@@ -1,4 +1,4 @@
-"""How much work waits for this worker, in seconds: the tokens that wait, at the rate its model was measured at.
+"""How much work waits for this worker: the tokens that wait, at the rate that its model was measured at.
 
 A lag in records says little: a message has three tokens or three hundred, some are in the cache, and two
 devices differ a thousandfold. So offsets are turned into tokens by what the last records cost. It is tokens

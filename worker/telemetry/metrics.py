@@ -13,8 +13,8 @@ from tracing.spans import SpanOutcome
 from worker.telemetry.catalogue import catalogue, exposed_name
 from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.late_gauge import LateGauge
 from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
+from worker.telemetry.late_gauge import LateGauge
 from worker.telemetry.names import (
     BundlesCounter,
     CasesCounter,
