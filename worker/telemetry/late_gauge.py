@@ -22,7 +22,7 @@ class LateGauge(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What is exposed."""
-        family = GaugeMetricFamily(self._name, self._meaning)  # type: ignore[no-untyped-call]  # ships half of its types
+        family = GaugeMetricFamily(self._name, self._meaning)
         if self._value is not None:
             family.add_metric([], self._value)
         yield family
