@@ -225,7 +225,7 @@ def test_rule_gate_refuses(render: Renderer, definitions: dict[str, Draft202012V
 
 
 def test_trigger_gate_refuses_a_key_keda_would_ignore(render: Renderer) -> None:
-    scaled = deepcopy(of_kind(render("gpu-keda"), "ScaledObject"))
+    scaled = deepcopy(of_kind(render("keda-sasl"), "ScaledObject"))
     metadata = scaled["spec"]["triggers"][0]["metadata"]
     metadata["lagTreshold"] = metadata.pop("lagThreshold")
     metadata = scaled["spec"]["triggers"][1]["metadata"]

@@ -45,7 +45,7 @@ def test_keda_owns_the_replicas(render: Renderer) -> None:
     assert scaled["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     assert scaled["maxReplicaCount"] == 6
     assert scaled["fallback"] == {"failureThreshold": 4, "replicas": 3}
-    (trigger,) = scaled["triggers"]
+    trigger, _ = scaled["triggers"]
     assert trigger["type"] == "kafka"
     assert trigger["metadata"] == {
         "bootstrapServers": "kafka.streaming.svc:9092",
@@ -78,7 +78,7 @@ def test_helm_test_asks_for_no_worker_where_keda_may_have_stopped_the_last(rende
 
 def test_keda_speaks_mutual_tls(render: Renderer) -> None:
     manifests = render("gpu-keda")
-    trigger, _ = of_kind(manifests, "ScaledObject")["spec"]["triggers"]
+    (trigger,) = of_kind(manifests, "ScaledObject")["spec"]["triggers"]
     assert trigger["metadata"]["tls"] == "enable"
     assert "sasl" not in trigger["metadata"]
     targets = of_kind(manifests, "TriggerAuthentication")["spec"]["secretTargetRef"]
@@ -97,7 +97,7 @@ def test_keda_needs_no_authentication_without_credentials(render: Renderer) -> N
 
 
 def test_seconds_of_work_scale_beside_the_lag(render: Renderer) -> None:
-    manifests = render("gpu-keda")
+    manifests = render("keda-sasl")
     lag, work = of_kind(manifests, "ScaledObject")["spec"]["triggers"]
     assert (lag["type"], work["type"]) == ("kafka", "prometheus")
     assert work["metadata"] == {
@@ -110,7 +110,7 @@ def test_seconds_of_work_scale_beside_the_lag(render: Renderer) -> None:
     assert list(faults(work["metadata"]["query"])) == []
     assert "authenticationRef" not in work
     with_access = render(
-        "gpu-keda",
+        "keda-sasl",
         'worker.autoscaling.secondsOfWork.authenticationRef="of-prometheus"',
         'worker.autoscaling.secondsOfWork.authModes="bearer"',
         'prometheusRule.job=""',
