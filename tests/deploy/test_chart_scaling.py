@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
+
 from ops.expressions import faults
-from tests.deploy.chart import Renderer, all_of_kind, of_kind, pod_of
+from tests.deploy.chart import CHART, Renderer, all_of_kind, of_kind, pod_of
+from tests.deploy.toolbox import Toolbox
 
 
 def test_gpu_worker_gets_what_was_asked_for(render: Renderer) -> None:
@@ -154,3 +157,20 @@ def test_the_autoscaler_of_kubernetes_owns_the_replicas(render: Renderer) -> Non
     )
     assert of_kind(on_gpus, "HorizontalPodAutoscaler", "worker")["spec"]["metrics"] == [own]
     assert all_of_kind(render("default"), "HorizontalPodAutoscaler") == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ("default", ["2 workers.", "deployment/watch-mimamori-worker", "Kafka in plain text"]),
+        ("keda-sasl", ["1 to 6 workers by lag and seconds of work (KEDA)."]),
+        ("hpa-fetch", ["2 to 8 workers by CPU (HorizontalPodAutoscaler)."]),
+        ("static-strimzi", ["4 workers, which keep", "statefulset/watch-mimamori-worker", "get kafkatopics"]),
+    ],
+)
+def test_the_notes_say_what_was_installed(toolbox: Toolbox, profile: str, said: list[str]) -> None:
+    values = CHART / "ci" / f"{profile}-values.yaml"
+    notes = toolbox.helm("install", "watch", CHART, "--dry-run=client", "--values", values).stdout
+    notes = notes.partition("NOTES:")[2]
+    assert [words for words in said if words not in notes] == []
+    assert ("plain text" in notes) == (profile != "static-strimzi")
