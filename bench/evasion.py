@@ -198,7 +198,7 @@ def traffic(path: Path) -> None:
     group = texts(path)
     variants = [vary(text) for text in group]
     detector = LanguageDetector(("en", "ja"))
-    foreign = sum(detector.foreign(text) is not None for text in group)
+    foreign = sum(found is not None for found in detector.foreign(group))
     more = sum(len(v.text) for v in variants if v.text) / sum(map(len, group))
     twice = sum(v.text is not None for v in variants)
     print(
@@ -212,9 +212,9 @@ def languages() -> None:
     detector = LanguageDetector(("en", "ja"))
     foreign = json.loads((ROOT / "bench" / "foreign.json").read_text())
     print("\n| letters | messages not in English or Japanese | noticed |\n|---|---|---|")
-    group = [
-        (sum(map(str.isalpha, t)), detector.foreign(t)) for k, v in foreign.items() if k != "ja" for t in v
-    ]
+    sentences = [text for language, texts in foreign.items() if language != "ja" for text in texts]
+    letters_of = [sum(map(str.isalpha, text)) for text in sentences]
+    group = list(zip(letters_of, detector.foreign(sentences), strict=True))
     for low, high in ((0, 14), (14, 20), (20, 30), (30, 1000)):
         band = [found for letters, found in group if low <= letters < high]
         print(f"| {low} to {high - 1} | {len(band)} | {sum(found is not None for found in band)} |")
@@ -236,7 +236,7 @@ def cost(bundle: Bundle, group: list[str], device: DeviceChoice) -> None:
     own = time.process_time()
     for text in sample:
         vary(text)
-        engine._detector.foreign(text)  # noqa: SLF001
+    engine._detector.foreign(sample)  # noqa: SLF001
     own = time.process_time() - own
     print(
         f"\nCost on {len(sample)} ordinary messages: {own / len(sample) * 1e6:.0f} µs a message to look at the text; "

@@ -6,11 +6,12 @@ not flood the reviewers. docs/explanation/evasion.md has the measurements.
 """
 
 import re
-from collections.abc import Collection
-from functools import lru_cache
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+import numpy as np
+
+from engine.language_model import language_model
 
 LEAST_LETTERS: Final = 14  # below this, names and loan words look like any language
 LEAST_CONFIDENCE: Final = 0.3  # least probability of the best guess
@@ -52,44 +53,72 @@ _LANGUAGES: Final = {script: frozenset(names.split()) for script, (_, names) in 
 _NO_LANGUAGE: Final = re.compile(r"https?://\S+|www\.\S+|[^\s@]{1,64}@\S+|[@#]\w+|[^\W\d_]*\d\w*")
 
 
+class _Question(NamedTuple):
+    """What py3langid is asked: which text, its words, and the script if the answer must be written in it."""
+
+    place: int
+    words: str
+    script: str | None
+
+
 class LanguageDetector:
     """Detects foreign languages. `covered` are primary language tags as in the policy; none means any."""
 
     def __init__(self, covered: Collection[str]) -> None:
         self._covered = frozenset(covered)
-        if covered:
-            _identifier()  # load the model now, and not at the first message
+        if covered:  # load the model now, and not at the first message
+            self._labels = language_model().labels
+            self._columns = [place for place, label in enumerate(self._labels) if label in self._covered]
 
-    def foreign(self, text: str) -> str | None:
-        """The language of `text` if it is surely none of those covered, else None.
+    def foreign(self, texts: Sequence[str]) -> list[str | None]:
+        """The language of each text that is surely in none of those covered, else None.
 
-        Returns a BCP 47 tag. It includes the script ("ru-Cyrl", "und-Arab") where the script alone decided.
+        A BCP 47 tag. It includes the script ("ru-Cyrl", "und-Arab") where the script alone decided.
         """
+        found: list[str | None] = [None] * len(texts)
         if not self._covered:
-            return None
-        text = text[:LONGEST_LOOK]
-        if not _FOREIGN.search(text):
-            return self._guessed(text)
-        script = _script(text)
+            return found
+        questions = []
+        for place, text in enumerate(texts):
+            match self._by_script(place, text[:LONGEST_LOOK]):
+                case _Question() as question:
+                    questions.append(question)
+                case answer:
+                    found[place] = answer
+        guesses = self._guessed([question.words for question in questions])
+        for question, guess in zip(questions, guesses, strict=True):
+            if question.script is None:
+                found[question.place] = guess
+            elif guess in _LANGUAGES[question.script]:
+                found[question.place] = f"{guess}-{question.script}"
+        return found
+
+    def _by_script(self, place: int, text: str) -> _Question | str | None:
+        """The answer where the script decides; a question where it does not."""
+        script = _script(text) if _FOREIGN.search(text) else None
         if script is None:
-            return self._guessed(text) if _is_latin(text) else None
+            return _question(place, text) if _is_latin(text) else None
         languages = _LANGUAGES[script]
         if not languages & self._covered:
             return f"{min(languages) if len(languages) == 1 else 'und'}-{script}"
-        if len(languages) == 1:
-            return None
-        guess = self._guessed(text, least_letters=0)
-        return f"{guess}-{script}" if guess in languages else None
+        return None if len(languages) == 1 else _question(place, text, script)
 
-    def _guessed(self, text: str, least_letters: int = LEAST_LETTERS) -> str | None:
-        words = _NO_LANGUAGE.sub(" ", text)
-        if sum(map(str.isalpha, words)) < least_letters:
-            return None
-        best, share = _identifier().classify(words)
-        if best in self._covered or share < LEAST_CONFIDENCE:
-            return None
-        known = sum(one for language, one in _identifier().rank(words) if language in self._covered)
-        return str(best) if known <= MOST_DOUBT else None
+    def _guessed(self, texts: Sequence[str]) -> list[str | None]:
+        if not texts:
+            return []
+        shares = language_model().shares(texts)
+        best = shares.argmax(axis=1)
+        sure = shares.max(axis=1) >= LEAST_CONFIDENCE
+        sure &= shares[:, self._columns].sum(axis=1) <= MOST_DOUBT
+        sure &= ~np.isin(best, self._columns)
+        return [self._labels[column] if yes else None for column, yes in zip(best, sure, strict=True)]
+
+
+def _question(place: int, text: str, script: str | None = None) -> _Question | None:
+    """What to ask py3langid, unless the text has too few letters to tell by."""
+    words = _NO_LANGUAGE.sub(" ", text)
+    least = LEAST_LETTERS if script is None else 0
+    return None if sum(map(str.isalpha, words)) < least else _Question(place, words, script)
 
 
 def _script(text: str) -> str | None:
@@ -103,9 +132,3 @@ def _script(text: str) -> str | None:
 def _is_latin(text: str) -> bool:
     letters = sum(map(str.isalpha, text))
     return len(_FOREIGN.findall(text)) < _SHARE * letters
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> LanguageIdentifier:
-    """The language model, loaded once a process: about 90 MB and one second."""
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

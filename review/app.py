@@ -27,6 +27,7 @@ from review.kafka.clients import faust_credentials
 from review.kafka.cluster import Cluster, look_again
 from review.kafka.cluster_watch import ClusterWatch
 from review.kafka.forgetting import Forgetting
+from review.kafka.intake import Intake
 from review.kafka.publishing import audit_writer, publisher, teller, teller_of_sightings
 from review.kafka.reading_back import reader_of
 from review.kafka.repeats import Repeats
@@ -134,8 +135,7 @@ class ReviewApp:
             self.table,
             publisher(decisions, signatures),
             journal.came_back,
-            signatures,
-            self.metrics,
+            Intake(self.table, signatures, self.metrics),
             self._forgetting,
             stepped(self.trail),
             Repeats(
@@ -173,11 +173,6 @@ class ReviewApp:
     def fault(self) -> str | None:
         """Why it is not ready, where Kafka is gone or has taken something away; for whoever runs the desk."""
         return self.watch.fault
-
-    @property
-    def may_tell(self) -> bool:
-        """Whether webhooks are told."""
-        return self.ready and self.watch.webhooks_fault is None
 
     @property
     def _recovered(self) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Final, get_args
 
-from review.cases.entries import HeldBecause
+from review.cases.held import HeldBecause
 from schemas.metrics import Metric
 from schemas.vocabulary import Finding
 from tracing.spans import SpanOutcome

@@ -13,8 +13,10 @@ from datetime import datetime
 from typing import Final
 
 from review.cases import permits
-from review.cases.entries import CaseState, Held, digest_of_held, held_key
 from review.cases.form import Form, to_decision
+from review.cases.held import Held, digest_of_held
+from review.cases.keys import held_key
+from review.cases.state import CaseState
 from review.cases.steps import BY_LEAD
 from review.cases.views import BLIND, CaseView, Claim
 from review.errors import (

@@ -19,7 +19,8 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # 
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError  # type: ignore[import-untyped]  # same
 
 from review.audit.log import Asked, read_log
-from review.cases.entries import CaseState, Erasure
+from review.cases.entries import Erasure
+from review.cases.state import CaseState
 from review.errors import DeskError
 from review.kafka.clients import client_settings
 from review.kafka.forgetting import Forgetting

@@ -97,3 +97,8 @@ class InvalidFormError(DecisionRefusedError):
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__("some fields are wrong: " + ", ".join(sorted(fields)))
         self.fields = fields
+
+
+def missing_ledger(topic: str) -> str:
+    """What both the desk's watch and the teller of webhooks say where the webhooks' topic is not there."""
+    return f"no topic {topic}: no webhook is told until you create it with `mimamori topics apply`"

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.cases.steps import Outcome
 from review.errors import ConflictError, NotConfirmedError
 from schemas.events import CaseEvent

@@ -11,22 +11,12 @@ from typing import Final
 import msgspec
 
 from review.cases.conversations import Conversations
-from review.cases.entries import (
-    CaseState,
-    Decided,
-    Entry,
-    Erasure,
-    Held,
-    Phase,
-    Subject,
-    Summary,
-    Sweep,
-    Unreadable,
-    case_id_of,
-    case_key,
-    summary,
-)
+from review.cases.entries import Entry, Erasure, Subject, Sweep, Unreadable
 from review.cases.expiry import Expiry
+from review.cases.held import Held
+from review.cases.keys import case_id_of, case_key
+from review.cases.remains import Decided, Summary, summary
+from review.cases.state import CaseState, Phase
 from review.cases.views import shown_id
 from review.queue.live import LiveQueue
 from review.queue.rules import Rules

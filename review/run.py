@@ -144,7 +144,10 @@ def run(settings: ReviewSettings) -> None:
     cluster = loop.run_until_complete(inspect(settings))
     with _sole_user_of(settings.folder):
         review = ReviewApp(settings, cluster, loop)
-        teller = open_teller(settings, review.present.queue, review.metrics, lambda: review.may_tell)
+        watch, queue = review.watch, review.present.queue
+        teller = open_teller(
+            settings, queue, review.metrics, lambda: review.ready, lambda: watch.webhooks_fault
+        )
         beside = [review.watch, review.access, *([teller] if teller else [])]
         worker = DeskWorker(review, DeskServer(review), loop, beside)
         try:

@@ -10,7 +10,11 @@ import msgspec
 
 from review.cases import permits
 from review.cases.conversations import Beside, BesideText, beside, with_text
-from review.cases.entries import CaseState, Decided, Entry, Held, Step, case_key
+from review.cases.entries import Entry
+from review.cases.held import Held
+from review.cases.keys import case_key
+from review.cases.remains import Decided
+from review.cases.state import CaseState, Step
 from review.cases.views import CaseView, steps_of, view
 from review.errors import ClosedCaseError, NotAllowedError, UnknownCaseError
 from review.people import Person

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.cases.steps import DOUBLE_REVIEW, refers
 from review.errors import ConflictError, DecisionRefusedError, NotConfirmedError
 from review.journal import Journal

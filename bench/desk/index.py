@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bench.desk.made import cases
 from bench.desk.spread import spread, timed
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.people import ROLES, Person
 from review.queue.live import LiveQueue
 from review.queue.order import Filter

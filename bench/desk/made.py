@@ -4,7 +4,8 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from review.cases.entries import Decided, Judgement, Summary
+from review.cases.remains import Decided, Summary
+from review.cases.state import Judgement
 from schemas.events import Origin, ReviewCase, Severity
 
 LEVELS = {

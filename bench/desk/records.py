@@ -7,7 +7,9 @@ from typing import Self
 import confluent_kafka as ck
 
 from bench.desk.made import PARTITIONS, cases
-from review.cases.entries import CaseState, Entry, Subject, case_key, encode_entry, subject_key
+from review.cases.entries import Entry, Subject, encode_entry
+from review.cases.keys import case_key, subject_key
+from review.cases.state import CaseState
 from review.cases.windows import see, sightings
 from review.kafka.changelog import stamped
 from review.retention.cipher import Cipher

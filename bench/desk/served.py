@@ -14,7 +14,7 @@ from bench.desk.made import PARTITIONS, cases, settled
 from bench.desk.records import Arriving, Writer, entries_of
 from bench.desk.spread import ROUNDS, spread
 from mimamori.sandbox import Sandbox
-from review.cases.entries import case_key
+from review.cases.keys import case_key
 from review.retention.cipher import Cipher, Key
 from schemas import load_topics
 from worker.kafka.topics import apply_topics

@@ -43,10 +43,8 @@ class TwiceReadingEngine:
         """See Engine.read."""
         variants = [vary(text) for text in texts]
         pairs = _pairs(self._engine.read(_both(texts, variants)), variants)
-        return [
-            self._judged(text, variant, first, second)
-            for text, variant, (first, second) in zip(texts, variants, pairs, strict=True)
-        ]
+        seen = [variant.text or text for text, variant in zip(texts, variants, strict=True)]
+        return list(map(_judged, texts, variants, pairs, self._detector.foreign(seen)))
 
     def grade(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """See Engine.grade. In the prompted reading, the graver of the two answers counts."""
@@ -60,23 +58,26 @@ class TwiceReadingEngine:
         """See Engine.describe."""
         return self._engine.describe()
 
-    def _judged(self, text: str, variant: Variant, first: Scores, second: Scores | None) -> Scores:
-        language = self._detector.foreign(variant.text or text)
-        if second is None and not variant.obfuscated and language is None:  # most messages
-            return first
-        higher, highlights = first, first.highlights
-        if second is not None and _urgency(first.risk) < _urgency(second.risk):
-            higher, highlights = second, second.highlights and in_original(text, variant, second.highlights)
-        return msgspec.structs.replace(
-            higher,
-            windows=first.windows + (second.windows if second else 0),
-            truncated=first.truncated or (second is not None and second.truncated),
-            obfuscated=variant.obfuscated,
-            language=language,
-            # Cleared at the shallow depth only if both readings were.
-            depth=first.depth if second is None else _deeper(first.depth, second.depth),
-            highlights=highlights,
-        )
+
+def _judged(
+    text: str, variant: Variant, readings: tuple[Scores, Scores | None], language: str | None
+) -> Scores:
+    first, second = readings
+    if second is None and not variant.obfuscated and language is None:  # most messages
+        return first
+    higher, highlights = first, first.highlights
+    if second is not None and _urgency(first.risk) < _urgency(second.risk):
+        higher, highlights = second, second.highlights and in_original(text, variant, second.highlights)
+    return msgspec.structs.replace(
+        higher,
+        windows=first.windows + (second.windows if second else 0),
+        truncated=first.truncated or (second is not None and second.truncated),
+        obfuscated=variant.obfuscated,
+        language=language,
+        # Cleared at the shallow depth only if both readings were.
+        depth=first.depth if second is None else _deeper(first.depth, second.depth),
+        highlights=highlights,
+    )
 
 
 def _both(texts: Sequence[str], variants: Sequence[Variant]) -> list[str]:

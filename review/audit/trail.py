@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import structlog
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.errors import NotAuditedError
 from review.people import Person
 from schemas.events import AuditRecord, CaseEvent, ReviewCase

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 from sortedcontainers import SortedList
 
-from review.cases.entries import CaseState, Entry
+from review.cases.entries import Entry
+from review.cases.state import CaseState
 
 # Of one message beside the case, in code points: its beginning and its end.
 LONGEST: Final = 2_000

@@ -10,7 +10,7 @@ from typing import get_args
 
 import msgspec
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.errors import InvalidFormError
 from schemas.events import ReviewCase, ReviewDecision
 from schemas.ids import decision_id

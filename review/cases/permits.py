@@ -4,7 +4,7 @@ The rules of every case (`review.cases.steps`) hold whatever a desk sends. Here 
 who somebody is, and the reasons for people. Each function returns what the step needs, or raises the refusal.
 """
 
-from review.cases.entries import CaseState, Judgement, Lease
+from review.cases.state import CaseState, Judgement, Lease
 from review.cases.steps import may_read
 from review.errors import (
     ClosedCaseError,

@@ -27,7 +27,8 @@ from typing import Final, Literal, get_args
 
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Judgement, Lease, Stage, Step, SubjectKind
+from review.cases.entries import SubjectKind
+from review.cases.state import CaseState, Judgement, Lease, Stage, Step
 from schemas.codec import encode
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.vocabulary import CaseAction

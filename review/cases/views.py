@@ -20,9 +20,9 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Judgement, Phase, Stage, Step
 from review.cases.form import severity_levels
 from review.cases.script import Script
+from review.cases.state import CaseState, Judgement, Phase, Stage, Step
 from review.people import Person
 from review.retention.remarks import open_remark
 from schemas.events import Highlight, ReviewCase, Severity, Thresholds

@@ -11,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from review.cases.entries import Seen, Subject, SubjectKind, when_sent
+from review.cases.entries import Seen, Subject, SubjectKind
+from review.cases.state import when_sent
 from schemas.events import ReviewCase
 
 HOURS: Final = 24

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from review.cases.entries import Summary
+from review.cases.remains import Summary
 from review.figures.summary import Figures, figures
 from review.queue.answers import Backlog
 from schemas.vocabulary import Finding

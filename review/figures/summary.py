@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from review.cases.entries import Judgement, Summary
+from review.cases.remains import Summary
+from review.cases.state import Judgement
 from review.figures.agreement import Interval, kappa, share
 from review.queue.answers import Backlog
 from schemas.vocabulary import Finding

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 
+from review.errors import missing_ledger
 from review.hooks.notice import Notice
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class NoLedgerError(Exception):
-    """The topic is not there. The message says what to do."""
+    """The topic is not there, or may not be used. The message says what to do."""
 
 
 class Ledger:
@@ -113,8 +114,6 @@ class Ledger:
         assert self._consumer is not None  # noqa: S101 - `open` has just set both
         assert self._producer is not None  # noqa: S101 - same
         if self._topic not in await self._consumer.topics():
-            raise NoLedgerError(
-                f"no topic {self._topic}: no webhook is told until you create it with `mimamori topics apply`"
-            )
+            raise NoLedgerError(missing_ledger(self._topic))
         numbers = await self._producer.partitions_for(self._topic)
         return [TopicPartition(self._topic, number) for number in sorted(numbers)]

@@ -29,12 +29,16 @@ from review.settings import ENV_PREFIX, ReviewSettings
 log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 1.0
-LONGEST_WAIT_S: Final = 30.0  # for a ledger that cannot be used
+LONGEST_WAIT_S: Final = 10.0  # for a ledger that cannot be used
 AT_ONCE: Final = 4
 
 
 def open_teller(
-    settings: ReviewSettings, queue: LiveQueue, metrics: DeskMetrics, ready: Callable[[], bool]
+    settings: ReviewSettings,
+    queue: LiveQueue,
+    metrics: DeskMetrics,
+    ready: Callable[[], bool],
+    withheld: Callable[[], str | None],
 ) -> "Teller | None":
     """The service that the settings ask for; None where they name no receiver. Raises DeskError."""
     if settings.webhook_url is None:
@@ -48,7 +52,9 @@ def open_teller(
     )
     ledger = Ledger(client_settings(settings), settings.webhooks_topic)
     watch = Watch(queue, settings.webhook_types, ledger.knows)
-    return Teller(watch, Attempts(settings.webhook_give_up_hours * 3600), post, ledger, metrics, ready)
+    return Teller(
+        watch, Attempts(settings.webhook_give_up_hours * 3600), post, ledger, metrics, ready, withheld
+    )
 
 
 class Sends(Protocol):
@@ -78,7 +84,15 @@ class Remembers(Protocol):
 
 
 class Teller(Service):
-    """The service. `ready` says whether the table is recovered, so that the queue is the whole one."""
+    """The service.
+
+    Args:
+        watch, attempts, post: What there is to tell, when it is tried, and how it is sent.
+        ledger, metrics: What was told, and how often.
+        ready: Whether the table is recovered, so that the queue is the whole one.
+        withheld: What the desk's watch misses that only webhooks need, or None.
+        now: The time, in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -88,6 +102,7 @@ class Teller(Service):
         ledger: Remembers,
         metrics: DeskMetrics,
         ready: Callable[[], bool],
+        withheld: Callable[[], str | None],
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -98,6 +113,7 @@ class Teller(Service):
         self._ledger = ledger
         self._metrics = metrics
         self._ready = ready
+        self._withheld = withheld
         self._now = now
         self._opened = False
 
@@ -124,10 +140,13 @@ class Teller(Service):
     async def round(self) -> None:
         """Tell what is due now. Nothing is lost where it raises.
 
-        Raises NoLedgerError: the ledger's topic is not there; KafkaError: it cannot be read or written.
+        Raises NoLedgerError: the ledger's topic is not there, or a right to it is missing. KafkaError: it
+        cannot be read or written.
         """
         if not self._ready():
             return
+        if said := self._withheld():
+            raise NoLedgerError(said)
         if not self._opened:
             await self._ledger.open()
             self._opened = True

@@ -16,38 +16,24 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import structlog
 from faust.types import EventT, StreamT
 from msgspec.structs import replace
 
-from review.cases.entries import (
-    CaseState,
-    Decided,
-    Entry,
-    Held,
-    HeldBecause,
-    HeldEvent,
-    Unreadable,
-    case_key,
-    digest_of_held,
-    held_key,
-    hold,
-    receive_case,
-    sweep_key,
-    unreadable_key,
-)
+from review.cases.entries import Entry, receive_case
 from review.cases.expiry import Expiry
+from review.cases.held import Held, HeldBecause, digest_of_held
+from review.cases.keys import case_key, held_key, sweep_key
+from review.cases.remains import Decided
+from review.cases.state import CaseState
 from review.cases.steps import Outcome, advance, digest, without_note
 from review.kafka.forgetting import Forgetting
-from review.kafka.publishing import Signatures
+from review.kafka.intake import Intake, place
 from review.kafka.repeats import Repeats, read_sighting
 from review.kafka.table import ChangedMeanwhileError, Entries
-from review.kafka.traces import CaseTraces, headers_of
-from review.metrics import DeskMetrics
+from review.kafka.traces import CaseTraces
 from review.retention.remarks import open_remark, with_key
-from schemas.codec import CodecError, decode
 from schemas.events import CaseEvent, ReviewCase, ReviewDecision
 from schemas.headers import Trace
 from schemas.ids import origin_of_case
@@ -56,9 +42,7 @@ log = structlog.get_logger()
 
 PRUNE_EVERY_SECONDS = 3600.0
 RETRY_SECONDS = 1.0
-KINDS = {ReviewCase: "review-case", CaseEvent: "case-event", ReviewDecision: "review-decision"}
 
-E = TypeVar("E", ReviewCase, CaseEvent, ReviewDecision)
 Publish = Callable[[ReviewDecision, int, Trace | None], Awaitable[object]]
 Audit = Callable[[CaseEvent, CaseState | None], Awaitable[None]]
 CameBack = Callable[[CaseEvent, Outcome, CaseState | None], None]
@@ -72,8 +56,7 @@ class Agents:
         table: Entries,
         publish: Publish,
         came_back: CameBack,
-        signatures: Signatures,
-        metrics: DeskMetrics,
+        intake: Intake,
         forgetting: Forgetting,
         audit: Audit,
         repeats: Repeats,
@@ -85,8 +68,7 @@ class Agents:
         self._table = table
         self._publish = publish
         self._came_back = came_back
-        self._signatures = signatures
-        self._metrics = metrics
+        self._intake = intake
         self._forgetting = forgetting
         self._audit = audit
         self._repeats = repeats
@@ -123,9 +105,9 @@ class Agents:
                 await step(event)
                 await self._prune(event.message.partition)
             except ChangedMeanwhileError:
-                log.info("changed_meanwhile", **_place(event))
+                log.info("changed_meanwhile", **place(event))
             except Exception as error:  # noqa: BLE001 - an escaping exception would skip the event
-                log.error("table_write_failed", error=type(error).__name__, **_place(event))  # noqa: TRY400 - its traceback may quote text
+                log.error("table_write_failed", error=type(error).__name__, **place(event))  # noqa: TRY400 - its traceback may quote text
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
@@ -133,9 +115,9 @@ class Agents:
     async def on_case(self, event: EventT[bytes]) -> None:
         """A case arrives, or its record was deleted by its key."""
         if event.value is None and (key := _to_forget(event)) is not None:
-            self._count(ReviewCase, await self._forgetting.on_null(key, event.message.partition))
+            self._intake.count("review-case", await self._forgetting.on_null(key, event.message.partition))
             return
-        case = await self._read(event, ReviewCase)
+        case = await self._intake.read(event, ReviewCase)
         if case is None:
             return
         key = case_key(case.id)
@@ -146,28 +128,28 @@ class Agents:
             await self._table.put(key, entry, over=before)
         if isinstance(entry, CaseState):
             await self._repeats.on_case(entry.case, entry.partition)
-        self._count(ReviewCase, outcome)
+        self._intake.count("review-case", outcome)
 
     async def on_subject(self, event: EventT[bytes]) -> None:
         """A case is counted for its author or its conversation."""
         seen = read_sighting(event.value)
-        believed = seen is not None and self._is_signed(event)
+        believed = seen is not None and self._intake.is_signed(event)
         outcome = "not_believed"
         if seen is not None and believed:
             outcome = await self._repeats.on_sighting(seen, event.message.partition)
-        self._metrics.events.labels("case-subject", outcome).inc()
+        self._intake.count("case-subject", outcome)
 
     async def on_step(self, event: EventT[bytes]) -> None:
         """A step on a case arrives: fold it, publish what it settles, and tell who waits for it."""
-        step = await self._read(event, CaseEvent)
+        step = await self._intake.read(event, CaseEvent)
         if step is None:
             return
-        if not self._is_signed(event):
-            await self._hold(event, step.case_id, "bad_signature", step.action, step.actor)
+        if not self._intake.is_signed(event):
+            await self._intake.hold(event, step.case_id, "bad_signature", step.action, step.actor)
         elif step.action == "discarded":
             await self._discard(step)
         elif step.action == "erased":
-            self._count(CaseEvent, await self._forgetting.on_erasure(step, event.message.partition))
+            self._intake.count("case-event", await self._forgetting.on_erasure(step, event.message.partition))
         else:
             await self._fold(event, step)
 
@@ -176,11 +158,11 @@ class Agents:
             await self._audit(step, None)
         # Another event may have been held while that was written down.
         if not self._discards(step):
-            self._count(CaseEvent, "stale")
+            self._intake.count("case-event", "stale")
             self._came_back(step, "stale", None)
             return
         await self._table.prune([held_key(step.case_id)])
-        self._count(CaseEvent, "discarded")
+        self._intake.count("case-event", "discarded")
         self._came_back(step, "accepted", None)
 
     def _discards(self, step: CaseEvent) -> bool:
@@ -192,23 +174,23 @@ class Agents:
         key = case_key(step.case_id)
         before = _case_entry(self._table.get(key))
         if before is None:
-            await self._hold(event, step.case_id, "unknown_case", step.action, step.actor)
+            await self._intake.hold(event, step.case_id, "unknown_case", step.action, step.actor)
             self._came_back(step, "refused", None)
             return
         if isinstance(before, Decided):
             await self._table.put(key, before, over=before)
-            self._count(CaseEvent, "stale")
+            self._intake.count("case-event", "stale")
             self._came_back(step, "stale", None)
             return
         state, outcome = advance(before, step)
         if outcome == "ahead":
-            await self._hold(event, step.case_id, "ahead_of_its_case", step.action, step.actor)
+            await self._intake.hold(event, step.case_id, "ahead_of_its_case", step.action, step.actor)
         elif outcome == "accepted":
             await self._audit(step, before)
             if step.action == "settled" and before.pending is not None:
                 await self._tell(before, before.pending)
         await self._table.put(key, with_key(state), over=before)
-        self._count(CaseEvent, step.action if outcome == "accepted" else outcome)
+        self._intake.count("case-event", step.action if outcome == "accepted" else outcome)
         self._came_back(step, outcome, state)
 
     async def _tell(self, state: CaseState, decision: ReviewDecision) -> None:
@@ -223,17 +205,17 @@ class Agents:
 
     async def on_decision(self, event: EventT[bytes]) -> None:
         """A published decision arrives: hold it where no desk has published it so."""
-        decision = await self._read(event, ReviewDecision)
+        decision = await self._intake.read(event, ReviewDecision)
         if decision is None:
             return
         because = self._not_ours(event, decision)
         if because is None:
-            self._count(ReviewDecision, "published")
+            self._intake.count("review-decision", "published")
         else:
-            await self._hold(event, decision.case_id, because, "decision", decision.reviewer)
+            await self._intake.hold(event, decision.case_id, because, "decision", decision.reviewer)
 
     def _not_ours(self, event: EventT[bytes], decision: ReviewDecision) -> HeldBecause | None:
-        if not self._is_signed(event):
+        if not self._intake.is_signed(event):
             return "bad_signature"
         entry = _case_entry(self._table.get(case_key(decision.case_id)))
         if entry is None:
@@ -246,39 +228,6 @@ class Agents:
             if judged.decision_id == decision.id and judged.published:
                 return None if judged.digest == digest(decision) else "not_what_was_settled"
         return "not_of_this_desk"
-
-    def _is_signed(self, event: EventT[bytes]) -> bool:
-        message = event.message
-        found = self._signatures.fault(message.topic, message.key, message.value, headers_of(event))
-        return found is None
-
-    async def _hold(
-        self, event: EventT[bytes], case_id: str, because: HeldBecause, action: str, actor: str
-    ) -> None:
-        message, key = event.message, held_key(case_id)
-        before = self._table.get(key)
-        record = HeldEvent(message.topic, message.offset, because, action, actor, datetime.now(UTC))
-        held = hold(before if isinstance(before, Held) else None, case_id, message.partition, record)
-        await self._table.put(key, held, over=before)
-        self._metrics.held.labels(because).inc()
-        log.warning("event_held", because=because, action=action, **_place(event))
-
-    async def _read(self, event: EventT[bytes], kind: type[E]) -> E | None:
-        try:
-            if event.value is None:
-                detail = "null_value: the record has no value"
-            else:
-                return decode(kind, event.value)
-        except CodecError as error:
-            detail = f"{error.reason}: {error.detail}"
-        message = event.message
-        record = Unreadable(message.topic, message.partition, message.offset, detail, datetime.now(UTC))
-        key = unreadable_key(message.topic, message.partition, message.offset)
-        before = self._table.get(key)
-        await self._table.put(key, before or record, over=before)
-        self._count(kind, "unreadable")
-        log.warning("event_unreadable", detail=detail, **_place(event))
-        return None
 
     async def _prune(self, partition: int) -> None:
         now = time.monotonic()
@@ -295,9 +244,6 @@ class Agents:
         entry = self._table.get(key)
         return entry is None or self._expiry.may_go(entry, now)
 
-    def _count(self, kind: type[ReviewCase | CaseEvent | ReviewDecision], outcome: str) -> None:
-        self._metrics.events.labels(KINDS[kind], outcome).inc()
-
 
 def _to_forget(event: EventT[bytes]) -> bytes | None:
     """The key of a null value that says what is forgotten; None where it is the key of nothing."""
@@ -313,11 +259,3 @@ def _case_entry(entry: Entry | None) -> CaseState | Decided | None:
     if entry is None or isinstance(entry, CaseState | Decided):
         return entry
     raise TypeError("a case's key cannot hold another kind of entry")
-
-
-def _place(event: EventT[bytes]) -> dict[str, str | int]:
-    return {
-        "topic": event.message.topic,
-        "partition": event.message.partition,
-        "offset": event.message.offset,
-    }

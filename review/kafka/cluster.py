@@ -23,7 +23,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # same
     UnknownTopicOrPartitionError,
 )
 
-from review.errors import DeskError, KafkaGoneError
+from review.errors import DeskError, KafkaGoneError, missing_ledger
 from review.kafka.clients import client_settings
 from review.kafka.refusal import why_not
 from review.kafka.rights import require_rights, require_rights_still
@@ -94,7 +94,7 @@ async def look_again(settings: ReviewSettings, *, changelog: bool) -> str | None
         )
     _require(topics, gone)
     if gone.intersection(told):
-        return f"no topic {settings.webhooks_topic}: create it with `mimamori topics apply`"
+        return missing_ledger(settings.webhooks_topic)
     return for_webhooks
 
 

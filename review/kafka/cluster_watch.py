@@ -3,7 +3,7 @@
     Kafka does not answer            not ready until it does; what is under way is sent when it does
     a right or a topic is gone       not ready, and the desk ends with one line, to be started again
     Kafka has refused a record       the same: its producer cannot go on, see below
-    a right of the webhooks is gone  said once; the webhooks wait, and people go on deciding
+    a right of the webhooks is gone  the webhooks wait and say why; people go on deciding
 
 A producer that makes sure that each record is written once numbers its records. aiokafka leaves a gap where
 Kafka has refused one, and from then on Kafka refuses all that follow it in that partition, also after the
@@ -96,7 +96,5 @@ class ClusterWatch(Service):
             said = await self._look()
         except DeskError as error:
             return error
-        if said != self.webhooks_fault:
-            log.error("webhooks_wait", error=said) if said else log.info("webhooks_go_on")
-            self.webhooks_fault = said
+        self.webhooks_fault = said
         return None

@@ -15,15 +15,10 @@ from typing import Final, Protocol
 
 import structlog
 
-from review.cases.entries import (
-    CaseState,
-    Decided,
-    Entry,
-    Erasure,
-    Sweep,
-    erasure_key,
-    sweep_key,
-)
+from review.cases.entries import Entry, Erasure, Sweep
+from review.cases.keys import erasure_key, sweep_key
+from review.cases.remains import Decided
+from review.cases.state import CaseState
 from review.metrics import DeskMetrics
 from review.retention.due import Due
 from review.retention.forgetting import (

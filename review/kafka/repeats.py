@@ -15,7 +15,8 @@ from datetime import datetime
 
 import msgspec
 
-from review.cases.entries import Seen, Subject, subject_key
+from review.cases.entries import Seen, Subject
+from review.cases.keys import subject_key
 from review.cases.windows import Sighting, fullest, see, sightings
 from review.kafka.table import Entries
 from review.people import DESK

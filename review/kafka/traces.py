@@ -12,7 +12,9 @@ from typing import Final
 from faust.types import EventT
 from msgspec.structs import replace
 
-from review.cases.entries import Arrival, CaseState, Decided
+from review.cases.entries import Arrival
+from review.cases.remains import Decided
+from review.cases.state import CaseState
 from review.errors import DeskError
 from review.metrics import DeskMetrics
 from review.settings import ENV_PREFIX, ReviewSettings

@@ -3,9 +3,9 @@
 import hashlib
 from typing import Final
 
-from review.cases.entries import CaseState
 from review.cases.form import severity_levels
 from review.cases.script import script_of
+from review.cases.state import CaseState
 from review.cases.views import BLIND
 from review.queue.skips import away_until
 from review.queue.waiting import Reserved, Skip, Waiting

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.people import Person
 from review.queue.answers import Backlog, Counts, Slice
 from review.queue.capacity import Forecast, forecast, sample_every

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from review.cases.entries import Stage
 from review.cases.script import Script
+from review.cases.state import Stage
 from review.people import Person
 from schemas.vocabulary import CaseKind
 

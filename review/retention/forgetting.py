@@ -15,7 +15,9 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Decided, Entry, Erasure, Sweep, forget, when_sent
+from review.cases.entries import Entry, Erasure, Sweep
+from review.cases.remains import Decided, forget
+from review.cases.state import CaseState, when_sent
 from review.cases.steps import BY_LEAD, DOUBLE_REVIEW
 from review.queue.skips import SKIP_REASONS
 from schemas.events import ReviewCase

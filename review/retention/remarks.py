@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Decided
+from review.cases.remains import Decided
+from review.cases.state import CaseState
 from review.retention.cipher import Cipher, Key, SealError
 
 E = TypeVar("E", CaseState, CaseState | Decided)

@@ -13,8 +13,8 @@ from aiohttp import web
 from review.access import open_to_all, person_of, requires
 from review.app import ReviewApp
 from review.cases.conversations import Beside, BesideText
-from review.cases.entries import Held
 from review.cases.form import Form, parse_form
+from review.cases.held import Held
 from review.cases.views import CaseView, Claim
 from review.errors import DecisionRefusedError, InvalidFormError
 from review.people import Person

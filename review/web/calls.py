@@ -5,8 +5,8 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from review.cases.conversations import Beside, BesideText
-from review.cases.entries import Held
 from review.cases.form import Form
+from review.cases.held import Held
 from review.cases.views import CaseView, Claim
 from review.people import Role
 from review.queue.order import Filter, Page

@@ -14,7 +14,7 @@ from tests.fakes.desk_client import DeskClient
 from tests.fakes.memory_review import MemoryReview
 from tests.fakes.served_desk import ServedDesk, served
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 SignIn = Callable[..., Page]
 ServeDesk = Callable[..., ServedDesk]

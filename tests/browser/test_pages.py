@@ -8,7 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from review.cases.entries import Held, HeldEvent, held_key
+from review.cases.held import Held, HeldEvent
+from review.cases.keys import held_key
 from review.stepping import utc_now
 from tests.browser.conftest import ServeDesk, SignIn
 from tests.browser.test_work import keys, take

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mimamori.sandbox import Sandbox
-from review.cases.entries import case_key
+from review.cases.keys import case_key
 from review.kafka.changelog import version_of
 from schemas.codec import decode, encode
 from schemas.events import ReviewCase, ReviewDecision

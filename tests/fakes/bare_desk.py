@@ -31,7 +31,7 @@ from review.run import DeskWorker
 from review.settings import load_settings
 from worker.telemetry.logs import configure_logs
 
-PATIENCE = 40.0
+PATIENCE = 60.0
 
 
 def until(wanted: Callable[[], Any], what: str) -> Any:

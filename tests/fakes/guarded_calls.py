@@ -28,7 +28,7 @@ from tests.fakes.guarded_kafka import User
 from worker.settings import Settings
 
 TOPICS = schemas.topic_names()
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def settings_of(user: User, sandbox: Sandbox) -> Settings:

@@ -15,13 +15,16 @@ from typing import Any
 
 import msgspec
 
-from review.cases.entries import CaseState, Entry, case_key
+from review.cases.entries import Entry
 from review.cases.form import Form
+from review.cases.keys import case_key
+from review.cases.state import CaseState
 from review.cases.windows import Sighting
 from review.desk import Desk
 from review.journal import Journal
 from review.kafka.agents import Agents
 from review.kafka.forgetting import Forgetting
+from review.kafka.intake import Intake
 from review.kafka.repeats import Repeats
 from review.kafka.table import ChangedMeanwhileError, Watcher
 from review.kafka.traces import CaseTraces
@@ -158,8 +161,7 @@ class MemoryDesk:
             self.table,
             self._publish,
             journal.came_back,
-            Unsigned(),
-            self.metrics,
+            Intake(self.table, Unsigned(), self.metrics),
             self.forgetting,
             self._audited,
             repeats,

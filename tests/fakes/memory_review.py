@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from review.audit.log import Asked, Found, Seen
 from review.audit.trail import Trail, revealed
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.erasing import Erased, Erasing
 from review.errors import DeskError, NotAuditedError
 from review.kafka.cluster import Cluster

@@ -41,18 +41,18 @@ from schemas.signature import sign
 from tests.fakes.desk_client import DeskClient
 
 STARTED = datetime.now(UTC)
-PATIENCE = 30.0
+PATIENCE = 60.0
 TEXT = "since the move I only speak to the cat, and I have stopped answering my sister"
 
 
-def until(wanted: Callable[[], Any], what: str) -> Any:
-    """Poll a condition that another process brings about."""
+def until(wanted: Callable[[], Any], what: str, said: Callable[[], str] = str) -> Any:
+    """Poll a condition that another process brings about. `said`: what it has said, for the failure."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if found := wanted():
             return found
         time.sleep(0.05)
-    raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+    raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}\n{said()[-4000:]}")
 
 
 def free_port() -> int:
@@ -203,7 +203,7 @@ class DeskProcess:
         return self
 
     def ready(self) -> Self:
-        until(self._is_ready, f"the desk; its log: {self.log()}")
+        until(self._is_ready, "the desk", self.log)
         return self
 
     def _is_ready(self) -> bool:
@@ -221,6 +221,10 @@ class DeskProcess:
 
     def log(self) -> str:
         return self._log.read_text()
+
+    def says(self, what: str) -> None:
+        """Wait for a line of the log that has this in it."""
+        until(lambda: what in self.log(), f"the desk to say: {what}", self.log)
 
     def asked(self, path: str) -> tuple[int, bytes]:
         """What the port for machines answers."""

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from review.access import requires
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.erasing import Erased
 from review.errors import DecisionRefusedError, DeskError
 from review.people import Person

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from review.cases.conversations import BesideText
-from review.cases.entries import Step
+from review.cases.state import Step
 from review.cases.views import CaseView, ModelView
 from review.cases.views import Outcome as Decided
 from review.web.pages.house import House

@@ -202,7 +202,7 @@ def test_what_stays_unreadable_or_is_in_another_language_is_never_clear() -> Non
      "https://beispiel.example/ich-kann-nicht-mehr", "The wifi is down again, anyone else?", "\ud800"],
 )  # fmt: skip
 def test_short_and_english_texts_are_in_no_other_language(text: str) -> None:
-    assert LanguageDetector(["en", "ja"]).foreign(text) is None
+    assert LanguageDetector(["en", "ja"]).foreign([text]) == [None]
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_short_and_english_texts_are_in_no_other_language(text: str) -> None:
      ("je n'arrive plus à dormir", "fr"), ("bugün çok yorgunum artık", "tr"), ("ok но мне очень плохо", "und-Cyrl")],
 )  # fmt: skip
 def test_another_language_is_noticed(text: str, language: str) -> None:
-    assert LanguageDetector(["en", "ja"]).foreign(text) == language
-    assert LanguageDetector([]).foreign(text) is None, "no languages means any"
+    assert LanguageDetector(["en", "ja"]).foreign([text]) == [language]
+    assert LanguageDetector([]).foreign([text]) == [None], "no languages means any"
 
 
 class MarkingEngine(CannedEngine):

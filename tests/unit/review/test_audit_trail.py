@@ -11,7 +11,7 @@ import pytest
 from review.audit.export import as_csv, as_json_lines
 from review.audit.log import Asked, Seen
 from review.audit.trail import Trail, stepped
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.errors import NotAuditedError
 from review.people import Person
 from schemas.codec import decode, encode

@@ -10,7 +10,8 @@ from faust.types import TP
 from faust.types.tuples import RecordMetadata
 from structlog.testing import capture_logs
 
-from review.cases.entries import Entry, case_key, encode_entry, receive_case
+from review.cases.entries import Entry, encode_entry, receive_case
+from review.cases.keys import case_key
 from review.kafka import table as kafka_table
 from review.kafka.changelog import stamped, version_of
 from review.kafka.table import CaseTable

@@ -10,7 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from review.cases.conversations import LONGEST
-from review.cases.entries import CaseState, Entry, case_key, decode_entry, encode_entry
+from review.cases.entries import Entry, decode_entry, encode_entry
+from review.cases.keys import case_key
+from review.cases.state import CaseState
 from review.errors import NotAllowedError, NotAuditedError
 from review.people import Person
 from review.queue.order import Filter

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec import structs
 
-from review.cases.entries import CaseState, Step, case_key, forget
 from review.cases.form import Form
+from review.cases.keys import case_key
+from review.cases.remains import forget
+from review.cases.state import CaseState, Step
 from review.cases.views import CaseView
 from review.errors import (
     ClosedCaseError,

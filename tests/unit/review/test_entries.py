@@ -7,27 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review.cases.entries import (
-    MAX_HELD,
-    CaseState,
-    Decided,
-    Entry,
-    Held,
-    HeldEvent,
-    Judgement,
-    Step,
-    Subject,
-    Unreadable,
-    case_key,
-    decode_entry,
-    encode_entry,
-    forget,
-    held_key,
-    hold,
-    receive_case,
-    unreadable_key,
-)
+from review.cases.entries import Entry, Subject, Unreadable, decode_entry, encode_entry, receive_case
 from review.cases.expiry import Expiry
+from review.cases.held import MAX_HELD, Held, HeldEvent, hold
+from review.cases.keys import case_key, held_key, unreadable_key
+from review.cases.remains import Decided, forget
+from review.cases.state import CaseState, Judgement, Step
 from schemas.events import Origin, ReviewCase
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)

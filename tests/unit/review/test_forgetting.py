@@ -7,8 +7,11 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState, Decided, Entry, Erasure, Step, case_key, erasure_key, sweep_key
+from review.cases.entries import Entry, Erasure
 from review.cases.form import Form
+from review.cases.keys import case_key, erasure_key, sweep_key
+from review.cases.remains import Decided
+from review.cases.state import CaseState, Step
 from review.errors import ClosedCaseError
 from review.people import Person
 from review.retention.forgetting import digest_of, erasure_id, parse_erasure

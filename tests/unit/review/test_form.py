@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from review.cases.entries import CaseState, Judgement
 from review.cases.form import MAX_LEASE, MAX_NOTE, Form, parse_form, severity_levels, to_decision
+from review.cases.state import CaseState, Judgement
 from review.errors import InvalidFormError
 from schemas.codec import decode, encode
 from schemas.events import Origin, ReviewCase, ReviewDecision, Severity

@@ -1,7 +1,7 @@
 """Webhooks: what is told when, how often it is tried, and how a receiver knows it for ours."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -79,6 +79,7 @@ class Stage:
     def __init__(self, memory: Memory | None = None, desk: MemoryDesk | None = None) -> None:
         self.memory = memory or Memory()
         self.desk = desk or MemoryDesk()
+        self.withheld: Iterator[str | None] = iter(())
         self.teller = Teller(
             Watch(self.desk.present.queue, ("case.opened", "case.overdue"), self.memory.knows),
             Attempts(DAY),
@@ -86,6 +87,7 @@ class Stage:
             self.memory,
             self.desk.metrics,
             lambda: True,
+            lambda: next(self.withheld, None),
             now=self.clock,
         )
 
@@ -221,14 +223,18 @@ def test_a_ledger_that_is_down_loses_nothing() -> None:
     asyncio.run(scene())
 
 
-def test_a_ledger_that_is_missing_is_logged_once_and_used_when_it_is_there(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "withheld", [(), ("no topic",), (None, "no topic"), (None, "no topic", None, "no topic")]
+)
+def test_a_ledger_that_is_missing_is_logged_once_whoever_sees_it_first_and_used_when_it_is_there(
+    withheld: tuple[str | None, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("review.hooks.teller.LOOK_EVERY_S", 0.0)
 
     async def scene() -> None:
         stage = Stage()
         stage.memory.missing = 3
+        stage.withheld = iter(withheld)
         await stage.desk.open(CASE)
         async with stage.teller:
             await stage.memory.noted.wait()

@@ -12,17 +12,12 @@ from faust.types import TP
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from review.cases.entries import (
-    CaseState,
-    Decided,
-    Held,
-    Step,
-    case_key,
-    digest_of_held,
-    encode_entry,
-    held_key,
-)
+from review.cases.entries import encode_entry
 from review.cases.form import Form
+from review.cases.held import Held, digest_of_held
+from review.cases.keys import case_key, held_key
+from review.cases.remains import Decided
+from review.cases.state import CaseState, Step
 from review.errors import ClosedCaseError, ConflictError
 from review.kafka.changelog import stamped
 from review.kafka.table import CaseTable, ChangedMeanwhileError

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.cases.steps import BY_LEAD, MAX_HISTORY, advance, may_read, refers
 from schemas.events import CaseEvent, ReviewDecision
 from schemas.ids import decision_id

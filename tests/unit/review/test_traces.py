@@ -5,7 +5,8 @@ from collections.abc import Coroutine, Iterator
 
 import pytest
 
-from review.cases.entries import CaseState, case_key
+from review.cases.keys import case_key
+from review.cases.state import CaseState
 from review.kafka.traces import open_spans
 from review.metrics import DeskMetrics
 from review.retention.forgetting import erasure_id

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from review.cases.entries import CaseState, Subject, case_key
+from review.cases.entries import Subject
+from review.cases.keys import case_key
+from review.cases.state import CaseState
 from review.cases.windows import MAX_SEEN, Sighting, fullest, see, sightings
 from review.queue.order import Filter
 from review.web.pages.house import house

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from review.cases.entries import Judgement, Summary, decode_entry, encode_entry, forget
+from review.cases.entries import decode_entry, encode_entry
+from review.cases.remains import Summary, forget
+from review.cases.state import Judgement
 from review.errors import DeskError
 from review.figures.agreement import kappa, share
 from review.figures.golden import read_golden

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from review.cases.entries import Summary
+from review.cases.remains import Summary
 from review.figures.kept import KEPT_FOR, KeptFigures
 from tests.unit.review.figures.test_figures import NOW, _case
 

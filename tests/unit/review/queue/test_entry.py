@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import structs
 
-from review.cases.entries import CaseState, Lease, Step
+from review.cases.state import CaseState, Lease, Step
 from review.queue.entry import OLDEST_AT_OPENING, entry_of
 from review.queue.urgency import Law, lane_of
 from review.queue.waiting import Reserved, Skip, Waiting

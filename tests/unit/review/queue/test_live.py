@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from msgspec import structs
 
-from review.cases.entries import CaseState, Judgement, Lease, Step
+from review.cases.state import CaseState, Judgement, Lease, Step
 from review.people import Person
 from review.queue.live import LiveQueue
 from review.queue.order import Filter

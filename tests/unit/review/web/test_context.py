@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.people import Person
 from review.retention.forgetting import erasure_id
 from review.stepping import utc_now

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 from msgspec.structs import replace
 
-from review.cases.entries import CaseState
+from review.cases.state import CaseState
 from review.retention.forgetting import digest_of
 from tests.fakes.desk_client import DeskClient
 from tests.fakes.memory_review import MemoryReview

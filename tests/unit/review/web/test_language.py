@@ -10,7 +10,7 @@ import pytest
 import review.web
 from review import errors
 from review.access.errors import AccessRefusedError, NoRoleError
-from review.cases.entries import HeldBecause
+from review.cases.held import HeldBecause
 from review.cases.script import Script
 from review.queue.skips import SKIP_REASONS
 from review.queue.waiting import State
