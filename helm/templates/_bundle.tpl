@@ -14,6 +14,11 @@
     reference: {{ .bundle.image.reference }}
     pullPolicy: {{ .bundle.image.pullPolicy }}
   {{- end }}
+{{- if eq .bundle.source "fetch" }}
+{{- with .bundle.fetch.volumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
 {{- if .root.Values.bundle.publicKey }}
 - name: bundle-key
   configMap:
@@ -118,6 +123,9 @@
       mountPath: /bundle
     - name: tmp
       mountPath: /tmp
+    {{- with $bundle.fetch.volumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 - name: verify
   image: {{ .image }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}

@@ -4,6 +4,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from engine.bundle import Bundle
+from tests.cluster.helm import RefusedError
 from tests.cluster.load import await_that
 from tests.cluster.release import Release, ReleaseOf, is_ready
 
@@ -25,14 +26,25 @@ def test_static_members_with_a_fetched_bundle_come_back_to_their_partitions(rele
     mine = release("static")
     worker = {"replicas": 2, "staticMembership": {"enabled": True, "sessionTimeoutSeconds": 600}}
     values = mine.values(worker=worker)
-    bundle = mine.cluster.bundle
-    fetch = f"import shutil; shutil.copytree({str(bundle)!r}, '/bundle/current', dirs_exist_ok=True)"
+    fetch = "import shutil; shutil.copytree('/store/tiny', '/bundle/current', dirs_exist_ok=True)"
     values["bundle"] = {
         "source": "fetch",
-        "fingerprint": Bundle.load(bundle).fingerprint,
-        "fetch": {"image": "mimamori@sha256:" + "0" * 64, "command": ["python", "-c"], "args": [fetch]},
+        "fingerprint": Bundle.load(mine.cluster.bundle).fingerprint,
+        "fetch": {
+            "image": "mimamori@sha256:" + "0" * 64,
+            "command": ["python", "-c"],
+            "args": [fetch],
+            "volumes": [
+                {"name": "store", "persistentVolumeClaim": {"claimName": "bundles", "readOnly": True}}
+            ],
+            "volumeMounts": [{"name": "store", "mountPath": "/store", "readOnly": True}],
+        },
     }
-    mine.helm.install(mine.name, values, INSTALLED_S)
+    try:
+        mine.helm.install(mine.name, values, INSTALLED_S)
+    except RefusedError:
+        print(*(pod["status"] for pod in mine.pods()), mine.logs(), sep="\n")
+        raise
     mine.helm.run("test", mine.name, "--timeout=60s")
     first = mine.pods()
     for pod in first:
