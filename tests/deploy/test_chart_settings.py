@@ -115,7 +115,7 @@ def enter(render: Renderer, profile: str, component: str, patch: pytest.MonkeyPa
     open_key = any("SSL_KEY" in name for name in given) and not any(
         "SSL_KEY_PASSWORD" in name for name in given
     )
-    files = secret_files(None) if open_key else secret_files()
+    files = secret_files(b"") if open_key else secret_files()
     for name in [name for name in os.environ if name.startswith("MIMAMORI_")]:
         patch.delenv(name)
     for name, value in given.items():
@@ -126,7 +126,7 @@ MOUNTED = "/etc/mimamori/kafka"
 
 
 @cache
-def secret_files(passphrase: bytes | None = b"hush") -> TemporaryDirectory[str]:
+def secret_files(passphrase: bytes = b"hush") -> TemporaryDirectory[str]:
     """What the volumes `kafka` and `kafka-token` would hold."""
     made = TemporaryDirectory()
     folder, authority = Path(made.name), Authority.make()
@@ -137,7 +137,7 @@ def secret_files(passphrase: bytes | None = b"hush") -> TemporaryDirectory[str]:
     authority.issue("ana", passphrase=passphrase).write(
         folder / "kafka" / "tls.crt", folder / "kafka" / "tls.key"
     )
-    (folder / "kafka" / "tls.key.password").write_bytes(passphrase or b"")
+    (folder / "kafka" / "tls.key.password").write_bytes(passphrase)
     (folder / "kafka" / "password").write_text(SECRETS["password"])
     (folder / "kafka-token" / "token").write_text("of a service account")
     return made
