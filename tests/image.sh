@@ -61,7 +61,7 @@ contained() {
     set -euo pipefail
     root=$0
     mount --bind "$root" "$root" && mount -o remount,ro,bind "$root"
-    mount -t proc proc "$root/proc"
+    mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev"
     for place in /tmp /bundle /var/cache/mimamori; do mount -t tmpfs -o mode=1777 tmpfs "$root$place"; done
     exec chroot "$root" /usr/bin/setpriv --reuid=10001 --regid=10001 --clear-groups --no-new-privs --bounding-set=-all \
       --inh-caps=-all /usr/bin/env -i PATH=/opt/mimamori/bin:/usr/bin:/bin HOME=/var/cache/mimamori \
@@ -73,11 +73,12 @@ assert not found.find_spec("torch") and not found.find_spec("transformers")
 try:
     open("/opt/mimamori/written", "w")
 except OSError as error:
-    print("its root is read-only:      ", error.strerror)
+    print("its root".ljust(28), error.strerror)
 else:
     raise SystemExit("its root can be written to")'
-contained sh -c 'mimamori bundle build stress --out /bundle/current > /dev/null && mimamori bundle verify /bundle/current &&
-  mimamori bundle build stress --out /bundle/current > /dev/null' | tail -2
+made=$(contained sh -c 'mimamori bundle build stress --out /bundle/current && mimamori bundle verify /bundle/current' \
+  2> "$folder/run.log") || { tail -20 "$folder/run.log" >&2; exit 1; }
+said "a bundle, built there" "$(grep "as they were made" <<< "$made")"
 
 # Each package that is in it is in sbom/, and the other way round; pip and setuptools are the environment's own.
 contained "$python" -c 'import importlib.metadata as metadata, json, sys
@@ -86,4 +87,4 @@ found = {each for each in found if each[0] not in {"pip", "setuptools", "mimamor
 listed = {(each["name"].lower().replace("_", "-").replace(".", "-"), each["version"]) for each in json.load(sys.stdin)["components"]}
 if found ^ listed:
     raise SystemExit(f"in the image alone: {sorted(found - listed)}; in sbom/ alone: {sorted(listed - found)}")
-print("packages, as in sbom/:     ", len(found))' < "$here/sbom/mimamori-$extra.cdx.json"
+print("packages, as in sbom/".ljust(28), len(found))' < "$here/sbom/mimamori-$extra.cdx.json"
