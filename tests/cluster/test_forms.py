@@ -24,7 +24,7 @@ def places(release: Release) -> dict[str, set[int]]:
 @pytest.mark.timeout(900)
 def test_static_members_with_a_fetched_bundle_come_back_to_their_partitions(release: ReleaseOf) -> None:
     mine = release("static")
-    worker = {"replicas": 2, "staticMembership": {"enabled": True, "sessionTimeoutSeconds": 600}}
+    worker = {"replicas": 2, "staticMembership": {"enabled": True, "sessionTimeoutSeconds": 300}}
     values = mine.values(worker=worker)
     fetch = "import shutil; shutil.copytree('/store/tiny', '/bundle/current', dirs_exist_ok=True)"
     values["bundle"] = {
