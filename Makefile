@@ -1,7 +1,7 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
 .PHONY: cluster-build cluster-test image-try
-.PHONY: programs test-access test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
+.PHONY: programs test-access test-registry test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -85,6 +85,11 @@ test-access: $(VENV)/dev  ## test: pass the tests of rights by each way into Kaf
 	@for way in plain mutual token; do KAFKA_ACCESS=$$way $(BIN)/pytest tests/integration/test_rights.py \
 	  tests/integration/test_guarded_desk.py $(ARGS) || exit 1; done
 
+# 159 MB of Apicurio from Maven Central once; with it, Confluent's own serializers write what our worker reads.
+test-registry: $(VENV)/dev  ## test: pass the tests of the schema registry on a real one, Apicurio
+	@SCHEMA_REGISTRY=apicurio $(BIN)/pytest tests/contract/test_schema_registry_contract.py \
+	  tests/integration/test_end_to_end.py -k 'registry or serializers' $(ARGS)
+
 test-models: $(VENV)/dev  ## test: pass the tests on real models of other families: 750 MB of downloads once, minutes each
 	@$(BIN)/pytest --capture=no --verbose tests/models $(ARGS)
 
@@ -159,16 +164,16 @@ $(VENV)/dev: $(VENV)/demo constraints.txt
 # ARGS='--upgrade-package NAME' changes them.
 COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command 'make lock' $(ARGS)
-ALL := --extra cpu --extra export --extra sandbox --extra review --extra front --extra traces --extra dev
+ALL := --extra cpu --extra export --extra sandbox --extra review --extra front --extra registry --extra traces --extra dev
 lock:  ## release: pin every package by hash, after a change to pyproject.toml
 	@test -x $(LOCK)/bin/uv || $(PYTHON) -m venv $(LOCK)
 	@$(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@$(COMPILE) pyproject.toml requirements/build.in $(ALL) --output-file constraints.txt
 	@$(COMPILE) requirements/build.in --constraint constraints.txt --output-file requirements/build.txt
 	@$(COMPILE) pyproject.toml --constraint constraints.txt --extra cpu --extra adapt --extra review --extra front \
-	  --extra traces --output-file requirements/cpu.txt
+	  --extra registry --extra traces --output-file requirements/cpu.txt
 	@$(COMPILE) pyproject.toml --constraint constraints.txt --extra gpu --extra adapt --extra review --extra front \
-	  --extra traces --output-file requirements/gpu.txt
+	  --extra registry --extra traces --output-file requirements/gpu.txt
 	@$(COMPILE) pyproject.toml requirements/build.in --constraint constraints.txt --extra cpu --extra adapt \
 	  --extra review --extra front --extra traces --extra sandbox --output-file requirements/demo.txt
 

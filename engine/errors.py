@@ -10,6 +10,7 @@
         ├── DeviceError          what would really run is not what the settings ask for
         ├── MissingExtraError    a package that only an extra installs is not there
         ├── BrokerError          Kafka cannot be reached, a topic is missing, this worker was fenced    worker
+        ├── RegistryError        the schema registry cannot be used, and a start or command needs it    worker
         ├── ExportError          a model cannot be exported, or failed its parity check                 export
         ├── EndpointError        a baseline's endpoint cannot be used, or would cost too much           export
         └── SandboxError         the local Kafka or Redis cannot be started                           mimamori

@@ -13,7 +13,9 @@ from engine.contract import Engine
 from engine.errors import FatalError
 from engine.identity import ScoreIdentity
 from schemas.events import Thresholds
+from worker.assembly import open_schemas
 from worker.cache.redis_client import ping
+from worker.registry.client import RegistryClient
 from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
 from worker.startup import (
@@ -70,6 +72,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding("policy", "skipped", "needs a device: thresholds hold only for what it scores")
         else:
             yield _try("policy", lambda: _policies(settings, loaded, engines))
+    yield _registry(settings)
     url = settings.redis_url.get_secret_value()
     ways = [f"Kafka: {describe_kafka(settings.client_config)}"] + (
         [f"Redis: {describe_redis(url)}"] if url else []
@@ -109,6 +112,20 @@ def _traces(settings: Settings) -> str:
         return "a message's trace goes on, and no spans are sent"
     tracer.close(0)
     return f"spans are sent to {settings.spans_to.url}; mimamori_spans_total counts what it takes"
+
+
+def _registry(settings: Settings) -> Finding:
+    if not settings.schema_registry_url:
+        return Finding(
+            "registry", "skipped", "MIMAMORI_SCHEMA_REGISTRY_URL is not set: messages are plain JSON"
+        )
+
+    def ask() -> str:
+        open_schemas(settings, Metrics())
+        client = RegistryClient(settings)
+        return f"{client.place} answers, with {', '.join(sorted(client.formats()))}"
+
+    return _try("registry", ask)
 
 
 def _origin(settings: Settings) -> str:

@@ -2,16 +2,16 @@
 
     events.py  vocabulary.py         what an event says, and in which words
     kinds.py  ids.py                 how it is named, versioned and numbered
-    codec.py  headers.py             how events travel on Kafka
+    codec.py  avro.py  headers.py    how events travel on Kafka
     signature.py                     which of them the review desk wrote
     topics.py  topics/               where they travel
-    json/  examples/  asyncapi.yaml  the same for people who never read this code
+    json/  avro/  examples/  asyncapi.yaml  the same for people who never read this code
     history/  evolution.py           what was promised before, and the check that it still holds
 
 This package knows nothing of Kafka clients, models or settings, and imports nothing else of Mimamori.
 """
 
-from schemas.codec import CodecError, InvalidJson, InvalidUtf8, SchemaMismatch, decode, encode
+from schemas.codec import CodecError, InvalidJson, InvalidUtf8, SchemaMismatch, convert, decode, encode
 from schemas.events import (
     DeadLetter,
     Event,
@@ -55,6 +55,7 @@ __all__ = [
     "Trace",
     "case_event_id",
     "case_id",
+    "convert",
     "dead_letter_id",
     "decision_id",
     "decode",

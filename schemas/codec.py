@@ -111,6 +111,17 @@ def decode(kind: type[E], content: bytes) -> E:
     raise refusal
 
 
+def convert(kind: type[E], values: Mapping[str, Any]) -> E:
+    """Make one event of what another format was decoded to. Raises SchemaMismatch, as `decode` does."""
+    try:
+        event: E = msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        refusal = SchemaMismatch(_broken_rule(str(error)))
+    else:
+        return event
+    raise refusal
+
+
 def _broken_rule(message: str) -> str:
     rule, _, place = message.rpartition(" - at `")
     if not rule:

@@ -1,6 +1,7 @@
 """Writes the JSON Schemas from the structs, and freezes each new version: `python -m schemas.generate`.
 
     schemas/json/<kind>.schema.json                 what the structs say today
+    schemas/avro/message.avsc                       the same for platforms that write Avro
     schemas/history/v<n>/<kind>.schema.json         what version n said; written once, never again
     schemas/history/v<n>/<kind>.examples.json       the examples of that day
 
@@ -15,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.avro import FRAMED, avro_schema
 from schemas.evolution import Schema, unreadable
 from schemas.kinds import KINDS, Kind
 from schemas.topics import load_topics
@@ -72,6 +74,10 @@ def generate(folder: Path = HERE) -> list[Path]:
                 continue
             _check_promise(kind, version, msgspec.json.decode(frozen.read_bytes()), document)
         changed += [file for file, text in wanted.items() if _write(file, text)]
+    for kind in FRAMED:
+        content = msgspec.json.format(msgspec.json.encode(avro_schema(kind)), indent=2) + b"\n"
+        file = folder / "avro" / f"{kind.name}.avsc"
+        changed += [file] if _write(file, content) else []
     return changed
 
 

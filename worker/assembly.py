@@ -16,6 +16,9 @@ from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
+from worker.registry.client import RegistryClient
+from worker.registry.known import KnownSchemas, Registry
+from worker.registry.writers import require_avro
 from worker.settings import Settings
 from worker.stream.in_hand import InHand
 from worker.stream.intake import Intake
@@ -59,6 +62,7 @@ def assemble(
     in_hand: InHandTopic | None = None,
     consumer_of: ConsumerOf | None = None,
     producer_of: ProducerOf | None = None,
+    registry: Registry | None = None,
 ) -> Worker:
     """Make a worker of the three stations.
 
@@ -72,6 +76,7 @@ def assemble(
         in_hand: Where workers note what the model has in hand; None means the topic in Kafka.
         consumer_of: Joins the group with a listener; None means the consumer that the settings describe.
         producer_of: Opens the producer of outcomes; None means the transactional one of the settings.
+        registry: Is asked for schemas of framed messages; None means the registry of the settings, if any.
     """
     notes = InHand(open_in_hand_topic(settings) if in_hand is None else in_hand, metrics)
     for pipeline in routing.pipelines:
@@ -84,11 +89,12 @@ def assemble(
             task=pipeline.task.name,
             reading=engine.reading,
         )
-    reception = Reception(settings, routing, notes)
+    known = open_schemas(settings, metrics, registry)
+    reception = Reception(settings, routing, notes, known)
     outcomes: OutcomesOf = Outcomes(settings, routing, room)
     if settings.shadow:
         sampling = Sampling(settings.shadow_share, settings.shadow_at_most)
-        reception = ShadowReception(settings, routing, notes, sampling, metrics)
+        reception = ShadowReception(settings, routing, notes, sampling, metrics, known)
         outcomes = ShadowOutcomes(outcomes, topic_names(settings.topic_prefix)[ShadowLabel], metrics)
     app = App(
         settings,
@@ -104,6 +110,16 @@ def assemble(
         consumer_of or (lambda listener: join_group(settings, listener)),
         producer_of or (lambda: open_producer(settings, room)),
     )
+
+
+def open_schemas(
+    settings: Settings, metrics: Metrics, registry: Registry | None = None
+) -> KnownSchemas | None:
+    """Make what reads framed messages; None without a registry. Raises MissingExtraError."""
+    if registry is None and not settings.schema_registry_url:
+        return None
+    require_avro()
+    return KnownSchemas(registry or RegistryClient(settings), metrics)
 
 
 def join_group(settings: Settings, listener: RebalanceListener) -> KafkaConsumer:

@@ -19,3 +19,14 @@ class RetryableError(MimamoriError):
 
 class BrokerError(FatalError):
     """Kafka cannot be reached, a topic is missing, or this worker was fenced."""
+
+
+class RegistryError(FatalError):
+    """The schema registry gives no answer that can be used. Only who starts stops at it; a worker waits.
+
+    `refused`: it answers, and will go on to answer so until a setting is changed.
+    """
+
+    def __init__(self, said: str, *, refused: bool = False) -> None:
+        super().__init__(said)
+        self.refused = refused

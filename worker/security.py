@@ -7,6 +7,7 @@ Each of these is refused unless MIMAMORI_ALLOW_INSECURE names it:
     foreign_code      client settings that load a library or run a command
     plaintext_redis   a password for Redis in plain text, to another machine
     unverified_redis  TLS to a Redis whose certificate or host name is not checked
+    plaintext_registry  credentials for a schema registry in plain text, to another machine
 
 A credential that the protocol does not use is always refused, since whoever set it expected it to be used.
 Only the settings are checked, without a connection: TLS verifies later that the brokers are the right ones.
@@ -19,7 +20,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from schemas.access import only_here
 
 Insecure = Literal[
-    "sasl_plaintext", "unverified_broker", "foreign_code", "plaintext_redis", "unverified_redis"
+    "sasl_plaintext",
+    "unverified_broker",
+    "foreign_code",
+    "plaintext_redis",
+    "unverified_redis",
+    "plaintext_registry",
 ]
 
 _FOREIGN_CODE: Final = (

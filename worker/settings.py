@@ -28,6 +28,7 @@ from schemas.access import KafkaAccess
 from schemas.tls_files import FileFault
 from tracing.settings import TraceSettings
 from worker.access import options_of
+from worker.registry_access import PLAIN_TEXT, RegistryAccess
 from worker.security import Insecure, refusals
 
 PREFIX = "MIMAMORI_"
@@ -61,7 +62,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Settings(KafkaAccess, TraceSettings):
+class Settings(KafkaAccess, RegistryAccess, TraceSettings):
     """The worker's settings. Times are in seconds unless the name says milliseconds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -286,6 +287,7 @@ class Settings(KafkaAccess, TraceSettings):
     def _safe(self) -> Self:
         redis_url = self.redis_url.get_secret_value()
         self.check_kafka_access(self.bootstrap, plain_text_allowed="sasl_plaintext" in self.allow_insecure)
+        self.check_registry_access(PREFIX, plain_text_allowed=PLAIN_TEXT in self.allow_insecure)
         own = options_of(self)
         if twice := sorted(own.keys() & self.kafka.keys()):
             raise ValueError(

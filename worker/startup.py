@@ -24,9 +24,11 @@ from tracing.opening import open_tracer
 from tracing.spans import Tracer
 from worker.assembly import Worker, assemble, open_producer
 from worker.cache.score_cache import open_cache
-from worker.errors import BrokerError
+from worker.errors import BrokerError, RegistryError
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import TopicState, read_topics
+from worker.registry.client import RegistryClient
+from worker.registry.writers import require_avro
 from worker.settings import Settings
 from worker.stream.pipeline import Pipeline
 from worker.stream.room import find_room
@@ -44,6 +46,7 @@ def start(settings: Settings) -> Worker:
     """Check everything, load the bundle, warm the engine. Raises FatalError saying what to do."""
     if settings.allow_insecure:
         log.warning("insecure_allowed", names=sorted(settings.allow_insecure))
+    greet_registry(settings)
     bundles = load_bundles(settings)
     require_rights(
         settings.client_config, rights_of("shadow" if settings.shadow else "worker", names(settings))
@@ -148,6 +151,23 @@ def open_spans(settings: Settings, metrics: Metrics) -> Tracer | None:
             ratio=settings.traces_ratio,
             at_most=settings.traces_at_most,
         )
+
+
+def greet_registry(settings: Settings) -> None:
+    """Ask the schema registry, where there is one, for its formats.
+
+    Raises MissingExtraError. RegistryError: it refuses this worker, or is no registry. One that cannot be
+    reached is waited for later, as messages of schemas that are known, and plain ones, need none.
+    """
+    if not settings.schema_registry_url:
+        return
+    require_avro()
+    try:
+        RegistryClient(settings).formats()
+    except RegistryError as error:
+        if error.refused:
+            raise
+        log.warning("schema_registry_away", error=str(error), framed_messages="wait for it")
 
 
 def settle_memory() -> None:

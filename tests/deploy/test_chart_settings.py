@@ -20,6 +20,7 @@ from schemas.events import Message
 from schemas.signature import TrustedKeys
 from schemas.topics import load_topics, topic_names
 from tests.deploy.chart import CHART, PROFILES, Manifest, Renderer, all_of_kind, environment, of_kind, pod_of
+from worker.registry_access import RegistryAccess
 from worker.settings import Settings
 from worker.settings_source import load_settings as load_worker
 
@@ -52,6 +53,7 @@ WORKER_OWNED = {
     "more_bundles",
     "redis_url",
     *KafkaAccess.model_fields,
+    *(set(RegistryAccess.model_fields) - {"schema_registry_timeout_s"}),
     "shadow",
     "shadow_at_most",
     "shadow_share",
@@ -122,7 +124,7 @@ def enter(render: Renderer, profile: str, component: str, patch: pytest.MonkeyPa
         patch.setenv(name, here(value, files))
 
 
-MOUNTED = "/etc/mimamori/kafka"
+MOUNTED, MOUNTED_REGISTRY = "/etc/mimamori/kafka", "/etc/mimamori/registry"
 
 
 @cache
@@ -130,7 +132,7 @@ def secret_files(passphrase: bytes = b"hush") -> TemporaryDirectory[str]:
     """What the volumes `kafka` and `kafka-token` would hold."""
     made = TemporaryDirectory()
     folder, authority = Path(made.name), Authority.make()
-    for name in ("kafka", "kafka-token"):
+    for name in ("kafka", "kafka-token", "registry"):
         (folder / name).mkdir()
     for name in ("ca.crt", "token-ca.crt"):
         (folder / "kafka" / name).write_bytes(authority.pem)
@@ -139,6 +141,8 @@ def secret_files(passphrase: bytes = b"hush") -> TemporaryDirectory[str]:
     )
     (folder / "kafka" / "tls.key.password").write_bytes(passphrase)
     (folder / "kafka" / "password").write_text(SECRETS["password"])
+    (folder / "registry" / "ca.crt").write_bytes(authority.pem)
+    (folder / "registry" / "password").write_text(SECRETS["password"])
     (folder / "kafka-token" / "token").write_text("of a service account")
     return made
 
@@ -146,7 +150,10 @@ def secret_files(passphrase: bytes = b"hush") -> TemporaryDirectory[str]:
 def here(value: str, files: TemporaryDirectory[str] | None = None) -> str:
     """A path in the pod as one on this machine."""
     folder = (files or secret_files()).name
-    return value.replace(MOUNTED, f"{folder}/kafka", 1) if value.startswith(MOUNTED) else value
+    for mounted in (MOUNTED, MOUNTED_REGISTRY):
+        if value.startswith(mounted):
+            return value.replace(mounted, f"{folder}/{Path(mounted).name}", 1)
+    return value
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -327,6 +334,31 @@ def test_settings_keep_their_types(render: Renderer, monkeypatch: pytest.MonkeyP
         "ssl.ca.location": here("/etc/mimamori/kafka/ca.crt"),
     }
     assert settings.redis_url.get_secret_value() == SECRETS["redis-url"]
+
+
+@pytest.mark.parametrize("component", ["worker", "shadow"])
+def test_framed_messages_are_read_with_the_registry_of_the_values(
+    render: Renderer, component: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(render, "cpu", component, monkeypatch)
+    settings = load_worker()
+    assert settings.schema_registry_url == "https://registry.example.org/apis/ccompat/v7"
+    assert settings.schema_registry_user == "ana"
+    assert settings.authorization() is not None
+    assert settings.schema_registry_ca == Path(here("/etc/mimamori/registry/ca.crt"))
+    (volume,) = (each for each in pod_of(render("cpu"), component)["volumes"] if each["name"] == "registry")
+    assert volume["secret"]["secretName"] == "mimamori-registry"
+    token = ('schemaRegistry.tokenKey="token"', 'schemaRegistry.userKey=""', 'schemaRegistry.passwordKey=""')
+    environment_of = {
+        each["name"]: each.get("value")
+        for each in pod_of(render("cpu", *token), component)["containers"][0]["env"]
+        if "REGISTRY" in each["name"]
+    }
+    assert environment_of == {
+        "MIMAMORI_SCHEMA_REGISTRY_URL": "https://registry.example.org/apis/ccompat/v7",
+        "MIMAMORI_SCHEMA_REGISTRY_TOKEN_FILE": "/etc/mimamori/registry/token",
+        "MIMAMORI_SCHEMA_REGISTRY_CA": "/etc/mimamori/registry/ca.crt",
+    }
 
 
 @pytest.mark.parametrize("component", ["worker", "shadow", "review"])

@@ -17,6 +17,7 @@ from worker.app import App
 from worker.assembly import assemble
 from worker.cache.score_cache import NoCache, ScoreCache
 from worker.kafka import Consumer, InHandTopic, Producer, RebalanceListener
+from worker.registry.known import Registry
 from worker.settings import Settings
 from worker.stream.pipeline import Pipeline
 from worker.stream.room import Room
@@ -37,6 +38,7 @@ def build_app(
     notes: InHandTopic | None = None,
     tracer: Tracer | None = None,
     routing: Routing | None = None,
+    registry: Registry | None = None,
 ) -> App:
     """Build an app for the `stress` task, on a canned engine, unless others are given."""
     return assemble(
@@ -46,6 +48,7 @@ def build_app(
         room=room or {},
         in_hand=notes or MemoryInHandTopic(),
         tracer=tracer,
+        registry=registry,
     ).app
 
 

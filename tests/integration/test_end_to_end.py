@@ -13,12 +13,20 @@ from typing import Any, cast
 import confluent_kafka as ck
 import openai
 import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.schema_registry.json_schema import JSONSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 
 from engine.task import SHIPPED, load_task
 from export.examples import read_examples
 from mimamori import process
 from mimamori.sandbox import Sandbox
 from schemas import load_topics
+from schemas.avro import avro_schema
+from schemas.events import Message
+from schemas.kinds import KIND_OF
+from tests.fakes.apicurio import registry_at_hand
 from tests.fakes.collector import Collector, collecting
 from tests.fakes.desk_client import DeskClient
 from tests.integration.test_review_app import free_port
@@ -187,11 +195,28 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
+def registry() -> Iterator[str]:
+    """A schema registry of ours; `make test-registry`: Apicurio."""
+    with registry_at_hand() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def screened(
-    sandbox: Sandbox, stress_bundle: Path, tmp_path_factory: pytest.TempPathFactory, collector: Collector
+    sandbox: Sandbox,
+    stress_bundle: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    collector: Collector,
+    registry: str,
 ) -> Iterator[Platform]:
     """A platform whose worker runs, and has an outcome for each held-out text (m0, m1, …) and bad record."""
-    platform = Platform(sandbox, stress_bundle, tmp_path_factory.mktemp("screened"), collector.url)
+    platform = Platform(
+        sandbox,
+        stress_bundle,
+        tmp_path_factory.mktemp("screened"),
+        collector.url,
+        schema_registry_url=registry,
+    )
     try:
         texts = held_out()
         bad = [None, b"\xff", b"{", b'{"id": "x"}', message(900, "  "), message(901, "a" * 1_000_000)]
@@ -281,6 +306,32 @@ def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(screened: 
     cases = {event.get("label_id"): event for event in screened.read("review-cases")}
     one, other = cases[first["id"]], cases[second["id"]]
     assert one["highlights"] == other["highlights"] != []
+
+
+def test_what_confluents_serializers_frame_is_labelled_like_plain_json(
+    screened: Platform, registry: str
+) -> None:
+    known = len(screened.outcomes())
+    texts = [text for text, _ in held_out()[:6]]
+    topic = SerializationContext(f"{screened.prefix}messages", MessageField.VALUE)
+    of_json = {"title": "Message", "type": "object", "properties": {"text": {"type": "string"}}}
+    with SchemaRegistryClient({"url": registry}) as client:
+        avro = AvroSerializer(client, json.dumps(avro_schema(KIND_OF[Message])))
+        framed = JSONSerializer(
+            json.dumps(of_json), client, conf={"subject.name.strategy": lambda *_: f"{screened.prefix}json"}
+        )
+        for number, text in enumerate(texts):
+            for name, serializer in (("avro", avro), ("json", framed)):
+                screened.send(serializer({"id": f"{name}{number}", "text": text}, topic))
+    screened.wait(lambda: len(screened.outcomes()) == known + 2 * len(texts))
+    labels = {str(event["message_id"]): event for event in screened.read("labels")}
+    for number in range(len(texts)):
+        plain = labels[f"m{number}"]
+        for name in ("avro", "json"):
+            label = labels[f"{name}{number}"]
+            assert (label["risk"], label["verdict"]) == (plain["risk"], plain["verdict"])
+    assert set(screened.outcomes().values()) == {1}
+    assert not any(text in screened.log() for text in texts)
 
 
 def test_a_message_goes_all_the_way_to_a_decision(

@@ -29,7 +29,8 @@ class Entry(msgspec.Struct, gc=False):
     """A record on its way to its outcome: exactly one of `message` and `rejection` is set.
 
     Neither is where a shadow passes the record over (`shadow.py`). The outbox of a worker refuses such an
-    entry. `pipeline` is what screens the message; None stands for that of the worker's default task.
+    entry. `pipeline` is what screens the message; None stands for that of the worker's default task. `unread`
+    is the message of a rejected record that could be decoded, for the person who reads it instead.
     """
 
     record: Record
@@ -40,6 +41,7 @@ class Entry(msgspec.Struct, gc=False):
     cut: bool = False
     trace: Trace | None = None  # what the outcomes name as their cause
     pipeline: Pipeline | None = None
+    unread: Message | None = None
 
     @property
     def reading(self) -> Scores | None:

@@ -1,6 +1,7 @@
 """Decodes a record's bytes into a message, or raises the reason why it becomes a dead letter.
 
 value ──► null_value
+      ──► framed: schema_mismatch · unreadable_record · as below (worker.registry)
       ──► invalid_utf8 ──► invalid_json ──► schema_mismatch     (schemas.codec)
       ──► empty_text · unknown_task                              (here)
       ──► Message, whose text `within` cuts where it is too long
@@ -10,26 +11,48 @@ Two reasons are given elsewhere: `unreadable_record` in `reception.py`, `unscree
 """
 
 import unicodedata
+from collections.abc import Callable
 
 import msgspec
 
 import schemas
 from schemas.events import Message
 from worker.errors import RecordError
+from worker.registry.framing import schema_id_of
 
 
-def decode(value: bytes | None, tasks: frozenset[str], max_text_chars: int) -> Message:
-    """Decode a record's value into a message for one of `tasks`. Raises RecordError with its reason."""
+def decode(
+    value: bytes | None,
+    tasks: frozenset[str],
+    max_text_chars: int,
+    read_framed: Callable[[bytes], Message] | None = None,
+) -> Message:
+    """Decode a record's value into a message for one of `tasks`. Raises RecordError with its reason.
+
+    `read_framed` reads values that are framed for a schema registry; None where there is none.
+    """
     if value is None:
         raise RecordError("null_value", "the record has no value")
-    try:
-        message = schemas.decode(Message, value)
-    except schemas.CodecError as error:
-        raise RecordError(error.reason, error.detail) from None
+    if schema_id_of(value) is None:
+        message = _read_plain(value)
+    elif read_framed is not None:
+        message = read_framed(value)
+    else:
+        raise RecordError(
+            "invalid_json",
+            "begins with a zero byte, as framed values do: MIMAMORI_SCHEMA_REGISTRY_URL is not set",
+        )
     require_visible(message, max_text_chars)
     if message.task is not None and message.task not in tasks:
         raise RecordError("unknown_task", f"this worker screens for {', '.join(sorted(tasks))}")
     return message
+
+
+def _read_plain(value: bytes) -> Message:
+    try:
+        return schemas.decode(Message, value)
+    except schemas.CodecError as error:
+        raise RecordError(error.reason, error.detail) from None
 
 
 def require_visible(message: Message, max_text_chars: int) -> None:

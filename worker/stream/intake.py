@@ -58,6 +58,7 @@ class Intake:
         self._stopping = False  # a plain flag, since a signal handler sets it and must not take a lock
         self._open: Batch | None = None
         self._waiting: deque[Entry] = deque()  # polled but not in flight yet: the records of one poll at most
+        self._held: deque[Record] = deque()  # polled, and of a schema that the registry is still asked for
         self._epoch = epochs.epoch  # the epoch for which it last rewound
         self._assigned: set[Partition] = set()
         self._lag_due = 0.0
@@ -107,6 +108,7 @@ class Intake:
         """Wait up to `revoke_s` for batches in flight. Those that do not finish are voided and read again."""
         gone = set(partitions)
         self._waiting = deque(e for e in self._waiting if e.record.place not in gone)
+        self._held = deque(record for record in self._held if record.place not in gone)
         self._close_batch()
         patience = min(self._settings.revoke_s, self._drain_until - time.monotonic())
         if not self._epochs.wait_idle(max(0.0, patience)):
@@ -135,7 +137,12 @@ class Intake:
     def _step(self, consumer: Consumer) -> None:
         if not self._epochs.is_current(self._epoch):
             self._rewind(consumer)
-        if not self._waiting:
+        if self._held:
+            consumer.pause()
+            self._take_in(self._poll(consumer, CHUNK, 0))
+            if self._held:
+                self._reception.wait(self._patience())
+        elif not self._waiting:
             consumer.resume()
             self._take_in(self._poll(consumer, CHUNK, self._patience()))
         elif not self._has_room(self._reception.estimated_tokens(self._waiting[0]), IDLE_POLL_S):
@@ -181,11 +188,17 @@ class Intake:
         return batch.estimated_tokens >= most or len(batch.entries) >= settings.max_records
 
     def _take_in(self, records: Sequence[Record]) -> None:
-        """Turn `records` into entries that wait, in order, for room in a batch."""
-        if not records:
+        """Turn `records` into entries that wait, in order, for room in a batch.
+
+        From the first one on whose schema is not known yet, they are held: nothing overtakes it.
+        """
+        if not records and not self._held:
             return
         self._metrics.count("mimamori_records_total", len(records))
-        entries = self._reception.entries(records)
+        self._held += records
+        ready = self._reception.ready(self._held)
+        entries = self._reception.entries([self._held.popleft() for _ in range(ready)])
+        self._metrics.gauge("mimamori_records_without_schema", len(self._held))
         self._metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in entries))
         for entry in entries:
             self._backlog.read(entry, self._reception.estimated_tokens(entry))
@@ -239,6 +252,7 @@ class Intake:
         """Drop the open batch and go back to the committed offsets; retry with backoff until that works."""
         self._drop_open()
         self._waiting.clear()
+        self._held.clear()
         consumer.pause()
         attempt = 0
         while not self._stopping:

@@ -106,7 +106,14 @@ class Outcomes:
                     self._outbound(dead_letter, _partition_key(record, dead_letter.id), entry),
                 )
                 task, with_text = pipeline.task, self._settings.case_text
-                unread = unread_case(dead_letter, record, task.name, task.level_names, with_text=with_text)
+                unread = unread_case(
+                    dead_letter,
+                    record,
+                    task.name,
+                    task.level_names,
+                    with_text=with_text,
+                    message=entry.unread,
+                )
                 if unread is not None:
                     yield unread, self._outbound(unread, unread.id.encode(), entry)
                 continue

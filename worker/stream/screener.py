@@ -97,7 +97,7 @@ def _lacks_severity(pipeline: Pipeline, entry: Entry) -> bool:
 def _reject(entry: Entry, error: Exception) -> None:
     # Leave out the error's own message, which could quote the text.
     detail = f"the model fails on this message ({type(error).__name__}), and reads others"
-    entry.message, entry.rejection = None, RecordError("unscreenable", detail)
+    entry.unread, entry.message, entry.rejection = entry.message, None, RecordError("unscreenable", detail)
 
 
 def _by_text(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

@@ -15,6 +15,7 @@ from typing import Final
 import schemas
 from schemas.events import Label, ShadowLabel
 from worker.kafka.record import Outbound, Record
+from worker.registry.known import KnownSchemas
 from worker.settings import Settings
 from worker.stream.batch import Entry
 from worker.stream.in_hand import InHand
@@ -64,8 +65,9 @@ class ShadowReception(Reception):
         in_hand: InHand,
         sampling: Sampling,
         metrics: Metrics,
+        known: KnownSchemas | None = None,
     ) -> None:
-        super().__init__(settings, routing, in_hand)
+        super().__init__(settings, routing, in_hand, known)
         self._sampling = sampling
         self._metrics = metrics
 

@@ -23,6 +23,7 @@ from engine.policy import TOP_PRIORITY
 from schemas.events import DeadLetter, Message, ReviewCase
 from schemas.reasons import DeadLetterReason
 from worker.kafka.record import Record
+from worker.registry.framing import LENGTH, schema_id_of
 
 BEHIND_ESCALATIONS: Final = 20.0
 LONGEST_TEXT: Final = 10_000  # characters shown of a record that is no message: enough to see what it is
@@ -48,12 +49,21 @@ class _Scraps(msgspec.Struct):
 
 
 def unread_case(
-    letter: DeadLetter, record: Record, task: str, levels: Sequence[str], *, with_text: bool
+    letter: DeadLetter,
+    record: Record,
+    task: str,
+    levels: Sequence[str],
+    *,
+    with_text: bool,
+    message: Message | None = None,
 ) -> ReviewCase | None:
-    """The case for `letter`; None where its reason opens none. `with_text`: cases may carry text."""
+    """The case for `letter`; None where its reason opens none. `with_text`: cases may carry text.
+
+    `message` is what the record was decoded to, where it could be.
+    """
     if (priority := priority_of(letter.reason)) is None:
         return None
-    message = _message(record)
+    message = message or _message(record)
     place = f"{record.topic}:{record.partition}:{record.offset}"
     return ReviewCase(
         id=schemas.case_id(letter.origin),
@@ -91,6 +101,8 @@ def _text(record: Record, message: Message | None) -> str:
     if message is not None:
         return message.text
     value = record.value or b""
+    if schema_id_of(value) is not None:
+        value = value[LENGTH:]  # of framed JSON the text may be found; of Avro the strings can be seen
     try:
         scraps = msgspec.json.decode(value, type=_Scraps)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

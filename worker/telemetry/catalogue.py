@@ -11,7 +11,7 @@ from schemas.reasons import DeadLetterReason
 from schemas.refusals import Reason as Refusal
 from schemas.vocabulary import CaseKind, Verdict
 from tracing.spans import SpanOutcome
-from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
+from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, SchemaAnswer, Station
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 RISK_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
@@ -181,6 +181,18 @@ CATALOGUE: Final = (
         values=get_args(SpanOutcome),
     ),
     Metric(
+        "mimamori_schema_requests_total",
+        "counter",
+        "requests",
+        "Schemas asked of the schema registry, by what became of it: found, unknown (it has none with this "
+        "id; the messages are dead letters), failed (no answer that can be used; the records wait). All 0 "
+        "without MIMAMORI_SCHEMA_REGISTRY_URL.",
+        "failed: `mimamori doctor` says what is wrong between worker and registry. unknown: a producer "
+        "writes to another registry, or invents ids.",
+        ("outcome",),
+        values=get_args(SchemaAnswer),
+    ),
+    Metric(
         "mimamori_batch_records",
         "histogram",
         "records",
@@ -276,6 +288,14 @@ CATALOGUE: Final = (
         "messages have none), at the rate of its last batches of 256 tokens or more; absent without one.",
         "Growing: add workers, up to the number of partitions. The sum of all workers', divided by the "
         "seconds that a message may wait, is the number of workers that it needs.",
+    ),
+    Metric(
+        "mimamori_records_without_schema",
+        "gauge",
+        "records",
+        "Records that were read and wait, since the schema registry has not answered yet.",
+        "Above 0 for a minute: messages wait for the registry, and none is lost; see the worker's log, and "
+        "mimamori_schema_requests_total.",
     ),
     Metric(
         "mimamori_kafka_refusals_total",

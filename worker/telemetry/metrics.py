@@ -13,7 +13,7 @@ from tracing.spans import SpanOutcome
 from worker.telemetry.catalogue import catalogue, exposed_name
 from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
-from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, Station
+from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, SchemaAnswer, Station
 from worker.telemetry.late_gauge import LateGauge
 from worker.telemetry.names import (
     BundlesCounter,
@@ -32,6 +32,7 @@ from worker.telemetry.names import (
     PlainCounter,
     RefusalsCounter,
     ResetsCounter,
+    SchemasCounter,
     SpansCounter,
     SpreadName,
     StationHistogram,
@@ -116,6 +117,8 @@ class Metrics:
     def count(self, name: RefusalsCounter, amount: float = 1, *, reason: Refusal) -> None: ...
     @overload
     def count(self, name: SpansCounter, amount: float = 1, *, outcome: SpanOutcome) -> None: ...
+    @overload
+    def count(self, name: SchemasCounter, amount: float = 1, *, outcome: SchemaAnswer) -> None: ...
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""

@@ -22,6 +22,7 @@ DeadLettersCounter = Literal["mimamori_dead_letters_total"]
 ResetsCounter = Literal["mimamori_position_resets_total"]
 LookupsCounter = Literal["mimamori_cache_lookups_total"]
 DoubtsCounter = Literal["mimamori_doubts_total"]
+SchemasCounter = Literal["mimamori_schema_requests_total"]
 SpansCounter = Literal["mimamori_spans_total"]
 PassedOverCounter = Literal["mimamori_passed_over_total"]
 RefusalsCounter = Literal["mimamori_kafka_refusals_total"]
@@ -38,11 +39,13 @@ CounterName = (
     | PassedOverCounter
     | RefusalsCounter
     | SpansCounter
+    | SchemasCounter
 )
 GaugeName = Literal[
     "mimamori_in_flight_batches",
     "mimamori_assigned_partitions",
     "mimamori_lag_records",
+    "mimamori_records_without_schema",
     "mimamori_kafka_certificate_expiry_timestamp_seconds",
     "mimamori_partitions_without_reader",
 ]

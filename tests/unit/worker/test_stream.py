@@ -22,9 +22,11 @@ from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import DeadLetter, Highlight, Label, Message, Origin, ReviewCase
 from tests.fakes.memory_broker import MemoryBroker, MemoryConsumer, MemoryInHandTopic, MemoryProducer
 from tests.fakes.worker_app import POLICY, Running, build_app, running, settings, wait_for
-from worker.errors import BrokerError
+from worker.errors import BrokerError, RegistryError
 from worker.kafka import Consumer, Membership, RebalanceListener
 from worker.kafka.record import Headers, Offsets, Outbound, Record
+from worker.registry.client import Registered
+from worker.registry.framing import framed
 from worker.settings import Settings
 from worker.stream.batch import Batch, Entry
 from worker.stream.decode import decode
@@ -237,8 +239,26 @@ def test_a_void_batch_is_not_screened() -> None:
 def test_exactly_once_through_joins_leaves_losses_and_aborts(
     seed: int, workers: int, max_records: int, aborts: int
 ) -> None:
-    with mock.patch("worker.stream.intake.BACKOFF_S", (0.001, 0.02)):  # dozens of aborts in a row
+    with (
+        mock.patch("worker.stream.intake.BACKOFF_S", (0.001, 0.02)),  # dozens of aborts in a row
+        mock.patch("worker.registry.known.BACKOFF_S", (0.001, 0.01)),
+        mock.patch("worker.registry.known.PAUSE_S", 0),
+        mock.patch("worker.registry.known.MOST", 2),
+    ):
         joins_leaves_losses_and_aborts(seed, workers, max_records, aborts)
+
+
+class FlakyRegistry:
+    """Has one schema in three, and is away every other time."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def schema(self, schema_id: int) -> Registered | None:
+        time.sleep(self._chance.choice([0, 0.002]))
+        if self._chance.random() < 0.5:
+            raise RegistryError("away")
+        return Registered("JSON") if schema_id % 3 == 0 else None
 
 
 def joins_leaves_losses_and_aborts(seed: int, workers: int, max_records: int, aborts: int) -> None:
@@ -254,10 +274,12 @@ def joins_leaves_losses_and_aborts(seed: int, workers: int, max_records: int, ab
             return consumers[-1]
 
         engine = CannedEngine(levels=3, seconds_per_message=chance.choice([0, 0.0005]))
-        crew.append(Running(build_app(config, engine=engine), consumer_of, MemoryProducer(broker, name)))
+        app = build_app(config, engine=engine, registry=FlakyRegistry(chance))
+        crew.append(Running(app, consumer_of, MemoryProducer(broker, name)))
 
     for step in range(8):
         send(broker, *(chance.choice([message(n), b"bad", None]) for n in range(40)))
+        send(broker, framed(chance.randrange(5), message(40)), framed(chance.randrange(5), message(41)))
         broker.abort_next += chance.randrange(aborts + 1)
         if len(crew) < workers:
             join(f"w{step}")

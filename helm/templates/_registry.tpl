@@ -1,0 +1,52 @@
+{{/* How workers and shadows reach a schema registry. Secrets are files, so that what is renewed reaches running pods. */}}
+
+{{/* What is mounted of the secret, as setting → key and file, where a key is named. JSON. */}}
+{{- define "mimamori.registryFiles" -}}
+{{- $registry := .Values.schemaRegistry -}}
+{{- $files := dict -}}
+{{- if $registry.url -}}
+{{- with $registry.passwordKey -}}{{- $_ := set $files "PASSWORD_FILE" (dict "key" . "path" "password") -}}{{- end -}}
+{{- with $registry.tokenKey -}}{{- $_ := set $files "TOKEN_FILE" (dict "key" . "path" "token") -}}{{- end -}}
+{{- with $registry.caKey -}}{{- $_ := set $files "CA" (dict "key" . "path" "ca.crt") -}}{{- end -}}
+{{- end -}}
+{{- toJson $files -}}
+{{- end -}}
+
+{{- define "mimamori.registryEnv" -}}
+{{- with .Values.schemaRegistry }}
+{{- if .url }}
+- name: MIMAMORI_SCHEMA_REGISTRY_URL
+  value: {{ .url | quote }}
+{{- if .userKey }}
+- name: MIMAMORI_SCHEMA_REGISTRY_USER
+  {{- include "mimamori.fromSecret" (dict "secret" .existingSecret "key" .userKey) | nindent 2 }}
+{{- end }}
+{{- range $setting, $file := include "mimamori.registryFiles" $ | fromJson }}
+- name: MIMAMORI_SCHEMA_REGISTRY_{{ $setting }}
+  value: /etc/mimamori/registry/{{ $file.path }}
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "mimamori.registryVolumes" -}}
+{{- with include "mimamori.registryFiles" . | fromJson -}}
+- name: registry
+  secret:
+    secretName: {{ $.Values.schemaRegistry.existingSecret }}
+    defaultMode: 0440
+    items:
+      {{- range $_, $file := . }}
+      - key: {{ $file.key }}
+        path: {{ $file.path }}
+      {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "mimamori.registryMounts" -}}
+{{- if include "mimamori.registryFiles" . | fromJson -}}
+- name: registry
+  mountPath: /etc/mimamori/registry
+  readOnly: true
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,55 @@
+"""`mimamori schemas register`: puts the schema of messages into the schema registry."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from engine.errors import SettingsError
+from worker.registry.client import RegistryClient
+from worker.registry.subjects import Format, State, register_schemas
+from worker.settings_source import load_settings
+
+schemas = typer.Typer(
+    name="schemas", help="Register the schema of messages in a schema registry.", no_args_is_help=True
+)
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="The registry's address [env: MIMAMORI_SCHEMA_REGISTRY_URL]")
+]
+Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [env: MIMAMORI_TOPIC_PREFIX]")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(schemas, rich_help_panel="Operate")
+
+
+@schemas.command("register")
+def register_command(
+    url: Url = None,
+    prefix: Prefix = None,
+    kind: Annotated[Format, typer.Option("--format", help="As which schema: avro or json.")] = "avro",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be registered, and register nothing.")
+    ] = False,
+) -> None:
+    """Register the schema of messages, unless it is there. The registry is asked first whether it fits.
+
+    A registry that finds it incompatible with the version it has refuses it, and nothing is changed.
+    """
+    given = {"schema_registry_url": url, "topic_prefix": prefix}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    if not settings.schema_registry_url:
+        raise SettingsError("no schema registry is named: give --url, or set MIMAMORI_SCHEMA_REGISTRY_URL")
+    client = RegistryClient(settings)
+    for state in register_schemas(client, settings.topic_prefix, kind, dry_run=dry_run):
+        Console().print(f"{state.subject}: {_said(state)}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _said(state: State) -> str:
+    if state.id is None:
+        return "would be registered"
+    if state.new:
+        return f"registered, with id {state.id}"
+    return f"is there, as version {state.version} with id {state.id}"

@@ -1,0 +1,142 @@
+"""The schemas that are known. Others are asked for beside the polling thread, which waits for no registry.
+
+What can happen, and what follows:
+
+    the registry has the schema          its messages are read; schemas never change, so it is not asked again
+    it says that it has none             dead letters; asked again after UNKNOWN_FOR_S, as it may come
+    the schema cannot be used            dead letters, with the reason
+    no answer that can be used           the records wait, and it is asked again until there is one
+
+One schema is asked for at a time, at most every PAUSE_S, and at most MOST are kept: a producer that invents
+an id for each message slows its topic down as a model would, and costs neither memory nor the registry.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import structlog
+
+from schemas.events import Message
+from worker.errors import RecordError, RegistryError
+from worker.registry.client import Registered
+from worker.registry.framing import schema_id_of
+from worker.registry.writers import Read, reader_of, refusing
+from worker.telemetry.metrics import Metrics
+
+MOST: Final = 256  # schemas; a topic has one, or a few
+PAUSE_S: Final = 0.01  # between two questions
+UNKNOWN_FOR_S: Final = 30.0
+BACKOFF_S: Final = (0.25, 10.0)  # the first and the longest wait after a question without an answer
+
+log = structlog.get_logger()
+
+
+class Registry(Protocol):
+    """What is asked of a registry."""
+
+    def schema(self, schema_id: int) -> Registered | None:
+        """The schema; None where it has none with this id. Raises RegistryError."""
+
+
+class _Question:
+    """A question that a thread of its own asks. `found` may be read once `done` is set."""
+
+    def __init__(self, registry: Registry, schema_id: int) -> None:
+        self.schema_id = schema_id
+        self.done = threading.Event()
+        self.found: Read | RegistryError | None = None
+        threading.Thread(target=self._ask, args=(registry,), name="registry", daemon=True).start()
+
+    def _ask(self, registry: Registry) -> None:
+        try:
+            registered = registry.schema(self.schema_id)
+            self.found = None if registered is None else reader_of(self.schema_id, registered)
+        except RegistryError as error:
+            self.found = error
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not lose a message either
+            self.found = RegistryError(f"asking for a schema failed: {type(error).__name__}")
+        finally:
+            self.done.set()
+
+
+class KnownSchemas:
+    """Reads framed messages. Used by one thread, the one that polls."""
+
+    def __init__(
+        self, registry: Registry, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._clock = clock
+        self._known: OrderedDict[int, tuple[Read, float]] = OrderedDict()  # until when, by the clock
+        self._question: _Question | None = None
+        self._not_before = 0.0
+        self._failures = 0
+
+    def ready(self, values: Iterable[bytes | None]) -> int:
+        """How many of the first values can be read now. For the next one, its schema is asked for."""
+        self._take_answer()
+        ready = 0
+        for value in values:
+            schema_id = schema_id_of(value)
+            if schema_id is not None and schema_id >= 0 and not self._knows(schema_id):
+                self._ask(schema_id)
+                break
+            ready += 1
+        return ready
+
+    def wait(self, at_most_s: float) -> None:
+        """Wait until an answer has come, or the next question may be asked; `at_most_s` at most."""
+        if self._question is not None:
+            self._question.done.wait(at_most_s)
+        else:
+            time.sleep(max(0.0, min(at_most_s, self._not_before - self._clock())))
+
+    def read(self, value: bytes) -> Message:
+        """Read a framed value that `ready` counted. Raises RecordError."""
+        schema_id = schema_id_of(value)
+        if schema_id is None or schema_id < 0:
+            raise RecordError(
+                "unreadable_record", "ends within the frame that a schema registry's values have"
+            )
+        return self._known[schema_id][0](value)
+
+    def _knows(self, schema_id: int) -> bool:
+        found = self._known.get(schema_id)
+        if found is None or found[1] <= self._clock():
+            return False
+        self._known.move_to_end(schema_id)
+        return True
+
+    def _ask(self, schema_id: int) -> None:
+        if self._question is None and self._clock() >= self._not_before:
+            self._question = _Question(self._registry, schema_id)
+
+    def _take_answer(self) -> None:
+        question = self._question
+        if question is None or not question.done.is_set():
+            return
+        self._question, found = None, question.found
+        if isinstance(found, RegistryError):
+            self._failed(found)
+            return
+        if self._failures:
+            log.info("schema_registry_answers", after_failures=self._failures)
+        self._failures, self._not_before = 0, self._clock() + PAUSE_S
+        self._metrics.count("mimamori_schema_requests_total", outcome="unknown" if found is None else "found")
+        until = float("inf")
+        if found is None:
+            found, until = refusing(question.schema_id, "is not there"), self._clock() + UNKNOWN_FOR_S
+        self._known[question.schema_id] = found, until
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
+
+    def _failed(self, error: RegistryError) -> None:
+        first, longest = BACKOFF_S
+        self._failures += 1
+        self._not_before = self._clock() + min(longest, first * 2 ** min(self._failures - 1, 16))
+        self._metrics.count("mimamori_schema_requests_total", outcome="failed")
+        log.warning("schema_registry_away", error=str(error), failures=self._failures, records="wait")
