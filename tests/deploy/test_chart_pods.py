@@ -311,8 +311,8 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
         for component, policy in policies.items()
     }
     assert ports == {
-        "worker": {53, 9092, 9093, 6379, 4317, 4319},
-        "shadow": {53, 9092, 9093, 4317, 4319},  # and no Redis
+        "worker": {53, 9092, 9093, 6379, 4317, 4319, 443},
+        "shadow": {53, 9092, 9093, 4317, 4319, 443},  # and no Redis
         "front": {4317},  # it calls nobody, and this profile opens that port for all
         "review": {53, 9092, 9093, 443, 4317, 4319},
         "topics": {53, 9092, 9093, 4317},
