@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from mimamori.comparing.sources import Progress
 from schemas import decode, origin_of_case
 from schemas.codec import CodecError
-from schemas.events import Event, Label, Origin, ReviewCase, ReviewDecision, ShadowLabel
+from schemas.events import DeadLetter, Event, Label, Origin, ReviewCase, ReviewDecision, ShadowLabel
 from schemas.vocabulary import CaseKind, Finding
 from worker.kafka.span import Asked, SpanReader
 
@@ -19,6 +19,7 @@ _NAMES: dict[type[Any], str] = {
     ReviewCase: "review case",
     ReviewDecision: "review decision",
     ShadowLabel: "shadow label",
+    DeadLetter: "dead letter",
 }
 
 

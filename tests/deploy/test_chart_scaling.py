@@ -30,6 +30,11 @@ def test_gpu_worker_gets_what_was_asked_for(render: Renderer) -> None:
     assert desk["resources"]["limits"].keys() == {"memory"}
 
 
+def test_a_rollout_waits_until_a_new_worker_has_been_ready_for_a_while(render: Renderer) -> None:
+    for given, seconds in (([], 3), (["worker.minReadySeconds=0"], 0), (["worker.minReadySeconds=30"], 30)):
+        assert of_kind(render("cpu", *given), "Deployment", "worker")["spec"]["minReadySeconds"] == seconds
+
+
 def test_gpu_image_has_its_own_tag(render: Renderer) -> None:
     changed = ['image.digests={"cpu":"","gpu":""}']
     (worker,) = pod_of(render("gpu-keda", *changed), "worker")["containers"]

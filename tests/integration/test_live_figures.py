@@ -1,10 +1,11 @@
-"""`mimamori drift` and `mimamori miss-rate` on a real Apache Kafka: what its committed events say."""
+"""`mimamori drift`, `miss-rate` and `canary` on a real Apache Kafka: what its committed events say."""
 
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,11 +18,16 @@ from typer.testing import CliRunner
 
 from engine.bundle import DRIFT, Bundle, write_manifest
 from engine.drift import expect
+from engine.errors import TaskError
 from mimamori.cli import app
 from schemas import case_id, encode
-from schemas.events import Event, Label, Origin, ReviewCase, ReviewDecision, Thresholds
+from schemas.events import Event, Label, Origin, ReviewCase, ReviewDecision, Severity, Thresholds
 from tests.fakes.tiny_bundle import write_tiny_bundle
+from worker.errors import BrokerError
+from worker.stream.routing import canary_draw
 from worker.telemetry.drift import noted_of
+
+THEN = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def labels(bundle: Bundle, first: int, number: int, risk: float) -> list[Label]:
         Label(
             f"label:{first + at}", f"m-{first + at}", Origin("m", 0, first + at), "tiny", "clear",
             risk + 0.01 * (at % 10), None, ["below_lower_threshold"], Thresholds(0.9, 0.95, "test"), "pooled",
-            bundle.fingerprint, 1, False, False, datetime(2026, 11, 1, tzinfo=UTC), "fp32-1",
+            bundle.fingerprint, 1, False, False, THEN, "fp32-1",
         )
         for at in range(number)
     ]  # fmt: skip
@@ -137,3 +143,61 @@ def test_the_miss_rate_is_estimated_from_decisions(
     assert report["left_out"] == {"decisions that came twice": 1}
     table = CliRunner().invoke(app, ["miss-rate", *options, "--max-miss-rate", "0.01"])
     assert "The bound of 1.0% does not hold" in table.stdout
+
+
+def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
+    kafka_bootstrap: str, topic: Callable[[str], str], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of 3,600 messages are the canary's, and both bundles find a quarter; then it finds none."""
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
+    topics = {kind: topic(kind) for kind in ("labels", "cases", "decisions", "dead-letters")}
+    options = [part for kind, name in topics.items() for part in (f"--{kind}", name)]
+
+    def told(*more: str) -> tuple[int, dict[str, Any]]:
+        ran = CliRunner().invoke(app, ["canary", *options, "--json", *more])
+        return ran.exit_code, json.loads(ran.stdout)
+
+    def made(first: int, number: int, *, finds: bool) -> list[Label]:
+        found = []
+        for at, one in enumerate(labels(bundle, first, number, 0.5), first):
+            new = canary_draw(one.message_id) < 0.5
+            hit = at % 4 == 0 and (finds or not new)
+            found.append(
+                msgspec.structs.replace(
+                    one,
+                    bundle="c" * 64 if new else bundle.fingerprint,
+                    verdict="at_risk" if hit else "clear",
+                    severity=Severity("high", {"low": 0.1, "high": 0.9}) if hit else None,
+                    screened_at=one.screened_at + timedelta(seconds=at),
+                )
+            )
+        return found
+
+    nobody = CliRunner().invoke(app, ["canary", *options])
+    assert isinstance(nobody.exception, TaskError)  # a line, and exit code 1, by `main`
+    now = 1_790_000_000_000
+    send(kafka_bootstrap, topics["labels"], made(0, 1000, finds=True), at=now)
+    code, report = told()
+    assert (code, report["answer"]) == (3, "not yet")
+    assert report["why"][0].endswith("of at least 1,500 messages of its own")
+    send(kafka_bootstrap, topics["labels"], made(1000, 3200, finds=False), at=now + 1000, commit=False)
+    send(kafka_bootstrap, topics["labels"], made(1000, 2600, finds=True), at=now + 1000)
+    code, report = told()
+    assert (code, report["answer"]) == (0, "go on"), report["why"]
+    assert report["share"] == pytest.approx(0.5, abs=0.01)
+    assert report["new"]["bundle"] == "c" * 64
+    code, report = told("--last", "3400")  # the beginning is not read
+    assert (code, report["answer"]) == (3, "not yet")
+    send(kafka_bootstrap, topics["labels"], made(4000, 1600, finds=False), at=now + 9000)
+    code, report = told()
+    assert (code, report["answer"]) == (2, "stop")
+    shown = CliRunner().invoke(app, ["canary", *options], env={"COLUMNS": "200"})
+    assert shown.exit_code == 2
+    assert "STOP\n  it finds fewer people" in shown.stdout
+    gone = CliRunner().invoke(app, ["canary", *options, "--labels", "no-such-topic"])
+    assert isinstance(gone.exception, BrokerError)
+    stranger = ReviewDecision("d", "c", "m", "tiny", "somebody", "at_risk", None, None, THEN)
+    send(kafka_bootstrap, topics["labels"], [stranger], at=now + 10_000)
+    mixed = CliRunner().invoke(app, ["canary", *options])
+    assert isinstance(mixed.exception, TaskError)
+    assert "1 are no label" in str(mixed.exception)

@@ -35,6 +35,7 @@ SHORTEST_POLL_S = 0.005  # limits how often to poll while an overdue batch waits
 CHUNK = 500  # records per poll; each poll makes one round trip to the cache
 BACKOFF_S = (0.05, 5.0)  # first and longest pause before voided records are read again
 LAG_EVERY_S = 5.0
+SETTLED_S = 5.0  # after a joining worker got no partition: others may still be giving some up
 
 
 class Intake:
@@ -62,6 +63,7 @@ class Intake:
         self._epoch = epochs.epoch  # the epoch for which it last rewound
         self._assigned: set[Partition] = set()
         self._lag_due = 0.0
+        self._joined_at = math.inf  # monotonic seconds
         self._drain_until = math.inf  # monotonic seconds
         self.pace = Pace()  # the thread that runs the model adds its measurements
         self._backlog = Backlog(self.pace)
@@ -102,7 +104,12 @@ class Intake:
         self._in_hand.inherit(partitions)
         self._assigned |= set(partitions)
         self._report_assignment()
-        self.joined.set()
+        # Whoever replaces workers one by one ends an old one once this one is ready. So it is not ready
+        # before it has its part of the work: two rebalances in one take longer than one after the other.
+        if self._assigned:
+            self.joined.set()
+        else:
+            self._joined_at = self.last_poll + SETTLED_S
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Wait up to `revoke_s` for batches in flight. Those that do not finish are voided and read again."""
@@ -156,6 +163,8 @@ class Intake:
     def _poll(self, consumer: Consumer, limit: int, timeout_s: float) -> list[Record]:
         records = consumer.poll(limit, timeout_s)
         self.last_poll = time.monotonic()
+        if self.last_poll >= self._joined_at:  # there are more workers than partitions
+            self.joined.set()
         if self.last_poll >= self._lag_due:
             self._lag_due = self.last_poll + LAG_EVERY_S
             self._report_backlog(consumer.lag())

@@ -57,7 +57,7 @@ class Routing:
         canary = self._canary
         if canary is None or canary.pipeline.task.name != chosen.task.name:
             return chosen
-        return canary.pipeline if draw(_SALT, message.id) < canary.share else chosen
+        return canary.pipeline if canary_draw(message.id) < canary.share else chosen
 
     def apart(self, entries: Iterable[Entry]) -> Mapping[Pipeline, list[Entry]]:
         """The entries of each pipeline, in order. Those that belong to none count to the default one."""
@@ -67,6 +67,11 @@ class Routing:
         for entry in entries:
             found.setdefault(entry.pipeline or self.default, []).append(entry)
         return found
+
+
+def canary_draw(message_id: str) -> float:
+    """The message is a canary's where this number, in [0, 1), is below its share."""
+    return draw(_SALT, message_id)
 
 
 def draw(salt: str, message_id: str) -> float:

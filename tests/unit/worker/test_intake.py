@@ -18,6 +18,7 @@ from tests.fakes.worker_app import build_pipeline, settings
 from worker.cache.score_cache import NoCache
 from worker.kafka import Membership
 from worker.kafka.record import Record
+from worker.stream import intake as intake_module
 from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
@@ -370,3 +371,32 @@ def test_partitions_that_left_are_no_longer_suspected() -> None:
 
     fixture.run(come_and_go)
     assert len(fixture.taken()) == 1
+
+
+def test_a_joining_worker_is_ready_once_it_has_a_partition() -> None:
+    """In a cooperative rebalance it gets none at first, while others still give some up."""
+    fixture = Fixture()
+    seen: list[bool] = []
+
+    def assigned(*partitions: tuple[str, int]) -> Step:
+        def step() -> Sequence[Record]:
+            fixture.intake.assigned(partitions)
+            seen.append(fixture.intake.joined.is_set())
+            return []
+
+        return step
+
+    fixture.run(assigned(), list, assigned(("mimamori.messages", 0)))
+    assert seen == [False, True]
+
+
+def test_a_worker_for_which_there_is_no_partition_is_ready_a_while_later() -> None:
+    fixture = Fixture()
+
+    def assigned() -> Sequence[Record]:
+        fixture.intake.assigned([])
+        return []
+
+    with mock.patch.object(intake_module, "SETTLED_S", 0.0):
+        fixture.run(assigned, list)
+    assert fixture.intake.joined.is_set()

@@ -1,0 +1,162 @@
+"""How long partitions have no reader when a member joins or leaves: docs/benchmarks/rolling.md.
+
+    python -m bench.handover [--rounds 5]
+
+Four bare clients read six partitions, polling all the time, and give up at once what they are told to. A
+fifth joins; once all is given out, the first leaves. No code of Mimamori's: what is measured is Kafka and
+librdkafka. It takes little processor time, so that a busy machine disturbs it less than `bench.rolling`.
+"""
+
+import argparse
+import threading
+import time
+from statistics import median
+from typing import Any, Final
+
+import confluent_kafka as ck
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+    AdminClient,
+    NewTopic,
+)
+
+from mimamori.sandbox import Sandbox
+
+PARTITIONS: Final = 6
+MEMBERS: Final = 4
+PATIENCE_S: Final = 60.0
+STILL_S: Final = 2.5  # without a change: the rebalance is over
+TOPIC: Final = "messages"
+WAYS: Final[dict[str, dict[str, Any]]] = {
+    "`classic`, heartbeat 2 s": {"heartbeat.interval.ms": 2000},
+    "`classic`, heartbeat 300 ms": {"heartbeat.interval.ms": 300},
+    "`classic`, heartbeat 100 ms": {"heartbeat.interval.ms": 100},
+    "`consumer`, heartbeat 500 ms at the broker": {"group.protocol": "consumer"},
+}
+
+
+class Readers:
+    """Who reads which partition, and for how long nobody did. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: dict[int, float] = {}
+        self._gaps: list[float] = []
+        self.owned: dict[int, int] = {}
+        self.changed = time.monotonic()
+
+    def take(self, member: int, partitions: list[int]) -> None:
+        """A member reads these now."""
+        with self._lock:
+            self.changed = time.monotonic()
+            for number in partitions:
+                self.owned[number] = member
+                if (since := self._free.pop(number, None)) is not None:
+                    self._gaps.append(self.changed - since)
+
+    def free(self, partitions: list[int]) -> None:
+        """Nobody reads these any more."""
+        with self._lock:
+            self.changed = time.monotonic()
+            for number in partitions:
+                self.owned.pop(number, None)
+                self._free[number] = self.changed
+
+    def settle(self, joiner: int) -> list[float]:
+        """Wait until `joiner` and all partitions have what is theirs and nothing changes.
+
+        Returns how long each partition that moved had no reader.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while (
+            joiner not in self.owned.values()
+            or len(self.owned) < PARTITIONS
+            or time.monotonic() < self.changed + STILL_S
+        ):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{PARTITIONS - len(self.owned)} partitions have no reader")
+            time.sleep(0.05)
+        with self._lock:
+            gaps, self._gaps = self._gaps, []
+        return gaps
+
+
+class Member:
+    """A client that polls on its own thread."""
+
+    def __init__(self, config: dict[str, Any], number: int, readers: Readers) -> None:
+        self._number, self._readers = number, readers
+        self._ends = threading.Event()
+        self._consumer = ck.Consumer(config)
+        self._consumer.subscribe([TOPIC], self._assigned, self._revoked, self._revoked)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._ends.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ends.is_set():
+            self._consumer.poll(0.02)
+            self._consumer.memberid()  # as workers do at each poll: it wakes the client's main thread
+        self._consumer.close()
+
+    def _assigned(self, consumer: ck.Consumer, places: list[ck.TopicPartition]) -> None:
+        consumer.incremental_assign(places)
+        self._readers.take(self._number, [place.partition for place in places])
+
+    def _revoked(self, consumer: ck.Consumer, places: list[ck.TopicPartition]) -> None:
+        self._readers.free([place.partition for place in places])
+        consumer.incremental_unassign(places)
+
+
+def measured(bootstrap: str, way: str, rounds: int) -> str:
+    """A row of the table."""
+    config = {
+        "bootstrap.servers": bootstrap,
+        "group.id": way,
+        "log_level": 0,
+        "auto.offset.reset": "earliest",
+        **({} if "group.protocol" in WAYS[way] else {"partition.assignment.strategy": "cooperative-sticky"}),
+        **WAYS[way],
+    }
+    readers = Readers()
+    crew = [Member(config, number, readers) for number in range(MEMBERS)]
+    readers.settle(MEMBERS - 1)
+    joined: list[float] = []
+    left: list[float] = []
+    for number in range(rounds):
+        crew.append(Member(config, MEMBERS + number, readers))
+        joined += readers.settle(MEMBERS + number)
+        crew.pop(0).close()
+        left += readers.settle(MEMBERS + number)
+    for member in crew:
+        member.close()
+    return f"| {way} | {told(joined)} | {told(left)} |"
+
+
+def told(gaps: list[float]) -> str:
+    """The median, lowest and highest, in seconds."""
+    return (
+        f"{median(gaps):.2f} ({min(gaps):.2f}-{max(gaps):.2f}), {len(gaps)} moved" if gaps else "none moved"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with Sandbox(redis=False) as sandbox:
+        admin = AdminClient({"bootstrap.servers": sandbox.bootstrap})
+        admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result()
+        print("| | no reader when one joins, s | when one leaves, s |\n|---|---|---|", flush=True)
+        for way in WAYS:
+            print(measured(sandbox.bootstrap, way, given.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
