@@ -1,7 +1,7 @@
 # Every word here works on a bare clone: Python 3.11 and make, nothing else.
 .PHONY: help lock sbom install demo test test-fp32 guard bench-engine bench-stream check format sandbox recipes clean
-.PHONY: cluster-build cluster-test test-docs test-streams
-.PHONY: programs test-access test-registry test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve test-network
+.PHONY: cluster-build cluster-test test-network image-try test-docs test-streams
+.PHONY: programs test-access test-registry test-models unit contract export integration browser chaos deploy quiet coverage hooks new-task docs docs-serve
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -42,6 +42,9 @@ cluster-build: $(VENV)/dev  ## test: build a control plane, KEDA and Helm 3 with
 
 cluster-test: $(VENV)/dev  ## test: install, upgrade, scale and drain the chart on it: 11 minutes
 	@unshare --map-root-user --net --pid --fork --kill-child --mount-proc $(BIN)/pytest tests/cluster $(ARGS)
+
+image-try:  ## test: build the image without a container engine, and run it on a read-only root: EXTRA=cpu or gpu
+	@EXTRA=$(EXTRA) tests/image.sh
 
 programs:
 	@tests/programs.sh

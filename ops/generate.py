@@ -1,4 +1,4 @@
-"""`python -m ops.generate`: writes Prometheus' rules, Grafana's dashboard and the runbook.
+"""`python -m ops.generate`: writes Prometheus' rules, Grafana's dashboard, the runbook, Strimzi's list.
 
 python -m ops.generate            write helm/files/ and docs/how-to/alerts.md
 python -m ops.generate --check    exit with 1 where one of them is out of date
@@ -16,12 +16,17 @@ from ops.dashboard import dashboard
 from ops.plan import Alerts, Board, PlanError, load_alerts, load_board
 from ops.rules import groups_of
 from ops.runbook import runbook
+from ops.strimzi import listed
 
 ROOT: Final = Path(__file__).parents[1]
 HEADER: Final = """\
 # Made by `python -m ops.generate` from ops/alerts.yaml: edit that file.
 # The chart makes a PrometheusRule of it, with a selector of its own pods. Prometheus alone takes it as it is
 # (`rule_files`); leave mimamori-desk out without the review desk, and mimamori-front without an HTTP front.
+"""
+STRIMZI: Final = """\
+# Made by `python -m ops.generate` from schemas/topics/ and schemas/rights.py. The chart makes KafkaTopics and
+# KafkaUsers of it, and fills in what stands between braces.
 """
 
 
@@ -42,6 +47,7 @@ def made(alerts: Alerts, board: Board) -> dict[str, str]:
     recorded = [rule["record"] for group in groups for rule in group["rules"] if "record" in rule]
     return {
         "helm/files/rules.yaml": HEADER + _yaml({"groups": groups}),
+        "helm/files/strimzi.yaml": STRIMZI + _yaml(listed()),
         "helm/files/dashboard.json": json.dumps(
             dashboard(board, alerts.objectives, recorded), indent=2, ensure_ascii=False
         )

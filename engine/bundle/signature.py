@@ -62,8 +62,8 @@ class Trust(msgspec.Struct, frozen=True):
         """Raise BundleError where the bundle is not trusted. Until then, nothing of it but a hash is used."""
         if not self.allows(fingerprint):
             raise BundleError(
-                f"{bundle} has the fingerprint {fingerprint}, MIMAMORI_BUNDLE_FINGERPRINT allows "
-                f"{self.fingerprint}: bring back the bundle that was allowed, or allow this one there"
+                f"{bundle} has the fingerprint {fingerprint}, and {self.fingerprint} alone is allowed: bring "
+                "back the bundle that was allowed, or allow this one (MIMAMORI_BUNDLE_FINGERPRINT)"
             )
         if self.public_key is not None:
             verify(bundle, fingerprint, self.public_key)

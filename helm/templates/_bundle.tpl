@@ -1,10 +1,10 @@
-{{/* The source of /bundle/current: built by an init container, from a claim, or from an image. .root, .bundle */}}
+{{/* The source of /bundle/current: built or fetched by init containers, from a claim, or from an image. .root, .bundle */}}
 
 {{- define "mimamori.bundleVolume" -}}
 - name: bundle
-  {{- if eq .bundle.source "recipe" }}
+  {{- if has .bundle.source (list "recipe" "fetch") }}
   emptyDir:
-    sizeLimit: {{ .bundle.recipe.sizeLimit }}
+    sizeLimit: {{ get (get .bundle .bundle.source) "sizeLimit" }}
   {{- else if eq .bundle.source "claim" }}
   persistentVolumeClaim:
     claimName: {{ .bundle.claim.name }}
@@ -14,6 +14,11 @@
     reference: {{ .bundle.image.reference }}
     pullPolicy: {{ .bundle.image.pullPolicy }}
   {{- end }}
+{{- if eq .bundle.source "fetch" }}
+{{- with .bundle.fetch.volumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
 {{- if .root.Values.bundle.publicKey }}
 - name: bundle-key
   configMap:
@@ -24,7 +29,7 @@
 {{- define "mimamori.bundleMount" -}}
 - name: bundle
   readOnly: true
-  {{- if eq .bundle.source "recipe" }}
+  {{- if has .bundle.source (list "recipe" "fetch") }}
   mountPath: /bundle
   {{- else }}
   mountPath: /bundle/current
@@ -75,15 +80,18 @@
 {{- end }}
 {{- end -}}
 
-{{/* This runs again when the node restarts, on the same emptyDir; an existing bundle is then only verified. */}}
+{{/* The init containers that bring the bundle, as a list; [] where it is mounted. They run again when the node restarts, on
+     the same emptyDir: a bundle that was built is then only verified. */}}
 {{- define "mimamori.bundleInit" -}}
+{{- $bundle := .root.Values.bundle -}}
+{{- if eq $bundle.source "recipe" -}}
 - name: bundle
   image: {{ .image }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-  args: [bundle, build, {{ .root.Values.bundle.recipe.name | quote }}, --out, /bundle/current]
+  args: [bundle, build, {{ $bundle.recipe.name | quote }}, --out, /bundle/current]
   {{- include "mimamori.containerSecurity" .root | nindent 2 }}
   resources:
-    {{- toYaml .root.Values.bundle.recipe.resources | nindent 4 }}
+    {{- toYaml $bundle.recipe.resources | nindent 4 }}
   volumeMounts:
     - name: bundle
       mountPath: /bundle
@@ -91,4 +99,56 @@
       mountPath: /tmp
     - name: cache
       mountPath: /var/cache/mimamori
+{{- else if eq $bundle.source "fetch" -}}
+- name: fetch
+  image: {{ $bundle.fetch.image }}
+  imagePullPolicy: {{ $bundle.fetch.pullPolicy }}
+  {{- with $bundle.fetch.command }}
+  command: {{ toJson . }}
+  {{- end }}
+  {{- with $bundle.fetch.args }}
+  args: {{ toJson . }}
+  {{- end }}
+  env:
+    - name: HOME
+      value: /tmp
+    {{- with $bundle.fetch.env }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- include "mimamori.containerSecurity" .root | nindent 2 }}
+  resources:
+    {{- toYaml $bundle.fetch.resources | nindent 4 }}
+  volumeMounts:
+    - name: bundle
+      mountPath: /bundle
+    - name: tmp
+      mountPath: /tmp
+    {{- with $bundle.fetch.volumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+- name: verify
+  image: {{ .image }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  args:
+    - bundle
+    - verify
+    - /bundle/current
+    {{- with $bundle.fingerprint }}
+    - --fingerprint={{ . }}
+    {{- end }}
+    {{- if $bundle.publicKey }}
+    - --public-key=/etc/mimamori/bundle/public.pem
+    {{- end }}
+  {{- include "mimamori.containerSecurity" .root | nindent 2 }}
+  resources:
+    {{- toYaml $bundle.fetch.resources | nindent 4 }}
+  volumeMounts:
+    {{- include "mimamori.bundleMount" (dict "root" .root "bundle" $bundle) | nindent 4 }}
+    - name: tmp
+      mountPath: /tmp
+    - name: cache
+      mountPath: /var/cache/mimamori
+{{- else -}}
+[]
+{{- end -}}
 {{- end -}}

@@ -34,7 +34,28 @@
 {{/* The secret with the credentials of a part: its own, or else the one of all. Takes "root" and "part". */}}
 {{- define "mimamori.kafkaSecret" -}}
 {{- $security := .root.Values.kafka.security -}}
-{{- get $security.existingSecrets .part | default $security.existingSecret -}}
+{{- get $security.existingSecrets .part | default $security.existingSecret | default (include "mimamori.strimziUser" .) -}}
+{{- end -}}
+
+{{/* The KafkaUser of a part, and Strimzi's secret of that name, where that lies in the release's namespace. */}}
+{{- define "mimamori.strimziUser" -}}
+{{- $strimzi := .root.Values.strimzi -}}
+{{- if and $strimzi.users.enabled (ne .part "topics") (ne $strimzi.users.authentication "tls-external") (has $strimzi.namespace (list "" .root.Release.Namespace)) -}}
+{{- printf "%s-%s" (include "mimamori.name" .root) .part -}}
+{{- end -}}
+{{- end -}}
+
+{{/* librdkafka's further settings of a part. Static members are known by their pod's name, which the kubelet fills in. */}}
+{{- define "mimamori.kafkaConfig" -}}
+{{- $config := deepCopy .root.Values.kafka.config -}}
+{{- $worker := .root.Values.worker -}}
+{{- if and (eq .part "worker") $worker.staticMembership.enabled -}}
+{{- $_ := set $config "group.instance.id" "$(POD_NAMESPACE).$(POD_NAME)" -}}
+{{- if and (ne (dig "group_protocol" "classic" $worker.settings) "consumer") (not (hasKey $config "session.timeout.ms")) -}}
+{{- $_ := set $config "session.timeout.ms" (mul 1000 (int $worker.staticMembership.sessionTimeoutSeconds)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $config -}}
 {{- end -}}
 
 {{/* How one part gets access to Kafka. Takes "root", "part" and "prefix", that of the part's settings. */}}
@@ -52,7 +73,12 @@
   value: /etc/mimamori/kafka-token/token
 {{- else }}
 - name: {{ $prefix }}SASL_USERNAME
+  {{- /* Strimzi's secret has no user name: it is the secret's own. */}}
+  {{- if eq $secret (include "mimamori.strimziUser" .) }}
+  value: {{ $secret }}
+  {{- else }}
   {{- include "mimamori.fromSecret" (dict "secret" $secret "key" $security.usernameKey) | nindent 2 }}
+  {{- end }}
 {{- if eq $security.saslMechanism "OAUTHBEARER" }}
 - name: {{ $prefix }}SASL_TOKEN_URL
   value: {{ $security.oauth.tokenUrl | quote }}
@@ -77,7 +103,7 @@
   value: {{ .Values.kafka.bootstrap | quote }}
 - name: MIMAMORI_TOPIC_PREFIX
   value: {{ .Values.kafka.topicPrefix | quote }}
-{{- with .Values.kafka.config }}
+{{- with include "mimamori.kafkaConfig" $ | fromJson }}
 - name: MIMAMORI_KAFKA
   value: {{ toJson . | quote }}
 {{- end }}
@@ -115,7 +141,25 @@
 {{/* Takes "root" and "part". No subPath is used: Kubernetes does not renew what is mounted by one. */}}
 {{- define "mimamori.kafkaVolumes" -}}
 {{- with include "mimamori.kafkaFiles" .root | fromJson -}}
+{{- $apart := and (hasKey . "SSL_CA") $.root.Values.kafka.security.caSecret -}}
 - name: kafka
+  {{- if $apart }}
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: {{ $apart }}
+          items:
+            - { key: {{ .SSL_CA.key }}, path: {{ .SSL_CA.path }} }
+      {{- with omit . "SSL_CA" }}
+      - secret:
+          name: {{ include "mimamori.kafkaSecret" $ }}
+          items:
+            {{- range $_, $file := . }}
+            - { key: {{ $file.key }}, path: {{ $file.path }} }
+            {{- end }}
+      {{- end }}
+  {{- else }}
   secret:
     secretName: {{ include "mimamori.kafkaSecret" $ }}
     defaultMode: 0440
@@ -124,6 +168,7 @@
       - key: {{ $file.key }}
         path: {{ $file.path }}
       {{- end }}
+  {{- end }}
 {{ end -}}
 {{- if include "mimamori.podToken" .root -}}
 - name: kafka-token

@@ -1,7 +1,7 @@
 """`mimamori topics acls`: prints what an administrator grants to each part, from the one list of rights."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -9,20 +9,17 @@ import yaml
 
 from engine.errors import SettingsError
 from schemas.rights import PARTS, Names, Part, Right, rights_of
+from schemas.strimzi import acls as strimzi_acls
+from schemas.strimzi import alike
 
 Form = Literal["kafka-acls", "strimzi", "table"]
 
 _DEFAULTS: Final = Names()
-# What kafka-acls.sh and Strimzi call a resource.
+# What kafka-acls.sh calls a resource.
 _OPTIONS: Final[Mapping[str, str]] = {
     "topic": "--topic",
     "group": "--group",
     "transactional-id": "--transactional-id",
-}
-_STRIMZI: Final[Mapping[str, str]] = {
-    "topic": "topic",
-    "group": "group",
-    "transactional-id": "transactionalId",
 }
 
 
@@ -81,7 +78,7 @@ def acls(
 def commands(part: Part, principal: str, rights: Sequence[Right]) -> str:
     """Commands of kafka-acls.sh: one for each set of operations, with all resources that need it."""
     lines = [f"# {part}: {PARTS[part]}"]
-    for (operations, resource, prefixed), names in _alike(rights):
+    for (operations, resource, prefixed), names in alike(rights):
         words = [
             'kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$ADMIN" --add',
             f"--allow-principal '{principal}'",
@@ -106,18 +103,7 @@ def strimzi(part: Part, principal: str, rights: Sequence[Right]) -> str:
             "authentication": {"type": "scram-sha-512"},
             "authorization": {
                 "type": "simple",
-                "acls": [
-                    {
-                        "resource": {
-                            "type": _STRIMZI[resource],
-                            "name": name,
-                            "patternType": "prefix" if prefixed else "literal",
-                        },
-                        "operations": list(operations),
-                    }
-                    for (operations, resource, prefixed), names in _alike(rights)
-                    for name in names
-                ],
+                "acls": strimzi_acls(rights),
             },
         },
     }
@@ -137,17 +123,6 @@ def table(part: Part, rights: Sequence[Right]) -> str:
         reasons = "; ".join(dict.fromkeys(right.why for right in of_it))
         rows.append(f"| {resource} | {operations} | {reasons} |")
     return "\n".join(rows) + "\n"
-
-
-def _alike(rights: Sequence[Right]) -> Iterable[tuple[tuple[tuple[str, ...], str, bool], list[str]]]:
-    """Resources of one type that need the same operations, together."""
-    operations: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
-    for right in rights:
-        operations[right.resource, right.name, right.prefix].append(right.operation)
-    alike: dict[tuple[tuple[str, ...], str, bool], list[str]] = defaultdict(list)
-    for (resource, name, prefixed), needed in operations.items():
-        alike[tuple(needed), resource, prefixed].append(name)
-    return alike.items()
 
 
 def _users(given: Sequence[str]) -> dict[Part, str]:

@@ -3,6 +3,7 @@
 The commands for keys and signatures are in `mimamori.cli.sign`.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,10 +13,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from engine.bundle import TOKENIZER, Bundle, Manifest, read_manifest
-from engine.bundle.signature import Trust, read_signature
+from engine.bundle.signature import SHORTEST, Trust, read_signature
 from engine.bundle.tokenizer_trial import try_tokenizer
 from engine.device_names import DeviceChoice, PrecisionChoice
-from engine.errors import extra_for
+from engine.errors import SettingsError, extra_for
 from engine.task import load_task
 from export.errors import ExportError
 from export.examples import read_examples, shipped_examples
@@ -149,9 +150,16 @@ def verify_command(
     public_key: Annotated[
         Path | None, typer.Option(help="PEM file of the signer's public key: check the signature, too.")
     ] = None,
+    fingerprint: Annotated[
+        str, typer.Option(help="The bundle's fingerprint, or its first 32 digits or more: check it, too.")
+    ] = "",
 ) -> None:
-    """Check every file of a bundle against its checksum, and its signature if the signer's key is given."""
-    trust = Trust(public_key=public_key)
+    """Check every file of a bundle against its checksum, and its signer and fingerprint if they are given."""
+    if fingerprint and not re.fullmatch(f"[0-9a-fA-F]{{{SHORTEST},64}}", fingerprint):
+        raise SettingsError(
+            f"--fingerprint needs {SHORTEST} to 64 hex digits, as `mimamori bundle show` prints"
+        )
+    trust = Trust(fingerprint.lower(), public_key)
     manifest, _ = read_manifest(bundle, trust)
     total = sum((bundle / name).stat().st_size for name in manifest.files if (bundle / name).is_file())
     done = 0

@@ -62,7 +62,7 @@ class Release:
             "worker": {
                 "group": self.name,
                 "device": "cpu",
-                "drainSeconds": 10,
+                "drainSeconds": 15,
                 "terminationGracePeriodSeconds": 20,
                 "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
                 "probes": {

@@ -1,8 +1,13 @@
 """KEDA, and workers that come and go with the lag."""
 
+import json
 import shutil
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -79,11 +84,63 @@ def test_an_upgrade_leaves_the_number_of_workers_to_keda(
     careless = tmp_path / "helm"
     shutil.copytree(CHART, careless)
     worker = careless / "templates" / "worker.yaml"
-    guard = "{{- if not $worker.autoscaling.enabled }}"
+    guard = "{{- if not (or $worker.autoscaling.enabled $worker.hpa.enabled) }}"
     assert guard in worker.read_text()
     worker.write_text(worker.read_text().replace(guard, "{{- if true }}"))
     three["worker"] |= {"replicas": 1, "podAnnotations": {"example.org/changed": "twice"}}
     assert fewest_during(mine, three, careless) == 1
+
+
+class WorkSays:
+    """Answers as Prometheus does, whatever it is asked: the seconds of work that it is told."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.asked: set[str] = set()
+        told = self
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                told.asked |= set(parse_qs(urlsplit(self.path).query)["query"])
+                sample = {"metric": {}, "value": [time.time(), str(told.seconds)]}
+                data = {"resultType": "vector", "result": [sample]}
+                body = json.dumps({"status": "success", "data": data}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("_keda")
+def test_seconds_of_work_start_workers_that_the_lag_would_not(release: ReleaseOf) -> None:
+    mine = release("work")
+    with WorkSays() as prometheus:
+        work = {"enabled": True, "prometheus": prometheus.url, "threshold": 30}
+        values = scaled(mine, minReplicas=1, lagThreshold=100_000, secondsOfWork=work)
+        values["prometheusRule"] = {"job": "workers"}
+        mine.helm.install(mine.name, values, INSTALLED_S)
+        await_that(lambda: prometheus.asked, "KEDA to ask", 120)
+        assert prometheus.asked == {'sum(mimamori_work_seconds{job="workers"})'}
+        assert replicas(mine) == 1
+        prometheus.seconds = 80.0
+        await_that(lambda: replicas(mine) == 3, "a worker for each 30 seconds of work", 240)
+        prometheus.seconds = 0.0
+        await_that(lambda: replicas(mine) == 1, "the least again", 240)
 
 
 def fewest_during(release: Release, values: dict[str, Any], chart: Path) -> int:

@@ -127,6 +127,27 @@ def test_lag_counts_what_is_still_to_be_read(broker: Broker, consumer: Consumer)
         consumer.poll(1, 0.05)
 
 
+def test_lag_counts_partitions_that_are_not_reached_yet(broker: Broker) -> None:
+    """Behind a partition with many records, a slow worker reads no other one for minutes."""
+    for number in range(40):
+        broker.send(str(number).encode(), b"0")
+    before = broker.consumer(Listener())
+    records = take(before, 40)
+    assert len({r.partition for r in records}) == PARTITIONS
+    broker.producer("a").commit([], offsets_of(records), before.membership())
+    before.close()
+    for number in range(40):
+        broker.send(str(number).encode(), b"1")
+    after = broker.consumer(Listener())
+    deadline = time.monotonic() + 60
+    while not after.poll(1, 0.1):
+        assert time.monotonic() < deadline, "nothing was read"
+    while (lag := after.lag()) != 39:
+        assert time.monotonic() < deadline, f"{lag} records of 39"
+        time.sleep(0.02)  # the client learns the ends by itself
+    after.close()
+
+
 def test_what_the_broker_will_never_take_stops_the_worker_with_its_name(
     broker: Broker, consumer: Consumer
 ) -> None:

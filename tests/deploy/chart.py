@@ -66,7 +66,7 @@ def pod_specs(manifests: Iterable[Manifest]) -> Iterator[tuple[str, Manifest]]:
     for item in manifests:
         if item["kind"] == "Pod":
             yield component_of(item), item["spec"]
-        elif item["kind"] in {"Deployment", "Job"}:
+        elif item["kind"] in {"Deployment", "StatefulSet", "Job"}:
             yield component_of(item), item["spec"]["template"]["spec"]
 
 

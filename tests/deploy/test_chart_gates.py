@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.deploy.chart import CHART, NEWEST, OLDEST, PROFILES, Manifest, Renderer, of_kind
+from tests.deploy.chart import CHART, NEWEST, OLDEST, PROFILES, Manifest, Renderer, all_of_kind, of_kind
 from tests.deploy.toolbox import Toolbox
 
 CUSTOM = {"ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
+CUSTOM |= {"KafkaTopic", "KafkaUser", "ExternalSecret"}
 # What KEDA's Kafka scaler reads from a trigger's metadata. KEDA ignores any other key in silence.
 KAFKA_TRIGGER = {
     "bootstrapServers",
@@ -32,6 +33,21 @@ KAFKA_TRIGGER = {
     "unsafeSsl",
     "sasl",
 }
+# What its Prometheus scaler reads.
+PROMETHEUS_TRIGGER = {
+    "serverAddress",
+    "query",
+    "queryParameters",
+    "threshold",
+    "activationThreshold",
+    "namespace",
+    "customHeaders",
+    "ignoreNullValues",
+    "unsafeSsl",
+    "timeout",
+    "authModes",
+}
+TRIGGERS = {"kafka": KAFKA_TRIGGER, "prometheus": PROMETHEUS_TRIGGER}
 # What it reads from a TriggerAuthentication.
 KAFKA_SECRETS = {"ca", "cert", "key", "keyPassword", "sasl", "tls", "username", "password"}
 
@@ -54,7 +70,7 @@ def unknown_trigger_keys(manifests: list[Manifest]) -> set[str]:
     for manifest in manifests:
         if manifest["kind"] == "ScaledObject":
             for trigger in manifest["spec"]["triggers"]:
-                found |= trigger["metadata"].keys() - KAFKA_TRIGGER
+                found |= trigger["metadata"].keys() - TRIGGERS[trigger["type"]]
         if manifest["kind"] == "TriggerAuthentication":
             found |= {item["parameter"] for item in manifest["spec"]["secretTargetRef"]} - KAFKA_SECRETS
     return found
@@ -77,14 +93,17 @@ def test_lint_refuses_a_chart_that_does_not_render(toolbox: Toolbox, tmp_path: P
     assert "mimamori.nome" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("kubernetes", [OLDEST, NEWEST])
-def test_every_profile_is_valid_kubernetes(
-    toolbox: Toolbox, render: Renderer, profile: str, kubernetes: str
-) -> None:
-    if profile == "gpu-keda" and kubernetes == OLDEST:
-        kubernetes = "1.33.0"  # the first to have image volumes
-    assert toolbox.kubernetes(native(render(profile, kubernetes=kubernetes)), kubernetes) == []
+def test_every_profile_is_valid_kubernetes(toolbox: Toolbox, render: Renderer, kubernetes: str) -> None:
+    manifests = {"1.33.0": render("gpu-keda", kubernetes="1.33.0")}  # the first to have image volumes
+    manifests[kubernetes] = [
+        manifest
+        for profile in PROFILES
+        if profile != "gpu-keda" or kubernetes != OLDEST
+        for manifest in render(profile, kubernetes=kubernetes)
+    ]
+    for version, made in manifests.items():
+        assert toolbox.kubernetes(native(made), version) == []
 
 
 def _misspell(deployment: dict[str, Any]) -> None:
@@ -154,6 +173,50 @@ def test_pod_monitor_gate_refuses(render: Renderer, definitions: dict[str, Draft
     assert custom_faults([monitor], definitions) != []
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("KafkaTopic", ("spec", "partition"), 3),
+        ("KafkaTopic", ("spec", "replicas"), "3"),
+        ("KafkaUser", ("spec", "authentication", "type"), "scram"),
+        ("KafkaUser", ("spec", "authorization", "acls", 0, "operations"), ["Reads"]),
+        ("KafkaUser", ("spec", "authorization", "acls", 0, "resource", "type"), "transactional-id"),
+        ("ExternalSecret", ("spec", "refreshIntervall"), "1h"),
+        ("ExternalSecret", ("spec", "target", "creationPolicy"), "Orphaned"),
+        ("ExternalSecret", ("spec", "secretStoreRef", "kind"), "Store"),
+        ("ExternalSecret", ("apiVersion",), "external-secrets.io/v1alpha1"),
+    ],
+)
+def test_gate_of_operators_kinds_refuses(
+    render: Renderer,
+    definitions: dict[str, Draft202012Validator],
+    kind: str,
+    path: tuple[str | int, ...],
+    value: object,
+) -> None:
+    manifest = deepcopy(all_of_kind(render("static-strimzi"), kind)[0])
+    assert custom_faults([manifest], definitions) == []
+    part: Any = manifest
+    for step in path[:-1]:
+        part = part[step]
+    part[path[-1]] = value
+    assert custom_faults([manifest], definitions) != []
+
+
+@pytest.mark.parametrize("version", ["v1beta2", "v1"])
+def test_strimzi_takes_either_version(
+    render: Renderer, definitions: dict[str, Draft202012Validator], version: str
+) -> None:
+    api = f"kafka.strimzi.io/{version}"
+    made = [
+        item
+        for item in render("static-strimzi", f'strimzi.apiVersion="{api}"')
+        if item["kind"].startswith("Kafka")
+    ]
+    assert {item["apiVersion"] for item in made} == {api}
+    assert custom_faults(made, definitions) == []
+
+
 def test_rule_gate_refuses(render: Renderer, definitions: dict[str, Draft202012Validator]) -> None:
     rule = deepcopy(of_kind(render("cpu"), "PrometheusRule"))
     assert custom_faults([rule], definitions) == []
@@ -162,10 +225,12 @@ def test_rule_gate_refuses(render: Renderer, definitions: dict[str, Draft202012V
 
 
 def test_trigger_gate_refuses_a_key_keda_would_ignore(render: Renderer) -> None:
-    scaled = deepcopy(of_kind(render("gpu-keda"), "ScaledObject"))
+    scaled = deepcopy(of_kind(render("keda-sasl"), "ScaledObject"))
     metadata = scaled["spec"]["triggers"][0]["metadata"]
     metadata["lagTreshold"] = metadata.pop("lagThreshold")
-    assert unknown_trigger_keys([scaled]) == {"lagTreshold"}
+    metadata = scaled["spec"]["triggers"][1]["metadata"]
+    metadata["treshold"] = metadata.pop("threshold")
+    assert unknown_trigger_keys([scaled]) == {"lagTreshold", "treshold"}
 
 
 def _broken_chart(folder: Path, template: str, right: str, wrong: str) -> Path:

@@ -3,8 +3,12 @@
 import pytest
 
 from tests.deploy.chart import Renderer, RenderError
+from worker.settings import Settings
 
 PUBLIC_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
+# The profile with certificates, by password instead.
+SCRAM = ['strimzi.users.authentication="scram-sha-512"', 'kafka.security.protocol="SASL_SSL"']
+SCRAM += ['kafka.security.certificateKey=""', 'kafka.security.privateKeyKey=""']
 
 REFUSED = [
     ("default", ['kafka.bootstrap=""'], "kafka.bootstrap is empty"),
@@ -176,6 +180,62 @@ REFUSED = [
     ("gpu-keda", ["worker.autoscaling.minReplicas=33"], "minReplicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.autoscaling.fallback.replicas=33"], "fallback.replicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.rollingUpdate.maxUnavailable=0"], "cannot both be 0"),
+    ("default", ["worker.drainSeconds=14"], "(14) is less than the batches in flight may take (15 s)"),
+    ("default", ["worker.settings.max_batch_s=9"], "lower worker.settings.max_batch_s"),
+    ("keda-sasl", ["worker.hpa.enabled=true"], "would both scale the workers: set one of them"),
+    ("hpa-fetch", ["worker.hpa.maxReplicas=13"], "hpa.maxReplicas (13) exceeds kafka.partitions (12)"),
+    ("hpa-fetch", ["worker.hpa.minReplicas=9"], "worker.hpa.minReplicas exceeds maxReplicas"),
+    ("hpa-fetch", ["worker.hpa.minReplicas=0"], "minReplicas"),
+    (
+        "hpa-fetch",
+        ['worker.device="cuda"', "worker.gpu.enabled=true"],
+        "write worker.hpa.metrics, or use worker.autoscaling",
+    ),
+    ("hpa-fetch", ['worker.resources={"requests":{"cpu":null}}'], "set worker.resources.requests.cpu"),
+    ("static-strimzi", ["worker.hpa.enabled=true"], "worker.staticMembership is for a fixed number"),
+    ("default", ['kafka.config={"group.instance.id":"x"}'], "set worker.staticMembership.enabled to true"),
+    ("default", ["worker.staticMembership.sessionTimeoutSeconds=5"], "sessionTimeoutSeconds"),
+    ("default", ["worker.staticMembership.sessionTimeoutSeconds=301"], "sessionTimeoutSeconds"),
+    ("static-strimzi", ['kafka.config={"max.poll.interval.ms":89999}'], "(90) exceeds max.poll.interval.ms"),
+    ("default", ["worker.autoscaling.secondsOfWork.enabled=true"], "set worker.autoscaling.enabled to true"),
+    ("keda-sasl", ['worker.autoscaling.secondsOfWork.prometheus=""'], "address of the Prometheus"),
+    ("keda-sasl", ['prometheusRule.job=""'], "name the job label that your Prometheus gives the pods"),
+    ("keda-sasl", ['worker.autoscaling.secondsOfWork.authModes="basic"'], "authModes go together"),
+    ("keda-sasl", ["worker.autoscaling.secondsOfWork.threshold=0"], "threshold"),
+    ("hpa-fetch", ['bundle.fetch.image=""'], "name an image with your object store's client"),
+    ("hpa-fetch", ['bundle.fetch.image="tools/s3:1.0"'], "bundle/fetch/image"),
+    ("hpa-fetch", ["bundle.fetch.command=[]", "bundle.fetch.args=[]"], "neither command nor args"),
+    ("hpa-fetch", ['bundle.fingerprint=""', 'bundle.publicKey=""'], "would choose what runs: set bundle.f"),
+    ("static-strimzi", ['strimzi.cluster=""'], "strimzi.cluster is empty"),
+    ("static-strimzi", ["topics.enabled=true"], "set topics.enabled to false"),
+    ("static-strimzi", ['strimzi.users.authentication="scram-sha-512"'], "SASL_SSL goes with scram-sha-512"),
+    ("static-strimzi", ['strimzi.users.authentication="tls-external"'], "existingSecrets.review are empty"),
+    ("static-strimzi", ['strimzi.namespace="kafka"'], "existingSecrets.review are empty"),
+    (
+        "static-strimzi",
+        ['kafka.security.caSecret=""'],
+        "set kafka.security.caSecret to safety-cluster-ca-cert",
+    ),
+    ("static-strimzi", ['kafka.security.caKey=""'], "caSecret is set but caKey is empty"),
+    (
+        "static-strimzi",
+        [*SCRAM, 'kafka.security.saslMechanism="PLAIN"'],
+        "saslMechanism is PLAIN: set SCRAM-SHA-512",
+    ),
+    (
+        "static-strimzi",
+        [*SCRAM, "worker.staticMembership.enabled=false", "worker.autoscaling.enabled=true"],
+        "Strimzi's has none: set kafka.security.existingSecrets.scaler",
+    ),
+    ("static-strimzi", ['externalSecrets.store.name=""'], "externalSecrets.store.name is empty"),
+    ("static-strimzi", ["externalSecrets.secrets=[]"], "list the secrets to make"),
+    ("static-strimzi", ["externalSecrets.enabled=false"], "so that nobody makes them"),
+    ("static-strimzi", ['externalSecrets.secrets=[{"name":"a"}]'], "externalSecrets"),
+    (
+        "static-strimzi",
+        ['externalSecrets.secrets=[{"name":"a","extract":"x"},{"name":"a","extract":"y"}]'],
+        "externalSecrets.secrets has one name twice",
+    ),
 ]
 
 
@@ -189,6 +249,12 @@ def test_refuses(render: Renderer, profile: str, changed: list[str], said: str) 
 def test_refuses_an_image_volume_where_kubernetes_has_none(render: Renderer) -> None:
     with pytest.raises(RenderError, match=r"needs Kubernetes 1\.33 or later"):
         render("gpu-keda", kubernetes="1.32.0")
+
+
+def test_what_a_drain_must_hold_is_what_the_worker_keeps_in_flight() -> None:
+    """The guard of the chart knows these by heart."""
+    fields = Settings.model_fields
+    assert (fields["max_batches"].default, fields["max_batch_s"].default) == (3, 5.0)
 
 
 def test_the_largest_allowed_renders(render: Renderer) -> None:

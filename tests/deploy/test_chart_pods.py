@@ -1,19 +1,25 @@
 """What the rendered manifests promise: confinement, drain, bundles, rollout, closed network."""
 
+import json
 import re
 
 import pytest
 
 from tests.deploy.chart import (
     PROFILES,
+    Manifest,
     Renderer,
     all_of_kind,
     component_of,
     containers,
+    environment,
     of_kind,
     pod_of,
     pod_specs,
 )
+
+SECRETS = {"redis-url": "", "cache-secret": ""}
+OTHER_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -88,7 +94,12 @@ def test_grace_exceeds_drain(render: Renderer, profile: str) -> None:
 
 
 def test_bundle_is_read_only_wherever_it_comes_from(render: Renderer) -> None:
-    kinds = {"default": "emptyDir", "cpu": "persistentVolumeClaim", "gpu-keda": "image"}
+    kinds = {
+        "default": "emptyDir",
+        "cpu": "persistentVolumeClaim",
+        "gpu-keda": "image",
+        "hpa-fetch": "emptyDir",
+    }
     for profile, kind in kinds.items():
         pod = pod_of(render(profile), "worker")
         (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "bundle"]
@@ -97,22 +108,104 @@ def test_bundle_is_read_only_wherever_it_comes_from(render: Renderer) -> None:
         (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "bundle"]
         assert mount["readOnly"] is True
         assert "/bundle/current".startswith(mount["mountPath"])
-        assert ("initContainers" in pod) == (profile == "default")
+        assert ("initContainers" in pod) == (kind == "emptyDir")
     (init,) = pod_of(render("default"), "worker")["initContainers"]
     assert init["args"] == ["bundle", "build", "stress", "--out", "/bundle/current"]
 
 
-def test_a_changed_setting_restarts_only_whom_it_concerns(render: Renderer) -> None:
-    def checksums(*changed: str) -> dict[str, str]:
-        deployments = all_of_kind(render("default", *changed), "Deployment")
-        return {
-            component_of(item): item["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
-            for item in deployments
-        }
+@pytest.mark.parametrize("component", ["worker", "front"])
+def test_a_bundle_from_an_object_store_is_verified_before_it_is_opened(
+    render: Renderer, component: str
+) -> None:
+    pod = pod_of(render("hpa-fetch"), component)
+    fetch, verify, *further = pod["initContainers"]
+    assert [each["name"] for each in further] == (["wait"] if component == "worker" else [])
+    assert re.fullmatch(r".+@sha256:4{64}", fetch["image"])
+    assert (fetch["command"], fetch["args"]) == (
+        ["sh", "-c"],
+        ["s3 sync s3://bundles/stress/2026-11 /bundle/current"],
+    )
+    assert [variable["name"] for variable in fetch["env"]] == ["HOME", "ACCESS_KEY"]
+    assert {"name": "bundle", "mountPath": "/bundle"} in fetch["volumeMounts"]
+    assert verify["image"] == pod["containers"][0]["image"]
+    assert verify["args"] == [
+        "bundle",
+        "verify",
+        "/bundle/current",
+        "--fingerprint=" + "8" * 64,
+        "--public-key=/etc/mimamori/bundle/public.pem",
+    ]
+    for container in (verify, pod["containers"][0]):
+        assert {"name": "bundle", "readOnly": True, "mountPath": "/bundle"} in container["volumeMounts"]
+        assert {"name": "bundle-key", "readOnly": True, "mountPath": "/etc/mimamori/bundle"} in (
+            container["volumeMounts"]
+        )
+    policy = of_kind(render("hpa-fetch"), "NetworkPolicy", component)["spec"]
+    ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == ({53, 443, 9092, 9093} if component == "worker" else {53, 443})
 
-    before, after = checksums(), checksums("worker.settings.threads=3")
-    assert before["worker"] != after["worker"]
-    assert before["review"] == after["review"]
+
+def read_by(item: Manifest, manifests: list[Manifest]) -> str:
+    """The ConfigMaps whose contents the pods of a workload read, as one text."""
+    named = repr(item["spec"]["template"]["spec"])
+    maps = all_of_kind(manifests, "ConfigMap")
+    return repr([each["data"] for each in maps if f"'{each['metadata']['name']}'" in named])
+
+
+@pytest.mark.parametrize(
+    ("changed", "concerned"),
+    [
+        ("worker.settings.threads=3", {"worker"}),
+        ("worker.settings.max_message_tokens=300", {"worker", "front"}),
+        ('worker.group="another"', {"worker", "shadow"}),
+        (f"bundle.publicKey={OTHER_KEY}", {"worker", "shadow", "front"}),
+        ("worker.drainSeconds=30", {"worker", "shadow"}),
+        ("review.settings.session_hours=8", {"review"}),
+        ("front.settings.deadline_s=3", {"front"}),
+    ],
+)
+def test_a_changed_setting_restarts_whom_it_concerns_and_nobody_else(
+    render: Renderer, changed: str, concerned: set[str]
+) -> None:
+    before, after = render("cpu"), render("cpu", changed)
+    restarted, reread = set(), set()
+    for old, new in zip(all_of_kind(before, "Deployment"), all_of_kind(after, "Deployment"), strict=True):
+        if old["spec"]["template"] != new["spec"]["template"]:
+            restarted.add(component_of(old))
+        if read_by(old, before) != read_by(new, after):
+            reread.add(component_of(old))
+    assert reread == concerned
+    assert restarted == concerned
+
+
+def test_static_members_keep_their_names_and_their_places(render: Renderer) -> None:
+    manifests = render("static-strimzi")
+    assert [component_of(item) for item in all_of_kind(manifests, "Deployment")] == ["review"]
+    workers = of_kind(manifests, "StatefulSet")
+    spec = workers["spec"]
+    services = [item["metadata"]["name"] for item in all_of_kind(manifests, "Service", "worker")]
+    assert [spec["serviceName"]] == services
+    assert (spec["replicas"], spec["podManagementPolicy"]) == (4, "Parallel")
+    assert spec["updateStrategy"] == {"type": "RollingUpdate"}
+    assert not {"strategy", "progressDeadlineSeconds"} & spec.keys()
+    (container,) = pod_of(manifests, "worker")["containers"]
+    seen = environment(container, manifests, SECRETS)
+    assert json.loads(seen["MIMAMORI_KAFKA"]) == {
+        "group.instance.id": "from-the-pod.from-the-pod",
+        "session.timeout.ms": 90_000,
+    }
+    assert seen["MIMAMORI_TRANSACTIONAL_ID"] == "from-the-pod.from-the-pod"
+    budget = of_kind(manifests, "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+    # By the newer protocol the brokers have the session's time, and the worker refuses to set it.
+    newer = render("static-strimzi", 'worker.settings.group_protocol="consumer"')
+    (container,) = pod_of(newer, "worker")["containers"]
+    assert json.loads(environment(container, newer, SECRETS)["MIMAMORI_KAFKA"]).keys() == {
+        "group.instance.id"
+    }
+    # Nobody but the workers is a member of their group.
+    assert "group.instance.id" not in repr(pod_of(render("static-strimzi"), "review"))
 
 
 def test_a_front_knows_nothing_of_kafka_and_leaves_the_service_before_it_drains(render: Renderer) -> None:
@@ -218,8 +311,8 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
         for component, policy in policies.items()
     }
     assert ports == {
-        "worker": {53, 9092, 9093, 6379, 4317, 4319},
-        "shadow": {53, 9092, 9093, 4317, 4319},  # and no Redis
+        "worker": {53, 9092, 9093, 6379, 4317, 4319, 443},
+        "shadow": {53, 9092, 9093, 4317, 4319, 443},  # and no Redis
         "front": {4317},  # it calls nobody, and this profile opens that port for all
         "review": {53, 9092, 9093, 443, 4317, 4319},
         "topics": {53, 9092, 9093, 4317},
@@ -241,7 +334,8 @@ def test_selectors_find_their_pods_and_no_others(render: Renderer, profile: str)
     manifests = render(profile)
     labels = {
         component_of(item): item["spec"]["template"]["metadata"]["labels"]
-        for item in all_of_kind(manifests, "Deployment")
+        for item in manifests
+        if item["kind"] in {"Deployment", "StatefulSet"}
     }
     for item in manifests:
         selector = item.get("spec", {}).get("selector", {})

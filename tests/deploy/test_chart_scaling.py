@@ -1,6 +1,12 @@
-"""GPUs, and KEDA: what is rendered is what was asked for, to the letter."""
+"""GPUs, KEDA and the autoscaler of Kubernetes: what is rendered is what was asked for, to the letter."""
 
-from tests.deploy.chart import Renderer, all_of_kind, of_kind, pod_of
+import json
+
+import pytest
+
+from ops.expressions import faults
+from tests.deploy.chart import CHART, Renderer, all_of_kind, of_kind, pod_of
+from tests.deploy.toolbox import Toolbox
 
 
 def test_gpu_worker_gets_what_was_asked_for(render: Renderer) -> None:
@@ -47,7 +53,7 @@ def test_keda_owns_the_replicas(render: Renderer) -> None:
     assert scaled["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     assert scaled["maxReplicaCount"] == 6
     assert scaled["fallback"] == {"failureThreshold": 4, "replicas": 3}
-    (trigger,) = scaled["triggers"]
+    trigger, _ = scaled["triggers"]
     assert trigger["type"] == "kafka"
     assert trigger["metadata"] == {
         "bootstrapServers": "kafka.streaming.svc:9092",
@@ -96,3 +102,80 @@ def test_keda_needs_no_authentication_without_credentials(render: Renderer) -> N
     manifests = render("default", "worker.autoscaling.enabled=true")
     assert all_of_kind(manifests, "TriggerAuthentication") == []
     assert "authenticationRef" not in of_kind(manifests, "ScaledObject")["spec"]["triggers"][0]
+
+
+def test_seconds_of_work_scale_beside_the_lag(render: Renderer) -> None:
+    manifests = render("keda-sasl")
+    lag, work = of_kind(manifests, "ScaledObject")["spec"]["triggers"]
+    assert (lag["type"], work["type"]) == ("kafka", "prometheus")
+    assert work["metadata"] == {
+        "serverAddress": "http://prometheus.monitoring:9090",
+        "query": 'sum(mimamori_work_seconds{job="mimamori"})',
+        "threshold": "20",
+        "activationThreshold": "2",
+        "ignoreNullValues": "true",
+    }
+    assert list(faults(work["metadata"]["query"])) == []
+    assert "authenticationRef" not in work
+    with_access = render(
+        "keda-sasl",
+        'worker.autoscaling.secondsOfWork.authenticationRef="of-prometheus"',
+        'worker.autoscaling.secondsOfWork.authModes="bearer"',
+        'prometheusRule.job=""',
+        "podMonitor.enabled=true",
+        "networkPolicy.enabled=false",
+    )
+    _, work = of_kind(with_access, "ScaledObject")["spec"]["triggers"]
+    assert work["authenticationRef"] == {"name": "of-prometheus"}
+    assert work["metadata"]["authModes"] == "bearer"
+    assert 'job="safety/watch-mimamori"' in work["metadata"]["query"]
+
+
+def test_the_autoscaler_of_kubernetes_owns_the_replicas(render: Renderer) -> None:
+    manifests = render("hpa-fetch")
+    deployment = of_kind(manifests, "Deployment", "worker")
+    assert "replicas" not in deployment["spec"]
+    scaler = of_kind(manifests, "HorizontalPodAutoscaler", "worker")["spec"]
+    assert scaler["scaleTargetRef"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": deployment["metadata"]["name"],
+    }
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 8)
+    assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 600
+    assert scaler["metrics"][0]["resource"] == {
+        "name": "cpu",
+        "target": {"type": "Utilization", "averageUtilization": 75},
+    }
+    own = {
+        "type": "Pods",
+        "pods": {
+            "metric": {"name": "mimamori_work_seconds"},
+            "target": {"type": "AverageValue", "averageValue": "30"},
+        },
+    }
+    on_gpus = render(
+        "hpa-fetch",
+        f"worker.hpa.metrics={json.dumps([own])}",
+        'worker.device="cuda"',
+        "worker.gpu.enabled=true",
+    )
+    assert of_kind(on_gpus, "HorizontalPodAutoscaler", "worker")["spec"]["metrics"] == [own]
+    assert all_of_kind(render("default"), "HorizontalPodAutoscaler") == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ("default", ["2 workers.", "deployment/watch-mimamori-worker", "Kafka in plain text"]),
+        ("keda-sasl", ["1 to 6 workers by lag and seconds of work (KEDA)."]),
+        ("hpa-fetch", ["2 to 8 workers by CPU (HorizontalPodAutoscaler)."]),
+        ("static-strimzi", ["4 workers, which keep", "statefulset/watch-mimamori-worker", "get kafkatopics"]),
+    ],
+)
+def test_the_notes_say_what_was_installed(toolbox: Toolbox, profile: str, said: list[str]) -> None:
+    values = CHART / "ci" / f"{profile}-values.yaml"
+    notes = toolbox.helm("install", "watch", CHART, "--dry-run=client", "--values", values).stdout
+    notes = notes.partition("NOTES:")[2]
+    assert [words for words in said if words not in notes] == []
+    assert ("plain text" in notes) == (profile != "static-strimzi")

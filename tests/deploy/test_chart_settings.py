@@ -113,17 +113,22 @@ def enter(render: Renderer, profile: str, component: str, patch: pytest.MonkeyPa
     """Give this process the environment that the component's container would have."""
     manifests = render(profile, *changed)
     (container,) = pod_of(manifests, component)["containers"]
+    given = environment(container, manifests, SECRETS)
+    open_key = any("SSL_KEY" in name for name in given) and not any(
+        "SSL_KEY_PASSWORD" in name for name in given
+    )
+    files = secret_files(b"") if open_key else secret_files()
     for name in [name for name in os.environ if name.startswith("MIMAMORI_")]:
         patch.delenv(name)
-    for name, value in environment(container, manifests, SECRETS).items():
-        patch.setenv(name, here(value))
+    for name, value in given.items():
+        patch.setenv(name, here(value, files))
 
 
 MOUNTED, MOUNTED_REGISTRY = "/etc/mimamori/kafka", "/etc/mimamori/registry"
 
 
 @cache
-def secret_files() -> TemporaryDirectory[str]:
+def secret_files(passphrase: bytes = b"hush") -> TemporaryDirectory[str]:
     """What the volumes `kafka` and `kafka-token` would hold."""
     made = TemporaryDirectory()
     folder, authority = Path(made.name), Authority.make()
@@ -131,10 +136,10 @@ def secret_files() -> TemporaryDirectory[str]:
         (folder / name).mkdir()
     for name in ("ca.crt", "token-ca.crt"):
         (folder / "kafka" / name).write_bytes(authority.pem)
-    authority.issue("ana", passphrase=b"hush").write(
+    authority.issue("ana", passphrase=passphrase).write(
         folder / "kafka" / "tls.crt", folder / "kafka" / "tls.key"
     )
-    (folder / "kafka" / "tls.key.password").write_text("hush")
+    (folder / "kafka" / "tls.key.password").write_bytes(passphrase)
     (folder / "kafka" / "password").write_text(SECRETS["password"])
     (folder / "registry" / "ca.crt").write_bytes(authority.pem)
     (folder / "registry" / "password").write_text(SECRETS["password"])
@@ -142,11 +147,12 @@ def secret_files() -> TemporaryDirectory[str]:
     return made
 
 
-def here(value: str) -> str:
+def here(value: str, files: TemporaryDirectory[str] | None = None) -> str:
     """A path in the pod as one on this machine."""
+    folder = (files or secret_files()).name
     for mounted in (MOUNTED, MOUNTED_REGISTRY):
         if value.startswith(mounted):
-            return value.replace(mounted, f"{secret_files().name}/{Path(mounted).name}", 1)
+            return value.replace(mounted, f"{folder}/{Path(mounted).name}", 1)
     return value
 
 
@@ -291,12 +297,18 @@ def test_a_bundle_is_pinned_and_its_signer_known(
     assert load_worker().trust == Trust("ab" * 16, tmp_path / "pub.pem")
 
 
-@pytest.mark.parametrize("profile", sorted({*PROFILES} - {"worker-only"}))
-def test_topics_job_and_review_desk_accept_every_profile(
+@pytest.mark.parametrize("profile", sorted({*PROFILES} - {"worker-only", "static-strimzi"}))
+def test_topics_job_accepts_every_profile(
     render: Renderer, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(render, profile, "topics", monkeypatch)
     load_worker()
+
+
+@pytest.mark.parametrize("profile", sorted({*PROFILES} - {"worker-only", "hpa-fetch"}))
+def test_review_desk_accepts_every_profile(
+    render: Renderer, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     enter(render, profile, "review", monkeypatch)
     prefix = "MIMAMORI_REVIEW_"
     given = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}

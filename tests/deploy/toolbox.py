@@ -25,6 +25,8 @@ from filelock import FileLock
 REPOSITORY = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("tools.txt")
 
+# Those that no package brings, made by their projects' own generators: tests/deploy/definitions.md says how.
+_FURTHER = Path(__file__).with_name("definitions.json")
 _DEFINITIONS_FILE = "definitions.json"
 _DEFINITIONS = """
 import json, sys
@@ -129,7 +131,10 @@ class Toolbox:
 
     def definitions(self) -> dict[str, dict[str, Any]]:
         """JSON Schemas of the custom kinds in use, closed: a field they do not know is a fault."""
-        schemas: dict[str, dict[str, Any]] = json.loads((self.folder / _DEFINITIONS_FILE).read_bytes())
+        files = (self.folder / _DEFINITIONS_FILE, _FURTHER)
+        schemas: dict[str, dict[str, Any]] = {
+            kind: schema for file in files for kind, schema in json.loads(file.read_bytes()).items()
+        }
         for schema in schemas.values():
             _close(schema)
         return schemas
@@ -144,7 +149,7 @@ class Toolbox:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,  # seconds of work; on a machine with much else to do, far more
             check=False,
         )
 

@@ -30,6 +30,12 @@ def test_only_a_signed_bundle_runs(folder: Path) -> None:
     verified = mimamori("bundle", "verify", path, "--public-key", public)
     assert "signed by" in verified.stdout, verified.stderr
     assert "not checked" not in verified.stdout
+    pinned = mimamori("bundle", "verify", path, "--fingerprint", bundle.fingerprint[:32])
+    assert pinned.returncode == 0, pinned.stderr
+    other = mimamori("bundle", "verify", path, "--fingerprint", "0" * 64)
+    assert_refused(other, bundle.fingerprint, "alone is allowed")
+    short = mimamori("bundle", "verify", path, "--fingerprint", bundle.fingerprint[:31])
+    assert_refused(short, "32 to 64 hex digits")
     said = mimamori("doctor", BUNDLE=path, BUNDLE_PUBLIC_KEY=public, DEVICE="cpu", BOOTSTRAP="127.0.0.1:1")
     assert f"signed by a key of {public}" in said.stdout
 

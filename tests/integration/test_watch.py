@@ -254,6 +254,7 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
         watched.engine.free.set()
         until(prometheus, lambda found: "MimamoriStalled" not in found, "it to be over")
 
+        watched.send(messages(1, text="the tomatoes are coming up " * 60))  # enough to measure a rate
         watched.send([b"{"] * 40)
         watched.send(messages(40, task="rental-scam"))
         watched.send(messages(40), datetime.now(UTC) - timedelta(minutes=10))

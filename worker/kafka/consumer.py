@@ -61,6 +61,7 @@ class KafkaConsumer:
         self._listener = listener
         self._assigned: set[Partition] = set()
         self._unplaced: set[Partition] = set()  # assigned, but not read before their start is found
+        self._begins: dict[Partition, int] = {}  # where reading began, or goes on after a rewind
         self._missing: dict[Partition, ck.TopicPartition] = {}  # positions where Kafka has no record
         self._place_at = 0.0
         self._rebalanced = False
@@ -131,13 +132,16 @@ class KafkaConsumer:
     def lag(self) -> int:
         """See `worker.kafka.Consumer.lag`. It uses what the last fetches returned, and makes no request.
 
-        A partition of which nothing was read yet counts as 0, since its records are about to be read.
+        A partition of which nothing was read yet counts from where it will be: behind others, that may take
+        minutes. Where the group has never committed there, or nothing was fetched, it counts as 0.
         """
         total = 0
         for partition in self._consumer.position(_positions(self._assigned)):
             _, high = self._consumer.get_watermark_offsets(partition, cached=True)
-            if partition.offset >= 0:
-                total += max(0, high - partition.offset)
+            begin = self._begins.get((partition.topic, partition.partition), partition.offset)
+            offset = partition.offset if partition.offset >= 0 else begin
+            if offset >= 0:
+                total += max(0, high - offset)
         return total
 
     def silence_s(self) -> float:
@@ -237,6 +241,7 @@ class KafkaConsumer:
         committed = self._starts.left(_positions(partitions), timeout_s)
         self._note_membership()  # now with the topic's id
         begin, restarts = self._starts.begin(committed)
+        self._begins |= {(place.topic, place.partition): place.offset for place in begin}
         if restarts:
             self._listener.restarted(restarts)
         return begin

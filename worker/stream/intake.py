@@ -19,6 +19,7 @@ from worker.errors import RetryableError
 from worker.kafka import Consumer, Look, Restart
 from worker.kafka.record import Partition, Record
 from worker.settings import Settings
+from worker.stream.backlog import Backlog
 from worker.stream.batch import Batch, Entry
 from worker.stream.epochs import Epochs
 from worker.stream.in_hand import InHand
@@ -65,6 +66,7 @@ class Intake:
         self._joined_at = math.inf  # monotonic seconds
         self._drain_until = math.inf  # monotonic seconds
         self.pace = Pace()  # the thread that runs the model adds its measurements
+        self._backlog = Backlog(self.pace)
         self.joined = threading.Event()
         self.last_poll = time.monotonic()
 
@@ -132,6 +134,7 @@ class Intake:
 
     def restarted(self, restarts: Sequence[Restart]) -> None:
         """See `worker.kafka.RebalanceListener`."""
+        self._backlog.forget([restart.partition for restart in restarts])
         report(restarts, self._metrics)
 
     def looked(self, look: Look) -> None:
@@ -166,8 +169,15 @@ class Intake:
             self.joined.set()
         if self.last_poll >= self._lag_due:
             self._lag_due = self.last_poll + LAG_EVERY_S
-            self._metrics.gauge("mimamori_lag_records", consumer.lag())
+            self._report_backlog(consumer.lag())
         return records
+
+    def _report_backlog(self, lag: int) -> None:
+        self._metrics.gauge("mimamori_lag_records", lag)
+        waiting = sum(map(self._reception.estimated_tokens, self._waiting))
+        seconds = self._backlog.seconds(lag, waiting + self._epochs.estimated_tokens)
+        if seconds is not None:
+            self._metrics.late_gauge("mimamori_work_seconds", seconds)
 
     def _patience(self) -> float:
         if self._open is None:
@@ -201,6 +211,8 @@ class Intake:
         entries = self._reception.entries([self._held.popleft() for _ in range(ready)])
         self._metrics.gauge("mimamori_records_without_schema", len(self._held))
         self._metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in entries))
+        for entry in entries:
+            self._backlog.read(entry, self._reception.estimated_tokens(entry))
         self._waiting += entries
 
     def _fill(self) -> None:
@@ -275,6 +287,7 @@ class Intake:
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         self._in_hand.forget(partitions)
+        self._backlog.forget(partitions)
         self._assigned -= set(partitions)
         self._report_assignment()
 

@@ -25,7 +25,7 @@ class Pace:
         rate = tokens / seconds
         self._rate = rate if self._rate is None else self._rate + _WEIGHT * (rate - self._rate)
 
-    def seconds_for(self, tokens: int) -> float | None:
+    def seconds_for(self, tokens: float) -> float | None:
         """How long `tokens` take to read; None before anything is measured."""
         return None if self._rate is None else tokens / self._rate
 

@@ -280,6 +280,16 @@ CATALOGUE: Final = (
         "Growing: add workers, up to the number of partitions.",
     ),
     Metric(
+        "mimamori_work_seconds",
+        "gauge",
+        "seconds",
+        "Seconds that the model needs for what waits for this worker: the tokens fetched and not committed, "
+        "and the lag times the tokens that each of the last offsets had (transaction markers and cached "
+        "messages have none), at the rate of its last batches of 256 tokens or more; absent without one.",
+        "Growing: add workers, up to the number of partitions. The sum of all workers', divided by the "
+        "seconds that a message may wait, is the number of workers that it needs.",
+    ),
+    Metric(
         "mimamori_records_without_schema",
         "gauge",
         "records",

@@ -14,6 +14,7 @@ from worker.telemetry.catalogue import catalogue, exposed_name
 from worker.telemetry.drift import DriftWindow
 from worker.telemetry.histogram import BatchHistogram
 from worker.telemetry.labels import CacheResult, Doubt, PassedOver, ResetReason, SchemaAnswer, Station
+from worker.telemetry.late_gauge import LateGauge
 from worker.telemetry.names import (
     BundlesCounter,
     CasesCounter,
@@ -25,6 +26,7 @@ from worker.telemetry.names import (
     EngineInfo,
     GaugeName,
     LabelsCounter,
+    LateGaugeName,
     LookupsCounter,
     PassedOverCounter,
     PlainCounter,
@@ -58,6 +60,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
+        self._late: dict[str, LateGauge] = {}
         self._histograms: dict[str, Histogram] = {}
         self._spreads: dict[str, BatchHistogram] = {}
         self._infos: dict[str, Info] = {}
@@ -71,6 +74,8 @@ class Metrics:
                     for value in metric.values:
                         counter.labels(value)
                     self._counters[name] = counter
+                case "gauge" if name in get_args(LateGaugeName):
+                    self._late[name] = LateGauge(exposed, metric.meaning, registry)
                 case "gauge":
                     self._gauges[name] = Gauge(exposed, metric.meaning, metric.labels, registry=registry)
                 case "info":
@@ -123,6 +128,10 @@ class Metrics:
     def gauge(self, name: GaugeName, value: float) -> None:
         """Set a gauge."""
         self._gauges[name].set(value)
+
+    def late_gauge(self, name: LateGaugeName, value: float) -> None:
+        """Set a gauge that is not exposed before it is set."""
+        self._late[name].set(value)
 
     def observe(self, name: StationHistogram, value: float, *, station: Station) -> None:
         """Add to a histogram that has labels."""

@@ -49,6 +49,7 @@ GaugeName = Literal[
     "mimamori_kafka_certificate_expiry_timestamp_seconds",
     "mimamori_partitions_without_reader",
 ]
+LateGaugeName = Literal["mimamori_work_seconds"]  # not exposed before it is known
 DriftGauge = Literal["mimamori_drift_psi"]
 # histograms without labels
 SpreadName = Literal[
@@ -56,4 +57,4 @@ SpreadName = Literal[
 ]
 StationHistogram = Literal["mimamori_station_seconds"]
 EngineInfo = Literal["mimamori_engine_info"]
-MetricName = CounterName | GaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo
+MetricName = CounterName | GaugeName | LateGaugeName | DriftGauge | SpreadName | StationHistogram | EngineInfo

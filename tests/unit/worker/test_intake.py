@@ -44,6 +44,7 @@ class ScriptedConsumer:
         self._while_paused = while_paused
         self.paused = False
         self.rewinds = 0
+        self.behind = 0
         self.stop: Callable[[], None] = lambda: None
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
@@ -68,7 +69,7 @@ class ScriptedConsumer:
         return None
 
     def lag(self) -> int:
-        return 0
+        return self.behind
 
     def silence_s(self) -> float:
         return 0.0
@@ -79,6 +80,7 @@ class ScriptedConsumer:
 class Fixture:
     def __init__(self, cache: NoCache | None = None, **overrides: object) -> None:
         self.epochs = Epochs()
+        self.metrics = Metrics()
         self.notes = MemoryInHandTopic()
         self.in_hand = InHand(self.notes, Metrics())
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
@@ -87,13 +89,14 @@ class Fixture:
             given,
             Reception(given, Routing(build_pipeline(cache=cache)), self.in_hand),
             self.epochs,
-            Metrics(),
+            self.metrics,
             self.batches,
             self.in_hand,
         )
 
-    def run(self, *steps: Step, while_paused: bool = False) -> ScriptedConsumer:
+    def run(self, *steps: Step, while_paused: bool = False, behind: int = 0) -> ScriptedConsumer:
         consumer = ScriptedConsumer(*steps, while_paused=while_paused)
+        consumer.behind = behind
         consumer.stop = self.intake.stop
         self.intake.run(consumer)
         return consumer
@@ -283,6 +286,24 @@ def test_tokens_in_flight_stay_within_their_bound_and_every_record_still_gets_it
     assert seen == list(range(len(texts)))
     for batch in waiting:
         fixture.epochs.close(batch.estimated_tokens)
+
+
+def test_seconds_of_work_count_what_waits_in_kafka_for_room_and_in_flight() -> None:
+    fixture = Fixture(max_records=1, max_batches=1)
+    shown: list[float | None] = []
+
+    def look() -> Sequence[Record]:
+        shown.append(fixture.metrics.registry.get_sample_value("mimamori_work_seconds"))
+        return []
+
+    def measure() -> Sequence[Record]:
+        fixture.intake.pace.note(1_000, seconds=20)  # 50 tokens a second
+        return []
+
+    send = [lambda: [record(n, "x" * 196) for n in range(4)]]  # 50 tokens each: one in flight, three wait
+    with mock.patch("worker.stream.intake.LAG_EVERY_S", 0), mock.patch("worker.stream.intake.IDLE_POLL_S", 0):
+        fixture.run(*send, look, measure, look, look, while_paused=True, behind=10)
+    assert shown == [None, pytest.approx(14), pytest.approx(14)]
 
 
 def test_the_pause_before_reading_again_doubles_until_a_batch_is_committed() -> None:
