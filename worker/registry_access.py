@@ -42,17 +42,19 @@ class RegistryAccess(BaseModel):
 
     def authorization(self) -> str | None:
         """The header's value as it is now; None without credentials. Raises FileFault."""
-        if self.schema_registry_token_file is not None:
-            return f"Bearer {read_secret('schema_registry_token_file', self.schema_registry_token_file)}"
+        if (token_file := self.schema_registry_token_file) is not None:
+            token = read_secret("schema_registry_token_file", token_file)
+            return f"Bearer {_for_a_header('schema_registry_token_file', token, token_file)}"
         if self.schema_registry_user is None:
             return None
-        if self.schema_registry_password_file is not None:
-            password = read_secret("schema_registry_password_file", self.schema_registry_password_file)
+        user = _for_a_header("schema_registry_user", self.schema_registry_user)
+        if (password_file := self.schema_registry_password_file) is not None:
+            password = read_secret("schema_registry_password_file", password_file)
+            _for_a_header("schema_registry_password_file", password, password_file)
         else:
-            password = (
-                self.schema_registry_password.get_secret_value() if self.schema_registry_password else ""
-            )
-        return f"Basic {base64.b64encode(f'{self.schema_registry_user}:{password}'.encode()).decode()}"
+            given = self.schema_registry_password
+            password = _for_a_header("schema_registry_password", given.get_secret_value() if given else "")
+        return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
     def registry_tls(self) -> ssl.SSLContext | None:
         """The context for an https registry, with the file as it is now; None for http. Raises FileFault."""
@@ -107,3 +109,14 @@ class RegistryAccess(BaseModel):
         if "@" in parts.netloc:
             raise ValueError(f"{name}_URL must hold no credentials: use {name}_USER and {name}_PASSWORD_FILE")
         return parts.hostname or ""
+
+
+def _for_a_header(setting: str, secret: str, path: Path | None = None) -> str:
+    """The secret. Raises FileFault, without it: it has what no HTTP header can hold, as a byte order mark."""
+    if secret.isascii() and secret.isprintable():
+        return secret
+    raise FileFault(
+        setting,
+        f"{path or 'it'} holds more than printable ASCII (a byte order mark?): write the secret alone"
+        f"{' into it' if path else ''}",
+    )

@@ -157,7 +157,8 @@ def greet_registry(settings: Settings) -> None:
     """Ask the schema registry, where there is one, for its formats.
 
     Raises MissingExtraError. RegistryError: it refuses this worker, or is no registry. One that cannot be
-    reached is waited for later, as messages of schemas that are known, and plain ones, need none.
+    reached is waited for later: plain messages need none, until the first framed one is at the head of what
+    this worker reads. From then on all its partitions wait.
     """
     if not settings.schema_registry_url:
         return

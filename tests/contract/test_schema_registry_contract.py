@@ -21,7 +21,7 @@ from schemas.events import Message
 from tests.fakes.apicurio import registry_at_hand
 from worker.errors import RegistryError
 from worker.registry.client import RegistryClient
-from worker.registry.framing import framed, schema_id_of
+from worker.registry.framing import LARGEST_ID, framed, schema_id_of
 from worker.registry.writers import reader_of
 from worker.settings import Settings
 
@@ -147,7 +147,7 @@ def test_a_schema_that_refers_to_others_is_read(
 def test_what_the_registry_has_not_is_unknown_and_another_address_is_none(
     ours: RegistryClient, url: str
 ) -> None:
-    assert ours.schema(2_000_000_000) is None
+    assert ours.schema(LARGEST_ID) is None  # above it the worker asks nothing
     assert "AVRO" in ours.formats()
     wrong = RegistryClient(Settings.model_validate({"schema_registry_url": f"{url}/elsewhere"}))
     with pytest.raises(RegistryError, match="its whole address") as failure:

@@ -19,6 +19,7 @@ Answer = tuple[int, Any]  # a status, and what is sent as JSON; or bytes, which 
 
 UNKNOWN_SUBJECT: Answer = (404, {"error_code": 40401, "message": "Subject not found."})
 UNKNOWN_SCHEMA: Answer = (404, {"error_code": 40403, "message": "Schema not found."})
+LARGEST_ID = 2**31 - 1
 NOWHERE: Answer = (404, {"error_code": 404, "message": "HTTP 404 Not Found"})
 
 
@@ -57,8 +58,7 @@ class FakeRegistry:
         if path == "/schemas/types":
             return 200, ["JSON", "PROTOBUF", "AVRO"]
         if found := re.fullmatch(r"/schemas/ids/(\d+)", path):
-            known = self.schemas.get(int(found[1]))
-            return UNKNOWN_SCHEMA if known is None else (200, known)
+            return self._schema(int(found[1]))
         if found := re.fullmatch(r"/subjects/([^/]+)/versions/(\d+|latest)", path):
             return self._version(unquote(found[1]), found[2])
         if found := re.fullmatch(r"/compatibility/subjects/([^/]+)/versions/latest", path):
@@ -66,6 +66,12 @@ class FakeRegistry:
         if method == "POST" and (found := re.fullmatch(r"/subjects/([^/]+)(/versions)?", path)):
             return (self._register if found[2] else self._look_up)(unquote(found[1]), content)
         return NOWHERE
+
+    def _schema(self, number: int) -> Answer:
+        if number > LARGEST_ID:
+            return NOWHERE  # Confluent's takes a Java Integer there, and so has no such address
+        known = self.schemas.get(number)
+        return UNKNOWN_SCHEMA if known is None else (200, known)
 
     def _version(self, subject: str, version: str) -> Answer:
         ids = self.subjects.get(subject)

@@ -18,6 +18,8 @@ NEEDED: Final = ("id", "text")
 _TIMES: Final = {"timestamp-millis", "timestamp-micros"}
 _LEAVES: Final = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
 _NAMED: Final = {"record", "error", "enum", "fixed", "array", "map"}
+# What fastavro takes for a kind of type wherever a type is named: a type of that name is read as another.
+_TAKEN: Final = _LEAVES | _NAMED | {"union", "error_union", "request"}
 _OURS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Message))
 
 Schema = Any  # as in JSON: a name, a list for a union, an object
@@ -70,6 +72,8 @@ def require_bounded(record: Schema, named: Mapping[str, Schema]) -> None:
     """Raise UnusableSchemaError where work with a parsed schema would not be bounded by a record's bytes."""
     if not (isinstance(record, dict) and record["type"] == "record"):
         raise UnusableSchemaError("is no record")
+    if not _TAKEN.isdisjoint(named):
+        raise UnusableSchemaError("has a named type with the name of one of Avro's own")
     _depth(record, (), named, {})
 
 
@@ -98,11 +102,13 @@ def is_plain(node: Schema) -> bool:
 
 def _depth(node: Schema, within: tuple[str, ...], named: Mapping[str, Schema], known: dict[str, int]) -> int:
     """How deep a type is. One that is named in many places is looked at once, and then `known`."""
-    name = node if isinstance(node, str) else node.get("name") if isinstance(node, dict) else None
-    if name == "null":
+    if node == "null":
         raise UnusableSchemaError("has a null outside of a union")
-    if name in _LEAVES:
+    if isinstance(node, str) and node in _LEAVES:
         return 0
+    name = node if isinstance(node, str) else node.get("name") if isinstance(node, dict) else None
+    if within and isinstance(node, dict) and name is not None and named[name] is not node:
+        raise UnusableSchemaError("has two types of one name")
     if name in within:
         raise UnusableSchemaError("holds itself, which is not supported")
     if name in known:
@@ -123,7 +129,7 @@ def _parts(node: Schema) -> list[Schema]:
         if not node["fields"]:
             raise UnusableSchemaError("has a record without fields")
         return [field["type"] for field in node["fields"]]
-    if node["type"] == "fixed" and node["size"] < 1:
+    if node["type"] == "fixed" and not (type(node["size"]) is int and 0 < node["size"] < 1 << 31):
         raise UnusableSchemaError("has a fixed type of no size")
     inner = {"array": "items", "map": "values", "enum": "", "fixed": ""}.get(node["type"], "type")
     return [node[inner]] if inner else []

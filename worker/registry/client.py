@@ -6,6 +6,7 @@ Confluent's own client would bring an HTTP and an OAuth library for five questio
 
 import http.client
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ class _Compatible(msgspec.Struct, frozen=True):
     messages: list[str] = []
 
 
-class _TooLargeError(Exception):
+class _TooLargeError(RegistryError):
     """The answer is larger than any schema of messages."""
 
 
@@ -130,8 +131,6 @@ class RegistryClient:
             return Registered(kind, (*documents.values(), found.schema.encode()))
         except _TooLargeError:
             return Registered("", fault=f"is larger than {LARGEST >> 20} MiB")
-        except UnicodeEncodeError:
-            return Registered("", fault="holds half a character")
 
     def version(self, subject: str, content: bytes, kind: str) -> Version | None:
         """The version that a subject has of this schema; None where it has none. Raises RegistryError."""
@@ -192,34 +191,46 @@ class RegistryClient:
                 raise self._away("does not answer in time") from None
             kind = getattr(error, "strerror", None) or type(error).__name__
             raise self._away(f"cannot be reached ({kind})") from None
+        except ValueError as error:  # of http.client, about the address or a header: it would quote a secret
+            said = f"cannot be asked ({type(error).__name__}): is MIMAMORI_SCHEMA_REGISTRY_URL right?"
+            raise self._away(said, refused=True) from None
 
     def _asked(self, method: str, path: str, body: bytes | None, deadline: float) -> _Answer:
-        connection = self._connection()
+        context = self._access.registry_tls()
+        connection = self._connection(context)
         headers = {"Accept": f"{TYPE}, application/json", "Content-Type": TYPE}
         if (authorization := self._access.authorization()) is not None:
             headers["Authorization"] = authorization
         # A server that drips gets no more time than a silent one: each socket call has a limit of its own.
+        # The timer cuts off what has a socket; a name with several addresses may have none for long.
         timer = threading.Timer(deadline - time.monotonic(), _cut, (connection,))
         timer.daemon = True
         timer.start()
         try:
+            http.client.HTTPConnection.connect(connection)
+            _require_time(deadline)
+            if context is not None:  # the handshake can be cut off, too, as its socket is there before it
+                secure = context.wrap_socket(
+                    connection.sock, server_hostname=self._host, do_handshake_on_connect=False
+                )
+                connection.sock = secure
+                secure.do_handshake()
             connection.request(method, self._base + path, body, headers)
             response = connection.getresponse()
             content = b""
             while piece := response.read1(_PIECE):
+                _require_time(deadline)
                 content += piece
                 if len(content) > LARGEST:
-                    raise _TooLargeError
-            if time.monotonic() >= deadline:
-                raise TimeoutError
+                    raise self._too_large(response.status)
+            _require_time(deadline)
             return _Answer(response.status, content)
         finally:
             timer.cancel()
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
         timeout = self._access.schema_registry_timeout_s
-        context = self._access.registry_tls()
         if context is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
@@ -256,8 +267,20 @@ class RegistryClient:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._away("does not answer as a schema registry does", refused=True) from None
 
+    def _too_large(self, status: int) -> RegistryError:
+        kind = _TooLargeError if status == http.client.OK else RegistryError  # a page of a proxy is no schema
+        return kind(
+            f"the schema registry {self.place} answers {status} with more than {LARGEST >> 20} MiB",
+            refused=status == http.client.OK,
+        )
+
     def _away(self, said: str, *, refused: bool = False) -> RegistryError:
         return RegistryError(f"the schema registry {self.place} {said}", refused=refused)
+
+
+def _require_time(deadline: float) -> None:
+    if time.monotonic() >= deadline:
+        raise TimeoutError
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:

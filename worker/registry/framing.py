@@ -6,13 +6,15 @@ Plain JSON never begins with a zero byte, so that both may be on one topic.
 from typing import Final
 
 LENGTH: Final = 5
+LARGEST_ID: Final = (1 << 31) - 1  # the protocol's ids are signed: a registry has no word for a larger one
 _ZERO: Final = 0
 
 
 def schema_id_of(value: bytes | None) -> int | None:
     """The id of the schema that a value was written with; None where it is not framed.
 
-    A value that ends within its frame has the id -1, which no registry gives.
+    A value that ends within its frame has the id -1, which no registry gives. Nor does one give an id above
+    LARGEST_ID, which four bytes may hold all the same.
     """
     if not value or value[0] != _ZERO:
         return None

@@ -3,12 +3,16 @@
 What can happen, and what follows:
 
     the registry has the schema          its messages are read; schemas never change, so it is not asked again
-    it says that it has none             dead letters; asked again after UNKNOWN_FOR_S, as it may come
+    it says that it has none             dead letters, once it has said so again after DOUBT_FOR_S, since not
+                                         each node of a registry knows a new schema at once; asked again
+                                         after UNKNOWN_FOR_S, as it may come
+    an id that no registry can have      dead letters; nothing is asked
     the schema cannot be used            dead letters, with the reason
     no answer that can be used           the records wait, and it is asked again until there is one
 
 One schema is asked for at a time, at most every PAUSE_S, and at most MOST are kept: a producer that invents
-an id for each message slows its topic down as a model would, and costs neither memory nor the registry.
+an id for each message slows its topic down as a model would, and costs neither memory nor the registry. So
+the doubt is granted to one id each DOUBT_EVERY_S, and of any other the first "there is none" is believed.
 """
 
 import threading
@@ -22,13 +26,16 @@ import structlog
 from schemas.events import Message
 from worker.errors import RecordError, RegistryError
 from worker.registry.client import Registered
-from worker.registry.framing import schema_id_of
+from worker.registry.framing import LARGEST_ID, schema_id_of
 from worker.registry.writers import Read, reader_of, refusing
 from worker.telemetry.metrics import Metrics
 
 MOST: Final = 256  # schemas; a topic has one, or a few
 PAUSE_S: Final = 0.01  # between two questions
 UNKNOWN_FOR_S: Final = 30.0
+DOUBT_FOR_S: Final = 3.0  # between the first "there is none" and the one that is believed
+DOUBT_PAUSE_S: Final = 0.5  # between two questions about the id in doubt
+DOUBT_EVERY_S: Final = 30.0  # from the beginning of one doubt to that of the next
 BACKOFF_S: Final = (0.25, 10.0)  # the first and the longest wait after a question without an answer
 
 log = structlog.get_logger()
@@ -72,6 +79,8 @@ class KnownSchemas:
         self._metrics = metrics
         self._clock = clock
         self._known: OrderedDict[int, tuple[Read, float]] = OrderedDict()  # until when, by the clock
+        self._doubted: tuple[int, float] | None = None  # an id, and when it was first said to be unknown
+        self._no_doubt_before = 0.0
         self._question: _Question | None = None
         self._not_before = 0.0
         self._failures = 0
@@ -82,7 +91,7 @@ class KnownSchemas:
         ready = 0
         for value in values:
             schema_id = schema_id_of(value)
-            if schema_id is not None and schema_id >= 0 and not self._knows(schema_id):
+            if schema_id is not None and 0 <= schema_id <= LARGEST_ID and not self._knows(schema_id):
                 self._ask(schema_id)
                 break
             ready += 1
@@ -102,7 +111,8 @@ class KnownSchemas:
             raise RecordError(
                 "unreadable_record", "ends within the frame that a schema registry's values have"
             )
-        return self._known[schema_id][0](value)
+        read = refusing(schema_id, "is not there") if schema_id > LARGEST_ID else self._known[schema_id][0]
+        return read(value)
 
     def _knows(self, schema_id: int) -> bool:
         found = self._known.get(schema_id)
@@ -127,12 +137,25 @@ class KnownSchemas:
             log.info("schema_registry_answers", after_failures=self._failures)
         self._failures, self._not_before = 0, self._clock() + PAUSE_S
         self._metrics.count("mimamori_schema_requests_total", outcome="unknown" if found is None else "found")
+        if found is None and self._doubts(question.schema_id):
+            self._not_before = self._clock() + DOUBT_PAUSE_S
+            return
         until = float("inf")
         if found is None:
             found, until = refusing(question.schema_id, "is not there"), self._clock() + UNKNOWN_FOR_S
         self._known[question.schema_id] = found, until
         if len(self._known) > MOST:
             self._known.popitem(last=False)
+
+    def _doubts(self, schema_id: int) -> bool:
+        """Whether "there is none" is not believed yet. What was believed once is believed again at once."""
+        now = self._clock()
+        if self._doubted is not None and self._doubted[0] == schema_id:
+            return now < self._doubted[1] + DOUBT_FOR_S
+        if schema_id in self._known or now < self._no_doubt_before:
+            return False
+        self._doubted, self._no_doubt_before = (schema_id, now), now + DOUBT_EVERY_S
+        return True
 
     def _failed(self, error: RegistryError) -> None:
         first, longest = BACKOFF_S

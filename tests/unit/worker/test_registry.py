@@ -1,14 +1,17 @@
 """The stream with a schema registry: what is held, what becomes a dead letter, and that nothing is lost."""
 
+import http.client
 import io
 import json
 import socket
 import ssl
 import sys
 import threading
+import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -39,7 +42,8 @@ from tests.unit.worker.test_stream import (
     send,
     start,
 )
-from worker.errors import RegistryError
+from worker.errors import RecordError, RegistryError
+from worker.registry import client as asking
 from worker.registry import known
 from worker.registry.client import LARGEST, RegistryClient
 from worker.registry.framing import framed
@@ -80,6 +84,8 @@ def registry() -> Iterator[FakeRegistry]:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "BACKOFF_S", (0.005, 0.02))
     monkeypatch.setattr(known, "PAUSE_S", 0.001)
+    monkeypatch.setattr(known, "DOUBT_FOR_S", 0.005)
+    monkeypatch.setattr(known, "DOUBT_PAUSE_S", 0.002)
 
 
 def worker_of(registry: FakeRegistry, **more: object) -> Settings:
@@ -171,7 +177,96 @@ def test_a_schema_that_is_of_no_use_gives_dead_letters_and_is_asked_for_once(
         ("schema_mismatch", f"schema {number} of the registry {said}")
     }
     assert labelled(broker) == Counter(["m100"])
-    assert registry.asked == [f"/schemas/ids/{number}"]
+    assert set(registry.asked) == {f"/schemas/ids/{number}"}
+    assert schema is None or len(registry.asked) == 1
+
+
+def test_an_id_that_no_registry_can_have_is_refused_and_never_asked_for(registry: FakeRegistry) -> None:
+    broker, metrics = make_broker(), Metrics()
+    numbers = [2**31, 2**32 - 1]  # Confluent's answers these as an address that it does not have
+    send(broker, *(avro(number, number) for number in numbers), message(100))
+    drain(broker, [start(broker, worker_of(registry), metrics=metrics)])
+    assert {(letter.reason, letter.detail) for letter in letters(broker)} == {
+        ("schema_mismatch", f"schema {number} of the registry is not there") for number in numbers
+    }
+    assert labelled(broker) == Counter(["m100"])
+    assert registry.asked == []
+    send(broker, avro(2**31 - 1, 1))
+    drain(broker, [start(broker, worker_of(registry), metrics=metrics)])
+    assert set(registry.asked) == {f"/schemas/ids/{2**31 - 1}"}
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def answered(book: KnownSchemas, *values: bytes) -> int:
+    """How many values are ready once a question about the next has been answered."""
+    book.ready(values)
+    question = book._question
+    assert question is not None
+    assert question.done.wait(60)
+    return book.ready(values)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(known, "DOUBT_FOR_S", 3.0)
+    monkeypatch.setattr(known, "DOUBT_PAUSE_S", 0.5)
+    return Clock()
+
+
+def test_a_schema_that_one_node_of_a_registry_does_not_know_yet_makes_no_dead_letter(
+    registry: FakeRegistry, clock: Clock
+) -> None:
+    book = KnownSchemas(RegistryClient(worker_of(registry)), Metrics(), clock)
+    value = avro(1, 1)
+    for _ in range(5):
+        assert answered(book, value) == 0
+        clock.now += 0.5
+    registry.add(avro_schema(KINDS[0]))  # the node has it now
+    assert answered(book, value) == 1
+    assert book.read(value).id == "m1"
+
+
+def test_that_a_schema_is_not_there_is_believed_when_it_is_said_again_later(
+    registry: FakeRegistry, clock: Clock
+) -> None:
+    book = KnownSchemas(RegistryClient(worker_of(registry)), Metrics(), clock)
+    assert answered(book, avro(8, 1)) == 0
+    clock.now += 0.4
+    assert book.ready([avro(8, 1)]) == 0
+    assert book._question is None  # it pauses
+    clock.now += 2.5
+    assert answered(book, avro(8, 1)) == 0
+    registry.status = 503
+    clock.now += 0.5
+    assert answered(book, avro(8, 1)) == 0  # … and no answer is none to believe
+    registry.status = None
+    clock.now += 1
+    assert answered(book, avro(8, 1)) == 1
+    with pytest.raises(RecordError, match="schema 8 of the registry is not there"):
+        book.read(avro(8, 1))
+    clock.now += known.UNKNOWN_FOR_S
+    assert answered(book, avro(8, 1)) == 1  # it was believed before
+
+
+def test_one_invented_id_of_many_is_doubted(registry: FakeRegistry, clock: Clock) -> None:
+    book = KnownSchemas(RegistryClient(worker_of(registry)), Metrics(), clock)
+    assert answered(book, avro(8, 1)) == 0
+    clock.now += 3
+    assert answered(book, avro(8, 1)) == 1
+    for number in range(9, 29):
+        clock.now += 1
+        assert answered(book, avro(number, 1)) == 1
+    clock.now += 7  # half a minute after the first
+    assert answered(book, avro(29, 1)) == 0
 
 
 def test_an_id_for_each_message_costs_a_question_each_and_no_memory(
@@ -184,7 +279,10 @@ def test_an_id_for_each_message_costs_a_question_each_and_no_memory(
     drain(broker, [worker])
     assert_exactly_once(broker)
     assert len(letters(broker)) == 60
-    assert len(registry.asked) == value_of(metrics, "mimamori_schema_requests_total", outcome="unknown") == 60
+    assert len(set(registry.asked)) == 60
+    asked = len(registry.asked)
+    assert asked == value_of(metrics, "mimamori_schema_requests_total", outcome="unknown")
+    assert registry.asked.count("/schemas/ids/1000") == asked - 59  # the first alone is doubted
     book = worker.app._intake._reception._known
     assert book is not None
     assert len(book._known) == 4
@@ -193,6 +291,7 @@ def test_an_id_for_each_message_costs_a_question_each_and_no_memory(
 def test_at_most_one_question_each_pause_is_asked(registry: FakeRegistry) -> None:
     now = 100.0
     book = KnownSchemas(RegistryClient(worker_of(registry)), Metrics(), lambda: now)
+    book._no_doubt_before = now + 100
     with mock.patch.object(known, "PAUSE_S", 0.5):
         assert book.ready([avro(8, 1), avro(9, 2)]) == 0
         wait_for(lambda: book.ready([avro(8, 1), avro(9, 2)]) == 1)  # 8 is known to be unknown
@@ -270,6 +369,63 @@ def test_credentials_are_sent_and_a_renewed_token_is_read_again(
     registry.credentials = "Bearer second"
     token.write_text("second\n")
     assert client.schema(number)
+
+
+RENEWED = [  # with a byte order mark, beyond latin-1, and what would be two headers
+    "\ufeff" + SECRET,
+    SECRET + "\u2026",
+    SECRET + "\rX-Other: 1",
+    SECRET + "\u00e9",
+    SECRET + "\0",
+]
+
+
+@pytest.mark.parametrize("renewed", RENEWED)
+@pytest.mark.parametrize("kind", ["token_file", "password_file"])
+def test_a_renewed_secret_that_no_header_can_hold_is_the_files_fault_and_records_wait(
+    registry: FakeRegistry, tmp_path: Path, kind: str, renewed: str
+) -> None:
+    number = registry.add(avro_schema(KINDS[0]))
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    user = {"schema_registry_user": "ana"} if kind == "password_file" else {}
+    given = worker_of(registry, **user, **{f"schema_registry_{kind}": path})
+    client = RegistryClient(given)
+    assert client.schema(number)
+    path.write_bytes(renewed.encode())
+    asks: list[Callable[[], object]] = [lambda: client.schema(number), client.formats]
+    for ask in [*asks, partial(greet_registry, given)]:
+        with pytest.raises(RegistryError, match=f"MIMAMORI_SCHEMA_REGISTRY_{kind.upper()}: ") as failure:
+            ask()
+        assert "printable ASCII" in str(failure.value)
+        assert SECRET not in "".join(traceback.format_exception(failure.value))
+    with pytest.raises(ValueError, match="printable ASCII") as refusal:
+        login(url="https://registry:8081", **{kind: str(path)}, **({"user": "ana"} if user else {}))
+    assert SECRET not in str(refusal.value.errors()[0]["msg"])  # type: ignore[attr-defined] # pydantic's
+    path.write_text(SECRET)
+    assert client.schema(number)
+
+
+def test_an_address_that_http_does_not_take_is_no_fault_of_a_schema(registry: FakeRegistry) -> None:
+    number = registry.add(avro_schema(KINDS[0]))
+    given = settings(None, schema_registry_url=f"{registry.url}/\u00e4")
+    for ask in (lambda: RegistryClient(given).schema(number), lambda: greet_registry(given)):
+        with pytest.raises(RegistryError, match="is MIMAMORI_SCHEMA_REGISTRY_URL right") as failure:
+            ask()
+        assert failure.value.refused
+
+
+def test_an_endless_answer_that_is_no_schema_is_not_believed(registry: FakeRegistry) -> None:
+    registry.lie = lambda _path: (503, b" " * (LARGEST + 1))
+    for ask in (
+        lambda: RegistryClient(worker_of(registry)).schema(1),
+        RegistryClient(worker_of(registry)).formats,
+    ):
+        with pytest.raises(RegistryError, match="answers 503 with more than 1 MiB"):
+            ask()
+    registry.lie = lambda _path: (200, b" " * (LARGEST + 1))
+    with pytest.raises(RegistryError, match="answers 200 with more than 1 MiB"):
+        greet_registry(worker_of(registry))
 
 
 def test_a_start_stops_at_a_registry_that_refuses_and_waits_for_one_that_is_away(
@@ -369,6 +525,71 @@ def test_a_registry_that_drips_gets_no_more_time_than_a_silent_one() -> None:
         finally:
             ended.set()
             thread.join()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_where_the_first_address_takes_all_the_time_nothing_is_asked_of_the_second(
+    monkeypatch: pytest.MonkeyPatch, *, tls: bool
+) -> None:
+    deadline, create = threading.Event(), socket.create_connection
+    received: list[bytes] = []
+
+    def cut(connection: http.client.HTTPConnection) -> None:
+        assert connection.sock is None  # so that nothing can be cut off
+        deadline.set()
+
+    def late(*given: Any, **more: Any) -> socket.socket:
+        assert deadline.wait(60)
+        return create(*given, **more)
+
+    def listen(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            received.append(connection.recv(1000))
+
+    monkeypatch.setattr(asking, "_cut", cut)
+    monkeypatch.setattr(socket, "create_connection", late)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=listen, args=(listener,))
+        thread.start()
+        url = f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
+        given = settings(schema_registry_url=url, schema_registry_timeout_s=0.05)
+        with pytest.raises(RegistryError, match="does not answer in time"):
+            RegistryClient(given).formats()
+        thread.join()
+    assert received == [b""]
+
+
+def test_a_handshake_that_drips_gets_no_more_time_than_a_silent_one() -> None:
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 KiB begins
+            for _ in range(500):
+                if ended.wait(0.01):
+                    return
+                try:
+                    connection.sendall(b"\x02")
+                except OSError:
+                    return
+            dripped.set()
+
+    dripped = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        given = settings(schema_registry_url=url, schema_registry_timeout_s=0.5)
+        try:
+            with pytest.raises(RegistryError, match="does not answer in time"):
+                RegistryClient(given).formats()
+        finally:
+            ended.set()
+            thread.join()
+    assert not dripped.is_set()  # it was cut off before
 
 
 def login(allow_insecure: str = "", **given: str) -> Settings:

@@ -170,6 +170,111 @@ def test_the_work_for_a_record_is_bounded_by_its_bytes() -> None:
         avro_reader([json.dumps(laughs(40, "null")).encode()])
 
 
+EMPTY = record(name="Empty")
+TAKEN = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
+TAKEN += ["record", "error", "enum", "fixed", "array", "map", "union", "error_union", "request"]
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_no_type_may_be_called_as_one_of_avros_own(name: str) -> None:
+    hiding = record({"name": "x", "type": {"type": "array", "items": EMPTY}}, name=name)
+    for inner in (
+        hiding,
+        {**hiding, "namespace": ""},
+        record({"name": "y", "type": hiding}, name="Outer"),
+        {"type": "array", "items": hiding},
+        ["null", hiding],
+        {"type": "enum", "name": name, "symbols": ["a"]},
+        {"type": "fixed", "name": name, "size": 1},
+        {"type": "fixed", "name": name, "size": 0},
+    ):
+        with pytest.raises(UnusableSchemaError, match=r"name of one of Avro's own|null outside"):
+            read(record(ID, TEXT, {"name": "x", "type": inner}), b"")
+    root = record(ID, TEXT, {"name": "x", "type": {"type": "array", "items": EMPTY}}, name=name)
+    for schema in (root, {**root, "namespace": ""}, record(ID, TEXT, name=name)):
+        with pytest.raises(UnusableSchemaError, match="name of one of Avro's own"):
+            read(schema, b"")
+    with pytest.raises(UnusableSchemaError, match="name of one of Avro's own"):  # … nor in what it refers to
+        avro_reader([json.dumps(hiding).encode(), json.dumps(record(ID, TEXT)).encode()])
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_with_a_namespace_such_a_name_is_another_and_what_it_holds_is_checked(name: str) -> None:
+    within = {"namespace": "com.example"}
+    hiding = record({"name": "x", "type": {"type": "array", "items": EMPTY}}, name=name) | within
+    for schema in (
+        record(ID, TEXT, {"name": "x", "type": hiding}),
+        {**hiding, "fields": [ID, TEXT, *hiding["fields"]]},
+    ):
+        with pytest.raises(UnusableSchemaError, match="record without fields"):
+            read(schema, b"")
+    whole = record(ID, TEXT, {"name": "x", "type": {"type": "enum", "name": name, "symbols": ["a"]}}) | within
+    assert read(whole, written(whole, {"id": "m", "text": "t", "x": "a"})) == Message("m", "t")
+
+
+def test_an_annotated_primitive_is_a_leaf_as_before() -> None:
+    schema = record(
+        ID,
+        TEXT,
+        {"name": "sent_at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "day", "type": {"type": "int", "logicalType": "date", "name": "int"}},
+        {
+            "name": "days",
+            "type": {"type": "array", "items": {"type": {"type": "int", "logicalType": "date"}}},
+        },
+    )
+    value = framed(1, b"\x02a\x02b" + b"\x02" + b"\x04" + b"\x02\x02\x00")
+    assert read(schema, value).sent_at == datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+
+
+def test_two_types_of_one_name_in_what_a_schema_refers_to_are_refused() -> None:
+    hidden = record({"name": "a", "type": record({"name": "x", "type": EMPTY}, name="A")}, name="B")
+    again = record(ID, TEXT, {"name": "p", "type": record(ID, name="A")}, {"name": "q", "type": "B"})
+    with pytest.raises(UnusableSchemaError, match="two types of one name"):
+        avro_reader([json.dumps(hidden).encode(), json.dumps(again).encode()])
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["boolean", "int", "float", "double", "bytes", "string", ["null", "double"]],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [("array", "items"), ("map", "values")])
+def test_of_more_items_than_a_record_has_bytes_none_is_read(item: Any, kind: tuple[str, str]) -> None:
+    schema = record(ID, TEXT, {"name": "x", "type": {"type": kind[0], kind[1]: item}})
+    value = framed(1, b"\x02a\x02b" + b"\xfe" + b"\xff" * 8 + b"\x01" + b"\x00" * 100)  # 2 ** 63 - 1
+    assert refusal_of(schema, value).reason == "unreadable_record"
+
+
+@pytest.mark.parametrize("size", [0, -1, None, "4", [1], 1 << 70, 1 << 40, 1.5, True, 1, 16, (1 << 31) - 1])
+def test_a_fixed_of_any_size_takes_a_byte_at_least_and_no_more_than_there_is(size: object) -> None:
+    schema = record(
+        ID,
+        TEXT,
+        {"name": "f", "type": {"type": "array", "items": {"type": "fixed", "name": "F", "size": size}}},
+    )
+    many = framed(1, b"\x02a\x02b" + b"\xfe" + b"\xff" * 8 + b"\x01" + b"x" * 100)  # 2 ** 62 of them, or so
+    tracemalloc.start()
+    try:
+        with pytest.raises((UnusableSchemaError, RecordError)) as refusal:
+            read(schema, many)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert isinstance(refusal.value, UnusableSchemaError) == (type(size) is not int or not 0 < size < 1 << 31)
+
+
+@pytest.mark.parametrize("symbols", [[], "ab", {}, [1], None, ["a"], ["a" * 100_000]])
+def test_an_enum_of_any_symbols_takes_a_byte_and_gives_no_more_than_its_schema(symbols: Any) -> None:
+    of_enum = {"type": "enum", "name": "E", "symbols": symbols}
+    schema = record(
+        ID, TEXT, {"name": "task", "type": of_enum}, {"name": "e", "type": {"type": "array", "items": "E"}}
+    )
+    value = framed(1, b"\x02a\x02b" + b"\x00" + b"\xfe" + b"\xff" * 8 + b"\x01" + b"\x00" * 100)
+    with pytest.raises((UnusableSchemaError, RecordError)):
+        read(schema, value)
+
+
 def test_what_is_not_needed_is_never_built() -> None:
     item = record(*({"name": f"f{n}", "type": "boolean"} for n in range(4)), name="I")
     schema = record(ID, TEXT, {"name": "items", "type": {"type": "array", "items": item}})

@@ -243,6 +243,8 @@ def test_exactly_once_through_joins_leaves_losses_and_aborts(
         mock.patch("worker.stream.intake.BACKOFF_S", (0.001, 0.02)),  # dozens of aborts in a row
         mock.patch("worker.registry.known.BACKOFF_S", (0.001, 0.01)),
         mock.patch("worker.registry.known.PAUSE_S", 0),
+        mock.patch("worker.registry.known.DOUBT_FOR_S", 0.004),
+        mock.patch("worker.registry.known.DOUBT_PAUSE_S", 0),
         mock.patch("worker.registry.known.MOST", 2),
     ):
         joins_leaves_losses_and_aborts(seed, workers, max_records, aborts)
