@@ -6,7 +6,6 @@ Confluent's own client would bring an HTTP and an OAuth library for five questio
 
 import http.client
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -196,8 +195,7 @@ class RegistryClient:
             raise self._away(said, refused=True) from None
 
     def _asked(self, method: str, path: str, body: bytes | None, deadline: float) -> _Answer:
-        context = self._access.registry_tls()
-        connection = self._connection(context)
+        connection = self._connection()
         headers = {"Accept": f"{TYPE}, application/json", "Content-Type": TYPE}
         if (authorization := self._access.authorization()) is not None:
             headers["Authorization"] = authorization
@@ -207,14 +205,8 @@ class RegistryClient:
         timer.daemon = True
         timer.start()
         try:
-            http.client.HTTPConnection.connect(connection)
+            connection.connect()
             _require_time(deadline)
-            if context is not None:  # the handshake can be cut off, too, as its socket is there before it
-                secure = context.wrap_socket(
-                    connection.sock, server_hostname=self._host, do_handshake_on_connect=False
-                )
-                connection.sock = secure
-                secure.do_handshake()
             connection.request(method, self._base + path, body, headers)
             response = connection.getresponse()
             content = b""
@@ -229,8 +221,9 @@ class RegistryClient:
             timer.cancel()
             connection.close()
 
-    def _connection(self, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    def _connection(self) -> http.client.HTTPConnection:
         timeout = self._access.schema_registry_timeout_s
+        context = self._access.registry_tls()
         if context is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
