@@ -67,13 +67,21 @@ def records(starts: list[TopicPartition]) -> Iterator[Message]:
 def whole(topic: str, since: datetime | None) -> list[TopicPartition]:
     """The partitions of a topic, from their start or from a time."""
     consumer = reader()
-    known = consumer.list_topics(topic, TIMEOUT_S).topics[topic].partitions
+    known = partitions(consumer, topic)
     starts = [TopicPartition(topic, number, 0) for number in known]
     if since is not None:
         at = [TopicPartition(topic, number, int(since.timestamp() * 1000)) for number in known]
         starts = consumer.offsets_for_times(at, TIMEOUT_S)
     consumer.close()
     return starts
+
+
+def partitions(consumer: Consumer, topic: str) -> list[int]:
+    """The numbers of a topic's partitions."""
+    found = consumer.list_topics(topic, TIMEOUT_S).topics[topic]
+    if found.error is not None:  # it is missing, or a right is: not the same as empty
+        sys.exit(f"{topic}: {found.error.str()}; nothing was changed")
+    return sorted(found.partitions)
 
 
 def outcomes(
@@ -106,7 +114,7 @@ def positions(since: datetime | None, *, commit: bool) -> None:
             newest[partition] = max(newest.get(partition, (0, 0)), (at, offset + 1))
     found = {partition: after for partition, (_, after) in newest.items()}
     consumer = Consumer(KAFKA | {"group.id": GROUP, "enable.auto.commit": False})
-    known = sorted(consumer.list_topics(MESSAGES, TIMEOUT_S).topics[MESSAGES].partitions)
+    known = partitions(consumer, MESSAGES)
     for number in known:
         print(f"{MESSAGES} {number}: {found.get(number, 'no outcome: it would be read from its start')}")
     for number, after in found.items():
@@ -137,8 +145,9 @@ def end(consumer: Consumer, partition: int) -> int:
 
 def refuse_members() -> None:
     """End where somebody reads for the group. Kafka refuses the commit as well, if one joins after this."""
+    admin = AdminClient(KAFKA)  # its answers come as long as it lives
     try:
-        described = AdminClient(KAFKA).describe_consumer_groups([GROUP])[GROUP].result(TIMEOUT_S)
+        described = admin.describe_consumer_groups([GROUP], request_timeout=TIMEOUT_S)[GROUP].result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return  # it was deleted

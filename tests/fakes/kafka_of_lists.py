@@ -61,6 +61,7 @@ class Kafka:
         self.too_large: list[int] = []
         self.full = 0
         self.silent = False
+        self.denied: dict[str, KafkaError] = {}
         self.members: dict[str, int] = {}
         self.partial: list[int] = []  # partitions whose place it does not take
         self.committed: dict[str, dict[int, int]] = {}
@@ -95,7 +96,9 @@ class Consumer:
 
     def list_topics(self, topic: str, _timeout: float) -> SimpleNamespace:
         numbers = {number: None for name, number in self.kafka.stood if name == topic}
-        return SimpleNamespace(topics={topic: SimpleNamespace(partitions=numbers)})
+        return SimpleNamespace(
+            topics={topic: SimpleNamespace(error=self.kafka.denied.get(topic), partitions=numbers)}
+        )
 
     def offsets_for_times(self, times: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
         for each in times:
@@ -170,7 +173,10 @@ class AdminClient:
     def __init__(self, kafka: Kafka) -> None:
         self.kafka = kafka
 
-    def describe_consumer_groups(self, groups: list[str]) -> dict[str, Future[Any]]:
+    def describe_consumer_groups(
+        self, groups: list[str], *, request_timeout: float
+    ) -> dict[str, Future[Any]]:
+        assert request_timeout
         answers: dict[str, Future[Any]] = {group: Future() for group in groups}
         for group, answer in answers.items():
             if group in self.kafka.members:

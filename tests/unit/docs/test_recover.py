@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
-from tests.fakes.kafka_of_lists import MESSAGES, AdminClient, Consumer, Kafka, Producer, Stood
+from tests.fakes.kafka_of_lists import LETTERS, MESSAGES, AdminClient, Consumer, Kafka, Producer, Stood
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "examples" / "recover.py"
 
@@ -177,6 +178,15 @@ def test_a_place_that_kafka_does_not_take_is_told(kafka: Kafka, recover: Recover
     kafka.partial = [1]
     with pytest.raises(SystemExit, match="not committed for 1 partitions"):
         recover("positions --commit")
+
+
+@pytest.mark.parametrize("command", [SEND, "positions --commit"])
+def test_a_topic_that_cannot_be_read_is_not_empty(kafka: Kafka, recover: Recover, command: str) -> None:
+    letters(kafka, 1)
+    kafka.denied[LETTERS] = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(SystemExit, match=r"house\.dead-letters: .*authorization"):
+        recover(command)
+    assert not kafka.committed
 
 
 def test_it_goes_where_a_worker_goes(kafka: Kafka, recover: Recover, monkeypatch: pytest.MonkeyPatch) -> None:
