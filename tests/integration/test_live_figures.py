@@ -190,10 +190,10 @@ def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
     assert (code, report["answer"]) == (3, "not yet")
     send(kafka_bootstrap, topics["labels"], made(4000, 1600, finds=False), at=now + 9000)
     code, report = told()
-    assert (code, report["answer"]) == (2, "stop")
+    assert (code, report["answer"]) == (4, "stop")
     shown = CliRunner().invoke(app, ["canary", *options], env={"COLUMNS": "200"})
-    assert shown.exit_code == 2
-    assert "STOP\n  it finds fewer people" in shown.stdout
+    assert shown.exit_code == 4
+    assert "STOP\n  it sends less to people" in shown.stdout
     gone = CliRunner().invoke(app, ["canary", *options, "--labels", "no-such-topic"])
     assert isinstance(gone.exception, BrokerError)
     stranger = ReviewDecision("d", "c", "m", "tiny", "somebody", "at_risk", None, None, THEN)
