@@ -215,7 +215,11 @@ REFUSED = [
     ("default", ["worker.staticMembership.sessionTimeoutSeconds=301"], "sessionTimeoutSeconds"),
     ("static-strimzi", ['kafka.config={"max.poll.interval.ms":89999}'], "(90) exceeds max.poll.interval.ms"),
     ("static-strimzi", ['kafka.config={"session.timeout.ms":9000}'], "beside worker.staticMembership, whose"),
-    ("static-strimzi", ['kafka.config={"session.timeout.ms":9000}', *CONSUMER], "the brokers' group.consumer.session.timeout.ms"),
+    (
+        "static-strimzi",
+        ['kafka.config={"session.timeout.ms":9000}', *CONSUMER],
+        "the brokers' group.consumer.session.timeout.ms",
+    ),
     ("default", ["worker.autoscaling.secondsOfWork.enabled=true"], "set worker.autoscaling.enabled to true"),
     ("keda-sasl", ['worker.autoscaling.secondsOfWork.prometheus=""'], "address of the Prometheus"),
     ("keda-sasl", ['prometheusRule.job=""'], "name the job label that your Prometheus gives the pods"),
