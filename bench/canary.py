@@ -3,9 +3,9 @@
     python -m bench.canary [--streams 1000] [--hours 336]
 
 Simulated streams of 2,000 messages an hour, of which one in twenty is at risk, more by day than by night. A
-canary with a share finds so many times as many as the bundle that runs. Each hour somebody asks whether it
-may go on, and stops at the first yes; beside it, a plain one-sided test at every look. Only the test of
-what is found is simulated: no decisions, and no dead letters.
+canary with a share sends people so many times as much as the bundle that runs. Each hour somebody asks
+whether it may go on, and stops at the first yes; beside it, a plain one-sided test at every look. Only the
+test of what is sent to people is simulated: no decisions, and no dead letters.
 """
 
 import argparse
@@ -25,7 +25,7 @@ Counts = NDArray[np.integer[Any]]
 
 
 def streams(share: float, ratio: float, number: int, hours: int) -> tuple[Counts, Counts, Counts]:
-    """Until each hour: the canary's messages, what it found, and what the other found."""
+    """Until each hour: the canary's messages, what it sent to people, and what the other sent."""
     chance = np.random.default_rng(7)
     rate = AT_RISK * (1 + 0.8 * np.sin(np.arange(hours) / 24 * 2 * np.pi))
     mine = chance.binomial(AN_HOUR, share, (number, hours))
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--hours", type=int, default=336, help="of looks: two weeks")
     given = parser.parse_args()
     print(
-        "| share | finds | go on | stop | messages of its own until go on, median | go on by a plain test |"
+        "| share | sends | go on | stop | messages of its own until go on, median | go on by a plain test |"
     )
     print("|---|---|---|---|---|---|")
     for share in (0.05, 0.25):

@@ -108,6 +108,9 @@ public final class Escalations {
 
         private void count(Record<String, byte[]> record, Label label, long at) {
             String key = label.task() + "\n" + record.key();
+            if (within(atRisk, key, at).contains(label.id())) {
+                return; // a label may come twice, under the same id: workers that lost their place read again
+            }
             String before = atRisk.fetch(key, at); // of the same millisecond: labels of one batch are
             atRisk.put(key, before == null ? label.id() : before + "\n" + label.id(), at);
             List<String> labels = within(atRisk, key, at);

@@ -6,28 +6,29 @@
     recover.py send-again --dead-letters [--reason unknown_task]
     recover.py send-again --bundle FINGERPRINT [--verdict clear]
                                              count the messages behind these dead letters or labels;
-                                             with --send they are sent once more
+                                             with --send they are sent once more, however often it is run
 
---since 2026-11-26T08:00+00:00 leaves out older outcomes. KAFKA_BOOTSTRAP is localhost:9092 unless set;
-TOPIC_PREFIX is mimamori. and KAFKA_GROUP, the workers' group, mimamori; KAFKA_CONFIG, a JSON object, adds
-settings of librdkafka (TLS, SASL). Nothing of a text is printed.
+--since 2026-11-26T08:00+00:00 leaves out older outcomes, --until what was written from then on. As for a
+worker, MIMAMORI_BOOTSTRAP is 127.0.0.1:9092 unless set, MIMAMORI_TOPIC_PREFIX mimamori. and MIMAMORI_GROUP,
+the workers' group, mimamori. KAFKA_CONFIG, a JSON object, adds settings of librdkafka (TLS, SASL). Nothing
+of a text is printed.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-PREFIX = os.environ.get("TOPIC_PREFIX", "mimamori.")
-GROUP = os.environ.get("KAFKA_GROUP", "mimamori")
+PREFIX = os.environ.get("MIMAMORI_TOPIC_PREFIX", "mimamori.")
+GROUP = os.environ.get("MIMAMORI_GROUP", "mimamori")
 KAFKA: dict[str, Any] = {
-    "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP", "localhost:9092"),
+    "bootstrap.servers": os.environ.get("MIMAMORI_BOOTSTRAP", "127.0.0.1:9092"),
     **json.loads(os.environ.get("KAFKA_CONFIG", "{}")),
 }
 MESSAGES, LABELS, DEAD_LETTERS = (PREFIX + name for name in ("messages", "labels", "dead-letters"))
@@ -66,7 +67,7 @@ def records(starts: list[TopicPartition]) -> Iterator[Message]:
 def whole(topic: str, since: datetime | None) -> list[TopicPartition]:
     """The partitions of a topic, from their start or from a time."""
     consumer = reader()
-    known = consumer.list_topics(topic, TIMEOUT_S).topics[topic].partitions
+    known = partitions(consumer, topic)
     starts = [TopicPartition(topic, number, 0) for number in known]
     if since is not None:
         at = [TopicPartition(topic, number, int(since.timestamp() * 1000)) for number in known]
@@ -75,12 +76,25 @@ def whole(topic: str, since: datetime | None) -> list[TopicPartition]:
     return starts
 
 
-def outcomes(topic: str, since: datetime | None) -> Iterator[dict[str, Any]]:
-    """Yield the labels or dead letters that are about a record of the messages topic."""
+def partitions(consumer: Consumer, topic: str) -> list[int]:
+    """The numbers of a topic's partitions."""
+    found = consumer.list_topics(topic, TIMEOUT_S).topics[topic]
+    if found.error is not None:  # it is missing, or a right is: not the same as empty
+        sys.exit(f"{topic}: {found.error.str()}; nothing was changed")
+    return sorted(found.partitions)
+
+
+def outcomes(
+    topic: str, since: datetime | None, until: datetime | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the labels or dead letters about the messages topic, each with the millisecond it was written."""
     for record in records(whole(topic, since)):
         event = json.loads(record.value() or b"null")
+        _, at = record.timestamp()
+        if until is not None and at >= until.timestamp() * 1000:
+            continue
         if event is not None and event["origin"]["topic"] == MESSAGES:
-            yield event
+            yield at, event
 
 
 def place(event: dict[str, Any]) -> Place:
@@ -90,53 +104,125 @@ def place(event: dict[str, Any]) -> Place:
 
 def positions(since: datetime | None, *, commit: bool) -> None:
     """Every record before a place has its outcome: workers commit in order, with the outcomes."""
-    found: dict[int, int] = {}
+    if commit:
+        refuse_members()
+    # The newest outcome, and not the highest offset: a topic that was made again begins at zero.
+    newest: dict[int, tuple[int, int]] = {}
     for topic in (LABELS, DEAD_LETTERS):
-        for event in outcomes(topic, since):
+        for at, event in outcomes(topic, since):
             partition, offset = place(event)
-            found[partition] = max(found.get(partition, 0), offset + 1)
-    for start in sorted(whole(MESSAGES, None), key=lambda each: each.partition):
-        told = found.get(start.partition, "no outcome: it would be read from its start")
-        print(f"{MESSAGES} {start.partition}: {told}")
-    if not commit:
-        return
+            newest[partition] = max(newest.get(partition, (0, 0)), (at, offset + 1))
+    found = {partition: after for partition, (_, after) in newest.items()}
     consumer = Consumer(KAFKA | {"group.id": GROUP, "enable.auto.commit": False})
-    try:
-        consumer.commit(
-            offsets=[TopicPartition(MESSAGES, *each) for each in found.items()], asynchronous=False
-        )
-    except KafkaException as error:
-        sys.exit(f"not committed: stop every worker of the group {GROUP} first ({error.args[0].str()})")
+    known = partitions(consumer, MESSAGES)
+    for number in known:
+        print(f"{MESSAGES} {number}: {found.get(number, 'no outcome: it would be read from its start')}")
+    for number, after in found.items():
+        if number not in known or after > end(consumer, number):
+            sys.exit(
+                f"not committed: {MESSAGES} {number} ends before {after}, so it was made again since: give "
+                "--since that moment"
+            )
+    if commit:
+        print(f"the group {GROUP} at {KAFKA['bootstrap.servers']} goes there")
+        try:
+            places = [TopicPartition(MESSAGES, *each) for each in found.items()]
+            answers = consumer.commit(offsets=places, asynchronous=False) if places else []
+        except KafkaException as error:
+            sys.exit(f"not committed: stop every worker of the group {GROUP} first ({error.args[0].str()})")
+        refused = [f"{each.partition}: {each.error.str()}" for each in answers if each.error is not None]
+        if refused:
+            sys.exit(f"not committed for {len(refused)} partitions ({', '.join(refused)}): run it again")
+        print(f"committed for the group {GROUP}")
     consumer.close()
-    print(f"committed for the group {GROUP}")
+
+
+def end(consumer: Consumer, partition: int) -> int:
+    """Where the next record of a partition of the messages topic will stand."""
+    _, high = consumer.get_watermark_offsets(TopicPartition(MESSAGES, partition), TIMEOUT_S)
+    return high
+
+
+def refuse_members() -> None:
+    """End where somebody reads for the group. Kafka refuses the commit as well, if one joins after this."""
+    admin = AdminClient(KAFKA)  # its answers come as long as it lives
+    try:
+        described = admin.describe_consumer_groups([GROUP], request_timeout=TIMEOUT_S)[GROUP].result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return  # it was deleted
+        raise
+    if described.members:
+        sys.exit(
+            f"not committed: the group {GROUP} at {KAFKA['bootstrap.servers']} has {len(described.members)} "
+            "members: stop every worker of it first"
+        )
 
 
 def send_again(wanted: set[Place], *, send: bool) -> None:
-    """Find the records at these places; send them to the same partitions, once and not twice."""
+    """Find the records at these places; send those to the same partitions that were not sent again before.
+
+    All are read before any is sent, and held in memory: a copy stands after its record, and has the header.
+    """
     first: dict[int, int] = {}
     for partition, offset in wanted:
         first[partition] = min(first.get(partition, offset), offset)
-    producer = Producer(KAFKA | {"enable.idempotence": True})
-    counts: Counter[str] = Counter()
+    found: dict[Place, Message] = {}
+    before: set[Place] = set()
     for record in records([TopicPartition(MESSAGES, *each) for each in first.items()]):
         where = (record.partition() or 0, record.offset() or 0)
-        if where not in wanted:
-            continue
         headers: list[Any] = list(record.headers() or [])
-        if any(name == AGAIN for name, _ in headers):
-            counts["before"] += 1
-            continue
-        counts["found"] += 1
-        if send:
-            headers.append((AGAIN, f"{where[0]}:{where[1]}".encode()))
-            producer.produce(MESSAGES, record.value(), record.key(), where[0], headers=headers)
-            producer.poll(0)
-    gone = len(wanted) - counts.total()
-    print(f"{counts['found']} to send, {counts['before']} sent again before, {gone} no longer kept")
-    if send and producer.flush(TIMEOUT_S):
-        sys.exit("Kafka did not take all of them: begin again with those that have no new label")
+        if copied := [value for name, value in headers if name == AGAIN]:
+            before |= {where, *map(told, copied)}
+        elif where in wanted:
+            found[where] = record
+    left = {where: record for where, record in found.items() if where not in before}
+    gone = len(wanted - before) - len(left)
+    print(f"{len(left)} to send, {len(wanted & before)} sent again before, {gone} no longer kept")
     if send:
-        print(f"{counts['found']} sent")
+        produce(left)
+
+
+def told(value: Any) -> Place:
+    """The place that the header of a copy names."""
+    partition, _, offset = bytes(value or b"").partition(b":")
+    return (int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else (-1, -1)
+
+
+def produce(left: Mapping[Place, Message]) -> None:
+    """Send them, and wait until Kafka has answered for each. Ends with status 1 if it has not taken all."""
+    producer = Producer(KAFKA | {"enable.idempotence": True})
+    taken: list[int] = []
+    refused: list[str] = []
+
+    def delivered(error: Any, record: Any) -> None:
+        if error is None:
+            taken.append(record.offset())
+        else:
+            refused.append(str(error))
+
+    for (partition, offset), record in left.items():
+        headers: list[Any] = [*(record.headers() or []), (AGAIN, f"{partition}:{offset}".encode())]
+        while True:
+            try:
+                producer.produce(
+                    MESSAGES, record.value(), record.key(), partition, headers=headers, on_delivery=delivered
+                )
+            except BufferError:  # as many are under way as the client keeps
+                producer.poll(1)
+                continue
+            except KafkaException as error:  # too large, say
+                refused.append(str(error.args[0]))
+            break
+        producer.poll(0)
+    unsent = producer.flush(2 * TIMEOUT_S)
+    print(f"{len(taken)} sent")
+    if refused or unsent:
+        why = f" ({refused[0]})" if refused else ""
+        sys.exit(
+            f"{len(refused)} refused{why}, {unsent} without an answer: run it again once that is mended; "
+            "what Kafka has taken is not sent twice"
+        )
 
 
 def main() -> None:
@@ -149,6 +235,7 @@ def main() -> None:
         if name == "positions":
             command.add_argument("--commit", action="store_true")
             continue
+        command.add_argument("--until", type=datetime.fromisoformat)
         which = command.add_mutually_exclusive_group(required=True)
         which.add_argument("--dead-letters", action="store_true")
         which.add_argument("--bundle")
@@ -159,11 +246,12 @@ def main() -> None:
     if given.command == "positions":
         positions(given.since, commit=given.commit)
     elif given.dead_letters:
-        letters = outcomes(DEAD_LETTERS, given.since)
-        wanted = {place(each) for each in letters if given.reason in {None, each["reason"]}}
+        letters = outcomes(DEAD_LETTERS, given.since, given.until)
+        wanted = {place(each) for _, each in letters if given.reason in {None, each["reason"]}}
         send_again(wanted, send=given.send)
     else:
-        labels = (each for each in outcomes(LABELS, given.since) if each["bundle"].startswith(given.bundle))
+        found = outcomes(LABELS, given.since, given.until)
+        labels = (each for _, each in found if each["bundle"].startswith(given.bundle))
         wanted = {place(each) for each in labels if given.verdict in {None, each["verdict"]}}
         send_again(wanted, send=given.send)
 

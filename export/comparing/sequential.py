@@ -1,9 +1,11 @@
 """Tests and intervals that hold however often somebody looks: for two bundles that share a stream by chance.
 
 Each message goes to NEW with a known probability, its share `s`, whatever it says. So of the messages that
-something happens to (they are found, or missed), NEW has the part q = s r / (s r + 1 - s), where r is how
-many times as often it happens under NEW as under OLD. That is so whatever the stream brings at which hour: no
-rate need stay the same, and none is estimated.
+something happens to (they are sent to people, or missed), NEW has the part q = s r / (s r + 1 - s), where r
+is how many times as often it happens under NEW as under OLD. No rate need stay the same from hour to hour,
+and none is estimated. The ratio is another matter: what is stated holds where r is at most r0 (or at least,
+for the other direction) at every time. Of a ratio that is above r0 in one hour and below in another, nothing
+is stated.
 
 The evidence against "r is at most r0" is a mixture of likelihood ratios of larger r against r0. While r is
 at most r0 it is a nonnegative supermartingale that starts at 1, so that it ever reaches 1/a with a
@@ -46,10 +48,15 @@ def shown(evidence: float, error: float) -> bool:
     return evidence >= -math.log(error)
 
 
+def lower_bound(new: int, old: int, share: float, error: float) -> float:
+    """The largest ratio that NEW is shown to exceed, one-sided: the whole error is on this side. Or 0."""
+    return _end(lambda ratio: shown(evidence_above(new, old, share, ratio), error), 0.0, rising=False)
+
+
 def ratio_interval(new: int, old: int, share: float, error: float) -> Interval:
-    """The ratios that are not ruled out: all of them at any time, but with a probability of `error`."""
+    """The ratios that are not ruled out, two-sided: at any time, but with a probability of `error`."""
     return Interval(
-        _end(lambda ratio: shown(evidence_above(new, old, share, ratio), error / 2), 0.0, rising=False),
+        lower_bound(new, old, share, error / 2),
         _end(lambda ratio: shown(evidence_below(new, old, share, ratio), error / 2), np.inf, rising=True),
     )
 

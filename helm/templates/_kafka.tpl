@@ -51,7 +51,7 @@
 {{- $worker := .root.Values.worker -}}
 {{- if and (eq .part "worker") $worker.staticMembership.enabled -}}
 {{- $_ := set $config "group.instance.id" "$(POD_NAMESPACE).$(POD_NAME)" -}}
-{{- if and (ne (dig "group_protocol" "classic" $worker.settings) "consumer") (not (hasKey $config "session.timeout.ms")) -}}
+{{- if ne (dig "group_protocol" "classic" $worker.settings) "consumer" -}}
 {{- $_ := set $config "session.timeout.ms" (mul 1000 (int $worker.staticMembership.sessionTimeoutSeconds)) -}}
 {{- end -}}
 {{- end -}}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # Importing it at run time would need the adapt extra.
 
 _SKEW_MS: Final = 60_000
 _PANEL: Final = "Topics"
-_CODES: Final = {"go on": 0, "stop": 2, "not yet": 3}  # 1 is an error; a wrong command line gives 2 as well
+_CODES: Final = {"go on": 0, "not yet": 3, "stop": 4}  # 1 is an error, and 2 a wrong command line
 _COLOURS: Final = {"go on": "green", "stop": "red", "not yet": "yellow"}
 
 
@@ -34,7 +34,7 @@ def canary(
         str | None, typer.Option(help="Task; default: the only one that the labels are of.")
     ] = None,
     margin: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="It may find so much fewer people: 0.2 is a fifth.")
+        float, typer.Option(min=0.01, max=0.9, help="It may send people so much less: 0.2 is a fifth.")
     ] = 0.2,
     most_work: Annotated[
         float, typer.Option(min=1, help="It stops where it sends people more than so many times as much.")
@@ -61,17 +61,18 @@ def canary(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether a canary may go on: "go on" (exit code 0), "stop" (2) or "not yet" (3), and why.
+    """Say whether a canary may go on: "go on" (exit code 0), "not yet" (3) or "stop" (4), and why.
 
     It reads the labels of the stretch in which the canary had the share that it has now, and compares what it
-    finds with what the bundle that runs finds. Both see fair samples of one stream, so that a difference
-    beyond chance is the bundle's. To go on, the canary must be shown to find no fewer people than the margin
-    allows. It is stopped where it is shown to find fewer, to have missed more of those whom people found in
-    samples, to fail on messages, or to make too much work.
+    sends to people with what the bundle that runs sends them. Both see fair samples of one stream, so that a
+    difference beyond chance is the bundle's. To go on, the canary must be shown to send no less than the
+    margin allows, and where people decided, on cases of both. It is stopped where it is shown to send less,
+    to have less confirmed by people, to have missed more of those whom people found in samples, to fail on
+    messages, or to make too much work.
 
         mimamori canary && echo "raise MIMAMORI_CANARY_SHARE"
 
-    Look as often as you like: that makes no answer less sure. An error, such as a topic that cannot be read
+    Look as often as you like: the tests are made for it. An error, such as a topic that cannot be read
     or a stream without a canary, has exit code 1, and a wrong command line 2. Nothing is written.
     """
     with extra_for("judging a canary", "adapt,cpu"):
@@ -126,8 +127,8 @@ def _show(report: CanaryReport) -> None:
     old, new = report.old, report.new
     table.add_row("messages", f"{old.messages:,}", f"{new.messages:,}", "")
     table.add_row(
-        "to people", _share(old.found, old.messages), _share(new.found, new.messages),
-        _times(report.ratios["found"]),
+        "to people", _share(old.sent, old.messages), _share(new.sent, new.messages),
+        _times(report.ratios["to people"]),
     )  # fmt: skip
     counts = [old.verdicts.get("uncertain", 0), new.verdicts.get("uncertain", 0)]
     table.add_row(
@@ -141,15 +142,15 @@ def _show(report: CanaryReport) -> None:
             _times(report.ratios[f"severity {name}"]),
         )  # fmt: skip
     table.add_row("truncated", _share(old.truncated, old.messages), _share(new.truncated, new.messages), "")
-    by = report.judged
+    sides = (report.judged.old, report.judged.new)
     table.add_row(
         "people agree",
-        *(f"{by[side].escalated_at_risk} of {by[side].escalated}" for side in ("old", "new")),
-        "",
+        *(side.agreed for side in sides),
+        _times(report.ratios["people agree"]),
     )
     table.add_row(
         "missed in samples",
-        *(f"{by[side].samples_at_risk} of {by[side].samples}" for side in ("old", "new")),
+        *(f"{side.samples_at_risk:,} of {side.samples:,}" for side in sides),
         _times(report.ratios["missed in samples"]),
     )
     console.print(table)

@@ -34,8 +34,8 @@ class Side(msgspec.Struct, frozen=True):
     truncated: int
 
     @property
-    def found(self) -> int:
-        """How many it sent to people: at risk or uncertain."""
+    def sent(self) -> int:
+        """How many it sent to people: at risk or uncertain. Whether people agree is another question."""
         return self.messages - self.verdicts.get("clear", 0)
 
 

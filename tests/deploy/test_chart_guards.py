@@ -9,6 +9,7 @@ PUBLIC_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
 # The profile with certificates, by password instead.
 SCRAM = ['strimzi.users.authentication="scram-sha-512"', 'kafka.security.protocol="SASL_SSL"']
 SCRAM += ['kafka.security.certificateKey=""', 'kafka.security.privateKeyKey=""']
+CONSUMER = ['worker.settings.group_protocol="consumer"']
 
 REFUSED = [
     ("default", ['kafka.bootstrap=""'], "kafka.bootstrap is empty"),
@@ -80,6 +81,22 @@ REFUSED = [
     ("cpu", ['schemaRegistry.tokenKey="token"'], "tokenKey is in place of both"),
     ("cpu", ['schemaRegistry.url="http://r"'], "schemaRegistry.caKey is for an https"),
     ("cpu", ['schemaRegistry.url="http://r"', 'schemaRegistry.caKey=""'], "name plaintext_registry"),
+    (
+        "default",
+        ['schemaRegistry.url="https://registry.example.org"'],
+        "schemaRegistry.url is on port 443, which networkPolicy.registryPorts ([8081]) does not let out",
+    ),
+    (
+        "default",
+        ['schemaRegistry.url="http://registry/apis/ccompat/v7:8081"'],
+        "schemaRegistry.url is on port 80,",
+    ),
+    (
+        "cpu",
+        ['schemaRegistry.url="https://registry.example.org:8443/apis"'],
+        "schemaRegistry.url is on port 8443,",
+    ),
+    ("cpu", ['schemaRegistry.url="https://[2001:db8::443]:8443"'], "schemaRegistry.url is on port 8443,"),
     ("default", ['traces.endpoint="collector:4318"'], "endpoint"),
     ("default", ['traces.endpoint="https://me:secret@collector"'], "endpoint"),
     ("default", ["traces.ratio=2"], "ratio"),
@@ -197,6 +214,12 @@ REFUSED = [
     ("default", ["worker.staticMembership.sessionTimeoutSeconds=5"], "sessionTimeoutSeconds"),
     ("default", ["worker.staticMembership.sessionTimeoutSeconds=301"], "sessionTimeoutSeconds"),
     ("static-strimzi", ['kafka.config={"max.poll.interval.ms":89999}'], "(90) exceeds max.poll.interval.ms"),
+    ("static-strimzi", ['kafka.config={"session.timeout.ms":9000}'], "beside worker.staticMembership, whose"),
+    (
+        "static-strimzi",
+        ['kafka.config={"session.timeout.ms":9000}', *CONSUMER],
+        "the brokers' group.consumer.session.timeout.ms",
+    ),
     ("default", ["worker.autoscaling.secondsOfWork.enabled=true"], "set worker.autoscaling.enabled to true"),
     ("keda-sasl", ['worker.autoscaling.secondsOfWork.prometheus=""'], "address of the Prometheus"),
     ("keda-sasl", ['prometheusRule.job=""'], "name the job label that your Prometheus gives the pods"),
@@ -255,6 +278,20 @@ def test_what_a_drain_must_hold_is_what_the_worker_keeps_in_flight() -> None:
     """The guard of the chart knows these by heart."""
     fields = Settings.model_fields
     assert (fields["max_batches"].default, fields["max_batch_s"].default) == (3, 5.0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ['schemaRegistry.url="http://registry:8081"'],
+        ['schemaRegistry.url="https://registry.example.org/apis"', "networkPolicy.registryPorts=[8081,443]"],
+        ['schemaRegistry.url="http://[::1]"', "networkPolicy.registryPorts=[80]"],
+        ['schemaRegistry.url="https://registry.example.org"', "networkPolicy.enabled=false"],
+        ['kafka.config={"session.timeout.ms":9000}'],
+    ],
+)
+def test_what_pods_may_reach_or_nobody_hinders_renders(render: Renderer, changed: list[str]) -> None:
+    assert render("default", *changed)
 
 
 def test_the_largest_allowed_renders(render: Renderer) -> None:

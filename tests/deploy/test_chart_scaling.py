@@ -170,7 +170,10 @@ def test_the_autoscaler_of_kubernetes_owns_the_replicas(render: Renderer) -> Non
         ("default", ["2 workers.", "deployment/watch-mimamori-worker", "Kafka in plain text"]),
         ("keda-sasl", ["1 to 6 workers by lag and seconds of work (KEDA)."]),
         ("hpa-fetch", ["2 to 8 workers by CPU (HorizontalPodAutoscaler)."]),
-        ("static-strimzi", ["4 workers, which keep", "statefulset/watch-mimamori-worker", "get kafkatopics"]),
+        (
+            "static-strimzi",
+            ["through a restart of less than 90 s.", "statefulset/watch-mimamori-worker", "get kafkatopics"],
+        ),
     ],
 )
 def test_the_notes_say_what_was_installed(toolbox: Toolbox, profile: str, said: list[str]) -> None:
@@ -179,3 +182,13 @@ def test_the_notes_say_what_was_installed(toolbox: Toolbox, profile: str, said: 
     notes = notes.partition("NOTES:")[2]
     assert [words for words in said if words not in notes] == []
     assert ("plain text" in notes) == (profile != "static-strimzi")
+
+
+def test_the_notes_name_the_brokers_session_where_it_is_the_brokers(toolbox: Toolbox) -> None:
+    values = CHART / "ci" / "static-strimzi-values.yaml"
+    protocol = "worker.settings.group_protocol=consumer"
+    notes = toolbox.helm(
+        "install", "w", CHART, "--dry-run=client", "--values", values, "--set", protocol
+    ).stdout
+    assert "less than the brokers' session time (group.consumer.session.timeout.ms)" in notes
+    assert "90 s" not in notes

@@ -68,7 +68,7 @@ class Stage:
             "MIMAMORI_QUALITY_SAMPLE_SHARE": "1",  # so that each message becomes a case
             "MIMAMORI_REVIEW_PORT": str(free_port()),
             "KAFKA_BOOTSTRAP": self.bootstrap,
-            "KAFKA_GROUP": self.prefix,
+            "KAFKA_GROUP": f"{self.prefix}platform",  # of a platform's programs, and never the workers'
             "TOPIC_PREFIX": self.prefix,
             "COLUMNS": "120",
             # No bf16, whatever CPU this is: the tiny model's scores are too near to one another for it.

@@ -129,6 +129,8 @@ def test_what_was_lost_is_recovered(tmp_path: Path, shells: list[Shell]) -> None
             wait_for(lambda: open_cases(shell) >= before[-1], 60, "the queue to be as before")
 
         def group_is_deleted() -> None:
+            with pytest.raises(AssertionError, match=r"not committed: the group .* has 1 members"):
+                shell.type("python docs/examples/recover.py positions --commit")
             shell.end("run")
             stage.delete_group()
 

@@ -188,12 +188,35 @@ def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
     assert report["new"]["bundle"] == "c" * 64
     code, report = told("--last", "3400")  # the beginning is not read
     assert (code, report["answer"]) == (3, "not yet")
+    decisions = [
+        ReviewDecision(
+            f"decision:{one.id}", case_id(one.origin), one.message_id, "tiny", "somebody",
+            "not_at_risk" if one.bundle == "c" * 64 else "at_risk", None, None, one.screened_at,
+        )
+        for one in made(1000, 2600, finds=True)
+        if one.verdict != "clear"
+    ]  # fmt: skip
+    theirs = [each for each in decisions if each.finding == "at_risk"]
+    then = int(decisions[-1].decided_at.timestamp() * 1000)  # what is older than the stretch is not read
+    send(kafka_bootstrap, topics["decisions"], theirs, at=then)
+    code, report = told()  # nobody decided on the canary's
+    assert (code, report["answer"]) == (3, "not yet"), report["why"]
+    send(
+        kafka_bootstrap,
+        topics["decisions"],
+        [each for each in decisions if each.finding != "at_risk"],
+        at=then,
+    )
+    code, report = told()  # it sends as many, and they agree with none of it
+    assert (code, report["answer"]) == (4, "stop"), report["why"]
+    assert report["judged"]["new"]["escalated_at_risk"] == 0
+    assert "is confirmed" in report["why"][0]
     send(kafka_bootstrap, topics["labels"], made(4000, 1600, finds=False), at=now + 9000)
     code, report = told()
-    assert (code, report["answer"]) == (2, "stop")
+    assert (code, report["answer"]) == (4, "stop")
     shown = CliRunner().invoke(app, ["canary", *options], env={"COLUMNS": "200"})
-    assert shown.exit_code == 2
-    assert "STOP\n  it finds fewer people" in shown.stdout
+    assert shown.exit_code == 4
+    assert "STOP\n  it sends less to people" in shown.stdout
     gone = CliRunner().invoke(app, ["canary", *options, "--labels", "no-such-topic"])
     assert isinstance(gone.exception, BrokerError)
     stranger = ReviewDecision("d", "c", "m", "tiny", "somebody", "at_risk", None, None, THEN)

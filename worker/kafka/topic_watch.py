@@ -36,8 +36,10 @@ class TopicWatch:
     @property
     def silence_s(self) -> float:
         """How long no broker has answered, since the first question without an answer; 0 where one does."""
-        since = self._unanswered_since
-        return 0.0 if since is None else time.monotonic() - since
+        since, asked = self._unanswered_since, self._asked
+        # An answer may wait to be read while the polling thread waits for batches in flight.
+        answered = asked is not None and asked.done() and asked.exception() is None
+        return 0.0 if since is None or answered else time.monotonic() - since
 
     def topic_id(self, timeout_s: float) -> str:
         """Ask for the current id; empty where brokers have none.

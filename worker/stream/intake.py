@@ -36,6 +36,8 @@ CHUNK = 500  # records per poll; each poll makes one round trip to the cache
 BACKOFF_S = (0.05, 5.0)  # first and longest pause before voided records are read again
 LAG_EVERY_S = 5.0
 SETTLED_S = 5.0  # after a joining worker got no partition: others may still be giving some up
+# With the protocol `consumer`, nobody is told of an assignment without partitions (librdkafka 2.16).
+SILENT_JOIN_S = 30.0
 
 
 class Intake:
@@ -63,7 +65,7 @@ class Intake:
         self._epoch = epochs.epoch  # the epoch for which it last rewound
         self._assigned: set[Partition] = set()
         self._lag_due = 0.0
-        self._joined_at = math.inf  # monotonic seconds
+        self._joined_at = math.inf  # when it is a member though it has no partition; monotonic seconds
         self._drain_until = math.inf  # monotonic seconds
         self.pace = Pace()  # the thread that runs the model adds its measurements
         self._backlog = Backlog(self.pace)
@@ -127,7 +129,7 @@ class Intake:
         """Void all batches in flight at once, since the partitions belong to another worker already."""
         log.warning("partitions_lost", count=len(partitions))
         self.joined.clear()  # until the group assigns it some again, or none for a while
-        self._joined_at = math.inf
+        self._joined_at = math.inf  # the next poll may say when
         self._epochs.end_epoch()
         self._drop_open()
         self._forget(partitions)
@@ -167,6 +169,8 @@ class Intake:
         self.last_poll = time.monotonic()
         if self.last_poll >= self._joined_at:  # there are more workers than partitions
             self.joined.set()
+        elif self._joined_at == math.inf and self._settings.group_protocol == "consumer":
+            self._joined_at = self.last_poll + SILENT_JOIN_S
         if self.last_poll >= self._lag_due:
             self._lag_due = self.last_poll + LAG_EVERY_S
             self._report_backlog(consumer.lag())
@@ -174,8 +178,9 @@ class Intake:
 
     def _report_backlog(self, lag: int) -> None:
         self._metrics.gauge("mimamori_lag_records", lag)
+        self._metrics.gauge("mimamori_records_without_schema", len(self._held))
         waiting = sum(map(self._reception.estimated_tokens, self._waiting))
-        seconds = self._backlog.seconds(lag, waiting + self._epochs.estimated_tokens)
+        seconds = self._backlog.seconds(lag + len(self._held), waiting + self._epochs.estimated_tokens)
         if seconds is not None:
             self._metrics.late_gauge("mimamori_work_seconds", seconds)
 

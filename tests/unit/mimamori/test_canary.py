@@ -1,5 +1,6 @@
 """Whether a canary may go on: how often the answer is wrong under hourly looks, and what it stands on."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -192,17 +193,17 @@ def test_without_one_canary_there_is_no_answer(labels: list[Label], said: str) -
 # The answer
 
 
-def test_one_that_finds_as_many_may_go_on() -> None:
+def test_one_that_sends_as_many_may_go_on() -> None:
     report = judged(stream((500, 0), (12_000, 0.3)))
     assert report.answer == "go on", report.why
-    assert report.ratios["found"].low > 0.8
-    assert (report.new.severities["high"], report.asked.confidence) == (report.new.found, 0.95)
+    assert report.ratios["to people"].low > 0.8
+    assert (report.new.severities["high"], report.asked.confidence) == (report.new.sent, 0.95)
 
 
-def test_one_that_finds_fewer_is_stopped() -> None:
+def test_one_that_sends_fewer_is_stopped() -> None:
     report = judged(stream((500, 0), (12_000, 0.3), found=(0.2, 0.12)))
     assert report.answer == "stop"
-    assert "finds fewer people" in report.why[0]
+    assert "sends less to people" in report.why[0]
 
 
 def test_one_that_makes_too_much_work_is_stopped() -> None:
@@ -212,7 +213,7 @@ def test_one_that_makes_too_much_work_is_stopped() -> None:
 
 
 def test_one_whose_messages_become_dead_letters_is_stopped() -> None:
-    """Of what it does label, it finds as many."""
+    """Of what it does label, it sends people as many."""
     labels = (
         each for each in stream((500, 0), (12_000, 0.3)) if each.bundle == "old" or each.origin.offset % 5
     )
@@ -234,8 +235,8 @@ def test_one_that_misses_more_is_stopped_by_what_people_found() -> None:
     report = judged(iter(labels), decided)
     assert report.answer == "stop"
     assert any("misses more" in why for why in report.why)
-    assert report.judged["new"].samples_at_risk > 10
-    assert report.judged["old"].samples_at_risk == 0
+    assert report.judged.new.samples_at_risk > 10
+    assert report.judged.old.samples_at_risk == 0
 
 
 def test_more_samples_of_the_canary_are_no_more_misses() -> None:
@@ -249,8 +250,92 @@ def test_more_samples_of_the_canary_are_no_more_misses() -> None:
         )
     }
     report = judged(iter(labels), decided)
-    assert report.judged["new"].samples_at_risk > report.judged["old"].samples_at_risk
+    assert report.judged.new.samples_at_risk > report.judged.old.samples_at_risk
     assert report.answer == "go on", report.why
+
+
+def on_escalations(labels: list[Label], **agreed: float) -> dict[Origin, Decided]:
+    """People decide on every escalation of the sides that are named, and agree with such a part of them."""
+    sides = {
+        side: [one for one in labels if one.bundle == side and one.verdict != "clear"] for side in agreed
+    }
+    return {
+        each.origin: Decided("at_risk" if at < agreed[side] * len(sent) else "not_at_risk", "escalation")
+        for side, sent in sides.items()
+        for at, each in enumerate(sent)
+    }
+
+
+def test_one_whose_escalations_nobody_confirms_is_stopped() -> None:
+    """It sends as much as the other, of other people: one in twenty messages is its own."""
+    labels = list(stream((500, 0), (30_000, 0.05), found=(0.05, 0.093)))
+    assert judged(iter(labels)).answer == "go on"
+    report = judged(iter(labels), on_escalations(labels, old=0.84, new=0))
+    assert report.answer == "stop"
+    assert [why.partition(":")[0] for why in report.why] == ["less of what it sends is confirmed"]
+    assert (report.judged.new.escalated, report.judged.new.escalated_at_risk) == (report.new.sent, 0)
+    assert report.judged.old.escalated_at_risk > 1000
+    high = report.ratios["people agree"].high
+    assert high is not None
+    assert high < 0.2
+
+
+@pytest.mark.parametrize("part", [0.2, 1.0])
+def test_one_that_people_agree_with_as_often_goes_on(part: float) -> None:
+    """Also where as large a part of the canary's cases is decided, and all of the other's."""
+    labels = list(stream((500, 0), (12_000, 0.3)))
+    decided = on_escalations(labels, old=0.8, new=0.8)
+    new = [one.origin for one in labels if one.bundle == "new" and one.origin in decided]
+    for number, origin in enumerate(new):
+        if number % 5 >= part * 5:
+            del decided[origin]
+    for number, origin in enumerate(origin for origin in new if origin in decided):
+        decided[origin] = Decided("not_at_risk" if number % 5 == 0 else "at_risk", "escalation")
+    report = judged(iter(labels), decided)
+    assert report.answer == "go on", report.why
+    assert report.ratios["people agree"].value == pytest.approx(1, abs=0.15)
+    assert f"agreed with {report.judged.new.agreed}" in report.why[0]
+
+
+def test_more_work_for_as_many_whom_people_confirm_goes_on() -> None:
+    labels = list(stream((500, 0), (12_000, 0.3), found=(0.1, 0.15)))
+    report = judged(iter(labels), on_escalations(labels, old=0.9, new=0.62))
+    assert report.answer == "go on", report.why
+
+
+def test_the_less_is_confirmed_the_less_it_may_go_on() -> None:
+    """What does not prove enough to stop it may be enough for it not to go on."""
+    labels = list(stream((500, 0), (6000, 0.3)))
+    stretch, asked = stretch_of(labels), Asked(margin=0.5)
+    reports = [
+        judge(stretch, on_escalations(labels, old=0.8, new=part / 100), Counter(), Counter(), asked)
+        for part in range(84, 40, -2)
+    ]
+    answers = [report.answer for report in reports]
+    assert list(dict.fromkeys(answers)) == ["go on", "not yet", "stop"]
+    assert "may be confirmed" in reports[answers.index("not yet")].why[0]
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_decisions_on_one_side_alone_do_not_let_it_go_on(side: str) -> None:
+    labels = list(stream((500, 0), (12_000, 0.3)))
+    report = judged(iter(labels), on_escalations(labels, **{side: 0.8}))
+    assert report.answer == "not yet"
+    assert "takes cases of both" in report.why[0]
+    assert report.ratios["people agree"].value is None
+
+
+def test_the_answer_gives_the_bound_that_it_stands_on() -> None:
+    """One-sided, so that what may go on is never said to send less than the margin allows."""
+    for messages in range(4000, 9000, 250):
+        report = judged(stream((500, 0), (messages, 0.3), found=(0.1, 0.1)))
+        if report.answer == "go on":
+            break
+    said = re.search(r"at least (\d[.]\d+) times", report.why[0])
+    assert said is not None, report.why
+    assert float(said[1]) >= 0.8
+    assert report.ratios["to people"].low < 0.8  # of the two-sided interval
+    assert "nobody has decided" in report.why[0]
 
 
 def test_too_few_messages_are_not_yet_enough() -> None:
@@ -262,4 +347,4 @@ def test_too_few_messages_are_not_yet_enough() -> None:
 def test_what_is_not_shown_is_not_yet() -> None:
     report = judged(stream((500, 0), (6000, 0.3), found=(0.02, 0.02)))
     assert report.answer == "not yet"
-    assert "may find fewer than 0.80 times" in report.why[0]
+    assert "may send people less than 0.80 times" in report.why[0]

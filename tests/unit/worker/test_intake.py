@@ -454,3 +454,37 @@ def test_a_worker_for_which_there_is_no_partition_is_ready_a_while_later() -> No
     with mock.patch.object(intake_module, "SETTLED_S", 0.0):
         fixture.run(assigned, list)
     assert fixture.intake.joined.is_set()
+
+
+def ready_though_it_was_never_told(protocol: str) -> bool:
+    fixture = Fixture(group_protocol=protocol)
+    with mock.patch.object(intake_module, "SILENT_JOIN_S", 0.0):
+        fixture.run(list, list)
+    return fixture.intake.joined.is_set()
+
+
+def test_a_worker_that_is_never_told_of_an_assignment_is_ready_where_its_protocol_tells_of_none() -> None:
+    assert ready_though_it_was_never_told("consumer")
+    assert not ready_though_it_was_never_told("classic")  # which tells of one without partitions, too
+
+
+def test_what_was_held_and_given_up_is_reported_no_more() -> None:
+    fixture = Fixture()
+    held: list[float | None] = []
+
+    def look() -> Sequence[Record]:
+        held.append(fixture.metrics.registry.get_sample_value("mimamori_records_without_schema"))
+        return []
+
+    def give_up() -> Sequence[Record]:
+        fixture.intake.revoked([("mimamori.messages", 0)])
+        return []
+
+    with (
+        mock.patch.object(Reception, "ready", return_value=0),
+        mock.patch.object(Reception, "wait"),
+        mock.patch.object(intake_module, "LAG_EVERY_S", 0.0),
+    ):
+        fixture.run(lambda: [record(1)], look, give_up, look, look, while_paused=True)
+    assert held[0] == 1
+    assert held[-1] == 0
