@@ -5,6 +5,7 @@ Confluent's own client would bring an HTTP and an OAuth library for five questio
 """
 
 import http.client
+import json
 import socket
 import threading
 import time
@@ -83,6 +84,10 @@ class _TooLargeError(RegistryError):
     """The answer is larger than any schema of messages."""
 
 
+class _HalfCharacterError(RegistryError):
+    """The answer is a schema that no UTF-8 can hold."""
+
+
 class _Answer(msgspec.Struct, frozen=True):
     status: int
     content: bytes
@@ -128,6 +133,8 @@ class RegistryClient:
                     kind, fault=f"refers to more than {MOST_REFERENCES} others, or to one that is gone"
                 )
             return Registered(kind, (*documents.values(), found.schema.encode()))
+        except _HalfCharacterError:
+            return Registered("", fault="holds half a character")
         except _TooLargeError:
             return Registered("", fault=f"is larger than {LARGEST >> 20} MiB")
 
@@ -258,7 +265,9 @@ class RegistryClient:
         try:
             return msgspec.json.decode(answer.content, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise self._away("does not answer as a schema registry does", refused=True) from None
+            said = f"the schema registry {self.place} does not answer as a schema registry does"
+            fault = _HalfCharacterError if _holds_half_a_character(answer.content) else RegistryError
+            raise fault(said, refused=True) from None
 
     def _too_large(self, status: int) -> RegistryError:
         kind = _TooLargeError if status == http.client.OK else RegistryError  # a page of a proxy is no schema
@@ -280,6 +289,19 @@ def _cut(connection: http.client.HTTPConnection) -> None:
     if connection.sock is not None:
         with suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _holds_half_a_character(content: bytes) -> bool:
+    """Whether it is a schema's answer, but for the escape of half a character."""
+    try:
+        found = json.loads(content)
+        if isinstance(found, dict):
+            str(found.get("schema")).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _body(content: bytes, kind: str) -> bytes:

@@ -164,6 +164,9 @@ def test_a_partition_that_is_taken_away_takes_its_held_records_along(registry: F
         ("syntax = 'proto3'", "PROTOBUF", "is neither AVRO nor JSON"),
         ({"type": "record", "name": "M", "fields": []}, "AVRO", "has a record without fields"),
         ("x" * LARGEST, "JSON", "is larger than 1 MiB"),
+        pytest.param(
+            '{"type": "record", "doc": "\ud800"}', "AVRO", "holds half a character", id="half-a-character"
+        ),
     ],
 )
 def test_a_schema_that_is_of_no_use_gives_dead_letters_and_is_asked_for_once(
