@@ -48,13 +48,6 @@ class Version(msgspec.Struct, frozen=True):
     id: int
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """What the registry says against a schema: the status, and its own words."""
-
-    status: int
-    message: str = ""
-
-
 class _Reference(msgspec.Struct, frozen=True):
     subject: str
     version: int
