@@ -14,10 +14,14 @@ from export.adapting.shipped import shipped_bundle
 from export.building.build import build_bundle
 from export.building.recipe import shipped_recipe
 from mimamori.sandbox import Sandbox
+from worker.kafka import producer
 
 # Examples have no deadline, because on a busy machine a property that holds would fail by it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# A worker in a test's own thread would end all tests of this process with itself, should its Kafka be gone.
+producer.NEVER_S = 1e9
 
 # No broker here lives long enough to earn back what the JVM's second compiler costs: half of a start.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")

@@ -93,10 +93,11 @@ class Ledger:
 
     async def close(self) -> None:
         """Close what is open."""
-        for client in (self._consumer, self._producer):
+        clients = self._consumer, self._producer
+        self._consumer = self._producer = None
+        for client in clients:
             if client is not None:
                 await client.stop()
-        self._consumer = self._producer = None
 
     def _note(self, notice_id: str, value: bytes | None) -> None:
         if value is None:

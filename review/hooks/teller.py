@@ -7,6 +7,7 @@ the same id.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 1.0
 LONGEST_WAIT_S: Final = 10.0  # for a ledger that cannot be used
+CLOSE_S: Final = 5.0
 AT_ONCE: Final = 4
 
 
@@ -130,11 +132,15 @@ class Teller(Service):
                 # Only these two say nothing of a case.
                 says = str(error) if isinstance(error, NoLedgerError | KafkaError) else ""
                 wait, fault = min(wait * 2, LONGEST_WAIT_S), says or type(error).__name__
-                await self._shut()
+                raised = True
+            else:
+                raised = False
             if fault and fault != before:
                 log.error("webhooks_wait", error=fault)
             elif before and not fault:
                 log.info("webhooks_go_on")
+            if raised:
+                await self._shut()
             await self.sleep(wait)
 
     async def round(self) -> None:
@@ -169,7 +175,9 @@ class Teller(Service):
 
     async def _shut(self) -> None:
         self._opened = False
-        await self._ledger.close()
+        # A client of a Kafka that refuses it may never end. What is said of it does not wait for that.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ledger.close(), CLOSE_S)
 
     async def _try(self, trying: list[Pending]) -> None:
         answers = await asyncio.gather(*(self._once(pending) for pending in trying))

@@ -21,7 +21,7 @@ from tests.fakes.guarded_kafka import PASSWORD, WAY, User
 from tests.fakes.identity_provider import free_port
 from worker.kafka.acls import admit, binding
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class GuardedDesk:
@@ -80,7 +80,7 @@ class GuardedDesk:
 
     def says(self, words: str) -> None:
         """Wait until its log has these words."""
-        wait_for(lambda: words in self._log.read_text())
+        wait_for(lambda: words in self._log.read_text(), self._log.read_text)
 
     @property
     def is_ready(self) -> bool:
@@ -99,11 +99,11 @@ class GuardedDesk:
             self._running.wait()
 
 
-def wait_for(wanted: Callable[[], Any]) -> None:
-    """Poll what another process brings about."""
+def wait_for(wanted: Callable[[], Any], said: Callable[[], str] = str) -> None:
+    """Poll what another process brings about. `said`: what to show where it does not."""
     deadline = time.monotonic() + PATIENCE_S
     while not wanted():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"waited in vain: {said()[-4000:]}"
         time.sleep(0.05)
 
 

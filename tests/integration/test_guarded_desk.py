@@ -286,7 +286,7 @@ def test_a_right_that_is_taken_away_ends_the_desk_with_one_line_and_loses_nothin
     with GuardedDesk(guarded, tmp_path, "desk-30", **keys, undo_seconds=0, shutdown_seconds=1) as desk:
         send(guarded.admin_config, TOPICS[ReviewCase], case.id.encode(), schemas.encode(case))
         amara = desk.start()
-        wait_for(lambda: amara.get_json(path)[0] == 200)
+        wait_for(lambda: amara.get_json(path)[0] == 200, lambda: str(amara.get_json(path)))
 
         right = "Write on the topic mimamori.review-webhooks"
         with desk.without(right):

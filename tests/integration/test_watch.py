@@ -34,7 +34,7 @@ from tests.fakes.memory_review import MemoryReview
 from tests.fakes.review_cases import a_case
 from tests.fakes.served_desk import ServedDesk, served
 from tests.fakes.served_front import ServedFront, served_front
-from tests.fakes.worker_app import Running, build_app, settings
+from tests.fakes.worker_app import Running, build_app, settings, wait_for
 from worker.assembly import join_group, open_producer
 from worker.kafka.topics import apply_topics
 from worker.startup import open_spans
@@ -262,7 +262,7 @@ def test_what_is_exported_what_fires_and_what_the_dashboard_shows(watched: Watch
         front.trouble()
         until(prometheus, lambda found: found >= FIRING_AT_LAST, "all alerts")
         assert active(prometheus) == FIRING_AT_LAST
-        assert shown_nothing(prometheus) == WITHOUT_DATA
+        wait_for(lambda: shown_nothing(prometheus) == WITHOUT_DATA, 60, "data in every panel")
         with pytest.raises(HTTPError):
             prometheus.query("sum of (mimamori_records_total)")
         assert outside(prometheus) == set()

@@ -44,6 +44,7 @@ class Memory:
         self.fault: Exception | None = None
         self.broken = False
         self.missing = 0  # how often it cannot be opened
+        self.never_ends = False
         self.noted = asyncio.Event()
 
     def knows(self, notice_id: str) -> bool:
@@ -70,7 +71,9 @@ class Memory:
         return self.answer
 
     async def close(self) -> None:
-        pass
+        if self.never_ends:
+            self.never_ends = False  # the next one ends
+            await asyncio.Event().wait()
 
 
 class Stage:
@@ -245,6 +248,27 @@ def test_a_ledger_that_is_missing_is_logged_once_whoever_sees_it_first_and_used_
     assert [(line["event"], line.get("error")) for line in logs if line["event"].startswith("webhooks_")] == [
         ("webhooks_wait", "no topic"),
         ("webhooks_go_on", None),
+    ]
+
+
+def test_a_ledger_that_never_closes_holds_neither_the_word_nor_the_webhooks_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("review.hooks.teller.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("review.hooks.teller.CLOSE_S", 0.01)
+
+    async def scene() -> None:
+        stage = Stage()
+        stage.memory.missing, stage.memory.never_ends = 1, True
+        await stage.desk.open(CASE)
+        async with stage.teller:
+            await stage.memory.noted.wait()
+
+    with capture_logs() as logs:
+        asyncio.run(asyncio.wait_for(scene(), 30))
+    assert [line["event"] for line in logs if line["event"].startswith("webhooks_")] == [
+        "webhooks_wait",
+        "webhooks_go_on",
     ]
 
 
