@@ -13,13 +13,13 @@ from rich.table import Table
 from engine.errors import TaskError, extra_for
 from mimamori.cli.against import show_left_out
 from mimamori.cli.labelled import Json, print_report
+from mimamori.cli.live import Cases, DeadLetters, Decisions, Labels, Task
 from mimamori.cli.progress import bars
 
 if TYPE_CHECKING:  # Importing it at run time would need the adapt extra.
     from mimamori.canary import CanaryReport, Ratio
 
 _SKEW_MS: Final = 60_000
-_PANEL: Final = "Topics"
 _CODES: Final = {"go on": 0, "not yet": 3, "stop": 4}  # 1 is an error, and 2 a wrong command line
 _COLOURS: Final = {"go on": "green", "stop": "red", "not yet": "yellow"}
 
@@ -30,9 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def canary(
-    task: Annotated[
-        str | None, typer.Option(help="Task; default: the only one that the labels are of.")
-    ] = None,
+    task: Task = None,
     margin: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="It may send people so much less: 0.2 is a fifth.")
     ] = 0.2,
@@ -44,21 +42,10 @@ def canary(
         float, typer.Option(min=0.5, max=0.999, help="Of both answers, over all looks together.")
     ] = 0.95,
     last: Annotated[int, typer.Option(min=1, help="How many of the newest labels to read.")] = 2_000_000,
-    labels: Annotated[
-        str | None, typer.Option(help="Topic of the labels; default: this prefix's.", rich_help_panel=_PANEL)
-    ] = None,
-    cases: Annotated[
-        str | None,
-        typer.Option(help="Topic of the review cases; default: this prefix's.", rich_help_panel=_PANEL),
-    ] = None,
-    decisions: Annotated[
-        str | None,
-        typer.Option(help="Topic of people's decisions; default: this prefix's.", rich_help_panel=_PANEL),
-    ] = None,
-    dead_letters: Annotated[
-        str | None,
-        typer.Option(help="Topic of the dead letters; default: this prefix's.", rich_help_panel=_PANEL),
-    ] = None,
+    labels: Labels = None,
+    cases: Cases = None,
+    decisions: Decisions = None,
+    dead_letters: DeadLetters = None,
     as_json: Json = False,
 ) -> None:
     """Say whether a canary may go on: "go on" (exit code 0), "not yet" (3) or "stop" (4), and why.

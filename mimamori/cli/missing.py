@@ -11,6 +11,7 @@ from rich.table import Table
 
 from engine.errors import extra_for
 from mimamori.cli.labelled import Json, print_report
+from mimamori.cli.live import Cases, Decisions, Labels, Task
 from mimamori.cli.progress import bars
 
 if TYPE_CHECKING:  # Importing these at run time would need the adapt extra.
@@ -18,7 +19,6 @@ if TYPE_CHECKING:  # Importing these at run time would need the adapt extra.
     from mimamori.missing import Found, MissRateReport
 
 _SKEW_MS = 60_000
-_PANEL = "Topics"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,26 +28,16 @@ def register(app: typer.Typer) -> None:
 
 def miss_rate(
     last: Annotated[int, typer.Option(min=1, help="How many of the newest labels.")] = 1_000_000,
-    task: Annotated[
-        str | None, typer.Option(help="Task; default: the only one that the labels are of.")
-    ] = None,
+    task: Task = None,
     max_miss_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="The bound to hold it against; default: the labels'.")
     ] = None,
     within: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="Say how many decisions give the rate to ± this.")
     ] = 0.05,
-    labels: Annotated[
-        str | None, typer.Option(help="Topic of the labels; default: this prefix's.", rich_help_panel=_PANEL)
-    ] = None,
-    cases: Annotated[
-        str | None,
-        typer.Option(help="Topic of the review cases; default: this prefix's.", rich_help_panel=_PANEL),
-    ] = None,
-    decisions: Annotated[
-        str | None,
-        typer.Option(help="Topic of people's decisions; default: this prefix's.", rich_help_panel=_PANEL),
-    ] = None,
+    labels: Labels = None,
+    cases: Cases = None,
+    decisions: Decisions = None,
     as_json: Json = False,
 ) -> None:
     """Estimate how many of the people at risk are missed now, from what people decided.

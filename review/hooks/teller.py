@@ -124,7 +124,7 @@ class Teller(Service):
         """Look, and tell, until the service stops. A fault that lasts is logged once."""
         wait, fault = LOOK_EVERY_S, ""
         while not self.should_stop:
-            before = fault
+            before, broken = fault, False
             try:
                 await self.round()
                 wait, fault = LOOK_EVERY_S, "" if self._opened else fault
@@ -132,14 +132,12 @@ class Teller(Service):
                 # Only these two say nothing of a case.
                 says = str(error) if isinstance(error, NoLedgerError | KafkaError) else ""
                 wait, fault = min(wait * 2, LONGEST_WAIT_S), says or type(error).__name__
-                raised = True
-            else:
-                raised = False
+                broken = True
             if fault and fault != before:
                 log.error("webhooks_wait", error=fault)
             elif before and not fault:
                 log.info("webhooks_go_on")
-            if raised:
+            if broken:
                 await self._shut()
             await self.sleep(wait)
 

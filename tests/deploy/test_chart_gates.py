@@ -143,22 +143,37 @@ def test_profiles_cover_every_custom_kind(render: Renderer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "path", "value"),
+    ("profile", "kind", "path", "value"),
     [
-        ("ScaledObject", ("spec", "maxReplicasCount"), 3),
-        ("ScaledObject", ("spec", "fallback", "replica"), 3),
-        ("ScaledObject", ("spec", "triggers", 0, "metadata", "lagThreshold"), 2000),
-        ("TriggerAuthentication", ("spec", "secretTargetRefs"), []),
+        ("gpu-keda", "ScaledObject", ("spec", "maxReplicasCount"), 3),
+        ("gpu-keda", "ScaledObject", ("spec", "fallback", "replica"), 3),
+        ("gpu-keda", "ScaledObject", ("spec", "triggers", 0, "metadata", "lagThreshold"), 2000),
+        ("gpu-keda", "TriggerAuthentication", ("spec", "secretTargetRefs"), []),
+        ("static-strimzi", "KafkaTopic", ("spec", "partition"), 3),
+        ("static-strimzi", "KafkaTopic", ("spec", "replicas"), "3"),
+        ("static-strimzi", "KafkaUser", ("spec", "authentication", "type"), "scram"),
+        ("static-strimzi", "KafkaUser", ("spec", "authorization", "acls", 0, "operations"), ["Reads"]),
+        (
+            "static-strimzi",
+            "KafkaUser",
+            ("spec", "authorization", "acls", 0, "resource", "type"),
+            "transactional-id",
+        ),
+        ("static-strimzi", "ExternalSecret", ("spec", "refreshIntervall"), "1h"),
+        ("static-strimzi", "ExternalSecret", ("spec", "target", "creationPolicy"), "Orphaned"),
+        ("static-strimzi", "ExternalSecret", ("spec", "secretStoreRef", "kind"), "Store"),
+        ("static-strimzi", "ExternalSecret", ("apiVersion",), "external-secrets.io/v1alpha1"),
     ],
 )
 def test_custom_kind_gate_refuses(
     render: Renderer,
     definitions: dict[str, Draft202012Validator],
+    profile: str,
     kind: str,
     path: tuple[str | int, ...],
     value: object,
 ) -> None:
-    manifest = deepcopy(of_kind(render("gpu-keda"), kind))
+    manifest = deepcopy(all_of_kind(render(profile), kind)[0])
     assert custom_faults([manifest], definitions) == []
     part: Any = manifest
     for step in path[:-1]:
@@ -171,36 +186,6 @@ def test_pod_monitor_gate_refuses(render: Renderer, definitions: dict[str, Draft
     monitor = deepcopy(of_kind(render("cpu"), "PodMonitor"))
     monitor["spec"]["podMetricsEndpoint"] = monitor["spec"].pop("podMetricsEndpoints")
     assert custom_faults([monitor], definitions) != []
-
-
-@pytest.mark.parametrize(
-    ("kind", "path", "value"),
-    [
-        ("KafkaTopic", ("spec", "partition"), 3),
-        ("KafkaTopic", ("spec", "replicas"), "3"),
-        ("KafkaUser", ("spec", "authentication", "type"), "scram"),
-        ("KafkaUser", ("spec", "authorization", "acls", 0, "operations"), ["Reads"]),
-        ("KafkaUser", ("spec", "authorization", "acls", 0, "resource", "type"), "transactional-id"),
-        ("ExternalSecret", ("spec", "refreshIntervall"), "1h"),
-        ("ExternalSecret", ("spec", "target", "creationPolicy"), "Orphaned"),
-        ("ExternalSecret", ("spec", "secretStoreRef", "kind"), "Store"),
-        ("ExternalSecret", ("apiVersion",), "external-secrets.io/v1alpha1"),
-    ],
-)
-def test_gate_of_operators_kinds_refuses(
-    render: Renderer,
-    definitions: dict[str, Draft202012Validator],
-    kind: str,
-    path: tuple[str | int, ...],
-    value: object,
-) -> None:
-    manifest = deepcopy(all_of_kind(render("static-strimzi"), kind)[0])
-    assert custom_faults([manifest], definitions) == []
-    part: Any = manifest
-    for step in path[:-1]:
-        part = part[step]
-    part[path[-1]] = value
-    assert custom_faults([manifest], definitions) != []
 
 
 @pytest.mark.parametrize("version", ["v1beta2", "v1"])

@@ -251,6 +251,19 @@ def test_a_ledger_that_is_missing_is_logged_once_whoever_sees_it_first_and_used_
     ]
 
 
+def test_while_the_desk_misses_a_right_that_only_webhooks_need_nothing_is_told() -> None:
+    async def scene() -> None:
+        stage = Stage()
+        stage.withheld = iter(["no right to Write"])
+        await stage.desk.open(CASE)
+        with pytest.raises(NoLedgerError, match="no right to Write"):
+            await stage.told()
+        assert stage.memory.got == []
+        assert await stage.told() == [("case.opened", CASE.id)]
+
+    asyncio.run(scene())
+
+
 def test_a_ledger_that_never_closes_holds_neither_the_word_nor_the_webhooks_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
