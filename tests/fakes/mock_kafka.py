@@ -25,6 +25,7 @@ class MockKafka:
         )
         made = self._function("rd_kafka_mock_cluster_new", ctypes.c_void_p)(ctypes.c_void_p(client), brokers)
         self._cluster = ctypes.c_void_p(made)
+        self._function("rd_kafka_mock_group_initial_rebalance_delay_ms", None)(self._cluster, 0)
         told = self._function("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p)(self._cluster)
         self.bootstrap: str = told.decode()
 
@@ -40,6 +41,28 @@ class MockKafka:
     def down(self, broker: int) -> None:
         """Let a broker close its connections, and take no more."""
         self._do("rd_kafka_mock_broker_set_down", broker)
+
+    def up(self, broker: int) -> None:
+        """Let a broker that was down take connections again."""
+        self._do("rd_kafka_mock_broker_set_up", broker)
+
+    def asked(self) -> list[tuple[int, int]]:
+        """The requests since the last call: broker, and the request's number in Kafka's protocol."""
+        count = ctypes.c_size_t()
+        many = self._function("rd_kafka_mock_get_requests", ctypes.POINTER(ctypes.c_void_p))
+        found = many(self._cluster, ctypes.byref(count))
+        broker = self._function("rd_kafka_mock_request_id", ctypes.c_int32)
+        number = self._function("rd_kafka_mock_request_api_key", ctypes.c_int16)
+        requests = [ctypes.c_void_p(found[at]) for at in range(count.value)]
+        told = [(int(broker(request)), int(number(request))) for request in requests]
+        if requests:
+            self._function("rd_kafka_mock_request_destroy_array", None)(found, count)
+        self._function("rd_kafka_mock_clear_requests", None)(self._cluster)
+        return told
+
+    def note_requests(self) -> None:
+        """From now on, keep what clients ask for."""
+        self._function("rd_kafka_mock_start_request_tracking", None)(self._cluster)
 
     def _do(self, name: str, *arguments: bytes | int) -> None:
         failed = self._function(name, ctypes.c_int)(self._cluster, *arguments)

@@ -20,6 +20,7 @@ from worker.kafka.consumer_config import consumer_config
 from worker.kafka.ends import OFFSETS_TIMEOUT_S, Ends
 from worker.kafka.fetched import consume, to_record
 from worker.kafka.group_watch import LOOK_EVERY_S, GroupWatch
+from worker.kafka.librdkafka_waits import end_fetch_wait, end_join_wait
 from worker.kafka.membership import KafkaMembership, membership_of
 from worker.kafka.places import Places
 from worker.kafka.record import Partition, Record
@@ -58,6 +59,7 @@ class KafkaConsumer:
         self._topic = topic
         self._config = config
         self._group = group
+        self._protocol = protocol
         self._listener = listener
         self._assigned: set[Partition] = set()
         self._unplaced: set[Partition] = set()  # assigned, but not read before their start is found
@@ -84,8 +86,12 @@ class KafkaConsumer:
         self._rebalanced = False
         self._starts.check()
         messages = consume(self._consumer, limit, timeout_s)
-        self._raise_later()
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
+        self._raise_later()
+        if self._rebalanced:
+            if self._protocol == "classic":
+                end_join_wait(self._consumer, self._topic)
+            end_fetch_wait(self._consumer, self._assigned)
         self._idle |= not records and not self._paused and timeout_s > 0
         self._note_membership()
         if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
@@ -113,6 +119,7 @@ class KafkaConsumer:
         if self._paused:
             self._paused = False
             self._consumer.resume(_positions(self._assigned - self._unplaced))
+            end_fetch_wait(self._consumer, self._assigned)
 
     def rewind(self) -> None:
         """See `worker.kafka.Consumer.rewind`."""

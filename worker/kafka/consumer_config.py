@@ -10,9 +10,9 @@ _GROUP: Final[Mapping[GroupProtocol, Mapping[str, Any]]] = {
         "group.protocol": "classic",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": 10_000,
-        # A member learns of a rebalance by its next heartbeat. Partitions that move have no reader meanwhile,
-        # so that a rolling restart's longest waits are about as long as this (bench/rolling.py).
-        "heartbeat.interval.ms": 300,
+        # A member learns of each step of a rebalance by its next heartbeat, and partitions that move have no
+        # reader meanwhile, so that a rolling restart's longest waits follow from it (bench/rolling.py).
+        "heartbeat.interval.ms": 100,
     },
     # Assignor, session timeout and heartbeat are settings of the broker, which the client refuses.
     "consumer": {"group.protocol": "consumer"},
