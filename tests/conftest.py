@@ -1,6 +1,7 @@
 """Fixtures for all tests. The servers among them start once, and are ended even if a test dies."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,9 @@ settings.load_profile("untimed")
 
 # A worker in a test's own thread would end all tests of this process with itself, should its Kafka be gone.
 producer.NEVER_S = 1e9
+
+# jsonschema would read a grammar of IRIs, which no schema here has, for more than a second in each process.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # Python's own way to say: not to be had
 
 # No broker here lives long enough to earn back what the JVM's second compiler costs: half of a start.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")

@@ -52,4 +52,6 @@ def test_a_command_imports_no_other_one() -> None:
     ran = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
     imported = ran.stdout.splitlines()[-1].split()
     assert "mimamori.cli.size" in imported
-    assert {"mimamori.cli.run", "worker.settings", "numpy", "redis", "openvino", "onnxruntime"}.isdisjoint(imported)
+    assert {"mimamori.cli.run", "worker.settings", "numpy", "redis", "openvino", "onnxruntime"}.isdisjoint(
+        imported
+    )
