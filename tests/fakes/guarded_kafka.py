@@ -107,8 +107,8 @@ def guarded_kafka() -> Iterator[Sandbox]:
         with Sandbox(redis=False, secured=True, keys=keys) as sandbox:
             admit_all(sandbox)
             yield sandbox
-            # Clients whose callbacks refer to them live until they are collected, and go on asking for a Kafka
-            # that has ended: after the tests of rights there were 45 of them, with 185 threads.
+            # Clients whose callbacks refer to them live until they are collected, and go on asking for a
+            # Kafka that has ended: after the tests of rights there were 45 of them, with 185 threads.
             gc.collect()
 
 
