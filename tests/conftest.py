@@ -1,6 +1,7 @@
 """Fixtures for all tests. The servers among them start once, and are ended even if a test dies."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +14,33 @@ from engine.bundle import Bundle
 from export.adapting.shipped import shipped_bundle
 from export.building.build import build_bundle
 from export.building.recipe import shipped_recipe
+from front import startup
 from mimamori.sandbox import Sandbox
+from worker import app
 from worker.kafka import producer
+from worker.stream.watchdog import Watchdog
 
 # Examples have no deadline, because on a busy machine a property that holds would fail by it.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-# A worker in a test's own thread would end all tests of this process with itself, should its Kafka be gone.
+
+class Patient(Watchdog):
+    """One that ends no process."""
+
+    def limit_s(self, tokens: int) -> float:
+        """Weeks, for faulthandler's watchdog too."""
+        return max(super().limit_s(tokens), 1e6)
+
+
+# A worker in a test's own thread would end all tests of this process with itself, without a word that anybody
+# sees, should its Kafka be gone, or should a test that failed hold its engine for good: its watchdog did that
+# two minutes later, in the tests of another file.
 producer.NEVER_S = 1e9
+app.Watchdog = startup.Watchdog = Patient  # type: ignore[attr-defined]  # imported there
+
+# jsonschema would read a grammar of IRIs, which no schema here has, for more than a second in each process.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # Python's own way to say: not to be had
 
 # No broker here lives long enough to earn back what the JVM's second compiler costs: half of a start.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")

@@ -1,5 +1,7 @@
 """The command line `mimamori …`. Each command is thin: the modules that it imports do the work.
 
+A command imports its own modules alone (`areas.py`).
+
 An error that Mimamori raises on purpose is printed as one line on standard error, and the exit code is not 0.
 Any other exception is a fault of ours: its type and traceback are printed, but not its message, which could
 quote someone's text.
@@ -8,7 +10,6 @@ quote someone's text.
 import logging
 import sys
 import traceback
-from importlib.util import find_spec
 from typing import NoReturn
 
 import typer
@@ -16,70 +17,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from engine.errors import MimamoriError
-from mimamori.cli import (
-    adapt,
-    audit,
-    calibrate,
-    canary,
-    compare,
-    demo,
-    doctor,
-    drift,
-    erase,
-    evaluate,
-    golden,
-    missing,
-    model,
-    replay,
-    review,
-    run,
-    sandbox,
-    schemas,
-    serve,
-    size,
-    soak,
-    suggest,
-    task,
-    topics,
-)
+from mimamori.cli.areas import Areas, nothing
 from worker.telemetry.logs import configure_logs
 
 app = typer.Typer(
     name="mimamori",
     help="Screens a stream of text messages with small language models; people decide severity.",
+    cls=Areas,
+    callback=nothing,  # makes a group of it
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # local variables hold message text
     rich_markup_mode="markdown",  # joins the lines of a paragraph
 )
-for _area in (
-    demo,
-    run,
-    serve,
-    doctor,
-    golden,
-    replay,
-    drift,
-    missing,
-    canary,
-    size,
-    topics,
-    schemas,
-    sandbox,
-    soak,
-    task,
-    model,
-    suggest,
-    adapt,
-    calibrate,
-    evaluate,
-    compare,
-    review,
-    erase,
-    audit,
-):
-    # The production image leaves out the tools that start servers and kill workers, and so these commands.
-    if _area not in {demo, sandbox, soak} or find_spec("mimamori.sandbox"):
-        _area.register(app)
 
 
 def main() -> NoReturn:

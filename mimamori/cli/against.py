@@ -1,15 +1,18 @@
 """Shared by `compare` and `replay`: a topic's range as options; how sides and what is left out are shown."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mimamori.comparing.screen import Side
-from worker.settings import Settings
+if TYPE_CHECKING:
+    from mimamori.comparing.screen import Side
+    from worker.settings import Settings
 
 RANGE = "Offsets of a topic"
 FromTopic = Annotated[

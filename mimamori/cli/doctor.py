@@ -28,11 +28,12 @@ def doctor(
     It checks the settings as `mimamori run` would read them: environment variables MIMAMORI_… and the YAML
     file that MIMAMORI_SETTINGS names.
     """
-    from mimamori.doctor import examine
     from worker.telemetry.logs import configure_logs
 
     configure_logs("console", level=40)  # the findings say what is wrong; the log would repeat it
     loaded = load_settings()
+    from mimamori.doctor import examine
+
     console = Console(soft_wrap=True, highlight=False)
     if settings:
         console.print(_table(loaded))

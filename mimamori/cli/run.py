@@ -48,8 +48,6 @@ def run(
     its own, and writes what its bundle would have said to the topic shadow-labels. `mimamori compare` sets
     that against the labels.
     """
-    from worker.startup import settle_memory, start
-
     given: dict[str, object] = {"bundle": bundle, "bootstrap": bootstrap, "group": group, "device": device}
     given |= {"shadow": shadow or None, "shadow_share": share, "shadow_at_most": at_most}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
@@ -57,6 +55,8 @@ def run(
     # Set before anything else: the first process of a container gets no signal that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    from worker.startup import settle_memory, start
+
     worker = start(settings)
     settle_memory()
     for number in (signal.SIGTERM, signal.SIGINT):

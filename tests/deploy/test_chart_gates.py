@@ -1,7 +1,6 @@
 """Every profile passes every gate; and each gate is shown to refuse something bad."""
 
 import shutil
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from jsonschema import Draft202012Validator
 from tests.deploy.chart import CHART, NEWEST, OLDEST, PROFILES, Manifest, Renderer, all_of_kind, of_kind
 from tests.deploy.toolbox import Toolbox
 
+IMAGE_VOLUMES = "1.33.0"  # the first to have them
 CUSTOM = {"ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
 CUSTOM |= {"KafkaTopic", "KafkaUser", "ExternalSecret"}
 # What KEDA's Kafka scaler reads from a trigger's metadata. KEDA ignores any other key in silence.
@@ -93,17 +93,15 @@ def test_lint_refuses_a_chart_that_does_not_render(toolbox: Toolbox, tmp_path: P
     assert "mimamori.nome" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kubernetes", [OLDEST, NEWEST])
+@pytest.mark.parametrize("kubernetes", [OLDEST, NEWEST, IMAGE_VOLUMES])
 def test_every_profile_is_valid_kubernetes(toolbox: Toolbox, render: Renderer, kubernetes: str) -> None:
-    manifests = {"1.33.0": render("gpu-keda", kubernetes="1.33.0")}  # the first to have image volumes
-    manifests[kubernetes] = [
-        manifest
-        for profile in PROFILES
-        if profile != "gpu-keda" or kubernetes != OLDEST
-        for manifest in render(profile, kubernetes=kubernetes)
-    ]
-    for version, made in manifests.items():
-        assert toolbox.kubernetes(native(made), version) == []
+    profiles = {
+        OLDEST: [profile for profile in PROFILES if profile != "gpu-keda"],
+        NEWEST: PROFILES,
+        IMAGE_VOLUMES: ["gpu-keda"],
+    }[kubernetes]
+    made = [manifest for profile in profiles for manifest in render(profile, kubernetes=kubernetes)]
+    assert toolbox.kubernetes(native(made), kubernetes) == []
 
 
 def _misspell(deployment: dict[str, Any]) -> None:
@@ -118,14 +116,16 @@ def _unknown_kind(deployment: dict[str, Any]) -> None:
     deployment["kind"] = "Deploymint"
 
 
-@pytest.mark.parametrize("spoil", [_misspell, _wrong_type, _unknown_kind])
-def test_kubernetes_gate_refuses(
-    toolbox: Toolbox, render: Renderer, spoil: Callable[[dict[str, Any]], None]
-) -> None:
-    deployment = deepcopy(of_kind(render("default"), "Deployment", "worker"))
-    assert toolbox.kubernetes([deployment], NEWEST) == []
-    spoil(deployment)
-    assert toolbox.kubernetes([deployment], NEWEST) != []
+def test_kubernetes_gate_refuses(toolbox: Toolbox, render: Renderer) -> None:
+    sound = of_kind(render("default"), "Deployment", "worker")
+    given = [sound]
+    for spoil in (_misspell, _wrong_type, _unknown_kind):
+        given.append(deepcopy(sound))
+        spoil(given[-1])
+    misspelt, wrong, unknown = toolbox.kubernetes(given, NEWEST)  # of the sound one it says nothing
+    assert "terminationGracePeriodSecond" in misspelt
+    assert "replicas: '2' is not of type" in wrong
+    assert "Deploymint" in unknown
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
-from jgo.maven import MavenContext
 
 from mimamori.sandbox.java import find_java, home
 from mimamori.sandbox.server import HOST, Server, choose_port
@@ -75,6 +74,8 @@ def _ask(url: str, content: object = None) -> object:
 
 def _program() -> Path:
     """The unpacked program, downloaded first where it is not there yet."""
+    from jgo.maven import MavenContext  # noqa: PLC0415 - imports slowly
+
     folder = home() / f"apicurio-{VERSION}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):

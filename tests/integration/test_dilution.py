@@ -9,7 +9,7 @@ import pytest
 from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.errors import BundleError
-from engine.load import load_engine
+from engine.load import load_engines
 from engine.policy import verdict
 from export.adapting.windowing import UNCUT
 from mimamori.demo.stage import CONVERSATIONS
@@ -25,8 +25,13 @@ def bundle(stress_bundle: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> Engine:
-    return load_engine(bundle)
+def engines(bundle: Bundle) -> list[Engine]:
+    """As the bundle says, and with windows as long as the message; on one graph, opened once."""
+    assert bundle.calibration is not None
+    uncut = msgspec.structs.replace(bundle.calibration.fitted_on, windowing=UNCUT)
+    whole = msgspec.structs.replace(bundle.calibration, fitted_on=uncut)
+    both = [bundle, msgspec.structs.replace(bundle, calibration=whole)]
+    return load_engines(both, highlights_from=[None, None])
 
 
 def _demo(ids: tuple[str, ...]) -> list[str]:
@@ -47,19 +52,17 @@ def _verdicts(engine: Engine, thresholds: Thresholds, texts: list[str]) -> list[
     return [verdict(each.risk, thresholds) for each in scores]
 
 
-def test_small_talk_hides_nobody(bundle: Bundle, engine: Engine) -> None:
+def test_small_talk_hides_nobody(bundle: Bundle, engines: list[Engine]) -> None:
+    engine, _ = engines
     thresholds = bundle.thresholds_for(engine.identity)
     assert "clear" not in _verdicts(engine, thresholds, _demo(AT_RISK))
     assert "clear" not in _verdicts(engine, thresholds, _among_friends())
     assert "at_risk" not in _verdicts(engine, thresholds, [" ".join(_demo(FRIENDLY))])
 
 
-def test_windows_as_long_as_the_message_would_hide_much_of_it(bundle: Bundle, engine: Engine) -> None:
+def test_windows_as_long_as_the_message_would_hide_much_of_it(bundle: Bundle, engines: list[Engine]) -> None:
     """The fault itself: were this not so, the test above would show nothing."""
-    assert bundle.calibration is not None
-    uncut = msgspec.structs.replace(bundle.calibration.fitted_on, windowing=UNCUT)
-    whole = msgspec.structs.replace(bundle.calibration, fitted_on=uncut)
-    blurred = load_engine(msgspec.structs.replace(bundle, calibration=whole))
+    engine, blurred = engines
     with pytest.raises(BundleError, match="messages are read in windows of 256"):
         bundle.thresholds_for(blurred.identity)
     texts = _among_friends()

@@ -1,4 +1,7 @@
-"""The whole path on real servers with the real model: `mimamori run` as a process, watched from outside."""
+"""The whole path on real servers with the real model: `mimamori run` as a process, watched from outside.
+
+No gap and no double after a kill and a stop in the middle: `tests/chaos/test_soak.py`, on the same model.
+"""
 
 import json
 import signal
@@ -138,19 +141,6 @@ class Platform:
         reader.close()
         return events
 
-    def start_worker_and_await_a_label(self) -> subprocess.Popen[bytes]:
-        """Return as soon as one more is committed: reading a growing topic to its end takes seconds."""
-        known = len(self.read("labels"))
-        worker = self.start_worker()
-        reader = ck.Consumer(
-            {"bootstrap.servers": self._bootstrap, "group.id": "first", "fetch.wait.max.ms": 10}
-        )
-        reader.assign([ck.TopicPartition(self.prefix + "labels", number, 0) for number in range(3)])
-        labels = reader.consume(known + 1, 90)
-        reader.close()
-        assert [label.error() for label in labels] == [None] * (known + 1), self.log()
-        return worker
-
     def outcomes(self) -> Counter[tuple[int, int]]:
         origins = [event["origin"] for name in ("labels", "dead-letters") for event in self.read(name)]
         return Counter((origin["partition"], origin["offset"]) for origin in origins)  # type: ignore[index] # JSON
@@ -170,13 +160,6 @@ class Platform:
             if worker.poll() is None:
                 worker.kill()
                 worker.wait()
-
-
-@pytest.fixture
-def platform(sandbox: Sandbox, stress_bundle: Path, tmp_path: Path) -> Iterator[Platform]:
-    platform = Platform(sandbox, stress_bundle, tmp_path)
-    yield platform
-    platform.end()
 
 
 def message(number: int, text: str) -> bytes:
@@ -272,25 +255,6 @@ def test_whoever_asks_by_http_gets_what_the_worker_wrote_to_kafka(screened: Plat
     said = (tmp_path / "front.log").read_text()
     assert "front_stopped" in said
     assert not any(text in said for text in texts)
-
-
-def test_killed_and_stopped_in_the_middle_it_leaves_no_gap_and_no_double(platform: Platform) -> None:
-    # Far more than can be in flight in batches of 256 tokens.
-    texts = [text for text, _ in held_out()] * 6
-    platform.send(*(message(number, f"{text} ({number})") for number, text in enumerate(texts)))
-    worker = platform.start_worker_and_await_a_label()
-    worker.kill()
-    worker.wait()
-    assert 0 < len(platform.outcomes()) < len(texts)  # it was killed in the middle
-    worker = platform.start_worker_and_await_a_label()
-    worker.terminate()
-    assert worker.wait(30) == 0
-    assert 0 < len(platform.outcomes()) < len(texts)  # it was stopped in the middle
-    platform.start_worker()
-    platform.wait(lambda: len(platform.outcomes()) == len(texts), timeout_s=240)  # on any machine
-    assert set(platform.outcomes().values()) == {1}
-    cases = Counter(event["label_id"] for event in platform.read("review-cases"))
-    assert set(cases.values()) == {1}
 
 
 def test_a_text_seen_before_comes_from_the_cache_with_the_same_scores(screened: Platform) -> None:

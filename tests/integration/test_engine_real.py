@@ -1,5 +1,7 @@
 """The engine on SmolLM2-135M, built from the shipped recipe: what random weights cannot show."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -7,6 +9,8 @@ import numpy as np
 import pytest
 
 from engine.bundle import Bundle
+from engine.contract import Engine
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.devices.openvino import precisions
 from engine.devices.stacked import StackedDevice
 from engine.load import load_engine, open_reader
@@ -36,19 +40,29 @@ def adapted(stress_bundle: Path) -> Bundle:
     return Bundle.load(stress_bundle)
 
 
+@pytest.fixture(scope="module")
+def opened(full: Bundle, adapted: Bundle) -> Callable[..., Engine]:
+    """An engine of a reading, on a device in a precision: each is opened and proven once, for seconds."""
+
+    @functools.cache
+    def load(reading: str, device: DeviceChoice, precision: PrecisionChoice) -> Engine:
+        return load_engine(full if reading == "prompted" else adapted, device=device, precision=precision)
+
+    return load
+
+
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 @pytest.mark.parametrize("reading", ["prompted", "pooled"])
 def test_a_batch_reads_like_each_message_alone(
-    request: pytest.FixtureRequest, device: str, reading: str
+    opened: Callable[..., Engine], device: str, reading: str
 ) -> None:
-    bundle = request.getfixturevalue("full" if reading == "prompted" else "adapted")
-    engine = load_engine(bundle, device=device, precision="fp32")  # type: ignore[arg-type] # literals above
+    engine = opened(reading, device, "fp32")
     together = [scores.risk for scores in engine.read(TEXTS)]
     assert together == pytest.approx([engine.read([text])[0].risk for text in TEXTS], abs=1e-4)
 
 
-def test_a_disguised_message_is_not_cleared(adapted: Bundle) -> None:
-    engine = load_engine(adapted)
+def test_a_disguised_message_is_not_cleared(opened: Callable[..., Engine], adapted: Bundle) -> None:
+    engine = opened("pooled", "auto", "auto")
     plain = TEXTS[1]
     disguised = ["\x00".join(plain), "\u202e" + plain[::-1] + "\u202c"]
     (alone,) = engine.read([plain])
@@ -60,18 +74,17 @@ def test_a_disguised_message_is_not_cleared(adapted: Bundle) -> None:
 
 @pytest.mark.skipif("int8" not in precisions(), reason="this CPU has no bf16 and int8")
 @pytest.mark.parametrize("reading", ["prompted", "pooled"])
-def test_int8_passes_the_gate_and_keeps_neighbours_apart(
-    request: pytest.FixtureRequest, reading: str
-) -> None:
+def test_int8_passes_the_gate_and_keeps_neighbours_apart(opened: Callable[..., Engine], reading: str) -> None:
     """`load_engine` proves it; here what the proof does not see: other texts, and risks instead of logits."""
-    bundle = request.getfixturevalue("full" if reading == "prompted" else "adapted")
-    engine = load_engine(bundle, device="openvino", precision="int8")
+    engine = opened(reading, "openvino", "int8")
     assert engine.precision == "int8"
-    plain = load_engine(bundle, device="openvino", precision="bf16")
+    # One of the two is set beside bf16, for which it could be mistaken; the other beside what is exact.
+    plain = opened("pooled", "auto", "auto") if reading == "pooled" else opened(reading, "openvino", "fp32")
+    assert plain.precision == ("bf16" if reading == "pooled" else "fp32")
     together = [scores.risk for scores in engine.read(TEXTS)]
     assert together == pytest.approx([engine.read([text])[0].risk for text in TEXTS], abs=0.02)
     assert together == pytest.approx([scores.risk for scores in plain.read(TEXTS)], abs=0.1)
-    assert together != [scores.risk for scores in plain.read(TEXTS)]  # it is not bf16 under another name
+    assert together != [scores.risk for scores in plain.read(TEXTS)]  # it is not the other under another name
 
 
 def test_fp16_holds_what_a_real_model_needs(full: Bundle, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from bench.highlights import faithful
 from engine.bundle import Bundle
 from engine.contract import Engine
 from engine.identity import MAX_MESSAGE_TOKENS
-from engine.load import load_engine, open_reader
+from engine.load import engine_on, load_engine, open_reader
 from engine.reading.highlights import Highlighter
+from engine.reading.reader import Reader
 from engine.task import load_task
 from export.examples import read_examples, shipped_examples
 
@@ -26,9 +27,15 @@ def bundle(stress_bundle: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> Engine:
+def reader(bundle: Bundle) -> Reader:
+    return open_reader(bundle, "pooled")
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Bundle, reader: Reader) -> Engine:
+    """As `load_engine` makes it, on the open graph."""
     assert bundle.calibration is not None
-    return load_engine(bundle, highlights_from=bundle.calibration.lower)
+    return engine_on(reader, bundle, highlights_from=bundle.calibration.lower)
 
 
 def test_without_the_highlighted_words_the_score_falls_further_than_without_others(engine: Engine) -> None:
@@ -42,11 +49,10 @@ def test_without_the_highlighted_words_the_score_falls_further_than_without_othe
     assert found["covered"] < 0.5  # who marks everything, marks nothing
 
 
-def test_contributions_sum_to_the_log_odds(bundle: Bundle) -> None:
+def test_contributions_sum_to_the_log_odds(bundle: Bundle, reader: Reader) -> None:
     """In the precision that runs here: bf16 rounds the mean that the score is made of."""
     heads = bundle.heads
     assert heads is not None
-    reader = open_reader(bundle, "pooled")
     highlighter = Highlighter(heads, reader, bundle.windowing, MAX_MESSAGE_TOKENS, 0.0)
     rows = reader.tokenise(["I can't sleep, and nobody asks", "明日までに終わらない。もう無理 😔", "gm"])
     values: dict[int, np.ndarray] = {}

@@ -89,9 +89,13 @@ class KafkaProducer:
                 lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions"
             )
         except ck.KafkaException as error:
+            self._watch.close()
             if error.args[0].code() == ck.KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
                 raise refused(config, Right("transactional-id", transactional_id, "Write")) from None
             raise BrokerError(f"cannot start transactions: {error.args[0].str()}") from None
+        except BaseException:
+            self._watch.close()  # nobody will close a producer that was never made
+            raise
 
     def commit(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
         """See `worker.kafka.Producer.commit`."""

@@ -1,11 +1,15 @@
 """Structured logs on standard error: JSON for machines, colours for people. They never hold message text."""
 
+from __future__ import annotations
+
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 import structlog
 
-from worker.settings import LogFormat
+if TYPE_CHECKING:  # every command writes logs, and the settings take a quarter of a second
+    from worker.settings import LogFormat
 
 
 def configure_logs(style: LogFormat, level: int = logging.INFO) -> None:

@@ -7,8 +7,11 @@ import threading
 import time
 from pathlib import Path
 
+import confluent_kafka as ck
 import pytest
 
+from worker.errors import BrokerError
+from worker.kafka import producer
 from worker.kafka.step_watch import EXIT_CODE, TICK_S, StepWatch
 
 
@@ -61,3 +64,21 @@ def test_a_producer_whose_client_hangs_ends_its_process() -> None:
     )
     assert ended.returncode == EXIT_CODE
     assert "kafka_client_never_answered" in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("said", [ck.KafkaException(ck.KafkaError(ck.KafkaError._AUTHENTICATION)), OSError()])
+def test_a_producer_that_cannot_start_leaves_no_watch_behind(
+    said: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused:
+        def init_transactions(self, timeout: float) -> None:
+            del timeout
+            raise said
+
+    monkeypatch.setattr(producer, "make", lambda *_: Refused())
+    before = set(threading.enumerate())
+    with pytest.raises((BrokerError, OSError)):
+        producer.KafkaProducer({}, "t")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive(), thread.name

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.worker_app import build_app, settings
 from tests.unit.worker.test_in_hand import batch_of, entry
 from worker.stream.pace import Pace
 from worker.stream.watchdog import EXIT_CODE, Watchdog
@@ -80,3 +81,8 @@ def test_one_that_ends_in_time_is_forgotten() -> None:
         assert ends.get(timeout=30) == EXIT_CODE  # this one, and none of those before
     dog.close()
     assert ends.empty()
+
+
+def test_in_a_tests_own_process_it_ends_nothing() -> None:
+    """See tests/conftest.py: a worker that a failed test leaves behind would end the tests of other files."""
+    assert build_app(settings(watchdog_floor_s=0.1))._watchdog.limit_s(1) > 100_000
