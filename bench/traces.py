@@ -125,8 +125,7 @@ def spent(
         if tracer is not None:  # as the intake does
             for entry in batch.entries:
                 if entry.record.headers:
-                    entry.trace = schemas.find_trace(entry.record.headers)
-            metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in batch.entries))
+                    entry.cause = schemas.trace_headers(entry.record.headers)
         batch.screened = time.monotonic(), time.monotonic()
         outbox.commit(batch)
         time.sleep(max(0.0, began + (number + 1) / pace.batches - time.monotonic()))

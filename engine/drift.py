@@ -21,6 +21,7 @@ from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 SignalName = Literal["risk", "windows", "characters", "truncated", "unsupported_language", "obfuscated"]
 Movement = Literal["too few", "stable", "moderate", "shifted"]
@@ -37,6 +38,8 @@ _DOUBLED: Final = 2.0
 _SURE: Final = 4.0  # standard errors
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Values = Sequence[float] | NDArray[np.float64]
+Signals = Mapping[SignalName, Values]  # for each signal a value of each message, in the same order
 
 
 class Noted(NamedTuple):
@@ -119,6 +122,15 @@ def restated(expected: Expected, restate: Callable[[float], float]) -> Expected:
     return msgspec.structs.replace(expected, signals=signals)
 
 
+def in_bins(values: Values, edges: tuple[float, ...]) -> NDArray[np.int64]:
+    """How many of `values` are in each bin. One that is not a number counts as the largest."""
+    if edges == _FLAG:
+        true = sum(map(bool, values))
+        return np.array([len(values) - true, true])
+    places = np.searchsorted(edges, values)  # the first edge that is not below the value
+    return np.bincount(places, minlength=len(edges) + 1)
+
+
 def count(messages: Sequence[Noted], bins: Mapping[SignalName, Sequence[float]]) -> dict[SignalName, Binned]:
     """Count messages in bins with these edges; signals that none of them has are left out."""
     found = {}
@@ -178,5 +190,4 @@ def _edges(name: SignalName, values: np.ndarray) -> tuple[float, ...]:
 
 
 def _count(values: np.ndarray, edges: tuple[float, ...]) -> Binned:
-    places = np.searchsorted(np.array(edges), values)  # the first edge that is not below the value
-    return Binned(edges, tuple(np.bincount(places, minlength=len(edges) + 1).tolist()))
+    return Binned(edges, tuple(in_bins(values, edges).tolist()))
