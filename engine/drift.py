@@ -125,7 +125,7 @@ def restated(expected: Expected, restate: Callable[[float], float]) -> Expected:
 def in_bins(values: Values, edges: tuple[float, ...]) -> NDArray[np.int64]:
     """How many of `values` are in each bin. One that is not a number counts as the largest."""
     if edges == _FLAG:
-        true = sum(map(bool, values))
+        true = int(sum(values))
         return np.array([len(values) - true, true])
     places = np.searchsorted(edges, values)  # the first edge that is not below the value
     return np.bincount(places, minlength=len(edges) + 1)

@@ -55,7 +55,9 @@ class Entry(msgspec.Struct, gc=False):
     def lost_its_trace(self) -> bool:
         """Whether the record's headers cannot be read, or its `traceparent` is malformed."""
         headers = self.record.headers
-        return headers is None or (not self.cause and names_a_trace(headers))
+        if not headers:  # there are none, or they cannot be read
+            return headers is None
+        return not self.cause and names_a_trace(headers)
 
     @property
     def may_be_read(self) -> bool:

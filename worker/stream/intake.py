@@ -215,7 +215,7 @@ class Intake:
         ready = self._reception.ready(self._held)
         entries = self._reception.entries([self._held.popleft() for _ in range(ready)])
         self._metrics.gauge("mimamori_records_without_schema", len(self._held))
-        lost = sum(entry.lost_its_trace for entry in entries if not entry.cause)
+        lost = sum(e.lost_its_trace for e in entries if not e.cause and e.record.headers != [])
         self._metrics.count("mimamori_unreadable_headers_total", lost)
         self._backlog.read(entries)
         self._waiting += entries

@@ -15,7 +15,7 @@ from worker.errors import RetryableError
 from worker.kafka import Consumer, Producer
 from worker.stream.batch import Batch
 from worker.stream.epochs import Epochs
-from worker.stream.outcome import OutcomesOf
+from worker.stream.outcome import Outcome, OutcomesOf
 from worker.stream.tally import tally
 from worker.stream.traces import BatchTraces
 from worker.telemetry.metrics import Metrics
@@ -67,4 +67,7 @@ class Outbox:
         finally:
             self._epochs.end_commit()
         self._epochs.committed()
-        tally(self._metrics, [event for event, _ in outcomes], batch)
+        self._count([event for event, _ in outcomes], batch)
+
+    def _count(self, events: list[Outcome], batch: Batch) -> None:
+        tally(self._metrics, events, batch)

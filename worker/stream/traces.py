@@ -56,7 +56,11 @@ class _Spans:
         began = batch.opened_at + self._since
         self._began_to_commit = time.time()
         self._screened = batch.screened
-        sampled = [entry for entry in batch.entries if is_sampled(entry.cause) and _has_outcome(entry)]
+        sampled = [
+            entry
+            for entry in batch.entries
+            if entry.cause and is_sampled(entry.cause) and _has_outcome(entry)
+        ]
         traces = [
             (entry, trace)
             for entry in sampled[: tracer.admits(len(sampled))]
