@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from bench.scale.fleet import Worker
+from bench.scale.station import Worker
 
 RATES: Final = (10_000, 100_000, 1_000_000)
 
