@@ -67,7 +67,7 @@ def waited(times: list[float], worker: Worker) -> list[float]:
     """How long each message waits, of one partition and one worker, in order."""
     fleet = Fleet(Exact([np.array(times)], 1.0), worker, 1, GROUP)
     found: list[float] = []
-    fleet.waits.note = lambda seconds, weight=1.0: found.append(seconds)  # type: ignore[method-assign]
+    fleet.waits.note = lambda seconds, _=1.0: found.append(seconds)  # type: ignore[method-assign]
     fleet.run(10.0)
     return found
 
@@ -108,9 +108,8 @@ def test_a_calibration_finds_what_the_stations_of_a_worker_took() -> None:
             messages, 0.0, screening, screened, committing, committing + 0.003 + messages * 1e-5 + late
         )
 
-    found = fitted(
-        [took(1)] * 9, [took(20), took(7, 0.04)], [took(500), took(900)], 0.002 + 0.007 + 0.00401 + 0.003
-    )
+    alone, mixed, flood = [took(1)] * 9, [took(20), took(7, 0.04)], [took(500), took(900)]
+    found = fitted(alone, mixed, flood, waited_s=alone[0].committed + truth.transit_s)
     for name in ("batch_s", "message_s", "commit_s", "commit_message_s", "transit_s"):
         assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=1e-5), name
     assert sorted(found.commit_more) == pytest.approx([0.0] * 10 + [0.04], abs=1e-6)
