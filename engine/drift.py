@@ -16,6 +16,7 @@ does not explain it.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
@@ -39,7 +40,6 @@ _SURE: Final = 4.0  # standard errors
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Values = Sequence[float] | NDArray[np.float64]
-Signals = Mapping[SignalName, Values]  # for each signal a value of each message, in the same order
 
 
 class Noted(NamedTuple):
@@ -51,6 +51,23 @@ class Noted(NamedTuple):
     unsupported_language: bool
     obfuscated: bool
     characters: int | None = None
+
+
+class Batched(NamedTuple):
+    """What is noted of many messages: a value of each, or of a yes-or-no signal for how many it is true."""
+
+    messages: int
+    values: Mapping[SignalName, Values]
+    true: Mapping[SignalName, int]
+
+    def in_bins(self, name: SignalName, edges: tuple[float, ...]) -> NDArray[np.int64]:
+        """How many of the messages are in each bin of a signal."""
+        if name in self.values:
+            return in_bins(self.values[name], edges)
+        counts = np.zeros(len(edges) + 1, np.int64)
+        for value, number in ((0.0, self.messages - self.true[name]), (1.0, self.true[name])):
+            counts[bisect_left(edges, value)] += number
+        return counts
 
 
 class Binned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,9 +141,6 @@ def restated(expected: Expected, restate: Callable[[float], float]) -> Expected:
 
 def in_bins(values: Values, edges: tuple[float, ...]) -> NDArray[np.int64]:
     """How many of `values` are in each bin. One that is not a number counts as the largest."""
-    if edges == _FLAG:
-        true = int(sum(values))
-        return np.array([len(values) - true, true])
     places = np.searchsorted(edges, values)  # the first edge that is not below the value
     return np.bincount(places, minlength=len(edges) + 1)
 

@@ -17,7 +17,7 @@ from schemas.events import DeadLetter, Label, ReviewCase, ShadowLabel
 from schemas.vocabulary import Verdict
 from worker.stream.batch import Batch
 from worker.stream.outcome import Outcome
-from worker.telemetry.drift import signals_of
+from worker.telemetry.drift import batch_of
 from worker.telemetry.metrics import Metrics
 
 OLDEST_S: Final = 30 * 86_400.0  # far longer than any sensible retention of messages
@@ -58,7 +58,7 @@ def _tally_labels(metrics: Metrics, labels: list[Label], batch: Batch) -> None:
             own, lengths = list(compress(labels, is_own)), list(compress(characters, is_own))
         for verdict, found in Counter(map(_VERDICT, own)).items():
             _tally_verdict(metrics, found, own[0].task, bundle, verdict)
-        metrics.screened(bundle, signals_of(own, lengths))
+        metrics.screened(bundle, batch_of(own, lengths))
     for depth, found in Counter(map(_DEPTH, labels)).items():
         said = "unknown" if depth is None else str(depth)
         metrics.count("mimamori_labels_by_depth_total", found, depth=said)

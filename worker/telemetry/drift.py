@@ -1,13 +1,14 @@
 """The last messages against those that the bundle was made for, as a window that slides batch by batch."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift import FEWEST, Expected, Noted, SignalName, Signals, in_bins, psi
+from engine.drift import FEWEST, Batched, Expected, Noted, SignalName, psi
 from schemas.events import Label
 
 _Counts = dict[SignalName, NDArray[np.int64]]
@@ -33,13 +34,13 @@ class DriftWindow:
         """What can be compared."""
         return list(self._expected)
 
-    def add(self, messages: int, signals: Signals) -> bool:
-        """Add a batch of so many messages. Whether it made the window large enough to be compared."""
-        counts = {name: in_bins(signals[name], binned.edges) for name, binned in self._expected.items()}
+    def add(self, batch: Batched) -> bool:
+        """Add a batch. Whether it made the window large enough to be compared."""
+        counts = {name: batch.in_bins(name, binned.edges) for name, binned in self._expected.items()}
         with self._lock:
             before = self._messages
-            self._batches.append((messages, counts))
-            self._messages += messages
+            self._batches.append((batch.messages, counts))
+            self._messages += batch.messages
             for name, found in counts.items():
                 self._totals[name] += found
             while self._messages - self._batches[0][0] >= self._size:
@@ -56,16 +57,23 @@ class DriftWindow:
         return psi(self._expected[signal].counts, now)
 
 
-def signals_of(labels: Sequence[Label], characters: Sequence[int]) -> Signals:
+def batch_of(labels: Sequence[Label], characters: Sequence[int]) -> Batched:
     """What is noted of the messages of labels, whose texts are so long: `noted_of` for a whole batch."""
-    return {
-        "risk": np.array([label.risk for label in labels], np.float64),
-        "windows": [label.windows for label in labels],
-        "characters": np.array(characters, np.float64),
-        "truncated": [label.truncated for label in labels],
-        "unsupported_language": ["unsupported_language" in label.reasons for label in labels],
-        "obfuscated": ["obfuscated" in label.reasons for label in labels],
-    }
+    # Most labels have one reason, which says how the risk stands to the thresholds. Doubts come after it.
+    doubts = Counter(chain.from_iterable(label.reasons for label in labels if len(label.reasons) > 1))
+    return Batched(
+        len(labels),
+        {
+            "risk": np.array([label.risk for label in labels], np.float64),
+            "windows": [label.windows for label in labels],
+            "characters": np.array(characters, np.float64),
+        },
+        {
+            "truncated": sum(label.truncated for label in labels),
+            "unsupported_language": doubts["unsupported_language"],
+            "obfuscated": doubts["obfuscated"],
+        },
+    )
 
 
 def noted_of(label: Label, characters: int | None = None) -> Noted:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, get_args, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
-from engine.drift import Expected, Signals, Values
+from engine.drift import Batched, Expected, Values
 from schemas.reasons import DeadLetterReason
 from schemas.refusals import Reason as Refusal
 from schemas.vocabulary import CaseKind, Reading, Verdict
@@ -145,15 +145,15 @@ class Metrics:
         """From now on compare the last `window` messages that `bundle` labels with those that it expects."""
         self._drift[bundle] = _Drift(task, DriftWindow(expected, window))
 
-    def screened(self, bundle: str, signals: Signals) -> None:
+    def screened(self, bundle: str, batch: Batched) -> None:
         """Note what was screened with `bundle`, for the metrics that show a change of the stream."""
-        self.observe_all("mimamori_risk", signals["risk"])
-        self.observe_all("mimamori_message_characters", signals["characters"])
+        self.observe_all("mimamori_risk", batch.values["risk"])
+        self.observe_all("mimamori_message_characters", batch.values["characters"])
         for doubt in get_args(Doubt):
-            if found := sum(signals[doubt]):
+            if found := batch.true[doubt]:
                 self.count("mimamori_doubts_total", found, reason=doubt)
         drift = self._drift.get(bundle)
-        if drift is not None and drift.window.add(len(signals["risk"]), signals):
+        if drift is not None and drift.window.add(batch):
             name: DriftGauge = "mimamori_drift_psi"
             for signal in drift.window.signals:
                 gauge = self._gauges[name].labels(drift.task, signal)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
-from engine.drift import SIGNALS, Noted, compare, count, expect
+from engine.drift import FLAGS, SIGNALS, Batched, Noted, compare, count, expect
 from review.catalogue import CATALOGUE as DESK
 from schemas.events import DeadLetter, Label
 from schemas.metrics import Metric, MetricKind
@@ -142,7 +142,9 @@ def noted(number: int, risk: float, *, obfuscated: bool = False) -> list[Noted]:
 
 
 def screen(metrics: Metrics, messages: list[Noted], bundle: str = BUNDLE) -> None:
-    metrics.screened(bundle, {name: [getattr(each, name) for each in messages] for name in SIGNALS})
+    columns = {name: [getattr(each, name) for each in messages] for name in SIGNALS}
+    values = {name: columns[name] for name in SIGNALS if name not in FLAGS}
+    metrics.screened(bundle, Batched(len(messages), values, {name: sum(columns[name]) for name in FLAGS}))
 
 
 def psi(metrics: Metrics) -> float | None:
