@@ -16,7 +16,7 @@ from worker.kafka.record import Partition
 from worker.stream.batch import Entry
 from worker.stream.pace import Pace
 
-_PLACE: Final = attrgetter("record.topic", "record.partition")
+_PARTITION: Final = attrgetter("record.partition")  # of the one topic that a worker reads
 MEMORY: Final = 5000.0  # offsets after which what was read before counts for a third
 
 
@@ -32,11 +32,12 @@ class Backlog:
     def read(self, entries: Sequence[Entry]) -> None:
         """Note that `entries` were read, with their tokens; those of a partition in the order of offsets."""
         passed = 0
-        for place, run in groupby(entries, _PLACE):
-            offsets = [entry.record.offset for entry in run]
-            due = self._next.get(place, offsets[0])
-            passed += offsets[-1] + 1 - min(due, offsets[0])  # `due` is larger where a rewind went back
-            self._next[place] = offsets[-1] + 1
+        for _, run in groupby(entries, _PARTITION):
+            read = list(run)
+            first, last = read[0].record, read[-1].record
+            due = self._next.get(first.place, first.offset)
+            passed += last.offset + 1 - min(due, first.offset)  # `due` is larger where a rewind went back
+            self._next[first.place] = last.offset + 1
         kept = math.exp(-passed / MEMORY)
         self._offsets = self._offsets * kept + passed
         self._tokens = self._tokens * kept + sum(entry.tokens for entry in entries)
