@@ -11,12 +11,40 @@ producer and to the reader, is `transit_s`.
 
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import NamedTuple
+
+import msgspec
 
 from bench.scale.spans import Took
 from bench.scale.station import Worker
 
 
-def fitted(alone: Sequence[Took], mixed: Sequence[Took], flood: Sequence[Took], waited_s: float) -> Worker:
+class Calibrated(NamedTuple):
+    """A worker as measured, with the parts of its times that no run by itself can tell from waiting."""
+
+    worker: Worker
+    notes_s: float
+    hand_over_s: float
+
+    def varying_as(self, took: Sequence[Took]) -> Worker:
+        """The same worker with batches that vary as those of a run: tells the model's error from the machine's.
+
+        How long the run's batches waited for one another is not used, only what they took where they were.
+        """
+        worker = self.worker
+        reading_s, commit_s = worker.batch_s - self.notes_s, worker.commit_s - self.hand_over_s
+        return msgspec.structs.replace(
+            worker,
+            read_more=tuple(_reading(each) - reading_s - each.messages * worker.message_s for each in took),
+            commit_more=tuple(
+                _commit(each) - commit_s - each.messages * worker.commit_message_s for each in took
+            ),
+        )
+
+
+def calibrated(
+    alone: Sequence[Took], mixed: Sequence[Took], flood: Sequence[Took], waited_s: float
+) -> Calibrated:
     """A worker as measured.
 
     Args:
@@ -27,25 +55,21 @@ def fitted(alone: Sequence[Took], mixed: Sequence[Took], flood: Sequence[Took], 
     """
     message_s = _slope(flood, alone, _reading)
     commit_message_s = _slope(flood, alone, _commit)
-    before_s = median(each.screening - each.opened for each in alone)
-    reading_s = median(map(_reading, alone)) - message_s
-    commit_s = median(map(_commit, alone)) - commit_message_s
+    notes_s = median(each.screening - each.opened for each in alone)
     hand_over_s = median(each.committing - each.screened for each in alone)
-    every = [*alone, *mixed]
-    notes = [each.screening - each.opened - before_s for each in alone]
-    return Worker(
-        batch_s=max(0.0, before_s + reading_s),
+    worker = Worker(
+        batch_s=max(0.0, notes_s + median(map(_reading, alone)) - message_s),
         message_s=message_s,
-        commit_s=max(0.0, commit_s) + hand_over_s,
+        commit_s=max(0.0, hand_over_s + median(map(_commit, alone)) - commit_message_s),
         commit_message_s=commit_message_s,
         transit_s=max(0.0, waited_s - median(each.committed - each.opened for each in alone)),
-        # Two things that vary: reading, in every batch, and notes, as seen in those that came alone.
-        read_more=tuple(
-            _reading(each) - reading_s - each.messages * message_s + notes[number % len(notes)]
-            for number, each in enumerate(every)
-        ),
-        commit_more=tuple(_commit(each) - commit_s - each.messages * commit_message_s for each in every),
     )
+    found = Calibrated(worker, notes_s, hand_over_s)
+    varying = found.varying_as([*alone, *mixed])
+    # Notes vary as well, as seen in the batches that came alone: nothing else delays these.
+    notes = [each.screening - each.opened - notes_s for each in alone]
+    both = tuple(more + notes[number % len(notes)] for number, more in enumerate(varying.read_more))
+    return found._replace(worker=msgspec.structs.replace(varying, read_more=both))
 
 
 def _reading(each: Took) -> float:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from bench.lanes.job import Job, Settings
 from bench.scale.arrivals import Burst, Exact, Traffic, exact
-from bench.scale.calibration import fitted
+from bench.scale.calibration import Calibrated, calibrated
 from bench.scale.disturbance import Disturbed, disturbance
 from bench.scale.fleet import Fault, Group, simulate
 from bench.scale.result import Waits
@@ -81,12 +81,17 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One scenario: what was simulated, and what was measured."""
+    """One scenario: what was simulated, and what was measured.
+
+    `own_times` is simulated with what the stations took in the run that was measured, and not what they took
+    when they were calibrated.
+    """
 
     scenario: str
     messages: int
     worker: Worker
     simulated: Figures
+    own_times: Figures
     measured: Figures
     disturbed: Disturbed
     read: float  # ms a batch in the median, of this run: to see where the two differ
@@ -230,7 +235,7 @@ class Run:
             time.sleep(0.1)
 
 
-def calibrated(run: Run, rate: float) -> Worker:
+def calibrate(run: Run, rate: float) -> Calibrated:
     """What a worker's stations take: of a message alone, of many, and of a stream at a share of `rate`."""
     calm = np.arange(TRICKLE, dtype=np.float64) * np.float64(TRICKLE_S)
     flood_at = float(calm[-1]) + 1.0
@@ -251,11 +256,12 @@ def calibrated(run: Run, rate: float) -> Worker:
     flood = [each for each in took if flood_at - 0.5 <= each.opened < mixed_at - 0.1 and each.messages > 1]
     mixed = [each for each in took if each.opened >= mixed_at - 0.1]
     first = sorted(waits)[:TRICKLE]
-    return fitted(alone, mixed, flood, float(np.median([waits[number] for number in first])))
+    return calibrated(alone, mixed, flood, float(np.median([waits[number] for number in first])))
 
 
-def compare(run: Run, worker: Worker, group: Group, scenario: Scenario, seconds: float) -> Row:
+def compare(run: Run, found: Calibrated, group: Group, scenario: Scenario, seconds: float) -> Row:
     """Run a scenario for real, and simulate it."""
+    worker = found.worker
     rate = scenario.load * scenario.workers * worker.rate()
     bursts = (Burst(seconds / 3, seconds / 6, scenario.burst),) if scenario.burst > 1 else ()
     planned = exact(Traffic(rate=rate, seconds=seconds, bursts=bursts), PARTITIONS, seed=7)
@@ -263,12 +269,15 @@ def compare(run: Run, worker: Worker, group: Group, scenario: Scenario, seconds:
     with disturbance() as disturbed:
         sent, waits, took = run.drive(scenario.workers, planned, kill_at)
     faults = [] if kill_at is None else [Fault(kill_at, "kill", 1, back=False)]
-    told = simulate(sent, worker, scenario.workers, group, faults)
+    told, own = (
+        simulate(sent, each, scenario.workers, group, faults) for each in (worker, found.varying_as(took))
+    )
     return Row(
         scenario.name,
         sent.total(),
-        worker,
+        msgspec.structs.replace(worker, read_more=(), commit_more=()),  # hundreds of numbers
         Figures(told.p50, told.p99, told.worst_lag),
+        Figures(own.p50, own.p99, own.worst_lag),
         measured(sent, waits),
         disturbed(),
         1000 * float(np.median([each.screened - each.screening for each in took])),
@@ -324,12 +333,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             job = replace(job, seconds_per_message=options.service_ms / 1000)
         run = Run(Lanes(course, job), job, batches)
-        worker = calibrated(run, options.rate or 1000 / options.service_ms)  # warms the broker
+        found = calibrate(run, options.rate or 1000 / options.service_ms)  # warms the broker
         for scenario in SCENARIOS:
             if options.scenarios not in scenario.name:
                 continue
-            worker = calibrated(run, worker.rate())  # anew, as other jobs on the machine come and go
-            rows.append(compare(run, worker, group, scenario, options.seconds))
+            found = calibrate(run, found.worker.rate())  # anew, as other jobs on the machine come and go
+            rows.append(compare(run, found, group, scenario, options.seconds))
             print(line(rows[-1]), flush=True)
             if options.json:
                 save(rows, group, options.json)
@@ -348,10 +357,11 @@ def save(rows: list[Row], group: Group, file: Path) -> None:
 
 def line(row: Row) -> str:
     """One row of the table: simulated / measured."""
-    told, found, worker = row.simulated, row.measured, row.worker
+    told, own, found, worker = row.simulated, row.own_times, row.measured, row.worker
     return (
         f"{row.scenario:22}{row.messages:7} messages: p50 {told.p50:7.3f} / {found.p50:7.3f} s, "
-        f"p99 {told.p99:7.3f} / {found.p99:7.3f} s ({told.p99 / found.p99 - 1:+.0%}), most waiting "
+        f"p99 {told.p99:7.3f} / {found.p99:7.3f} s ({told.p99 / found.p99 - 1:+.0%}; with the run's own "
+        f"times {own.p99:.3f}, {own.p99 / found.p99 - 1:+.0%}), most waiting "
         f"{told.worst_lag:6} / {found.worst_lag:6}\n"
         f"    calibrated: reading {1000 * worker.batch_s:.1f} ms a batch and {1000 * worker.message_s:.3f} a "
         f"message, commit {1000 * worker.commit_s:.1f} and {1000 * worker.commit_message_s:.3f}, on the way "

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.scale import limits
 from bench.scale.arrivals import Burst, Counted, Exact, Traffic, counted, exact
-from bench.scale.calibration import fitted
+from bench.scale.calibration import calibrated
 from bench.scale.fleet import Fault, Fleet, Group, simulate
 from bench.scale.keda import Autoscaler, Policy, Scaling
 from bench.scale.page import markdown
@@ -67,7 +67,7 @@ def waited(times: list[float], worker: Worker) -> list[float]:
     """How long each message waits, of one partition and one worker, in order."""
     fleet = Fleet(Exact([np.array(times)], 1.0), worker, 1, GROUP)
     found: list[float] = []
-    fleet.waits.note = lambda seconds, _=1.0: found.append(seconds)  # type: ignore[method-assign]
+    fleet.waits.note = lambda seconds, _=1.0: found.append(seconds)  # type: ignore[assignment, method-assign]
     fleet.run(10.0)
     return found
 
@@ -109,11 +109,14 @@ def test_a_calibration_finds_what_the_stations_of_a_worker_took() -> None:
         )
 
     alone, mixed, flood = [took(1)] * 9, [took(20), took(7, 0.04)], [took(500), took(900)]
-    found = fitted(alone, mixed, flood, waited_s=alone[0].committed + truth.transit_s)
+    found = calibrated(alone, mixed, flood, waited_s=alone[0].committed + truth.transit_s).worker
     for name in ("batch_s", "message_s", "commit_s", "commit_message_s", "transit_s"):
         assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=1e-5), name
     assert sorted(found.commit_more) == pytest.approx([0.0] * 10 + [0.04], abs=1e-6)
     assert found.read_more == pytest.approx([0.0] * 11, abs=1e-6)
+    other = calibrated(alone, mixed, flood, 0.02).varying_as([took(3), took(4, 0.2)])
+    assert other.commit_more == pytest.approx([0.0, 0.2], abs=1e-6)
+    assert (other.commit_s, other.message_s) == (found.commit_s, found.message_s)
 
 
 @settings(max_examples=40)
