@@ -3,26 +3,32 @@
     python -m bench.traces [--seconds 5] [--rounds 5] [--rates 100,1000,10000] [--batches 20]
 
 The real outbox turns batches of labels into outcomes, as they come at each rate: with nothing, with metrics,
-and with metrics and traces, in turns. Traces are all of it: headers are read, checked and written, spans are
-made, encoded and sent to a small collector in a process of its own. Of the messages, none, one in a hundred
-or all are sampled by their producer; the worker makes spans for MIMAMORI_TRACES_AT_MOST of them a second.
-Kafka and the model are left out: their cost is the same in each. Processor time is that of the whole process,
-the thread that sends included. Median of the rounds, lowest and highest.
+and with metrics and traces, in turns. Metrics are all that is counted of a batch, by the intake too, with the
+drift of a bundle that expects something. Traces are headers, which are read, checked and written, and spans,
+which are made, encoded and sent to a small collector in a process of its own. Of the messages, none, one in a
+hundred or all are sampled by their producer; the worker makes spans for MIMAMORI_TRACES_AT_MOST of them a
+second. Kafka's client is left out, but what a header more costs it is measured first, and added
+(`yardstick/header_cost.py`); the model is left out too, as its cost is the same in each. Processor time is
+that of the whole process, the thread that sends included. Median of the rounds, lowest and highest.
 """
 
 import argparse
 import multiprocessing
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
 from typing import Any, Final, cast
 
+import msgspec
+
 import schemas
-from bench.metrics import SCRAPED_EVERY_S, Muted, a_batch, an_outbox, scraped
+from bench.metrics import SCRAPED_EVERY_S, Counting, Muted, a_batch, scraped
+from bench.yardstick.header_cost import header_cost, traceparent
+from schemas.events import Label
 from tracing.sending import OtlpTracer
 from worker.kafka.record import Headers
 from worker.settings import Settings
@@ -30,6 +36,7 @@ from worker.startup import open_spans, settle_memory
 from worker.stream.epochs import Epochs
 from worker.telemetry.metrics import Metrics
 
+LABEL: Final = Path(schemas.__file__).parent / "examples" / "label.json"
 PRODUCERS: Final = {"no trace": 0, "a trace, 1 in 100 sampled": 100, "a trace, all sampled": 1}
 
 
@@ -72,10 +79,15 @@ def main() -> None:
     collector = multiprocessing.get_context("spawn").Process(target=collect, args=(there,), daemon=True)
     collector.start()
     settings = Settings(traces_endpoint=f"http://127.0.0.1:{here.recv()}")
+    payload = msgspec.json.decode(LABEL.read_bytes())[0]["payload"]
+    label = schemas.decode(Label, msgspec.json.encode(payload))
+    header = header_cost(schemas.event_headers(label))
+    print(f"a header costs Kafka's client {1e6 * header:.2f} µs a message, read and written")
     print(f"of one core, over what the outbox needs without; {given.rounds} rounds of {given.seconds:g} s")
     for rate in map(int, given.rates.split(",")):
         for said, every in PRODUCERS.items():
-            measured(settings, Pace(rate, given.batches, given.seconds), said, every, given.rounds)
+            pace = Pace(rate, given.batches, given.seconds)
+            measured(settings, pace, said, every, given.rounds, header if every else 0.0)
     collector.terminate()
 
 
@@ -88,51 +100,55 @@ class Pace:
     seconds: float
 
 
-def measured(settings: Settings, pace: Pace, said: str, every: int, rounds: int) -> None:
-    """Print one line."""
+def measured(settings: Settings, pace: Pace, said: str, every: int, rounds: int, header: float) -> None:
+    """Print one line. `header`: seconds of Kafka's client a message."""
     metrics_alone: list[float] = []
     both: list[float] = []
-    headers = traced(every, pace.rate // pace.batches)
-    counted, tracing = Metrics(), Metrics()
-    tracer = cast("OtlpTracer", open_spans(settings, tracing))
-    spent(tracing, tracer, pace, headers)  # the first request of a process costs more than all that follow
-    before = sent(tracing)
+    nothing, counted, traced = Counting(Muted()), Counting(Metrics()), Counting(Metrics())
+    tracer = cast("OtlpTracer", open_spans(settings, traced.metrics))
+    spent(traced, tracer, pace, every)  # the first request of a process costs more than all that follow
+    before = sent(traced.metrics)
     for _ in range(rounds):
-        nothing = spent(Muted(), None, pace, headers)
-        with_metrics = spent(counted, None, pace, headers)
-        with_both = spent(tracing, tracer, pace, headers)
-        scrapes = scraped(tracing) / SCRAPED_EVERY_S
-        metrics_alone.append(with_metrics - nothing + scrapes)
-        both.append(with_both - nothing + scrapes)
-    spans = (sent(tracing) - before) / pace.seconds / rounds
+        without = spent(nothing, None, pace, 0)
+        with_metrics = spent(counted, None, pace, 0)
+        with_both = spent(traced, tracer, pace, every) + header * pace.rate
+        scrapes = scraped(traced.metrics) / SCRAPED_EVERY_S
+        metrics_alone.append(with_metrics - without + scrapes)
+        both.append(with_both - without + scrapes)
+    spans = (sent(traced.metrics) - before) / pace.seconds / rounds
     tracer.close(30)
     print(
         f"{pace.rate:>6,} a second, {said:<26}  metrics {share(metrics_alone)}  "
-        f"and traces {share(both)}  {spans:,.0f} spans a second"
+        f"and traces {share(both)}  {spans:,.0f} spans a second",
+        flush=True,
     )
 
 
-def spent(
-    metrics: Metrics, tracer: OtlpTracer | None, pace: Pace, headers: Callable[[int], Headers]
-) -> float:
+def spent(counting: Counting, tracer: OtlpTracer | None, pace: Pace, every: int) -> float:
     """Processor seconds a second."""
     epochs = Epochs()
-    outbox = an_outbox(epochs, metrics, tracer)
+    outbox = counting.outbox(epochs, tracer)
     records = pace.rate // pace.batches
-    began, worked = time.monotonic(), time.process_time()
+    if tracer is not None:
+        tracer.admits(pace.rate)  # what was saved up for spans in the other turns would count as this one's
+    began, worked, making = time.monotonic(), time.process_time(), 0.0
     for number in range(int(pace.seconds * pace.batches)):
-        batch = a_batch(epochs, records, headers)
-        if tracer is not None:  # as the intake does
-            for entry in batch.entries:
+        # Each has headers of its own, as those of a real message are not known from the one before. What it
+        # takes to make them does not count.
+        made = time.thread_time()
+        batch = a_batch(epochs, records, traced(every, number * records, records))
+        making += time.thread_time() - made
+        if tracer is not None:
+            for entry in batch.entries:  # as `Reception.entry`
                 if entry.record.headers:
-                    entry.trace = schemas.find_trace(entry.record.headers)
-            metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in batch.entries))
+                    entry.cause = schemas.trace_headers(entry.record.headers)
+        counting.polled(batch.entries)
         batch.screened = time.monotonic(), time.monotonic()
         outbox.commit(batch)
         time.sleep(max(0.0, began + (number + 1) / pace.batches - time.monotonic()))
     if tracer is not None:
         tracer.flush()
-    return (time.process_time() - worked) / pace.seconds
+    return (time.process_time() - worked - making) / pace.seconds
 
 
 def sent(metrics: Metrics) -> float:
@@ -140,15 +156,11 @@ def sent(metrics: Metrics) -> float:
     return metrics.registry.get_sample_value("mimamori_spans_total", {"outcome": "sent"}) or 0
 
 
-def traced(every: int, records: int) -> Callable[[int], Headers]:
+def traced(every: int, first: int, records: int) -> list[Headers]:
     """Headers as a producer writes them: one in `every` is sampled, or 0: there are none."""
-    made: list[Headers] = [
-        [("traceparent", f"00-{1 + offset:032x}-{1 + offset:016x}-0{int(offset % every == 0)}".encode())]
-        if every
-        else []
-        for offset in range(records)
-    ]
-    return made.__getitem__
+    if not every:
+        return []
+    return [[traceparent(at, sampled=at % every == 0)] for at in range(first, first + records)]
 
 
 def share(costs: list[float]) -> str:

@@ -16,11 +16,13 @@ does not explain it.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 SignalName = Literal["risk", "windows", "characters", "truncated", "unsupported_language", "obfuscated"]
 Movement = Literal["too few", "stable", "moderate", "shifted"]
@@ -37,6 +39,7 @@ _DOUBLED: Final = 2.0
 _SURE: Final = 4.0  # standard errors
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Values = Sequence[float] | NDArray[np.float64]
 
 
 class Noted(NamedTuple):
@@ -48,6 +51,23 @@ class Noted(NamedTuple):
     unsupported_language: bool
     obfuscated: bool
     characters: int | None = None
+
+
+class Batched(NamedTuple):
+    """What is noted of many messages: a value of each, or of a yes-or-no signal for how many it is true."""
+
+    messages: int
+    values: Mapping[SignalName, Values]
+    true: Mapping[SignalName, int]
+
+    def in_bins(self, name: SignalName, edges: tuple[float, ...]) -> NDArray[np.int64]:
+        """How many of the messages are in each bin of a signal."""
+        if name in self.values:
+            return in_bins(self.values[name], edges)
+        counts = np.zeros(len(edges) + 1, np.int64)
+        for value, number in ((0.0, self.messages - self.true[name]), (1.0, self.true[name])):
+            counts[bisect_left(edges, value)] += number
+        return counts
 
 
 class Binned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,6 +139,12 @@ def restated(expected: Expected, restate: Callable[[float], float]) -> Expected:
     return msgspec.structs.replace(expected, signals=signals)
 
 
+def in_bins(values: Values, edges: tuple[float, ...]) -> NDArray[np.int64]:
+    """How many of `values` are in each bin. One that is not a number counts as the largest."""
+    places = np.searchsorted(edges, values)  # the first edge that is not below the value
+    return np.bincount(places, minlength=len(edges) + 1)
+
+
 def count(messages: Sequence[Noted], bins: Mapping[SignalName, Sequence[float]]) -> dict[SignalName, Binned]:
     """Count messages in bins with these edges; signals that none of them has are left out."""
     found = {}
@@ -178,5 +204,4 @@ def _edges(name: SignalName, values: np.ndarray) -> tuple[float, ...]:
 
 
 def _count(values: np.ndarray, edges: tuple[float, ...]) -> Binned:
-    places = np.searchsorted(np.array(edges), values)  # the first edge that is not below the value
-    return Binned(edges, tuple(np.bincount(places, minlength=len(edges) + 1).tolist()))
+    return Binned(edges, tuple(in_bins(values, edges).tolist()))

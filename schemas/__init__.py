@@ -24,7 +24,7 @@ from schemas.events import (
     ShadowLabel,
     Thresholds,
 )
-from schemas.headers import Trace, event_headers, find_trace, names_a_trace
+from schemas.headers import Trace, event_headers, find_trace, is_sampled, names_a_trace, trace_headers
 from schemas.ids import (
     case_event_id,
     case_id,
@@ -62,10 +62,12 @@ __all__ = [
     "encode",
     "event_headers",
     "find_trace",
+    "is_sampled",
     "label_id",
     "load_topics",
     "names_a_trace",
     "origin_of_case",
     "shadow_label_id",
     "topic_names",
+    "trace_headers",
 ]

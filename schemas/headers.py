@@ -17,6 +17,8 @@ from schemas.kinds import KINDS
 
 Headers = list[tuple[str, str | bytes | None]]  # in the form that Kafka clients give and take
 Pairs = Sequence[tuple[str, str | bytes | None]]
+# Well-formed headers that name a trace, `traceparent` first; empty where there is none.
+Cause = Sequence[tuple[str, bytes]]
 
 # For each kind: the field that gives `ce_time`, and the headers that all its events share.
 _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
@@ -33,16 +35,16 @@ _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
     for kind in KINDS
 }
 # https://www.w3.org/TR/trace-context/#traceparent-header: version ff and zero ids are not valid.
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
-)
+_is_traceparent: Final = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+).fullmatch
 # …/#tracestate-header: members `key=value` of printable ASCII, separated by commas. Each is matched by
 # itself, as one expression for all of them could be made to backtrack for ever.
-_KEY = "[a-z0-9][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?"
-_MEMBER = re.compile(_KEY + r"=[ -+\--<>-~]{0,255}[!-+\--<>-~]", re.ASCII)
+_KEY = rb"[a-z0-9][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?"
+_MEMBER = re.compile(_KEY + rb"=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
 _MOST_MEMBERS: Final = 32
-_LENGTH: Final = 55  # characters of a traceparent
 _LONGEST_STATE: Final = 512  # characters, as many as everybody must take
+_SAMPLED: Final = b"13579bdf"  # last characters of a traceparent whose last bit is set
 
 
 class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -55,26 +57,27 @@ class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     state: str | None = None
 
     @property
+    def headers(self) -> Cause:
+        """The headers that name it, as `event_headers` takes them."""
+        parent = "traceparent", self.parent.encode()
+        return (parent,) if self.state is None else (parent, ("tracestate", self.state.encode()))
+
+    @property
     def sampled(self) -> bool:
         """Whether whoever began the trace wants it to be recorded."""
-        return self.parent[54] in "13579bdf"
+        return is_sampled(self.headers)
 
 
-def event_headers(event: Event, trace: Trace | None = None) -> Headers:
-    """Return the headers of a record that carries `event`, which `trace` has caused.
+def event_headers(event: Event, cause: Pairs = ()) -> Headers:
+    """Return the headers of a record that carries `event`, with those that name the trace that caused it.
 
     A message without `sent_at` has no `ce_time`.
     """
     time_field, constant = _CONSTANT[type(event)]
-    headers: Headers = [("ce_id", event.id.encode()), *constant]
     time = getattr(event, time_field)
-    if time is not None:
-        headers.append(_ce_time(time))
-    if trace is not None:
-        headers.append(("traceparent", trace.parent.encode()))
-        if trace.state is not None:
-            headers.append(("tracestate", trace.state.encode()))
-    return headers
+    if time is None:
+        return [("ce_id", event.id.encode()), *constant, *cause]
+    return [("ce_id", event.id.encode()), *constant, _ce_time(time), *cause]
 
 
 @lru_cache(maxsize=64)
@@ -83,8 +86,11 @@ def _ce_time(time: datetime) -> tuple[str, bytes]:
     return "ce_time", time.isoformat().encode()
 
 
-def find_trace(headers: Pairs | None) -> Trace | None:
-    """Return the trace that a consumed record belongs to, or None where it names no well-formed one.
+def trace_headers(headers: Pairs | None) -> Cause:
+    """Return those headers of a consumed record that name the trace it belongs to; none if none is named.
+
+    Whatever the record causes carries them on as they are: a worker does that for every message, and takes
+    the trace apart (`find_trace`) only for the few that get a span.
 
     What is malformed is dropped, as the standard asks: of a malformed `traceparent` both headers, of a
     malformed `tracestate` that one alone. They are copied to every outcome, and no header may carry text to
@@ -96,9 +102,24 @@ def find_trace(headers: Pairs | None) -> Trace | None:
             parent = parent or value
         elif name == "tracestate":
             state = state or value
-    if parent is None or len(parent) != _LENGTH or not _TRACEPARENT.fullmatch(said := _text(parent)):
-        return None
-    return Trace(said) if state is None else Trace(said, _well_formed(_text(state)))
+    if isinstance(parent, str):
+        parent = _bytes(parent)
+    if parent is None or not _is_traceparent(parent):
+        return ()
+    if state is None or not _is_tracestate(said := _bytes(state)):
+        return (("traceparent", parent),)
+    return ("traceparent", parent), ("tracestate", said)
+
+
+def find_trace(headers: Pairs | None) -> Trace | None:
+    """Return the trace that a consumed record belongs to, or None: see `trace_headers`."""
+    named = [value.decode() for _, value in trace_headers(headers)]
+    return Trace(*named) if named else None
+
+
+def is_sampled(cause: Cause) -> bool:
+    """Whether there is a trace, and whoever began it wants it to be recorded."""
+    return bool(cause) and cause[0][1][-1] in _SAMPLED
 
 
 def names_a_trace(headers: Pairs | None) -> bool:
@@ -106,15 +127,15 @@ def names_a_trace(headers: Pairs | None) -> bool:
     return any(name == "traceparent" for name, _ in headers or ())
 
 
-def _well_formed(state: str) -> str | None:
+def _is_tracestate(state: bytes) -> bool:
     if len(state) > _LONGEST_STATE:
-        return None
-    members = [member.strip(" \t") for member in state.split(",")]
+        return False
+    members = [member.strip(b" \t") for member in state.split(b",")]
     if len(members) > _MOST_MEMBERS or not any(members):
-        return None
-    return state if all(not member or _MEMBER.fullmatch(member) for member in members) else None
+        return False
+    return all(not member or _MEMBER.fullmatch(member) for member in members)
 
 
-def _text(value: str | bytes) -> str:
-    # What is no ASCII becomes a character that no expression here takes.
-    return value.decode("ascii", "replace") if isinstance(value, bytes) else value
+def _bytes(value: str | bytes) -> bytes:
+    # What is no ASCII becomes bytes that no expression here takes.
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 QUEUE: Final = 2048  # spans that wait, or are being sent: a few MB at most
 AT_ONCE: Final = 512
-EVERY_S: Final = 2.0
+EVERY_S: Final = 5.0
 
 
 class CountedExporter(SpanExporter):

@@ -19,7 +19,7 @@ from worker.kafka import Consumer, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.record import Partition
 from worker.settings import Settings
-from worker.startup import open_engine, settle_memory
+from worker.startup import open_engine, open_spans, settle_memory
 from worker.stream.pipeline import Pipeline
 from worker.stream.routing import Routing
 from worker.telemetry.logs import configure_logs
@@ -93,6 +93,7 @@ def assembled(settings: Settings, job: Job, name: str) -> Worker:
             Pipeline(task, engine, ALL_CLEAR, fingerprint, open_cache(settings, engine.identity, metrics))
         ),
         metrics=metrics,
+        tracer=open_spans(settings, metrics),
         in_hand=NoNotes() if "no notes" in name else None,
         consumer_of=consumer_of,
         producer_of=None if plain is None else lambda: plain,

@@ -3,10 +3,11 @@
     python -m bench.scale.compared --json compared.json           a device of 2 ms a message that needs no CPU
     python -m bench.scale.compared --engine BUNDLE --seconds 40   the real model, on this machine's cores
 
-Two short runs calibrate what a worker takes: one message at a time, and many at once. Then each scenario is
-run for real, and simulated with the moments at which messages were really sent. Neither the calibration nor
-anything else is fitted to the runs that are compared. A wait is from `produce` until a read-committed
-reader has the label.
+A short run calibrates what each station of a worker takes (`calibration.py`): messages one by one, many at
+once, and a stream. Then the scenario is run for real, and simulated with the moments at which messages were
+really sent. Nothing is fitted to the runs that are compared. A wait is from `produce` until a read-committed
+reader has the label. What else runs on the machine is measured meanwhile, by a process that does nothing but
+sleep (`disturbance.py`).
 """
 
 import argparse
@@ -28,10 +29,14 @@ import numpy as np
 from confluent_kafka.admin import AdminClient
 from numpy.typing import NDArray
 
-from bench.lanes.job import Job
+from bench.lanes.job import Job, Settings
 from bench.scale.arrivals import Burst, Exact, Traffic, exact
-from bench.scale.fleet import Fault, Group, Worker, simulate
+from bench.scale.calibration import Calibrated, calibrated
+from bench.scale.disturbance import Disturbed, disturbance
+from bench.scale.fleet import Fault, Group, simulate
 from bench.scale.result import Waits
+from bench.scale.spans import Batches, Took, collecting
+from bench.scale.station import Worker
 from bench.yardstick import corpus
 from bench.yardstick.course import Course
 from bench.yardstick.fetched import records
@@ -41,8 +46,11 @@ from mimamori.sandbox import Sandbox
 
 PATIENCE_S: Final = 180.0
 PARTITIONS: Final = 4
-FLOOD: Final = 2000
-TRICKLE: Final = 100
+TRICKLE: Final = 80  # messages one by one, TRICKLE_S apart
+TRICKLE_S: Final = 0.06
+FLOOD: Final = 1500  # at once
+MIXED_S: Final = 8.0
+MIXED_LOAD: Final = 0.4
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -73,13 +81,22 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One scenario: what was simulated, and what was measured."""
+    """One scenario: what was simulated, and what was measured.
+
+    `own_times` is simulated with what the stations took in the run that was measured, and not what they took
+    when they were calibrated.
+    """
 
     scenario: str
     messages: int
     worker: Worker
     simulated: Figures
+    own_times: Figures
     measured: Figures
+    disturbed: Disturbed
+    read: float  # ms a batch in the median, of this run: to see where the two differ
+    batch: float  # messages
+    committed: float  # ms a batch
 
 
 class _Label(msgspec.Struct):
@@ -126,10 +143,11 @@ class Reader:
 class Run:
     """One group of real workers on the course, and what they are sent."""
 
-    def __init__(self, lanes: Lanes, job: Job) -> None:
-        """`job` says which device the workers have."""
+    def __init__(self, lanes: Lanes, job: Job, batches: Batches) -> None:
+        """`job` says which device the workers have; they report their `batches`."""
         self._lanes = lanes
         self._job = job
+        self._batches = batches
         self._number = 0
         self._values = corpus.distinct(10**9)
         self._producer = ck.Producer({"bootstrap.servers": job.bootstrap, "linger.ms": 1, "log_level": 0})
@@ -137,14 +155,18 @@ class Run:
 
     def drive(
         self, workers: int, arrivals: Exact, kill_at: float | None = None
-    ) -> tuple[Exact, dict[int, float]]:
-        """Send the arrivals to so many workers; returns when each was really sent, and each message's wait.
+    ) -> tuple[Exact, dict[int, float], list[Took]]:
+        """Send the arrivals to so many workers.
+
+        Returns when each was really sent, each message's wait, and what batches took, in seconds since the
+        first message.
 
         Raises LaneError: a worker ended, or labels did not come.
         """
         course, labels = self._lanes.course, self._job.labels
         job = replace(self._lanes.job(self._job.messages), seconds_per_message=self._job.seconds_per_message)
-        job = replace(job, bundle=self._job.bundle)
+        told: Settings = {"traces_endpoint": self._batches.url, "traces_ratio": 1.0, "traces_at_most": 0.001}
+        job = replace(job, bundle=self._job.bundle, settings=told)
         course.forget([job.messages, labels])
         reader = Reader(course, labels)
         with ExitStack() as stack:
@@ -163,7 +185,8 @@ class Run:
         times = [
             np.array([at - began for _, where, at in sent if where == place]) for place in range(PARTITIONS)
         ]
-        return Exact(times, sent[-1][2] - began), waits
+        took = [each.after(began) for each in self._batches.since(began)]
+        return Exact(times, sent[-1][2] - began), waits, took
 
     def _schedule(
         self, arrivals: Exact, fleet: list[subprocess.Popen[bytes]], kill_at: float | None
@@ -212,33 +235,54 @@ class Run:
             time.sleep(0.1)
 
 
-def calibrated(run: Run) -> Worker:
-    """What a worker takes: of a message alone, and of each of many that wait together."""
-    many = np.linspace(0.0, 1e-3, FLOOD, dtype=np.float64)
-    sent, waits = run.drive(1, Exact([many[place::PARTITIONS] for place in range(PARTITIONS)], 1e-3))
-    ends = labelled(sent, waits)
-    message_s = float(ends[-1] / FLOOD)
-    calm = np.arange(TRICKLE // PARTITIONS, dtype=np.float64) * np.float64(0.2)
-    _, waits = run.drive(1, Exact([calm + np.float64(0.05 * place) for place in range(PARTITIONS)], 5.0))
-    alone = float(np.median(list(waits.values())))
-    return Worker(batch_s=0.0, message_s=message_s, commit_s=max(0.0, alone - message_s))
+def calibrate(run: Run, rate: float) -> Calibrated:
+    """What a worker's stations take: of a message alone, of many, and of a stream at a share of `rate`."""
+    calm = np.arange(TRICKLE, dtype=np.float64) * np.float64(TRICKLE_S)
+    flood_at = float(calm[-1]) + 1.0
+    mixed_at = flood_at + 2 * FLOOD / rate
+    stream = exact(Traffic(rate=MIXED_LOAD * rate, seconds=MIXED_S), PARTITIONS, seed=11)
+    times = [
+        np.concatenate(
+            [
+                calm[place::PARTITIONS],
+                np.full(FLOOD // PARTITIONS, flood_at),
+                [mixed_at + stream.when(place, n + 1) for n in range(stream.by(place, np.inf))],
+            ]
+        )
+        for place in range(PARTITIONS)
+    ]
+    _, waits, took = run.drive(1, Exact(times, mixed_at + MIXED_S))
+    alone = [each for each in took if each.opened < flood_at - 0.5 and each.messages == 1]
+    flood = [each for each in took if flood_at - 0.5 <= each.opened < mixed_at - 0.1 and each.messages > 1]
+    mixed = [each for each in took if each.opened >= mixed_at - 0.1]
+    first = sorted(waits)[:TRICKLE]
+    return calibrated(alone, mixed, flood, float(np.median([waits[number] for number in first])))
 
 
-def compare(run: Run, worker: Worker, group: Group, scenario: Scenario, seconds: float) -> Row:
+def compare(run: Run, found: Calibrated, group: Group, scenario: Scenario, seconds: float) -> Row:
     """Run a scenario for real, and simulate it."""
+    worker = found.worker
     rate = scenario.load * scenario.workers * worker.rate()
     bursts = (Burst(seconds / 3, seconds / 6, scenario.burst),) if scenario.burst > 1 else ()
     planned = exact(Traffic(rate=rate, seconds=seconds, bursts=bursts), PARTITIONS, seed=7)
     kill_at = seconds / 5 if scenario.killed else None
-    sent, waits = run.drive(scenario.workers, planned, kill_at)
+    with disturbance() as disturbed:
+        sent, waits, took = run.drive(scenario.workers, planned, kill_at)
     faults = [] if kill_at is None else [Fault(kill_at, "kill", 1, back=False)]
-    told = simulate(sent, worker, scenario.workers, group, faults)
+    told, own = (
+        simulate(sent, each, scenario.workers, group, faults) for each in (worker, found.varying_as(took))
+    )
     return Row(
         scenario.name,
         sent.total(),
-        worker,
+        msgspec.structs.replace(worker, read_more=(), commit_more=()),  # hundreds of numbers
         Figures(told.p50, told.p99, told.worst_lag),
+        Figures(own.p50, own.p99, own.worst_lag),
         measured(sent, waits),
+        disturbed(),
+        1000 * float(np.median([each.screened - each.screening for each in took])),
+        float(np.median([each.messages for each in took])),
+        1000 * float(np.median([each.committed - each.committing for each in took])),
     )
 
 
@@ -274,11 +318,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--service-ms", type=float, default=2.0, help="of the simulated device, a message")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each scenario (default: 30)")
     parser.add_argument("--gap", type=float, default=2.0, help="seconds of a rebalance: bench.scale.groups")
+    parser.add_argument("--rate", type=float, help="about so many messages a second, with --engine")
+    parser.add_argument("--scenarios", default="", help="only those with this in their names")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args(arguments)
     rows: list[Row] = []
     group = Group(gap_s=options.gap)
-    with Sandbox(redis=False) as sandbox, tempfile.TemporaryDirectory() as folder:
+    with Sandbox(redis=False) as sandbox, tempfile.TemporaryDirectory() as folder, collecting() as batches:
         course = Course(sandbox.bootstrap, PARTITIONS)
         course.lay("compared.")
         job = Job(sandbox.bootstrap, "", "compared.messages", "compared.", folder)
@@ -286,11 +332,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             job = replace(job, bundle=str(options.engine.resolve()))
         else:
             job = replace(job, seconds_per_message=options.service_ms / 1000)
-        run = Run(Lanes(course, job), job)
-        calibrated(run)  # warms the broker
+        run = Run(Lanes(course, job), job, batches)
+        found = calibrate(run, options.rate or 1000 / options.service_ms)  # warms the broker
         for scenario in SCENARIOS:
-            worker = calibrated(run)  # anew, as other jobs on the machine come and go
-            rows.append(compare(run, worker, group, scenario, options.seconds))
+            if options.scenarios not in scenario.name:
+                continue
+            found = calibrate(run, found.worker.rate())  # anew, as other jobs on the machine come and go
+            rows.append(compare(run, found, group, scenario, options.seconds))
             print(line(rows[-1]), flush=True)
             if options.json:
                 save(rows, group, options.json)
@@ -309,11 +357,18 @@ def save(rows: list[Row], group: Group, file: Path) -> None:
 
 def line(row: Row) -> str:
     """One row of the table: simulated / measured."""
-    told, found = row.simulated, row.measured
+    told, own, found, worker = row.simulated, row.own_times, row.measured, row.worker
     return (
-        f"{row.scenario:22}{row.messages:7} messages ({1000 * row.worker.message_s:.2f} ms each, "
-        f"{1000 * row.worker.commit_s:.0f} ms beside): p50 {told.p50:7.3f} / {found.p50:7.3f} s, "
-        f"p99 {told.p99:7.3f} / {found.p99:7.3f} s, most waiting {told.worst_lag:6} / {found.worst_lag:6}"
+        f"{row.scenario:22}{row.messages:7} messages: p50 {told.p50:7.3f} / {found.p50:7.3f} s, "
+        f"p99 {told.p99:7.3f} / {found.p99:7.3f} s ({told.p99 / found.p99 - 1:+.0%}; with the run's own "
+        f"times {own.p99:.3f}, {own.p99 / found.p99 - 1:+.0%}), most waiting "
+        f"{told.worst_lag:6} / {found.worst_lag:6}\n"
+        f"    calibrated: reading {1000 * worker.batch_s:.1f} ms a batch and {1000 * worker.message_s:.3f} a "
+        f"message, commit {1000 * worker.commit_s:.1f} and {1000 * worker.commit_message_s:.3f}, on the way "
+        f"{1000 * worker.transit_s:.1f}\n"
+        f"    in the run: batches of {row.batch:.0f}, reading {row.read:.1f} ms, commit {row.committed:.1f}; "
+        f"asleep too long: p99 {row.disturbed.p99_ms:.1f} ms, most {row.disturbed.most_ms:.0f}, "
+        f"before: {row.disturbed.load:.0f} in the run queue"
     )
 
 

@@ -1,16 +1,15 @@
 """The simulation: workers of one group read partitions in batches, die, restart, and are scaled.
 
-It is made of events (simpy), one for each batch and not for each message, so that a million messages a
-second are simulated in minutes. A worker does what the real one does: it takes all that waits in its
-partitions, up to a limit; reading costs so much for a batch and so much for each message; the labels can be
-read a little later, while the next batch is being read. A batch counts once it is committed: what a dead
-worker had in hand is read again by whoever gets its partitions, in order.
+It is made of events (simpy), a few for each batch and none for a message, so that a million messages a second
+are simulated in minutes. A worker has the stations of the real one (`station.py`). A batch counts once it is
+committed: what a dead worker had in hand is read again by whoever gets its partitions, in order.
 
-What is left out: the brokers (they are as quick as measured, whatever the rate), fetching, the score cache,
-and batches that close early because their first record is old.
+What is left out: the brokers (they are as quick as measured, whatever the rate), fetching, and the score
+cache.
 """
 
 import math
+import random
 from collections.abc import Generator, Sequence
 from typing import Any, Final
 
@@ -20,29 +19,12 @@ import simpy
 from bench.scale.arrivals import Arrivals
 from bench.scale.keda import Autoscaler, Scaling
 from bench.scale.result import Look, Outcome, Waits
+from bench.scale.station import Batch, Inflow, Member, Worker
 
 SAMPLES: Final = 8  # messages of a partition's part of a batch whose wait is noted, for all of them
 LOOK_EVERY_S: Final = 1.0
 
 Steps = Generator[simpy.Event, Any, None]
-
-
-class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker's times in seconds, and its limits: see `Service` for where they were measured."""
-
-    batch_s: float  # a batch costs this, whatever is in it
-    message_s: float  # and this for each message
-    commit_s: float  # from the end of reading until the labels can be read
-    most_records: int = 2000  # MIMAMORI_MAX_RECORDS
-    most_s: float = 5.0  # MIMAMORI_MAX_BATCH_S
-
-    def limit(self) -> int:
-        """The most messages in a batch."""
-        return max(1, min(self.most_records, int((self.most_s - self.batch_s) / self.message_s)))
-
-    def rate(self) -> float:
-        """Messages a second, in batches as large as they can be."""
-        return self.limit() / (self.batch_s + self.limit() * self.message_s)
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +64,7 @@ class Fleet:
         self._faults = faults
         self._scaling = scaling
         self._samples = samples
+        self._chance = random.Random(1)
         self._env = simpy.Environment()
         self._done = [0] * arrivals.partitions  # messages of each partition that are committed
         self._ready = [0.0] * arrivals.partitions  # since when its reader may read each partition
@@ -129,12 +112,11 @@ class Fleet:
         return self._waits
 
     def _add(self) -> None:
-        self._members[self._number] = Member(self._env, self._number)
-        member = self._members[self._number]
-        member.process = self._env.process(self._work(member))
+        take = Inflow(self._waiting, self._take, self._next, self._commit)
+        self._members[self._number] = Member(self._env, self._number, self._worker, take, self._chance)
         self._number += 1
 
-    def _close(self, member: "Member") -> None:
+    def _close(self, member: Member) -> None:
         del self._members[member.number]
         self._busy_s += member.busy_s
         self._worked_s += self._env.now - member.since
@@ -160,75 +142,59 @@ class Fleet:
                 member.partitions[partition] = self._ready[partition] = ready
             member.wake()
 
-    def _work(self, member: "Member") -> Steps:
-        while not member.leaving:
-            batch = self._taken(member)
-            if not batch:
-                yield from self._idle(member)
-                continue
-            count = sum(taken for _, taken in batch)
-            cost = self._worker.batch_s + count * self._worker.message_s
-            member.in_hand = batch
-            try:
-                yield self._env.timeout(cost)
-            except simpy.Interrupt:
-                self._twice += count
-                return
-            member.in_hand = []
-            member.busy_s += cost
-            self._commit(member, batch)
-
-    def _taken(self, member: "Member") -> list[tuple[int, int]]:
+    def _take(self, member: Member) -> Batch:
         """All that waits in the partitions that can be read, at most as much as fits, in even parts."""
-        now, limit = self._env.now, self._worker.limit()
-        waiting = [
-            (partition, self._arrivals.by(partition, now) - self._done[partition])
-            for partition, ready in member.partitions.items()
-            if ready <= now
-        ]
-        waiting = [each for each in waiting if each[1] > 0]
-        if sum(count for _, count in waiting) <= limit:
-            return waiting
-        waiting.sort(key=lambda each: each[1])
-        taken = []
-        for rank, (partition, count) in enumerate(waiting):
-            part = min(count, limit // (len(waiting) - rank))
-            limit -= part
-            taken.append((partition, part))
-        return [each for each in taken if each[1]]
+        limit = self._worker.limit()
+        waiting = self._waiting(member)
+        if sum(count for *_, count in waiting) > limit:
+            waiting.sort(key=lambda each: each[2])
+            for rank, (partition, first, count) in enumerate(waiting):
+                part = min(count, limit // (len(waiting) - rank))
+                limit -= part
+                waiting[rank] = partition, first, part
+        batch = [each for each in waiting if each[2]]
+        member.reached |= {partition: first + count for partition, first, count in batch}
+        return batch
 
-    def _idle(self, member: "Member") -> Steps:
-        """Until a message comes, a partition can be read, or partitions are given out anew."""
+    def _waiting(self, member: Member) -> Batch:
+        """Of each partition that can be read, from which message on so many wait."""
         now = self._env.now
-        wakes = [
-            max(ready, self._arrivals.when(partition, self._done[partition] + 1))
-            for partition, ready in member.partitions.items()
-        ]
-        member.woken = self._env.event()
-        soonest = min(wakes, default=math.inf)
-        # A rounding error must not let it look at one moment for ever.
-        due = [self._env.timeout(max(soonest - now, 1e-6))] if soonest < math.inf else []
-        try:
-            yield self._env.any_of([member.woken, *due])
-        except simpy.Interrupt:
-            return
-        finally:
-            member.woken = None
+        found = []
+        for partition, ready in member.partitions.items():
+            if ready <= now:
+                first = member.reached.setdefault(partition, self._done[partition])
+                count = self._arrivals.by(partition, now) - first
+                if count > 0:
+                    found.append((partition, first, count))
+        return found
 
-    def _commit(self, member: "Member", batch: list[tuple[int, int]]) -> None:
-        until = self._env.now + self._worker.commit_s
-        for partition, count in batch:
+    def _next(self, member: Member) -> float:
+        """When a message comes, or a partition can be read, at the soonest."""
+        return min(
+            (
+                max(
+                    ready,
+                    self._arrivals.when(partition, member.reached.get(partition, self._done[partition]) + 1),
+                )
+                for partition, ready in member.partitions.items()
+            ),
+            default=math.inf,
+        )
+
+    def _commit(self, member: Member, batch: Batch) -> None:
+        until = self._env.now + self._worker.transit_s
+        for partition, first, count in batch:
             # What is in hand when a partition moves on is finished, if that takes no longer than the move.
-            if partition not in member.partitions and self._ready[partition] <= self._env.now:
+            moved = partition not in member.partitions and self._ready[partition] <= self._env.now
+            if moved or self._done[partition] != first:
                 self._twice += count
                 continue
-            done = self._done[partition]
             samples = min(count, self._samples)
             for sample in range(samples):
-                number = done + 1 + int((sample + 0.5) * count / samples)
-                came = self._arrivals.when(partition, min(number, done + count))
+                number = first + 1 + int((sample + 0.5) * count / samples)
+                came = self._arrivals.when(partition, min(number, first + count))
                 self._waits.note(until - came, count / samples)
-            self._done[partition] = done + count
+            self._done[partition] = first + count
 
     def _look(self) -> Steps:
         while True:
@@ -237,7 +203,7 @@ class Fleet:
                 self._arrivals.by(number, now) - self._done[number]
                 for number in range(self._arrivals.partitions)
             )
-            busy = sum(bool(member.in_hand) for member in self._members.values())
+            busy = sum(member.reading for member in self._members.values())
             count = len(self._members)
             self._looks.append(Look(now, lag, count, busy / count if count else 0.0))
             yield self._env.timeout(LOOK_EVERY_S)
@@ -245,7 +211,7 @@ class Fleet:
     def _kill(self, fault: Fault) -> Steps:
         yield self._env.timeout(fault.at)
         for member in list(self._members.values())[: fault.workers]:
-            member.die()
+            self._twice += member.die()
             self._close(member)
         yield self._env.timeout(self._group.session_s)
         self._share_out()
@@ -278,11 +244,11 @@ class Fleet:
             yield from self._drained(list(self._members.values())[: max(0, wanted - now)])
             wanted = now
 
-    def _drained(self, members: Sequence["Member"]) -> Steps:
+    def _drained(self, members: Sequence[Member]) -> Steps:
         """These finish what they have in hand, and leave together."""
         for member in members:
             member.leave()
-        yield self._env.all_of([member.process for member in members if member.process is not None])
+        yield self._env.all_of([member.drained for member in members])
         for member in members:
             member.partitions.clear()
             if member.number in self._members:  # it may have been killed on its way
@@ -295,42 +261,6 @@ class Fleet:
         for _ in range(count):
             self._add()
         self._share_out()
-
-
-class Member:
-    """One worker of the simulation: its partitions, and since when it may read each."""
-
-    def __init__(self, env: simpy.Environment, number: int) -> None:
-        """It has no partition yet."""
-        self.number = number
-        self.since = env.now
-        self.partitions: dict[int, float] = {}
-        self.in_hand: list[tuple[int, int]] = []
-        self.busy_s = 0.0
-        self.process: simpy.Process | None = None
-        self.woken: simpy.Event | None = None
-        self.leaving = False
-
-    def keep(self, count: int) -> None:
-        """Give up what exceeds `count` partitions."""
-        while len(self.partitions) > count:
-            self.partitions.popitem()
-
-    def wake(self) -> None:
-        """End its idling: it has other partitions now."""
-        if self.woken is not None and not self.woken.triggered:
-            self.woken.succeed()
-
-    def leave(self) -> None:
-        """End once what it has in hand is committed."""
-        self.leaving = True
-        self.wake()
-
-    def die(self) -> None:
-        """End at once; what it has in hand is not committed."""
-        self.partitions.clear()
-        if self.process is not None and self.process.is_alive:
-            self.process.interrupt()
 
 
 def simulate(

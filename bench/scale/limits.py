@@ -10,14 +10,30 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from bench.scale.fleet import Worker
+from bench.scale.station import Worker
 
 RATES: Final = (10_000, 100_000, 1_000_000)
 
+# A transaction of 8 records took 4.9 ms, one of 1,024 took 31 ms: bench.scale.transactions, one broker.
+COMMIT_S: Final = 0.0047
+COMMIT_MESSAGE_S: Final = 26e-6
+TRANSIT_S: Final = 0.005  # bench.scale.compared: what is left of a single message's wait
 # 2,792 messages/s in batches of 256 and 6,229 in batches of 4,096: docs/benchmarks/gpu.md, on one H200.
-GPU: Final = Worker(batch_s=0.054, message_s=1 / 6_786, commit_s=0.02)
+GPU: Final = Worker(
+    batch_s=0.054,
+    message_s=1 / 6_786,
+    commit_s=COMMIT_S,
+    commit_message_s=COMMIT_MESSAGE_S,
+    transit_s=TRANSIT_S,
+)
 # 2,951 tokens/s on two cores, 30 tokens a message: docs/benchmarks/stream.md.
-CPU: Final = Worker(batch_s=0.0, message_s=30 / 2_951, commit_s=0.02)
+CPU: Final = Worker(
+    batch_s=0.0,
+    message_s=30 / 2_951,
+    commit_s=COMMIT_S,
+    commit_message_s=COMMIT_MESSAGE_S,
+    transit_s=TRANSIT_S,
+)
 HEADROOM: Final = 0.3  # as `mimamori size`
 PARTITIONS_EACH: Final = 2  # same
 REPLICAS: Final = 3

@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 
 from bench.scale.arrivals import Burst, Traffic, counted
-from bench.scale.fleet import Fault, Group, Worker, simulate
+from bench.scale.fleet import Fault, Group, simulate
 from bench.scale.keda import Policy, Scaling
 from bench.scale.limits import HEADROOM, PARTITIONS_EACH, workers
 from bench.scale.result import Outcome
+from bench.scale.station import Worker
 
 FLURRY: Final = 3.0  # messages of a conversation in a row: assumed
 GAP_S: Final = 2.0  # of a rebalance: bench.scale.groups

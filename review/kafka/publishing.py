@@ -54,7 +54,7 @@ def publisher(topic: Any, signatures: Signatures) -> Publish:
         event: CaseEvent | ReviewDecision, partition: int, trace: Trace | None = None, /
     ) -> object:
         key, value = event.case_id.encode(), encode(event)
-        headers = [*event_headers(event, trace), signatures.sign(name, key, value)]
+        headers = [*event_headers(event, trace.headers if trace else ()), signatures.sign(name, key, value)]
         return await (await topic.send(key=key, value=value, headers=headers, partition=partition))
 
     return publish

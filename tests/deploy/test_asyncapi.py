@@ -114,7 +114,7 @@ def test_it_names_the_headers_that_are_sent() -> None:
     event = schemas.decode(Label, msgspec.json.encode(label))
     trace = schemas.Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=x")
     headers = DOCUMENT["components"]["schemas"]["headers"]
-    assert {name for name, _ in schemas.event_headers(event, trace)} == set(headers["properties"])
+    assert {name for name, _ in schemas.event_headers(event, trace.headers)} == set(headers["properties"])
     assert set(headers["required"]) == set(headers["properties"]) - {"traceparent", "tracestate"}
 
 

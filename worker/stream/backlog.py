@@ -7,13 +7,16 @@ what compaction took) then counts as little among what waits as it did among wha
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from worker.kafka.record import Partition
 from worker.stream.batch import Entry
 from worker.stream.pace import Pace
 
+_PARTITION: Final = attrgetter("record.partition")  # of the one topic that a worker reads
 MEMORY: Final = 5000.0  # offsets after which what was read before counts for a third
 
 
@@ -26,14 +29,18 @@ class Backlog:
         self._offsets = 0.0
         self._tokens = 0.0
 
-    def read(self, entry: Entry, tokens: int) -> None:
-        """Note that `entry` was read, and has so many estimated tokens for the model: 0 where it has none."""
-        place, offset = entry.record.place, entry.record.offset
-        passed = max(1, offset + 1 - self._next.get(place, offset))  # a rewind goes back: then it is one
-        self._next[place] = offset + 1
+    def read(self, entries: Sequence[Entry]) -> None:
+        """Note that `entries` were read, with their tokens; those of a partition in the order of offsets."""
+        passed = 0
+        for _, run in groupby(entries, _PARTITION):
+            read = list(run)
+            first, last = read[0].record, read[-1].record
+            due = self._next.get(first.place, first.offset)
+            passed += last.offset + 1 - min(due, first.offset)  # `due` is larger where a rewind went back
+            self._next[first.place] = last.offset + 1
         kept = math.exp(-passed / MEMORY)
         self._offsets = self._offsets * kept + passed
-        self._tokens = self._tokens * kept + tokens
+        self._tokens = self._tokens * kept + sum(entry.tokens for entry in entries)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Forget where partitions were read, since reading goes on elsewhere: at a gap that nobody read."""

@@ -17,7 +17,7 @@ import msgspec
 
 from engine.scores import Scores
 from schemas.events import Message
-from schemas.headers import Trace, names_a_trace
+from schemas.headers import Cause, names_a_trace
 from worker.errors import RecordError
 from worker.kafka.record import Offsets, Record
 from worker.stream.pipeline import Pipeline
@@ -39,7 +39,8 @@ class Entry(msgspec.Struct, gc=False):
     scores: Scores | None = None
     cached: bool = False
     cut: bool = False
-    trace: Trace | None = None  # what the outcomes name as their cause
+    cause: Cause = ()  # those that name the trace: its outcomes carry them on
+    tokens: int = 0  # to read, see `estimate_tokens`; none where it is cached or rejected
     pipeline: Pipeline | None = None
     unread: Message | None = None
 
@@ -54,7 +55,9 @@ class Entry(msgspec.Struct, gc=False):
     def lost_its_trace(self) -> bool:
         """Whether the record's headers cannot be read, or its `traceparent` is malformed."""
         headers = self.record.headers
-        return headers is None or (self.trace is None and headers != [] and names_a_trace(headers))
+        if not headers:  # there are none, or they cannot be read
+            return headers is None
+        return not self.cause and names_a_trace(headers)
 
     @property
     def may_be_read(self) -> bool:
@@ -74,7 +77,7 @@ class Batch:
     epoch: int
     opened_at: float  # monotonic seconds
     entries: list[Entry] = field(default_factory=list)
-    estimated_tokens: int = 0  # to read, see `estimate_tokens`; cached and rejected entries have none
+    estimated_tokens: int = 0  # to read: the sum of its entries'
     to_read: int = 0  # number of entries that the model may have to read
     alone: bool = False  # one of the entries must be read alone
     screened: tuple[float, float] | None = None  # monotonic seconds, from when to when

@@ -156,7 +156,7 @@ class Intake:
         elif not self._waiting:
             consumer.resume()
             self._take_in(self._poll(consumer, CHUNK, self._patience()))
-        elif not self._has_room(self._reception.estimated_tokens(self._waiting[0]), IDLE_POLL_S):
+        elif not self._has_room(self._waiting[0].tokens, IDLE_POLL_S):
             # Pause only after that wait, since a pause discards what the client has fetched ahead.
             consumer.pause()
             self._take_in(self._poll(consumer, CHUNK, 0))
@@ -179,7 +179,7 @@ class Intake:
     def _report_backlog(self, lag: int) -> None:
         self._metrics.gauge("mimamori_lag_records", lag)
         self._metrics.gauge("mimamori_records_without_schema", len(self._held))
-        waiting = sum(map(self._reception.estimated_tokens, self._waiting))
+        waiting = sum(entry.tokens for entry in self._waiting)
         seconds = self._backlog.seconds(lag + len(self._held), waiting + self._epochs.estimated_tokens)
         if seconds is not None:
             self._metrics.late_gauge("mimamori_work_seconds", seconds)
@@ -215,16 +215,16 @@ class Intake:
         ready = self._reception.ready(self._held)
         entries = self._reception.entries([self._held.popleft() for _ in range(ready)])
         self._metrics.gauge("mimamori_records_without_schema", len(self._held))
-        self._metrics.count("mimamori_unreadable_headers_total", sum(e.lost_its_trace for e in entries))
-        for entry in entries:
-            self._backlog.read(entry, self._reception.estimated_tokens(entry))
+        lost = sum(e.lost_its_trace for e in entries if not e.cause and e.record.headers != [])
+        self._metrics.count("mimamori_unreadable_headers_total", lost)
+        self._backlog.read(entries)
         self._waiting += entries
 
     def _fill(self) -> None:
         """Move waiting entries into batches, as many as may be in flight."""
         while self._waiting:
             entry = self._waiting[0]
-            tokens = self._reception.estimated_tokens(entry)
+            tokens = entry.tokens
             suspect = entry.may_be_read and self._in_hand.is_suspect(entry.record)
             if self._open is not None and not self._open.takes(entry, alone=suspect):
                 self._close_batch()

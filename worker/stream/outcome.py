@@ -194,7 +194,7 @@ class Outcomes:
         )
 
     def _outbound(self, event: Label | ReviewCase | DeadLetter, key: bytes, entry: Entry) -> Outbound:
-        headers = schemas.event_headers(event, entry.trace)
+        headers = schemas.event_headers(event, entry.cause)
         return Outbound(
             self._topics[type(event)], key, encode_within(event, self._room.get(type(event))), headers
         )

@@ -45,21 +45,17 @@ class Reception:
         for pipeline, own in self._routing.apart(entries).items():
             readable = [(e, e.message.text) for e in own if e.message is not None]
             found = pipeline.cache.lookup([text for _, text in readable])
-            for (entry, _), scores in zip(readable, found, strict=True):
+            for (entry, text), scores in zip(readable, found, strict=True):
                 entry.scores, entry.cached = scores, scores is not None
+                if scores is None:
+                    entry.tokens = min(self._settings.max_message_tokens, estimate_tokens(text))
         return entries
-
-    def estimated_tokens(self, entry: Entry) -> int:
-        """About how many tokens the model has to read; 0 where the entry is cached or rejected."""
-        if entry.message is None or entry.scores is not None:
-            return 0
-        return min(self._settings.max_message_tokens, estimate_tokens(entry.message.text))
 
     def entry(self, record: Record) -> Entry:
         """The entry of one record, before a cache is asked."""
         entry = self._decoded(record)
         if record.headers:
-            entry.trace = schemas.find_trace(record.headers)
+            entry.cause = schemas.trace_headers(record.headers)
         return entry
 
     def _decoded(self, record: Record) -> Entry:

@@ -77,7 +77,7 @@ class ShadowReception(Reception):
         if entry.message is None or (why := self._sampling.passes_over(entry.message.id)) is None:
             return entry
         self._metrics.count("mimamori_passed_over_total", reason=why)
-        return Entry(record, trace=entry.trace)
+        return Entry(record, cause=entry.cause)
 
 
 class ShadowOutcomes:
@@ -96,7 +96,7 @@ class ShadowOutcomes:
         for event, outbound in self._live.of([entry for entry in entries if entry.message is not None]):
             if isinstance(event, Label):
                 shadow = _shadow(event)
-                headers = schemas.event_headers(shadow, schemas.find_trace(outbound.headers))
+                headers = schemas.event_headers(shadow, schemas.trace_headers(outbound.headers))
                 yield shadow, Outbound(self._topic, outbound.key, schemas.encode(shadow), headers)
 
 

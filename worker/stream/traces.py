@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from schemas.headers import find_trace, is_sampled
 from tracing.spans import Attributes, Span, Tracer
 from worker.stream.batch import Batch, Entry
 
@@ -33,7 +34,7 @@ class BatchTraces:
     def committing(self, batch: Batch) -> Iterator[None]:
         """Span a batch and its sampled messages, from when it was opened to the end of this block.
 
-        In the block, each of these entries has its span as its trace. What the block raises is named, by its
+        In the block, each of these entries has its span as its cause. What the block raises is named, by its
         class, as the reason why nothing was committed.
         """
         if self._tracer is None or not batch.entries:
@@ -56,26 +57,30 @@ class _Spans:
         self._began_to_commit = time.time()
         self._screened = batch.screened
         sampled = [
-            (entry, entry.trace)
+            entry
             for entry in batch.entries
-            if entry.trace is not None and entry.trace.sampled and _has_outcome(entry)
+            if entry.cause and is_sampled(entry.cause) and _has_outcome(entry)
         ]
-        sampled = sampled[: tracer.admits(len(sampled))]
+        traces = [
+            (entry, trace)
+            for entry in sampled[: tracer.admits(len(sampled))]
+            if (trace := find_trace(entry.cause)) is not None
+        ]
         topic = batch.entries[0].record.topic
         shared = attributes(topic, group)
         name = f"{NAME} {topic}"
         self._batch: Span = tracer.of_batch(
             name,
             {**shared, "messaging.batch.message_count": len(batch.entries)},
-            [trace for _, trace in sampled],
+            [trace for _, trace in traces],
             at=began,
         )
         self._messages: list[Span] = []
-        for entry, trace in sampled:
+        for entry, trace in traces:
             span = tracer.of_message(
                 name, "consumer", {**shared, **_place(entry)}, trace, batch=self._batch, at=began
             )
-            entry.trace = span.trace
+            entry.cause = span.trace.headers
             self._messages.append(span)
 
     def end(self, fault: str | None = None) -> None:

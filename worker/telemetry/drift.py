@@ -1,49 +1,79 @@
 """The last messages against those that the bundle was made for, as a window that slides batch by batch."""
 
-from collections import deque
+import threading
+from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.drift import FEWEST, Binned, Expected, Moved, Noted, SignalName, compare, count
+from engine.drift import FEWEST, Batched, Expected, Noted, SignalName, psi
 from schemas.events import Label
 
-_Counts = dict[SignalName, Binned]
+_Counts = dict[SignalName, NDArray[np.int64]]
 
 
 class DriftWindow:
-    """Keeps the counts of the last batches, and of no message by itself."""
+    """Keeps the counts of the last batches, and of no message by itself. Thread-safe."""
 
     def __init__(self, expected: Expected, size: int) -> None:
         """The window holds the last `size` messages, or a few more: whole batches."""
-        self._expected = expected
-        self._edges = {name: binned.edges for name, binned in expected.signals.items()}
+        self._expected = expected.signals
         self._size = size
+        self._lock = threading.Lock()
         self._batches: deque[tuple[int, _Counts]] = deque()
         self._messages = 0
         # Kept up to date batch by batch: there may be as many batches as messages.
-        self._totals = {name: np.zeros(len(edges) + 1, np.int64) for name, edges in self._edges.items()}
-
-    def add(self, noted: Sequence[Noted]) -> list[Moved]:
-        """Add a batch, and compare; nothing where the window holds too few messages for that."""
-        self._take(len(noted), count(noted, self._edges), 1)
-        while self._messages - self._batches[0][0] >= self._size:
-            self._take(*self._batches.popleft(), -1)
-        if self._messages < FEWEST:
-            return []
-        now = {
-            name: Binned(self._edges[name], tuple(total.tolist()))
-            for name, total in self._totals.items()
-            if total.any()
+        self._totals = {
+            name: np.zeros(len(binned.counts), np.int64) for name, binned in expected.signals.items()
         }
-        return compare(self._expected.signals, now)
 
-    def _take(self, messages: int, counts: _Counts, sign: int) -> None:
-        if sign > 0:
-            self._batches.append((messages, counts))
-        self._messages += sign * messages
-        for name, binned in counts.items():
-            self._totals[name] += sign * np.array(binned.counts)
+    @property
+    def signals(self) -> Sequence[SignalName]:
+        """What can be compared."""
+        return list(self._expected)
+
+    def add(self, batch: Batched) -> bool:
+        """Add a batch. Whether it made the window large enough to be compared."""
+        counts = {name: batch.in_bins(name, binned.edges) for name, binned in self._expected.items()}
+        with self._lock:
+            before = self._messages
+            self._batches.append((batch.messages, counts))
+            self._messages += batch.messages
+            for name, found in counts.items():
+                self._totals[name] += found
+            while self._messages - self._batches[0][0] >= self._size:
+                gone, counts = self._batches.popleft()
+                self._messages -= gone
+                for name, found in counts.items():
+                    self._totals[name] -= found
+        return before < FEWEST <= self._messages
+
+    def psi(self, signal: SignalName) -> float:
+        """How far a signal has moved. It is worked out when somebody asks, not with every batch."""
+        with self._lock:
+            now = self._totals[signal].tolist()
+        return psi(self._expected[signal].counts, now)
+
+
+def batch_of(labels: Sequence[Label], characters: Sequence[int]) -> Batched:
+    """What is noted of the messages of labels, whose texts are so long: `noted_of` for a whole batch."""
+    # Most labels have one reason, which says how the risk stands to the thresholds. Doubts come after it.
+    doubts = Counter(chain.from_iterable(label.reasons for label in labels if len(label.reasons) > 1))
+    return Batched(
+        len(labels),
+        {
+            "risk": np.array([label.risk for label in labels], np.float64),
+            "windows": [label.windows for label in labels],
+            "characters": np.array(characters, np.float64),
+        },
+        {
+            "truncated": sum(label.truncated for label in labels),
+            "unsupported_language": doubts["unsupported_language"],
+            "obfuscated": doubts["obfuscated"],
+        },
+    )
 
 
 def noted_of(label: Label, characters: int | None = None) -> Noted:

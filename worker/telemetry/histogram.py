@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -24,13 +25,14 @@ class BatchHistogram(Collector):
         self._sum = 0.0
         registry.register(self)
 
-    def observe(self, values: Sequence[float]) -> None:
+    def observe(self, values: Sequence[float] | NDArray[np.float64]) -> None:
         """Add every value."""
-        places = np.searchsorted(self._bounds, values)  # the first bound that is not below the value
+        added = np.asarray(values, np.float64)
+        places = np.searchsorted(self._bounds, added)  # the first bound that is not below the value
         counts = np.bincount(places, minlength=len(self._counts))
         with self._lock:
             self._counts += counts
-            self._sum += sum(values)
+            self._sum += float(added.sum())
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """The current counts, for the registry."""

@@ -1,11 +1,11 @@
 """The metrics of a worker, as the catalogue lists them: counted here, exposed by health."""
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple, get_args, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
-from engine.drift import Expected, Noted
+from engine.drift import Batched, Expected, Values
 from schemas.reasons import DeadLetterReason
 from schemas.refusals import Reason as Refusal
 from schemas.vocabulary import CaseKind, Reading, Verdict
@@ -137,7 +137,7 @@ class Metrics:
         """Add to a histogram that has labels."""
         self._histograms[name].labels(station).observe(value)
 
-    def observe_all(self, name: SpreadName, values: Sequence[float]) -> None:
+    def observe_all(self, name: SpreadName, values: Values) -> None:
         """Add to a histogram without labels."""
         self._spreads[name].observe(values)
 
@@ -145,18 +145,19 @@ class Metrics:
         """From now on compare the last `window` messages that `bundle` labels with those that it expects."""
         self._drift[bundle] = _Drift(task, DriftWindow(expected, window))
 
-    def screened(self, bundle: str, noted: Sequence[Noted]) -> None:
+    def screened(self, bundle: str, batch: Batched) -> None:
         """Note what was screened with `bundle`, for the metrics that show a change of the stream."""
-        self.observe_all("mimamori_risk", [each.risk for each in noted])
-        self.observe_all("mimamori_message_characters", [each.characters or 0 for each in noted])
+        self.observe_all("mimamori_risk", batch.values["risk"])
+        self.observe_all("mimamori_message_characters", batch.values["characters"])
         for doubt in get_args(Doubt):
-            if found := sum(getattr(each, doubt) for each in noted):
+            if found := batch.true[doubt]:
                 self.count("mimamori_doubts_total", found, reason=doubt)
         drift = self._drift.get(bundle)
-        if drift is not None and noted:
+        if drift is not None and drift.window.add(batch):
             name: DriftGauge = "mimamori_drift_psi"
-            for moved in drift.window.add(noted):
-                self._gauges[name].labels(drift.task, moved.signal).set(moved.psi)
+            for signal in drift.window.signals:
+                gauge = self._gauges[name].labels(drift.task, signal)
+                gauge.set_function(partial(drift.window.psi, signal))
 
     def engine(
         self, *, engine: str, device: str, precision: str, bundle: str, task: str, reading: Reading

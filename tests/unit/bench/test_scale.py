@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 
 from bench.scale import limits
 from bench.scale.arrivals import Burst, Counted, Exact, Traffic, counted, exact
-from bench.scale.fleet import Fault, Fleet, Group, Worker, simulate
+from bench.scale.calibration import calibrated
+from bench.scale.fleet import Fault, Fleet, Group, simulate
 from bench.scale.keda import Autoscaler, Policy, Scaling
 from bench.scale.page import markdown
 from bench.scale.result import Waits
+from bench.scale.spans import Took
+from bench.scale.station import Worker
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "benchmarks" / "scale.md"
 GROUP: Final = Group(gap_s=1.0, session_s=3.0, start_s=5.0)
@@ -51,12 +55,68 @@ def test_a_batch_of_all_that_waits_costs_its_price_once() -> None:
     """Two messages wait while a third is read: they are read together."""
     fleet = Fleet(
         Exact([np.array([0.0, 0.1, 0.2])], 1.0),
-        Worker(batch_s=1.0, message_s=0.1, commit_s=0.05),
+        Worker(batch_s=1.0, message_s=0.1, commit_s=0.05, wait_s=0.5),
         1,
         GROUP,
     )
     fleet.run(10.0)
     assert fleet.waits.mean == pytest.approx((1.15 + (2.35 - 0.1) + (2.35 - 0.2)) / 3)
+
+
+def waited(times: list[float], worker: Worker) -> list[float]:
+    """How long each message waits, of one partition and one worker, in order."""
+    fleet = Fleet(Exact([np.array(times)], 1.0), worker, 1, GROUP)
+    found: list[float] = []
+    fleet.waits.note = lambda seconds, _=1.0: found.append(seconds)  # type: ignore[assignment, method-assign]
+    fleet.run(10.0)
+    return found
+
+
+def test_while_one_batch_is_in_flight_the_next_waits_until_its_first_message_is_old() -> None:
+    worker = Worker(batch_s=1.0, message_s=1e-9, wait_s=0.05)
+    # Closed at 0.15, with both; the last one is in a batch of its own.
+    assert waited([0.0, 0.1, 0.14, 0.16], worker) == pytest.approx([1.0, 1.9, 1.86, 2.84])
+
+
+def test_the_outbox_commits_one_batch_after_the_other_and_a_third_waits_for_the_first() -> None:
+    worker = Worker(batch_s=0.1, message_s=1e-9, commit_s=1.0, wait_s=0.01)
+    # Committed at 1.1, 2.1 and 3.1. Without the outbox's queue the second would be at 1.31.
+    assert waited([0.0, 0.2, 0.4], worker) == pytest.approx([1.1, 1.9, 2.7])
+    # In a pair of batches there is no room for more: the last three are one batch.
+    late = waited([0.0, 0.2, 0.4, 0.6, 0.8], worker)
+    assert late[2:] == pytest.approx([2.7, 2.5, 2.3])
+
+
+def test_what_varies_is_drawn_for_each_batch() -> None:
+    worker = Worker(batch_s=0.01, message_s=1e-9, read_more=(0.0, 0.5), commit_more=(0.0, -1.0, 3.0))
+    waits = waited([3.9 * at / 200 for at in range(200)], msgspec.structs.replace(worker, commit_more=()))
+    assert min(waits) == pytest.approx(0.01, abs=1e-3)
+    assert max(waits) > 0.5
+    assert min(waited([0.0, 0.5], worker)) >= 0.01  # nothing is quicker than nothing
+
+
+def test_a_calibration_finds_what_the_stations_of_a_worker_took() -> None:
+    truth = Worker(
+        batch_s=0.007, message_s=0.002, commit_s=0.004, commit_message_s=1e-5, transit_s=0.003, wait_s=0.05
+    )
+
+    def took(messages: int, late: float = 0.0) -> Took:
+        screening = 0.002
+        screened = screening + 0.005 + messages * truth.message_s
+        committing = screened + 0.001
+        return Took(
+            messages, 0.0, screening, screened, committing, committing + 0.003 + messages * 1e-5 + late
+        )
+
+    alone, mixed, flood = [took(1)] * 9, [took(20), took(7, 0.04)], [took(500), took(900)]
+    found = calibrated(alone, mixed, flood, waited_s=alone[0].committed + truth.transit_s).worker
+    for name in ("batch_s", "message_s", "commit_s", "commit_message_s", "transit_s"):
+        assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=1e-5), name
+    assert sorted(found.commit_more) == pytest.approx([0.0] * 10 + [0.04], abs=1e-6)
+    assert found.read_more == pytest.approx([0.0] * 11, abs=1e-6)
+    other = calibrated(alone, mixed, flood, 0.02).varying_as([took(3), took(4, 0.2)])
+    assert other.commit_more == pytest.approx([0.0, 0.2], abs=1e-6)
+    assert (other.commit_s, other.message_s) == (found.commit_s, found.message_s)
 
 
 @settings(max_examples=40)

@@ -62,7 +62,7 @@ _NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
 def test_headers_are_cloudevents_in_binary_mode() -> None:
     decision = ReviewDecision("d-1", "c-1", "m-1", "stress", "amara", "unsure", None, None, _NOON)
-    assert dict(schemas.event_headers(decision, schemas.Trace(TRACE.decode(), "a=b"))) == {
+    assert dict(schemas.event_headers(decision, schemas.Trace(TRACE.decode(), "a=b").headers)) == {
         "ce_id": b"d-1",
         "ce_specversion": b"1.0",
         "ce_type": b"mimamori.review-decision",

@@ -107,6 +107,28 @@ def test_the_limit_is_a_rate_and_a_second_of_it_may_come_at_once() -> None:
     assert Limit(0.1).admits(9) == 1
 
 
+def test_where_far_more_is_sampled_few_batches_have_spans_and_as_many_messages() -> None:
+    now = 0.0
+    limit = Limit(20, lambda: now)
+    assert limit.admits(500) == 20
+    admitted = []
+    for step in range(1, 201):  # twenty batches a second, for ten seconds
+        now = step / 20 + 1e-6
+        admitted.append(limit.admits(500))
+    assert sum(admitted) == 200
+    assert {each for each in admitted if each} == {5}
+
+
+def test_one_after_the_other_is_admitted_as_long_as_there_is_some_left() -> None:
+    now = 0.0
+    limit = Limit(8, lambda: now)
+    assert [limit.admits(1) for _ in range(9)] == [1] * 8 + [0]
+    now = 0.2  # 1.6 of the two that it waits for
+    assert limit.admits(1) == 0
+    now = 0.25
+    assert [limit.admits(1) for _ in range(3)] == [1, 1, 0]
+
+
 @pytest.mark.parametrize("fault", ["dead", "stalled"])
 def test_nobody_waits_for_a_collector_and_what_it_does_not_take_is_counted(
     fault: str, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
-from engine.drift import Noted, compare, count, expect
+from engine.drift import FLAGS, SIGNALS, Batched, Noted, compare, count, expect
 from review.catalogue import CATALOGUE as DESK
 from schemas.events import DeadLetter, Label
 from schemas.metrics import Metric, MetricKind
@@ -141,6 +141,12 @@ def noted(number: int, risk: float, *, obfuscated: bool = False) -> list[Noted]:
     return [Noted(risk + 0.01 * (at % 10), 1, False, False, obfuscated, 10 + at) for at in range(number)]
 
 
+def screen(metrics: Metrics, messages: list[Noted], bundle: str = BUNDLE) -> None:
+    columns = {name: [getattr(each, name) for each in messages] for name in SIGNALS}
+    values = {name: columns[name] for name in SIGNALS if name not in FLAGS}
+    metrics.screened(bundle, Batched(len(messages), values, {name: sum(columns[name]) for name in FLAGS}))
+
+
 def psi(metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("mimamori_drift_psi", {"task": "stress", "signal": "risk"})
 
@@ -148,16 +154,16 @@ def psi(metrics: Metrics) -> float | None:
 def test_the_drift_of_the_last_messages_is_exposed_and_slides() -> None:
     metrics = Metrics()
     metrics.expect("stress", BUNDLE, expect(noted(1000, 0.1)), 600)
-    metrics.screened(BUNDLE, noted(499, 0.1))
+    screen(metrics, noted(499, 0.1))
     assert psi(metrics) is None  # too few to say
     for _ in range(3):
-        metrics.screened(BUNDLE, noted(100, 0.1))
+        screen(metrics, noted(100, 0.1))
     assert psi(metrics) == pytest.approx(0.0, abs=0.01)
     for _ in range(3):
-        metrics.screened(BUNDLE, noted(100, 0.7, obfuscated=True))
+        screen(metrics, noted(100, 0.7, obfuscated=True))
     half = psi(metrics)
     for _ in range(3):
-        metrics.screened(BUNDLE, noted(100, 0.7, obfuscated=True))
+        screen(metrics, noted(100, 0.7, obfuscated=True))
     assert psi(metrics) == pytest.approx(psi_of_all(), rel=0.01)
     assert half is not None
     assert 0.25 < half < psi_of_all()
@@ -169,9 +175,9 @@ def test_the_drift_of_the_last_messages_is_exposed_and_slides() -> None:
 def test_each_bundle_has_a_window_of_its_own_and_a_canary_none() -> None:
     metrics = Metrics()
     metrics.expect("stress", BUNDLE, expect(noted(1000, 0.1)), 600)
-    metrics.screened("of a canary", noted(600, 0.9))
+    screen(metrics, noted(600, 0.9), "of a canary")
     assert psi(metrics) is None
-    metrics.screened(BUNDLE, noted(600, 0.1))
+    screen(metrics, noted(600, 0.1))
     assert psi(metrics) == pytest.approx(0.0, abs=0.01)
 
 
@@ -184,5 +190,5 @@ def psi_of_all() -> float:
 
 def test_without_expectations_there_is_no_gauge() -> None:
     metrics = Metrics()
-    metrics.screened(BUNDLE, noted(2000, 0.1))
+    screen(metrics, noted(2000, 0.1))
     assert psi(metrics) is None
