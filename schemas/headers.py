@@ -17,6 +17,13 @@ from schemas.kinds import KINDS
 
 Headers = list[tuple[str, str | bytes | None]]  # in the form that Kafka clients give and take
 Pairs = Sequence[tuple[str, str | bytes | None]]
+ContentType = tuple[str, bytes]  # the header
+
+_PLAIN: Final[ContentType] = ("content-type", b"application/json")
+# Behind a registry's frame. What only looks for JSON or Avro must not take five bytes of a frame for either.
+CONTENT_TYPES: Final[Mapping[str, ContentType]] = {
+    form: ("content-type", f"application/vnd.mimamori.framed-{form}".encode()) for form in ("avro", "json")
+}
 
 # For each kind: the field that gives `ce_time`, and the headers that all its events share.
 _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
@@ -27,7 +34,6 @@ _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
             ("ce_type", f"mimamori.{kind.name}".encode()),
             ("ce_source", kind.source.encode()),
             ("ce_dataschema", kind.urn.encode()),
-            ("content-type", b"application/json"),
         ],
     )
     for kind in KINDS
@@ -60,13 +66,13 @@ class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return self.parent[54] in "13579bdf"
 
 
-def event_headers(event: Event, trace: Trace | None = None) -> Headers:
+def event_headers(event: Event, trace: Trace | None = None, content_type: ContentType = _PLAIN) -> Headers:
     """Return the headers of a record that carries `event`, which `trace` has caused.
 
     A message without `sent_at` has no `ce_time`.
     """
     time_field, constant = _CONSTANT[type(event)]
-    headers: Headers = [("ce_id", event.id.encode()), *constant]
+    headers: Headers = [("ce_id", event.id.encode()), *constant, content_type]
     time = getattr(event, time_field)
     if time is not None:
         headers.append(_ce_time(time))
