@@ -28,11 +28,12 @@ def _breaks(
             yield from _breaks(branch, theirs, reader, ours, at)
         return
     if isinstance(reader, list):
-        attempts = [list(_breaks(written, theirs, branch, ours, at)) for branch in reader]
-        if not any(attempt == [] for attempt in attempts):
-            # The union is refused because of the branch of the same type, where there is one.
-            alike = [attempt for attempt in attempts if " became " not in attempt[0]]
-            yield alike[0][0] if alike else f"{at}: {_kind(written)} is not in the union"
+        # Of a kind a union has one branch at most, here as in Avro.
+        alike = [branch for branch in reader if _kind(_looked_up(branch, ours)) == _kind(written)]
+        if not alike:
+            yield f"{at}: {_kind(written)} is not in the union"
+        for branch in alike:
+            yield from _breaks(written, theirs, branch, ours, at)
         return
     if _kind(written) != _kind(reader):
         yield f"{at}: {_kind(written)} became {_kind(reader)}"

@@ -1,6 +1,7 @@
 """`mimamori schemas register`: puts the schemas of messages and labels into the schema registry."""
 
-from typing import Annotated, Final, Literal
+from enum import StrEnum
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -20,7 +21,16 @@ Url = Annotated[
     str | None, typer.Option("--url", help="The registry's address [env: MIMAMORI_SCHEMA_REGISTRY_URL]")
 ]
 Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [env: MIMAMORI_TOPIC_PREFIX]")]
-_MESSAGE: Final[list[Literal["message", "label"]]] = ["message"]
+
+
+class Event(StrEnum):
+    """What has a schema of ours in a registry."""
+
+    message = "message"
+    label = "label"
+
+
+_MESSAGE: Final = [Event.message]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +41,7 @@ def register(app: typer.Typer) -> None:
 @schemas.command("register")
 def register_command(
     events: Annotated[
-        list[Literal["message", "label"]], typer.Argument(help="Of what: message, label, or both.")
+        list[Event], typer.Argument(help="Of what: message, label, or both.", show_default="message")
     ] = _MESSAGE,
     url: Url = None,
     prefix: Prefix = None,

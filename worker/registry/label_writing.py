@@ -73,7 +73,8 @@ def _id_of(client: RegistryClient, subject: str, form: FrameFormat) -> int:
         )
     if not 0 <= found.id <= LARGEST_ID:
         raise RegistryError(
-            f"the schema registry {client.place} gives the id {found.id}, which none has", refused=True
+            f"the schema registry {client.place} gives it the id {found.id}, and no schema has such an id",
+            refused=True,
         )
     registered = client.schema(found.id)
     if registered is None or not _is_ours(registered, form, schema):
