@@ -9,14 +9,15 @@ import fastavro
 import msgspec
 
 import schemas
-from schemas.avro import avro_schema
-from schemas.events import Label
+from schemas.avro import NAMESPACE, avro_schema
+from schemas.events import Label, Severity
 from schemas.kinds import KIND_OF
 from worker.errors import RecordError
 from worker.registry.avro import Exact, parsed_of, usable
 from worker.registry.framing import LENGTH
 
 _KEPT: Final = (datetime,)  # types that fastavro takes as they are
+_SEVERITY: Final = f"{NAMESPACE}.{Severity.__name__}"
 _SAYS_NOTHING: Final = {"doc", "aliases", "__fastavro_parsed__"}
 
 
@@ -28,7 +29,10 @@ def avro_label_writer(schema: dict[str, Any], frame: bytes) -> Callable[[Label],
         stream = io.BytesIO()
         stream.write(frame)
         try:
-            fastavro.schemaless_writer(stream, parsed, msgspec.to_builtins(label, builtin_types=_KEPT))
+            values = msgspec.to_builtins(label, builtin_types=_KEPT)
+            if values["severity"] is not None:  # named, as fastavro would try each branch of the union else
+                values["severity"] = _SEVERITY, values["severity"]
+            fastavro.schemaless_writer(stream, parsed, values)
             return stream.getvalue()
         except UnicodeEncodeError:
             refusal = schemas.InvalidUtf8("a field of the Label holds a lone surrogate")
