@@ -230,6 +230,14 @@ def test_a_range_is_read_alone_and_nothing_is_written_or_committed(
     assert "mimamori-reader" not in {group.group_id for group in groups}
 
 
+@pytest.mark.usefixtures("cleared")
+def test_compare_reads_framed_messages_of_a_topic_as_workers_do(stage: Stage, bundle: Path) -> None:
+    named = ["--from-topic", stage.names[Message], "--bootstrap", stage.bootstrap, "--json"]
+    done = CliRunner().invoke(app, ["compare", str(bundle), str(bundle), *named])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert sum(map(sum, json.loads(done.stdout)["counts"]["table"])) == SENT
+
+
 def test_without_the_registry_framed_messages_are_counted_and_the_setting_is_named(
     stage: Stage, bundle: Path, cleared: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Labels behind a schema registry's frame: how they are written and read, and what stops a start."""
 
+import ast
 import io
 import json
 import traceback
@@ -458,3 +459,27 @@ def test_the_schema_of_a_version_never_changes_and_is_that_of_the_struct() -> No
             fastavro.schema.to_parsing_canonical_form(fastavro.parse_schema(frozen_schema(kind, "avro"))),
             "sha256",
         )
+
+
+DECODERS = {
+    "worker/registry/label_reading.py",
+    "worker/registry/avro_labels.py",  # which the first one calls
+    "mimamori/demo/stage.py",  # of a worker that it starts itself, without this process's settings
+}
+
+
+def test_nobody_else_decodes_labels() -> None:
+    """Whoever reads a labels topic in another way would pass over framed ones."""
+    root = Path(schemas.__file__).parents[1]
+    found = set()
+    for package in ("export", "front", "mimamori", "review", "worker"):
+        for path in (root / package).rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_bytes())):
+                given = (
+                    [*call.args[:1], *(each.value for each in call.keywords)]
+                    if isinstance(call, ast.Call)
+                    else []
+                )
+                if any(isinstance(each, ast.Name) and each.id == "Label" for each in given):
+                    found.add(path.relative_to(root).as_posix())
+    assert found == DECODERS
