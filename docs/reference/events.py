@@ -16,9 +16,9 @@ DAY_HOURS: Final = 24
 
 INTRODUCTION: Final = """# Events
 
-Each event is one JSON object, UTF-8, in the value of a Kafka record; messages and labels may also stand behind
-[a schema registry's frame](../how-to/use-a-schema-registry.md), as JSON or Avro. What Mimamori promises about them is in
-[What the events promise](../explanation/events.md);
+Each event is one JSON object, UTF-8, in the value of a Kafka record; messages and labels may stand behind
+[a schema registry's frame](../how-to/use-a-schema-registry.md) too, as JSON or Avro. What Mimamori promises
+about them is in [What the events promise](../explanation/events.md);
 [Connect your platform](../how-to/connect-your-platform.md) shows how to send and read them.
 [AsyncAPI](asyncapi.md) has all of it in one document for code generators.
 
