@@ -122,7 +122,8 @@ def from_avro() -> Callable[[bytes, None], Any]:
             "labels are in Avro: set SCHEMA_REGISTRY_CONFIG, and install "
             "confluent-kafka[avro,schemaregistry]; nothing was changed"
         )
-    return AvroDeserializer(SchemaRegistryClient(json.loads(config)))
+    found: Callable[[bytes, None], Any] = AvroDeserializer(SchemaRegistryClient(json.loads(config)))
+    return found
 
 
 def place(event: dict[str, Any]) -> Place:
