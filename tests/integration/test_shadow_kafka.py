@@ -76,7 +76,7 @@ class Platform:
         app = build_app(config, policy=POLICIES[config.shadow], engine=engine)
         return Running(app, lambda listener: join_group(config, listener), open_producer(config))
 
-    def register(self, form: FrameFormat) -> dict[str, str]:
+    def register(self, form: FrameFormat) -> dict[str, Any]:
         """Register the schema of labels; returns the setting that names the registry."""
         settings = self.settings(schema_registry_url=self._registry)
         kinds = [KIND_OF[Label]]

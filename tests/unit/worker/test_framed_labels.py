@@ -29,7 +29,7 @@ from tests.fakes.worker_app import settings, wait_for
 from tests.unit.worker.test_stream import CASES, DEAD, LABELS, drain, make_broker, message, send, start
 from worker.errors import RecordError, RegistryError
 from worker.registry import awaited, known
-from worker.registry.client import RegistryClient
+from worker.registry.client import Registered, RegistryClient
 from worker.registry.framing import framed, schema_id_of
 from worker.registry.label_reading import LabelReader
 from worker.registry.label_writing import FramedLabels
@@ -330,7 +330,7 @@ class OneSchema:
 
     def schema(self, schema_id: int) -> Any:
         self.asked += 1
-        return known.Registered(self.kind, (self.schema_text,)) if schema_id == 7 else None
+        return Registered(self.kind, (self.schema_text,)) if schema_id == 7 else None
 
 
 READER = LabelReader(OneSchema(frozen_schema(KIND, "avro")))
@@ -431,7 +431,7 @@ def test_a_registry_that_goes_away_stops_a_reader_and_one_that_refuses_it_at_onc
 
 def test_a_command_waits_for_a_registry_that_comes_back(registry: FakeRegistry) -> None:
     number = register(registry, "avro")
-    answers = iter([(503, {}), (503, {})])
+    answers: Iterator[Any] = iter([(503, {}), (503, {})])
     registry.lie = lambda _path: next(answers, None)
     reader = LabelReader(RegistryClient(worker_of(registry)))
     assert reader.read(writer("avro", number)(LABEL)) == LABEL
