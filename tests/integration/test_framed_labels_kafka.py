@@ -16,11 +16,11 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from schemas.events import DeadLetter, Label, ReviewCase
 from schemas.frozen import FrameFormat, frozen_schema
 from schemas.kinds import KIND_OF
-from tests.integration.test_shadow_kafka import SENT, Platform, platform
+from tests.integration.test_shadow_kafka import SENT, Platform, platform, registry
 from worker.kafka.span import Asked, SpanReader
 from worker.registry.framing import schema_id_of
 
-__all__ = ["platform"]  # the fixture
+__all__ = ["platform", "registry"]  # fixtures
 
 
 def values_of(platform: Platform) -> list[bytes]:

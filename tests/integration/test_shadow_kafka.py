@@ -108,11 +108,18 @@ class Platform:
         return found
 
 
-@pytest.fixture
-def platform(kafka_bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+@pytest.fixture(scope="module")
+def registry() -> Iterator[str]:
     with registry_at_hand() as url:
-        monkeypatch.setenv("MIMAMORI_SCHEMA_REGISTRY_URL", url)
-        yield Platform(kafka_bootstrap, tmp_path, url)
+        yield url
+
+
+@pytest.fixture
+def platform(
+    kafka_bootstrap: str, tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> Platform:
+    monkeypatch.setenv("MIMAMORI_SCHEMA_REGISTRY_URL", registry)
+    return Platform(kafka_bootstrap, tmp_path, registry)
 
 
 def test_a_shadow_beside_a_worker_and_what_compare_says_of_both(platform: Platform) -> None:
