@@ -88,7 +88,8 @@ test-access: $(VENV)/dev  ## test: pass the tests of rights by each way into Kaf
 # 159 MB of Apicurio from Maven Central once; with it, Confluent's own serializers write what our worker reads.
 test-registry: $(VENV)/dev  ## test: pass the tests of the schema registry on a real one, Apicurio
 	@SCHEMA_REGISTRY=apicurio $(BIN)/pytest tests/contract/test_schema_registry_contract.py \
-	  tests/integration/test_end_to_end.py -k 'registry or serializers' $(ARGS)
+	  tests/integration/test_end_to_end.py tests/integration/test_framed_labels_kafka.py \
+	  -k 'registry or serializers or framed' $(ARGS)
 
 test-models: $(VENV)/dev  ## test: pass the tests on real models of other families: 750 MB of downloads once, minutes each
 	@$(BIN)/pytest --capture=no --verbose tests/models $(ARGS)

@@ -45,6 +45,7 @@ SHOWN: Final = (
     "sbom/licences.md",
     "schemas/asyncapi.yaml",
     "schemas/json/*.json",
+    "schemas/avro/*.avsc",
     "schemas/examples/*.json",
     "schemas/topics/*.yaml",
 )

@@ -16,6 +16,7 @@ from schemas.events import Thresholds
 from worker.assembly import open_schemas
 from worker.cache.redis_client import ping
 from worker.registry.client import RegistryClient
+from worker.registry.label_writing import FramedLabels
 from worker.security import describe_kafka, describe_redis
 from worker.settings import Settings
 from worker.startup import (
@@ -123,7 +124,10 @@ def _registry(settings: Settings) -> Finding:
     def ask() -> str:
         open_schemas(settings, Metrics())
         client = RegistryClient(settings)
-        return f"{client.place} answers, with {', '.join(sorted(client.formats()))}"
+        said = f"{client.place} answers, with {', '.join(sorted(client.formats()))}"
+        if (framed := FramedLabels.of(settings)) is None:
+            return said
+        return f"{said}; labels are written as {framed.form}, with schema {framed.schema_id}"
 
     return _try("registry", ask)
 

@@ -10,10 +10,11 @@ import msgspec
 from engine.bundle import Bundle
 from engine.drift import FEWEST, Expected, Moved, compare, count, expect
 from engine.errors import TaskError
-from schemas import decode
-from schemas.codec import CodecError
 from schemas.events import Label
+from worker.errors import RecordError
 from worker.kafka.record import Record
+from worker.registry.framing import schema_id_of
+from worker.registry.label_reading import LabelReader
 from worker.telemetry.drift import noted_of
 
 Against = Literal["traffic", "past"]
@@ -36,15 +37,21 @@ class DriftReport(msgspec.Struct, frozen=True):
     said: tuple[str, ...]
 
 
-def labels_of(records: Iterable[Record], task: str, fingerprint: str) -> tuple[list[Label], Counter[str]]:
-    """The labels that a bundle gave, oldest first, each message's once; and what was left out, and why."""
+def labels_of(
+    records: Iterable[Record], reader: LabelReader, task: str, fingerprint: str
+) -> tuple[list[Label], Counter[str]]:
+    """The labels that a bundle gave, oldest first, each message's once; and what was left out, and why.
+
+    Raises what `reader` does where labels cannot be read that others could.
+    """
     found: dict[str, Label] = {}
     left_out: Counter[str] = Counter()
     for record in records:
         try:
-            label = decode(Label, record.value or b"")
-        except CodecError:
-            left_out["no label"] += 1
+            label = reader.read(record.value)
+        except RecordError:
+            framed = "" if schema_id_of(record.value) is None else ", by the schema that its frame names"
+            left_out[f"no label{framed}"] += 1
             continue
         if label.task != task:
             left_out[f"of another task ({label.task})"] += 1

@@ -6,7 +6,8 @@
     signature.py                     which of them the review desk wrote
     topics.py  topics/               where they travel
     json/  avro/  examples/  asyncapi.yaml  the same for people who never read this code
-    history/  evolution.py           what was promised before, and the check that it still holds
+    history/  evolution.py  avro_evolution.py  what was promised before, and the check that it still holds
+    frozen.py                        what of it a schema registry gets
 
 This package knows nothing of Kafka clients, models or settings, and imports nothing else of Mimamori.
 """

@@ -19,7 +19,8 @@ from msgspec import inspect as types
 from schemas.kinds import KINDS, Kind
 
 NAMESPACE: Final = "mimamori"
-FRAMED: Final = tuple(kind for kind in KINDS if kind.name == "message")  # what may travel as Avro
+# What may travel behind a registry's frame, as Avro or JSON.
+FRAMED: Final = tuple(kind for kind in KINDS if kind.name in {"message", "label"})
 
 _PLAIN: Final[dict[type[types.Type], Any]] = {
     types.StrType: "string",

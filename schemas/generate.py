@@ -1,8 +1,9 @@
-"""Writes the JSON Schemas from the structs, and freezes each new version: `python -m schemas.generate`.
+"""Writes the schemas from the structs, and freezes each new version: `python -m schemas.generate`.
 
     schemas/json/<kind>.schema.json                 what the structs say today
-    schemas/avro/message.avsc                       the same for platforms that write Avro
+    schemas/avro/<kind>.avsc                        the same of messages and labels, for platforms with Avro
     schemas/history/v<n>/<kind>.schema.json         what version n said; written once, never again
+    schemas/history/v<n>/<kind>.avsc                the same, since there is Avro; a registry gets these two
     schemas/history/v<n>/<kind>.examples.json       the examples of that day
 
 A change to a frozen version is refused: raise the kind's version in `schemas/kinds.py` first. A version that
@@ -11,12 +12,14 @@ breaks the promise of its topic's `compatibility` is refused as well.
 
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from schemas.avro import FRAMED, avro_schema
+from schemas.avro_evolution import unreadable_avro
 from schemas.evolution import Schema, unreadable
 from schemas.kinds import KINDS, Kind
 from schemas.topics import load_topics
@@ -41,16 +44,26 @@ def json_schema(kind: Kind) -> Schema:
 
 
 def breaks_of_promise(kind: Kind, older: Schema, newer: Schema) -> list[str]:
-    """List where the newer schema breaks the compatibility that the kind's topic promises.
+    """List where the newer JSON Schema breaks the compatibility that the kind's topic promises."""
+    return _breaks(kind, int(str(older["$id"]).rpartition(":")[2]), older, newer, unreadable)
 
-    Backward: today's consumers read yesterday's events. Full: yesterday's consumers, which are other people's
-    programs, also read today's.
+
+def breaks_of_avro_promise(kind: Kind, version: int, older: Any, newer: Any) -> list[str]:
+    """The same of Avro schemas, of which the older one is that of `version`."""
+    return _breaks(kind, version, older, newer, unreadable_avro)
+
+
+def _breaks(
+    kind: Kind, version: int, older: Any, newer: Any, refused: Callable[[Any, Any], list[str]]
+) -> list[str]:
+    """What the topic promises, backward: today's consumers read yesterday's events.
+
+    Full: yesterday's consumers, which are other people's programs, also read today's.
     """
     (topic,) = (topic for topic in load_topics() if topic.event == kind.name)
-    broken = unreadable(older, newer)
-    version = int(str(older["$id"]).rpartition(":")[2])
+    broken = refused(older, newer)
     if topic.compatibility == "FULL_TRANSITIVE" and version >= kind.readers_since:
-        broken += [f"for older readers, {line}" for line in unreadable(newer, older)]
+        broken += [f"for older readers, {line}" for line in refused(newer, older)]
     return broken
 
 
@@ -75,10 +88,31 @@ def generate(folder: Path = HERE) -> list[Path]:
             _check_promise(kind, version, msgspec.json.decode(frozen.read_bytes()), document)
         changed += [file for file, text in wanted.items() if _write(file, text)]
     for kind in FRAMED:
-        content = msgspec.json.format(msgspec.json.encode(avro_schema(kind)), indent=2) + b"\n"
-        file = folder / "avro" / f"{kind.name}.avsc"
-        changed += [file] if _write(file, content) else []
+        changed += _generate_avro(kind, folder)
     return changed
+
+
+def _generate_avro(kind: Kind, folder: Path) -> list[Path]:
+    schema = avro_schema(kind)
+    content = msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+    wanted = {folder / "avro" / f"{kind.name}.avsc": content}
+    for version in range(1, kind.version + 1):
+        frozen = folder / "history" / f"v{version}" / f"{kind.name}.avsc"
+        if frozen.exists():
+            _check_avro(kind, version, msgspec.json.decode(frozen.read_bytes()), schema)
+        elif version == kind.version:  # earlier ones than the first that was written never were Avro
+            wanted[frozen] = content
+    return [file for file, text in wanted.items() if _write(file, text)]
+
+
+def _check_avro(kind: Kind, version: int, frozen: Any, today: Any) -> None:
+    if version == kind.version and _rules(frozen) != _rules(today):
+        raise FrozenSchemaError(
+            f"{kind.name} as Avro is no longer what its version {version} was: raise its version in "
+            "schemas/kinds.py"
+        )
+    if broken := breaks_of_avro_promise(kind, version, frozen, today):
+        raise FrozenSchemaError(f"{kind.name} as Avro breaks version {version}: {'; '.join(broken)}")
 
 
 def _check_promise(kind: Kind, version: int, frozen: Schema, today: Schema) -> None:
@@ -96,7 +130,7 @@ def _rules(node: Any) -> Any:
         return [_rules(item) for item in node]
     if not isinstance(node, dict):
         return node
-    prose = {name for name in ("title", "description") if isinstance(node.get(name), str)}
+    prose = {name for name in ("title", "description", "doc") if isinstance(node.get(name), str)}
     return {name: _rules(value) for name, value in node.items() if name not in prose}
 
 

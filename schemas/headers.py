@@ -19,6 +19,13 @@ Headers = list[tuple[str, str | bytes | None]]  # in the form that Kafka clients
 Pairs = Sequence[tuple[str, str | bytes | None]]
 # Well-formed headers that name a trace, `traceparent` first; empty where there is none.
 Cause = Sequence[tuple[str, bytes]]
+ContentType = tuple[str, bytes]  # the header
+
+_PLAIN: Final[ContentType] = ("content-type", b"application/json")
+# Behind a registry's frame. What only looks for JSON or Avro must not take five bytes of a frame for either.
+CONTENT_TYPES: Final[Mapping[str, ContentType]] = {
+    form: ("content-type", f"application/vnd.mimamori.framed-{form}".encode()) for form in ("avro", "json")
+}
 
 # For each kind: the field that gives `ce_time`, and the headers that all its events share.
 _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
@@ -29,7 +36,6 @@ _CONSTANT: Final[Mapping[type[Event], tuple[str, Headers]]] = {
             ("ce_type", f"mimamori.{kind.name}".encode()),
             ("ce_source", kind.source.encode()),
             ("ce_dataschema", kind.urn.encode()),
-            ("content-type", b"application/json"),
         ],
     )
     for kind in KINDS
@@ -68,7 +74,7 @@ class Trace(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return is_sampled(self.headers)
 
 
-def event_headers(event: Event, cause: Pairs = ()) -> Headers:
+def event_headers(event: Event, cause: Pairs = (), content_type: ContentType = _PLAIN) -> Headers:
     """Return the headers of a record that carries `event`, with those that name the trace that caused it.
 
     A message without `sent_at` has no `ce_time`.
@@ -76,8 +82,8 @@ def event_headers(event: Event, cause: Pairs = ()) -> Headers:
     time_field, constant = _CONSTANT[type(event)]
     time = getattr(event, time_field)
     if time is None:
-        return [("ce_id", event.id.encode()), *constant, *cause]
-    return [("ce_id", event.id.encode()), *constant, _ce_time(time), *cause]
+        return [("ce_id", event.id.encode()), *constant, content_type, *cause]
+    return [("ce_id", event.id.encode()), *constant, content_type, _ce_time(time), *cause]
 
 
 @lru_cache(maxsize=64)

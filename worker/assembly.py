@@ -18,6 +18,7 @@ from worker.kafka.in_hand_topic import KafkaInHandTopic
 from worker.kafka.producer import KafkaProducer
 from worker.registry.client import RegistryClient
 from worker.registry.known import KnownSchemas, Registry
+from worker.registry.label_writing import FramedLabels
 from worker.registry.writers import require_avro
 from worker.settings import Settings
 from worker.stream.in_hand import InHand
@@ -63,6 +64,7 @@ def assemble(
     consumer_of: ConsumerOf | None = None,
     producer_of: ProducerOf | None = None,
     registry: Registry | None = None,
+    framed: FramedLabels | None = None,
 ) -> Worker:
     """Make a worker of the three stations.
 
@@ -77,7 +79,10 @@ def assemble(
         consumer_of: Joins the group with a listener; None means the consumer that the settings describe.
         producer_of: Opens the producer of outcomes; None means the transactional one of the settings.
         registry: Is asked for schemas of framed messages; None means the registry of the settings, if any.
+        framed: Writes labels for a schema registry; None means that the registry of the settings is asked for
+            the id, where they say so. Raises RegistryError.
     """
+    framed = FramedLabels.of(settings) if framed is None else framed
     notes = InHand(open_in_hand_topic(settings) if in_hand is None else in_hand, metrics)
     for pipeline in routing.pipelines:
         engine = pipeline.engine
@@ -91,7 +96,7 @@ def assemble(
         )
     known = open_schemas(settings, metrics, registry)
     reception = Reception(settings, routing, notes, known)
-    outcomes: OutcomesOf = Outcomes(settings, routing, room)
+    outcomes: OutcomesOf = Outcomes(settings, routing, room, framed)
     if settings.shadow:
         sampling = Sampling(settings.shadow_share, settings.shadow_at_most)
         reception = ShadowReception(settings, routing, notes, sampling, metrics, known)

@@ -3,13 +3,15 @@
 import base64
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr
 
 from schemas.access import only_here
 from schemas.tls_files import FileFault, TlsFiles, read_secret
+
+LabelFormat = Literal["plain", "json", "avro"]
 
 PLAIN_TEXT: Final = "plaintext_registry"  # what MIMAMORI_ALLOW_INSECURE calls it
 
@@ -23,6 +25,11 @@ class RegistryAccess(BaseModel):
         description="A schema registry that speaks Confluent's protocol, such as http://registry:8081, or "
         "Apicurio's with /apis/ccompat/v7: messages framed as Avro or JSON are read, beside plain JSON. "
         "See docs/how-to/use-a-schema-registry.md.",
+    )
+    label_format: LabelFormat = Field(
+        "plain",
+        description="How labels are written. plain: as JSON. json, avro: framed for the schema registry, "
+        "which must have the schema of labels before a worker starts (`mimamori schemas register label`).",
     )
     schema_registry_user: str | None = Field(None, description="The registry's user, or an API key.")
     schema_registry_password: SecretStr | None = Field(None, description="That user's password.")
@@ -71,6 +78,11 @@ class RegistryAccess(BaseModel):
         secrets = (self.schema_registry_password, self.schema_registry_password_file)
         given = self.schema_registry_user or any(secrets) or self.schema_registry_token_file
         if not self.schema_registry_url:
+            if self.label_format != "plain":
+                raise ValueError(
+                    f"{prefix}LABEL_FORMAT={self.label_format} needs a {name}_URL: set it, or write labels "
+                    "plain"
+                )
             if given or self.schema_registry_ca:
                 raise ValueError(f"{name}_… needs a {name}_URL: set it, or remove what is for it")
             return

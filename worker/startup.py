@@ -28,6 +28,7 @@ from worker.errors import BrokerError, RegistryError
 from worker.kafka.rights import require_rights
 from worker.kafka.topics import TopicState, read_topics
 from worker.registry.client import RegistryClient
+from worker.registry.label_writing import FramedLabels
 from worker.registry.writers import require_avro
 from worker.settings import Settings
 from worker.stream.pipeline import Pipeline
@@ -47,6 +48,7 @@ def start(settings: Settings) -> Worker:
     if settings.allow_insecure:
         log.warning("insecure_allowed", names=sorted(settings.allow_insecure))
     greet_registry(settings)
+    framed = FramedLabels.of(settings)
     bundles = load_bundles(settings)
     require_rights(
         settings.client_config, rights_of("shadow" if settings.shadow else "worker", names(settings))
@@ -58,7 +60,7 @@ def start(settings: Settings) -> Worker:
     metrics = Metrics(shadow=settings.shadow)
     tracer = open_spans(settings, metrics)
     routing = open_routing(settings, bundles, metrics)
-    worker = assemble(settings, routing, metrics=metrics, room=room, tracer=tracer)
+    worker = assemble(settings, routing, metrics=metrics, room=room, tracer=tracer, framed=framed)
     producer = open_producer(settings, room)  # opened now, so that an id that Kafka refuses fails the start
     return dataclasses.replace(worker, producer_of=lambda: producer)
 

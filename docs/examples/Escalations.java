@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -89,8 +90,17 @@ public final class Escalations {
         public void process(Record<String, byte[]> record) {
             Label label;
             long at;
+            byte[] value = record.value();
+            if (value != null && value.length > 5 && value[0] == 0) { // behind a schema registry's frame
+                if (value[5] != '{') {
+                    var refusal = new IllegalStateException(); // passed over, nobody would be alerted any more
+                    complain("labels are in Avro: read them with KafkaAvroDeserializer", refusal);
+                    throw refusal;
+                }
+                value = Arrays.copyOfRange(value, 5, value.length);
+            }
             try {
-                label = JSON.readValue(record.value(), Label.class);
+                label = JSON.readValue(value, Label.class);
                 at = Instant.parse(label.screenedAt()).toEpochMilli();
                 if (record.key() == null || !VERDICTS.contains(label.verdict())) {
                     throw new IllegalArgumentException();

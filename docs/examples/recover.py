@@ -12,14 +12,18 @@
 worker, MIMAMORI_BOOTSTRAP is 127.0.0.1:9092 unless set, MIMAMORI_TOPIC_PREFIX mimamori. and MIMAMORI_GROUP,
 the workers' group, mimamori. KAFKA_CONFIG, a JSON object, adds settings of librdkafka (TLS, SASL). Nothing
 of a text is printed.
+
+Labels in Avro (MIMAMORI_LABEL_FORMAT) need confluent-kafka[avro,schemaregistry], and SCHEMA_REGISTRY_CONFIG,
+a JSON object of its client's settings: {"url": "http://registry:8081"}.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -89,12 +93,37 @@ def outcomes(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the labels or dead letters about the messages topic, each with the millisecond it was written."""
     for record in records(whole(topic, since)):
-        event = json.loads(record.value() or b"null")
+        event = event_of(record.value() or b"null")
         _, at = record.timestamp()
         if until is not None and at >= until.timestamp() * 1000:
             continue
         if event is not None and event["origin"]["topic"] == MESSAGES:
             yield at, event
+
+
+def event_of(value: bytes) -> Any:
+    """An event; a label may stand behind the five bytes of a schema registry's frame, as JSON or as Avro."""
+    if value[:1] != b"\0":
+        return json.loads(value)
+    return json.loads(value[5:]) if value[5:6] == b"{" else from_avro()(value, None)
+
+
+@cache
+def from_avro() -> Callable[[bytes, None], Any]:
+    """What reads Avro with the schemas of the registry."""
+    config = os.environ.get("SCHEMA_REGISTRY_CONFIG")
+    try:
+        from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - an extra of it
+        from confluent_kafka.schema_registry.avro import AvroDeserializer  # noqa: PLC0415 - as above
+    except ImportError:
+        config = None
+    if config is None:
+        sys.exit(
+            "labels are in Avro: set SCHEMA_REGISTRY_CONFIG, and install "
+            "confluent-kafka[avro,schemaregistry]; nothing was changed"
+        )
+    found: Callable[[bytes, None], Any] = AvroDeserializer(SchemaRegistryClient(json.loads(config)))
+    return found
 
 
 def place(event: dict[str, Any]) -> Place:

@@ -6,6 +6,7 @@ from typing import Final
 
 from docs.reference.json_schema import Shape, in_words, resolved
 from docs.reference.markdown import code, paragraphs, table
+from schemas.avro import FRAMED
 from schemas.kinds import KINDS, Kind
 from schemas.reasons import REASONS
 from schemas.topics import TopicDefinition, load_topics
@@ -15,8 +16,9 @@ DAY_HOURS: Final = 24
 
 INTRODUCTION: Final = """# Events
 
-Each event is one JSON object, UTF-8, in the value of a Kafka record. What Mimamori promises about them is in
-[What the events promise](../explanation/events.md);
+Each event is one JSON object, UTF-8, in the value of a Kafka record; messages and labels may stand behind
+[a schema registry's frame](../how-to/use-a-schema-registry.md) too, as JSON or Avro. What Mimamori promises
+about them is in [What the events promise](../explanation/events.md);
 [Connect your platform](../how-to/connect-your-platform.md) shows how to send and read them.
 [AsyncAPI](asyncapi.md) has all of it in one document for code generators.
 
@@ -44,6 +46,7 @@ def _kind(kind: Kind, topic: TopicDefinition) -> list[str]:
     examples = json.loads((SCHEMAS / "examples" / f"{kind.name}.json").read_bytes())
     links = (
         f"[JSON Schema](../../schemas/json/{kind.name}.schema.json) · "
+        f"{f'[Avro](../../schemas/avro/{kind.name}.avsc) · ' if kind in FRAMED else ''}"
         f"[examples](../../schemas/examples/{kind.name}.json)"
     )
     lines = [

@@ -59,6 +59,7 @@ WORKER_VALUES: Final[Mapping[str, str | None]] = {
     "redis_url": "cache.redisUrlKey",
     "cache_secret": "cache.cacheSecretKey",
     "schema_registry_url": "schemaRegistry.url",
+    "label_format": "schemaRegistry.labelFormat",
     "schema_registry_user": "schemaRegistry.userKey",
     "schema_registry_password": "schemaRegistry.passwordKey",
     "schema_registry_password_file": "schemaRegistry.passwordKey",

@@ -17,6 +17,10 @@
 {{- if .url }}
 - name: MIMAMORI_SCHEMA_REGISTRY_URL
   value: {{ .url | quote }}
+{{- if ne .labelFormat "plain" }}
+- name: MIMAMORI_LABEL_FORMAT
+  value: {{ .labelFormat }}
+{{- end }}
 {{- if .userKey }}
 - name: MIMAMORI_SCHEMA_REGISTRY_USER
   {{- include "mimamori.fromSecret" (dict "secret" .existingSecret "key" .userKey) | nindent 2 }}

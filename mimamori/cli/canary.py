@@ -66,10 +66,12 @@ def canary(
         from mimamori.canary import Asked as Wanted
         from mimamori.canary import judge
     from mimamori.comparing.decided import events, read_decisions
+    from mimamori.comparing.decided import labels as labels_in
     from mimamori.comparing.stretch import find_stretch
     from schemas.events import DeadLetter, Label, ReviewCase, ReviewDecision
     from schemas.topics import topic_names
     from worker.kafka.span import Asked, SpanReader
+    from worker.registry.label_reading import LabelReader
     from worker.settings_source import load_settings
 
     settings = load_settings()
@@ -80,7 +82,7 @@ def canary(
         with SpanReader(config, asked) as reader:
             from_start = all(span.begin == 0 for span in reader.spans)
         unread: Counter[str] = Counter()
-        read = events(config, asked, Label, progress, unread)
+        read = labels_in(config, asked, LabelReader.of(settings), progress, unread)
         stretch = find_stretch(read, task, left_out, from_start=from_start)
         if unread:
             said = ", ".join(f"{number} are {why}" for why, number in unread.items())

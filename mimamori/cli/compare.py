@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from engine.bundle import read_manifest
+from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import SettingsError, TaskError, extra_for
 from export.examples import LabelledExample, read_examples
 from mimamori.cli.against import (
@@ -21,7 +22,7 @@ from mimamori.cli.against import (
     note_pin,
 )
 from mimamori.cli.compared import show_compared
-from mimamori.cli.labelled import FILES, Device, Json, Precision, Threads, print_report
+from mimamori.cli.labelled import FILES, Json, print_report
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
 from schemas.events import Label, ShadowLabel
@@ -70,9 +71,13 @@ def compare_command(
     ] = None,
     task: Annotated[str | None, typer.Option(help="With --shadow: of which task.")] = None,
     bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers [MIMAMORI_BOOTSTRAP].")] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = 0,
+    device: Annotated[DeviceChoice | None, typer.Option(help="Where to run [MIMAMORI_DEVICE].")] = None,
+    precision: Annotated[
+        PrecisionChoice | None, typer.Option(help="In which precision [MIMAMORI_PRECISION].")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=0, help="Threads of a CPU device [MIMAMORI_THREADS].")
+    ] = None,
     one_at_a_time: Annotated[
         bool,
         typer.Option("--one-at-a-time", help="Hold one bundle in memory at a time; speeds are not compared."),
@@ -114,7 +119,7 @@ def compare_command(
     """
     configure_logs("console", logging.WARNING)  # The report already says what runs.
     given = {"bootstrap": bootstrap, "device": device, "precision": precision, "threads": threads}
-    settings = load_settings(**{name: value for name, value in given.items() if value})
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     with extra_for("comparing", "adapt,cpu"):
         from export.adapting.adapt import examples_digest
         from export.comparing.conclusion import is_worse
@@ -173,6 +178,7 @@ def _source(
 ) -> Source:
     """The messages. Raises SettingsError: the options name none, or several."""
     from mimamori.comparing.sources import asked_of, of_examples, of_messages, of_topic
+    from worker.registry.awaited import message_reader
 
     topic, from_offset, to_offset, last = ranged
     file, labelled = examples
@@ -188,7 +194,7 @@ def _source(
     if messages is not None:
         return of_messages(messages, separator, notice, task.name, most_chars)
     asked = asked_of(topic or "", from_offset=from_offset, to_offset=to_offset, last=last)
-    return of_topic(settings.client_config, asked, task.name, most_chars)
+    return of_topic(settings.client_config, asked, task.name, most_chars, message_reader(settings))
 
 
 def _of_bundles(
@@ -225,12 +231,14 @@ def _of_topics(
     changes: int,
 ) -> Comparison:
     from mimamori.comparing.shadows import compare_shadow
+    from worker.registry.label_reading import LabelReader
 
     names = topic_names(settings.topic_prefix)
     return compare_shadow(
         settings.client_config,
         labels or names[Label],
         shadow or names[ShadowLabel],
+        LabelReader.of(settings),
         progress,
         listed=changes,
         task=task,

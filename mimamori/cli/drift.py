@@ -43,6 +43,7 @@ def drift(
     from schemas.events import Label
     from schemas.topics import topic_names
     from worker.kafka.latest import latest
+    from worker.registry.label_reading import LabelReader
     from worker.settings_source import load_settings
 
     settings = load_settings()
@@ -51,7 +52,8 @@ def drift(
     with bars() as progress:
         progress(f"read {topic}", 0, 0)
         records = latest(settings.client_config, topic, last if loaded.expected else 2 * last)
-    found, left_out = labels_of(records, loaded.manifest.task.name, loaded.fingerprint)
+        reader = LabelReader.of(settings)
+        found, left_out = labels_of(records, reader, loaded.manifest.task.name, loaded.fingerprint)
     print_report(measured(loaded, found, last, left_out), _show, as_json=as_json)
 
 

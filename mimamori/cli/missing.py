@@ -48,10 +48,12 @@ def miss_rate(
     """
     with extra_for("estimating the miss rate", "adapt,cpu"):
         from mimamori.missing import estimate, tally
-    from mimamori.comparing.decided import events, read_decisions
+    from mimamori.comparing.decided import labels as labels_in
+    from mimamori.comparing.decided import read_decisions
     from schemas.events import Label, ReviewCase, ReviewDecision
     from schemas.topics import topic_names
     from worker.kafka.span import Asked
+    from worker.registry.label_reading import LabelReader
     from worker.settings_source import load_settings
 
     settings = load_settings()
@@ -59,7 +61,8 @@ def miss_rate(
     left_out: Counter[str] = Counter()
     with bars() as progress:
         asked = Asked(labels or names[Label], last=last)
-        counted = tally(events(config, asked, Label, progress, left_out), task, left_out)
+        read = labels_in(config, asked, LabelReader.of(settings), progress, left_out)
+        counted = tally(read, task, left_out)
         since = max(0, int(counted.first.timestamp() * 1000) - _SKEW_MS)
         decided = read_decisions(
             config,

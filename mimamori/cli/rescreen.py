@@ -65,9 +65,11 @@ def replay_topic(
     worker.
     """
     with extra_for("replaying against decisions", "adapt,cpu"):
-        from mimamori.comparing.rescreen import Topics, rescreen
+        from mimamori.comparing.rescreen import Reading, Topics, rescreen
     from mimamori.comparing.screen import Screen, new_trust
     from mimamori.comparing.sources import asked_of
+    from worker.registry.awaited import message_reader
+    from worker.registry.label_reading import LabelReader
 
     if bundle is None:
         raise SettingsError("--from-topic screens the messages again: say with which --bundle")
@@ -79,9 +81,10 @@ def replay_topic(
     wanted = Topics(
         topics[0] or names[Label], topics[1] or names[ReviewCase], topics[2] or names[ReviewDecision]
     )
+    reading = Reading(settings.max_text_chars, message_reader(settings), LabelReader.of(settings))
     with bars() as progress:
         screen = Screen(settings, bundle, new_trust(settings))
-        found = rescreen(settings.client_config, screen, asked, wanted, settings.max_text_chars, progress)
+        found = rescreen(settings.client_config, screen, asked, wanted, reading, progress)
     note_pin(settings, found.new)
     print_report(found, _show, as_json=as_json)
 

@@ -1,23 +1,36 @@
-"""`mimamori schemas register`: puts the schema of messages into the schema registry."""
+"""`mimamori schemas register`: puts the schemas of messages and labels into the schema registry."""
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from engine.errors import SettingsError
+from schemas.avro import FRAMED
+from schemas.frozen import FrameFormat
 from worker.registry.client import RegistryClient
-from worker.registry.subjects import Format, State, register_schemas
+from worker.registry.subjects import State, register_schemas
 from worker.settings_source import load_settings
 
 schemas = typer.Typer(
-    name="schemas", help="Register the schema of messages in a schema registry.", no_args_is_help=True
+    name="schemas", help="Register schemas of messages and labels in a schema registry.", no_args_is_help=True
 )
 
 Url = Annotated[
     str | None, typer.Option("--url", help="The registry's address [env: MIMAMORI_SCHEMA_REGISTRY_URL]")
 ]
 Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [env: MIMAMORI_TOPIC_PREFIX]")]
+
+
+class Event(StrEnum):
+    """What has a schema of ours in a registry."""
+
+    message = "message"
+    label = "label"
+
+
+_MESSAGE: Final = [Event.message]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,23 +40,28 @@ def register(app: typer.Typer) -> None:
 
 @schemas.command("register")
 def register_command(
+    events: Annotated[
+        list[Event], typer.Argument(help="Of what: message, label, or both.", show_default="message")
+    ] = _MESSAGE,
     url: Url = None,
     prefix: Prefix = None,
-    kind: Annotated[Format, typer.Option("--format", help="As which schema: avro or json.")] = "avro",
+    form: Annotated[FrameFormat, typer.Option("--format", help="As which schema: avro or json.")] = "avro",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be registered, and register nothing.")
     ] = False,
 ) -> None:
-    """Register the schema of messages, unless it is there. The registry is asked first whether it fits.
+    """Register the schema of messages, or that of labels, unless it is there. The registry is asked first.
 
-    A registry that finds it incompatible with the version it has refuses it, and nothing is changed.
+    A registry that finds it incompatible with the version it has refuses it, and nothing is changed. Workers
+    with MIMAMORI_LABEL_FORMAT need that of labels, in the same format.
     """
     given = {"schema_registry_url": url, "topic_prefix": prefix}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     if not settings.schema_registry_url:
         raise SettingsError("no schema registry is named: give --url, or set MIMAMORI_SCHEMA_REGISTRY_URL")
     client = RegistryClient(settings)
-    for state in register_schemas(client, settings.topic_prefix, kind, dry_run=dry_run):
+    kinds = [kind for kind in FRAMED if kind.name in events]
+    for state in register_schemas(client, settings.topic_prefix, kinds, form, dry_run=dry_run):
         Console().print(f"{state.subject}: {_said(state)}", soft_wrap=True, markup=False, highlight=False)
 
 

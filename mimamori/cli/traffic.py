@@ -14,6 +14,8 @@ from mimamori.cli.reading import notice
 from mimamori.replay import read_messages
 from schemas.codec import CodecError, decode
 from schemas.events import Message, ReviewCase, ReviewDecision
+from worker.errors import RecordError
+from worker.registry.framing import schema_id_of
 
 _DISTIL: Final = "A faster reading, from unlabelled traffic"
 TrafficOption = Annotated[
@@ -157,16 +159,30 @@ def read_decisions(sources: tuple[str, str]) -> tuple[list[ReviewCase], list[Rev
 
 def _of_topic(topic: str, most: int) -> Iterator[str]:
     from worker.kafka.latest import latest
+    from worker.registry.awaited import message_reader
     from worker.settings_source import load_settings
 
-    unread = 0
-    for record in latest(load_settings().client_config, topic, most):
+    settings = load_settings()
+    read_framed = message_reader(settings)
+    unread = without_registry = 0
+    for record in latest(settings.client_config, topic, most):
+        value = record.value or b""
         try:
-            yield decode(Message, record.value or b"").text
-        except CodecError:
+            if schema_id_of(value) is None:
+                yield decode(Message, value).text
+            elif read_framed is not None:
+                yield read_framed(value).text
+            else:
+                without_registry += 1
+        except (CodecError, RecordError):
             unread += 1
     if unread:
         notice(f"{unread} records of {topic} are no messages and were left out")
+    if without_registry:
+        notice(
+            f"{without_registry} records of {topic} are framed for a schema registry and were left out: set "
+            "MIMAMORI_SCHEMA_REGISTRY_URL to read them"
+        )
 
 
 def _events(source: str, kind: type[E]) -> Iterator[E]:

@@ -7,15 +7,18 @@ from typing import Any, NamedTuple, TypeVar
 from mimamori.comparing.sources import Progress
 from schemas import decode, origin_of_case
 from schemas.codec import CodecError
-from schemas.events import DeadLetter, Event, Label, Origin, ReviewCase, ReviewDecision, ShadowLabel
+from schemas.events import DeadLetter, Label, Origin, ReviewCase, ReviewDecision, ShadowLabel
 from schemas.vocabulary import CaseKind, Finding
+from worker.errors import RecordError
+from worker.kafka.record import Record
 from worker.kafka.span import Asked, SpanReader
+from worker.registry.framing import schema_id_of
+from worker.registry.label_reading import LabelReader
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", DeadLetter, ReviewCase, ReviewDecision, ShadowLabel)  # what always travels as plain JSON
 
 _SHOWN_EVERY = 1000
 _NAMES: dict[type[Any], str] = {
-    Label: "label",
     ReviewCase: "review case",
     ReviewDecision: "review decision",
     ShadowLabel: "shadow label",
@@ -88,16 +91,38 @@ def events(
     config: dict[str, Any], asked: Asked, kind: type[E], progress: Progress, left_out: Counter[str]
 ) -> Iterator[E]:
     """Yield a topic's events of one kind. What is forgotten, and whatever else is none, is counted."""
+    for record in _records(config, asked, progress, left_out):
+        if record.value is None and kind is ReviewCase:
+            left_out[f"forgotten since ({asked.topic})"] += 1
+            continue
+        try:
+            yield decode(kind, record.value or b"")
+        except CodecError:
+            left_out[f"no {_NAMES[kind]} ({asked.topic})"] += 1
+
+
+def labels(
+    config: dict[str, Any], asked: Asked, reader: LabelReader, progress: Progress, left_out: Counter[str]
+) -> Iterator[Label]:
+    """Yield a topic's labels, plain and framed. What is none is counted.
+
+    Raises what `LabelReader.read` does where labels cannot be read that others could.
+    """
+    for record in _records(config, asked, progress, left_out):
+        try:
+            yield reader.read(record.value)
+        except RecordError:
+            framed = "" if schema_id_of(record.value) is None else ", by the schema that its frame names"
+            left_out[f"no label{framed} ({asked.topic})"] += 1
+
+
+def _records(
+    config: dict[str, Any], asked: Asked, progress: Progress, left_out: Counter[str]
+) -> Iterator[Record]:
     with SpanReader(config, asked) as reader:
         for number, record in enumerate(reader.records()):
             if number % _SHOWN_EVERY == 0:
                 progress(f"read {asked.topic}", reader.done, reader.total)
-            if record.value is None and kind is ReviewCase:
-                left_out[f"forgotten since ({asked.topic})"] += 1
-                continue
-            try:
-                yield decode(kind, record.value or b"")
-            except CodecError:
-                left_out[f"no {_NAMES[kind]} ({asked.topic})"] += 1
+            yield record
         if reader.deleted:
             left_out[f"deleted while it was read ({asked.topic})"] += reader.deleted

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -12,15 +12,16 @@ import numpy as np
 from export.comparing.judged import Judged, Load, cannot_tell, conclude_judged, estimate
 from export.comparing.weighted import Rate
 from mimamori.comparing.compare import CHUNK
-from mimamori.comparing.decided import Decided, Within, events, read_decisions
+from mimamori.comparing.decided import Decided, Within, labels, read_decisions
 from mimamori.comparing.placed import By, Column, Placed, joined
-from mimamori.comparing.screen import Screen, Side, entry_of
+from mimamori.comparing.screen import Screen, Side, entry_of, left_out_as
 from mimamori.comparing.sources import Progress
-from schemas.events import Label, Origin
+from schemas.events import Message, Origin
 from schemas.vocabulary import CaseKind
 from worker.errors import RecordError
 from worker.kafka.record import Record
 from worker.kafka.span import Asked, SpanReader
+from worker.registry.label_reading import LabelReader
 
 _SKEW_MS: Final = (
     3_600_000  # producers' clocks set the timestamps of messages, the broker's day those of labels
@@ -60,19 +61,27 @@ class Rescreened(msgspec.Struct, frozen=True):
     cannot_tell: list[str]
 
 
+class Reading(NamedTuple):
+    """How values become messages and labels: see `worker.stream.decode`."""
+
+    most_chars: int
+    read_framed: Callable[[bytes], Message] | None
+    labels: LabelReader
+
+
 def rescreen(
-    config: dict[str, Any], screen: Screen, asked: Asked, topics: Topics, most_chars: int, progress: Progress
+    config: dict[str, Any], screen: Screen, asked: Asked, topics: Topics, reading: Reading, progress: Progress
 ) -> Rescreened:
     """Read the range with `screen`, then the decisions, cases and labels on it. Writes and commits nothing.
 
-    Raises BrokerError: as `SpanReader` does.
+    Raises BrokerError: as `SpanReader` does. RegistryError, SettingsError: framed records cannot be read.
     """
     left_out: Counter[str] = Counter()
     said = Placed()
     by = By(screen.side.bundle, screen.side.scored_by or "", screen.side.thresholds)
     with SpanReader(config, asked) as reader:
         spans = [(span.partition, span.begin, span.end) for span in reader.spans]
-        since = _read(reader, screen, said, by, most_chars, progress, left_out)
+        since = _read(reader, screen, said, by, reading, progress, left_out)
         if reader.deleted:
             left_out["asked for, but deleted (retention)"] = reader.deleted
         if reader.unwritten:
@@ -89,7 +98,8 @@ def rescreen(
         left_out,
     )
     old = Placed()
-    for label in events(config, Asked(topics.labels, since_ms=since), Label, progress, left_out):
+    of_labels = Asked(topics.labels, since_ms=since)
+    for label in labels(config, of_labels, reading.labels, progress, left_out):
         if label.task == task and within.holds(label.origin):
             sampled = "quality_sample" in label.reasons
             old.add(label.origin, label.verdict, label.risk, By("", "", label.thresholds), sampled=sampled)
@@ -101,7 +111,7 @@ def _read(
     screen: Screen,
     said: Placed,
     by: By,
-    most_chars: int,
+    reading: Reading,
     progress: Progress,
     left_out: Counter[str],
 ) -> int | None:
@@ -112,9 +122,10 @@ def _read(
         for record in chunk:
             earliest = min(earliest, record.timestamp_ms)
             try:
-                entries.append(entry_of(record, screen.task.name, most_chars))
+                task = screen.task.name
+                entries.append(entry_of(record, task, reading.most_chars, reading.read_framed))
             except RecordError as error:
-                left_out[f"{error.reason} (no message that a worker would label)"] += 1
+                left_out[left_out_as(error)] += 1
         for entry, ruling in zip(entries, screen.rule(entries), strict=True):
             if ruling is None:
                 left_out["unscreenable: NEW fails on it, so that a person would see it"] += 1

@@ -1,7 +1,7 @@
 """One bundle, opened and asked as a worker would: the same decoding, device, thresholds and policy."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,11 +13,12 @@ from engine.bundle.signature import Trust
 from engine.errors import SettingsError
 from engine.policy import Ruling
 from schemas.events import Message, Thresholds
+from worker.errors import RecordError
 from worker.kafka.record import Record
 from worker.settings import Settings
 from worker.startup import open_engine, policy_of
 from worker.stream.batch import Batch, Entry
-from worker.stream.decode import decode, within
+from worker.stream.decode import NO_REGISTRY, decode, within
 from worker.stream.pipeline import Pipeline
 from worker.stream.routing import Routing
 from worker.stream.screener import Screener
@@ -77,10 +78,20 @@ class Screen:
         return self._policy.rule(entry.reading, entry.message.language, schemas.label_id(entry.record.origin))
 
 
-def entry_of(record: Record, task: str, max_text_chars: int) -> Entry:
+def entry_of(
+    record: Record, task: str, max_text_chars: int, read_framed: Callable[[bytes], Message] | None = None
+) -> Entry:
     """A record as a worker of `task` would take it in. Raises RecordError: it would be a dead letter."""
-    message, cut = within(decode(record.value, frozenset({task}), max_text_chars), max_text_chars)
+    decoded = decode(record.value, frozenset({task}), max_text_chars, read_framed)
+    message, cut = within(decoded, max_text_chars)
     return Entry(record, message=message, cut=cut)
+
+
+def left_out_as(error: RecordError) -> str:
+    """As what a record that `entry_of` refuses is counted."""
+    if error.detail == NO_REGISTRY:
+        return "framed for a schema registry, and not read: set MIMAMORI_SCHEMA_REGISTRY_URL"
+    return f"{error.reason} (no message that a worker would label)"
 
 
 def entry_of_row(message: Message, row: int, task: str, max_text_chars: int) -> Entry:

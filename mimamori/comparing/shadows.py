@@ -11,18 +11,21 @@ from export.comparing.conclusion import conclude
 from export.comparing.tally import VERDICTS, Change, Tally
 from mimamori.comparing.compare import Comparison
 from mimamori.comparing.decided import events
+from mimamori.comparing.decided import labels as labels_in
 from mimamori.comparing.placed import By, Column, Placed, joined, most_frequent
 from mimamori.comparing.screen import Side
 from mimamori.comparing.sources import Progress
 from schemas.events import Label, ShadowLabel
 from worker.kafka.record import Partition
 from worker.kafka.span import Asked
+from worker.registry.label_reading import LabelReader
 
 
 def compare_shadow(
     config: dict[str, Any],
     labels: str,
     shadows: str,
+    reader: LabelReader,
     progress: Progress,
     *,
     listed: int,
@@ -34,7 +37,7 @@ def compare_shadow(
     compared, and the rest counted as left out.
 
     Raises SettingsError: there are no shadow labels, or of several tasks and `task` names none. BrokerError:
-    as `SpanReader` does.
+    as `SpanReader` does. And what `reader` raises.
     """
     left_out = Counter[str]()
     said, tasks = Placed(), Counter[str]()
@@ -44,7 +47,7 @@ def compare_shadow(
             said.add(shadow.origin, shadow.would_be, shadow.risk, _by(shadow))
     wanted = task or _only(tasks, shadows)
     live = Placed()
-    for label in events(config, Asked(labels), Label, progress, left_out):
+    for label in labels_in(config, Asked(labels), reader, progress, left_out):
         if label.task != wanted:
             left_out[f"of another task ({label.task})"] += 1
             continue

@@ -11,7 +11,7 @@ from engine.errors import SettingsError, TaskError
 from export.checking import normal
 from export.examples import LabelledExample
 from export.rows import Separator
-from mimamori.comparing.screen import entry_of, entry_of_row
+from mimamori.comparing.screen import entry_of, entry_of_row, left_out_as
 from mimamori.replay import read_messages
 from schemas.events import Message
 from worker.errors import RecordError
@@ -88,8 +88,17 @@ def of_messages(
     return Source(str(path), items)
 
 
-def of_topic(config: dict[str, Any], asked: Asked, task: str, most_chars: int) -> Source:
-    """A range of a topic. Raises BrokerError: as `SpanReader` does."""
+def of_topic(
+    config: dict[str, Any],
+    asked: Asked,
+    task: str,
+    most_chars: int,
+    read_framed: Callable[[bytes], Message] | None = None,
+) -> Source:
+    """A range of a topic; `read_framed` reads framed messages, None where there is no registry.
+
+    Raises BrokerError: as `SpanReader` does.
+    """
     # Each pass must read the same records, while the topic grows.
     with SpanReader(config, asked) as reader:
         spans = reader.spans
@@ -100,7 +109,7 @@ def of_topic(config: dict[str, Any], asked: Asked, task: str, most_chars: int) -
         for one in fixed:
             with SpanReader(config, one) as reader:
                 for record in reader.records():
-                    entry = _try(left_out, partial(entry_of, record, task, most_chars))
+                    entry = _try(left_out, partial(entry_of, record, task, most_chars, read_framed))
                     if entry is not None:
                         yield Item(f"{record.topic}:{record.partition}:{record.offset}", entry)
                 gone += reader.deleted
@@ -138,5 +147,5 @@ def _try(left_out: Counter[str], take_in: Callable[[], Entry]) -> Entry | None:
     try:
         return take_in()
     except RecordError as error:
-        left_out[f"{error.reason} (no message that a worker would label)"] += 1
+        left_out[left_out_as(error)] += 1
         return None

@@ -9,19 +9,25 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient, SchemaRegistryError
-from confluent_kafka.schema_registry.avro import AvroSerializer
-from confluent_kafka.schema_registry.json_schema import JSONSerializer
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from typer.testing import CliRunner
 
 from mimamori.cli import app
-from schemas.events import Message
+from schemas.events import Label, Message
+from schemas.frozen import FrameFormat, frozen_schema
+from schemas.kinds import KIND_OF
 from tests.fakes.apicurio import registry_at_hand
+from tests.unit.worker.test_framed_labels import LABEL
 from worker.errors import RegistryError
 from worker.registry.client import RegistryClient
 from worker.registry.framing import LARGEST_ID, framed, schema_id_of
+from worker.registry.label_reading import LabelReader
+from worker.registry.label_writing import FramedLabels
 from worker.registry.writers import reader_of
 from worker.settings import Settings
 
@@ -192,3 +198,59 @@ def test_a_schema_that_the_registry_finds_incompatible_is_refused_in_one_line(
         assert f"refuses the schema for {topic}-value, and nothing was registered: " in said
         assert "\n" not in said
     assert theirs.get_latest_version(f"{topic}-value").version == 1
+
+
+@pytest.mark.parametrize("form", ["avro", "json"])
+def test_labels_are_written_with_the_id_that_the_registry_has_and_reference_consumers_read_them(
+    form: FrameFormat, ours: RegistryClient, theirs: SchemaRegistryClient, url: str, topic: str
+) -> None:
+    prefix, subject = topic.removesuffix("messages"), f"{topic.removesuffix('messages')}labels-value"
+    given = {"schema_registry_url": url, "label_format": form, "topic_prefix": prefix}
+    settings = Settings.model_validate(given)
+    with pytest.raises(RegistryError, match=f"run `mimamori schemas register label --format {form}`"):
+        FramedLabels.of(settings)
+    options = ["--url", url, "--prefix", prefix, "--format", form]
+    done = CliRunner().invoke(app, ["schemas", "register", "label", *options])
+    assert done.output.startswith(f"{subject}: registered, with id ")
+    written_as = FramedLabels.of(settings)
+    assert written_as is not None
+    assert written_as.schema_id == theirs.get_latest_version(subject).schema_id
+    value, place = written_as.encode(LABEL), SerializationContext(f"{prefix}labels", MessageField.VALUE)
+    schema = as_json(frozen_schema(KIND_OF[Label], form))
+    read: Any = (
+        AvroDeserializer(theirs)
+        if form == "avro"
+        else JSONDeserializer(schema, schema_registry_client=theirs)
+    )
+    found = read(value, place)
+    at = found.pop("screened_at")
+    assert (at if form == "avro" else datetime.fromisoformat(at)) == LABEL.screened_at
+    expected = msgspec.to_builtins(LABEL)
+    del expected["screened_at"]
+    if form == "avro":  # where JSON leaves out what is at its default, Avro has it
+        expected["thresholds"] |= {"confidence": None, "prevalence": None}
+    assert found == expected
+    assert LabelReader(ours).read(value) == LABEL
+
+
+def test_a_newer_schema_of_labels_is_registered_beside_the_older_one_whose_readers_go_on(
+    ours: RegistryClient, theirs: SchemaRegistryClient, url: str, topic: str
+) -> None:
+    prefix, subject = topic.removesuffix("messages"), f"{topic.removesuffix('messages')}labels-value"
+    older = frozen_schema(KIND_OF[Label], "avro")
+    del older["fields"][-1]  # before labels had a depth
+    theirs.register_schema(subject, Schema(as_json(older), "AVRO"))
+    settings = Settings.model_validate(
+        {"schema_registry_url": url, "label_format": "avro", "topic_prefix": prefix}
+    )
+    with pytest.raises(RegistryError, match="does not have it there"):  # not that version
+        FramedLabels.of(settings)
+    done = CliRunner().invoke(app, ["schemas", "register", "label", "--url", url, "--prefix", prefix])
+    assert "registered, with id " in done.output
+    written_as = FramedLabels.of(settings)
+    assert written_as is not None
+    value, place = written_as.encode(LABEL), SerializationContext(f"{prefix}labels", MessageField.VALUE)
+    found: Any = AvroDeserializer(theirs, as_json(older))(value, place)
+    assert found["id"] == LABEL.id
+    assert "depth" not in found
+    assert LabelReader(ours).read(value) == LABEL

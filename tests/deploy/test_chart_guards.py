@@ -77,6 +77,12 @@ REFUSED = [
         ['schemaRegistry.url="https://r"', 'schemaRegistry.caKey="ca"'],
         "schemaRegistry.existingSecret is empty",
     ),
+    (
+        "default",
+        ['schemaRegistry.labelFormat="avro"'],
+        "schemaRegistry.labelFormat avro needs a schemaRegistry.url",
+    ),
+    ("cpu", ['schemaRegistry.labelFormat="protobuf"'], "labelFormat"),
     ("cpu", ['schemaRegistry.userKey=""'], "userKey and passwordKey go together"),
     ("cpu", ['schemaRegistry.tokenKey="token"'], "tokenKey is in place of both"),
     ("cpu", ['schemaRegistry.url="http://r"'], "schemaRegistry.caKey is for an https"),

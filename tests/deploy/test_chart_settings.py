@@ -344,15 +344,21 @@ def test_framed_messages_are_read_with_the_registry_of_the_values(
     settings = load_worker()
     assert settings.schema_registry_url == "https://registry.example.org/apis/ccompat/v7"
     assert settings.schema_registry_user == "ana"
+    assert settings.label_format == "avro"
     assert settings.authorization() is not None
     assert settings.schema_registry_ca == Path(here("/etc/mimamori/registry/ca.crt"))
     (volume,) = (each for each in pod_of(render("cpu"), component)["volumes"] if each["name"] == "registry")
     assert volume["secret"]["secretName"] == "mimamori-registry"
-    token = ('schemaRegistry.tokenKey="token"', 'schemaRegistry.userKey=""', 'schemaRegistry.passwordKey=""')
+    token = (
+        'schemaRegistry.tokenKey="token"',
+        'schemaRegistry.userKey=""',
+        'schemaRegistry.passwordKey=""',
+        'schemaRegistry.labelFormat="plain"',
+    )
     environment_of = {
         each["name"]: each.get("value")
         for each in pod_of(render("cpu", *token), component)["containers"][0]["env"]
-        if "REGISTRY" in each["name"]
+        if "REGISTRY" in each["name"] or "LABEL_FORMAT" in each["name"]
     }
     assert environment_of == {
         "MIMAMORI_SCHEMA_REGISTRY_URL": "https://registry.example.org/apis/ccompat/v7",

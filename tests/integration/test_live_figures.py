@@ -1,11 +1,14 @@
-"""`mimamori drift`, `miss-rate` and `canary` on a real Apache Kafka: what its committed events say."""
+"""`mimamori drift`, `miss-rate` and `canary` on a real Apache Kafka: what its committed events say.
+
+The labels are plain JSON, framed JSON and framed Avro by turns, as after changes of MIMAMORI_LABEL_FORMAT.
+"""
 
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -20,8 +23,9 @@ from engine.bundle import DRIFT, Bundle, write_manifest
 from engine.drift import expect
 from engine.errors import TaskError
 from mimamori.cli import app
-from schemas import case_id, encode
+from schemas import case_id
 from schemas.events import Event, Label, Origin, ReviewCase, ReviewDecision, Severity, Thresholds
+from tests.fakes.forms import every_form
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from worker.errors import BrokerError
 from worker.stream.routing import canary_draw
@@ -68,18 +72,35 @@ def labels(bundle: Bundle, first: int, number: int, risk: float) -> list[Label]:
     ]  # fmt: skip
 
 
-def send(bootstrap: str, topic: str, found: Sequence[Event], *, at: int, commit: bool = True) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": secrets.token_hex(4)})
-    producer.init_transactions(10)
-    producer.begin_transaction()
-    for number, event in enumerate(found):
-        producer.produce(topic, encode(event), partition=number % 2, timestamp=at + number)
-    producer.flush(10)
-    (producer.commit_transaction if commit else producer.abort_transaction)(10)
+class Send(Protocol):
+    """Writes events in one transaction."""
+
+    def __call__(
+        self, bootstrap: str, topic: str, found: Sequence[Event], *, at: int, commit: bool = True
+    ) -> None: ...
+
+
+@pytest.fixture
+def send(monkeypatch: pytest.MonkeyPatch) -> Iterator[Send]:
+    def write(bootstrap: str, topic: str, found: Sequence[Event], *, at: int, commit: bool = True) -> None:
+        producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": secrets.token_hex(4)})
+        producer.init_transactions(10)
+        producer.begin_transaction()
+        for number, event in enumerate(found):
+            producer.produce(topic, encode(event), partition=number % 2, timestamp=at + number)
+        producer.flush(10)
+        (producer.commit_transaction if commit else producer.abort_transaction)(10)
+
+    with every_form(monkeypatch) as encode:
+        yield write
 
 
 def test_the_newest_labels_are_compared(
-    kafka_bootstrap: str, topic: Callable[[str], str], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    kafka_bootstrap: str,
+    topic: Callable[[str], str],
+    bundle: Bundle,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
     written = topic("labels")
@@ -101,7 +122,11 @@ def test_the_newest_labels_are_compared(
 
 
 def test_the_miss_rate_is_estimated_from_decisions(
-    kafka_bootstrap: str, topic: Callable[[str], str], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    kafka_bootstrap: str,
+    topic: Callable[[str], str],
+    bundle: Bundle,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of 400 cleared 40 are samples, 2 of them at risk; of 100 escalated 80: 20 missed of 100."""
     monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
@@ -146,7 +171,11 @@ def test_the_miss_rate_is_estimated_from_decisions(
 
 
 def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
-    kafka_bootstrap: str, topic: Callable[[str], str], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    kafka_bootstrap: str,
+    topic: Callable[[str], str],
+    bundle: Bundle,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Half of 3,600 messages are the canary's, and both bundles find a quarter; then it finds none."""
     monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)

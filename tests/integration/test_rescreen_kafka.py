@@ -1,7 +1,11 @@
-"""`mimamori replay --from-topic` on a real Apache Kafka, with people's decisions of all kinds."""
+"""`mimamori replay --from-topic` on a real Apache Kafka, with people's decisions of all kinds.
+
+Messages and labels are plain JSON, framed JSON and framed Avro by turns.
+"""
 
 import json
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +18,12 @@ from typer.testing import CliRunner
 
 import schemas
 from engine.bundle import Bundle
+from engine.errors import SettingsError
 from engine.load import load_engine
 from mimamori.cli import app
 from schemas.events import Label, Message, Origin, ReviewCase, ReviewDecision, Thresholds
 from schemas.vocabulary import CaseKind, Finding, Verdict
+from tests.fakes.forms import Encode, every_form
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from worker.kafka.sender import Sender
 from worker.kafka.span import Asked, SpanReader
@@ -33,15 +39,16 @@ SAMPLE, CLEAR, ESCALATED = 0, {1, 2}, {3, 4, 5}
 class Stage:
     """One partition of messages 0 to 59, their labels and cases; decisions are sent by each test."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, encode: Encode) -> None:
         self.bootstrap = bootstrap
+        self._encode = encode
         self.prefix = f"{secrets.token_hex(4)}."
         self.config: dict[str, Any] = {"bootstrap.servers": bootstrap}
         self.names = schemas.topic_names(self.prefix)
         apply_topics(self.config, schemas.load_topics(self.prefix, replication_factor=1, partitions=1))
         with Sender(self.config) as sender:
             for n, text in enumerate(TEXTS):
-                sender.send(self.names[Message], schemas.encode(Message(f"m{n}", text)), b"k")
+                sender.send(self.names[Message], encode(Message(f"m{n}", text)), b"k")
             sender.send(self.names[Message], None, b"k")
             sender.send(self.names[Message], b"no JSON, and nobody's words", b"k")
             for n in range(SENT):
@@ -63,7 +70,7 @@ class Stage:
             ["quality_sample"] if kind == "quality_sample" else [], Thresholds(0.3, 0.7, "old"), "pooled",
             "old", 1, False, False, NOW, "s",
         )  # fmt: skip
-        sender.send(self.names[Label], schemas.encode(label), b"k")
+        sender.send(self.names[Label], self._encode(label), b"k")
         if kind is not None:
             case = ReviewCase(
                 self.case(n), label.id, f"m{n}", self.origin(n), "tiny", kind, verdict, 0.5, None, 1.0, [],
@@ -83,16 +90,12 @@ class Stage:
                 made = ReviewDecision(name, case, "m", task, "r", finding, None, None, NOW)
                 sender.send(self.names[ReviewDecision], schemas.encode(made), case.encode())
 
+    def arguments(self, bundle: Path) -> list[str]:
+        named = ["--from-topic", self.names[Message], "--bundle", str(bundle)]
+        return [*named, "--bootstrap", self.bootstrap]
+
     def replay(self, bundle: Path, *more: str) -> dict[str, Any]:
-        arguments = [
-            "--from-topic",
-            self.names[Message],
-            "--bundle",
-            str(bundle),
-            "--bootstrap",
-            self.bootstrap,
-        ]
-        done = CliRunner().invoke(app, ["replay", *arguments, "--json", *more])
+        done = CliRunner().invoke(app, ["replay", *self.arguments(bundle), "--json", *more])
         assert done.exit_code == 0, (done.output, done.exception)
         assert "nobody's words" not in done.output
         found: dict[str, Any] = json.loads(done.stdout)
@@ -116,10 +119,11 @@ def cleared(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 @pytest.fixture
-def stage(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    made = Stage(kafka_bootstrap)
-    monkeypatch.setenv("MIMAMORI_TOPIC_PREFIX", made.prefix)
-    return made
+def stage(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    with every_form(monkeypatch) as encode:
+        made = Stage(kafka_bootstrap, encode)
+        monkeypatch.setenv("MIMAMORI_TOPIC_PREFIX", made.prefix)
+        yield made
 
 
 def test_what_people_found_and_dismissed_is_set_against_what_new_says(
@@ -224,6 +228,31 @@ def test_a_range_is_read_alone_and_nothing_is_written_or_committed(
     assert ends() == before
     groups = AdminClient(stage.config).list_consumer_groups().result().valid
     assert "mimamori-reader" not in {group.group_id for group in groups}
+
+
+@pytest.mark.usefixtures("cleared")
+def test_compare_reads_framed_messages_of_a_topic_as_workers_do(stage: Stage, bundle: Path) -> None:
+    named = ["--from-topic", stage.names[Message], "--bootstrap", stage.bootstrap, "--json"]
+    done = CliRunner().invoke(app, ["compare", str(bundle), str(bundle), *named])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert sum(map(sum, json.loads(done.stdout)["counts"]["table"])) == SENT
+
+
+def test_without_the_registry_framed_messages_are_counted_and_the_setting_is_named(
+    stage: Stage, bundle: Path, cleared: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And labels in Avro, without which its figures would be wrong, stop it."""
+    monkeypatch.delenv("MIMAMORI_SCHEMA_REGISTRY_URL")
+    done = CliRunner().invoke(app, ["replay", *stage.arguments(bundle)])
+    assert isinstance(done.exception, SettingsError)
+    assert "labels in Avro, framed for a schema registry: set MIMAMORI_SCHEMA_REGISTRY_URL" in str(
+        done.exception
+    )
+    found = stage.replay(bundle, "--labels", stage.names[ReviewDecision])  # none at all, to come to its end
+    assert found["messages"] == SENT / 3
+    assert found["load"]["new"] == sum(not one for one in cleared[::3])
+    said = "framed for a schema registry, and not read: set MIMAMORI_SCHEMA_REGISTRY_URL"
+    assert found["left_out"][said] == SENT * 2 / 3
 
 
 def test_a_file_and_a_topic_are_not_replayed_at_once(bundle: Path, tmp_path: Path) -> None:

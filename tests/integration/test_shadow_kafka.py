@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from engine.scores import Scores
 from mimamori.cli import app as command
 from mimamori.soak.canned_engine import CannedEngine
 from schemas.events import DeadLetter, Label, Message, ReviewCase, ShadowLabel, Thresholds
+from schemas.frozen import FrameFormat
+from schemas.kinds import KIND_OF
+from tests.fakes.apicurio import registry_at_hand
 from tests.fakes.worker_app import Running, build_app, settings, wait_for
 from worker.assembly import join_group, open_producer
 from worker.errors import BrokerError
@@ -24,6 +27,9 @@ from worker.kafka.reader import Reader
 from worker.kafka.sender import Sender
 from worker.kafka.span import Asked, SpanReader
 from worker.kafka.topics import apply_topics
+from worker.registry.client import RegistryClient
+from worker.registry.label_reading import LabelReader
+from worker.registry.subjects import register_schemas
 from worker.settings import Settings
 from worker.startup import require_topics
 
@@ -44,15 +50,19 @@ class BrokenEngine(CannedEngine):
 class Platform:
     """Topics of their own with messages, and what reads them."""
 
-    def __init__(self, bootstrap: str, folder: Path) -> None:
+    def __init__(self, bootstrap: str, folder: Path, registry: str) -> None:
+        self._registry = registry
         self.prefix = f"{secrets.token_hex(4)}."
         self.config = {"bootstrap.servers": bootstrap}
         self.names = schemas.topic_names(self.prefix)
         self._bootstrap = bootstrap
         self._folder = folder
         apply_topics(self.config, schemas.load_topics(self.prefix, replication_factor=1, partitions=2))
+        self.send(range(SENT))
+
+    def send(self, numbers: range) -> None:
         with Sender(self.config) as sender:
-            for n in range(SENT):
+            for n in numbers:
                 value = schemas.encode(Message(f"m{n}", f"a quiet evening {n}"))
                 sender.send(self.names[Message], value, str(n).encode())
 
@@ -66,9 +76,18 @@ class Platform:
         app = build_app(config, policy=POLICIES[config.shadow], engine=engine)
         return Running(app, lambda listener: join_group(config, listener), open_producer(config))
 
+    def register(self, form: FrameFormat) -> dict[str, Any]:
+        """Register the schema of labels; returns the setting that names the registry."""
+        settings = self.settings(schema_registry_url=self._registry)
+        kinds = [KIND_OF[Label]]
+        (_,) = register_schemas(RegistryClient(settings), self.prefix, kinds, form, dry_run=False)
+        return {"schema_registry_url": self._registry}
+
     def read(self, kind: type[Any]) -> list[Any]:
+        labels = LabelReader.of(self.settings(schema_registry_url=self._registry))
         with SpanReader(self.config, Asked(self.names[kind])) as reader:
-            return [schemas.decode(kind, record.value or b"") for record in reader.records()]
+            values = [record.value or b"" for record in reader.records()]
+        return [labels.read(value) if kind is Label else schemas.decode(kind, value) for value in values]
 
     def until(self, kind: type[Any], count: int) -> None:
         with Reader(self.config, [self.names[kind]], from_beginning=True) as reader:
@@ -89,15 +108,24 @@ class Platform:
         return found
 
 
+@pytest.fixture(scope="module")
+def registry() -> Iterator[str]:
+    with registry_at_hand() as url:
+        yield url
+
+
 @pytest.fixture
-def platform(kafka_bootstrap: str, tmp_path: Path) -> Platform:
-    return Platform(kafka_bootstrap, tmp_path)
+def platform(
+    kafka_bootstrap: str, tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> Platform:
+    monkeypatch.setenv("MIMAMORI_SCHEMA_REGISTRY_URL", registry)
+    return Platform(kafka_bootstrap, tmp_path, registry)
 
 
 def test_a_shadow_beside_a_worker_and_what_compare_says_of_both(platform: Platform) -> None:
     """One that dies at its first batch takes nothing from the worker; the next one says all of it."""
     broken = platform.start(BrokenEngine(), shadow=True)
-    worker = platform.start()
+    worker = platform.start(label_format="avro", **platform.register("avro"))
     platform.until(Label, SENT)
     broken.thread.join(30)
     assert isinstance(broken.error, FatalError)

@@ -18,8 +18,10 @@ import schemas
 from mimamori.cli.traffic import read_decisions, read_traffic
 from schemas import encode
 from schemas.events import Message
+from tests.fakes.forms import every_form
 from worker.errors import BrokerError
 from worker.kafka.latest import latest
+from worker.registry.framing import framed
 
 
 @pytest.fixture
@@ -92,6 +94,31 @@ def test_the_command_reads_texts_and_counts_what_is_no_message(
     assert sorted(texts) == [f"text {number}" for number in range(5)]
     said = capsys.readouterr().err
     assert f"1 records of {topic} are no messages" in said
+    assert "private" not in said
+
+
+def test_framed_messages_are_traffic_too_and_without_a_registry_they_are_counted(
+    config: dict[str, Any],
+    kafka_bootstrap: str,
+    topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
+    producer = Producer(config)
+    with every_form(monkeypatch) as encode_in_turn:
+        for number in range(30):
+            producer.produce(topic, encode_in_turn(Message(id=f"m-{number}", text=f"text {number}")))
+        producer.produce(topic, framed(99, b"private words of an unknown schema"))
+        producer.flush(10)
+        texts = list(read_traffic(f"topic:{topic}", None, lambda *_: None, most=100))
+        assert sorted(texts) == sorted(f"text {number}" for number in range(30))
+        assert f"1 records of {topic} are no messages" in capsys.readouterr().err
+    monkeypatch.delenv("MIMAMORI_SCHEMA_REGISTRY_URL")
+    texts = list(read_traffic(f"topic:{topic}", None, lambda *_: None, most=100))
+    assert sorted(texts) == sorted(f"text {number}" for number in range(0, 30, 3))
+    said = capsys.readouterr().err
+    assert f"21 records of {topic} are framed for a schema registry and were left out: set" in said
     assert "private" not in said
 
 

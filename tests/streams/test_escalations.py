@@ -28,6 +28,7 @@ from schemas import encode
 from schemas.events import Label, Origin, Thresholds
 from schemas.vocabulary import Verdict
 from tests.fakes.java_program import command, compiled, jars
+from worker.registry.framing import framed
 
 SOURCE: Final = Path(__file__).parents[2] / "docs" / "examples" / "Escalations.java"
 LIBRARIES: Final = "org.apache.kafka:kafka-streams:4.3.0", "org.rocksdb:rocksdbjni:10.1.3"
@@ -213,7 +214,10 @@ class Source:
             return self._chance.choice((b"", b"{", b'{"id": 7}', b"null", b"\xff")), key
         if draw >= 0.04 and verdict == "at_risk":
             self._lately.append((self._number, task, key))
-        return a_label(self._number, task, verdict, at), None if draw < 0.04 else key
+        value = a_label(self._number, task, verdict, at)
+        if draw > 0.7:  # as MIMAMORI_LABEL_FORMAT=json writes them
+            value = framed(7, value)
+        return value, None if draw < 0.04 else key
 
 
 def expected(labels: list[tuple[int, bytes | None, bytes]]) -> list[tuple[bytes, Alert]]:
@@ -223,7 +227,7 @@ def expected(labels: list[tuple[int, bytes | None, bytes]]) -> list[tuple[bytes,
     found = []
     for _, key, value in labels:
         try:
-            label = msgspec.json.decode(value, type=Label)
+            label = msgspec.json.decode(value.removeprefix(framed(7, b"")), type=Label)
         except msgspec.MsgspecError:
             continue
         if key is None or label.verdict != "at_risk":
@@ -266,6 +270,16 @@ def test_every_alert_is_written_once_though_instances_are_killed(jobs: Jobs) -> 
     assert Counter(str(each) for each in found) == Counter(str(each) for each in wanted), jobs.said()[-3000:]
     assert "no label: " in jobs.said()
     assert "talk-" not in jobs.said()  # no key
+
+
+def test_labels_in_avro_end_it_since_nobody_would_be_alerted(jobs: Jobs) -> None:
+    jobs.create(jobs.labels, jobs.alerts)
+    producer = ck.Producer({"bootstrap.servers": jobs.bootstrap})
+    producer.produce(jobs.labels, framed(7, b"\x10label:m:0"), b"talk-1")
+    assert producer.flush(30.0) == 0
+    with jobs.running("alone") as alone:
+        assert alone.wait(PATIENCE_S) == 1, jobs.said()
+    assert "escalations: labels are in Avro: read them with KafkaAvroDeserializer" in jobs.said()
 
 
 def test_without_its_topic_it_ends_and_says_so(jobs: Jobs) -> None:

@@ -1,10 +1,11 @@
-"""Makes a way of reading framed Avro of a writer's schema. The only importer of fastavro, an optional extra.
+"""Makes a way of reading messages in framed Avro of a writer's schema. It needs fastavro, an optional extra.
 
 What a message does not need is skipped, and never built, where it could be larger than its bytes.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import fastavro
@@ -29,10 +30,11 @@ from worker.registry.framing import LENGTH
 _NAMED_TYPES: Final = "__named_schemas"
 
 
-class _Exact(io.BytesIO):
+class Exact(io.BytesIO):
     """Ends where its bytes do: fastavro skips 2 ** 62 numbers that are not there, and notices nothing."""
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """As of io.BytesIO. Raises EOFError: there is less."""
         found = super().read(size)
         if size is not None and len(found) < size:
             raise EOFError
@@ -44,33 +46,48 @@ def avro_reader(documents: Sequence[bytes]) -> Callable[[bytes], Message]:
 
     The function raises RecordError. Raises UnusableSchemaError.
     """
-    named: dict[str, Any] = {}
-    budget = iter(range(MOST_NODES))
+    with usable():
+        parsed, named = parsed_of(documents)
+        return _reader(parsed, list(wanted(parsed, named)))
+
+
+@contextmanager
+def usable() -> Iterator[None]:
+    """Raise UnusableSchemaError in place of whatever else goes wrong with a schema within."""
     try:
-        parsed: Schema = None
-        for document in documents:
-            parsed = fastavro.parse_schema(cleaned(msgspec.json.decode(document), budget), named)
-        require_bounded(parsed, named)
-        return _reader(parsed, named, list(wanted(parsed, named)))
+        yield
     except UnusableSchemaError:
         raise
     except Exception:  # noqa: BLE001 - fastavro documents no errors, and theirs would quote the schema
         raise UnusableSchemaError("is no valid Avro schema") from None
 
 
-def _reader(parsed: Schema, named: dict[str, Any], found: list[Wanted]) -> Callable[[bytes], Message]:
+def parsed_of(documents: Sequence[bytes]) -> tuple[Schema, dict[str, Any]]:
+    """The last document, parsed, with which work is bounded by a record's bytes; and all named types.
+
+    Raises UnusableSchemaError, and what fastavro raises of a schema that is none.
+    """
+    named: dict[str, Any] = {}
+    budget = iter(range(MOST_NODES))
+    parsed: Schema = None
+    for document in documents:
+        parsed = fastavro.parse_schema(cleaned(msgspec.json.decode(document), budget), named)
+    require_bounded(parsed, named)
+    return {**parsed, _NAMED_TYPES: named}, named
+
+
+def _reader(parsed: Schema, found: list[Wanted]) -> Callable[[bytes], Message]:
     names = [(each.theirs, each.ours) for each in found]
-    writer = {**parsed, _NAMED_TYPES: named}
     needed = {each.theirs for each in found}
     skips = any(not is_plain(field["type"]) for field in parsed["fields"] if field["name"] not in needed)
     reader = _only(parsed["name"], found) if skips else None
 
     def read(value: bytes) -> Message:
-        stream = _Exact(value) if skips else io.BytesIO(value)
+        stream = Exact(value) if skips else io.BytesIO(value)
         stream.seek(LENGTH)
         fault: RecordError
         try:
-            values: Any = fastavro.schemaless_reader(stream, writer, reader)
+            values: Any = fastavro.schemaless_reader(stream, parsed, reader)
             if stream.tell() == len(value):
                 return schemas.convert(Message, {ours: values[theirs] for theirs, ours in names})
             fault = RecordError("unreadable_record", "bytes follow its last field: it is of another schema")

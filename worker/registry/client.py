@@ -118,8 +118,8 @@ class RegistryClient:
                 return None
             found: _Schema = self._decoded(answer, _Schema)
             kind = found.schemaType or "AVRO"
-            if kind != "AVRO":  # nothing of another format is needed but its name
-                return Registered(kind)
+            if kind != "AVRO":  # of others, nobody needs what they refer to
+                return Registered(kind, (found.schema.encode(),))
             documents: dict[tuple[str, int], bytes] = {}
             if not self._follow(found.references or [], documents):
                 return Registered(

@@ -19,15 +19,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from schemas.events import Message
+from schemas.events import Event, Message
 from worker.errors import RecordError, RegistryError
 from worker.registry.client import Registered
 from worker.registry.framing import LARGEST_ID, schema_id_of
-from worker.registry.writers import Read, reader_of, refusing
+from worker.registry.writers import reader_of, refusing
 from worker.telemetry.metrics import Metrics
 
 MOST: Final = 256  # schemas; a topic has one, or a few
@@ -37,6 +37,8 @@ DOUBT_FOR_S: Final = 3.0  # between the first "there is none" and the one that i
 DOUBT_PAUSE_S: Final = 0.5  # between two questions about the id in doubt
 DOUBT_EVERY_S: Final = 30.0  # from the beginning of one doubt to that of the next
 BACKOFF_S: Final = (0.25, 10.0)  # the first and the longest wait after a question without an answer
+
+E = TypeVar("E", bound=Event)
 
 log = structlog.get_logger()
 
@@ -48,16 +50,20 @@ class Registry(Protocol):
         """The schema; None where it has none with this id. Raises RegistryError."""
 
 
-class _Question:
+# Makes, of a schema and its id, what reads the values that were written with it; that raises RecordError.
+ReaderOf = Callable[[int, Registered], Callable[[bytes], E]]
+
+
+class _Question(Generic[E]):
     """A question that a thread of its own asks. `found` may be read once `done` is set."""
 
-    def __init__(self, registry: Registry, schema_id: int) -> None:
+    def __init__(self, registry: Registry, schema_id: int, reader_of: ReaderOf[E]) -> None:
         self.schema_id = schema_id
         self.done = threading.Event()
-        self.found: Read | RegistryError | None = None
-        threading.Thread(target=self._ask, args=(registry,), name="registry", daemon=True).start()
+        self.found: Callable[[bytes], E] | RegistryError | None = None
+        threading.Thread(target=self._ask, args=(registry, reader_of), name="registry", daemon=True).start()
 
-    def _ask(self, registry: Registry) -> None:
+    def _ask(self, registry: Registry, reader_of: ReaderOf[E]) -> None:
         try:
             registered = registry.schema(self.schema_id)
             self.found = None if registered is None else reader_of(self.schema_id, registered)
@@ -69,19 +75,25 @@ class _Question:
             self.done.set()
 
 
-class KnownSchemas:
-    """Reads framed messages. Used by one thread, the one that polls."""
+class SchemasOf(Generic[E]):
+    """Reads framed events of one kind, as `reader_of` says for each schema. Used by one thread."""
 
     def __init__(
-        self, registry: Registry, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        metrics: Metrics,
+        reader_of: ReaderOf[E],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
+        self._reader_of = reader_of
         self._clock = clock
-        self._known: OrderedDict[int, tuple[Read, float]] = OrderedDict()  # until when, by the clock
+        self.trouble: RegistryError | None = None  # the last question's, where it had no answer
+        self._known: OrderedDict[int, tuple[Callable[[bytes], E], float]] = OrderedDict()  # until when
         self._doubted: tuple[int, float] | None = None  # an id, and when it was first said to be unknown
         self._no_doubt_before = 0.0
-        self._question: _Question | None = None
+        self._question: _Question[E] | None = None
         self._not_before = 0.0
         self._failures = 0
 
@@ -104,15 +116,16 @@ class KnownSchemas:
         else:
             time.sleep(max(0.0, min(at_most_s, self._not_before - self._clock())))
 
-    def read(self, value: bytes) -> Message:
+    def read(self, value: bytes) -> E:
         """Read a framed value that `ready` counted. Raises RecordError."""
         schema_id = schema_id_of(value)
         if schema_id is None or schema_id < 0:
             raise RecordError(
                 "unreadable_record", "ends within the frame that a schema registry's values have"
             )
-        read = refusing(schema_id, "is not there") if schema_id > LARGEST_ID else self._known[schema_id][0]
-        return read(value)
+        if schema_id > LARGEST_ID:
+            refusing(schema_id, "is not there")(value)
+        return self._known[schema_id][0](value)
 
     def _knows(self, schema_id: int) -> bool:
         found = self._known.get(schema_id)
@@ -123,7 +136,7 @@ class KnownSchemas:
 
     def _ask(self, schema_id: int) -> None:
         if self._question is None and self._clock() >= self._not_before:
-            self._question = _Question(self._registry, schema_id)
+            self._question = _Question(self._registry, schema_id, self._reader_of)
 
     def _take_answer(self) -> None:
         question = self._question
@@ -135,7 +148,7 @@ class KnownSchemas:
             return
         if self._failures:
             log.info("schema_registry_answers", after_failures=self._failures)
-        self._failures, self._not_before = 0, self._clock() + PAUSE_S
+        self._failures, self._not_before, self.trouble = 0, self._clock() + PAUSE_S, None
         self._metrics.count("mimamori_schema_requests_total", outcome="unknown" if found is None else "found")
         if found is None and self._doubts(question.schema_id):
             self._not_before = self._clock() + DOUBT_PAUSE_S
@@ -158,8 +171,18 @@ class KnownSchemas:
         return True
 
     def _failed(self, error: RegistryError) -> None:
+        self.trouble = error
         first, longest = BACKOFF_S
         self._failures += 1
         self._not_before = self._clock() + min(longest, first * 2 ** min(self._failures - 1, 16))
         self._metrics.count("mimamori_schema_requests_total", outcome="failed")
         log.warning("schema_registry_away", error=str(error), failures=self._failures, records="wait")
+
+
+class KnownSchemas(SchemasOf[Message]):
+    """Reads framed messages: in a worker, used by the thread that polls."""
+
+    def __init__(
+        self, registry: Registry, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(registry, metrics, reader_of, clock)

@@ -1,17 +1,14 @@
-"""Registers the schema of messages under its topic's subject, as `mimamori.messages-value`."""
+"""Registers the schemas of messages and labels, each under its topic's subject: `mimamori.messages-value`."""
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from schemas.avro import FRAMED, avro_schema
-from schemas.generate import json_schema
+from schemas.frozen import FrameFormat, frozen_schema
+from schemas.kinds import Kind
 from schemas.topics import topic_names
 from worker.errors import RegistryError
 from worker.registry.client import RegistryClient
-
-Format = Literal["avro", "json"]
 
 
 class State(msgspec.Struct, frozen=True):
@@ -23,16 +20,21 @@ class State(msgspec.Struct, frozen=True):
     new: bool = False
 
 
-def register_schemas(client: RegistryClient, prefix: str, kind: Format, *, dry_run: bool) -> Iterator[State]:
+def subject_of(prefix: str, kind: Kind) -> str:
+    """The subject of a kind's topic, by Confluent's TopicNameStrategy, which is the default everywhere."""
+    return f"{topic_names(prefix)[kind.event]}-value"
+
+
+def register_schemas(
+    client: RegistryClient, prefix: str, kinds: Sequence[Kind], form: FrameFormat, *, dry_run: bool
+) -> Iterator[State]:
     """Register what is missing, after the registry has been asked whether it fits. A dry run only asks.
 
     Raises RegistryError: the registry refuses a schema, with its words, or cannot be used.
     """
-    names = topic_names(prefix)
-    for event in FRAMED:
-        subject = f"{names[event.event]}-value"
-        schema = avro_schema(event) if kind == "avro" else json_schema(event)
-        content, wire = msgspec.json.encode(schema), kind.upper()
+    for kind in kinds:
+        subject = subject_of(prefix, kind)
+        content, wire = msgspec.json.encode(frozen_schema(kind, form)), form.upper()
         if (found := client.version(subject, content, wire)) is not None:
             yield State(subject, found.id, found.version)
             continue

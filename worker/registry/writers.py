@@ -1,7 +1,7 @@
 """A registered schema becomes a way of reading the messages that were written with it."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 import schemas
 from engine.errors import extra_for
@@ -38,10 +38,10 @@ def reader_of(schema_id: int, registered: Registered) -> Read:
         return refusing(schema_id, str(error))
 
 
-def refusing(schema_id: int, why: str) -> Read:
+def refusing(schema_id: int, why: str) -> Callable[[bytes], NoReturn]:
     """A way of reading that gives each message a dead letter: `why` follows the words `schema 7`."""
 
-    def read(value: bytes) -> Message:
+    def read(value: bytes) -> NoReturn:
         del value
         raise RecordError("schema_mismatch", f"schema {schema_id} of the registry {why}")
 

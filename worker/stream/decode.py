@@ -12,6 +12,7 @@ Two reasons are given elsewhere: `unreadable_record` in `reception.py`, `unscree
 
 import unicodedata
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,8 @@ import schemas
 from schemas.events import Message
 from worker.errors import RecordError
 from worker.registry.framing import schema_id_of
+
+NO_REGISTRY: Final = "begins with a zero byte, as framed values do: MIMAMORI_SCHEMA_REGISTRY_URL is not set"
 
 
 def decode(
@@ -38,10 +41,7 @@ def decode(
     elif read_framed is not None:
         message = read_framed(value)
     else:
-        raise RecordError(
-            "invalid_json",
-            "begins with a zero byte, as framed values do: MIMAMORI_SCHEMA_REGISTRY_URL is not set",
-        )
+        raise RecordError("invalid_json", NO_REGISTRY)
     require_visible(message, max_text_chars)
     if message.task is not None and message.task not in tasks:
         raise RecordError("unknown_task", f"this worker screens for {', '.join(sorted(tasks))}")

@@ -30,6 +30,7 @@ from schemas.topics import topic_names
 from schemas.vocabulary import Reading
 from worker.errors import RecordError
 from worker.kafka.record import Outbound, Record
+from worker.registry.label_writing import FramedLabels
 from worker.settings import Settings
 from worker.stream.batch import Entry
 from worker.stream.pipeline import Pipeline
@@ -82,10 +83,20 @@ class _Common:
 class Outcomes:
     """Makes the outbound records of one worker, as the pipeline of each entry rules."""
 
-    def __init__(self, settings: Settings, routing: Routing, room: Room = MappingProxyType({})) -> None:
-        """`room` limits the size of each kind of outcome. A kind that it does not name may have any size."""
+    def __init__(
+        self,
+        settings: Settings,
+        routing: Routing,
+        room: Room = MappingProxyType({}),
+        framed: FramedLabels | None = None,
+    ) -> None:
+        """`room` limits the size of each kind of outcome. A kind that it does not name may have any size.
+
+        `framed` writes labels behind a schema registry's frame; None writes them as plain JSON.
+        """
         self._settings = settings
         self._room = room
+        self._framed = framed
         self._default = routing.default
         self._topics = topic_names(settings.topic_prefix)
         self._common = {pipeline: _Common.of(pipeline) for pipeline in routing.pipelines}
@@ -142,7 +153,7 @@ class Outcomes:
                 scored_by=common.scored_by,
                 depth=scores.depth,
             )
-            yield label, self._outbound(label, _partition_key(record, message.id), entry)
+            yield label, self._label(label, _partition_key(record, message.id), entry)
             if ruling.needs_review:
                 case = self._case(pipeline, label, message, ruling, scores.highlights or ())
                 yield case, self._outbound(case, case.id.encode(), entry)
@@ -192,6 +203,12 @@ class Outcomes:
             original_size=size,
             failed_at=now,
         )
+
+    def _label(self, label: Label, key: bytes, entry: Entry) -> Outbound:
+        if (framed := self._framed) is None:
+            return self._outbound(label, key, entry)
+        headers = schemas.event_headers(label, entry.cause, framed.content_type)
+        return Outbound(self._topics[Label], key, framed.encode(label), headers)
 
     def _outbound(self, event: Label | ReviewCase | DeadLetter, key: bytes, entry: Entry) -> Outbound:
         headers = schemas.event_headers(event, entry.cause)

@@ -10,10 +10,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
-from tests.fakes.kafka_of_lists import LETTERS, MESSAGES, AdminClient, Consumer, Kafka, Producer, Stood
+import schemas
+from tests.fakes.forms import forms_of
+from tests.fakes.kafka_of_lists import (
+    LABELS,
+    LETTERS,
+    MESSAGES,
+    AdminClient,
+    Consumer,
+    Kafka,
+    Producer,
+    Stood,
+)
+from tests.fakes.schema_registry import schema_registry
+from tests.unit.worker.test_framed_labels import LABEL
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "examples" / "recover.py"
 
@@ -199,3 +213,26 @@ def test_it_goes_where_a_worker_goes(kafka: Kafka, recover: Recover, monkeypatch
     bare: Any = loaded()
     found = bare.KAFKA["bootstrap.servers"], bare.PREFIX, bare.GROUP
     assert found == ("127.0.0.1:9092", "mimamori.", "mimamori")
+
+
+def test_labels_behind_a_registry_s_frame_are_read_and_without_the_registry_nothing_is_done(
+    kafka: Kafka, recover: Recover, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three labels of one bundle, in every form: framed JSON needs no registry."""
+    monkeypatch.delenv("SCHEMA_REGISTRY_CONFIG", raising=False)
+    with schema_registry() as registry:
+        encode = forms_of(registry)
+        for number in range(3):
+            origin = schemas.Origin(MESSAGES, 0, kafka.write(MESSAGES, 0))
+            value = encode(msgspec.structs.replace(LABEL, origin=origin, bundle="b0b", verdict="clear"))
+            kafka.stood[LABELS, 0].append(Stood((LABELS, 0, number), value, number))
+        with pytest.raises(
+            SystemExit, match=r"labels are in Avro: set SCHEMA_REGISTRY_CONFIG.*nothing was changed"
+        ):
+            recover("send-again --bundle b0b --verdict clear --send")
+        assert kafka.copies() == []
+        monkeypatch.setenv("SCHEMA_REGISTRY_CONFIG", msgspec.json.encode({"url": registry.url}).decode())
+        recover("send-again --bundle b0b --verdict clear --send")
+        assert "3 to send" in capsys.readouterr().out
+        recover("positions")
+        assert f"{MESSAGES} 0: 3" in capsys.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.bundle import Bundle, read_manifest, write_manifest
+from engine.errors import DeviceError
 from engine.load import load_engine
 from mimamori.cli import app
 from tests.fakes.tiny_bundle import write_tiny_bundle
@@ -105,6 +106,23 @@ def test_misses_and_false_alarms_are_those_of_the_labels(
     ]
     assert found["false_alarms"]["only_new"] == sum(new and not old for old, new in alarms)
     assert found["false_alarms"]["only_old"] == sum(old and not new for old, new in alarms)
+
+
+@pytest.mark.usefixtures("thresholds")
+def test_device_and_precision_are_those_of_the_settings_unless_an_option_says_otherwise(
+    bundles: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["compare", *map(str, bundles), "--messages", str(rows(tmp_path / "week.jsonl")), "--json"]
+    for setting, value in (("MIMAMORI_DEVICE", "cuda"), ("MIMAMORI_PRECISION", "int8")):
+        monkeypatch.setenv("MIMAMORI_DEVICE", "cpu")
+        monkeypatch.setenv(setting, value)
+        assert isinstance(CliRunner().invoke(app, arguments).exception, DeviceError)
+        monkeypatch.delenv(setting)
+    monkeypatch.setenv("MIMAMORI_DEVICE", "cpu")
+    done = CliRunner().invoke(app, arguments)
+    assert json.loads(done.stdout)["old"]["runs"].startswith("cpu")
+    monkeypatch.setenv("MIMAMORI_DEVICE", "cuda")
+    assert run(*arguments[1:-1])["old"]["runs"].startswith("cpu")
 
 
 @pytest.mark.usefixtures("thresholds")

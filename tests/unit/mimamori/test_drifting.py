@@ -17,6 +17,9 @@ from schemas.events import Label, Origin, Thresholds
 from schemas.reasons import Reason
 from tests.fakes.tiny_bundle import write_tiny_bundle
 from worker.kafka.record import Record
+from worker.registry.framing import framed
+from worker.registry.label_reading import LabelReader
+from worker.registry.label_writing import FramedLabels
 from worker.telemetry.drift import noted_of
 
 THEN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -92,13 +95,15 @@ def test_only_the_bundles_own_labels_count_and_each_once(plain: Bundle, expectin
         encode(stream(1, expecting)[0]),
         encode(msgspec.structs.replace(own[1], id="label:m:0:99", task="other")),
         *map(encode, stream(3, plain, seed=1, scored_by="bf16-1")),
-        *map(encode, own),
+        *map(FramedLabels("json", 7).encode, own),
+        framed(7, b"{}"),
     ]
     records = [Record("labels", 0, at, None, value, 0, []) for at, value in enumerate(values)]
-    found, left_out = labels_of(records, "tiny", plain.fingerprint)
+    found, left_out = labels_of(records, LabelReader(), "tiny", plain.fingerprint)
     assert found == own
     assert sorted(left_out.items()) == [
         ("no label", 1),
+        ("no label, by the schema that its frame names", 1),
         ("of another bundle", 1),
         ("of another task (other)", 1),
         ("repeated", 1),
