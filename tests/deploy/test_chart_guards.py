@@ -166,7 +166,7 @@ REFUSED = [
     (
         "default",
         ['kafka.security.existingSecret=""'],
-        "existingSecret and existingSecrets.review are empty: name the secret with the credentials, or set the p",
+        "existingSecret and existingSecrets.review are empty: name the secret with the credentials, or",
     ),
     (
         "default",
