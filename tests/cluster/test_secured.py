@@ -64,7 +64,7 @@ def test_every_part_logs_in_over_tls_and_keda_starts_the_first_worker(
         "lagThreshold": 100,
         "activationLagThreshold": 5,
         "pollingInterval": 1,
-        "fallback": {"failureThreshold": 4, "replicas": 0},
+        "fallback": {"failureThreshold": 1000, "replicas": 1},  # never: it would start one without the lag
     }
     values = mine.values(worker={"autoscaling": scaling}, desk=True, kafka=kafka)
     mine.helm.install(mine.name, values, INSTALLED_S)
