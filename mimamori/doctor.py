@@ -179,8 +179,8 @@ def _group(settings: Settings) -> str:
     group, every = settings.own_group, heartbeat_ms(settings.client_config, settings.own_group)
     if every is None:
         return (
-            f"{group}: Kafka does not say how often its members are heard, and so long do partitions wait that "
-            "move: it may be older than 4.0, or the right to DescribeConfigs of the group is missing"
+            f"{group}: Kafka does not say how often its members are heard, and so long do partitions wait "
+            "that move: it may be older than 4.0, or the right to DescribeConfigs of the group is missing"
         )
     said = f"{group}: its members are heard every {every} ms, and so long do partitions wait that move"
     if every <= LONG_HEARTBEAT_MS:
