@@ -13,6 +13,7 @@ import argparse
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
@@ -146,7 +147,7 @@ def measured(bootstrap: str, way: str, rounds: int) -> str:
         left += readers.settle(MEMBERS + number)
     for number in range(MEMBERS + rounds, MEMBERS + 2 * rounds):
         looks = threading.Event()
-        crew.append(Member(config, number, readers, lambda begun=looks: await_change(bootstrap, way, begun)))
+        crew.append(Member(config, number, readers, partial(await_change, bootstrap, way, looks)))
         looks.wait()
         crew.pop(0).close()
         replaced += readers.settle(number)

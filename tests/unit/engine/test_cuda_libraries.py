@@ -1,4 +1,4 @@
-"""CUDA's libraries are loaded from pip's packages before a session on a GPU is opened, and for no other device."""
+"""CUDA's libraries are loaded from pip's packages before a session on a GPU is opened, and not for the CPU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ class Gpu:
 
     def preload_dlls(self) -> None:
         self.done.append("libraries")
-        print("Failed to load libcublas.so.13: no such file")
+        print("Failed to load libcublas.so.13: no such file")  # noqa: T201 - as the library does
 
     def InferenceSession(self, *given: Any, providers: list[Any]) -> Any:  # noqa: N802 - the library's name
         self.done.append("session")
@@ -36,7 +36,7 @@ class Gpu:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
-    found = Gpu(onnxruntime.ort)
+    found = Gpu(onnxruntime.ort)  # type: ignore[attr-defined]  # which the device imports where it is installed
     for module in (onnxruntime, plain):
         monkeypatch.setattr(module, "ort", found)
     return found
