@@ -1,4 +1,4 @@
-"""CUDA's libraries are loaded from pip's packages before a session on a GPU is opened, and not for the CPU."""
+"""CUDA's libraries are loaded from pip's packages before a session on a GPU is opened."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +31,7 @@ class Gpu:
 
     def InferenceSession(self, *given: Any, providers: list[Any]) -> Any:  # noqa: N802 - the library's name
         self.done.append("session")
+        assert providers
         return self._real.InferenceSession(*given, providers=["CPUExecutionProvider"])
 
 
