@@ -40,6 +40,7 @@ from bench.yardstick.labelled import Labelled, read_labelled, splits
 from bench.yardstick.machine import describe
 from engine.bundle import Bundle, write_manifest
 from engine.device_names import DeviceChoice, Output
+from engine.devices.cuda_libraries import find_cuda
 from engine.devices.device import RUN_TOKENS
 from engine.errors import DeviceError
 from engine.load import open_reader
@@ -222,6 +223,8 @@ def _peak(device: DeviceChoice) -> float:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
+    if device == "cuda":
+        find_cuda(ort)
     session = ort.InferenceSession(model.SerializeToString(), providers=[provider])
     binding = session.io_binding()
     for name in (names[0], "w"):

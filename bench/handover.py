@@ -3,13 +3,17 @@
     python -m bench.handover [--rounds 5]
 
 Four bare clients read six partitions, polling all the time, and give up at once what they are told to. A
-fifth joins; once all is given out, the first leaves. No code of Mimamori's: what is measured is Kafka and
-librdkafka. It takes little processor time, so that a busy machine disturbs it less than `bench.rolling`.
+fifth joins; once all is given out, the first leaves. Then the same with a fifth that stands by: it is
+connected, looks at the group again and again, and joins when the first leaves, so that one rebalance has
+both. No code of Mimamori's: what is measured is Kafka and librdkafka. It takes little processor time, so that
+a busy machine disturbs it less than `bench.rolling`.
 """
 
 import argparse
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
@@ -25,6 +29,7 @@ PARTITIONS: Final = 6
 MEMBERS: Final = 4
 PATIENCE_S: Final = 60.0
 STILL_S: Final = 2.5  # without a change: the rebalance is over
+LOOK_S: Final = 0.02
 TOPIC: Final = "messages"
 WAYS: Final[dict[str, dict[str, Any]]] = {
     "`classic`, heartbeat 2 s": {"heartbeat.interval.ms": 2000},
@@ -83,11 +88,17 @@ class Readers:
 class Member:
     """A client that polls on its own thread."""
 
-    def __init__(self, config: dict[str, Any], number: int, readers: Readers) -> None:
-        self._number, self._readers = number, readers
+    def __init__(
+        self,
+        config: dict[str, Any],
+        number: int,
+        readers: Readers,
+        wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        """It joins once `wait` returns."""
+        self._number, self._readers, self._wait = number, readers, wait
         self._ends = threading.Event()
         self._consumer = ck.Consumer(config)
-        self._consumer.subscribe([TOPIC], self._assigned, self._revoked, self._revoked)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -97,6 +108,8 @@ class Member:
         self._thread.join()
 
     def _run(self) -> None:
+        self._wait()
+        self._consumer.subscribe([TOPIC], self._assigned, self._revoked, self._revoked)
         while not self._ends.is_set():
             self._consumer.poll(0.02)
             self._consumer.memberid()  # as workers do at each poll: it wakes the client's main thread
@@ -126,14 +139,35 @@ def measured(bootstrap: str, way: str, rounds: int) -> str:
     readers.settle(MEMBERS - 1)
     joined: list[float] = []
     left: list[float] = []
+    replaced: list[float] = []
     for number in range(rounds):
         crew.append(Member(config, MEMBERS + number, readers))
         joined += readers.settle(MEMBERS + number)
         crew.pop(0).close()
         left += readers.settle(MEMBERS + number)
+    for number in range(MEMBERS + rounds, MEMBERS + 2 * rounds):
+        looks = threading.Event()
+        crew.append(Member(config, number, readers, partial(await_change, bootstrap, way, looks)))
+        looks.wait()
+        crew.pop(0).close()
+        replaced += readers.settle(number)
     for member in crew:
         member.close()
-    return f"| {way} | {told(joined)} | {told(left)} |"
+    return f"| {way} | {told(joined)} | {told(left)} | {told(replaced)} |"
+
+
+def await_change(bootstrap: str, group: str, begun: threading.Event) -> None:
+    """Return when the group is not as it was: somebody has left."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def seen() -> tuple[object, ...]:
+        found = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+        return found.state, {member.member_id for member in found.members}
+
+    first = seen()
+    begun.set()
+    while seen() == first:
+        time.sleep(LOOK_S)
 
 
 def told(gaps: list[float]) -> str:
@@ -153,7 +187,8 @@ def main() -> None:
     with Sandbox(redis=False) as sandbox:
         admin = AdminClient({"bootstrap.servers": sandbox.bootstrap})
         admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result()
-        print("| | no reader when one joins, s | when one leaves, s |\n|---|---|---|", flush=True)
+        print("| | no reader when one joins, s | when one leaves, s | when one joins as another leaves, s |")
+        print("|---|---|---|---|", flush=True)
         for way in WAYS:
             print(measured(sandbox.bootstrap, way, given.rounds), flush=True)
 

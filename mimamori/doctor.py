@@ -15,6 +15,7 @@ from engine.identity import ScoreIdentity
 from schemas.events import Thresholds
 from worker.assembly import open_schemas
 from worker.cache.redis_client import ping
+from worker.kafka.group_settings import heartbeat_ms
 from worker.registry.client import RegistryClient
 from worker.registry.label_writing import FramedLabels
 from worker.security import describe_kafka, describe_redis
@@ -33,6 +34,7 @@ from worker.telemetry.logs import where
 from worker.telemetry.metrics import Metrics
 
 SAMPLE = "long week, but we are all right"
+LONG_HEARTBEAT_MS = 1000  # above it, a rolling upgrade is quieter with the protocol `classic`
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -81,6 +83,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("transport", "well", "; ".join(ways))
     yield _try("traces", lambda: _traces(settings))
     yield _try("broker", lambda: _broker(settings))
+    if settings.group_protocol == "consumer":
+        yield _try("group", lambda: _group(settings))
     if url:
         yield _try("redis", lambda: f"version {ping(url, settings.redis_ca)}")
     else:
@@ -173,3 +177,19 @@ def _broker(settings: Settings) -> str:
     warning = compacted_messages(topics)
     there = f"{settings.bootstrap} answers, the topics {settings.topic_prefix}… are there"
     return f"{there}; {warning}" if warning else there
+
+
+def _group(settings: Settings) -> str:
+    group, every = settings.own_group, heartbeat_ms(settings.client_config, settings.own_group)
+    if every is None:
+        return (
+            f"{group}: Kafka does not say how often its members are heard, and so long do partitions wait "
+            "that move: it may be older than 4.0, or the right to DescribeConfigs of the group is missing"
+        )
+    said = f"{group}: its members are heard every {every} ms, and so long do partitions wait that move"
+    if every <= LONG_HEARTBEAT_MS:
+        return said
+    return (
+        f"{said}: set its consumer.heartbeat.interval.ms to 500, which the brokers' "
+        "group.consumer.min.heartbeat.interval.ms must allow, or take group_protocol classic"
+    )

@@ -25,6 +25,7 @@ from schemas.tls_files import FileFault
 from tracing.settings import TraceSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
+Insecure = Literal["plaintext_kafka", "sasl_plaintext", "local_access"]
 
 
 class ReviewSettings(
@@ -61,7 +62,7 @@ class ReviewSettings(
         description="Replicas of the table's changelog topic; unless set, 3 or as many as there are brokers",
     )
 
-    allow_insecure: Annotated[frozenset[Literal["sasl_plaintext", "local_access"]], NoDecode] = Field(
+    allow_insecure: Annotated[frozenset[Insecure], NoDecode] = Field(
         default=frozenset(),
         description="Names of insecure settings to allow; see docs/how-to/secure-the-connections.md",
     )
@@ -88,6 +89,7 @@ class ReviewSettings(
     @model_validator(mode="after")
     def _kafka_is_reached_safely(self) -> Self:
         self.check_kafka_access(self.bootstrap, plain_text_allowed="sasl_plaintext" in self.allow_insecure)
+        self.check_texts(self.bootstrap, plain_text_allowed="plaintext_kafka" in self.allow_insecure)
         return self
 
     @property

@@ -97,6 +97,16 @@ class KafkaAccess(BaseModel):
         password = _secret("ssl_key_password_file", self.ssl_key_password, self.ssl_key_password_file)
         return TlsFiles(self.ssl_ca, self.ssl_certificate, self.ssl_key, password)
 
+    def check_texts(self, bootstrap: str, *, plain_text_allowed: bool) -> None:
+        """Raise ValueError, one line: texts would go to other machines in plain text, without a login."""
+        prefix = str(self.model_config.get("env_prefix", ""))
+        if self.security_protocol == "PLAINTEXT" and not (plain_text_allowed or only_here(bootstrap)):
+            raise ValueError(
+                "security_protocol PLAINTEXT: anyone on the network path to the brokers can read what people "
+                "write. Set it to SASL_SSL or SSL; or, to accept that, name plaintext_kafka in "
+                f"{prefix}ALLOW_INSECURE"
+            )
+
     def check_kafka_access(self, bootstrap: str, *, plain_text_allowed: bool) -> None:
         """Raise ValueError, one line: settings contradict one another, or leak a secret, or a file is bad."""
         prefix = str(self.model_config.get("env_prefix", ""))

@@ -80,6 +80,21 @@ made=$(contained sh -c 'mimamori bundle build stress --out /bundle/current && mi
   2> "$folder/run.log") || { tail -20 "$folder/run.log" >&2; exit 1; }
 said "a bundle, built there" "$(grep "as they were made" <<< "$made")"
 
+# The provider is linked with CUDA's libraries by name. All are to be found in the image, but the driver's, which comes
+# with the GPU.
+[[ $extra != gpu ]] || contained "$python" -c 'import ctypes, pathlib
+import onnxruntime
+from engine.devices.cuda_libraries import find_cuda
+find_cuda(onnxruntime)
+at = pathlib.Path(onnxruntime.__file__).parent / "capi"
+ctypes.CDLL(str(at / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
+try:
+    ctypes.CDLL(str(at / "libonnxruntime_providers_cuda.so"))
+except OSError as error:
+    if not str(error).startswith("libcuda.so.1:"):
+        raise SystemExit(f"the CUDA provider does not load: {error}")
+print("libraries of CUDA".ljust(28), "all but the driver")'
+
 # Each package that is in it is in sbom/, and the other way round; pip and setuptools are the environment's own.
 contained "$python" -c 'import importlib.metadata as metadata, json, sys
 found = {(each.name.lower().replace("_", "-").replace(".", "-"), each.version) for each in metadata.distributions()}

@@ -96,10 +96,12 @@ class RegistryAccess(BaseModel):
         https = self.schema_registry_url.startswith("https://")
         if self.schema_registry_ca and not https:
             raise ValueError(f"{name}_CA is for an https {name}_URL")
-        if given and not (https or only_here(host) or plain_text_allowed):
+        if not (https or only_here(host) or plain_text_allowed):
+            # Credentials or not: a schema says which bytes of a message are its text.
+            taken = ", and take the credentials" if given else ""
             raise ValueError(
-                f"{name}_URL sends credentials in plain text: use https; or, to accept that, name "
-                f"{PLAIN_TEXT} in {prefix}ALLOW_INSECURE"
+                f"{name}_URL is plain http: anyone on the network path to it could say how messages are "
+                f"read{taken}. Use https; or, to accept that, name {PLAIN_TEXT} in {prefix}ALLOW_INSECURE"
             )
         try:
             self.authorization()

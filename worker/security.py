@@ -2,12 +2,13 @@
 
 Each of these is refused unless MIMAMORI_ALLOW_INSECURE names it:
 
-    sasl_plaintext    credentials for Kafka in plain text, to another machine
+    plaintext_kafka   what people write in plain text, to and from brokers on another machine
+    sasl_plaintext    the same with a login: its credentials, too
     unverified_broker TLS to brokers whose certificate or host name is not checked
     foreign_code      client settings that load a library or run a command
     plaintext_redis   a password for Redis in plain text, to another machine
     unverified_redis  TLS to a Redis whose certificate or host name is not checked
-    plaintext_registry  credentials for a schema registry in plain text, to another machine
+    plaintext_registry  a schema registry on another machine without TLS
 
 A credential that the protocol does not use is always refused, since whoever set it expected it to be used.
 Only the settings are checked, without a connection: TLS verifies later that the brokers are the right ones.
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from schemas.access import only_here
 
 Insecure = Literal[
+    "plaintext_kafka",
     "sasl_plaintext",
     "unverified_broker",
     "foreign_code",
@@ -94,19 +96,26 @@ def describe_redis(url: str) -> str:
 
 
 def _kafka_faults(bootstrap: str, kafka: Mapping[str, Any]) -> Iterator[Fault]:
-    protocol = _protocol(kafka)
+    protocol, contradicts = _protocol(kafka), False
     for prefix, has, remedy in (
         ("sasl.", protocol.startswith("sasl"), "SASL_SSL"),
         ("ssl.", protocol.endswith("ssl"), "SSL or SASL_SSL"),
     ):
         unused = sorted(key for key in kafka if key.startswith(prefix) and key not in _FOREIGN_CODE)
         if unused and not has:
+            contradicts = True
             yield Fault(
                 None,
                 f"MIMAMORI_KAFKA sets {', '.join(unused)}, but its security.protocol is {protocol.upper()}, "
                 "which does not use them: everything would travel in plain text. Set security.protocol to "
                 f"{remedy}",
             )
+    if protocol == "plaintext" and not contradicts and not only_here(bootstrap):
+        yield Fault(
+            "plaintext_kafka",
+            "MIMAMORI_SECURITY_PROTOCOL is PLAINTEXT: anyone on the network path to MIMAMORI_BOOTSTRAP can "
+            "read what people write. Set it to SASL_SSL or SSL",
+        )
     if protocol == "sasl_plaintext" and not only_here(bootstrap):
         yield Fault(
             "sasl_plaintext",

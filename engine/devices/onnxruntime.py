@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.device_names import STATES, DeviceName, Precision
+from engine.devices.cuda_libraries import find_cuda
 from engine.devices.device import (
     CPU_RUN_COST,
     GPU_RUN_COST,
@@ -153,6 +154,7 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     provider: Any = _PROVIDERS[device]
     if device == "cuda":
+        find_cuda(ort)
         # The arena grows by powers of two, as is the default: asked for exactly what each new shape needs, it
         # went on growing after 60 batches of changing shapes, and once filled one (docs/benchmarks/gpu.md).
         settings = {"use_tf32": "0"}

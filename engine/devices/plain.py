@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.devices.choice import Choice, choose
+from engine.devices.cuda_libraries import find_cuda
 from engine.devices.device import Floats, Ids, translated
 from engine.errors import BundleError, DeviceError
 
@@ -97,6 +98,8 @@ class _Ort:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         provider = "CUDAExecutionProvider" if choice.device == "cuda" else "CPUExecutionProvider"
+        if choice.device == "cuda":
+            find_cuda(ort)
         try:
             self._session = ort.InferenceSession(model, options, providers=[provider])
         except Exception as error:  # noqa: BLE001 - the library raises types of its own

@@ -107,7 +107,7 @@
 - name: MIMAMORI_KAFKA
   value: {{ toJson . | quote }}
 {{- end }}
-{{- with .Values.allowInsecure }}
+{{- with without .Values.allowInsecure "plaintext_front" }}
 - name: MIMAMORI_ALLOW_INSECURE
   value: {{ join "," . | quote }}
 {{- end }}

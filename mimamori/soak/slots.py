@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mimamori.soak.links import Links, worker
 from mimamori.soak.script import LONGEST_TEXT
+from schemas.access import only_here
 from worker.settings import GroupProtocol
 
 HEALTH_PORT: Final = 9_000  # of the first worker that starts on a host of its own
@@ -56,6 +57,8 @@ class Slots:
             "quality_sample_share": 0.01,
             "drain_s": 10,
             "revoke_s": 5,
+            # In a network of the soak's own, the brokers have other hosts than loopback.
+            **({} if only_here(bootstrap) else {"allow_insecure": "plaintext_kafka"}),
             **self._health(slot),
             **self._more,
         }

@@ -9,6 +9,7 @@ from mimamori.sandbox import Sandbox
 from tests.cluster import network
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.helm import RefusedError
+from tests.cluster.keda import start_keda
 from tests.cluster.kubelet.agent import Kubelet
 from tests.cluster.kubelet.images import Images, from_dockerfile
 from tests.cluster.programs import NotBuiltError, program, tools
@@ -46,6 +47,11 @@ def cluster(
     images = Images({"mimamori": from_dockerfile()})
     with Kubelet(plane.api, images, folder) as kubelet:
         yield Cluster(plane.api, kubelet, plane.kubeconfig, sandbox.bootstrap, bundle, folder)
+
+
+@pytest.fixture(scope="session")
+def _keda(plane: ControlPlane) -> None:
+    start_keda(plane)
 
 
 def _helm(version: str) -> Path:

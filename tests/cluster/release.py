@@ -48,16 +48,28 @@ class Release:
         """Of its topics."""
         return f"{self.name}."
 
-    def values(self, *, worker: Mapping[str, Any], desk: bool = False, partitions: int = 6) -> dict[str, Any]:
-        """The chart's values: the tiny bundle on a claim, workers of a small size, probes that ask often."""
+    def values(
+        self,
+        *,
+        worker: Mapping[str, Any],
+        desk: bool = False,
+        partitions: int = 6,
+        kafka: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The chart's values: the tiny bundle on a claim, workers of a small size, probes that ask often.
+
+        `kafka` says how another Kafka is reached than the run's, which has neither TLS nor logins.
+        """
         often = {"periodSeconds": 1, "timeoutSeconds": 3}
+        plain = {"bootstrap": self.cluster.bootstrap, "security": {"protocol": "PLAINTEXT"}}
         return {
             "kafka": {
-                "bootstrap": self.cluster.bootstrap,
                 "topicPrefix": self.prefix,
                 "partitions": partitions,
                 "replicationFactor": 1,
+                **(kafka or plain),
             },
+            "allowInsecure": [] if kafka else ["plaintext_kafka"],
             "bundle": {"source": "claim", "claim": {"name": "bundles", "subPath": "tiny"}},
             "worker": {
                 "group": self.name,
@@ -100,6 +112,14 @@ class Release:
         """What all its containers have said: for a test that fails."""
         return self.cluster.kubelet.log(f"{self.name}/*")
 
+    def keep_secret(self, name: str, data: Mapping[str, bytes]) -> None:
+        """Make a secret in its namespace, as an operator would before the installation."""
+        body = {
+            "metadata": {"name": name},
+            "data": {key: b64encode(value).decode() for key, value in data.items()},
+        }
+        self._api.create(f"/api/v1/namespaces/{self.name}/secrets", body)
+
     def _provide(self, folder: Path) -> None:
         """The volumes with the bundles and for the desk's table, and the desk's secrets."""
         desk = folder / "desk"
@@ -109,12 +129,7 @@ class Release:
         key = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        data = {"table-keys": b64encode(secrets.token_bytes(32)), "signing-key.pem": key}
-        body = {
-            "metadata": {"name": "desk"},
-            "data": {name: b64encode(text).decode() for name, text in data.items()},
-        }
-        self._api.create(f"/api/v1/namespaces/{self.name}/secrets", body)
+        self.keep_secret("desk", {"table-keys": b64encode(secrets.token_bytes(32)), "signing-key.pem": key})
 
     def _volume(self, claim: str, at: Path) -> str:
         """Make a volume that only one claim of this namespace gets; return its name."""

@@ -26,6 +26,16 @@ def _setting(release: Release, name: str) -> str:
     return str(config["data"][f"MIMAMORI_{name.upper()}"])
 
 
+def _rolled_out(release: Release) -> list[Any]:
+    """Its workers, once none is left of the old ones.
+
+    Helm 3 waits until the new ones are ready. Kubernetes stops the last old one `minReadySeconds` later; for
+    that Helm 4 waits, too.
+    """
+    release.kubectl("rollout", "status", f"deployment/{release.name}-mimamori-worker", "--timeout=120s")
+    return release.pods()
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("version", ["3", "4"])
 def test_installed_tested_upgraded_rolled_back_and_uninstalled(release: ReleaseOf, version: str) -> None:
@@ -40,7 +50,7 @@ def test_installed_tested_upgraded_rolled_back_and_uninstalled(release: ReleaseO
 
     changed = _with(values, "worker", **values["worker"] | {"settings": {"max_wait_ms": 20}})
     mine.helm.upgrade(mine.name, changed, INSTALLED_S)
-    second = mine.pods()
+    second = _rolled_out(mine)
     assert [is_ready(pod) for pod in second] == [True, True]
     assert not {pod["metadata"]["uid"] for pod in first} & {pod["metadata"]["uid"] for pod in second}
     assert _setting(mine, "max_wait_ms") == "20"
@@ -53,7 +63,7 @@ def test_installed_tested_upgraded_rolled_back_and_uninstalled(release: ReleaseO
     assert ready == {pod["metadata"]["uid"] for pod in second}
     mine.helm.run("rollback", mine.name, "1", "--wait", INSTALLED_S)
     assert _setting(mine, "max_wait_ms") == "40"
-    assert [is_ready(pod) for pod in mine.pods()] == [True, True]
+    assert [is_ready(pod) for pod in _rolled_out(mine)] == [True, True]
 
     mine.helm.run("uninstall", mine.name, "--wait", INSTALLED_S)
     assert mine.pods("app.kubernetes.io/instance=" + mine.name) == []

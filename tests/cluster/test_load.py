@@ -39,9 +39,14 @@ class Lookout:
 
 
 @pytest.mark.timeout(900)
-def test_a_drained_node_and_a_rolling_upgrade_lose_and_repeat_nothing(release: ReleaseOf) -> None:
-    mine = release("roll")
-    values = mine.values(worker={"replicas": WORKERS, "settings": SETTINGS})
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_drained_node_and_a_rolling_upgrade_lose_and_repeat_nothing(
+    release: ReleaseOf, protocol: str
+) -> None:
+    """The sandbox's broker has the short heartbeats that the chart's notes ask for with `consumer`."""
+    mine = release(f"roll-{protocol}")
+    settings = {**SETTINGS, "group_protocol": protocol}
+    values = mine.values(worker={"replicas": WORKERS, "settings": settings})
     mine.helm.install(mine.name, values, INSTALLED_S)
     with Load(mine, 60_000, a_second=200) as load:
         await_that(lambda: load.seen > 500, "outcomes", 60)
@@ -59,16 +64,16 @@ def test_a_drained_node_and_a_rolling_upgrade_lose_and_repeat_nothing(release: R
         emptied = time.monotonic()
 
         seen, before = load.seen, {pod["metadata"]["uid"] for pod in mine.pods()}
-        values["worker"]["settings"] = {**SETTINGS, "max_wait_ms": 20}
+        values["worker"]["settings"] = {**settings, "max_wait_ms": 20}
         with Lookout(mine) as lookout:
             mine.helm.upgrade(mine.name, values, INSTALLED_S)
         assert not before & {pod["metadata"]["uid"] for pod in mine.pods()}
         assert lookout.fewest >= WORKERS - 1
         await_that(lambda: load.seen > seen + 500, "further outcomes", 60)
         assert load.lasts  # messages came all the time
-        print(f"nothing changes: {load.waits(begun, quiet)}")  # for whoever runs it with -s
-        print(f"a node is drained: {load.waits(quiet, emptied)}")
-        print(f"a new release rolls out: {load.waits(emptied, time.monotonic())}")
+        print(f"\n{protocol}, nothing changes: {load.waits(begun, quiet)}")  # for whoever runs it with -s
+        print(f"{protocol}, a node is drained: {load.waits(quiet, emptied)}")
+        print(f"{protocol}, a new release rolls out: {load.waits(emptied, time.monotonic())}")
         load.rest(200)
         mine.helm.run("uninstall", mine.name, "--wait", INSTALLED_S)
         verdict = load.verdict()

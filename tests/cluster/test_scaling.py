@@ -11,9 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
 from tests.cluster.helm import CHART
-from tests.cluster.keda import start_keda
 from tests.cluster.load import SETTINGS, Load, await_that
 from tests.cluster.release import Release, ReleaseOf, is_ready
 
@@ -22,11 +20,6 @@ INSTALLED_S = "--timeout=300s"
 AT_ONCE = {"stabilizationWindowSeconds": 0, "policies": [{"type": "Pods", "value": MOST, "periodSeconds": 1}]}
 # One record a transaction: slow enough for a lag that lasts until the autoscaler has seen it.
 SLOW = {**SETTINGS, "max_records": 1}
-
-
-@pytest.fixture(scope="module")
-def _keda(plane: ControlPlane) -> None:
-    start_keda(plane)
 
 
 def scaled(release: Release, **changed: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ PUBLIC_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
 # The profile with certificates, by password instead.
 SCRAM = ['strimzi.users.authentication="scram-sha-512"', 'kafka.security.protocol="SASL_SSL"']
 SCRAM += ['kafka.security.certificateKey=""', 'kafka.security.privateKeyKey=""']
+PLAIN_REGISTRY = 'allowInsecure=["plaintext_registry"]'
 CONSUMER = ['worker.settings.group_protocol="consumer"']
 
 REFUSED = [
@@ -86,7 +87,11 @@ REFUSED = [
     ("cpu", ['schemaRegistry.userKey=""'], "userKey and passwordKey go together"),
     ("cpu", ['schemaRegistry.tokenKey="token"'], "tokenKey is in place of both"),
     ("cpu", ['schemaRegistry.url="http://r"'], "schemaRegistry.caKey is for an https"),
-    ("cpu", ['schemaRegistry.url="http://r"', 'schemaRegistry.caKey=""'], "name plaintext_registry"),
+    (
+        "cpu",
+        ['schemaRegistry.url="http://r"', 'schemaRegistry.caKey=""'],
+        ", and take the credentials: use https, or name plaintext_registry",
+    ),
     (
         "default",
         ['schemaRegistry.url="https://registry.example.org"'],
@@ -94,7 +99,7 @@ REFUSED = [
     ),
     (
         "default",
-        ['schemaRegistry.url="http://registry/apis/ccompat/v7:8081"'],
+        ['schemaRegistry.url="http://registry/apis/ccompat/v7:8081"', PLAIN_REGISTRY],
         "schemaRegistry.url is on port 80,",
     ),
     (
@@ -166,9 +171,44 @@ REFUSED = [
     ("cpu", ["shadow.replicas=25"], "exceeds kafka.partitions (24)"),
     (
         "default",
-        ['kafka.security.protocol="SASL_SSL"'],
-        "existingSecret and existingSecrets.review are empty",
+        ['kafka.security.existingSecret=""'],
+        "existingSecret and existingSecrets.review are empty: name the secret with the credentials, or",
     ),
+    (
+        "default",
+        ['kafka.security.protocol="PLAINTEXT"'],
+        "what people write in plain text: set SASL_SSL or SSL, or name plaintext_kafka in allowInsecure",
+    ),
+    (
+        "default",
+        ['kafka.security.protocol="PLAINTEXT"', 'allowInsecure=["sasl_plaintext"]'],
+        "or name plaintext_kafka in allowInsecure",
+    ),
+    ("worker-only", ["allowInsecure=[]"], "or name plaintext_kafka in allowInsecure"),
+    ("keda-sasl", ['allowInsecure=["plaintext_kafka"]'], "or name sasl_plaintext in allowInsecure"),
+    (
+        "default",
+        [
+            'kafka.security.saslMechanism="OAUTHBEARER"',
+            'kafka.security.oauth.tokenUrl="http://login.example.org"',
+        ],
+        "kafka.security.oauth.tokenUrl sends the client's secret in plain text: use https",
+    ),
+    ("hpa-fetch", ['front.settings.public_url=""'], "front speaks plain HTTP, with people's texts"),
+    (
+        "hpa-fetch",
+        ['front.settings.public_url="http://screen.example.org"'],
+        "or plaintext_front in allowInsecure",
+    ),
+    (
+        "keda-sasl",
+        [
+            'worker.autoscaling.secondsOfWork.authenticationRef="prometheus"',
+            'worker.autoscaling.secondsOfWork.authModes="basic"',
+        ],
+        "would travel in plain text to secondsOfWork.prometheus: use https",
+    ),
+    ("default", ['schemaRegistry.url="http://registry:8081"'], "could say how messages are read: use https"),
     ("keda-sasl", ['kafka.security.existingSecrets.scaler=""'], "existingSecrets.scaler are empty"),
     ("cpu", ['kafka.security.existingSecrets.desk="x"'], "additional properties 'desk' not allowed"),
     ("default", ['review.signing.existingSecret=""'], "review.signing.existingSecret is empty"),
@@ -289,11 +329,20 @@ def test_what_a_drain_must_hold_is_what_the_worker_keeps_in_flight() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        ['schemaRegistry.url="http://registry:8081"'],
+        ['schemaRegistry.url="http://registry:8081"', PLAIN_REGISTRY],
         ['schemaRegistry.url="https://registry.example.org/apis"', "networkPolicy.registryPorts=[8081,443]"],
-        ['schemaRegistry.url="http://[::1]"', "networkPolicy.registryPorts=[80]"],
+        ['schemaRegistry.url="http://[::1]"', "networkPolicy.registryPorts=[80]", PLAIN_REGISTRY],
         ['schemaRegistry.url="https://registry.example.org"', "networkPolicy.enabled=false"],
         ['kafka.config={"session.timeout.ms":9000}'],
+        # Spans hold no text: only headers need TLS.
+        ['traces.endpoint="http://collector:4318"'],
+        ['kafka.security.protocol="SSL"', 'kafka.security.existingSecret=""'],
+        ['kafka.security.protocol="PLAINTEXT"', 'allowInsecure=["plaintext_kafka"]'],
+        [
+            "front.enabled=true",
+            'front.tokens.existingSecret="front"',
+            'allowInsecure=["plaintext_front"]',
+        ],
     ],
 )
 def test_what_pods_may_reach_or_nobody_hinders_renders(render: Renderer, changed: list[str]) -> None:

@@ -99,7 +99,7 @@ def test_keda_speaks_mutual_tls(render: Renderer) -> None:
 
 
 def test_keda_needs_no_authentication_without_credentials(render: Renderer) -> None:
-    manifests = render("default", "worker.autoscaling.enabled=true")
+    manifests = render("worker-only", "worker.autoscaling.enabled=true")
     assert all_of_kind(manifests, "TriggerAuthentication") == []
     assert "authenticationRef" not in of_kind(manifests, "ScaledObject")["spec"]["triggers"][0]
 
@@ -121,6 +121,7 @@ def test_seconds_of_work_scale_beside_the_lag(render: Renderer) -> None:
         "keda-sasl",
         'worker.autoscaling.secondsOfWork.authenticationRef="of-prometheus"',
         'worker.autoscaling.secondsOfWork.authModes="bearer"',
+        'worker.autoscaling.secondsOfWork.prometheus="https://prometheus.monitoring:9090"',
         'prometheusRule.job=""',
         "podMonitor.enabled=true",
         "networkPolicy.enabled=false",
@@ -167,7 +168,8 @@ def test_the_autoscaler_of_kubernetes_owns_the_replicas(render: Renderer) -> Non
 @pytest.mark.parametrize(
     ("profile", "said"),
     [
-        ("default", ["2 workers.", "deployment/watch-mimamori-worker", "Kafka in plain text"]),
+        ("default", ["2 workers.", "deployment/watch-mimamori-worker"]),
+        ("worker-only", ["1 workers.", "Kafka in plain text, as allowInsecure accepts"]),
         ("keda-sasl", ["1 to 6 workers by lag and seconds of work (KEDA)."]),
         ("hpa-fetch", ["2 to 8 workers by CPU (HorizontalPodAutoscaler)."]),
         (
@@ -181,7 +183,7 @@ def test_the_notes_say_what_was_installed(toolbox: Toolbox, profile: str, said: 
     notes = toolbox.helm("install", "watch", CHART, "--dry-run=client", "--values", values).stdout
     notes = notes.partition("NOTES:")[2]
     assert [words for words in said if words not in notes] == []
-    assert ("plain text" in notes) == (profile != "static-strimzi")
+    assert ("plain text" in notes) == (profile in {"keda-sasl", "worker-only"})
 
 
 def test_the_notes_name_the_brokers_session_where_it_is_the_brokers(toolbox: Toolbox) -> None:

@@ -21,6 +21,7 @@ from schemas.signature import TrustedKeys
 from schemas.topics import load_topics, topic_names
 from tests.deploy.chart import CHART, PROFILES, Manifest, Renderer, all_of_kind, environment, of_kind, pod_of
 from worker.registry_access import RegistryAccess
+from worker.security import Insecure
 from worker.settings import Settings
 from worker.settings_source import load_settings as load_worker
 
@@ -381,6 +382,20 @@ def test_spans_go_where_the_values_say_and_nowhere_else(
         assert settings.traces_ratio == 0.25
     enter(render, "default", "review" if component == "review" else "worker", monkeypatch)
     assert (load_review() if component == "review" else load_worker()).spans_to is None
+
+
+def test_what_is_accepted_reaches_whom_it_concerns(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = ["plaintext_front", "plaintext_redis", "plaintext_kafka"]
+    changed = ('kafka.security.protocol="PLAINTEXT"', f"allowInsecure={json.dumps(named)}")
+    enter(render, "default", "worker", monkeypatch, *changed)
+    assert load_worker().allow_insecure == {"plaintext_redis", "plaintext_kafka"}
+    enter(render, "default", "review", monkeypatch, *changed)
+    assert load_review().allow_insecure == {"plaintext_kafka"}
+    enter(render, "default", "worker", monkeypatch)
+    assert (load_worker().allow_insecure, load_worker().security_protocol) == (frozenset(), "SASL_SSL")
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    offered = schema["properties"]["allowInsecure"]["items"]["enum"]
+    assert set(offered) == {*get_args(Insecure), "plaintext_front"}
 
 
 def test_threads_are_the_reserved_cpus_unless_said(render: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from engine.bundle import CALIBRATION, read_manifest, write_manifest
 from export.adapting.adapt import adapt
 from export.examples import LabelledExample
 from schemas import load_topics
 from tests.fakes.tiny_bundle import write_tiny_bundle
+from worker.kafka.group_settings import HEARTBEAT
 from worker.kafka.topics import apply_topics
 
 
@@ -74,6 +82,15 @@ def test_credentials_without_tls_are_refused_by_every_command(command: tuple[str
     result = mimamori(*command, KAFKA=kafka)
     assert_refused(result, "sasl.password", "security.protocol", "SASL_SSL")
     assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("run",), ("doctor",), ("topics", "apply")])
+def test_texts_in_plain_text_to_another_machine_are_refused_by_every_command(
+    command: tuple[str, ...],
+) -> None:
+    assert_refused(
+        mimamori(*command, BOOTSTRAP="kafka.example:9092"), "can read what people write", "SASL_SSL"
+    )
 
 
 def test_a_missing_bundle_says_how_to_build_one(tmp_path: Path) -> None:
@@ -160,6 +177,28 @@ def test_doctor_says_everything_that_is_wrong_and_what_to_do(bundle: Path) -> No
     assert states["device"] == states["broker"] == "wrong"
     assert states["policy"] == "skipped"  # thresholds hold only for what a device scores
     assert "Kafka: plain text, no credentials" in result.stdout
+
+
+def test_doctor_says_how_long_partitions_wait_that_move(bundle: Path, kafka_bootstrap: str) -> None:
+    """With the protocol `consumer`: the sandbox's heartbeats are short, and a group may have its own."""
+    group = "of-the-doctor"
+    given = {"BUNDLE": str(bundle), "DEVICE": "cpu", "BOOTSTRAP": kafka_bootstrap, "GROUP": group}
+
+    def told(**more: str) -> str:
+        return " ".join(mimamori("doctor", **given, **more).stdout.split())  # lines are wrapped
+
+    said = told(GROUP_PROTOCOL="consumer")
+    assert "its members are heard every 500 ms" in said
+    assert "group.consumer.min.heartbeat.interval.ms" not in said
+    slow = ConfigEntry(HEARTBEAT, "5000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[slow])
+    AdminClient({"bootstrap.servers": kafka_bootstrap}).incremental_alter_configs([resource])[
+        resource
+    ].result()
+    said = told(GROUP_PROTOCOL="consumer")
+    assert "every 5000 ms" in said
+    assert "set its consumer.heartbeat.interval.ms to 500" in said
+    assert "are heard" not in told()
 
 
 @pytest.mark.parametrize(

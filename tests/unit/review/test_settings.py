@@ -160,5 +160,21 @@ def test_credentials_go_in_plain_text_to_this_machine_alone_unless_forced(
     monkeypatch.setenv("MIMAMORI_REVIEW_BOOTSTRAP", "127.0.0.1:9092,kafka:9092")
     with pytest.raises(DeskError, match="sasl_plaintext in MIMAMORI_REVIEW_ALLOW_INSECURE"):
         load_settings()
+    monkeypatch.setenv("MIMAMORI_REVIEW_ALLOW_INSECURE", "plaintext_kafka")
+    with pytest.raises(DeskError, match="sasl_plaintext in MIMAMORI_REVIEW_ALLOW_INSECURE"):
+        load_settings()
     monkeypatch.setenv("MIMAMORI_REVIEW_ALLOW_INSECURE", "sasl_plaintext")
+    load_settings()
+
+
+def test_texts_go_in_plain_text_to_this_machine_alone_unless_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_settings()  # the default is this machine's broker
+    monkeypatch.setenv("MIMAMORI_REVIEW_BOOTSTRAP", "127.0.0.1:9092,kafka:9092")
+    monkeypatch.setenv("MIMAMORI_REVIEW_ALLOW_INSECURE", "sasl_plaintext")
+    with pytest.raises(DeskError, match="plaintext_kafka in MIMAMORI_REVIEW_ALLOW_INSECURE"):
+        load_settings()
+    monkeypatch.setenv("MIMAMORI_REVIEW_ALLOW_INSECURE", "plaintext_kafka")
+    load_settings()
+    monkeypatch.delenv("MIMAMORI_REVIEW_ALLOW_INSECURE")
+    monkeypatch.setenv("MIMAMORI_REVIEW_SECURITY_PROTOCOL", "SSL")
     load_settings()

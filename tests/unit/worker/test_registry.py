@@ -588,7 +588,8 @@ def login(allow_insecure: str = "", **given: str) -> Settings:
         ({"user": "ana", "password_file": "none"}, "SCHEMA_REGISTRY_PASSWORD_FILE: there is no file none"),
         ({"token_file": "none"}, "SCHEMA_REGISTRY_TOKEN_FILE: there is no file none"),
         ({"token_file": "t", "user": "ana", "password": SECRET}, "needs no user and no password"),
-        ({"url": "http://far:1", "user": "ana", "password": SECRET}, "in plain text: use https"),
+        ({"url": "http://far:1"}, "could say how messages are read. Use https; or, .* plaintext_registry in"),
+        ({"url": "http://far:1", "user": "ana", "password": SECRET}, ", and take the credentials. Use https"),
         ({"url": "http://far:1", "ca": "ca.pem"}, "is for an https"),
         ({"ca": "none.pem"}, "SCHEMA_REGISTRY_CA: there is no file none.pem"),
     ],
@@ -603,3 +604,5 @@ def test_plain_text_is_allowed_by_name_and_on_this_machine() -> None:
     ana = {"user": "ana", "password": SECRET}
     login(url="http://127.0.0.1:8081", **ana)
     login("plaintext_registry", url="http://far:8081", **ana)
+    login(url="http://[::1]:8081")
+    login("plaintext_registry", url="http://far:8081")

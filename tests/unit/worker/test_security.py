@@ -16,6 +16,9 @@ FAR = "kafka-0.example:9093,kafka-1.example:9093"
 WITH_REDIS = {"cache_secret": "0123456789abcdef"}
 
 FORCEABLE: list[tuple[str, dict[str, Any], str]] = [
+    ("plaintext_kafka", {}, "can read what people write. Set it to SASL_SSL or SSL"),
+    ("plaintext_kafka", {"kafka": {"security.protocol": "plaintext"}}, "what people write"),
+    ("plaintext_kafka", {"bootstrap": "127.0.0.1:9092,kafka:9092"}, "what people write"),
     ("sasl_plaintext", {"kafka": {"security.protocol": "SASL_PLAINTEXT", **ANA}}, "SASL_SSL"),
     ("sasl_plaintext", {"kafka": {"security.protocol": "sasl_plaintext", **ANA}}, "SASL_SSL"),
     (
@@ -33,7 +36,7 @@ FORCEABLE: list[tuple[str, dict[str, Any], str]] = [
         {"kafka": {"security.protocol": "ssl", "ssl.endpoint.identification.algorithm": "none"}},
         "ssl.endpoint.identification.algorithm",
     ),
-    ("foreign_code", {"kafka": {"plugin.library.paths": "monitoring-interceptor"}}, "plugin.library.paths"),
+    ("foreign_code", {"kafka": {**SASL_SSL, "plugin.library.paths": "monitor"}}, "plugin.library.paths"),
     ("foreign_code", {"kafka": {**SASL_SSL, "ssl.engine.location": "e.so"}}, "ssl.engine.location"),
     ("foreign_code", {"kafka": {**SASL_SSL, "sasl.kerberos.kinit.cmd": "x"}}, "kinit"),
     ("plaintext_redis", {"redis_url": f"redis://:{SECRET}@redis.example/0"}, "rediss://"),
@@ -48,7 +51,8 @@ FORCEABLE: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "given", "says"), FORCEABLE)
 def test_it_is_refused_unless_forced_by_name(name: str, given: dict[str, Any], says: str) -> None:
-    given = {"bootstrap": FAR, **(WITH_REDIS if "redis_url" in given else {}), **given}
+    beside = {**WITH_REDIS, "kafka": SASL_SSL} if "redis_url" in given else {}
+    given = {"bootstrap": FAR, **beside, **given}
     others = {other for other, _, _ in FORCEABLE} - {name}
     with pytest.raises(SettingsError, match=says) as refusal:
         load_settings(**given, allow_insecure=",".join(others))

@@ -88,7 +88,10 @@ def test_the_lower_threshold_may_not_exceed_the_upper(monkeypatch: pytest.Monkey
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     yaml_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    yaml_file.write_text("group: file\nbootstrap: file:1\ntopic_prefix: file.\nkafka:\n  client.id: me\n")
+    yaml_file.write_text(
+        "group: file\nbootstrap: file:1\nallow_insecure: plaintext_kafka\ntopic_prefix: file.\n"
+        "kafka:\n  client.id: me\n"
+    )
     monkeypatch.setenv("MIMAMORI_BOOTSTRAP", "environment:1")
     monkeypatch.setenv("MIMAMORI_GROUP", "environment")
     settings = load_settings(group="command-line")

@@ -14,7 +14,10 @@ from typing import Any, TypedDict
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
-KAFKA = {"bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP", "localhost:9092")}
+KAFKA = {
+    "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP", "localhost:9092"),
+    **json.loads(os.environ.get("KAFKA_CONFIG", "{}")),  # TLS and a login
+}
 PREFIX = os.environ.get("TOPIC_PREFIX", "mimamori.")
 GROUP = os.environ.get("KAFKA_GROUP", "platform")
 

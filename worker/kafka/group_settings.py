@@ -1,0 +1,29 @@
+"""What the brokers have set for a consumer group of the newer protocol, in which its clients have no say."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import confluent_kafka as ck
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
+    ConfigResource,
+    ResourceType,
+)
+
+from worker.kafka.client import make_admin
+
+HEARTBEAT: Final = "consumer.heartbeat.interval.ms"
+ASK_TIMEOUT_S: Final = 8.0
+
+
+def heartbeat_ms(client_config: Mapping[str, Any], group: str) -> int | None:
+    """How often the group's members are heard: so long does a partition that moves wait for its reader.
+
+    None: Kafka does not say, as it has no such setting (before 4.0), or as this client may not ask.
+    """
+    asked = ConfigResource(ResourceType.GROUP, group)
+    try:
+        answers = make_admin(client_config).describe_configs([asked], request_timeout=ASK_TIMEOUT_S)
+        said = answers[asked].result().get(HEARTBEAT)
+    except ck.KafkaException:
+        return None
+    return None if said is None or said.value is None else int(said.value)
