@@ -27,7 +27,7 @@ class Calibrated(NamedTuple):
     hand_over_s: float
 
     def varying_as(self, took: Sequence[Took]) -> Worker:
-        """The same worker with batches that vary as those of a run: tells the model's error from the machine's.
+        """The same worker with batches that vary as a run's: tells the model's error from the machine's.
 
         How long the run's batches waited for one another is not used, only what they took where they were.
         """
