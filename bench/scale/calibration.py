@@ -72,6 +72,17 @@ def calibrated(
     return found._replace(worker=msgspec.structs.replace(varying, read_more=both))
 
 
+def undelayed(took: Sequence[Took]) -> list[Took]:
+    """The batches before which all others were committed: nothing but their own work delayed them."""
+    free = 0.0
+    found = []
+    for each in took:
+        if each.opened >= free:
+            found.append(each)
+        free = max(free, each.committed)
+    return found
+
+
 def _reading(each: Took) -> float:
     return each.screened - each.screening
 
