@@ -317,7 +317,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--engine", type=Path, help="a bundle: the real engine instead of a simulated device")
     parser.add_argument("--service-ms", type=float, default=2.0, help="of the simulated device, a message")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each scenario (default: 30)")
-    parser.add_argument("--gap", type=float, default=2.0, help="seconds of a rebalance: bench.scale.groups")
+    parser.add_argument(
+        "--gap", type=float, default=0.25, help="seconds of a rebalance: docs/benchmarks/rolling.md (0.25)"
+    )
     parser.add_argument("--rate", type=float, help="about so many messages a second, with --engine")
     parser.add_argument("--scenarios", default="", help="only those with this in their names")
     parser.add_argument("--json", type=Path, help="write the figures here too")
