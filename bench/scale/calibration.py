@@ -27,7 +27,7 @@ class Calibrated(NamedTuple):
     hand_over_s: float
 
     def varying_as(self, took: Sequence[Took]) -> Worker:
-        """The same worker with batches that vary as those of a run: tells the model's error from the machine's.
+        """The same worker with batches that vary as a run's: tells the model's error from the machine's.
 
         How long the run's batches waited for one another is not used, only what they took where they were.
         """
@@ -70,6 +70,17 @@ def calibrated(
     notes = [each.screening - each.opened - notes_s for each in alone]
     both = tuple(more + notes[number % len(notes)] for number, more in enumerate(varying.read_more))
     return found._replace(worker=msgspec.structs.replace(varying, read_more=both))
+
+
+def undelayed(took: Sequence[Took]) -> list[Took]:
+    """The batches before which all others were committed: nothing but their own work delayed them."""
+    free = 0.0
+    found = []
+    for each in took:
+        if each.opened >= free:
+            found.append(each)
+        free = max(free, each.committed)
+    return found
 
 
 def _reading(each: Took) -> float:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from bench.lanes.job import Job, Settings
 from bench.scale.arrivals import Burst, Exact, Traffic, exact
-from bench.scale.calibration import Calibrated, calibrated
+from bench.scale.calibration import Calibrated, calibrated, undelayed
 from bench.scale.disturbance import Disturbed, disturbance
 from bench.scale.fleet import Fault, Group, simulate
 from bench.scale.result import Waits
@@ -47,7 +47,7 @@ from mimamori.sandbox import Sandbox
 PATIENCE_S: Final = 180.0
 PARTITIONS: Final = 4
 TRICKLE: Final = 80  # messages one by one, TRICKLE_S apart
-TRICKLE_S: Final = 0.06
+TRICKLE_S: Final = 0.08
 FLOOD: Final = 1500  # at once
 MIXED_S: Final = 8.0
 MIXED_LOAD: Final = 0.4
@@ -252,7 +252,7 @@ def calibrate(run: Run, rate: float) -> Calibrated:
         for place in range(PARTITIONS)
     ]
     _, waits, took = run.drive(1, Exact(times, mixed_at + MIXED_S))
-    alone = [each for each in took if each.opened < flood_at - 0.5 and each.messages == 1]
+    alone = undelayed([each for each in took if each.opened < flood_at - 0.5 and each.messages == 1])
     flood = [each for each in took if flood_at - 0.5 <= each.opened < mixed_at - 0.1 and each.messages > 1]
     mixed = [each for each in took if each.opened >= mixed_at - 0.1]
     first = sorted(waits)[:TRICKLE]
@@ -317,7 +317,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--engine", type=Path, help="a bundle: the real engine instead of a simulated device")
     parser.add_argument("--service-ms", type=float, default=2.0, help="of the simulated device, a message")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each scenario (default: 30)")
-    parser.add_argument("--gap", type=float, default=2.0, help="seconds of a rebalance: bench.scale.groups")
+    parser.add_argument(
+        "--gap", type=float, default=0.25, help="seconds of a rebalance: docs/benchmarks/rolling.md (0.25)"
+    )
     parser.add_argument("--rate", type=float, help="about so many messages a second, with --engine")
     parser.add_argument("--scenarios", default="", help="only those with this in their names")
     parser.add_argument("--json", type=Path, help="write the figures here too")

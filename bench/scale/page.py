@@ -70,7 +70,7 @@ COMPARED_RUN: Final = """
 Load average at the end: {load:.0f}. Calibrated, medians: reading {batch:.1f} ms a batch and {message:.2f} a
 message, committing {commit:.1f} and {commit_message:.3f}; {transit:.0f} ms on the way to the worker and back.
 
-| | messages | p50, s: simulated | measured | p99: simulated | measured | off by | own times | off by | late, p99 |
+| | messages | p50, s: simulated | measured | p99: simulated | measured | off | own times | off | late, p99 |
 |---|---|---|---|---|---|---|---|---|---|
 """
 

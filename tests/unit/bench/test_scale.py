@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.scale import limits
 from bench.scale.arrivals import Burst, Counted, Exact, Traffic, counted, exact
-from bench.scale.calibration import calibrated
+from bench.scale.calibration import calibrated, undelayed
 from bench.scale.fleet import Fault, Fleet, Group, simulate
 from bench.scale.keda import Autoscaler, Policy, Scaling
 from bench.scale.page import markdown
@@ -93,6 +93,11 @@ def test_what_varies_is_drawn_for_each_batch() -> None:
     assert min(waits) == pytest.approx(0.01, abs=1e-3)
     assert max(waits) > 0.5
     assert min(waited([0.0, 0.5], worker)) >= 0.01  # nothing is quicker than nothing
+
+
+def test_a_batch_that_was_opened_while_another_was_in_flight_says_nothing_of_its_own_work() -> None:
+    batches = [Took(1, at, at, at, at, at + 0.1) for at in (0.0, 0.05, 0.14, 0.3, 0.41)]
+    assert [each.opened for each in undelayed(batches)] == [0.0, 0.3, 0.41]
 
 
 def test_a_calibration_finds_what_the_stations_of_a_worker_took() -> None:

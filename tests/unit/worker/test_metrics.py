@@ -1,6 +1,9 @@
 """The catalogue: one line per metric, complete, and what is not in it cannot be counted."""
 
+import math
 import re
+from datetime import UTC, datetime
+from itertools import product
 from typing import get_args
 
 import pytest
@@ -11,10 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
 from engine.drift import FLAGS, SIGNALS, Batched, Noted, compare, count, expect
+from engine.policy import Policy
+from engine.scores import Scores
 from review.catalogue import CATALOGUE as DESK
-from schemas.events import DeadLetter, Label
+from schemas.events import DeadLetter, Label, Origin, Thresholds
 from schemas.metrics import Metric, MetricKind
 from worker.telemetry.catalogue import CATALOGUE, LATENCY_BUCKETS, catalogue
+from worker.telemetry.drift import batch_of, noted_of
 from worker.telemetry.histogram import BatchHistogram
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.names import MetricName
@@ -25,6 +31,7 @@ LABELS |= {"engine", "device", "precision", "bundle", "task", "reading"}  # of t
 LABELS |= {"depth"}  # how many layers a network has, at most
 LABELS |= {"outcome", "because", "what", "finding", "type", "status", "level"}  # of the desk
 BUNDLE = "0" * 64
+THEN = datetime(2026, 3, 14, tzinfo=UTC)
 EVERY = tuple(dict.fromkeys((*CATALOGUE, *catalogue(shadow=True), *DESK)))
 
 
@@ -145,6 +152,30 @@ def screen(metrics: Metrics, messages: list[Noted], bundle: str = BUNDLE) -> Non
     columns = {name: [getattr(each, name) for each in messages] for name in SIGNALS}
     values = {name: columns[name] for name in SIGNALS if name not in FLAGS}
     metrics.screened(bundle, Batched(len(messages), values, {name: sum(columns[name]) for name in FLAGS}))
+
+
+def test_a_batch_is_noted_as_its_messages_are_one_by_one() -> None:
+    """Whatever doubts there are: those of the policy, for every risk and with a sample for quality."""
+    policy = Policy(Thresholds(0.3, 0.7, "test"), quality_sample_share=0.5, languages=frozenset({"en"}))
+    labels, lengths = [], []
+    for number, (risk, truncated, hidden, language) in enumerate(
+        product((0.1, 0.5, 0.9, math.nan), (False, True), (False, True), (None, "ru-Cyrl"))
+    ):
+        scores = Scores(risk, None, 1 + number % 9, truncated, hidden, language)
+        ruling = policy.rule(scores, None, f"label:{number}")
+        labels.append(
+            Label(
+                f"label:{number}", "m", Origin("t", 0, number), "stress", ruling.verdict, ruling.risk, None,
+                ruling.reasons, policy.thresholds, "pooled", BUNDLE, scores.windows, truncated, False, THEN,
+            )
+        )  # fmt: skip
+        lengths.append(17 * number)
+    singly = [noted_of(label, length) for label, length in zip(labels, lengths, strict=True)]
+    bins = {name: binned.edges for name, binned in expect(singly).signals.items()}
+    batch = batch_of(labels, lengths)
+    expected = {name: list(binned.counts) for name, binned in count(singly, bins).items()}
+    assert {name: batch.in_bins(name, bins[name]).tolist() for name in SIGNALS} == expected
+    assert all(min(expected[flag]) > 0 for flag in FLAGS)
 
 
 def psi(metrics: Metrics) -> float | None:
