@@ -19,6 +19,7 @@ from mimamori.cli.traffic import read_decisions, read_traffic
 from schemas import encode
 from schemas.events import Message
 from tests.fakes.forms import every_form
+from tests.fakes.worker_app import wait_for
 from worker.errors import BrokerError
 from worker.kafka.latest import latest
 from worker.registry.framing import framed
@@ -37,6 +38,8 @@ def topic(config: dict[str, Any]) -> Iterator[str]:
     # The records of these tests are years old, and Kafka looks every five minutes for what is to go.
     kept = NewTopic(name, 3, 1, config={"retention.ms": "-1"})
     admin.create_topics([kept])[name].result()
+    # The controller has it; a broker under load may hear of it a moment later.
+    wait_for(lambda: admin.list_topics(name, 10).topics[name].error is None, why=f"{name} at the broker")
     yield name
     admin.delete_topics([name])[name].result()
 
