@@ -194,3 +194,6 @@ def test_the_notes_name_the_brokers_session_where_it_is_the_brokers(toolbox: Too
     ).stdout
     assert "less than the brokers' session time (group.consumer.session.timeout.ms)" in notes
     assert "90 s" not in notes
+    assert "--entity-name mimamori --add-config consumer.heartbeat.interval.ms=500" in notes
+    classic = toolbox.helm("install", "w", CHART, "--dry-run=client", "--values", values).stdout
+    assert "heartbeat" not in classic
