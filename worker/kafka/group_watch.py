@@ -76,7 +76,7 @@ class GroupWatch:
         `partitions` is the number of the topic's.
         """
         asked, self._asked = self._asked, None
-        view = None if asked is None else self._view(asked)
+        view = None if asked is None else self.view(asked)
         members = 0 if view is None else len(view.members)
         pause = max(self._every_s, PER_MEMBER_S * members)
         self._ask_at = time.monotonic() + pause * random.uniform(*JITTER)  # noqa: S311 - jitter, not a secret
@@ -92,19 +92,13 @@ class GroupWatch:
         ends = {place: end for place, answer in asked.items() if (end := _end(answer)) is not None}
         return self._fetches.look(ends, known(ends), idle=idle)
 
-    def _ask(self, own: Iterable[Partition]) -> None:
+    def describe(self, timeout_s: float = ASK_TIMEOUT_S) -> "Future[Any]":
+        """Ask the group's coordinator for the members and what they read. It never waits."""
         self._admin.poll(0)
-        self._asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_TIMEOUT_S)[
-            self._group
-        ]
-        wanted = {ck.TopicPartition(*place): OffsetSpec.latest() for place in own}  # type: ignore[no-untyped-call] # a typed package in all else
-        if wanted:
-            answers = self._admin.list_offsets(
-                wanted, isolation_level=ck.IsolationLevel.READ_COMMITTED, request_timeout=ASK_TIMEOUT_S
-            )
-            self._ends = {(place.topic, place.partition): answer for place, answer in answers.items()}
+        return self._admin.describe_consumer_groups([self._group], request_timeout=timeout_s)[self._group]
 
-    def _view(self, asked: "Future[Any]") -> GroupView | None:
+    def view(self, asked: "Future[Any]") -> GroupView | None:
+        """The answer to `describe`; None where there is none, which the log says once."""
         try:
             found = asked.result()
         except ck.KafkaException as error:
@@ -123,6 +117,15 @@ class GroupWatch:
                 for member in found.members
             },
         )
+
+    def _ask(self, own: Iterable[Partition]) -> None:
+        self._asked = self.describe()
+        wanted = {ck.TopicPartition(*place): OffsetSpec.latest() for place in own}  # type: ignore[no-untyped-call] # a typed package in all else
+        if wanted:
+            answers = self._admin.list_offsets(
+                wanted, isolation_level=ck.IsolationLevel.READ_COMMITTED, request_timeout=ASK_TIMEOUT_S
+            )
+            self._ends = {(place.topic, place.partition): answer for place, answer in answers.items()}
 
     def _say_once(self, code: str) -> None:
         if not self._silent:

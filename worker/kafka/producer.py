@@ -99,22 +99,19 @@ class KafkaProducer:
             raise RetryableError("not a member of the group yet")
         self._failed = None
         note = offset_note.write(membership.note)
-        positions = [ck.TopicPartition(*place, offset, note) for place, offset in offsets.items()]
+        groups = membership.groups(offsets)
         try:
             self._producer.begin_transaction()
             for record in outbound:
                 self._produce(record)
-            self._patiently(
-                lambda: self._producer.send_offsets_to_transaction(
-                    positions, membership.group, STEP_TIMEOUT_S
-                ),
-                "cannot send offsets",
-            )
+            for group, places in groups.items():
+                self._send_offsets([ck.TopicPartition(*each, offsets[each], note) for each in places], group)
             self._patiently(lambda: self._producer.commit_transaction(STEP_TIMEOUT_S), "cannot commit")
         except ck.KafkaException as error:
             self._abort(
                 error.args[0], {record.topic for record in outbound} | {place[0] for place in offsets}
             )
+        membership.proved(offsets)
 
     def close(self) -> None:
         """See `worker.kafka.Producer.close`."""
@@ -137,6 +134,12 @@ class KafkaProducer:
                 self._producer.poll(0.1)
             else:
                 return
+
+    def _send_offsets(self, positions: list[ck.TopicPartition], group: Any) -> None:
+        self._patiently(
+            lambda: self._producer.send_offsets_to_transaction(positions, group, STEP_TIMEOUT_S),
+            "cannot send offsets",
+        )
 
     def _abort(self, cause: ck.KafkaError, topics: set[str]) -> None:
         """Abort the transaction on `topics` after the error `cause`, and always raise."""
