@@ -8,6 +8,7 @@ ever the partition is. So the client's word is not enough: see
 docs/decisions/0022-a-partition-is-confirmed.md.
 """
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
@@ -15,7 +16,8 @@ from typing import Any, Final, NamedTuple
 import confluent_kafka as ck
 
 from worker.errors import RetryableError
-from worker.kafka.group_watch import GroupWatch
+from worker.kafka.client import make_admin
+from worker.kafka.group_watch import view_of
 from worker.kafka.membership import membership_of
 from worker.kafka.record import Partition
 
@@ -43,10 +45,12 @@ class _Asked(NamedTuple):
 class Confirmation:
     """One question at a time. Used by the polling thread."""
 
-    def __init__(self, consumer: ck.Consumer, watch: GroupWatch, topic: str) -> None:
+    def __init__(self, consumer: ck.Consumer, config: Mapping[str, Any], group: str, topic: str) -> None:
         self._consumer = consumer
-        self._watch = watch
+        self._config = {"client.id": "mimamori-confirmation", **config}
+        self._group = group
         self._topic = topic
+        self._admin = make_admin(self._config)
         self._asked: _Asked | None = None
 
     def forget(self, partitions: AbstractSet[Partition]) -> None:
@@ -64,17 +68,23 @@ class Confirmation:
             group = membership_of(self._consumer)
             if group is not None:
                 member = self._consumer.memberid() or ""
-                self._asked = _Asked(
-                    frozenset(partitions), member, group, self._watch.describe(ASK_TIMEOUT_S)
-                )
+                self._asked = _Asked(frozenset(partitions), member, group, self._ask())
             return None
         if not self._asked.answer.done():
             return None
         asked, self._asked = self._asked, None
-        view = self._watch.view(asked.answer)
-        if view is None:
-            raise RetryableError("the group's coordinator does not say whose the partitions are")
-        numbers = view.members.get(asked.member, frozenset[int]())
+        try:
+            numbers = view_of(asked.answer.result(), self._topic).members.get(asked.member, set())
+        except ck.KafkaException as error:
+            self._admin = make_admin(self._config)  # the old one may go on asking a broker that is down
+            raise RetryableError(
+                f"the group's coordinator does not say whose the partitions are: {error.args[0].name()}"
+            ) from None
         own = {place for place in asked.partitions if place[0] == self._topic and place[1] in numbers}
         denied = sorted(number for _, number in asked.partitions - own)
         return Confirmed(own, denied, asked.group)
+
+    def _ask(self) -> "Future[Any]":
+        self._admin.poll(0)
+        asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_TIMEOUT_S)
+        return asked[self._group]

@@ -79,8 +79,9 @@ class KafkaConsumer:
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
         self._watch = GroupWatch(config, group, topic, look_every_s)
-        self._held = Held() if protocol == "consumer" else None
-        self._confirmation = Confirmation(self._consumer, self._watch, topic)
+        self._held: Held | None = None
+        if protocol == "consumer":
+            self._held, self._confirmation = Held(), Confirmation(self._consumer, config, group, topic)
         self._fresh: dict[Partition, int] = {}  # where reading begins, of partitions not read since
         self._idle = False  # since the last look at the group, there was nothing to read for a moment
         self._join()

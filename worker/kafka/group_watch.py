@@ -18,7 +18,10 @@ from typing import Any, Final
 
 import confluent_kafka as ck
 import structlog
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # public, but not re-exported
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
+    ConsumerGroupDescription,
+    OffsetSpec,
+)
 
 from worker.kafka.client import make_admin
 from worker.kafka.fetch_watch import FetchWatch
@@ -76,7 +79,7 @@ class GroupWatch:
         `partitions` is the number of the topic's.
         """
         asked, self._asked = self._asked, None
-        view = None if asked is None else self.view(asked)
+        view = None if asked is None else self._view(asked)
         members = 0 if view is None else len(view.members)
         pause = max(self._every_s, PER_MEMBER_S * members)
         self._ask_at = time.monotonic() + pause * random.uniform(*JITTER)  # noqa: S311 - jitter, not a secret
@@ -92,13 +95,19 @@ class GroupWatch:
         ends = {place: end for place, answer in asked.items() if (end := _end(answer)) is not None}
         return self._fetches.look(ends, known(ends), idle=idle)
 
-    def describe(self, timeout_s: float = ASK_TIMEOUT_S) -> "Future[Any]":
-        """Ask the group's coordinator for the members and what they read. It never waits."""
+    def _ask(self, own: Iterable[Partition]) -> None:
         self._admin.poll(0)
-        return self._admin.describe_consumer_groups([self._group], request_timeout=timeout_s)[self._group]
+        self._asked = self._admin.describe_consumer_groups([self._group], request_timeout=ASK_TIMEOUT_S)[
+            self._group
+        ]
+        wanted = {ck.TopicPartition(*place): OffsetSpec.latest() for place in own}  # type: ignore[no-untyped-call] # a typed package in all else
+        if wanted:
+            answers = self._admin.list_offsets(
+                wanted, isolation_level=ck.IsolationLevel.READ_COMMITTED, request_timeout=ASK_TIMEOUT_S
+            )
+            self._ends = {(place.topic, place.partition): answer for place, answer in answers.items()}
 
-    def view(self, asked: "Future[Any]") -> GroupView | None:
-        """The answer to `describe`; None where there is none, which the log says once."""
+    def _view(self, asked: "Future[Any]") -> GroupView | None:
         try:
             found = asked.result()
         except ck.KafkaException as error:
@@ -106,26 +115,7 @@ class GroupWatch:
             self._admin = make_admin(self._config)  # the old one may go on asking a broker that is down
             return None
         self._silent = False
-        return GroupView(
-            found.state is ck.ConsumerGroupState.STABLE,
-            {
-                member.member_id: {
-                    place.partition
-                    for place in member.assignment.topic_partitions
-                    if place.topic == self._topic
-                }
-                for member in found.members
-            },
-        )
-
-    def _ask(self, own: Iterable[Partition]) -> None:
-        self._asked = self.describe()
-        wanted = {ck.TopicPartition(*place): OffsetSpec.latest() for place in own}  # type: ignore[no-untyped-call] # a typed package in all else
-        if wanted:
-            answers = self._admin.list_offsets(
-                wanted, isolation_level=ck.IsolationLevel.READ_COMMITTED, request_timeout=ASK_TIMEOUT_S
-            )
-            self._ends = {(place.topic, place.partition): answer for place, answer in answers.items()}
+        return view_of(found, self._topic)
 
     def _say_once(self, code: str) -> None:
         if not self._silent:
@@ -152,6 +142,19 @@ class GroupWatch:
         elif self._told and not missing:
             log.info("partitions_have_readers", topic=self._topic)
         self._told = missing
+
+
+def view_of(found: ConsumerGroupDescription, topic: str) -> GroupView:
+    """What Kafka says of a group, as far as it is about one topic."""
+    return GroupView(
+        found.state is ck.ConsumerGroupState.STABLE,
+        {
+            member.member_id: {
+                place.partition for place in member.assignment.topic_partitions if place.topic == topic
+            }
+            for member in found.members
+        },
+    )
 
 
 def _end(asked: "Future[Any]") -> int | None:

@@ -42,6 +42,9 @@ _PURGED = {ck.KafkaError._PURGE_QUEUE, ck.KafkaError._PURGE_INFLIGHT}
 # The client reports these where a topic no longer exists, of the transaction or only of its records.
 _UNSENT = {ck.KafkaError._TIMED_OUT, ck.KafkaError._MSG_TIMED_OUT}
 
+_LOADING = ck.KafkaError.COORDINATOR_LOAD_IN_PROGRESS
+_LOADS = "a broker says that it still loads what it coordinates, which takes seconds; look at its log"
+
 
 class KafkaProducer:
     """The `worker.kafka.Producer` on Apache Kafka. Used by one thread.
@@ -192,7 +195,8 @@ class KafkaProducer:
                     raise
                 if time.monotonic() > deadline:
                     raise BrokerError(
-                        f"{complaint} for {COMMIT_DEADLINE_S:.0f} s ({error.args[0].name()}): is Kafka up?"
+                        f"{complaint} for {COMMIT_DEADLINE_S:.0f} s ({error.args[0].name()}): "
+                        + (_LOADS if error.args[0].code() == _LOADING else "is Kafka up?")
                     ) from None
             else:
                 return
