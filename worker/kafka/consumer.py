@@ -20,6 +20,7 @@ from worker.kafka.confirmation import Confirmation
 from worker.kafka.consumer_config import consumer_config
 from worker.kafka.ends import OFFSETS_TIMEOUT_S, Ends
 from worker.kafka.fetched import consume, to_record
+from worker.kafka.fresh import Fresh
 from worker.kafka.group_watch import LOOK_EVERY_S, GroupWatch
 from worker.kafka.membership import Held, KafkaMembership, membership_of
 from worker.kafka.places import Places
@@ -82,7 +83,7 @@ class KafkaConsumer:
         self._held: Held | None = None
         if protocol == "consumer":
             self._held, self._confirmation = Held(), Confirmation(self._consumer, config, group, topic)
-        self._fresh: dict[Partition, int] = {}  # where reading begins, of partitions not read since
+        self._fresh = Fresh()
         self._idle = False  # since the last look at the group, there was nothing to read for a moment
         self._join()
 
@@ -100,8 +101,10 @@ class KafkaConsumer:
         if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
             readable = self._assigned - self._unplaced
             records = [r for r in records if (r.topic, r.partition) in readable]
-        if self._fresh:
-            records = self._begun(records)
+        if early := self._fresh.early(records):
+            log.warning("read_from_elsewhere", topic=self._topic, partitions=len(early))
+            self._unplace(early)
+            records = [r for r in records if r.place not in early]
         records, again = self._places.check(records)
         for (topic, number), offset in again.items():
             log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
@@ -249,7 +252,7 @@ class KafkaConsumer:
     def _place_new(self) -> None:
         if self._held is None:
             for position in self._find(self._unplaced, PLACE_TIMEOUT_S):
-                self._start_over(position)
+                self._begin(position)
             return
         if (confirmed := self._confirmation.of(self._unplaced)) is None:
             return
@@ -263,7 +266,7 @@ class KafkaConsumer:
             self._note_membership()
 
     def _begin(self, position: ck.TopicPartition) -> None:
-        """Read a confirmed partition from `position`. Raises RetryableError.
+        """Read a new partition from `position`. Raises RetryableError.
 
         It is not taken from the client and given back, since that would tell the client that a revocation
         is over which waits to be served, and the broker would give the partition to somebody else.
@@ -277,41 +280,28 @@ class KafkaConsumer:
                 return
             raise RetryableError(f"cannot seek: {error.args[0].name()}") from None
         self._places.expect(name, position.offset)
-        self._fresh[name] = position.offset
+        self._fresh.begin(name, position.offset)
         self._stopped.discard(name)
         if not self._paused:
             self._consumer.resume([position])
         self._unplaced.discard(name)
 
     def _unplace(self, partitions: set[Partition]) -> None:
-        """Read nothing of these before the broker has confirmed them, and then from what is committed."""
-        if self._held is None or not partitions:
+        """Read nothing of these before their place is found, and for `consumer` confirmed."""
+        if not partitions:
             return
         self._places.forget(partitions)
-        self._confirmation.forget(partitions)
-        self._held.drop(partitions)
-        self._note_membership()
+        if self._held is not None:
+            self._confirmation.forget(partitions)
+            self._held.drop(partitions)
+            self._note_membership()
         self._consumer.pause(_positions(partitions))
         self._unplaced |= partitions
         self._stopped |= self._missing.keys() & partitions
+        self._fresh.forget(partitions)
         for partition in partitions:
             self._missing.pop(partition, None)
-            self._fresh.pop(partition, None)
         self._place_at = 0.0
-
-    def _begun(self, records: list[Record]) -> list[Record]:
-        """The records, without those from before the place where reading was told to begin.
-
-        The client may begin at a partition's start where it forgot the seek.
-        """
-        early: dict[Partition, int] = {}
-        for record in records:
-            if record.place in self._fresh and (begin := self._fresh.pop(record.place)) > record.offset:
-                early[record.place] = begin
-        if early:
-            log.warning("read_from_elsewhere", topic=self._topic, partitions=len(early))
-            self._unplace(set(early))
-        return [record for record in records if record.place not in early]
 
     def _place_later(self, error: RetryableError) -> None:
         log.warning("place_not_found", error=str(error))
@@ -354,7 +344,7 @@ class KafkaConsumer:
         self._missing.pop(name, None)
         self._unplaced.discard(name)
         self._stopped.discard(name)
-        self._fresh.pop(name, None)
+        self._fresh.forget([name])
 
     def _is_error(self, message: ck.Message) -> bool:
         error = message.error()
@@ -435,7 +425,7 @@ class KafkaConsumer:
             self._unplaced.discard(name)
             self._stopped.discard(name)
             self._missing.pop(name, None)
-            self._fresh.pop(name, None)
+        self._fresh.forget(gone)
         if self._held is not None:
             self._held.drop(gone)
             self._confirmation.forget(gone)
