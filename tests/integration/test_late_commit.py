@@ -23,7 +23,7 @@ from worker.kafka.topics import apply_topics
 from worker.settings import Settings
 
 SENT = 12
-LOOKED_S = 3.0  # so long a worker that would go back too early has for it
+LOOKED_S = 3.0  # so long a worker that would give up or go back too early has for it
 
 
 class LateProducer:
@@ -88,10 +88,12 @@ def test_what_a_late_commit_has_labelled_is_not_read_again(kafka_bootstrap: str,
     other.go_on.set()
     first = group.start(late)
     assert late.begun.wait(60), "the first worker has nothing to commit"
-    second = group.start(other)  # takes one of two partitions, for which the first waits in vain
-    wait_for(second.app.ready.is_set, 60, "the second worker's assignment")
+    second = group.start(other)  # is to have one of two partitions
+    wait_for(lambda: first.app._epochs.setbacks > 0, 60, "the end of the first one's patience")
     threading.Event().wait(LOOKED_S)
+    assert not second.app.ready.is_set(), "a partition was given up in the middle of a commit"
     late.go_on.set()
+    wait_for(second.app.ready.is_set, 60, "the second worker's assignment")
     wait_for(lambda: len(group.labels()) == SENT, 60, "every label")
     first.stop()
     second.stop()

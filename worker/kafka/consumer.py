@@ -1,8 +1,8 @@
 """The consumer on Apache Kafka, with cooperative rebalancing, read-committed, and without automatic commits.
 
-The group rebalances by one of two protocols, which look the same to this module: partitions are added and
-taken away one by one. In the classic protocol, the members elect one of them that assigns the partitions. In
-the protocol of KIP-848, the broker assigns them.
+The group rebalances by one of two protocols: in both, partitions are added and taken away one by one. In the
+classic protocol, the members elect one of them that assigns the partitions. In the protocol of KIP-848, the
+broker assigns them, and nothing is read of a partition before it has confirmed whose it is (confirmation.py).
 """
 
 import time
@@ -16,12 +16,14 @@ from schemas.rights import Right
 from worker.errors import BrokerError, RetryableError
 from worker.kafka import Look, Membership, RebalanceListener
 from worker.kafka.client import log_error, make
+from worker.kafka.confirmation import Confirmation
 from worker.kafka.consumer_config import consumer_config
 from worker.kafka.ends import OFFSETS_TIMEOUT_S, Ends
 from worker.kafka.fetched import consume, to_record
+from worker.kafka.fresh import Fresh
 from worker.kafka.group_watch import LOOK_EVERY_S, GroupWatch
 from worker.kafka.librdkafka_waits import end_fetch_wait, end_join_wait
-from worker.kafka.membership import KafkaMembership, membership_of
+from worker.kafka.membership import Held, KafkaMembership, membership_of
 from worker.kafka.places import Places
 from worker.kafka.record import Partition, Record
 from worker.kafka.rights import refused
@@ -34,6 +36,7 @@ Callback = Callable[[ck.Consumer, list[ck.TopicPartition]], None]
 
 PLACE_TIMEOUT_S = 2.0  # partitions that stay are not polled meanwhile
 PLACE_PAUSE_S = 0.5
+UNPLACED_POLL_S = 0.01  # the broker's answer is awaited between two polls
 _REFUSED = {
     ck.KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     ck.KafkaError.INVALID_SESSION_TIMEOUT,
@@ -63,6 +66,7 @@ class KafkaConsumer:
         self._listener = listener
         self._assigned: set[Partition] = set()
         self._unplaced: set[Partition] = set()  # assigned, but not read before their start is found
+        self._stopped: set[Partition] = set()  # of those, what the client has stopped to fetch
         self._begins: dict[Partition, int] = {}  # where reading began, or goes on after a rewind
         self._missing: dict[Partition, ck.TopicPartition] = {}  # positions where Kafka has no record
         self._place_at = 0.0
@@ -78,6 +82,10 @@ class KafkaConsumer:
         self._membership: Membership = None
         self._starts = Starts(self._consumer, config, topic)
         self._watch = GroupWatch(config, group, topic, look_every_s)
+        self._held: Held | None = None
+        if protocol == "consumer":
+            self._held, self._confirmation = Held(), Confirmation(self._consumer, config, group, topic)
+        self._fresh = Fresh()
         self._idle = False  # since the last look at the group, there was nothing to read for a moment
         self._join()
 
@@ -85,6 +93,8 @@ class KafkaConsumer:
         """See `worker.kafka.Consumer.poll`."""
         self._rebalanced = False
         self._starts.check()
+        if self._held is not None and self._unplaced:
+            timeout_s = min(timeout_s, UNPLACED_POLL_S)
         messages = consume(self._consumer, limit, timeout_s)
         records = [to_record(m) for m in messages if m.error() is None or not self._is_error(m)]
         self._raise_later()
@@ -97,6 +107,10 @@ class KafkaConsumer:
         if self._rebalanced or self._unplaced:  # some may have been fetched before this call's rebalance
             readable = self._assigned - self._unplaced
             records = [r for r in records if (r.topic, r.partition) in readable]
+        if early := self._fresh.early(records):
+            log.warning("read_from_elsewhere", topic=self._topic, partitions=len(early))
+            self._unplace(early)
+            records = [r for r in records if r.place not in early]
         records, again = self._places.check(records)
         for (topic, number), offset in again.items():
             log.warning("record_unreadable", topic=topic, partition=number, offset=offset - 1)
@@ -123,7 +137,9 @@ class KafkaConsumer:
 
     def rewind(self) -> None:
         """See `worker.kafka.Consumer.rewind`."""
-        if self._assigned:
+        if self._held is not None:
+            self._unplace(self._assigned)
+        elif self._assigned:
             self._places.forget(self._assigned)
             for position in self._find(self._assigned, OFFSETS_TIMEOUT_S):
                 self._go_to(position)
@@ -183,7 +199,8 @@ class KafkaConsumer:
     def _note_membership(self) -> None:
         group = membership_of(self._consumer)
         if group is not None:
-            self._membership = KafkaMembership(group, self._starts.note)
+            under = None if self._held is None else self._held.now()
+            self._membership = KafkaMembership(group, self._starts.note, under, self._held)
 
     def _join(self) -> None:
         self._consumer.subscribe(
@@ -208,6 +225,7 @@ class KafkaConsumer:
                 self._start_over(ck.TopicPartition(*name, due))
             elif position.offset < 0:
                 self._unplaced.add(name)
+                self._stopped.add(name)
             else:
                 self._start_over(position)
         anew = self._watch.turn(self._consumer.memberid() or "", self._starts.partitions)
@@ -224,8 +242,7 @@ class KafkaConsumer:
             return
         try:
             if self._unplaced:
-                for position in self._find(self._unplaced, PLACE_TIMEOUT_S):
-                    self._start_over(position)
+                self._place_new()
             for partition, missing in list(self._missing.items()):
                 due = self._places.next_of(partition)
                 # A producer made this offset up, and the client believed it.
@@ -238,6 +255,62 @@ class KafkaConsumer:
                 self._start_over(ck.TopicPartition(*partition, offset))
         except RetryableError as error:
             self._place_later(error)
+
+    def _place_new(self) -> None:
+        if self._held is None:
+            for position in self._find(self._unplaced, PLACE_TIMEOUT_S):
+                self._begin(position)
+            end_fetch_wait(self._consumer, self._assigned)
+            return
+        if (confirmed := self._confirmation.of(self._unplaced)) is None:
+            return
+        if confirmed.denied:
+            log.warning("partitions_not_ours", topic=self._topic, partitions=confirmed.denied)
+            self._place_at = time.monotonic() + PLACE_PAUSE_S
+        if confirmed.partitions:
+            for position in self._find(confirmed.partitions, PLACE_TIMEOUT_S):
+                self._begin(position)
+                self._held.take([(position.topic, position.partition)], confirmed.group)
+            self._note_membership()
+            end_fetch_wait(self._consumer, confirmed.partitions)
+
+    def _begin(self, position: ck.TopicPartition) -> None:
+        """Read a new partition from `position`. Raises RetryableError.
+
+        It is not taken from the client and given back, since that would tell the client that a revocation
+        is over which waits to be served, and the broker would give the partition to somebody else.
+        """
+        name = position.topic, position.partition
+        try:
+            self._consumer.seek(position)
+        except ck.KafkaException as error:
+            if name in self._stopped and error.args[0].code() == ck.KafkaError._STATE:
+                self._start_over(position)
+                return
+            raise RetryableError(f"cannot seek: {error.args[0].name()}") from None
+        self._places.expect(name, position.offset)
+        self._fresh.begin(name, position.offset)
+        self._stopped.discard(name)
+        if not self._paused:
+            self._consumer.resume([position])
+        self._unplaced.discard(name)
+
+    def _unplace(self, partitions: set[Partition]) -> None:
+        """Read nothing of these before their place is found, and for `consumer` confirmed."""
+        if not partitions:
+            return
+        self._places.forget(partitions)
+        if self._held is not None:
+            self._confirmation.forget(partitions)
+            self._held.drop(partitions)
+            self._note_membership()
+        self._consumer.pause(_positions(partitions))
+        self._unplaced |= partitions
+        self._stopped |= self._missing.keys() & partitions
+        self._fresh.forget(partitions)
+        for partition in partitions:
+            self._missing.pop(partition, None)
+        self._place_at = 0.0
 
     def _place_later(self, error: RetryableError) -> None:
         log.warning("place_not_found", error=str(error))
@@ -279,6 +352,8 @@ class KafkaConsumer:
         (self._consumer.pause if self._paused else self._consumer.resume)([position])
         self._missing.pop(name, None)
         self._unplaced.discard(name)
+        self._stopped.discard(name)
+        self._fresh.forget([name])
 
     def _is_error(self, message: ck.Message) -> bool:
         error = message.error()
@@ -309,6 +384,7 @@ class KafkaConsumer:
             self._missing[name] = place
         elif self._consumer.position([place])[0].offset < 0:  # its start could not be found either
             self._unplaced.add(name)
+            self._stopped.add(name)
             self._place_at = time.monotonic() + PLACE_PAUSE_S
         else:
             raise BrokerError(
@@ -322,6 +398,12 @@ class KafkaConsumer:
         self._assigned |= names
         self._places.forget(names)
         self._note_membership()
+        if self._held is not None:
+            # At once, without a question to Kafka: until it is called, heartbeats may deny what was given.
+            consumer.incremental_assign(_positions(names, ck.OFFSET_BEGINNING))
+            self._unplace(names)
+            self._listener.assigned(sorted(names))
+            return
         try:
             consumer.incremental_assign(self._find(names, PLACE_TIMEOUT_S))
             # librdkafka keeps a partition paused through unassign and assign: one that left a worker during
@@ -346,10 +428,16 @@ class KafkaConsumer:
         self._forget(consumer, partitions)
 
     def _forget(self, consumer: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
-        for name in _names(partitions):
+        gone = _names(partitions)
+        for name in gone:
             self._assigned.discard(name)
             self._unplaced.discard(name)
+            self._stopped.discard(name)
             self._missing.pop(name, None)
+        self._fresh.forget(gone)
+        if self._held is not None:
+            self._held.drop(gone)
+            self._confirmation.forget(gone)
         consumer.incremental_unassign(partitions)
 
 

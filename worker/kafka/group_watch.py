@@ -18,7 +18,10 @@ from typing import Any, Final
 
 import confluent_kafka as ck
 import structlog
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # public, but not re-exported
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
+    ConsumerGroupDescription,
+    OffsetSpec,
+)
 
 from worker.kafka.client import make_admin
 from worker.kafka.fetch_watch import FetchWatch
@@ -112,17 +115,7 @@ class GroupWatch:
             self._admin = make_admin(self._config)  # the old one may go on asking a broker that is down
             return None
         self._silent = False
-        return GroupView(
-            found.state is ck.ConsumerGroupState.STABLE,
-            {
-                member.member_id: {
-                    place.partition
-                    for place in member.assignment.topic_partitions
-                    if place.topic == self._topic
-                }
-                for member in found.members
-            },
-        )
+        return view_of(found, self._topic)
 
     def _say_once(self, code: str) -> None:
         if not self._silent:
@@ -149,6 +142,19 @@ class GroupWatch:
         elif self._told and not missing:
             log.info("partitions_have_readers", topic=self._topic)
         self._told = missing
+
+
+def view_of(found: ConsumerGroupDescription, topic: str) -> GroupView:
+    """What Kafka says of a group, as far as it is about one topic."""
+    return GroupView(
+        found.state is ck.ConsumerGroupState.STABLE,
+        {
+            member.member_id: {
+                place.partition for place in member.assignment.topic_partitions if place.topic == topic
+            }
+            for member in found.members
+        },
+    )
 
 
 def _end(asked: "Future[Any]") -> int | None:

@@ -42,6 +42,9 @@ _PURGED = {ck.KafkaError._PURGE_QUEUE, ck.KafkaError._PURGE_INFLIGHT}
 # The client reports these where a topic no longer exists, of the transaction or only of its records.
 _UNSENT = {ck.KafkaError._TIMED_OUT, ck.KafkaError._MSG_TIMED_OUT}
 
+_LOADING = ck.KafkaError.COORDINATOR_LOAD_IN_PROGRESS
+_LOADS = "a broker says that it still loads what it coordinates, which takes seconds; look at its log"
+
 
 class KafkaProducer:
     """The `worker.kafka.Producer` on Apache Kafka. Used by one thread.
@@ -103,22 +106,19 @@ class KafkaProducer:
             raise RetryableError("not a member of the group yet")
         self._failed = None
         note = offset_note.write(membership.note)
-        positions = [ck.TopicPartition(*place, offset, note) for place, offset in offsets.items()]
+        groups = membership.groups(offsets)
         try:
             self._producer.begin_transaction()
             for record in outbound:
                 self._produce(record)
-            self._patiently(
-                lambda: self._producer.send_offsets_to_transaction(
-                    positions, membership.group, STEP_TIMEOUT_S
-                ),
-                "cannot send offsets",
-            )
+            for group, places in groups.items():
+                self._send_offsets([ck.TopicPartition(*each, offsets[each], note) for each in places], group)
             self._patiently(lambda: self._producer.commit_transaction(STEP_TIMEOUT_S), "cannot commit")
         except ck.KafkaException as error:
             self._abort(
                 error.args[0], {record.topic for record in outbound} | {place[0] for place in offsets}
             )
+        membership.proved(offsets)
 
     def close(self) -> None:
         """See `worker.kafka.Producer.close`."""
@@ -141,6 +141,12 @@ class KafkaProducer:
                 self._producer.poll(0.1)
             else:
                 return
+
+    def _send_offsets(self, positions: list[ck.TopicPartition], group: Any) -> None:
+        self._patiently(
+            lambda: self._producer.send_offsets_to_transaction(positions, group, STEP_TIMEOUT_S),
+            "cannot send offsets",
+        )
 
     def _abort(self, cause: ck.KafkaError, topics: set[str]) -> None:
         """Abort the transaction on `topics` after the error `cause`, and always raise."""
@@ -193,7 +199,8 @@ class KafkaProducer:
                     raise
                 if time.monotonic() > deadline:
                     raise BrokerError(
-                        f"{complaint} for {COMMIT_DEADLINE_S:.0f} s ({error.args[0].name()}): is Kafka up?"
+                        f"{complaint} for {COMMIT_DEADLINE_S:.0f} s ({error.args[0].name()}): "
+                        + (_LOADS if error.args[0].code() == _LOADING else "is Kafka up?")
                     ) from None
             else:
                 return

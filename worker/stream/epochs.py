@@ -9,6 +9,7 @@ A commit that has begun may end after its epoch did. For partitions that this wo
 refuses it, as it comes under the membership of the previous generation (KIP-447). For those that it keeps,
 Kafka 4.3 takes it with the protocol `consumer` (KIP-1251). So the intake waits for the end of a commit that
 has begun before it asks for the committed offsets: it would read again what is committed a moment later.
+With that protocol it also waits before it gives partitions up, since the member's epoch may stay what it is.
 """
 
 import threading
@@ -87,6 +88,7 @@ class Epochs:
         """The commit that has begun has ended, one way or the other."""
         with self._changed:
             self._committing = False
+            self._changed.notify_all()
 
     def end_epoch(self) -> None:
         """Void every batch in flight. Batches that the intake opens are void too until it has rewound."""
@@ -106,6 +108,11 @@ class Epochs:
             epoch = self._epoch
             self._changed.wait_for(lambda: self._in_flight == 0 or self._epoch != epoch, timeout_s)
             return self._in_flight == 0
+
+    def wait_settled(self, timeout_s: float) -> bool:
+        """Wait until no commit has begun and not ended. Returns False if the time ran out first."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._committing, timeout_s)
 
     def wait_for_room(self, batches: int, tokens: float, more: int, timeout_s: float) -> bool:
         """Wait until fewer than `batches` are in flight and `more` tokens fit below `tokens`.

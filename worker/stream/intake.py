@@ -123,7 +123,18 @@ class Intake:
         if not self._epochs.wait_idle(max(0.0, patience)):
             log.warning("revoke_deadline_passed", in_flight=self._epochs.in_flight)
             self._epochs.end_epoch()
+            if self._settings.group_protocol == "consumer":
+                self._await_commit()
         self._forget(partitions)
+
+    def _await_commit(self) -> None:
+        """Wait for the end of a commit that has begun, however long: its own deadline ends the worker.
+
+        A member may give partitions up and keep its epoch, and Kafka takes any commit under that. A worker
+        that ends leaves the group, which refuses it then.
+        """
+        while not self._stopping and not self._epochs.wait_settled(IDLE_POLL_S):
+            pass
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Void all batches in flight at once, since the partitions belong to another worker already."""

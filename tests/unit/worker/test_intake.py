@@ -3,6 +3,7 @@
 import itertools
 import json
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from unittest import mock
@@ -154,6 +155,24 @@ def test_the_committed_offsets_are_asked_for_only_when_no_commit_is_under_way(
     consumer.stop = fixture.intake.stop
     fixture.intake.run(consumer)
     assert rewinds == [0] * 21 + [1]  # before the commit's end, and after it
+
+
+def test_no_partition_is_given_up_in_the_middle_of_a_commit_where_the_broker_may_not_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the protocol `consumer`, the epoch may stay what it is, and Kafka takes any commit under it."""
+    fixture = Fixture(max_records=1, revoke_s=0.01, group_protocol="consumer")
+    given_up: list[bool] = []
+    monkeypatch.setattr(fixture.in_hand, "forget", lambda _: given_up.append(fixture.epochs.committing))
+    fixture.epochs.open()
+    assert fixture.epochs.begin_commit(fixture.epochs.epoch)
+    revocation = threading.Thread(target=fixture.intake.revoked, args=([("mimamori.messages", 1)],))
+    revocation.start()
+    revocation.join(0.3)  # so long one that does not wait has to give it up
+    assert fixture.epochs.setbacks == 1, "its patience is over"
+    fixture.epochs.end_commit()
+    revocation.join(10)
+    assert given_up == [False]
 
 
 def test_a_worker_whose_partitions_were_lost_is_not_ready_before_its_group_has_it_again() -> None:
