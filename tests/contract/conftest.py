@@ -9,11 +9,14 @@ from worker.kafka import Consumer
 
 
 @pytest.fixture(params=["memory", "classic", "consumer"])
-def broker(request: pytest.FixtureRequest) -> Broker:
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """In memory, or Apache Kafka with one of its two group protocols."""
     if request.param == "memory":
-        return InMemory()
-    return ApacheKafka(request.getfixturevalue("kafka_bootstrap"), request.param)
+        yield InMemory()
+        return
+    kafka = ApacheKafka(request.getfixturevalue("kafka_bootstrap"), request.param)
+    yield kafka
+    kafka.close()
 
 
 @pytest.fixture

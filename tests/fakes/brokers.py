@@ -74,6 +74,12 @@ class ApacheKafka:
         for future in self._admin.create_topics(topics).values():
             future.result(10)
         self._sender = ck.Producer(self._producer_config)
+        self._producers: list[KafkaProducer] = []
+
+    def close(self) -> None:
+        """Close the producers: each would have a thread until the end of the run."""
+        for producer in self._producers:
+            producer.close()
 
     def send(self, key: bytes | None, value: bytes | None) -> None:
         self._sender.produce(self.topic, value, key)
@@ -83,7 +89,9 @@ class ApacheKafka:
         return KafkaConsumer(self._config, self._group, self.topic, listener, self._protocol)
 
     def producer(self, transactional_id: str) -> Producer:
-        return KafkaProducer(self._producer_config, f"{self._group}-{transactional_id}")
+        made = KafkaProducer(self._producer_config, f"{self._group}-{transactional_id}")
+        self._producers.append(made)
+        return made
 
     def make_again(self) -> None:
         make_again(self._admin, self.topic)
