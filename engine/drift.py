@@ -18,6 +18,7 @@ does not explain it.
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -68,6 +69,16 @@ class Batched(NamedTuple):
         for value, number in ((0.0, self.messages - self.true[name]), (1.0, self.true[name])):
             counts[bisect_left(edges, value)] += number
         return counts
+
+
+def joined(batches: Sequence[Batched]) -> Batched:
+    """The same of several batches' messages."""
+    first = batches[0]
+    return Batched(
+        sum(batch.messages for batch in batches),
+        {name: [*chain.from_iterable(batch.values[name] for batch in batches)] for name in first.values},
+        {name: sum(batch.true[name] for batch in batches) for name in first.true},
+    )
 
 
 class Binned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
