@@ -18,7 +18,6 @@ does not explain it.
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -76,7 +75,7 @@ def joined(batches: Sequence[Batched]) -> Batched:
     first = batches[0]
     return Batched(
         sum(batch.messages for batch in batches),
-        {name: [*chain.from_iterable(batch.values[name] for batch in batches)] for name in first.values},
+        {name: np.concatenate([batch.values[name] for batch in batches]) for name in first.values},
         {name: sum(batch.true[name] for batch in batches) for name in first.true},
     )
 

@@ -78,9 +78,9 @@ def batch_of(labels: Sequence[Label], characters: Sequence[int]) -> Batched:
     return Batched(
         len(labels),
         {
-            "risk": [label.risk for label in labels],
-            "windows": [label.windows for label in labels],
-            "characters": characters,
+            "risk": np.array([label.risk for label in labels], np.float64),
+            "windows": np.array([label.windows for label in labels], np.float64),
+            "characters": np.array(characters, np.float64),
         },
         {
             "truncated": sum(label.truncated for label in labels),

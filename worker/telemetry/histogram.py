@@ -30,14 +30,18 @@ class BatchHistogram(Collector):
         self._lock = threading.Lock()
         self._counts = np.zeros(len(buckets) + 1, np.int64)
         self._sum = 0.0
-        self._uncounted: list[float] = []
+        self._uncounted: list[Sequence[float] | NDArray[np.float64]] = []
+        self._waiting = 0  # how many values these are
         registry.register(self)
 
     def observe(self, values: Sequence[float] | NDArray[np.float64]) -> None:
         """Add every value."""
+        if not len(values):
+            return
         with self._lock:
-            self._uncounted.extend(values)
-            if len(self._uncounted) >= AT_ONCE:
+            self._uncounted.append(values)
+            self._waiting += len(values)
+            if self._waiting >= AT_ONCE:
                 self._count()
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
@@ -50,8 +54,10 @@ class BatchHistogram(Collector):
         yield family
 
     def _count(self) -> None:
-        values = np.array(self._uncounted, np.float64)
-        self._uncounted.clear()
+        if not self._waiting:
+            return
+        values = np.concatenate(self._uncounted)
+        self._uncounted, self._waiting = [], 0
         places = np.searchsorted(self._bounds, values)  # the first bound that is not below the value
         self._counts += np.bincount(places, minlength=len(self._counts))
         self._sum += float(values.sum())
