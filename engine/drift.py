@@ -70,6 +70,16 @@ class Batched(NamedTuple):
         return counts
 
 
+def joined(batches: Sequence[Batched]) -> Batched:
+    """The same of several batches' messages."""
+    first = batches[0]
+    return Batched(
+        sum(batch.messages for batch in batches),
+        {name: np.concatenate([batch.values[name] for batch in batches]) for name in first.values},
+        {name: sum(batch.true[name] for batch in batches) for name in first.true},
+    )
+
+
 class Binned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many messages are in each bin. Bin i holds values up to `edges[i]` and above the one before it.
 

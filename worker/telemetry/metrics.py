@@ -59,6 +59,8 @@ class Metrics:
     def __init__(self, *, shadow: bool = False) -> None:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
+        # By name and labels, each found once: to look one up in prometheus_client costs more than to count.
+        self._series: dict[tuple[object, ...], Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._late: dict[str, LateGauge] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -122,8 +124,11 @@ class Metrics:
 
     def count(self, name: CounterName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""
-        counter = self._counters[name]
-        (counter.labels(**labels) if labels else counter).inc(amount)
+        series = self._series.get((name, *labels.items()))
+        if series is None:
+            counter = self._counters[name]
+            series = self._series[name, *labels.items()] = counter.labels(**labels) if labels else counter
+        series.inc(amount)
 
     def gauge(self, name: GaugeName, value: float) -> None:
         """Set a gauge."""
