@@ -40,7 +40,7 @@ cluster-build: $(VENV)/dev  ## test: build a control plane, KEDA and Helm 3 with
 	@tests/cluster/build.sh
 	@$(BIN)/python -m tests.cluster.fetch
 
-cluster-test: $(VENV)/dev  ## test: install, upgrade, scale and drain the chart on it: 11 minutes
+cluster-test: $(VENV)/dev  ## test: install, upgrade, scale and drain the chart on it: 15 to 25 minutes
 	@unshare --map-root-user --net --pid --fork --kill-child --mount-proc $(BIN)/pytest tests/cluster $(ARGS)
 
 image-try:  ## test: build the image without a container engine, and run it on a read-only root: EXTRA=cpu or gpu
