@@ -5,8 +5,9 @@
 Four bare clients read six partitions, polling all the time, and give up at once what they are told to. A
 fifth joins; once all is given out, the first leaves. Then the same with a fifth that stands by: it is
 connected, looks at the group again and again, and joins when the first leaves, so that one rebalance has
-both. No code of Mimamori's: what is measured is Kafka and librdkafka. It takes little processor time, so that
-a busy machine disturbs it less than `bench.rolling`.
+both. What is measured is Kafka and librdkafka: the only code of Mimamori's is the request that ends the
+client's wait before the second step of a rebalance, in the rows that say so. It takes little processor time,
+so that a busy machine disturbs it less than `bench.rolling`.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 )
 
 from mimamori.sandbox import Sandbox
+from worker.kafka.librdkafka_waits import end_join_wait
 
 PARTITIONS: Final = 6
 MEMBERS: Final = 4
@@ -31,10 +33,13 @@ PATIENCE_S: Final = 60.0
 STILL_S: Final = 2.5  # without a change: the rebalance is over
 LOOK_S: Final = 0.02
 TOPIC: Final = "messages"
+WITHOUT: Final = "without the wait"
 WAYS: Final[dict[str, dict[str, Any]]] = {
     "`classic`, heartbeat 2 s": {"heartbeat.interval.ms": 2000},
     "`classic`, heartbeat 300 ms": {"heartbeat.interval.ms": 300},
     "`classic`, heartbeat 100 ms": {"heartbeat.interval.ms": 100},
+    "`classic`, heartbeat 300 ms, steps without the wait": {"heartbeat.interval.ms": 300},
+    "`classic`, heartbeat 100 ms, steps without the wait (as workers are)": {"heartbeat.interval.ms": 100},
     "`consumer`, heartbeat 500 ms at the broker": {"group.protocol": "consumer"},
 }
 
@@ -97,6 +102,8 @@ class Member:
     ) -> None:
         """It joins once `wait` returns."""
         self._number, self._readers, self._wait = number, readers, wait
+        self._asks = WITHOUT in config["group.id"]
+        self._stepped = False  # a step of a rebalance was taken
         self._ends = threading.Event()
         self._consumer = ck.Consumer(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -113,13 +120,18 @@ class Member:
         while not self._ends.is_set():
             self._consumer.poll(0.02)
             self._consumer.memberid()  # as workers do at each poll: it wakes the client's main thread
+            if self._stepped and self._asks:
+                self._stepped = False
+                end_join_wait(self._consumer, TOPIC)
         self._consumer.close()
 
     def _assigned(self, consumer: ck.Consumer, places: list[ck.TopicPartition]) -> None:
+        self._stepped = True
         consumer.incremental_assign(places)
         self._readers.take(self._number, [place.partition for place in places])
 
     def _revoked(self, consumer: ck.Consumer, places: list[ck.TopicPartition]) -> None:
+        self._stepped = True
         self._readers.free([place.partition for place in places])
         consumer.incremental_unassign(places)
 
@@ -131,6 +143,7 @@ def measured(bootstrap: str, way: str, rounds: int) -> str:
         "group.id": way,
         "log_level": 0,
         "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 10,  # as workers have it: a broker answers a connection's requests one by one
         **({} if "group.protocol" in WAYS[way] else {"partition.assignment.strategy": "cooperative-sticky"}),
         **WAYS[way],
     }
