@@ -112,7 +112,10 @@ class KafkaProducer:
             for record in outbound:
                 self._produce(record)
             for group, places in groups.items():
-                self._send_offsets([ck.TopicPartition(*each, offsets[each], note) for each in places], group)
+                positions = [
+                    ck.TopicPartition(topic, number, offsets[topic, number], note) for topic, number in places
+                ]
+                self._send_offsets(positions, group)
             self._patiently(lambda: self._producer.commit_transaction(STEP_TIMEOUT_S), "cannot commit")
         except ck.KafkaException as error:
             self._abort(
