@@ -21,8 +21,9 @@ def heartbeat_ms(client_config: Mapping[str, Any], group: str) -> int | None:
     None: Kafka does not say, as it has no such setting (before 4.0), or as this client may not ask.
     """
     asked = ConfigResource(ResourceType.GROUP, group)
+    admin = make_admin(client_config)  # without a name, it would be gone before the answer is here
     try:
-        answers = make_admin(client_config).describe_configs([asked], request_timeout=ASK_TIMEOUT_S)
+        answers = admin.describe_configs([asked], request_timeout=ASK_TIMEOUT_S)
         said = answers[asked].result().get(HEARTBEAT)
     except ck.KafkaException:
         return None
