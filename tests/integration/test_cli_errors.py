@@ -192,9 +192,8 @@ def test_doctor_says_how_long_partitions_wait_that_move(bundle: Path, kafka_boot
     assert "group.consumer.min.heartbeat.interval.ms" not in said
     slow = ConfigEntry(HEARTBEAT, "5000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[slow])
-    AdminClient({"bootstrap.servers": kafka_bootstrap}).incremental_alter_configs([resource])[
-        resource
-    ].result()
+    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
+    admin.incremental_alter_configs([resource])[resource].result()
     said = told(GROUP_PROTOCOL="consumer")
     assert "every 5000 ms" in said
     assert "set its consumer.heartbeat.interval.ms to 500" in said
