@@ -63,7 +63,7 @@ committing take, and how single batches differ from that. Nothing is fitted to t
 *Own times* are those of the same simulation with what the stations took in the run that is compared, and not
 how long anything waited. As those times come from the compared run, this is a diagnosis and no validation:
 it tells what the model gets wrong from what the machine did otherwise than in the calibration. *Late* is
-how much later than it asked a process woke that does nothing but sleep: on a machine of one's own, 0.1 to 1 ms.
+how much later than it asked a process woke that does nothing but sleep: 0.1 to 1 ms on an idle machine.
 """
 
 COMPARED_RUN: Final = """
