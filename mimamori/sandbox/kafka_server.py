@@ -14,7 +14,6 @@ from mimamori.errors import SandboxError
 from mimamori.sandbox import java, kafka_wire
 from mimamori.sandbox.class_archive import ClassArchive
 from mimamori.sandbox.encrypted import Encrypted
-from mimamori.sandbox.formatting import Formatting
 from mimamori.sandbox.java import Echo
 from mimamori.sandbox.node import Node, cluster_id
 from mimamori.sandbox.secured import Secured
@@ -94,7 +93,6 @@ class KafkaServer:
         self._java = java.find_java()
         self._classpath = java.kafka_classpath(echo)
         self._archive = ClassArchive(self._java, self._classpath, java.home())
-        self._formatting = Formatting(self._classpath, java.home())
         self._echo = echo
         self._folder = folder
         self._temporary = folder if temporary else None
@@ -248,8 +246,6 @@ class KafkaServer:
         """Format a new data folder with a cluster id; a formatted one is left as it is."""
         if (self.logs / "meta.properties").exists():
             return
-        if self._formatting.again(self.logs, self._cluster_id, self._node.id if self._node else 1):
-            return
         tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", properties)
         command = self._run("-Xmx128m", "-XX:TieredStopAtLevel=1", *self._archive.kept, *tool)
         told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
@@ -260,7 +256,6 @@ class KafkaServer:
                 f"Apache Kafka cannot format its data folder: {_cause(log)} (code {told.returncode}); "
                 f"its log is {self._log}"
             )
-        self._formatting.keep(self.logs)
 
 
 def _cause(log: str) -> str:

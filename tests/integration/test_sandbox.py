@@ -15,7 +15,6 @@ import pytest
 from mimamori.errors import SandboxError
 from mimamori.sandbox import Sandbox, java
 from mimamori.sandbox.class_archive import ClassArchive
-from mimamori.sandbox.kafka_server import KafkaServer
 from mimamori.sandbox.redis_server import RedisServer
 from mimamori.sandbox.server import HOST, is_free
 from schemas.topics import load_topics
@@ -291,35 +290,6 @@ def test_a_class_archive_is_kept_once_and_one_that_does_not_fit_is_ignored(
     monkeypatch.setenv("MIMAMORI_HOME", str(tmp_path))
     with Sandbox(redis=False) as other:
         assert not has_topics(other, "t.")
-
-
-def test_a_data_folder_is_formatted_as_kafkas_own_tool_does_it(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    del sandbox  # only so that the jars are there
-    classpath = java.kafka_classpath(lambda _: None)
-    monkeypatch.setattr(java, "kafka_classpath", lambda _: classpath)
-    monkeypatch.setenv("MIMAMORI_HOME", str(tmp_path))
-    folders = [tmp_path / name for name in ("by the tool", "again")]
-    written = []
-    for folder in folders:
-        folder.mkdir()
-        server = KafkaServer(folder, 0, temporary=True, echo=lambda _: None)
-        server._format(server._write_settings())
-        written.append({path.name: path.read_bytes() for path in server.logs.iterdir()})
-    tool, ours = ({name: sorted(each[name].splitlines()) for name in each} for each in written)
-    assert tool["bootstrap.checkpoint"] == ours["bootstrap.checkpoint"] != []
-
-    def named(lines: list[bytes]) -> dict[bytes, bytes]:
-        return dict(line.split(b"=") for line in lines if line and not line.startswith(b"#"))
-
-    meta = [named(each["meta.properties"]) for each in (tool, ours)]
-    for name in (b"cluster.id", b"directory.id"):
-        ids = [each.pop(name) for each in meta]
-        assert ids[0] != ids[1]
-        assert [len(each) for each in ids] == [22, 22]
-    assert meta[0] == meta[1]
-    assert tool.keys() == ours.keys()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
