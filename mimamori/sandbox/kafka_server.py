@@ -44,7 +44,6 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
-metadata.max.idle.interval.ms=0
 """
 
 LOGGING = """\
