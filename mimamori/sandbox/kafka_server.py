@@ -30,8 +30,7 @@ replica.fetch.max.bytes=8388608
 
 # Quick: fewer internal partitions to create and load, no wait for more members of a group, short
 # sessions allowed, a killed broker taken back after 3 s (not 9), dead transactions aborted soon after
-# their timeout, a small cleaner buffer. Idle: no empty record twice a second that tells a monitor that the
-# controller lives, which is a third of what an idle broker costs.
+# their timeout, a small cleaner buffer.
 offsets.topic.num.partitions=8
 transaction.state.log.num.partitions=8
 group.initial.rebalance.delay.ms=0
