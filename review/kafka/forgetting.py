@@ -96,8 +96,12 @@ class Forgetting:
         self._told = {key: at for key, at in self._told.items() if now - at < AGAIN_AFTER}
         for key, partition in self._due.now(now):
             if key not in self._told:
-                self._told[key] = now
-                await self._tell(key.removeprefix(CASE), partition)
+                self._told[key] = now  # before it is told, since it may come back before that returns
+                try:
+                    await self._tell(key.removeprefix(CASE), partition)
+                except BaseException:
+                    self._told.pop(key, None)  # the next round tries again
+                    raise
                 self._metrics.forgotten.labels("sweep" if key.startswith(SWEEP) else "case").inc()
 
     async def on_null(self, key: bytes, partition: int) -> str:

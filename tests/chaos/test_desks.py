@@ -1,12 +1,14 @@
 """Review desks that are killed, frozen and replaced, and a broker that is killed under them.
 
-Whatever happens, a claim or a decision that somebody was told of survives, and nothing is decided twice.
+Whatever happens, a claim or a decision that somebody was told of survives, and no case is decided two ways.
+A decision may stand twice where a desk was killed, with the same id and bytes; a killed broker copies none.
 """
 
 import os
 import secrets
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -112,9 +114,8 @@ class Town:
 
 @pytest.fixture
 def town(kafka_bootstrap: str, tmp_path: Path) -> Iterator[Town]:
-    made = Town(kafka_bootstrap, tmp_path)
-    yield made
-    made.close()
+    with closing(Town(kafka_bootstrap, tmp_path)) as made:
+        yield made
 
 
 @pytest.mark.skipif(os.environ.get("DESKS") != "full", reason="DESKS=full: half a minute more")
@@ -218,8 +219,7 @@ def test_two_desks_count_together_and_one_takes_over_all_claims(kafka_bootstrap:
 
 
 def test_a_broker_that_is_killed_loses_no_claim_and_no_decision_and_doubles_none(tmp_path: Path) -> None:
-    with Sandbox(redis=False) as sandbox:
-        town = Town(sandbox.bootstrap, tmp_path, partitions=2)
+    with Sandbox(redis=False) as sandbox, closing(Town(sandbox.bootstrap, tmp_path, partitions=2)) as town:
         desk = town.desk("desk", CONFIRM_SECONDS="3").ready(2)
         cases = [a_case(number) for number in range(60)]
         town.send(*cases)
@@ -239,8 +239,16 @@ def test_a_broker_that_is_killed_loses_no_claim_and_no_decision_and_doubles_none
         decided = {case.id for case, answer in zip(cases[:30], told[:30], strict=True) if "id" in answer}
         claimed = {case.id for case, answer in zip(cases[30:], told[30:], strict=True) if "lease" in answer}
         until(lambda: decided <= {decision.case_id for decision in town.decisions()}, "what was confirmed")
+
+        def seen() -> dict[str, dict[str, str]]:
+            return {case.id: desk.ask("find", case.id) for case in cases}
+
+        # Steps that nobody was told about may still be on their way.
+        until(lambda: not any(view["phase"] == "decided" for view in seen().values()), "all to be settled")
+        published = [decision.id for decision in town.decisions()]
+        assert len(published) == len(set(published))  # the broker alone has died until now
         for folder in ("desk", "empty"):
-            views = {case.id: desk.ask("find", case.id) for case in cases}
+            views = seen()
             assert all(views[case_id]["phase"] == "settled" for case_id in decided)
             assert all(views[case_id]["holder"] == case_id for case_id in claimed)
             # Nobody was told about the others: each is as it was, or a step further, and no case is gone.
@@ -248,6 +256,6 @@ def test_a_broker_that_is_killed_loses_no_claim_and_no_decision_and_doubles_none
             if folder == "desk":
                 desk.kill()
                 desk = town.desk("empty").ready(2)
-        published = [decision.id for decision in town.decisions()]
-        assert len(published) == len(set(published))
-        desk.kill()
+        # The first desk may have died between publishing a decision and noting that.
+        standing = town.read(town.prefix + NAMES[1])
+        assert len({key for key, _ in standing}) == len(set(standing))

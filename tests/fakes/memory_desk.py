@@ -1,9 +1,9 @@
 """A desk without Kafka: the real Desk, journal, agents and fold, over a log and a table in memory.
 
 Whatever is produced comes back through the agents at once, in order, as it does from a broker. `lag` holds
-back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget; steps
-on `lost` cases never come back; `now` is the clock. The table's writes wait while `table.acknowledged` is
-clear, and those of the audit log while `auditing` is.
+back what is produced until `catch_up`; a `deaf` desk does not hear what the broker was told to forget, and a
+`mute` one cannot tell it; steps on `lost` cases never come back; `now` is the clock. The table's writes wait
+while `table.acknowledged` is clear, and those of the audit log while `auditing` is.
 """
 
 import asyncio
@@ -131,6 +131,7 @@ class MemoryDesk:
         self.down = False
         self.sent = asyncio.Event()
         self.deaf = False
+        self.mute = False
         self.lost: set[str] = set()
         self.audited: list[str] = []
         self.auditing = _set()
@@ -248,6 +249,8 @@ class MemoryDesk:
         return None
 
     async def _tell_broker(self, key: bytes, partition: int) -> object:
+        if self.mute:
+            raise ConnectionError
         self.forgotten.append(key)
         if self.deaf:
             return None

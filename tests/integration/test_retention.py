@@ -38,7 +38,9 @@ TYPED = "she has told her neighbour about the kettle, and means it"
 MARKER = "the kettle is the only one who hears me in the evening"
 # A second in place of an hour: the broker's lag, the time after a decision, the changelog's.
 SECOND = "0.0003"
-QUICK = {"cleanup.policy": "compact,delete", "max.compaction.lag.ms": "1000", "file.delete.delay.ms": "100"}
+# Small indexes, since the tests read every file: 10 MB of holes each would keep a core busy.
+SMALL = {"file.delete.delay.ms": "100", "segment.index.bytes": "65536"}
+QUICK = SMALL | {"cleanup.policy": "compact,delete", "max.compaction.lag.ms": "1000"}
 
 
 def alter(admin: AdminClient, kind: ResourceType, name: str, settings: dict[str, str]) -> None:
@@ -87,8 +89,13 @@ class Quick(Cluster):
 
     def quicken_changelog(self) -> str:
         name = f"{self.prefix}review-cases-changelog"
-        alter(self._admin, ResourceType.TOPIC, name, {"file.delete.delay.ms": "100"})
+        alter(self._admin, ResourceType.TOPIC, name, SMALL)
         return name
+
+    def files(self) -> str:
+        """The segments of cases and changelog, with their sizes: what Kafka has not cleaned yet."""
+        found = sorted(self.disk.folder.glob(f"{self.topics[0]}-*/*.log*"))
+        return "\n".join(f"{each.relative_to(self.disk.folder)} {each.stat().st_size} B" for each in found)
 
     def send_in_transactions(self, case: ReviewCase) -> None:
         """As a worker does: the case in one that is aborted first, and in one that is committed."""
@@ -150,8 +157,13 @@ def test_the_words_of_a_decided_case_leave_every_disk(
     desk.stop(signal.SIGKILL)  # with the null value owed, on its way or come back
     desk.start().ready()
 
-    until(lambda: not quick.disk.holding(words, f"{quick.topics[0]}-*"), "the broker to forget the case")
-    until(lambda: not quick.disk.holding(sealed, f"{changelog}-*"), "the changelog to forget it")
+    def said() -> str:
+        return f"{desk.log()}\n{quick.files()}"
+
+    until(
+        lambda: not quick.disk.holding(words, f"{quick.topics[0]}-*"), "the broker to forget the case", said
+    )
+    until(lambda: not quick.disk.holding(sealed, f"{changelog}-*"), "the changelog to forget it", said)
     until(lambda: not table.holding(sealed), "the desk's disk to forget it")
     # After: the messages topic alone, which is the platform's, and goes by its own retention.
     assert {name.rpartition("-")[0] for name in quick.disk.holding(words)} == {quick.messages}

@@ -131,6 +131,20 @@ def test_a_desk_that_died_before_the_null_value_came_back_tells_it_again() -> No
     assert isinstance(memory.table.get(KEY), Decided)
 
 
+def test_what_the_broker_could_not_be_told_is_told_in_the_next_round() -> None:
+    async def scene(memory: MemoryDesk) -> None:
+        await settle(memory)
+        memory.mute = True
+        with pytest.raises(ConnectionError):
+            await memory.pass_time(KEEP.total_seconds())
+        memory.mute = False
+        await memory.pass_time(1)
+
+    memory = play(scene)
+    assert memory.forgotten == [NAME]
+    assert isinstance(memory.table.get(KEY), Decided)
+
+
 def test_a_quiet_partition_is_swept_after_each_lag_and_then_left_alone() -> None:
     """Without a later record, Kafka never closes the segment that holds the words."""
 
