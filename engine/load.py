@@ -43,9 +43,9 @@ def load_engine(
 
     Args:
         bundle: The bundle to run; its manifest states the reading.
-        device: "auto" is OpenVINO where the CPU has bf16, else ONNX Runtime's CPU provider.
+        device: "auto" is OpenVINO where the CPU is quickest in bf16, else ONNX Runtime's CPU provider.
         precision: "auto" is the one that the bundle's thresholds were fitted on where the device has it, else
-            bf16 on openvino and fp32 elsewhere.
+            bf16 on openvino (fp32 on a CPU that is slower in bf16) and fp32 elsewhere.
         threads: Threads of a CPU device; 0 is one for each core this process may use.
         max_message_tokens: A longer message is read only up to here and marked (`Scores.truncated`).
         device_tokens: Upper bound on rows x padded length of one run; None is what suits the device.

@@ -129,7 +129,8 @@ class Settings(KafkaAccess, RegistryAccess, TraceSettings):
     )
     device: DeviceChoice = Field(
         "auto",
-        description="auto: openvino where the CPU computes bf16, else cpu. Never falls back in silence.",
+        description="auto: openvino where the CPU is quickest in bf16, else cpu. Never falls back in "
+        "silence.",
     )
     precision: PrecisionChoice = Field(
         "auto",

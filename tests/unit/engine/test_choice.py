@@ -4,6 +4,7 @@ import pytest
 
 from engine.device_names import DeviceChoice, Precision, PrecisionChoice
 from engine.devices import openvino as openvino_device
+from engine.devices import processor
 from engine.devices.choice import choose
 from engine.errors import DeviceError
 
@@ -12,8 +13,14 @@ WITH_BF16: list[Precision] = ["fp32", "bf16"]
 WITH_INT8: list[Precision] = ["fp32", "bf16", "int8"]
 
 
-def _cpu_has(monkeypatch: pytest.MonkeyPatch, precisions: list[Precision]) -> None:
+AMD = "vendor_id : AuthenticAMD\nflags : fpu avx512f avx512_bf16\n"
+TILES = "vendor_id : GenuineIntel\nflags : fpu avx512f avx512_bf16 amx_bf16 amx_tile\n"
+TILES_HIDDEN = "vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512f avx512_bf16 avx512_fp16\n"
+
+
+def _cpu_has(monkeypatch: pytest.MonkeyPatch, precisions: list[Precision], cpuinfo: str = AMD) -> None:
     monkeypatch.setattr(openvino_device, "precisions", lambda: precisions)
+    monkeypatch.setattr(processor, "this_processor", lambda: processor.parse(cpuinfo))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,33 @@ def test_what_is_chosen(
 ) -> None:
     _cpu_has(monkeypatch, able)
     assert choose(*asked) == chosen
+
+
+@pytest.mark.parametrize("cpuinfo", [AMD, TILES, "", "processor : 0\nFeatures : asimd bf16\n"])
+def test_bf16_is_chosen_where_it_is_quick(monkeypatch: pytest.MonkeyPatch, cpuinfo: str) -> None:
+    _cpu_has(monkeypatch, WITH_BF16, cpuinfo)
+    assert choose("auto", "auto") == ("openvino", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("asked", "fitted", "chosen"),
+    [
+        (("auto", "auto"), None, ("cpu", "fp32")),
+        (("openvino", "auto"), None, ("openvino", "fp32")),
+        (("auto", "auto"), "fp32", ("cpu", "fp32")),
+        (("auto", "auto"), "bf16", ("openvino", "bf16")),  # thresholds hold in no other
+        (("openvino", "bf16"), None, ("openvino", "bf16")),
+        (("auto", "auto"), "int8", ("openvino", "int8")),
+    ],
+)
+def test_a_cpu_that_is_slower_in_bf16_runs_it_only_where_it_is_meant(
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[DeviceChoice, PrecisionChoice],
+    fitted: str | None,
+    chosen: tuple[str, str],
+) -> None:
+    _cpu_has(monkeypatch, WITH_INT8, TILES_HIDDEN)
+    assert choose(*asked, fitted=fitted) == chosen
 
 
 @pytest.mark.parametrize(
