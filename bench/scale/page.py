@@ -24,9 +24,10 @@ HEAD: Final = """\
 # Scale: what was measured, and what is simulated
 
 Made by the scripts of `bench/scale/`, which anybody can run; each section names its own. [What breaks
-first](../explanation/scale.md) draws the conclusions, and says what none of this shows. **The machine has two
-cores, which other jobs shared**: the load average stands beside each measurement. Where it is above 2, rates
-are lower and times longer than on a machine of one's own.
+first](../explanation/scale.md) draws the conclusions, and says what none of this shows. **The machines have two
+cores, which other jobs shared**: {machines}.
+The load average stands beside each measurement. Where it is above 2, rates are lower and times longer than on
+a machine of one's own.
 
 ## A group of workers, simulated
 
@@ -135,7 +136,7 @@ def markdown(known: Mapping[str, Any]) -> str:
     transactions = [known[name] for name in ("transactions", "transactions3") if name in known]
     return "".join(
         (
-            HEAD + _simulated(known["simulated"]),
+            HEAD.format(machines=_machines(known)) + _simulated(known["simulated"]),
             DEMANDS + table(known) + "\n",
             COMPARED,
             *(_compared(known[name]) for name in ("compared", "compared_busy") if name in known),
@@ -145,6 +146,15 @@ def markdown(known: Mapping[str, Any]) -> str:
             _sizes(known["sizes"]),
         )
     )
+
+
+def _machines(known: Mapping[str, Any]) -> str:
+    """Which script ran on which processor."""
+    ran = defaultdict(list)
+    for name in ("compared", "groups", "transactions", "transactions3", "notes", "sizes"):
+        if name in known:
+            ran[known[name]["machine"]["cpu"].replace("(R)", "")].append(name.removesuffix("3"))
+    return "; ".join(f"{cpu} for {', '.join(dict.fromkeys(names))}" for cpu, names in sorted(ran.items()))
 
 
 def _row(*cells: object) -> str:
@@ -277,10 +287,11 @@ def plot(known: Mapping[str, Any], file: Path) -> None:
 
     rates = np.logspace(2, 6, 200)
     figure, axes = plt.subplots(figsize=(8, 4.5))
-    for part in [part for part in parts(known) if part.name in NOT_MORE]:
+    shown = [part for part in parts(known) if part.name in NOT_MORE]
+    for part, style in zip(shown, ("-", "--", "-.", ":"), strict=True):  # not by colour alone
         of = PEOPLE if part.name == "people" else 1
         name = f"{NOT_MORE[part.name]} ({number(part.one * of)} {part.unit})"
-        axes.loglog(rates, [part.needed(rate) / of for rate in rates], label=name)
+        axes.loglog(rates, [part.needed(rate) / of for rate in rates], style, label=name)
     axes.axhline(1, color="black", linewidth=1)
     axes.set_xlabel("messages a second")
     axes.set_ylabel("load, as a share of the limit")

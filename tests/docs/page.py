@@ -3,6 +3,7 @@
     ```sh … ```                     is run by bash; a page is in Markdown, and Sybil finds its blocks
     ```text … ```                   right below: what the block above must have printed; … stands for anything
     <!-- not run: why -->           above a block that is not run
+    <!-- exit code: 3 -->           above a block that ends with that code and not with 0, as its answer is
     <!-- meanwhile: something -->   something happens that a page cannot type: the test says how
 
 `mimamori run`, `run --shadow` and `review` go on in the background. Where one of them runs already, it is
@@ -50,6 +51,7 @@ class Shell:
     ports: dict[str, int] = field(default_factory=dict)
     printed: str = ""
     _skip: bool = False
+    _ends_with: int = 0
 
     def read(self, page: Path) -> None:
         """Run the page from its top to its end. Raises AssertionError that names the line."""
@@ -89,7 +91,7 @@ class Shell:
     def logs(self) -> str:
         return "\n".join(f"{name}: {self.log(name)}" for name in self.running)
 
-    def type(self, source: str) -> str:
+    def type(self, source: str, ends_with: int = 0) -> str:
         """Run lines, up to the first fault; variables outlive them. Returns what was printed."""
         kept = self.folder / ".environment"
         lines = [f". {kept}" if kept.exists() else "", "set -euo pipefail", self._named(source)]
@@ -103,7 +105,7 @@ class Shell:
             check=False,
             timeout=240,
         )
-        assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == ends_with, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def start(self, name: str, source: str) -> None:
@@ -134,7 +136,7 @@ class Shell:
             lambda document: self._regions(document, FencedCodeBlockLexer("sh"), self._block),
             lambda document: self._regions(document, FencedCodeBlockLexer("text"), self._compare),
             lambda document: self._regions(
-                document, DirectiveInHTMLCommentLexer("meanwhile|not run"), self._directive
+                document, DirectiveInHTMLCommentLexer("meanwhile|not run|exit code"), self._directive
             ),
         )
 
@@ -150,6 +152,8 @@ class Shell:
         if example.parsed["directive"] == "not run":
             assert what, "say why"
             self._skip = True
+        elif example.parsed["directive"] == "exit code":
+            self._ends_with = int(what)
         else:
             self.happens[what]()
 
@@ -164,7 +168,8 @@ class Shell:
         if found:
             self.start(found[1], source)
         else:
-            self.printed = self.type(source)
+            ends_with, self._ends_with = self._ends_with, 0
+            self.printed = self.type(source, ends_with)
 
     def _compare(self, example: Example) -> None:
         shown = self._named(str(example.parsed["source"])).strip()
