@@ -15,8 +15,8 @@ from mimamori.sizing import load_constants
 
 RATES: Final = (10_000, 100_000, 1_000_000)
 
-# A transaction of 8 records took 4.9 ms, one of 1,024 took 31 ms: bench.scale.transactions, one broker. The way
-# to a worker and back is assumed: bench.scale.compared found 24 to 150 ms, on a machine that others kept busy.
+# A transaction of 8 records took 4.9 ms, one of 1,024 took 31 ms: bench.scale.transactions, one broker. The
+# way to a worker and back is assumed: bench.scale.compared found 24 to 150 ms, on a machine that was busy.
 # 2,792 messages/s in batches of 256 and 6,229 in batches of 4,096: docs/benchmarks/gpu.md, on one H200.
 GPU: Final = Worker(
     batch_s=0.054, message_s=1 / 6_786, commit_s=0.0047, commit_message_s=26e-6, transit_s=0.005

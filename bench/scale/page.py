@@ -24,8 +24,8 @@ HEAD: Final = """\
 # Scale: what was measured, and what is simulated
 
 Made by the scripts of `bench/scale/`, which anybody can run; each section names its own. [What breaks
-first](../explanation/scale.md) draws the conclusions, and says what none of this shows. **The machines have two
-cores, which other jobs shared**: {machines}.
+first](../explanation/scale.md) draws the conclusions, and says what none of this shows. **The machines have
+two cores, which other jobs shared**: {machines}.
 The load average stands beside each measurement. Where it is above 2, rates are lower and times longer than on
 a machine of one's own.
 
@@ -150,7 +150,7 @@ def markdown(known: Mapping[str, Any]) -> str:
 
 def _machines(known: Mapping[str, Any]) -> str:
     """Which script ran on which processor."""
-    ran = defaultdict(list)
+    ran: dict[str, list[str]] = defaultdict(list)
     for name in ("compared", "groups", "transactions", "transactions3", "notes", "sizes"):
         if name in known:
             ran[known[name]["machine"]["cpu"].replace("(R)", "")].append(name.removesuffix("3"))

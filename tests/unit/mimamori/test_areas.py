@@ -23,6 +23,13 @@ finally:
     print(*sys.modules)
 """
 
+IN_AN_IMAGE = """
+import sys
+sys.modules["mimamori.sandbox"] = None
+from mimamori.cli import main
+main()
+"""
+
 
 def registered(module: str) -> set[str]:
     held = typer.Typer(callback=nothing)
@@ -55,3 +62,17 @@ def test_a_command_imports_no_other_one() -> None:
     assert {"mimamori.cli.run", "worker.settings", "numpy", "redis", "openvino", "onnxruntime"}.isdisjoint(
         imported
     )
+
+
+def test_an_image_without_the_servers_offers_no_command_that_starts_one() -> None:
+    def mimamori_in_it(command: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", IN_AN_IMAGE, command], capture_output=True, text=True, check=False
+        )
+
+    offered = {line.split()[1] for line in mimamori_in_it("--help").stdout.splitlines() if line[:2] == "│ "}
+    assert {"run", "doctor", "topics"} < offered
+    assert offered.isdisjoint({"demo", "sandbox", "soak"})
+    refused = mimamori_in_it("soak")
+    assert refused.returncode == 2
+    assert "No such command 'soak'" in refused.stderr
