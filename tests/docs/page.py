@@ -67,9 +67,10 @@ class Shell:
     def end(self, *names: str) -> None:
         """End what runs in the background, all of it unless names are given. Each must end in order."""
         for name in names or tuple(self.running):
-            running = self.running.pop(name)
+            running = self.running[name]
             running.send_signal(signal.SIGTERM)
             assert running.wait(60) == 0, f"{name} ended with {running.returncode}: {self.log(name)}"
+            del self.running[name]  # only now: what does not end is killed with the test
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
 
 import typer
 from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 import mimamori.cli
 from mimamori.cli import app
@@ -53,6 +55,12 @@ def test_a_name_gives_its_command_and_another_name_gives_none() -> None:
     assert [command.name for command in root.commands.values()] == list(MODULES)
     assert "sizes" not in root.commands
     assert root.commands.get("sizes") is None
+
+
+def test_it_says_which_release_it_is() -> None:
+    release = tomllib.loads((Path(mimamori.cli.__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.output) == (0, f"mimamori {release['project']['version']}\n")
 
 
 def test_a_command_imports_no_other_one() -> None:
