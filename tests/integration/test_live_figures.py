@@ -253,3 +253,5 @@ def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
     mixed = CliRunner().invoke(app, ["canary", *options])
     assert isinstance(mixed.exception, TaskError)
     assert "1 are no label" in str(mixed.exception)
+    others = CliRunner().invoke(app, ["canary", *options, "--labels", topics["decisions"]])
+    assert f"{len(decisions)} are no label" in str(others.exception)
