@@ -141,7 +141,10 @@ def _machines(known: Mapping[str, Any]) -> str:
     for name in ("compared", "groups", "transactions", "transactions3", "notes", "sizes"):
         if name in known:
             ran[known[name]["machine"]["cpu"].replace("(R)", "")].append(name.removesuffix("3"))
-    return "; ".join(f"{cpu} for {', '.join(dict.fromkeys(names))}" for cpu, names in sorted(ran.items()))
+    return "; ".join(
+        f"{', '.join(f'`{name}`' for name in dict.fromkeys(names))} on {cpu}"
+        for cpu, names in sorted(ran.items())
+    )
 
 
 def _row(*cells: object) -> str:

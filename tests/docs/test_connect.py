@@ -26,6 +26,7 @@ from schemas.events import ReviewDecision
 from tests.docs.languages import LANGUAGES
 from tests.fakes.worker_app import wait_for
 from worker.kafka.topics import apply_topics
+from worker.registry.framing import framed
 
 PARTITIONS = 3
 CONVERSATIONS = [f"conversation-{number}" for number in range(12)]
@@ -73,9 +74,9 @@ class Stage:
         )
         assert done.returncode == 0, done.stderr.decode()
 
-    def read(self, language: str) -> Reader:
-        group = f"{self.prefix}{language}"
-        printed, errors = self.folder / f"{language}.out", self.folder / f"{language}.err"
+    def read(self, language: str, again: str = "") -> Reader:
+        group = f"{self.prefix}{language}{again}"
+        printed, errors = self.folder / f"{language}{again}.out", self.folder / f"{language}{again}.err"
         with printed.open("wb") as out, errors.open("wb") as err:
             command = [*self.programs[language], "read"]
             running = subprocess.Popen(command, env=self.environment(group), stdout=out, stderr=err)
@@ -172,6 +173,16 @@ def test_each_language_sends_and_reads_every_outcome_once(stage: Stage) -> None:
         assert code == (128 + signal.SIGTERM if language == "java" else 0), reader.errors.read_text()
         check(language, reader.lines(), sent)
         assert committed(stage, reader.group) == ends(stage), language
+
+
+def test_each_language_stops_at_a_label_that_it_cannot_read(stage: Stage) -> None:
+    """One behind a schema registry's frame: passed over, it would be a message that nobody hears of."""
+    example = json.loads((Path(__file__).parents[2] / "schemas/examples/label.json").read_text("utf-8"))[0]
+    stage.produce("labels", "framed", framed(7, msgspec.json.encode(example["payload"])))
+    for language in LANGUAGES:
+        reader = stage.read(language, "-framed")
+        assert reader.running.wait(90) not in {0, 128 + signal.SIGTERM}, language
+        assert f"label {example['payload']['message_id']} " not in reader.printed.read_text(), language
 
 
 def await_lines(reader: Reader, enough: Callable[[list[str]], bool], who: str) -> None:
