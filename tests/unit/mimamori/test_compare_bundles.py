@@ -121,6 +121,10 @@ def test_device_and_precision_are_those_of_the_settings_unless_an_option_says_ot
     monkeypatch.setenv("MIMAMORI_DEVICE", "cpu")
     done = CliRunner().invoke(app, arguments)
     assert json.loads(done.stdout)["old"]["runs"].startswith("cpu")
+    monkeypatch.setenv("MIMAMORI_THREADS", "3")
+    for option, told in (((), True), (("--threads", "0"), False)):  # 0 says something, too: as many as cores
+        runs = json.loads(CliRunner().invoke(app, [*arguments, *option]).stdout)["old"]["runs"]
+        assert runs.endswith("3 threads") is told, runs
     monkeypatch.setenv("MIMAMORI_DEVICE", "cuda")
     assert run(*arguments[1:-1])["old"]["runs"].startswith("cpu")
 
