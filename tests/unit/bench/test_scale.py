@@ -88,6 +88,15 @@ def test_the_outbox_commits_one_batch_after_the_other_and_a_third_waits_for_the_
     assert late[2:] == pytest.approx([2.7, 2.5, 2.3])
 
 
+def test_no_more_batches_are_in_hand_than_a_worker_holds() -> None:
+    """Full ones too: what a worker has in hand is read again by its successor, and holds up its end."""
+    worker = Worker(batch_s=1.0, message_s=1e-9, most_records=1, most_batches=3)
+    fleet = Fleet(Exact([np.zeros(10)], 1.0), worker, 1, GROUP)
+    fleet._env.run(0.5)
+    (member,) = fleet._members.values()
+    assert member.reached == {0: 3}
+
+
 def test_what_varies_is_drawn_for_each_batch() -> None:
     worker = Worker(batch_s=0.01, message_s=1e-9, read_more=(0.0, 0.5), commit_more=(0.0, -1.0, 3.0))
     waits = waited([3.9 * at / 200 for at in range(200)], msgspec.structs.replace(worker, commit_more=()))
