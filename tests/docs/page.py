@@ -160,6 +160,7 @@ class Shell:
 
     def _block(self, example: Example) -> None:
         self.printed = ""
+        ends_with, self._ends_with = self._ends_with, 0  # of this block alone
         if self._skip:
             self._skip = False
             return
@@ -169,7 +170,6 @@ class Shell:
         if found:
             self.start(found[1], source)
         else:
-            ends_with, self._ends_with = self._ends_with, 0
             self.printed = self.type(source, ends_with)
 
     def _compare(self, example: Example) -> None:
