@@ -102,7 +102,7 @@ test-network: $(VENV)/dev  ## test: cut brokers and workers off, lose packets, f
 test-streams: $(VENV)/dev  ## test: compile the Kafka Streams job of docs/examples, and kill it: 80 MB of downloads once, 2 minutes
 	@$(BIN)/pytest tests/streams $(ARGS)
 
-test-docs: $(VENV)/dev  ## test: run the commands of the pages on recovery and roll-out, and the examples in Java and TypeScript
+test-docs: $(VENV)/dev  ## test: type the commands of pages, from installing to recovery, and run the examples in three languages: minutes
 	@$(BIN)/pytest --verbose tests/docs $(ARGS)
 
 guard: $(VENV)/dev  ## measure: fail when the engine has lost a fifth of its lead over optimum's

@@ -151,5 +151,5 @@ def load_constants(path: Path = CONSTANTS) -> Constants:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"{path} holds no constants ({error}): write it with bench/stream.py --docs"
+            f"{path} holds no constants ({error}): write it with python -m bench.stream --docs"
         ) from None

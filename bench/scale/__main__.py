@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from bench.scale.limits import GPU, RATES
-from bench.scale.page import markdown, plot
+from bench.scale.page import markdown
+from bench.scale.picture import plot
 from bench.scale.scenarios import CASES, Told, run, told
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "scale.md"

@@ -11,28 +11,19 @@ from typing import Any, Final, Literal
 import msgspec
 
 from bench.scale.station import Worker
+from mimamori.sizing import load_constants
 
 RATES: Final = (10_000, 100_000, 1_000_000)
 
-# A transaction of 8 records took 4.9 ms, one of 1,024 took 31 ms: bench.scale.transactions, one broker.
-COMMIT_S: Final = 0.0047
-COMMIT_MESSAGE_S: Final = 26e-6
-TRANSIT_S: Final = 0.005  # bench.scale.compared: what is left of a single message's wait
+# A transaction of 8 records took 4.9 ms, one of 1,024 took 31 ms: bench.scale.transactions, one broker. The
+# way to a worker and back is assumed: bench.scale.compared found 24 to 150 ms, on a machine that was busy.
 # 2,792 messages/s in batches of 256 and 6,229 in batches of 4,096: docs/benchmarks/gpu.md, on one H200.
 GPU: Final = Worker(
-    batch_s=0.054,
-    message_s=1 / 6_786,
-    commit_s=COMMIT_S,
-    commit_message_s=COMMIT_MESSAGE_S,
-    transit_s=TRANSIT_S,
+    batch_s=0.054, message_s=1 / 6_786, commit_s=0.0047, commit_message_s=26e-6, transit_s=0.005
 )
-# 2,951 tokens/s on two cores, 30 tokens a message: docs/benchmarks/stream.md.
-CPU: Final = Worker(
-    batch_s=0.0,
-    message_s=30 / 2_951,
-    commit_s=COMMIT_S,
-    commit_message_s=COMMIT_MESSAGE_S,
-    transit_s=TRANSIT_S,
+TOKENS: Final = 30  # of a message, where a worker has two cores: assumed
+CPU: Final = msgspec.structs.replace(
+    GPU, batch_s=0.0, message_s=TOKENS / load_constants().device.tokens_per_s
 )
 HEADROOM: Final = 0.3  # as `mimamori size`
 PARTITIONS_EACH: Final = 2  # same
@@ -73,8 +64,6 @@ def batches(rate: float, worker: Worker) -> float:
     """Batches a second of all workers: each takes what came while it read the last one."""
     count = workers(rate, worker)
     each = rate / count  # messages a second
-    if not worker.batch_s:  # it always waits for one message
-        return min(rate, count / worker.commit_s)
     return count * (1 - each * worker.message_s) / worker.batch_s
 
 
@@ -116,7 +105,7 @@ def parts(measured: Mapping[str, Any]) -> list[Part]:
             CPU.rate() * (1 - HEADROOM),
             "messages/s",
             "measured",
-            "docs/benchmarks/stream.md, 30 tokens a message, less the headroom",
+            f"mimamori/sizing.json (bench.stream), {TOKENS} tokens a message, less the headroom",
             lambda rate: rate,
             "by partitions",
         ),
@@ -220,12 +209,17 @@ def table(measured: Mapping[str, Any]) -> str:
         "|---|---|" + "---|" * len(RATES) + "---|---|",
     ]
     for part in parts(measured):
-        needs = " | ".join(number(part.needed(rate)) for rate in RATES)
+        needs = " | ".join(count(part.needed(rate)) for rate in RATES)
         one = f"{number(part.one)} {part.unit}".strip()
         lines.append(
             f"| {part.name} | {one} | {needs} | {part.grows or '**no**'} | {part.how}: {part.source} |"
         )
     return "\n".join(lines)
+
+
+def count(value: float) -> str:
+    """How many are needed: from ten on, whole ones."""
+    return f"{math.ceil(round(value, 6)):,}" if value >= 10 else number(value)
 
 
 def number(value: float) -> str:

@@ -1,32 +1,20 @@
-"""Writes docs/benchmarks/scale.md and its picture from the figures that were measured and simulated."""
+"""Makes docs/benchmarks/scale.md of the figures that were measured and simulated."""
 
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from bench.scale.limits import number, parts, table
-
-# What a rate cannot have more of without another design, in the picture.
-PEOPLE: Final = 100  # at work at once
-NOT_MORE: Final = {
-    "people": f"{PEOPLE} people",
-    "review desks": "one review desk",
-    "the partition of in-hand": "the partition of in-hand",
-    "members of one group": "members of one group, as many as were measured",
-}
-
+from bench.scale.limits import table
 
 HEAD: Final = """\
 # Scale: what was measured, and what is simulated
 
 Made by the scripts of `bench/scale/`, which anybody can run; each section names its own. [What breaks
-first](../explanation/scale.md) draws the conclusions, and says what none of this shows. **The machine has two
-cores, which other jobs shared**: the load average stands beside each measurement. Where it is above 2, rates
-are lower and times longer than on a machine of one's own.
+first](../explanation/scale.md) draws the conclusions, and says what none of this shows. **The machines have
+two cores, which other jobs shared**: {machines}.
+The load average stands beside each measurement. Where it is above 2, rates are lower and times longer than on
+a machine of one's own.
 
 ## A group of workers, simulated
 
@@ -135,7 +123,7 @@ def markdown(known: Mapping[str, Any]) -> str:
     transactions = [known[name] for name in ("transactions", "transactions3") if name in known]
     return "".join(
         (
-            HEAD + _simulated(known["simulated"]),
+            HEAD.format(machines=_machines(known)) + _simulated(known["simulated"]),
             DEMANDS + table(known) + "\n",
             COMPARED,
             *(_compared(known[name]) for name in ("compared", "compared_busy") if name in known),
@@ -144,6 +132,18 @@ def markdown(known: Mapping[str, Any]) -> str:
             _notes(known["notes"]),
             _sizes(known["sizes"]),
         )
+    )
+
+
+def _machines(known: Mapping[str, Any]) -> str:
+    """Which script ran on which processor."""
+    ran: dict[str, list[str]] = defaultdict(list)
+    for name in ("compared", "groups", "transactions", "transactions3", "notes", "sizes"):
+        if name in known:
+            ran[known[name]["machine"]["cpu"].replace("(R)", "")].append(name.removesuffix("3"))
+    return "; ".join(
+        f"{', '.join(f'`{name}`' for name in dict.fromkeys(names))} on {cpu}"
+        for cpu, names in sorted(ran.items())
     )
 
 
@@ -266,26 +266,3 @@ def _sizes(found: Mapping[str, Any]) -> str:
             for each in found["cache"]
         ),
     )
-
-
-def plot(known: Mapping[str, Any], file: Path) -> None:
-    """The load of what there cannot simply be more of, as a share of its limit, over the rate."""
-    import matplotlib as mpl  # noqa: PLC0415 - an extra
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - same
-
-    rates = np.logspace(2, 6, 200)
-    figure, axes = plt.subplots(figsize=(8, 4.5))
-    for part in [part for part in parts(known) if part.name in NOT_MORE]:
-        of = PEOPLE if part.name == "people" else 1
-        name = f"{NOT_MORE[part.name]} ({number(part.one * of)} {part.unit})"
-        axes.loglog(rates, [part.needed(rate) / of for rate in rates], label=name)
-    axes.axhline(1, color="black", linewidth=1)
-    axes.set_xlabel("messages a second")
-    axes.set_ylabel("load, as a share of the limit")
-    axes.set_ylim(1e-3, 1e6)  # room for the legend above the lines
-    axes.legend()
-    axes.grid(visible=True, alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(file, dpi=110)

@@ -46,10 +46,11 @@ def markdown(report: Report, command: str) -> str:
     ]
     pooled, memory = figures["pooled"], figures["memory"]
     if "rate" in pooled:
+        own = report.workload.lengths
         lines.append(
-            f"\nThe pooled reading (layer {pooled['layer']}, message tokens alone): {pooled['rate']:.0f} "
-            f"messages/s, {pooled['bound_share']:.0%} of its own bound, {pooled['times_prompted']} times "
-            "the prompted reading."
+            f"\nThe pooled reading (layer {pooled['layer']}, the messages' own {min(own)}-{max(own)} tokens "
+            f"alone): {cell(report.pooled)} messages/s, {pooled['bound_share']:.0%} of its own bound, "
+            f"{pooled['times_prompted']} times the prompted reading."
         )
     if memory:
         lines.append(

@@ -10,21 +10,38 @@ quote someone's text.
 import logging
 import sys
 import traceback
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from engine.errors import MimamoriError
-from mimamori.cli.areas import Areas, nothing
+from mimamori.cli.areas import Areas
 from worker.telemetry.logs import configure_logs
+
+
+def _say_version(*, asked: bool) -> None:
+    if asked:
+        Console(highlight=False).print(f"mimamori {version('mimamori')}")
+        raise typer.Exit
+
+
+def _all(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which release this is."),
+    ] = False,
+) -> None:
+    """Every command does its own."""
+
 
 app = typer.Typer(
     name="mimamori",
     help="Screens a stream of text messages with small language models; people decide severity.",
     cls=Areas,
-    callback=nothing,  # makes a group of it
+    callback=_all,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # local variables hold message text
     rich_markup_mode="markdown",  # joins the lines of a paragraph

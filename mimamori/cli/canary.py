@@ -16,8 +16,11 @@ from mimamori.cli.labelled import Json, print_report
 from mimamori.cli.live import Cases, DeadLetters, Decisions, Labels, Task
 from mimamori.cli.progress import bars
 
-if TYPE_CHECKING:  # Importing it at run time would need the adapt extra.
+if TYPE_CHECKING:  # Importing the report at run time would need the adapt extra.
+    from collections.abc import Iterator
+
     from mimamori.canary import CanaryReport, Ratio
+    from schemas.events import Label
 
 _SKEW_MS: Final = 60_000
 _CODES: Final = {"go on": 0, "not yet": 3, "stop": 4}  # 1 is an error, and 2 a wrong command line
@@ -83,10 +86,7 @@ def canary(
             from_start = all(span.begin == 0 for span in reader.spans)
         unread: Counter[str] = Counter()
         read = labels_in(config, asked, LabelReader.of(settings), progress, unread)
-        stretch = find_stretch(read, task, left_out, from_start=from_start)
-        if unread:
-            said = ", ".join(f"{number} are {why}" for why, number in unread.items())
-            raise TaskError(f"nothing is said of labels that were not all read: {said}; see --labels")
+        stretch = find_stretch(_all_of(read, unread), task, left_out, from_start=from_start)
         since = max(0, int(stretch.since.timestamp() * 1000) - _SKEW_MS)
         decided = read_decisions(
             config,
@@ -103,6 +103,14 @@ def canary(
     print_report(report, _show, as_json=as_json)
     if code := _CODES[report.answer]:
         raise typer.Exit(code)
+
+
+def _all_of(labels: Iterator[Label], unread: Counter[str]) -> Iterator[Label]:
+    """The labels. Raises TaskError at their end, before anything else is said, if some could not be read."""
+    yield from labels
+    if unread:
+        said = ", ".join(f"{number} are {why}" for why, number in unread.items())
+        raise TaskError(f"nothing is said of labels that were not all read: {said}; see --labels")
 
 
 def _show(report: CanaryReport) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import statistics
 import sys
@@ -130,7 +131,7 @@ def _line(event: Label | ReviewCase | DeadLetter, texts: dict[str, str]) -> str:
             return f"{score} {level:<10} {escape(text)}"
         case ReviewCase():
             why = {"quality_sample": "sampled", "unread": "unread"}.get(event.kind, "to review")
-            text = _shorten(texts.get(event.message_id, ""))
+            text = _shorten(texts.get(event.message_id, "(it cannot be read)"))
             return f"[cyan]{why:<9} priority {event.priority:3.0f}[/]             {escape(text)}"
         case DeadLetter():
             return f"[magenta]dead letter[/] {event.reason}: {escape(event.detail)}"
@@ -152,7 +153,8 @@ def _summary(
     table = Table(title="What happened", title_justify="left", show_header=False)
     table.add_column(style="bold")
     outcomes = first.outcomes + again.outcomes
-    table.add_row("records in", f"{sent + sent_again}")
+    # What follows from the verdicts on is of the first time alone.
+    table.add_row("records in", f"{sent + sent_again} ({sent}, and then all again)")
     table.add_row(
         "outcomes out",
         f"{outcomes} (labels {outcomes - (first.reasons + again.reasons).total()}, "
@@ -206,13 +208,15 @@ def _keep(console: Console, bootstrap: str, prefix: str, log: Path, metrics: str
 
 
 def _next(console: Console, bundle: Path, fingerprint: str, log: Path) -> None:
+    # `make demo` leaves it in an environment that the reader's shell knows nothing of.
+    command = "mimamori" if shutil.which("mimamori") else os.path.relpath(sys.argv[0])
     console.print(
         f"""
 Where to look next
-  the bundle        {bundle} ({fingerprint[:12]}): mimamori bundle show {bundle}
-  the worker's log  {log}
-  the review desk   mimamori demo --keep
-  your own cluster  mimamori topics apply, mimamori run, mimamori replay FILE; check with mimamori doctor
+  the bundle        {command} bundle show {os.path.relpath(bundle)} ({fingerprint[:12]})
+  the worker's log  {os.path.relpath(log)}
+  the review desk   {command} demo --keep
+  your own Kafka    {command} topics apply, then run, and replay FILE; check with doctor
   your own task     docs/how-to/write-a-task.md""",
         markup=False,
     )

@@ -51,8 +51,11 @@ def _line(state: str, check: str, detail: str) -> str:
 
 def _table(settings: Settings) -> Table:
     table = Table("setting", "value", "meaning")
-    for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
+    # What every worker needs stands first; access, a schema registry and traces, which come with the classes
+    # that they share, after that.
+    fields = Settings.model_fields
+    for name in sorted(fields, key=lambda each: each not in Settings.__annotations__):
+        field, value = fields[name], getattr(settings, name)
         # Client settings are shown by name only, since one may be sasl.password. A SecretStr masks itself.
         shown = ", ".join(f"{key}=…" for key in value) if name == "kafka" else str(value)
         shown = ", ".join(sorted(map(str, value))) if isinstance(value, frozenset | tuple) else shown

@@ -14,15 +14,9 @@ from engine.errors import SettingsError, TaskError
 from export.rows import Separator
 from mimamori.cli.against import FromOffset, FromTopic, Last, ToOffset
 from mimamori.cli.labelled import Json
+from mimamori.cli.live import Cases, Decisions, Labels
 from mimamori.cli.reading import SeparatorOption, notice
-from mimamori.cli.rescreen import (
-    BundleOption,
-    CasesOption,
-    DecisionsOption,
-    LabelsOption,
-    Range,
-    replay_topic,
-)
+from mimamori.cli.rescreen import BundleOption, Range, replay_topic
 from worker.settings import Settings
 from worker.settings_source import load_settings
 
@@ -51,9 +45,9 @@ def replay(
     to_offset: ToOffset = None,
     last: Last = None,
     bundle: BundleOption = None,
-    decisions: DecisionsOption = None,
-    cases: CasesOption = None,
-    labels: LabelsOption = None,
+    decisions: Decisions = None,
+    cases: Cases = None,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> None:
     """Send a file's messages to Kafka, as a platform would; or screen a topic's again, and write nothing.

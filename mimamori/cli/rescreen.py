@@ -24,21 +24,13 @@ if TYPE_CHECKING:  # Importing these at run time would need the adapt extra, and
     from mimamori.comparing.rescreen import Rescreened
     from worker.settings import Settings
 
-_PANEL = "Against people's decisions, in place of FILE"
 BundleOption = Annotated[
     Path | None,
-    typer.Option("--bundle", help="The bundle that screens the messages again.", rich_help_panel=_PANEL),
-]
-DecisionsOption = Annotated[
-    str | None,
-    typer.Option(help="Topic of people's decisions; default: this prefix's.", rich_help_panel=_PANEL),
-]
-CasesOption = Annotated[
-    str | None,
-    typer.Option(help="Topic of the review cases; default: this prefix's.", rich_help_panel=_PANEL),
-]
-LabelsOption = Annotated[
-    str | None, typer.Option(help="Topic of the labels; default: this prefix's.", rich_help_panel=_PANEL)
+    typer.Option(
+        "--bundle",
+        help="The bundle that screens the messages again.",
+        rich_help_panel="Against people's decisions, in place of FILE",
+    ),
 ]
 
 

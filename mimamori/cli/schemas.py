@@ -18,9 +18,9 @@ schemas = typer.Typer(
 )
 
 Url = Annotated[
-    str | None, typer.Option("--url", help="The registry's address [env: MIMAMORI_SCHEMA_REGISTRY_URL]")
+    str | None, typer.Option("--url", help="The registry's address [MIMAMORI_SCHEMA_REGISTRY_URL].")
 ]
-Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [env: MIMAMORI_TOPIC_PREFIX]")]
+Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [MIMAMORI_TOPIC_PREFIX].")]
 
 
 class Event(StrEnum):
@@ -50,10 +50,10 @@ def register_command(
         bool, typer.Option("--dry-run", help="Show what would be registered, and register nothing.")
     ] = False,
 ) -> None:
-    """Register the schema of messages, or that of labels, unless it is there. The registry is asked first.
+    """Register the schema of messages, of labels, or both, unless the registry has it.
 
-    A registry that finds it incompatible with the version it has refuses it, and nothing is changed. Workers
-    with MIMAMORI_LABEL_FORMAT need that of labels, in the same format.
+    The registry is asked first whether it fits the version that it has. Where it says no, nothing is changed.
+    Workers with MIMAMORI_LABEL_FORMAT need that of labels, in the same format.
     """
     given = {"schema_registry_url": url, "topic_prefix": prefix}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})

@@ -38,7 +38,8 @@ def size(
         float | None, typer.Option(min=0, help="Price of one worker per hour, in any currency.")
     ] = None,
     constants: Annotated[
-        Path | None, typer.Option(help="File of constants measured on your machine (bench/stream.py --docs).")
+        Path | None,
+        typer.Option(help="File of constants measured on your machine (python -m bench.stream --docs)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

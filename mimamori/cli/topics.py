@@ -18,8 +18,8 @@ topics = typer.Typer(
     no_args_is_help=True,
 )
 
-Bootstrap = Annotated[str | None, typer.Option(help="Kafka brokers, host:port [env: MIMAMORI_BOOTSTRAP]")]
-Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [env: MIMAMORI_TOPIC_PREFIX]")]
+Bootstrap = Annotated[str | None, typer.Option(help="Kafka brokers, host:port [MIMAMORI_BOOTSTRAP].")]
+Prefix = Annotated[str | None, typer.Option(help="Prefix of the topics' names [MIMAMORI_TOPIC_PREFIX].")]
 Replication = Annotated[
     int | None,
     typer.Option(

@@ -3,6 +3,7 @@
     ```sh … ```                     is run by bash; a page is in Markdown, and Sybil finds its blocks
     ```text … ```                   right below: what the block above must have printed; … stands for anything
     <!-- not run: why -->           above a block that is not run
+    <!-- exit code: 3 -->           above a block that ends with that code and not with 0, as its answer is
     <!-- meanwhile: something -->   something happens that a page cannot type: the test says how
 
 `mimamori run`, `run --shadow` and `review` go on in the background. Where one of them runs already, it is
@@ -50,6 +51,7 @@ class Shell:
     ports: dict[str, int] = field(default_factory=dict)
     printed: str = ""
     _skip: bool = False
+    _ends_with: int = 0
 
     def read(self, page: Path) -> None:
         """Run the page from its top to its end. Raises AssertionError that names the line."""
@@ -65,9 +67,10 @@ class Shell:
     def end(self, *names: str) -> None:
         """End what runs in the background, all of it unless names are given. Each must end in order."""
         for name in names or tuple(self.running):
-            running = self.running.pop(name)
+            running = self.running[name]
             running.send_signal(signal.SIGTERM)
             assert running.wait(60) == 0, f"{name} ended with {running.returncode}: {self.log(name)}"
+            del self.running[name]  # only now: what does not end is killed with the test
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -89,7 +92,7 @@ class Shell:
     def logs(self) -> str:
         return "\n".join(f"{name}: {self.log(name)}" for name in self.running)
 
-    def type(self, source: str) -> str:
+    def type(self, source: str, ends_with: int = 0) -> str:
         """Run lines, up to the first fault; variables outlive them. Returns what was printed."""
         kept = self.folder / ".environment"
         lines = [f". {kept}" if kept.exists() else "", "set -euo pipefail", self._named(source)]
@@ -103,7 +106,7 @@ class Shell:
             check=False,
             timeout=240,
         )
-        assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == ends_with, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def start(self, name: str, source: str) -> None:
@@ -134,7 +137,7 @@ class Shell:
             lambda document: self._regions(document, FencedCodeBlockLexer("sh"), self._block),
             lambda document: self._regions(document, FencedCodeBlockLexer("text"), self._compare),
             lambda document: self._regions(
-                document, DirectiveInHTMLCommentLexer("meanwhile|not run"), self._directive
+                document, DirectiveInHTMLCommentLexer("meanwhile|not run|exit code"), self._directive
             ),
         )
 
@@ -150,11 +153,14 @@ class Shell:
         if example.parsed["directive"] == "not run":
             assert what, "say why"
             self._skip = True
+        elif example.parsed["directive"] == "exit code":
+            self._ends_with = int(what)
         else:
             self.happens[what]()
 
     def _block(self, example: Example) -> None:
         self.printed = ""
+        ends_with, self._ends_with = self._ends_with, 0  # of this block alone
         if self._skip:
             self._skip = False
             return
@@ -164,7 +170,7 @@ class Shell:
         if found:
             self.start(found[1], source)
         else:
-            self.printed = self.type(source)
+            self.printed = self.type(source, ends_with)
 
     def _compare(self, example: Example) -> None:
         shown = self._named(str(example.parsed["source"])).strip()

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from schemas.events import ReviewDecision
 from tests.docs.languages import LANGUAGES
 from tests.fakes.worker_app import wait_for
 from worker.kafka.topics import apply_topics
+from worker.registry.framing import framed
 
 PARTITIONS = 3
 CONVERSATIONS = [f"conversation-{number}" for number in range(12)]
@@ -44,6 +46,9 @@ class Reader:
 
     def lines(self) -> list[str]:
         return self.printed.read_text("utf-8").splitlines()
+
+    def said(self) -> bytes:
+        return self.printed.read_bytes() + self.errors.read_bytes()
 
 
 @dataclass
@@ -73,9 +78,9 @@ class Stage:
         )
         assert done.returncode == 0, done.stderr.decode()
 
-    def read(self, language: str) -> Reader:
-        group = f"{self.prefix}{language}"
-        printed, errors = self.folder / f"{language}.out", self.folder / f"{language}.err"
+    def read(self, language: str, again: str = "") -> Reader:
+        group = f"{self.prefix}{language}{again}"
+        printed, errors = self.folder / f"{language}{again}.out", self.folder / f"{language}{again}.err"
         with printed.open("wb") as out, errors.open("wb") as err:
             command = [*self.programs[language], "read"]
             running = subprocess.Popen(command, env=self.environment(group), stdout=out, stderr=err)
@@ -172,6 +177,35 @@ def test_each_language_sends_and_reads_every_outcome_once(stage: Stage) -> None:
         assert code == (128 + signal.SIGTERM if language == "java" else 0), reader.errors.read_text()
         check(language, reader.lines(), sent)
         assert committed(stage, reader.group) == ends(stage), language
+
+
+def test_each_language_stops_at_a_label_that_it_cannot_read(stage: Stage) -> None:
+    """One behind a schema registry's frame: passed over, it would be a message that nobody hears of."""
+    example = json.loads((Path(__file__).parents[2] / "schemas/examples/label.json").read_text("utf-8"))[0]
+    stage.produce("labels", "framed", framed(7, msgspec.json.encode(example["payload"])))
+    labels = f"{stage.prefix}labels"
+    config = {"bootstrap.servers": stage.bootstrap, "group.id": "ends"}
+    reader = ck.Consumer(config)
+    ends = {
+        each: reader.get_watermark_offsets(ck.TopicPartition(labels, each), 30)[1]
+        for each in range(PARTITIONS)
+    }
+    reader.close()
+    for language in LANGUAGES:
+        program = stage.read(language, "-framed")
+        wait_for(partial(has_stopped, program), 90, f"{language} to stop")
+        assert program.running.poll() not in {0, 128 + signal.SIGTERM}, language
+        assert f"label {example['payload']['message_id']} ".encode() not in program.said(), language
+        reader = ck.Consumer(config | {"group.id": program.group})
+        places = [ck.TopicPartition(labels, each) for each in ends]
+        behind = [place for place in reader.committed(places, 30) if place.offset < ends[place.partition]]
+        reader.close()
+        assert behind, f"{language} has read everything"
+
+
+def has_stopped(program: Reader) -> bool:
+    """It has ended; or, as kafkajs does, it says why and tries the same event again."""
+    return program.running.poll() is not None or b"eachMessage" in program.said()
 
 
 def await_lines(reader: Reader, enough: Callable[[list[str]], bool], who: str) -> None:

@@ -62,8 +62,8 @@ def _listening(command: list[str]) -> "subprocess.Popen[bytes] | None":
     assert provider.stdout is not None
     if select.select([provider.stdout], [], [], SILENT_S)[0] and b"listening" in provider.stdout.readline():
         return provider
-    provider.kill()
-    provider.wait()
+    with provider:  # which closes its pipe
+        provider.kill()
     return None
 
 

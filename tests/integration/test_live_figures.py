@@ -253,3 +253,15 @@ def test_a_canary_may_go_on_or_must_stop_by_what_is_committed(
     mixed = CliRunner().invoke(app, ["canary", *options])
     assert isinstance(mixed.exception, TaskError)
     assert "1 are no label" in str(mixed.exception)
+
+
+def test_a_canary_s_topic_that_holds_no_label_is_not_called_empty(
+    kafka_bootstrap: str, topic: Callable[[str], str], send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
+    others = topic("decisions")
+    stranger = ReviewDecision("d", "c", "m", "tiny", "somebody", "at_risk", None, None, THEN)
+    send(kafka_bootstrap, others, [stranger], at=1_790_000_000_000)
+    told = CliRunner().invoke(app, ["canary", "--labels", others])
+    assert isinstance(told.exception, TaskError)
+    assert "1 are no label" in str(told.exception)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ if TYPE_CHECKING:  # every command writes logs, and the settings take a quarter 
 
 
 def configure_logs(style: LogFormat, level: int = logging.INFO) -> None:
-    """Set up structlog for this process."""
+    """Set up structlog for this process. In a file or a pipe there are no colours."""
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
     )
     structlog.configure(
         processors=[

@@ -22,6 +22,7 @@ from bench.scale.spans import Took
 from bench.scale.station import Worker
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "benchmarks" / "scale.md"
+CONCLUSIONS: Final = PAGE.parents[1] / "explanation" / "scale.md"
 GROUP: Final = Group(gap_s=1.0, session_s=3.0, start_s=5.0)
 
 few_seconds = st.floats(0.05, 20.0)
@@ -85,6 +86,15 @@ def test_the_outbox_commits_one_batch_after_the_other_and_a_third_waits_for_the_
     # In a pair of batches there is no room for more: the last three are one batch.
     late = waited([0.0, 0.2, 0.4, 0.6, 0.8], worker)
     assert late[2:] == pytest.approx([2.7, 2.5, 2.3])
+
+
+def test_no_more_batches_are_in_hand_than_a_worker_holds() -> None:
+    """Full ones too: what a worker has in hand is read again by its successor, and holds up its end."""
+    worker = Worker(batch_s=1.0, message_s=1e-9, most_records=1, most_batches=3)
+    fleet = Fleet(Exact([np.zeros(10)], 1.0), worker, 1, GROUP)
+    fleet._env.run(0.5)
+    (member,) = fleet._members.values()
+    assert member.reached == {0: 3}
 
 
 def test_what_varies_is_drawn_for_each_batch() -> None:
@@ -270,6 +280,34 @@ def test_people_are_the_first_limit() -> None:
     needed = {part.name: part.needed(10_000) for part in limits.parts(known)}
     assert needed["people"] == pytest.approx(10_000 * limits.ESCALATED * limits.LOOK_S)
     assert limits.workers(1_000_000, limits.GPU) == math.ceil(1e6 / (limits.GPU.rate() * 0.7))
+
+
+def test_the_conclusions_quote_the_page() -> None:
+    known = json.loads(PAGE.with_suffix(".json").read_text())
+    said = " ".join(CONCLUSIONS.read_text().split())
+    parts = {part.name: part for part in limits.parts(known)}
+    rows = {
+        "**people at work at once**": "people",
+        "workers on two cores": "workers on two cores",
+        "… if the engine kept the card busy": "… if the engine fed the card fully",
+    }
+    for told, name in rows.items():
+        needed = [f"{math.ceil(round(parts[name].needed(rate), 6)):,}" for rate in limits.RATES]
+        bold = "**" if "**" in told else ""
+        assert f"| {told} | {' | '.join(bold + each + bold for each in needed)} |" in said
+    sizes = known["sizes"]["bytes_a_record"]
+    assert f"{sizes['messages']:.0f} bytes a message and {sizes['labels']:.0f} a label" in said
+    off = [row["simulated"]["p99"] / row["measured"]["p99"] - 1 for row in known["compared"]["rows"]]
+    assert f"its p99 was off by {min(off):+.0%} to {max(off):+.0%}" in said.replace(" %", "%")
+    p99s = {
+        case: [f"{row['p99']:.{digits}f} s" for row in known["simulated"] if row["case"] == case]
+        for case, digits in (("one worker is killed", 1), ("twice as many for a minute", 0))
+    }
+    three, some, many = p99s["one worker is killed"]
+    assert f"p99 is {three} with three workers, {some} with 25 and {many} with 250" in said
+    three, *others = p99s["twice as many for a minute"]
+    assert f"p99 is {three} with three workers, and {others[0]} with more" in said
+    assert len(set(others)) == 1
 
 
 def test_the_page_is_made_of_its_figures() -> None:

@@ -93,7 +93,29 @@ def commands(text: str) -> Iterator[str]:
 
 def faults(text: str) -> Iterator[str]:
     yield from faults_of_commands(text)
+    yield from faults_of_scripts(text)
     yield from faults_of_names(text)
+
+
+def faults_of_scripts(text: str) -> Iterator[str]:
+    """Of our modules that a page runs by `python -m`: the module, and its options, as words of its source."""
+    shown = re.sub(r"\\\n\s*", " ", code(text))
+    for file in re.findall(r"python3? ((?:bench|ops|schemas|mimamori)/\S+\.py)", shown):
+        yield f"imports nothing of ours if it is run so: {file}"
+    for module, options in re.findall(
+        r"python3? -m ((?:bench|docs|ops|schemas|mimamori)[.\w]*)([^\n`#|]*)", shown
+    ):
+        folder = ROOT.joinpath(*module.split("."))
+        source = next(
+            (file for file in (folder.with_suffix(".py"), folder / "__main__.py") if file.exists()), None
+        )
+        if source is None:
+            yield f"no such module: {module}"
+            continue
+        said = source.read_text("utf-8")
+        for option in re.findall(r"(?<!\S)\[?(--[a-z-]+)", options):
+            if f'"{option}"' not in said:
+                yield f"{module} has no such option: {option}"
 
 
 def faults_of_commands(text: str) -> Iterator[str]:
@@ -176,6 +198,9 @@ def test_what_a_page_shows_exists(page: Path) -> None:
         ("```sh\nx=$(mimamori bundle shows b | wc)\n```", "no such command: mimamori bundle shows b"),
         ("see `mimamori replays`", "no such command: mimamori replays"),
         ("`make tests`", "no such word: make tests"),
+        ("`python bench/stream.py`", "imports nothing of ours if it is run so: bench/stream.py"),
+        ("```sh\npython -m bench.streams\n```", "no such module: bench.streams"),
+        ("`python -m bench.stream --recorded 7`", "bench.stream has no such option: --recorded"),
         ("`MIMAMORI_BUNDLES`", "no such setting: MIMAMORI_BUNDLES"),
         ("`MIMAMORI_REVIEW_FOLDERS`", "no such setting: MIMAMORI_REVIEW_FOLDERS"),
         ("`mimamori_label_total`", "no such metric: mimamori_label_total"),

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
 
 import typer
 from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 import mimamori.cli
 from mimamori.cli import app
@@ -21,6 +23,13 @@ try:
     main()
 finally:
     print(*sys.modules)
+"""
+
+IN_AN_IMAGE = """
+import sys
+sys.modules["mimamori.sandbox"] = None
+from mimamori.cli import main
+main()
 """
 
 
@@ -48,6 +57,12 @@ def test_a_name_gives_its_command_and_another_name_gives_none() -> None:
     assert root.commands.get("sizes") is None
 
 
+def test_it_says_which_release_it_is() -> None:
+    release = tomllib.loads((Path(mimamori.cli.__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.output) == (0, f"mimamori {release['project']['version']}\n")
+
+
 def test_a_command_imports_no_other_one() -> None:
     ran = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
     imported = ran.stdout.splitlines()[-1].split()
@@ -55,3 +70,17 @@ def test_a_command_imports_no_other_one() -> None:
     assert {"mimamori.cli.run", "worker.settings", "numpy", "redis", "openvino", "onnxruntime"}.isdisjoint(
         imported
     )
+
+
+def test_an_image_without_the_servers_offers_no_command_that_starts_one() -> None:
+    def mimamori_in_it(command: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", IN_AN_IMAGE, command], capture_output=True, text=True, check=False
+        )
+
+    offered = {line.split()[1] for line in mimamori_in_it("--help").stdout.splitlines() if line[:2] == "│ "}
+    assert {"run", "doctor", "topics"} < offered
+    assert offered.isdisjoint({"demo", "sandbox", "soak"})
+    refused = mimamori_in_it("soak")
+    assert refused.returncode == 2
+    assert "No such command 'soak'" in refused.stderr

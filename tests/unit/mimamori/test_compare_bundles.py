@@ -1,6 +1,7 @@
 """Two real (tiny) bundles on the same messages, by the command: counts, privacy, exit codes, bad input."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,11 @@ def test_device_and_precision_are_those_of_the_settings_unless_an_option_says_ot
     monkeypatch.setenv("MIMAMORI_DEVICE", "cpu")
     done = CliRunner().invoke(app, arguments)
     assert json.loads(done.stdout)["old"]["runs"].startswith("cpu")
+    threads = (os.cpu_count() or 1) + 1
+    monkeypatch.setenv("MIMAMORI_THREADS", str(threads))
+    for option, told in (((), True), (("--threads", "0"), False)):  # 0 says something, too: as many as cores
+        runs = json.loads(CliRunner().invoke(app, [*arguments, *option]).stdout)["old"]["runs"]
+        assert runs.endswith(f"{threads} threads") is told, runs
     monkeypatch.setenv("MIMAMORI_DEVICE", "cuda")
     assert run(*arguments[1:-1])["old"]["runs"].startswith("cpu")
 

@@ -49,6 +49,7 @@ def test_console_logs_go_to_standard_error_from_the_level_asked(capsys: pytest.C
     assert captured.out == ""
     assert "kept" in captured.err
     assert "left_out" not in captured.err
+    assert "\x1b" not in captured.err  # no colours where nobody looks
 
 
 def fail() -> None:
