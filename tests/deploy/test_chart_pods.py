@@ -273,7 +273,7 @@ def test_review_desk_is_never_doubled(render: Renderer) -> None:
 
 
 def test_topics_are_made_before_the_workers(render: Renderer) -> None:
-    job = of_kind(render("cpu"), "Job")
+    job = of_kind(render("cpu"), "Job", "topics")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert "envFrom" not in container  # no ConfigMap of the release exists yet
@@ -303,9 +303,9 @@ def test_network_is_closed_unless_it_is_opened(render: Renderer) -> None:
 
 def test_network_policy_closes_each_component(render: Renderer) -> None:
     policies = {component_of(item): item["spec"] for item in all_of_kind(render("cpu"), "NetworkPolicy")}
-    assert policies.keys() == {"worker", "shadow", "front", "review", "topics"}
+    assert policies.keys() == {"worker", "shadow", "front", "review", "topics", "schemas"}
     assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies.values())
-    assert policies["topics"]["ingress"] == []
+    assert (policies["topics"]["ingress"], policies["schemas"]["ingress"]) == ([], [])
     ports = {
         component: {port["port"] for rule in policy["egress"] for port in rule["ports"]}
         for component, policy in policies.items()
@@ -316,6 +316,7 @@ def test_network_policy_closes_each_component(render: Renderer) -> None:
         "front": {4317},  # it calls nobody, and this profile opens that port for all
         "review": {53, 9092, 9093, 443, 4317, 4319},
         "topics": {53, 9092, 9093, 4317},
+        "schemas": {53, 4317, 443},  # and no Kafka
     }
     machines, people = policies["review"]["ingress"]
     assert (len(machines["from"]), machines["ports"]) == (2, [{"port": "http", "protocol": "TCP"}])
