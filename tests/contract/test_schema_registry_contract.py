@@ -22,7 +22,7 @@ from schemas.events import Label, Message
 from schemas.frozen import FrameFormat, frozen_schema
 from schemas.kinds import KIND_OF
 from tests.fakes.apicurio import registry_at_hand
-from tests.unit.worker.test_framed_labels import LABEL
+from tests.fakes.framed_labels import LABEL
 from worker.errors import RegistryError
 from worker.registry.client import RegistryClient
 from worker.registry.framing import LARGEST_ID, framed, schema_id_of
@@ -195,7 +195,7 @@ def test_a_schema_that_the_registry_finds_incompatible_is_refused_in_one_line(
         refused = CliRunner().invoke(app, ["schemas", "register", *options, *more])
         assert refused.exit_code == 1
         said = str(refused.exception)
-        assert f"refuses the schema for {topic}-value, and nothing was registered: " in said
+        assert f"refuses the schema for {topic}-value, and registered nothing there: " in said
         assert "\n" not in said
     assert theirs.get_latest_version(f"{topic}-value").version == 1
 
