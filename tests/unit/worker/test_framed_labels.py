@@ -1,6 +1,7 @@
 """Labels behind a schema registry's frame: how a worker writes them, and when it asks for their id."""
 
 import io
+import json
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 import schemas
+from schemas import frozen
 from schemas.avro import FRAMED, avro_schema
 from schemas.events import DeadLetter, Label, ReviewCase, ShadowLabel
 from schemas.frozen import FrameFormat, frozen_schema
@@ -128,6 +130,25 @@ def test_a_lone_surrogate_is_refused_as_in_json_without_its_text() -> None:
         with pytest.raises(schemas.InvalidUtf8) as refusal:
             writer(form)(label)
         assert SECRET not in "".join(traceback.format_exception(refusal.value))
+
+
+def test_a_registry_gets_the_words_of_the_day_that_a_version_was_frozen(
+    registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Today's would be another schema to a registry, and a corrected sentence would stop every worker."""
+    of_today = {form: frozen_schema(KIND, form) for form in FORMS}
+    monkeypatch.setattr(frozen, "_HISTORY", tmp_path)
+    suffixes: dict[FrameFormat, str] = {"avro": "avsc", "json": "schema.json"}
+    for form, suffix in suffixes.items():
+        made = {**of_today[form], "doc" if form == "avro" else "description": "What it said then."}
+        (tmp_path / f"v{KIND.version}").mkdir(exist_ok=True)
+        (tmp_path / f"v{KIND.version}" / f"label.{suffix}").write_bytes(msgspec.json.encode(made))
+        registry.subjects.clear()
+        number = register(registry, form)
+        assert json.loads(registry.schemas[number]["schema"]) == made
+        found = FramedLabels.of(label_settings(registry, form))
+        assert found is not None
+        assert found.schema_id == number
 
 
 def test_the_schema_of_a_version_never_changes_and_is_that_of_the_struct() -> None:

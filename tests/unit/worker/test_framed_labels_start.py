@@ -146,3 +146,12 @@ def test_whatever_differs_in_meaning_is_another_schema(
     registry.lie = lambda path: as_found(number) if "-value" in path else None
     with pytest.raises(RegistryError, match="has another one under that id"):
         FramedLabels.of(label_settings(registry, "avro"))
+
+
+def test_our_schema_beside_one_that_it_refers_to_is_another_schema(registry: FakeRegistry) -> None:
+    number = register(registry, "avro")
+    registry.subjects["beside"] = [registry.add(OTHER | {"name": "Beside"})]
+    registry.schemas[number]["references"] = [{"name": "Beside", "subject": "beside", "version": 1}]
+    registry.lie = lambda path: as_found(number) if "labels-value" in path else None
+    with pytest.raises(RegistryError, match="has another one under that id"):
+        FramedLabels.of(label_settings(registry, "avro"))
