@@ -70,7 +70,7 @@ def test_a_pod_may_log_in_as_its_service_account(
     assert token.read()[0] == "of a service account"
 
 
-def test_no_secret_stands_in_a_manifest(render: Renderer) -> None:
+def test_passwords_are_files_whose_renewal_reaches_pods_that_run(render: Renderer) -> None:
     for profile in PROFILES:
         for variable in (
             each
