@@ -75,6 +75,9 @@ def _record(node: types.StructType, named: set[str]) -> Any:
 def _field(field: types.Field, named: set[str]) -> dict[str, Any]:
     made = {"name": field.encode_name, "type": _type(field.type, named)}
     if field.default is not msgspec.NODEFAULT:
+        if isinstance(made["type"], list) and field.default is not None:
+            # fastavro takes it, and registries do not: it would be frozen before anybody noticed.
+            raise TypeError(f"{field.name} may be null, and its default is not: Avro has no word for that")
         return {**made, "default": field.default}
     if field.default_factory is not msgspec.NODEFAULT:
         return {**made, "default": field.default_factory()}

@@ -70,31 +70,35 @@ def _breaks(
 def generate(folder: Path = HERE) -> list[Path]:
     """Bring every schema up to date and freeze new versions. Returns the files that changed.
 
-    Raises FrozenSchemaError before anything is written for the kind at fault.
+    Raises FrozenSchemaError before anything is written: what is frozen by mistake could not be mended within
+    its version.
     """
-    changed = []
+    wanted: dict[Path, bytes] = {}
     for kind in KINDS:
-        document = json_schema(kind)
-        content = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-        wanted = {folder / "json" / f"{kind.name}.schema.json": content}
-        for version in range(1, kind.version + 1):
-            frozen = folder / "history" / f"v{version}" / f"{kind.name}.schema.json"
-            if not frozen.exists():
-                wanted[frozen] = content
-                wanted[frozen.with_name(f"{kind.name}.examples.json")] = (
-                    folder / "examples" / f"{kind.name}.json"
-                ).read_bytes()
-                continue
-            _check_promise(kind, version, msgspec.json.decode(frozen.read_bytes()), document)
-        changed += [file for file, text in wanted.items() if _write(file, text)]
+        wanted |= _json_files(kind, folder)
     for kind in FRAMED:
-        changed += _generate_avro(kind, folder)
-    return changed
+        wanted |= _avro_files(kind, folder)
+    return [file for file, content in wanted.items() if _write(file, content)]
 
 
-def _generate_avro(kind: Kind, folder: Path) -> list[Path]:
+def _json_files(kind: Kind, folder: Path) -> dict[Path, bytes]:
+    document = json_schema(kind)
+    content = _as_text(document)
+    wanted = {folder / "json" / f"{kind.name}.schema.json": content}
+    for version in range(1, kind.version + 1):
+        frozen = folder / "history" / f"v{version}" / f"{kind.name}.schema.json"
+        if frozen.exists():
+            _check_promise(kind, version, msgspec.json.decode(frozen.read_bytes()), document)
+            continue
+        examples = folder / "examples" / f"{kind.name}.json"
+        wanted[frozen] = content
+        wanted[frozen.with_name(f"{kind.name}.examples.json")] = examples.read_bytes()
+    return wanted
+
+
+def _avro_files(kind: Kind, folder: Path) -> dict[Path, bytes]:
     schema = avro_schema(kind)
-    content = msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+    content = _as_text(schema)
     wanted = {folder / "avro" / f"{kind.name}.avsc": content}
     for version in range(1, kind.version + 1):
         frozen = folder / "history" / f"v{version}" / f"{kind.name}.avsc"
@@ -102,7 +106,11 @@ def _generate_avro(kind: Kind, folder: Path) -> list[Path]:
             _check_avro(kind, version, msgspec.json.decode(frozen.read_bytes()), schema)
         elif version == kind.version:  # earlier ones than the first that was written never were Avro
             wanted[frozen] = content
-    return [file for file, text in wanted.items() if _write(file, text)]
+    return wanted
+
+
+def _as_text(schema: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 
 def _check_avro(kind: Kind, version: int, frozen: Any, today: Any) -> None:

@@ -5,13 +5,25 @@ this it loads on machines that have a CUDA of their own, and nowhere else: not i
 """
 
 import io
+import re
 from contextlib import redirect_stdout
 from functools import cache
 from typing import Any
 
 
 @cache
-def find_cuda(ort: Any) -> None:
-    """Load them, once, before the first session on `cuda`. What is missing is the session's to refuse."""
-    with redirect_stdout(io.StringIO()):  # it prints what it does not find
+def find_cuda(ort: Any) -> tuple[str, ...]:
+    """Load them, once, before the first session on `cuda`; returns the names of those that are not to be had.
+
+    Whether it can do without one is for the session to say.
+    """
+    said = io.StringIO()
+    with redirect_stdout(said):  # the library returns nothing, and prints what it does not find
         ort.preload_dlls()
+    names = re.findall(r"^Failed to load (.*?):", said.getvalue(), re.MULTILINE)
+    return tuple(sorted({name.rpartition("/")[2] for name in names}))
+
+
+def without(missing: tuple[str, ...]) -> str:
+    """What an error says of them."""
+    return f" (not found: {', '.join(missing)})" if missing else ""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.device_names import STATES, DeviceName, Precision
-from engine.devices.cuda_libraries import find_cuda
+from engine.devices.cuda_libraries import find_cuda, without
 from engine.devices.device import (
     CPU_RUN_COST,
     GPU_RUN_COST,
@@ -153,8 +153,8 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
     # Spinning threads would take CPU time from the other stations between two batches.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     provider: Any = _PROVIDERS[device]
+    missing = find_cuda(ort) if device == "cuda" else ()
     if device == "cuda":
-        find_cuda(ort)
         # The arena grows by powers of two, as is the default: asked for exactly what each new shape needs, it
         # went on growing after 60 batches of changing shapes, and once filled one (docs/benchmarks/gpu.md).
         settings = {"use_tf32": "0"}
@@ -169,7 +169,7 @@ def _open(graph: Graph, device: DeviceName, threads: int, arena_bytes: int | Non
     if session.get_providers()[0] != _PROVIDERS[device]:
         raise DeviceError(
             f"device {device} was asked for, ONNX Runtime took {session.get_providers()[0]}: check the GPU "
-            "driver and the CUDA and cuDNN libraries, or set device=auto"
+            f"driver and the CUDA and cuDNN libraries{without(missing)}, or set device=auto"
         )
     return session
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.devices.choice import Choice, choose
-from engine.devices.cuda_libraries import find_cuda
+from engine.devices.cuda_libraries import find_cuda, without
 from engine.devices.device import Floats, Ids, translated
 from engine.errors import BundleError, DeviceError
 
@@ -98,14 +98,16 @@ class _Ort:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         provider = "CUDAExecutionProvider" if choice.device == "cuda" else "CPUExecutionProvider"
-        if choice.device == "cuda":
-            find_cuda(ort)
+        missing = find_cuda(ort) if choice.device == "cuda" else ()
         try:
             self._session = ort.InferenceSession(model, options, providers=[provider])
         except Exception as error:  # noqa: BLE001 - the library raises types of its own
             raise BundleError(f"ONNX Runtime cannot load {_shown(model)}: {_line(error)}") from None
         if self._session.get_providers()[0] != provider:
-            raise DeviceError(f"device {choice.device} was asked for and is not to be had: set device=auto")
+            raise DeviceError(
+                f"device {choice.device} was asked for and is not to be had{without(missing)}: "
+                "set device=auto"
+            )
         self.runs = f"{choice.device} {choice.precision}"
         self.inputs = tuple(each.name for each in self._session.get_inputs())
         self.outputs = [each.name for each in self._session.get_outputs()]

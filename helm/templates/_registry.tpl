@@ -1,4 +1,16 @@
-{{/* How workers and shadows reach a schema registry. Secrets are files, so that what is renewed reaches running pods. */}}
+{{/* How workers, shadows and the job that registers reach a schema registry. Secrets are files, so that what is renewed
+     reaches running pods. */}}
+
+{{/* Whether the job before install and upgrade registers the schema of labels. */}}
+{{- define "mimamori.registers" -}}
+{{- with .Values.schemaRegistry -}}{{- if and .register.enabled (ne .labelFormat "plain") }}true{{ end -}}{{- end -}}
+{{- end -}}
+
+{{/* The secret with the credentials of a part: its own, or else the one of all. Takes "root" and "part". */}}
+{{- define "mimamori.registrySecret" -}}
+{{- $registry := .root.Values.schemaRegistry -}}
+{{- eq .part "schemas" | ternary $registry.register.existingSecret "" | default $registry.existingSecret -}}
+{{- end -}}
 
 {{/* What is mounted of the secret, as setting → key and file, where a key is named. JSON. */}}
 {{- define "mimamori.registryFiles" -}}
@@ -12,8 +24,9 @@
 {{- toJson $files -}}
 {{- end -}}
 
+{{/* Takes "root" and "part". */}}
 {{- define "mimamori.registryEnv" -}}
-{{- with .Values.schemaRegistry }}
+{{- with .root.Values.schemaRegistry }}
 {{- if .url }}
 - name: MIMAMORI_SCHEMA_REGISTRY_URL
   value: {{ .url | quote }}
@@ -23,9 +36,9 @@
 {{- end }}
 {{- if .userKey }}
 - name: MIMAMORI_SCHEMA_REGISTRY_USER
-  {{- include "mimamori.fromSecret" (dict "secret" .existingSecret "key" .userKey) | nindent 2 }}
+  {{- include "mimamori.fromSecret" (dict "secret" (include "mimamori.registrySecret" $) "key" .userKey) | nindent 2 }}
 {{- end }}
-{{- range $setting, $file := include "mimamori.registryFiles" $ | fromJson }}
+{{- range $setting, $file := include "mimamori.registryFiles" $.root | fromJson }}
 - name: MIMAMORI_SCHEMA_REGISTRY_{{ $setting }}
   value: /etc/mimamori/registry/{{ $file.path }}
 {{- end }}
@@ -33,11 +46,12 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Takes "root" and "part". */}}
 {{- define "mimamori.registryVolumes" -}}
-{{- with include "mimamori.registryFiles" . | fromJson -}}
+{{- with include "mimamori.registryFiles" .root | fromJson -}}
 - name: registry
   secret:
-    secretName: {{ $.Values.schemaRegistry.existingSecret }}
+    secretName: {{ include "mimamori.registrySecret" $ }}
     defaultMode: 0440
     items:
       {{- range $_, $file := . }}

@@ -9,8 +9,10 @@ from rich.console import Console
 from engine.errors import SettingsError
 from schemas.avro import FRAMED
 from schemas.frozen import FrameFormat
+from schemas.kinds import Kind
 from worker.registry.client import RegistryClient
-from worker.registry.subjects import State, register_schemas
+from worker.registry.subjects import State, register_schema
+from worker.settings import Settings
 from worker.settings_source import load_settings
 
 schemas = typer.Typer(
@@ -45,15 +47,21 @@ def register_command(
     ] = _MESSAGE,
     url: Url = None,
     prefix: Prefix = None,
-    form: Annotated[FrameFormat, typer.Option("--format", help="As which schema: avro or json.")] = "avro",
+    form: Annotated[
+        FrameFormat | None,
+        typer.Option(
+            "--format",
+            help="As which schema: avro, or json. Default: avro; of labels, MIMAMORI_LABEL_FORMAT.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be registered, and register nothing.")
     ] = False,
 ) -> None:
     """Register the schema of messages, of labels, or both, unless the registry has it.
 
-    The registry is asked first whether it fits the version that it has. Where it says no, nothing is changed.
-    Workers with MIMAMORI_LABEL_FORMAT need that of labels, in the same format.
+    A registry that finds it incompatible with the version it has refuses it, and keeps what it has. Workers
+    with MIMAMORI_LABEL_FORMAT need that of labels, in the same format.
     """
     given = {"schema_registry_url": url, "topic_prefix": prefix}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
@@ -61,8 +69,16 @@ def register_command(
         raise SettingsError("no schema registry is named: give --url, or set MIMAMORI_SCHEMA_REGISTRY_URL")
     client = RegistryClient(settings)
     kinds = [kind for kind in FRAMED if kind.name in events]
-    for state in register_schemas(client, settings.topic_prefix, kinds, form, dry_run=dry_run):
+    for kind in kinds:
+        form_of_it = form or _form_of(kind, settings)
+        state = register_schema(client, settings.topic_prefix, kind, form_of_it, dry_run=dry_run)
         Console().print(f"{state.subject}: {_said(state)}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _form_of(kind: Kind, settings: Settings) -> FrameFormat:
+    """What workers of these settings look for, so that nothing else is registered by mistake."""
+    written = settings.label_format
+    return "avro" if kind.name != Event.label or written == "plain" else written
 
 
 def _said(state: State) -> str:

@@ -77,9 +77,15 @@ class Authority:
         return self._certificate.public_bytes(Encoding.PEM)
 
     def issue(
-        self, name: str, *, hosts: Sequence[str] = (), lasts: timedelta = LASTS, passphrase: bytes = b""
+        self,
+        name: str,
+        *,
+        hosts: Sequence[str] = (),
+        organization: str = "",
+        lasts: timedelta = LASTS,
+        passphrase: bytes = b"",
     ) -> Issued:
-        """A certificate for `CN=name`, and for these host names and addresses.
+        """A certificate for `CN=name`, of an organization if one is named, and for these hosts.
 
         It is valid from an hour ago, or from an hour before it ends: with a negative `lasts` it has expired.
         """
@@ -87,7 +93,7 @@ class Authority:
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         own = self._key.public_key()
         begun = (
-            _begun(_name(name), self._certificate.subject, key, lasts)
+            _begun(_name(name, organization), self._certificate.subject, key, lasts)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(both), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(own), critical=False)
@@ -114,8 +120,11 @@ def _begun(
     )
 
 
-def _name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _name(name: str, organization: str = "") -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    if organization:
+        parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    return x509.Name(parts)
 
 
 def _host(host: str) -> x509.GeneralName:

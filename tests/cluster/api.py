@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from tests.cluster.certificates import Authority
+from tests.cluster.certificates import Certificates
 
 Object = dict[str, Any]
 
@@ -26,10 +26,10 @@ class ApiError(Exception):
 class Api:
     """Asks an API server as one user. Paths are the API's own: /api/v1/pods."""
 
-    def __init__(self, server: str, authority: Authority, user: str) -> None:
+    def __init__(self, server: str, certificates: Certificates, user: str) -> None:
         self._address = urlsplit(server).netloc
-        self._tls = ssl.create_default_context(cafile=str(authority.path("ca.crt")))
-        self._tls.load_cert_chain(authority.path(f"{user}.crt"), authority.path(f"{user}.key"))
+        self._tls = ssl.create_default_context(cafile=str(certificates.path("ca.crt")))
+        self._tls.load_cert_chain(certificates.path(f"{user}.crt"), certificates.path(f"{user}.key"))
 
     def get(self, path: str, **asked: str) -> Object:
         """One object, or a list. Raises ApiError."""

@@ -11,7 +11,7 @@ import yaml
 
 from mimamori.sandbox.server import HOST, Server
 from tests.cluster.api import Api
-from tests.cluster.certificates import Authority
+from tests.cluster.certificates import Certificates
 from tests.cluster.programs import program
 
 API = f"https://{HOST}:16443"
@@ -43,15 +43,15 @@ class ControlPlane:
         self._folder = folder
         self._nodes = nodes
         self._started: list[Server] = []
-        self.authority = Authority(folder / "pki")
+        self.certificates = Certificates(folder / "pki")
         for name, organization in (
-            ("apiserver", None),
+            ("apiserver", ""),
             ("admin", "system:masters"),
             ("kubelet", "system:masters"),  # of all nodes; a real one may touch its own node's pods alone
-            ("front-proxy", None),
+            ("front-proxy", ""),
         ):
-            self.authority.sign(name, organization)
-        self.api = Api(API, self.authority, "admin")
+            self.certificates.sign(name, organization)
+        self.api = Api(API, self.certificates, "admin")
         self.kubeconfig = self._write_kubeconfig()
 
     def start(
@@ -92,7 +92,7 @@ class ControlPlane:
         )
 
     def _start_api_server(self) -> None:
-        keys = self.authority.path
+        keys = self.certificates.path
         server = self.start(
             "kube-apiserver",
             f"--etcd-servers={_ETCD}",
@@ -120,7 +120,7 @@ class ControlPlane:
         server.await_ready(self.api.is_ready, last_line)
 
     def _start_controllers(self) -> None:
-        keys = self.authority.path
+        keys = self.certificates.path
         common = [
             f"--kubeconfig={self.kubeconfig}",
             f"--authentication-kubeconfig={self.kubeconfig}",
@@ -162,7 +162,7 @@ class ControlPlane:
         )
 
     def _write_kubeconfig(self) -> Path:
-        keys = self.authority.path
+        keys = self.certificates.path
         cluster = {"server": API, "certificate-authority": str(keys("ca.crt"))}
         user = {"client-certificate": str(keys("admin.crt")), "client-key": str(keys("admin.key"))}
         config = {

@@ -17,7 +17,7 @@ _METRICS = "external.metrics.k8s.io"
 def start_keda(plane: ControlPlane) -> None:
     """Install and start it. It runs until the control plane ends. Raises SandboxError."""
     _install(plane.api)
-    keys = plane.authority
+    keys = plane.certificates
     keys.sign("tls")  # the name of the file that KEDA looks for
     environment = {
         "KUBECONFIG": str(plane.kubeconfig),

@@ -22,7 +22,7 @@ from schemas.events import Label, Message
 from schemas.frozen import FrameFormat, frozen_schema
 from schemas.kinds import KIND_OF
 from tests.fakes.apicurio import registry_at_hand
-from tests.unit.worker.test_framed_labels import LABEL
+from tests.fakes.framed_labels import LABEL
 from worker.errors import RegistryError
 from worker.registry.client import RegistryClient
 from worker.registry.framing import LARGEST_ID, framed, schema_id_of
@@ -195,23 +195,33 @@ def test_a_schema_that_the_registry_finds_incompatible_is_refused_in_one_line(
         refused = CliRunner().invoke(app, ["schemas", "register", *options, *more])
         assert refused.exit_code == 1
         said = str(refused.exception)
-        assert f"refuses the schema for {topic}-value, and nothing was registered: " in said
+        assert f"refuses the schema for {topic}-value, and registered nothing there: " in said
         assert "\n" not in said
     assert theirs.get_latest_version(f"{topic}-value").version == 1
 
 
 @pytest.mark.parametrize("form", ["avro", "json"])
 def test_labels_are_written_with_the_id_that_the_registry_has_and_reference_consumers_read_them(
-    form: FrameFormat, ours: RegistryClient, theirs: SchemaRegistryClient, url: str, topic: str
+    form: FrameFormat,
+    ours: RegistryClient,
+    theirs: SchemaRegistryClient,
+    url: str,
+    topic: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prefix, subject = topic.removesuffix("messages"), f"{topic.removesuffix('messages')}labels-value"
     given = {"schema_registry_url": url, "label_format": form, "topic_prefix": prefix}
     settings = Settings.model_validate(given)
     with pytest.raises(RegistryError, match=f"run `mimamori schemas register label --format {form}`"):
         FramedLabels.of(settings)
-    options = ["--url", url, "--prefix", prefix, "--format", form]
-    done = CliRunner().invoke(app, ["schemas", "register", "label", *options])
-    assert done.output.startswith(f"{subject}: registered, with id ")
+    monkeypatch.setenv("MIMAMORI_LABEL_FORMAT", form)  # what workers look for is what is registered
+    done = CliRunner().invoke(
+        app, ["schemas", "register", "message", "label", "--url", url, "--prefix", prefix]
+    )
+    assert f"\n{subject}: registered, with id " in done.output
+    assert (
+        theirs.get_latest_version(f"{topic}-value").schema.schema_type == "AVRO"
+    )  # messages are others' to choose
     written_as = FramedLabels.of(settings)
     assert written_as is not None
     assert written_as.schema_id == theirs.get_latest_version(subject).schema_id

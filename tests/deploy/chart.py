@@ -56,7 +56,7 @@ def all_of_kind(manifests: Iterable[Manifest], kind: str, component: str | None 
 
 
 def component_of(manifest: Manifest) -> str:
-    """worker, review, topics or test."""
+    """worker, shadow, front, review, topics, schemas or test."""
     labels: Mapping[str, str] = manifest["metadata"]["labels"]
     return labels["app.kubernetes.io/component"]
 

@@ -13,6 +13,7 @@ import pytest
 
 import schemas
 from schemas.events import Label
+from schemas.headers import CONTENT_TYPES
 from schemas.topics import TopicDefinition, load_topics
 from tests.fakes.node import node_with
 
@@ -116,6 +117,17 @@ def test_it_names_the_headers_that_are_sent() -> None:
     headers = DOCUMENT["components"]["schemas"]["headers"]
     assert {name for name, _ in schemas.event_headers(event, trace.headers)} == set(headers["properties"])
     assert set(headers["required"]) == set(headers["properties"]) - {"traceparent", "tracestate"}
+    framed = DOCUMENT["components"]["schemas"]["framedHeaders"]
+    assert framed.keys() == headers.keys()
+    assert set(framed["required"]) == set(headers["required"])
+    types = {content_type.decode() for _, content_type in CONTENT_TYPES.values()}
+    assert set(framed["properties"]["content-type"]["enum"]) == types
+    for form, content_type in CONTENT_TYPES.items():
+        for name, value in schemas.event_headers(event, trace.headers, content_type):
+            assert isinstance(value, bytes)
+            said = framed["properties"][name]
+            allowed = said.get("enum") or said.get("examples") or [said.get("const")]
+            assert allowed == [None] or value.decode() in allowed, (form, name)
 
 
 def test_the_lock_names_no_registry() -> None:

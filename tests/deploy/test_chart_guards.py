@@ -1,4 +1,4 @@
-"""What the chart refuses to render, and the line it says why in."""
+"""What the chart refuses to render, and the line it says why in. Of Kafka: test_chart_guards_kafka.py."""
 
 import pytest
 
@@ -6,9 +6,6 @@ from tests.deploy.chart import Renderer, RenderError
 from worker.settings import Settings
 
 PUBLIC_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
-# The profile with certificates, by password instead.
-SCRAM = ['strimzi.users.authentication="scram-sha-512"', 'kafka.security.protocol="SASL_SSL"']
-SCRAM += ['kafka.security.certificateKey=""', 'kafka.security.privateKeyKey=""']
 PLAIN_REGISTRY = 'allowInsecure=["plaintext_registry"]'
 CONSUMER = ['worker.settings.group_protocol="consumer"']
 
@@ -84,6 +81,9 @@ REFUSED = [
         "schemaRegistry.labelFormat avro needs a schemaRegistry.url",
     ),
     ("cpu", ['schemaRegistry.labelFormat="protobuf"'], "labelFormat"),
+    ("cpu", ['schemaRegistry.labelFormat="plain"'], "register.existingSecret is for a job that logs in"),
+    ("cpu", ["schemaRegistry.register.enabled=false"], "register.existingSecret is for a job that logs in"),
+    ("cpu", ['schemaRegistry.register.secret="x"'], "additional properties 'secret' not allowed"),
     ("cpu", ['schemaRegistry.userKey=""'], "userKey and passwordKey go together"),
     ("cpu", ['schemaRegistry.tokenKey="token"'], "tokenKey is in place of both"),
     ("cpu", ['schemaRegistry.url="http://r"'], "schemaRegistry.caKey is for an https"),
@@ -169,31 +169,6 @@ REFUSED = [
     ("default", ["shadow.settings.max_token=8"], "additional properties 'max_token' not allowed"),
     ("cpu", ['shadow.device="cuda"'], "a GPU and the device cuda go together"),
     ("cpu", ["shadow.replicas=25"], "exceeds kafka.partitions (24)"),
-    (
-        "default",
-        ['kafka.security.existingSecret=""'],
-        "existingSecret and existingSecrets.review are empty: name the secret with the credentials, or",
-    ),
-    (
-        "default",
-        ['kafka.security.protocol="PLAINTEXT"'],
-        "what people write in plain text: set SASL_SSL or SSL, or name plaintext_kafka in allowInsecure",
-    ),
-    (
-        "default",
-        ['kafka.security.protocol="PLAINTEXT"', 'allowInsecure=["sasl_plaintext"]'],
-        "or name plaintext_kafka in allowInsecure",
-    ),
-    ("worker-only", ["allowInsecure=[]"], "or name plaintext_kafka in allowInsecure"),
-    ("keda-sasl", ['allowInsecure=["plaintext_kafka"]'], "or name sasl_plaintext in allowInsecure"),
-    (
-        "default",
-        [
-            'kafka.security.saslMechanism="OAUTHBEARER"',
-            'kafka.security.oauth.tokenUrl="http://login.example.org"',
-        ],
-        "kafka.security.oauth.tokenUrl sends the client's secret in plain text: use https",
-    ),
     ("hpa-fetch", ['front.settings.public_url=""'], "front speaks plain HTTP, with people's texts"),
     (
         "hpa-fetch",
@@ -209,36 +184,8 @@ REFUSED = [
         "would travel in plain text to secondsOfWork.prometheus: use https",
     ),
     ("default", ['schemaRegistry.url="http://registry:8081"'], "could say how messages are read: use https"),
-    ("keda-sasl", ['kafka.security.existingSecrets.scaler=""'], "existingSecrets.scaler are empty"),
     ("cpu", ['kafka.security.existingSecrets.desk="x"'], "additional properties 'desk' not allowed"),
-    ("default", ['review.signing.existingSecret=""'], "review.signing.existingSecret is empty"),
-    ("default", ['kafka.config={"sasl.password":"x"}'], "kafka.config must not set sasl.password"),
-    ("default", ['kafka.config={"ssl.key.password":"x"}'], "kafka.config must not set ssl.key.password"),
-    ("keda-sasl", ["allowInsecure=[]"], "or name sasl_plaintext in allowInsecure"),
-    ("default", ['kafka.config={"plugin.library.paths":"x"}'], "name foreign_code in allowInsecure"),
-    (
-        "default",
-        ['kafka.config={"enable.ssl.certificate.verification":false}'],
-        "name unverified_broker in allowInsecure",
-    ),
     ("default", ['allowInsecure=["everything"]'], "allowInsecure"),
-    ("gpu-keda", ['kafka.security.certificateKey=""'], "certificateKey and privateKeyKey go together"),
-    (
-        "gpu-keda",
-        [
-            'kafka.security.privateKeyKey=""',
-            'kafka.security.certificateKey=""',
-            'kafka.security.privateKeyPasswordKey="x"',
-        ],
-        "privateKeyPasswordKey needs privateKeyKey",
-    ),
-    ("cpu", ['kafka.security.saslMechanism="OAUTHBEARER"'], "set one of oauth.tokenUrl and oauth.serviceAcc"),
-    ("cpu", ['kafka.security.oauth.tokenUrl="https://login.example"'], "but no token is used"),
-    (
-        "keda-sasl",
-        ['kafka.security.saslMechanism="OAUTHBEARER"', 'kafka.security.oauth.tokenUrl="https://a.example"'],
-        "which the chart does not set up for KEDA",
-    ),
     ("gpu-keda", ["worker.autoscaling.maxReplicas=33"], "exceeds kafka.partitions (32)"),
     ("gpu-keda", ["worker.autoscaling.minReplicas=33"], "minReplicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.autoscaling.fallback.replicas=33"], "fallback.replicas exceeds maxReplicas"),
@@ -275,36 +222,7 @@ REFUSED = [
     ("hpa-fetch", ['bundle.fetch.image="tools/s3:1.0"'], "bundle/fetch/image"),
     ("hpa-fetch", ["bundle.fetch.command=[]", "bundle.fetch.args=[]"], "neither command nor args"),
     ("hpa-fetch", ['bundle.fingerprint=""', 'bundle.publicKey=""'], "would choose what runs: set bundle.f"),
-    ("static-strimzi", ['strimzi.cluster=""'], "strimzi.cluster is empty"),
-    ("static-strimzi", ["topics.enabled=true"], "set topics.enabled to false"),
-    ("static-strimzi", ['strimzi.users.authentication="scram-sha-512"'], "SASL_SSL goes with scram-sha-512"),
-    ("static-strimzi", ['strimzi.users.authentication="tls-external"'], "existingSecrets.review are empty"),
-    ("static-strimzi", ['strimzi.namespace="kafka"'], "existingSecrets.review are empty"),
-    (
-        "static-strimzi",
-        ['kafka.security.caSecret=""'],
-        "set kafka.security.caSecret to safety-cluster-ca-cert",
-    ),
-    ("static-strimzi", ['kafka.security.caKey=""'], "caSecret is set but caKey is empty"),
-    (
-        "static-strimzi",
-        [*SCRAM, 'kafka.security.saslMechanism="PLAIN"'],
-        "saslMechanism is PLAIN: set SCRAM-SHA-512",
-    ),
-    (
-        "static-strimzi",
-        [*SCRAM, "worker.staticMembership.enabled=false", "worker.autoscaling.enabled=true"],
-        "Strimzi's has none: set kafka.security.existingSecrets.scaler",
-    ),
-    ("static-strimzi", ['externalSecrets.store.name=""'], "externalSecrets.store.name is empty"),
-    ("static-strimzi", ["externalSecrets.secrets=[]"], "list the secrets to make"),
-    ("static-strimzi", ["externalSecrets.enabled=false"], "so that nobody makes them"),
     ("static-strimzi", ['externalSecrets.secrets=[{"name":"a"}]'], "externalSecrets"),
-    (
-        "static-strimzi",
-        ['externalSecrets.secrets=[{"name":"a","extract":"x"},{"name":"a","extract":"y"}]'],
-        "externalSecrets.secrets has one name twice",
-    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What the rendered manifests promise: confinement, drain, bundles, rollout, closed network."""
+"""What the rendered manifests promise: confinement, drain, bundles, rollout."""
 
 import json
 import re
@@ -208,56 +208,6 @@ def test_static_members_keep_their_names_and_their_places(render: Renderer) -> N
     assert "group.instance.id" not in repr(pod_of(render("static-strimzi"), "review"))
 
 
-def test_a_front_knows_nothing_of_kafka_and_leaves_the_service_before_it_drains(render: Renderer) -> None:
-    manifests = render("cpu")
-    pod = pod_of(manifests, "front")
-    (container,) = pod["containers"]
-    assert container["args"] == ["serve"]
-    assert {volume["name"] for volume in pod["volumes"]} == {
-        "bundle",
-        "bundle-key",
-        "cache",
-        "tls",
-        "tmp",
-        "tokens",
-    }
-    (waits,) = re.findall(r"sleep\((\d+)\)", container["lifecycle"]["preStop"]["exec"]["command"][-1])
-    drain = float(of_kind(manifests, "ConfigMap", "front")["data"]["MIMAMORI_DRAIN_S"])
-    assert int(waits) > 0
-    assert pod["terminationGracePeriodSeconds"] >= int(waits) + drain + 5
-    shown = {
-        item["metadata"]["name"]: item["spec"]["ports"] for item in all_of_kind(manifests, "Service", "front")
-    }
-    assert shown == {
-        "watch-mimamori-front": [{"name": "api", "port": 443, "targetPort": "api"}],
-        "watch-mimamori-front-probes": [{"name": "http", "port": 8080, "targetPort": "http"}],
-    }
-    (test,) = pod_of(manifests, "test")["containers"]
-    assert "http://watch-mimamori-front-probes:8080/readyz" in test["args"]
-
-
-def test_a_front_scales_by_its_cpu_or_not_at_all(render: Renderer) -> None:
-    manifests = render("cpu")
-    deployment = of_kind(manifests, "Deployment", "front")
-    assert "replicas" not in deployment["spec"]
-    scaler = of_kind(manifests, "HorizontalPodAutoscaler")["spec"]
-    assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 8)
-    assert scaler["metrics"][0]["resource"] == {
-        "name": "cpu",
-        "target": {"type": "Utilization", "averageUtilization": 70},
-    }
-    fixed = render("cpu", "front.autoscaling.enabled=false", "front.replicas=3")
-    assert all_of_kind(fixed, "HorizontalPodAutoscaler") == []
-    assert of_kind(fixed, "Deployment", "front")["spec"]["replicas"] == 3
-    budget = of_kind(manifests, "PodDisruptionBudget", "front")["spec"]
-    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
-    gpu = render("cpu", 'front.device="cuda"', "front.gpu.enabled=true", "front.autoscaling.enabled=false")
-    (container,) = pod_of(gpu, "front")["containers"]
-    assert container["image"].endswith("-gpu")
-    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
-
-
 def test_review_desk_is_never_doubled(render: Renderer) -> None:
     manifests = render("default")
     desk = of_kind(manifests, "Deployment", "review")["spec"]
@@ -273,7 +223,7 @@ def test_review_desk_is_never_doubled(render: Renderer) -> None:
 
 
 def test_topics_are_made_before_the_workers(render: Renderer) -> None:
-    job = of_kind(render("cpu"), "Job")
+    job = of_kind(render("cpu"), "Job", "topics")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert "envFrom" not in container  # no ConfigMap of the release exists yet
@@ -290,43 +240,6 @@ def test_disruption_budget_lets_a_node_be_drained(render: Renderer) -> None:
     budget = of_kind(render("default"), "PodDisruptionBudget")["spec"]
     assert budget["maxUnavailable"] == 1
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
-
-
-def test_network_is_closed_unless_it_is_opened(render: Renderer) -> None:
-    policies = {component_of(item): item["spec"] for item in all_of_kind(render("default"), "NetworkPolicy")}
-    assert policies.keys() == {"worker", "review", "topics"}
-    # Only `helm test` asks, and at the port for machines: nobody is let in at the pages by default.
-    [rule] = policies["review"]["ingress"]
-    assert (len(rule["from"]), rule["ports"]) == (1, [{"port": "http", "protocol": "TCP"}])
-    assert all_of_kind(render("default", "networkPolicy.enabled=false"), "NetworkPolicy") == []
-
-
-def test_network_policy_closes_each_component(render: Renderer) -> None:
-    policies = {component_of(item): item["spec"] for item in all_of_kind(render("cpu"), "NetworkPolicy")}
-    assert policies.keys() == {"worker", "shadow", "front", "review", "topics"}
-    assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies.values())
-    assert policies["topics"]["ingress"] == []
-    ports = {
-        component: {port["port"] for rule in policy["egress"] for port in rule["ports"]}
-        for component, policy in policies.items()
-    }
-    assert ports == {
-        "worker": {53, 9092, 9093, 6379, 4317, 4319, 443},
-        "shadow": {53, 9092, 9093, 4317, 4319, 443},  # and no Redis
-        "front": {4317},  # it calls nobody, and this profile opens that port for all
-        "review": {53, 9092, 9093, 443, 4317, 4319},
-        "topics": {53, 9092, 9093, 4317},
-    }
-    machines, people = policies["review"]["ingress"]
-    assert (len(machines["from"]), machines["ports"]) == (2, [{"port": "http", "protocol": "TCP"}])
-    assert (len(people["from"]), people["ports"]) == (1, [{"port": "desk", "protocol": "TCP"}])
-    assert len(policies["worker"]["ingress"][0]["from"]) == 2
-    machines, clients = policies["front"]["ingress"]
-    assert machines["ports"] == [{"port": "http", "protocol": "TCP"}]
-    assert (len(clients["from"]), clients["ports"]) == (1, [{"port": "api", "protocol": "TCP"}])
-    alone = render("cpu", "networkPolicy.extraEgress=[]", "networkPolicy.frontFrom=[]")
-    front = of_kind(alone, "NetworkPolicy", "front")["spec"]
-    assert (front["egress"], len(front["ingress"])) == ([], 1)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

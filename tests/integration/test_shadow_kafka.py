@@ -29,7 +29,7 @@ from worker.kafka.span import Asked, SpanReader
 from worker.kafka.topics import apply_topics
 from worker.registry.client import RegistryClient
 from worker.registry.label_reading import LabelReader
-from worker.registry.subjects import register_schemas
+from worker.registry.subjects import register_schema
 from worker.settings import Settings
 from worker.startup import require_topics
 
@@ -57,6 +57,7 @@ class Platform:
         self.names = schemas.topic_names(self.prefix)
         self._bootstrap = bootstrap
         self._folder = folder
+        self._started: list[Running] = []
         apply_topics(self.config, schemas.load_topics(self.prefix, replication_factor=1, partitions=2))
         self.send(range(SENT))
 
@@ -74,13 +75,20 @@ class Platform:
     def start(self, engine: CannedEngine | None = None, **more: object) -> Running:
         config = self.settings(**more)
         app = build_app(config, policy=POLICIES[config.shadow], engine=engine)
-        return Running(app, lambda listener: join_group(config, listener), open_producer(config))
+        running = Running(app, lambda listener: join_group(config, listener), open_producer(config))
+        self._started.append(running)
+        return running
+
+    def close(self) -> None:
+        """Stop what a test that failed has left running."""
+        for running in self._started:
+            if running.thread.is_alive():
+                running.stop()
 
     def register(self, form: FrameFormat) -> dict[str, Any]:
         """Register the schema of labels; returns the setting that names the registry."""
         settings = self.settings(schema_registry_url=self._registry)
-        kinds = [KIND_OF[Label]]
-        (_,) = register_schemas(RegistryClient(settings), self.prefix, kinds, form, dry_run=False)
+        register_schema(RegistryClient(settings), self.prefix, KIND_OF[Label], form, dry_run=False)
         return {"schema_registry_url": self._registry}
 
     def read(self, kind: type[Any]) -> list[Any]:
@@ -117,9 +125,11 @@ def registry() -> Iterator[str]:
 @pytest.fixture
 def platform(
     kafka_bootstrap: str, tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch
-) -> Platform:
+) -> Iterator[Platform]:
     monkeypatch.setenv("MIMAMORI_SCHEMA_REGISTRY_URL", registry)
-    return Platform(kafka_bootstrap, tmp_path, registry)
+    platform = Platform(kafka_bootstrap, tmp_path, registry)
+    yield platform
+    platform.close()
 
 
 def test_a_shadow_beside_a_worker_and_what_compare_says_of_both(platform: Platform) -> None:

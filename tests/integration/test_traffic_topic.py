@@ -26,7 +26,9 @@ from worker.registry.framing import framed
 
 
 @pytest.fixture
-def config(kafka_bootstrap: str) -> dict[str, Any]:
+def config(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """How the tests reach Kafka; the commands get there by their own settings."""
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
     return {"bootstrap.servers": kafka_bootstrap}
 
 
@@ -82,12 +84,9 @@ def test_a_topic_that_is_not_there_is_named(config: dict[str, Any]) -> None:
 
 def test_the_command_reads_texts_and_counts_what_is_no_message(
     config: dict[str, Any],
-    kafka_bootstrap: str,
     topic: str,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
     producer = Producer(config)
     producer.produce(topic, b"private words that are no JSON", partition=0)
     producer.flush(10)
@@ -102,12 +101,10 @@ def test_the_command_reads_texts_and_counts_what_is_no_message(
 
 def test_framed_messages_are_traffic_too_and_without_a_registry_they_are_counted(
     config: dict[str, Any],
-    kafka_bootstrap: str,
     topic: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
     producer = Producer(config)
     with every_form(monkeypatch) as encode_in_turn:
         for number in range(30):
@@ -127,12 +124,9 @@ def test_framed_messages_are_traffic_too_and_without_a_registry_they_are_counted
 
 def test_cases_and_decisions_are_read_from_a_topic_and_from_a_file(
     config: dict[str, Any],
-    kafka_bootstrap: str,
     topic: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", kafka_bootstrap)
     examples = Path(schemas.__file__).parent / "examples"
     case, decision = (
         msgspec.json.encode(msgspec.json.decode((examples / name).read_bytes())[0]["payload"])

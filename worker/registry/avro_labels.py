@@ -18,7 +18,7 @@ from worker.registry.framing import LENGTH
 
 _KEPT: Final = (datetime,)  # types that fastavro takes as they are
 _SEVERITY: Final = f"{NAMESPACE}.{Severity.__name__}"
-_SAYS_NOTHING: Final = {"doc", "aliases", "__fastavro_parsed__"}
+_SAYS_NOTHING: Final = {"doc", "__fastavro_parsed__"}
 
 
 def avro_label_writer(schema: dict[str, Any], frame: bytes) -> Callable[[Label], bytes]:

@@ -1,7 +1,5 @@
 """Registers the schemas of messages and labels, each under its topic's subject: `mimamori.messages-value`."""
 
-from collections.abc import Iterator, Sequence
-
 import msgspec
 
 from schemas.frozen import FrameFormat, frozen_schema
@@ -25,32 +23,30 @@ def subject_of(prefix: str, kind: Kind) -> str:
     return f"{topic_names(prefix)[kind.event]}-value"
 
 
-def register_schemas(
-    client: RegistryClient, prefix: str, kinds: Sequence[Kind], form: FrameFormat, *, dry_run: bool
-) -> Iterator[State]:
-    """Register what is missing, after the registry has been asked whether it fits. A dry run only asks.
+def register_schema(
+    client: RegistryClient, prefix: str, kind: Kind, form: FrameFormat, *, dry_run: bool
+) -> State:
+    """Register a kind's schema unless it is there, once the registry finds that it fits. A dry run only asks.
 
-    Raises RegistryError: the registry refuses a schema, with its words, or cannot be used.
+    Raises RegistryError: the registry refuses the schema, with its words, or cannot be used.
     """
-    for kind in kinds:
-        subject = subject_of(prefix, kind)
-        content, wire = msgspec.json.encode(frozen_schema(kind, form)), form.upper()
-        if (found := client.version(subject, content, wire)) is not None:
-            yield State(subject, found.id, found.version)
-            continue
-        if (objection := client.objection(subject, content, wire)) is not None:
-            raise _refused(client, subject, objection)
-        if dry_run:
-            yield State(subject)
-            continue
-        made = client.register(subject, content, wire)
-        if isinstance(made, str):
-            raise _refused(client, subject, made)
-        yield State(subject, made, new=True)
+    subject = subject_of(prefix, kind)
+    content, wire = msgspec.json.encode(frozen_schema(kind, form)), form.upper()
+    if (found := client.version(subject, content, wire)) is not None:
+        return State(subject, found.id, found.version)
+    if (objection := client.objection(subject, content, wire)) is not None:
+        raise _refused(client, subject, objection)
+    if dry_run:
+        return State(subject)
+    made = client.register(subject, content, wire)
+    if isinstance(made, str):
+        raise _refused(client, subject, made)
+    return State(subject, made, new=True)
 
 
 def _refused(client: RegistryClient, subject: str, said: str) -> RegistryError:
     words = " ".join(said.split())[:500]
     return RegistryError(
-        f"{client.place} refuses the schema for {subject}, and nothing was registered: {words}", refused=True
+        f"{client.place} refuses the schema for {subject}, and registered nothing there: {words}",
+        refused=True,
     )

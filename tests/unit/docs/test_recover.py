@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError
 
 import schemas
 from tests.fakes.forms import forms_of
+from tests.fakes.framed_labels import LABEL
 from tests.fakes.kafka_of_lists import (
     LABELS,
     LETTERS,
@@ -27,7 +28,6 @@ from tests.fakes.kafka_of_lists import (
     Stood,
 )
 from tests.fakes.schema_registry import schema_registry
-from tests.unit.worker.test_framed_labels import LABEL
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "examples" / "recover.py"
 

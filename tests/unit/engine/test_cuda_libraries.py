@@ -27,7 +27,9 @@ class Gpu:
 
     def preload_dlls(self) -> None:
         self.done.append("libraries")
-        print("Failed to load libcublas.so.13: no such file")  # noqa: T201 - as the library does
+        print("Failed to load /packages/nvidia/libcudnn.so.9: wrong ELF class")  # noqa: T201 - as the library does
+        print("Failed to load libcublas.so.13: no such file")  # noqa: T201
+        print("Please follow https://onnxruntime.ai/docs/install/#cuda-and-cudnn")  # noqa: T201
 
     def InferenceSession(self, *given: Any, providers: list[Any]) -> Any:  # noqa: N802 - the library's name
         self.done.append("session")
@@ -52,14 +54,16 @@ def _any(model: Path, device: Any) -> None:
 
 
 @pytest.mark.parametrize("opened", [_a_bundle_s, _any])
-def test_they_are_loaded_first_and_in_silence(
+def test_they_are_loaded_first_and_an_error_names_those_that_are_not_there(
     opened: Callable[[Path, str], None], gpu: Gpu, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = write_tiny_bundle(tmp_path / "bundle").path / "model.onnx"
     gpu.done.clear()  # of writing it
     opened(model, "cpu")
     assert gpu.done == ["session"]
-    with pytest.raises(DeviceError, match="device cuda was asked for"):
+    with pytest.raises(
+        DeviceError, match=r"device cuda was asked for.* \(not found: libcublas.so.13, libcudnn.so.9\)"
+    ):
         opened(model, "cuda")
     assert gpu.done == ["session", "libraries", "session"]
     assert capsys.readouterr().out == ""

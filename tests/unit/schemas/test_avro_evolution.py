@@ -143,5 +143,17 @@ def test_generating_refuses_a_change_within_a_version(tmp_path: Path) -> None:
     assert json.loads(frozen.read_bytes())["doc"] == "Other words."
     schema["fields"].append({"name": "room", "type": "string"})
     frozen.write_text(json.dumps(schema))
+    missing = [tmp_path / "json" / "message.schema.json", tmp_path / "history" / "v4" / "label.schema.json"]
+    for path in missing:
+        path.unlink()
     with pytest.raises(FrozenSchemaError, match="message as Avro is no longer what its version 1 was"):
         generate(tmp_path)
+    assert not [path for path in missing if path.exists()]  # nothing is frozen beside what is refused
+
+
+def test_a_default_that_avro_has_no_word_for_is_never_generated() -> None:
+    class Odd(schemas.Message, frozen=True):
+        floor: int | None = 3
+
+    with pytest.raises(TypeError, match="floor may be null, and its default is not"):
+        avro_schema(msgspec.structs.replace(KIND_OF[schemas.Message], event=Odd))

@@ -77,9 +77,11 @@ def test_credentials_that_the_protocol_does_without_are_refused_always(
     """Whoever set them expected to be protected, and would not be."""
     monkeypatch.setenv("MIMAMORI_KAFKA", json.dumps(kafka))
     monkeypatch.setenv("MIMAMORI_ALLOW_INSECURE", "sasl_plaintext, unverified_broker")
-    with pytest.raises(SettingsError, match=says) as refusal:
-        load_settings(bootstrap="localhost:9092")
-    assert SECRET not in str(refusal.value)
+    for bootstrap in ("localhost:9092", FAR):
+        with pytest.raises(SettingsError, match=says) as refusal:
+            load_settings(bootstrap=bootstrap)
+        assert SECRET not in str(refusal.value)
+        assert "plaintext_kafka" not in str(refusal.value)  # as if a name were the remedy
 
 
 @pytest.mark.parametrize(
