@@ -434,7 +434,7 @@ class KafkaConsumer:
             self._unplaced.discard(name)
             self._stopped.discard(name)
             self._missing.pop(name, None)
-        self._fresh.forget(gone)
+        self._fresh.leave(gone)
         if self._held is not None:
             self._held.drop(gone)
             self._confirmation.forget(gone)
