@@ -115,7 +115,7 @@ def test_a_poll_at_once_is_its_records_one_by_one(polls: list[tuple[int, list[in
 def test_whatever_offsets_come_it_stays_between_nothing_and_the_longest_messages(
     polls: list[list[tuple[int, int, int]]], lag: int, in_hand: int
 ) -> None:
-    """In a batch that is not compressed, offsets are their producer's words, and may go back within a poll."""
+    """In a batch that is not compressed, offsets are a producer's words, and may go back within a poll."""
     backlog = Backlog(measured(1000))
     for poll in polls:
         backlog.read([entry(offset, tokens, partition) for partition, offset, tokens in poll])
