@@ -36,8 +36,8 @@ class Backlog:
             read = list(run)
             first, last = read[0].record, read[-1].record
             due = self._next.get(first.place, first.offset)
-            # `due` is larger where a rewind went back, and the last offset is smaller where a producer made it
-            # up; each record takes one offset at least.
+            # `due` is larger where a rewind went back; the last offset is smaller where a producer wrote so.
+            # Each record takes one offset at least.
             passed += max(len(read), last.offset + 1 - min(due, first.offset))
             self._next[first.place] = last.offset + 1
         kept = math.exp(-passed / MEMORY)
