@@ -2,7 +2,7 @@
 
     unplaced    assigned, and not read before their start is found
     missing     read up to where Kafka has no record; the client has stopped to fetch them
-    readable    all others
+    fetched     all others
 
 Places are told by a seek, except where the client has stopped to fetch: it refuses a seek then. It has
 stopped where Kafka has no record, and so it does after a record whose producer made its offset up, as it goes
