@@ -139,8 +139,10 @@ class Placing:
                 self._place_new()
             for name, missing in list(self._missing.items()):
                 due = self._places.next_of(name)
+                if due is None:  # no record has come since
+                    due = self._begins.get(name, missing.offset)
                 # A producer made this offset up, and the client believed it.
-                if due is not None and due != missing.offset:
+                if due != missing.offset:
                     self._start_over(ck.TopicPartition(*name, due))
                     continue
                 offset, restart = self._starts.instead_of(missing, PLACE_TIMEOUT_S)
@@ -179,6 +181,9 @@ class Placing:
         name = cast("Partition", (message.topic(), message.partition()))
         place = ck.TopicPartition(*name)
         if name not in self._assigned:
+            return
+        if name in self._unplaced:  # wherever it was: its place is still to be found
+            self._stopped.add(name)
             return
         if (offset := message.offset()) is not None:
             place.offset = offset

@@ -206,3 +206,49 @@ def test_a_client_that_begins_too_early_is_told_again(client: Client) -> None:
     assert own.sift(records(ONE, 0, 1), rebalanced=False) == []
     assert client.since() == [("hold", ONE)]
     assert broker.held.now() == {}
+
+
+class Missed:
+    """What the client says where Kafka has no record at its position."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def topic(self) -> str:
+        return ONE[0]
+
+    def partition(self) -> int:
+        return ONE[1]
+
+    def offset(self) -> int:
+        return self._offset
+
+
+def missed(own: Placing, offset: int) -> None:
+    own.note_missing(Missed(offset), "out of range")  # type: ignore[arg-type]
+
+
+def test_a_position_beyond_the_end_that_no_record_led_to_stops_no_worker(client: Client) -> None:
+    """It is told before, or in place of, the record whose producer made it up."""
+    own = classic(client)
+    own.take({ONE})
+    client.since()
+    missed(own, END + 5)
+    own.place()
+    assert client.since() == [("start over", (0, LEFT_AT))]
+    assert own.fetched == {ONE}
+
+
+def test_a_client_that_stopped_is_started_over_only_once_the_broker_has_confirmed_it(client: Client) -> None:
+    broker = Broker()
+    own = confirmed(client, broker)
+    own.take({ONE})
+    client.since()
+    client.seeks = False
+    missed(own, END + 5)
+    own.place()
+    assert client.since() == []
+    broker.answer = Confirmed({ONE}, [], b"epoch 5")
+    own.place()
+    assert client.since() == [("seek", (0, LEFT_AT)), ("start over", (0, LEFT_AT))]
+    assert broker.held.now() == {ONE: b"epoch 5"}
