@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
 from structlog.testing import capture_logs
 
 from review.hooks.ledger import Ledger
