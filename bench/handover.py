@@ -19,12 +19,9 @@ from statistics import median
 from typing import Any, Final
 
 import confluent_kafka as ck
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
-    AdminClient,
-    NewTopic,
-)
+from confluent_kafka.admin import AdminClient
 
-from mimamori.sandbox import Sandbox
+from bench.yardstick.own_kafka import own_kafka
 from worker.kafka.librdkafka_waits import end_join_wait
 
 PARTITIONS: Final = 6
@@ -197,13 +194,11 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    with Sandbox(redis=False) as sandbox:
-        admin = AdminClient({"bootstrap.servers": sandbox.bootstrap})
-        admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result()
+    with own_kafka(TOPIC, PARTITIONS) as bootstrap:
         print("| | no reader when one joins, s | when one leaves, s | when one joins as another leaves, s |")
         print("|---|---|---|---|", flush=True)
         for way in WAYS:
-            print(measured(sandbox.bootstrap, way, given.rounds), flush=True)
+            print(measured(bootstrap, way, given.rounds), flush=True)
 
 
 if __name__ == "__main__":

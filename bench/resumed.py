@@ -13,17 +13,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import confluent_kafka as ck
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
-    AdminClient,
-    NewTopic,
-)
 
-from mimamori.sandbox import Sandbox
+from bench.yardstick.own_kafka import own_kafka
 from worker.kafka.consumer_config import consumer_config
 from worker.kafka.librdkafka_waits import end_fetch_wait
 
@@ -103,21 +99,18 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=20)
     given = parser.parse_args()
-    with Sandbox(redis=False) as sandbox:
-        config: dict[str, Any] = {"bootstrap.servers": sandbox.bootstrap}
-        admin = AdminClient(config)
-        admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result()
-        consumer = ck.Consumer(
-            consumer_config(config, "resumed", "classic") | {"auto.offset.reset": "earliest"}
-        )
-        consumer.subscribe([TOPIC])
-        waits: dict[Resume, list[float]] = {as_it_is: [], asking_for_ends: []}
-        with producing(sandbox.bootstrap):
+    waits: dict[Resume, list[float]] = {as_it_is: [], asking_for_ends: []}
+    with own_kafka(TOPIC, PARTITIONS) as bootstrap:
+        config = consumer_config({"bootstrap.servers": bootstrap}, "resumed", "classic")
+        with (
+            closing(ck.Consumer(config | {"auto.offset.reset": "earliest"})) as consumer,
+            producing(bootstrap),
+        ):
+            consumer.subscribe([TOPIC])
             read_all(consumer)
             for _ in range(given.rounds):
                 for resume, found in waits.items():
                     found.append(resumed(consumer, resume))
-        consumer.close()
     print("| resumed | until all partitions bring records, ms: median, lowest and highest |\n|---|---|")
     for resume, found in waits.items():
         low, middle, high = (1000 * seconds for seconds in (min(found), median(found), max(found)))

@@ -13,12 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import confluent_kafka as ck
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public names that its types do not re-export
-    AdminClient,
-    NewTopic,
-)
 
-from mimamori.sandbox import Sandbox
+from bench.yardstick.own_kafka import own_kafka
 
 PARTITIONS: Final = 4
 PATIENCE_S: Final = 15.0
@@ -141,14 +137,11 @@ def main() -> None:
         "the successor joins anew": lambda successor, colleague: (successor.join_anew(), colleague),
         "the colleague joins anew": lambda successor, colleague: (successor, colleague.join_anew()),
     }
-    with Sandbox(redis=False) as sandbox:
-        topic = NewTopic(TOPIC, PARTITIONS, 1)
-        admin = AdminClient({"bootstrap.servers": sandbox.bootstrap})
-        admin.create_topics([topic])[TOPIC].result()
+    with own_kafka(TOPIC, PARTITIONS) as bootstrap:
         print("| what is done | the colleague | without a reader before | ended within |\n|---|---|---|---|")
         for way, end in ways.items():
             for instance in ("", "two"):
-                print(attempt(sandbox.bootstrap, way, instance, end), flush=True)
+                print(attempt(bootstrap, way, instance, end), flush=True)
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ class _Run:
             now = time.monotonic()
             if seen > last_seen or faults.active:
                 last_seen, moved = seen, now
-            elif now - moved > self._setup.stall_s:
+            elif now - moved > (self._setup.stall_s if seen else STALL_S):  # workers are slow to start
                 if self._setup.bundle is None:  # the signal would kill `mimamori run`
                     fleet.ask_where()
                 return

@@ -4,6 +4,7 @@ It is compacted, with the notice's id as key. All desks read all of it, all the 
 over a partition knows what was told of it.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -92,12 +93,13 @@ class Ledger:
         self._entries[notice_id] = entry
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close what is open: both at once, since one that never ends, or fails, must not keep the other."""
         clients = self._consumer, self._producer
         self._consumer = self._producer = None
-        for client in clients:
-            if client is not None:
-                await client.stop()
+        ends = (client.stop() for client in clients if client is not None)
+        for fault in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(fault, Exception):
+                log.warning("webhook_ledger_left_with_an_error", error=type(fault).__name__)
 
     def _note(self, notice_id: str, value: bytes | None) -> None:
         if value is None:

@@ -7,6 +7,7 @@ duplicate) happens in the worker that first takes the mark, a file that can be m
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,10 @@ class Zombie(Sabotage):
 
     def spoil(self, outbound: Sequence[Outbound], offsets: Offsets, membership: Membership) -> None:
         if take_mark():
-            own = os.getpid()
-            subprocess.Popen(["/bin/sh", "-c", f"sleep {STOPPED_S}; kill -CONT {own}"])
-            os.kill(own, signal.SIGSTOP)
+            subprocess.Popen(["/bin/sh", "-c", f"sleep {STOPPED_S}; kill -CONT {os.getpid()}"])
+            # To this thread: one that is sent to the process may be taken by another thread, and this one
+            # would go on, and commit, until that one has a processor.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         self.real.commit(outbound, offsets, self.shown(membership))
 
     def shown(self, membership: Membership) -> Membership:

@@ -7,7 +7,6 @@ A soak in such a network takes minutes, and is a command:
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -57,16 +56,16 @@ def test_a_full_disk_is_full_and_can_be_large_again(told: dict[str, object]) -> 
 
 def test_a_host_that_is_killed_leaves_nothing_behind() -> None:
     before = machine()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*enclosure.UNSHARED, sys.executable, "-m", "tests.chaos.lossy", "stay"], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    inside = int(process.stdout.readline())  # its namespace of networks, once all are there
-    assert inside in networks()
-    assert machine() == before  # and none of them is to be seen outside
-    process.send_signal(signal.SIGKILL)
-    process.wait(30)
-    process.stdout.close()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            inside = int(process.stdout.readline())  # its namespace of networks, once all are there
+            assert inside in networks()
+            assert machine() == before  # and none of them is to be seen outside
+        finally:
+            process.kill()
     deadline = time.monotonic() + 60
     while inside in networks():
         assert time.monotonic() < deadline, "processes of it are still there"

@@ -150,33 +150,33 @@ def test_kafka_looks_whose_a_partition_is_where_the_epoch_is_older(gated: Gated)
     """Why each partition keeps the membership that it was confirmed under."""
     group = Group(gated)
     mine, other = Listener(), Listener()
-    first = group.consumer(mine, gated=False)
     read: list[Record] = []
+    with (
+        closing(group.consumer(mine, gated=False)) as first,
+        closing(group.producer("first")) as writes,
+    ):
 
-    def reads_all() -> bool:
-        read.extend(first.poll(100, 0.02))
-        return len(read) == 2 * EACH
+        def reads_all() -> bool:
+            read.extend(first.poll(100, 0.02))
+            return len(read) == 2 * EACH
 
-    until("what there is to read", reads_all)
-    before = first.membership()
-    second = group.consumer(other, gated=False)
+        until("what there is to read", reads_all)
+        before = first.membership()
+        with closing(group.consumer(other, gated=False)) as second:
 
-    def second_has_half() -> bool:
-        first.poll(100, 0.02)
-        second.poll(100, 0.02)
-        return len(other.owned) == 1 and first.membership().group != before.group
+            def second_has_half() -> bool:
+                first.poll(100, 0.02)
+                second.poll(100, 0.02)
+                return len(other.owned) == 1 and first.membership().group != before.group
 
-    until("half for the second", second_has_half)
-    (gone,), (kept,) = other.owned, mine.owned
-    writes = group.producer("first")
-    with pytest.raises(RetryableError, match="ILLEGAL_GENERATION"):
-        writes.commit([], {gone: 1}, before)
-    writes.commit([], {kept: 1}, before)
-    now = first.membership()
-    assert now.under is not None
-    assert gone not in now.under
-    with pytest.raises(RetryableError, match="not confirmed"):
-        writes.commit([], {gone: 1}, now)
-    writes.commit([], {gone: 1}, now._replace(under=None))  # Kafka takes it: nobody looks
-    for each in (first, second, writes):
-        each.close()
+            until("half for the second", second_has_half)
+            (gone,), (kept,) = other.owned, mine.owned
+            with pytest.raises(RetryableError, match="ILLEGAL_GENERATION"):
+                writes.commit([], {gone: 1}, before)
+            writes.commit([], {kept: 1}, before)
+            now = first.membership()
+            assert now.under is not None
+            assert gone not in now.under
+            with pytest.raises(RetryableError, match="not confirmed"):
+                writes.commit([], {gone: 1}, now)
+            writes.commit([], {gone: 1}, now._replace(under=None))  # Kafka takes it: nobody looks

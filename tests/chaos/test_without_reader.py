@@ -150,7 +150,7 @@ def test_what_a_frozen_member_was_to_give_up_gets_a_reader(
 def test_a_partition_that_the_client_stopped_to_fetch_is_fetched_anew(
     ground: Ground, protocol: GroupProtocol
 ) -> None:
-    """As a partition that stays paused in the client, which happens: see `KafkaConsumer._on_assign`."""
+    """As a partition that stays paused in the client, which happens: see `Fetching.let`."""
     listener = Listener()
     topic = ground.names[Message]
     consumer = KafkaConsumer(

@@ -200,7 +200,7 @@ def test_a_partition_that_ends_before_what_was_read_stops_its_reader(
     assert sender.flush(10) == 0
     take(consumer, 1)
     consumer._consumer.seek(ck.TopicPartition(topic, 0, 500))
-    consumer._places._next[topic, 0] = 500  # as if records up to there had come
+    consumer._placing._places._next[topic, 0] = 500  # as if records up to there had come
     with pytest.raises(BrokerError, match=r"partition 0, ends at 1, and was read up to 500"):
         take(consumer, 1)
     consumer.close()

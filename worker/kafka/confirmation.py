@@ -18,7 +18,7 @@ import confluent_kafka as ck
 from worker.errors import RetryableError
 from worker.kafka.client import make_admin
 from worker.kafka.group_watch import view_of
-from worker.kafka.membership import membership_of
+from worker.kafka.membership import Held, membership_of
 from worker.kafka.record import Partition
 
 ASK_TIMEOUT_S: Final = 3.0
@@ -52,9 +52,14 @@ class Confirmation:
         self._topic = topic
         self._admin = make_admin(self._config)
         self._asked: _Asked | None = None
+        self.held = Held()
 
     def forget(self, partitions: AbstractSet[Partition]) -> None:
-        """An answer that is on its way says nothing of these: they were taken away, or are read anew."""
+        """They were taken away, or are read anew: what was confirmed no longer holds.
+
+        Nor does an answer that is on its way.
+        """
+        self.held.drop(partitions)
         if self._asked is not None:
             self._asked = self._asked._replace(partitions=self._asked.partitions - partitions)
 

@@ -1,6 +1,6 @@
 """Where partitions end and begin, as far as the consuming client knows or Kafka tells."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import confluent_kafka as ck
@@ -25,6 +25,23 @@ class Ends:
         """The end as of the last fetch; negative after a fetch beyond it: the client forgets it then."""
         _, end = self._consumer.get_watermark_offsets(ck.TopicPartition(*place), cached=True)
         return int(end)
+
+    def positions(self, places: Iterable[Partition]) -> list[ck.TopicPartition]:
+        """What the client gives next of each; negative where it has given nothing yet."""
+        return self._consumer.position([ck.TopicPartition(*place) for place in sorted(places)])
+
+    def behind(self, places: Iterable[Partition], begins: Mapping[Partition, int]) -> int:
+        """How many offsets are still to be read, as of the last fetches. It makes no request.
+
+        `begins` says where reading will begin in a partition of which nothing was read yet.
+        """
+        total = 0
+        for position in self.positions(places):
+            place = position.topic, position.partition
+            offset = position.offset if position.offset >= 0 else begins.get(place, -1)
+            if offset >= 0:
+                total += max(0, self.heard(place) - offset)
+        return total
 
     def now(self, place: Partition) -> int:
         """The end of a partition. Raises BrokerError: Kafka does not tell it."""

@@ -21,22 +21,31 @@ class Fresh:
         self._begins[place] = offset
 
     def forget(self, places: Iterable[Partition]) -> None:
-        """They are told anew, or not read any more."""
+        """They are told anew."""
         for place in places:
             self._begins.pop(place, None)
+
+    def leave(self, places: Iterable[Partition]) -> None:
+        """They are not read any more: what was seen of them says nothing of when they come back."""
+        self.forget(places)
+        self._told_again.difference_update(places)
 
     def early(self, records: Sequence[Record]) -> set[Partition]:
         """Those that begin before the place that they were told: their records must not be used.
 
-        Each counts once, since a client that has begun forgets nothing, while a producer may make up an early
-        offset as often as it likes.
+        Each counts once until it has begun, since a client that has begun forgets nothing, while a producer
+        may make up an early offset as often as it likes.
         """
+        found: set[Partition] = set()
         if not self._begins:
-            return set()
-        before: set[Partition] = set()
+            return found
         for record in records:
             begins = self._begins.pop(record.place, None)
-            if begins is not None and begins > record.offset:
-                before.add(record.place)
-        found, self._told_again = before - self._told_again, before - self._told_again
+            if begins is None:
+                continue
+            if record.offset < begins and record.place not in self._told_again:
+                found.add(record.place)
+            else:
+                self._told_again.discard(record.place)
+        self._told_again |= found
         return found

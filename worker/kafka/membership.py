@@ -10,6 +10,7 @@ import confluent_kafka as ck
 from worker.errors import RetryableError
 from worker.kafka.offset_note import OffsetNote
 from worker.kafka.record import Partition
+from worker.kafka.starts import Starts
 
 _MAGIC = b"CGMDv2:"
 
@@ -82,6 +83,28 @@ class KafkaMembership(NamedTuple):
             old = {place: self.under[place] for place in partitions if self.under[place] != self.group}
             if old:
                 self.held.proved(old, self.group)
+
+
+class NotedMembership:
+    """The membership as the polling thread noted it last, which any thread may read.
+
+    The client serves one thread at a time, so that another one that asks the client while it is polled may
+    have to wait for minutes.
+    """
+
+    def __init__(self, consumer: ck.Consumer, starts: Starts, held: Held | None) -> None:
+        """`held` is for the protocol `consumer`."""
+        self._consumer = consumer
+        self._starts = starts
+        self._held = held
+        self.last: KafkaMembership | None = None
+
+    def note(self) -> None:
+        """Ask the client, and keep what was known where it is no member at the moment."""
+        group = membership_of(self._consumer)
+        if group is not None:
+            under = None if self._held is None else self._held.now()
+            self.last = KafkaMembership(group, self._starts.note, under, self._held)
 
 
 def membership_of(consumer: ck.Consumer) -> Any | None:

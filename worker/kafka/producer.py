@@ -56,7 +56,6 @@ class KafkaProducer:
     def __init__(self, config: dict[str, Any], transactional_id: str) -> None:
         self._config = {**config, "transactional.id": transactional_id}
         self._failed: tuple[str | None, ck.KafkaError] | None = None
-        self._watch = StepWatch(NEVER_S)
         self._producer = make(
             ck.Producer,
             {
@@ -87,6 +86,7 @@ class KafkaProducer:
                 **self._config,
             },
         )
+        self._watch = StepWatch(NEVER_S)
         try:
             self._patiently(
                 lambda: self._producer.init_transactions(STEP_TIMEOUT_S), "cannot start transactions"

@@ -36,7 +36,9 @@ class Backlog:
             read = list(run)
             first, last = read[0].record, read[-1].record
             due = self._next.get(first.place, first.offset)
-            passed += last.offset + 1 - min(due, first.offset)  # `due` is larger where a rewind went back
+            # `due` is larger where a rewind went back; the last offset is smaller where a producer wrote so.
+            # Each record takes one offset at least.
+            passed += max(len(read), last.offset + 1 - min(due, first.offset))
             self._next[first.place] = last.offset + 1
         kept = math.exp(-passed / MEMORY)
         self._offsets = self._offsets * kept + passed

@@ -130,10 +130,10 @@ class Intake:
     def _await_commit(self) -> None:
         """Wait for the end of a commit that has begun, however long: its own deadline ends the worker.
 
-        A member may give partitions up and keep its epoch, and Kafka takes any commit under that. A worker
-        that ends leaves the group, which refuses it then.
+        A member may give partitions up and keep its epoch, and Kafka takes any commit under that. It is a
+        member until its drain is over: then it leaves the group, which refuses the commit.
         """
-        while not self._stopping and not self._epochs.wait_settled(IDLE_POLL_S):
+        while time.monotonic() < self._drain_until and not self._epochs.wait_settled(IDLE_POLL_S):
             pass
 
     def lost(self, partitions: Sequence[Partition]) -> None:

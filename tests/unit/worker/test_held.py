@@ -51,18 +51,39 @@ def test_in_the_classic_protocol_there_is_one_membership() -> None:
     one.proved([FIRST, SECOND])
 
 
-def test_a_client_that_forgot_where_to_begin_is_told_once_more() -> None:
-    def records(*offsets: int) -> list[Record]:
-        return [Record(*FIRST, offset, None, b"") for offset in offsets]
+def records(place: Partition, *offsets: int) -> list[Record]:
+    return [Record(*place, offset, None, b"") for offset in offsets]
 
+
+def test_a_client_that_forgot_where_to_begin_is_told_once_more() -> None:
     fresh = Fresh()
     fresh.begin(FIRST, 5)
-    assert fresh.early(records(0, 1)) == {FIRST}
+    assert fresh.early(records(FIRST, 0, 1)) == {FIRST}
     fresh.begin(FIRST, 5)
-    assert fresh.early(records(3)) == set(), "a made-up offset, as often as it comes"
+    assert fresh.early(records(FIRST, 3)) == set(), "a made-up offset, as often as it comes"
     fresh.begin(FIRST, 5)
-    assert fresh.early(records(7, 8)) == set()
-    assert fresh.early(records(2)) == set(), "it has begun"
+    assert fresh.early(records(FIRST, 7, 8)) == set()
+    assert fresh.early(records(FIRST, 2)) == set(), "it has begun"
     fresh.begin(FIRST, 5)
     fresh.forget([FIRST])
-    assert fresh.early(records(0)) == set()
+    assert fresh.early(records(FIRST, 0)) == set()
+
+
+def test_polls_in_between_do_not_let_a_made_up_offset_count_again() -> None:
+    fresh = Fresh()
+    fresh.begin(FIRST, 5)
+    fresh.begin(SECOND, 5)  # of which nothing comes
+    assert fresh.early(records(FIRST, 3)) == {FIRST}
+    fresh.forget([FIRST])
+    fresh.begin(FIRST, 5)
+    assert fresh.early([]) == set()
+    assert fresh.early(records(FIRST, 3)) == set()
+
+
+def test_a_partition_that_comes_back_may_be_told_once_more_again() -> None:
+    fresh = Fresh()
+    fresh.begin(FIRST, 5)
+    assert fresh.early(records(FIRST, 0)) == {FIRST}
+    fresh.leave([FIRST])
+    fresh.begin(FIRST, 5)
+    assert fresh.early(records(FIRST, 0)) == {FIRST}

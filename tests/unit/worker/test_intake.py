@@ -157,15 +157,21 @@ def test_the_committed_offsets_are_asked_for_only_when_no_commit_is_under_way(
     assert rewinds == [0] * 21 + [1]  # before the commit's end, and after it
 
 
+@pytest.mark.parametrize("draining", [False, True])
 def test_no_partition_is_given_up_in_the_middle_of_a_commit_where_the_broker_may_not_look(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, *, draining: bool
 ) -> None:
-    """With the protocol `consumer`, the epoch may stay what it is, and Kafka takes any commit under it."""
+    """With the protocol `consumer`, the epoch may stay what it is, and Kafka takes any commit under it.
+
+    A worker that drains is still a member.
+    """
     fixture = Fixture(max_records=1, revoke_s=0.01, group_protocol="consumer")
     given_up: list[bool] = []
     monkeypatch.setattr(fixture.in_hand, "forget", lambda _: given_up.append(fixture.epochs.committing))
     fixture.epochs.open()
     assert fixture.epochs.begin_commit(fixture.epochs.epoch)
+    if draining:
+        fixture.intake.stop(60)
     revocation = threading.Thread(target=fixture.intake.revoked, args=([("mimamori.messages", 1)],))
     revocation.start()
     revocation.join(0.3)  # so long one that does not wait has to give it up
@@ -173,6 +179,18 @@ def test_no_partition_is_given_up_in_the_middle_of_a_commit_where_the_broker_may
     fixture.epochs.end_commit()
     revocation.join(10)
     assert given_up == [False]
+
+
+def test_once_the_drain_is_over_a_commit_that_hangs_holds_nothing_up() -> None:
+    """The worker leaves its group then, which refuses the commit."""
+    fixture = Fixture(max_records=1, group_protocol="consumer")
+    fixture.epochs.open()
+    assert fixture.epochs.begin_commit(fixture.epochs.epoch)
+    fixture.intake.stop(0)
+    revocation = threading.Thread(target=fixture.intake.revoked, args=([("mimamori.messages", 1)],))
+    revocation.start()
+    revocation.join(30)
+    assert not revocation.is_alive()
 
 
 def test_a_worker_whose_partitions_were_lost_is_not_ready_before_its_group_has_it_again() -> None:

@@ -27,7 +27,7 @@ def test_a_rebalance_served_by_a_client_that_has_left_its_group_is_no_error(prot
     consumer.close()
     with pytest.raises(RuntimeError):
         consumer._consumer.memberid()
-    consumer._note_membership()
+    consumer._noted.note()
     assert consumer.membership() is None
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import confluent_kafka as ck
 import pytest
 
-import worker.kafka.consumer as module
 from tests.fakes.mock_kafka import HERE, MockKafka
 from worker.kafka import Look, RebalanceListener
 from worker.kafka.consumer import KafkaConsumer
@@ -104,8 +103,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    monkeypatch.setattr(module, "end_join_wait", noted("join", end_join_wait))
-    monkeypatch.setattr(module, "end_fetch_wait", noted("fetch", end_fetch_wait))
+    monkeypatch.setattr("worker.kafka.consumer.end_join_wait", noted("join", end_join_wait))
+    monkeypatch.setattr("worker.kafka.fetching.end_fetch_wait", noted("fetch", end_fetch_wait))
     return told
 
 

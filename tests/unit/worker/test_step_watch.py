@@ -82,3 +82,10 @@ def test_a_producer_that_cannot_start_leaves_no_watch_behind(
     for thread in set(threading.enumerate()) - before:
         thread.join(30)
         assert not thread.is_alive(), thread.name
+
+
+def test_a_producer_whose_settings_are_wrong_leaves_no_watch_behind() -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(BrokerError, match="settings"):
+        producer.KafkaProducer({"no.such.setting": 1}, "t")
+    assert not set(threading.enumerate()) - before
