@@ -45,14 +45,16 @@ PATIENCE = 60.0
 TEXT = "since the move I only speak to the cat, and I have stopped answering my sister"
 
 
-def until(wanted: Callable[[], Any], what: str, said: Callable[[], str] = str) -> Any:
+def until(
+    wanted: Callable[[], Any], what: str, said: Callable[[], str] = str, patience_s: float = PATIENCE
+) -> Any:
     """Poll a condition that another process brings about. `said`: what it has said, for the failure."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if found := wanted():
             return found
         time.sleep(0.05)
-    raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}\n{said()[-4000:]}")
+    raise AssertionError(f"waited {patience_s:g} s in vain for {what}\n{said()[-4000:]}")
 
 
 def free_port() -> int:
