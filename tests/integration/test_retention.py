@@ -161,8 +161,8 @@ def test_the_words_of_a_decided_case_leave_every_disk(
         return f"{desk.log()}\n{quick.files()}"
 
     # Two minutes: what the desk has told the broker, and does not hear of, it tells again after one.
-    cases, two = f"{quick.topics[0]}-*", 120.0
-    until(lambda: not quick.disk.holding(words, cases), "the broker to forget the case", said, two)
+    of_cases, two = f"{quick.topics[0]}-*", 120.0
+    until(lambda: not quick.disk.holding(words, of_cases), "the broker to forget the case", said, two)
     until(lambda: not quick.disk.holding(sealed, f"{changelog}-*"), "the changelog to forget it", said, two)
     until(lambda: not table.holding(sealed), "the desk's disk to forget it")
     # After: the messages topic alone, which is the platform's, and goes by its own retention.
