@@ -20,6 +20,7 @@ PATIENCE_MS = 300_000  # a killed broker is started again within this time
 ANSWER_S = 20.0
 CLOSED_S = 40.0  # the workers' transactions time out after 15 s
 RENEW_S = 10.0  # without news, the reader of outcomes is made anew
+LOST_AFTER_S = 60.0  # a cut off broker is heard of, or ended, sooner
 CHUNK = 5_000
 WAIT_S = 0.02
 
@@ -129,7 +130,8 @@ class Watch:
 
     A context manager. After brokers were cut off, its client (librdkafka 2.16) once did not get to the end in
     five minutes, though all was there, which would be taken for a fault of the workers: call `renew` where
-    nothing comes.
+    nothing comes. A leader that is cut off from the other brokers, and does not know yet that it leads no
+    more, answers that it has no such records: that is believed after LOST_AFTER_S only.
     """
 
     def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
@@ -142,6 +144,7 @@ class Watch:
             for number in self._consumer.list_topics(topic, ANSWER_S).topics[topic].partitions
         }
         self._at_end: set[tuple[str, int]] = set()
+        self._missing_since: dict[tuple[str, int], float] = {}
         self._begin()
 
     def _open(self) -> ck.Consumer:
@@ -186,11 +189,22 @@ class Watch:
             if error is None:
                 self._positions[place] = (message.offset() or 0) + 1
                 self._at_end.discard(place)
+                self._missing_since.pop(place, None)
                 yield (*place, message.value())
             elif error.code() == ck.KafkaError._PARTITION_EOF:
                 self._at_end.add(place)
-            elif error.fatal() or error.code() == ck.KafkaError._AUTO_OFFSET_RESET:
+                self._missing_since.pop(place, None)
+            elif error.fatal() or self._is_lost(place, error):
                 raise BrokerError(f"the soak cannot read {place[0]}: {error.str()}")
+
+    def _is_lost(self, place: tuple[str, int], error: ck.KafkaError) -> bool:
+        if error.code() != ck.KafkaError._AUTO_OFFSET_RESET:
+            return False
+        now = time.monotonic()
+        if now - self._missing_since.setdefault(place, now) > LOST_AFTER_S:
+            return True
+        self.renew()  # the client reads nothing more of it
+        return False
 
     def read_to_end(self) -> Iterator[tuple[str, int, bytes | None]]:
         """As `read`, until each partition was read to its end, as that is now or later."""

@@ -4,7 +4,7 @@ import pytest
 
 from engine.errors import FatalError
 from tests.fakes.brokers import Broker, Listener, offsets_of, outcome, take
-from worker.kafka import Restart
+from worker.kafka import Restart, starts
 
 
 def test_a_topic_made_again_under_a_reader_stops_it_and_its_successor_reads_from_the_start(
@@ -96,7 +96,10 @@ def test_what_was_deleted_before_there_was_a_group_is_nobodys_loss(broker: Broke
     assert listener.restarts == []
 
 
-def test_an_offset_beyond_the_end_is_told_and_read_from_the_start(broker: Broker) -> None:
+def test_an_offset_beyond_the_end_is_told_and_read_from_the_start(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starts, "BELIEVED_AFTER_S", 1.0)
     for number in range(3):
         broker.send(b"k", str(number).encode())
     first = broker.consumer(Listener())

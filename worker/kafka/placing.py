@@ -137,20 +137,13 @@ class Placing:
         try:
             if self._unplaced:
                 self._place_new()
-            for name, missing in list(self._missing.items()):
-                due = self._places.next_of(name)
-                if due is None:  # no record has come since
-                    due = self._begins.get(name, missing.offset)
-                # A producer made this offset up, and the client believed it.
-                if due != missing.offset:
-                    self._start_over(ck.TopicPartition(*name, due))
-                    continue
-                offset, restart = self._starts.instead_of(missing, PLACE_TIMEOUT_S)
-                if restart is not None:  # report it first, as it is not found a second time
-                    self._listener.restarted([restart])
-                self._start_over(ck.TopicPartition(*name, offset))
         except RetryableError as error:
             self._place_later(error)
+        for name, missing in list(self._missing.items()):
+            try:
+                self._place_missing(name, missing)
+            except RetryableError as error:  # the others are read on meanwhile
+                self._place_later(error)
 
     def rewind(self) -> None:
         """See `worker.kafka.Consumer.rewind`."""
@@ -202,6 +195,17 @@ class Placing:
         for position in self._find(self._unplaced, PLACE_TIMEOUT_S):
             self._begin(position)
         self._fetching.at_once(self._assigned)
+
+    def _place_missing(self, name: Partition, missing: ck.TopicPartition) -> None:
+        due = self._places.next_of(name)
+        if due is None:  # no record has come since
+            due = self._begins.get(name, missing.offset)
+        if due == missing.offset:
+            due, restart = self._starts.instead_of(missing, PLACE_TIMEOUT_S)
+            if restart is not None:  # report it first, as it is not found a second time
+                self._listener.restarted([restart])
+        # Else a producer made that offset up, and the client believed it.
+        self._start_over(ck.TopicPartition(*name, due))
 
     def _begin(self, position: ck.TopicPartition) -> None:
         """Read a new partition from `position`. Raises RetryableError.

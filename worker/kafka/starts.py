@@ -7,12 +7,16 @@
       records there are deleted          the first that is left: "retention"; the deleted ones are counted
       it lies beyond the end             its start: "truncated", since it is unknown what had those offsets
 
+An end that lies before what was read is believed once it was answered for BELIEVED_AFTER_S seconds on end: a
+broker that is cut off from the others, and does not know yet that it leads no more, has an older end.
+
 The client's own `auto.offset.reset` would do the same without a report, so it is set to raise an error. Such
 a start is committed before anything is read, so that the same gap is not found again.
 """
 
+import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import confluent_kafka as ck
 import structlog
@@ -26,6 +30,17 @@ from worker.kafka.topic_watch import TopicWatch
 log = structlog.get_logger()
 
 REFRESH_TIMEOUT_S = 2.0
+# Longer than Kafka takes to elect another leader, and the client to hear of it.
+BELIEVED_AFTER_S: Final = 30.0
+_ASKED_EVERY_S: Final = 5.0  # at least, while it is doubted
+
+
+class _Doubt(NamedTuple):
+    """Kafka has said that a partition ends before the offset `at`: first and last at these times."""
+
+    at: int
+    since: float
+    asked: float
 
 
 class Starts:
@@ -37,6 +52,7 @@ class Starts:
         self._watch = TopicWatch(config, topic)
         self._committed: dict[Partition, int] = {}  # committed offsets after which no record has come yet
         self._counted: dict[Partition, range] = {}  # unread records that were reported already
+        self._doubts: dict[Partition, _Doubt] = {}
         self.note = OffsetNote()
 
     @property
@@ -106,7 +122,10 @@ class Starts:
         except ck.KafkaException as error:
             raise RetryableError(f"cannot look for what is left: {error.args[0].name()}") from None
         if low <= at <= high:  # it was missing only for a moment
+            self._doubts.pop(partition, None)
             return at, None
+        if at > high and not self._is_believed(partition, at):
+            raise RetryableError(f"partition {missing.partition} is said to end at {high}, before {at}")
         untouched = self._committed.get(partition) == at
         if untouched:
             self._settle(partition, low)
@@ -119,6 +138,14 @@ class Starts:
                 "Kafka has lost records; start this worker again, and it goes on from what is committed"
             )
         return low, Restart(partition, "retention", at, low, self._unread(partition, range(at, low)))
+
+    def _is_believed(self, partition: Partition, at: int) -> bool:
+        now = time.monotonic()
+        before = self._doubts.get(partition)
+        if before is None or before.at != at or now - before.asked > _ASKED_EVERY_S:
+            before = _Doubt(at, now, now)
+        self._doubts[partition] = before._replace(asked=now)
+        return now - before.since >= BELIEVED_AFTER_S
 
     def _is_of_another_topic(self, metadata: str | None) -> bool:
         before, now = offset_note.read(metadata).topic_id, self.note.topic_id

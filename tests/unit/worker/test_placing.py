@@ -7,6 +7,7 @@ import confluent_kafka as ck
 import pytest
 
 from tests.fakes.brokers import Listener
+from worker.errors import RetryableError
 from worker.kafka import placing
 from worker.kafka.confirmation import Confirmed
 from worker.kafka.confirmed_placing import ConfirmedPlacing
@@ -78,6 +79,19 @@ class Starts:
     def __init__(self, client: Client) -> None:
         self.left, self.begin = client.left, client.begin_at
 
+    def instead_of(self, missing: ck.TopicPartition, _: float) -> tuple[int, None]:
+        """What Kafka says of the first partition is in doubt."""
+        if missing.partition == ONE[1]:
+            raise RetryableError("a doubt")
+        return missing.offset, None
+
+
+class Missing:
+    """The client's word that Kafka has no record there."""
+
+    def __init__(self, place: Partition) -> None:
+        self.topic, self.partition, self.offset = (lambda: place[0]), (lambda: place[1]), (lambda: LEFT_AT)
+
 
 class Broker:
     """A `Confirmation` that answers what a test says."""
@@ -120,6 +134,17 @@ def test_what_is_assigned_begins_where_it_was_left(client: Client) -> None:
     own.take({ONE})
     assert client.since() == [("begin", LEFT_AT), ("let", ONE)]
     assert own.fetched == {ONE}
+
+
+def test_a_partition_whose_end_is_in_doubt_keeps_no_other_waiting(client: Client) -> None:
+    own = classic(client)
+    own.take({ONE, TWO})
+    for place in (ONE, TWO):
+        own.note_missing(Missing(place), "")  # type: ignore[arg-type]
+    client.since()
+    own.place()
+    assert client.since() == [("start over", (TWO[1], LEFT_AT))]
+    assert own.fetched == {TWO}
 
 
 def test_nothing_is_fetched_before_the_broker_has_confirmed_it(client: Client) -> None:
