@@ -48,7 +48,7 @@ def choose(
         )
     if device == "auto":
         # In fp32 both devices are about as fast, so the simpler one, cpu, is preferred.
-        reasons = {fitted, "bf16" if _prefers_bf16() else None} - {"fp32"}
+        reasons = {precision, fitted, "bf16" if _prefers_bf16() else None} - {"fp32"}
         device = "openvino" if reasons.intersection(openvino_device.precisions()) else "cpu"
     if device == "openvino":
         return _openvino(precision, fitted)

@@ -167,14 +167,16 @@ class Watch:
     def _begin(self) -> None:
         self._consumer.assign([ck.TopicPartition(*place, at) for place, at in self._positions.items()])
 
-    def renew(self) -> None:
-        """Read on with a new client, but not more often than every RENEW_S seconds."""
+    def renew(self) -> bool:
+        """Read on with a new client, unless that was done less than RENEW_S ago. Returns whether it did."""
         now = time.monotonic()
-        if now - self._renewed_at > RENEW_S:
-            self._renewed_at = now
-            threading.Thread(target=self._consumer.close, daemon=True).start()  # it may take its time
-            self._consumer = self._open()
-            self._begin()
+        if now - self._renewed_at <= RENEW_S:
+            return False
+        self._renewed_at = now
+        threading.Thread(target=self._consumer.close, daemon=True).start()  # it may take its time
+        self._consumer = self._open()
+        self._begin()
+        return True
 
     @property
     def positions(self) -> dict[tuple[str, int], int]:
@@ -196,15 +198,14 @@ class Watch:
                 self._missing_since.pop(place, None)
             elif error.fatal() or self._is_lost(place, error):
                 raise BrokerError(f"the soak cannot read {place[0]}: {error.str()}")
+            elif place in self._missing_since and self.renew():  # this client reads nothing more of it
+                return  # the new one reads again what this one has left to give
 
     def _is_lost(self, place: tuple[str, int], error: ck.KafkaError) -> bool:
         if error.code() != ck.KafkaError._AUTO_OFFSET_RESET:
             return False
         now = time.monotonic()
-        if now - self._missing_since.setdefault(place, now) > LOST_AFTER_S:
-            return True
-        self.renew()  # the client reads nothing more of it
-        return False
+        return now - self._missing_since.setdefault(place, now) > LOST_AFTER_S
 
     def read_to_end(self) -> Iterator[tuple[str, int, bytes | None]]:
         """As `read`, until each partition was read to its end, as that is now or later."""

@@ -139,11 +139,15 @@ class Placing:
                 self._place_new()
         except RetryableError as error:
             self._place_later(error)
-        for name, missing in list(self._missing.items()):
+        until = time.monotonic() + PLACE_TIMEOUT_S  # the next poll goes on with the others
+        for name in list(self._missing):
+            self._missing[name] = missing = self._missing.pop(name)  # the last one in the next round
             try:
                 self._place_missing(name, missing)
             except RetryableError as error:  # the others are read on meanwhile
                 self._place_later(error)
+            if time.monotonic() >= until:
+                return
 
     def rewind(self) -> None:
         """See `worker.kafka.Consumer.rewind`."""

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 REFRESH_TIMEOUT_S = 2.0
 # Longer than Kafka takes to elect another leader, and the client to hear of it.
 BELIEVED_AFTER_S: Final = 30.0
-_ASKED_EVERY_S: Final = 5.0  # at least, while it is doubted
+_ASKED_EVERY_S: Final = 60.0  # at least, while it is doubted; a round of questions may take a while
 
 
 class _Doubt(NamedTuple):

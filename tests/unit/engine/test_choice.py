@@ -59,6 +59,9 @@ def test_bf16_is_chosen_where_it_is_quick(monkeypatch: pytest.MonkeyPatch, cpuin
         (("auto", "auto"), "fp32", ("cpu", "fp32")),
         (("auto", "auto"), "bf16", ("openvino", "bf16")),  # thresholds hold in no other
         (("openvino", "bf16"), None, ("openvino", "bf16")),
+        (("auto", "bf16"), None, ("openvino", "bf16")),
+        (("auto", "int8"), "fp32", ("openvino", "int8")),
+        (("auto", "fp32"), "bf16", ("openvino", "fp32")),
         (("auto", "auto"), "int8", ("openvino", "int8")),
     ],
 )

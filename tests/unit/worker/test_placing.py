@@ -147,6 +147,21 @@ def test_a_partition_whose_end_is_in_doubt_keeps_no_other_waiting(client: Client
     assert own.fetched == {TWO}
 
 
+def test_questions_that_take_long_are_asked_in_turns_between_polls(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = classic(client)
+    own.take({ONE, TWO})
+    for place in (ONE, TWO):
+        own.note_missing(Missing(place), "")  # type: ignore[arg-type]
+    client.since()
+    monkeypatch.setattr(placing, "PLACE_TIMEOUT_S", 0.0)
+    own.place()
+    assert client.since() == []
+    own.place()
+    assert client.since() == [("start over", (TWO[1], LEFT_AT))]
+
+
 def test_nothing_is_fetched_before_the_broker_has_confirmed_it(client: Client) -> None:
     broker = Broker()
     own = confirmed(client, broker)
