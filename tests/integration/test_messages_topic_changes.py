@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 from tests.fakes.brokers import Listener, make_again, poll_until, take
 from tests.integration.test_stream_kafka import PARTITIONS, Stream, Worker
 from worker.errors import BrokerError, RetryableError
+from worker.kafka import starts
 from worker.kafka.consumer import KafkaConsumer
 from worker.kafka.producer import KafkaProducer
 from worker.kafka.record import Outbound
@@ -189,9 +190,10 @@ def test_a_writer_stops_and_names_the_topic_that_is_gone(
 
 
 def test_a_partition_that_ends_before_what_was_read_stops_its_reader(
-    kafka_bootstrap: str, admin: AdminClient
+    kafka_bootstrap: str, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after the election of a leader that had not got everything: its successor asks the group."""
+    monkeypatch.setattr(starts, "BELIEVED_AFTER_S", 1.0)
     topic = f"{uuid.uuid4().hex[:8]}.messages"
     make(admin, topic)
     consumer = KafkaConsumer({"bootstrap.servers": kafka_bootstrap}, topic, topic, Listener())
