@@ -22,7 +22,7 @@ import numpy as np
 
 from engine.devices.processor import this_processor
 
-CpuClass = Literal["amx", "avx512_bf16", "avx512", "fp32"]
+CpuClass = Literal["amx", "avx512_bf16", "slow_bf16", "fp32"]
 
 # Rows, depth, columns: square products, and those of a small model's MLP with a full batch.
 SHAPES = ((2048, 2048, 2048), (4096, 2048, 2048), (1536, 4096, 4096), (2048, 576, 1536))
@@ -38,9 +38,9 @@ def cpu_class() -> CpuClass:
     processor = this_processor()
     if {"amx_bf16", "amx_tile"} <= processor.flags:
         return "amx"
-    if "avx512_bf16" in processor.flags and processor.is_quick_in_bf16:
-        return "avx512_bf16"
-    return "avx512" if "avx512f" in processor.flags else "fp32"
+    if "avx512_bf16" in processor.flags:
+        return "avx512_bf16" if processor.is_quick_in_bf16 else "slow_bf16"
+    return "fp32"
 
 
 def quickest_precision() -> Literal["bf16", "fp32"]:

@@ -125,6 +125,26 @@ def confirmed(client: Any, broker: Any) -> ConfirmedPlacing:
     return ConfirmedPlacing(client, client, "messages", Listener(), Starts(client), client, broker)  # type: ignore[arg-type]
 
 
+def placed(client: Any, broker: Broker) -> ConfirmedPlacing:
+    """One partition, which the broker has confirmed."""
+    own = confirmed(client, broker)
+    own.take({ONE})
+    broker.answer = Confirmed({ONE}, [], b"epoch 5")
+    own.place()
+    client.since()
+    return own
+
+
+def both_missing(client: Any) -> Placing:
+    """Two partitions, of which Kafka is said to have no record where they were left."""
+    own = classic(client)
+    own.take({ONE, TWO})
+    for place in (ONE, TWO):
+        own.note_missing(Missing(place), "")  # type: ignore[arg-type]
+    client.since()
+    return own
+
+
 def records(place: Partition, *offsets: int) -> list[Record]:
     return [Record(*place, offset, None, b"") for offset in offsets]
 
@@ -137,11 +157,7 @@ def test_what_is_assigned_begins_where_it_was_left(client: Client) -> None:
 
 
 def test_a_partition_whose_end_is_in_doubt_keeps_no_other_waiting(client: Client) -> None:
-    own = classic(client)
-    own.take({ONE, TWO})
-    for place in (ONE, TWO):
-        own.note_missing(Missing(place), "")  # type: ignore[arg-type]
-    client.since()
+    own = both_missing(client)
     own.place()
     assert client.since() == [("start over", (TWO[1], LEFT_AT))]
     assert own.fetched == {TWO}
@@ -150,11 +166,7 @@ def test_a_partition_whose_end_is_in_doubt_keeps_no_other_waiting(client: Client
 def test_questions_that_take_long_are_asked_in_turns_between_polls(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = classic(client)
-    own.take({ONE, TWO})
-    for place in (ONE, TWO):
-        own.note_missing(Missing(place), "")  # type: ignore[arg-type]
-    client.since()
+    own = both_missing(client)
     monkeypatch.setattr(placing, "PLACE_TIMEOUT_S", 0.0)
     own.place()
     assert client.since() == []
@@ -180,11 +192,7 @@ def test_nothing_is_fetched_before_the_broker_has_confirmed_it(client: Client) -
 
 def test_a_rewind_is_confirmed_like_an_assignment_and_until_then_nothing_is_committed(client: Client) -> None:
     broker = Broker()
-    own = confirmed(client, broker)
-    own.take({ONE})
-    broker.answer = Confirmed({ONE}, [], b"epoch 5")
-    own.place()
-    client.since()
+    own = placed(client, broker)
     own.rewind()
     assert client.since() == [("hold", ONE)]
     assert broker.held.now() == {}
@@ -193,11 +201,7 @@ def test_a_rewind_is_confirmed_like_an_assignment_and_until_then_nothing_is_comm
 
 def test_what_is_given_up_is_not_held_any_more(client: Client) -> None:
     broker = Broker()
-    own = confirmed(client, broker)
-    own.take({ONE})
-    broker.answer = Confirmed({ONE}, [], b"epoch 5")
-    own.place()
-    client.since()
+    own = placed(client, broker)
     own.give_up({ONE})
     assert client.since() == [("end", ONE)]
     assert (broker.held.now(), own.assigned) == ({}, set())
@@ -238,11 +242,7 @@ def test_after_a_made_up_offset_the_client_starts_over_where_the_record_stands(c
 
 def test_a_client_that_begins_too_early_is_told_again(client: Client) -> None:
     broker = Broker()
-    own = confirmed(client, broker)
-    own.take({ONE})
-    broker.answer = Confirmed({ONE}, [], b"epoch 5")
-    own.place()
-    client.since()
+    own = placed(client, broker)
     assert own.sift(records(ONE, 0, 1), rebalanced=False) == []
     assert client.since() == [("hold", ONE)]
     assert broker.held.now() == {}
