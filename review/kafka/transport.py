@@ -41,10 +41,21 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class ReadCommittedConsumer(driver.Consumer):
-    """A consumer on that thread."""
+    """A consumer on that thread, which gives its agents nothing while it goes back."""
 
     def _new_consumer_thread(self) -> ReadCommittedThread:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Go back to what was committed, while no record is handed on.
+
+        Faust goes on fetching here, once the table is recovered, and drops what agents have in hand when it
+        is done. A record that was fetched behind the seek, and waited for its agent, was gone: it counted as
+        a gap in the topic with the next one, and what came after it was committed. Whoever calls this lets
+        the records flow again: the recovery does, and the fetch that came too late waits for it.
+        """
+        self.stop_flow()
+        await super().perform_seek()
 
 
 class IdempotentProducer(driver.Producer):
