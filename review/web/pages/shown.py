@@ -237,13 +237,19 @@ class Shower:
         """How long ago that was."""
         return self._t("case.ago", ago=self.lasting_since(at))
 
-    def lasting_since(self, at: datetime) -> str:
+    def lasting_since(self, at: datetime | float) -> str:
         """The time since then."""
-        return self._t.lasting((self._now - (at if at.tzinfo else at.replace(tzinfo=UTC))).total_seconds())
+        return self._t.lasting(-self._seconds_to(at))
 
-    def left(self, until: datetime | None) -> int:
+    def left(self, until: datetime | float | None) -> int:
         """Seconds until then, negative where it is past."""
-        return 0 if until is None else int((until - self._now).total_seconds())
+        return 0 if until is None else int(self._seconds_to(until))
+
+    def _seconds_to(self, at: datetime | float) -> float:
+        # A deadline is in Unix seconds: by a clock that is wrong it may lie in a year that no datetime holds.
+        if isinstance(at, datetime):
+            return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - self._now).total_seconds()
+        return at - self._now.timestamp()
 
 
 _TONES = {"not_at_risk": "calm", "at_risk": "risk", "unsure": "unsure"}

@@ -1,6 +1,7 @@
 """What the pages answer to forms that come too late, twice or incomplete; asked without a browser."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from html import unescape
 
 import pytest
@@ -209,3 +210,15 @@ def test_a_case_that_was_raised_says_why(desk: ServedDesk, aoi: DeskClient) -> N
     why = "4 cases at risk of this author within 24 hours"
     assert why in aoi.get("/")[1]
     assert why in aoi.get(CASE)[1]
+
+
+@pytest.mark.parametrize("opened", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_clock_that_is_ages_off_costs_nobody_the_queue(
+    desk: ServedDesk, aoi: DeskClient, opened: str
+) -> None:
+    at = datetime.fromisoformat(opened)
+    desk.run(desk.review.open(a_case(3, opened_at=at, sent_at=at)))
+    for path in ("/", "/figures", "/api/v1/cases", "/case/case:messages:0:3"):
+        status, page = aoi.get(path)
+        assert status == 200, page
+    assert "case:messages:0:3" in aoi.get("/")[1]
