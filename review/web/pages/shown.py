@@ -53,6 +53,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class ShownCase(msgspec.Struct, frozen=True):
     """A case for the templates. `lease_left` is in seconds; None where the viewer does not hold the case.
 
+    `lease` is empty unless the viewer may end the claim: they hold the case, or lead.
+
     `undo_left` is how long they can undo their decision, in seconds; None where they have none to undo.
     """
 
@@ -101,7 +103,7 @@ class Shower:
             kind=kind,
             task=self.task(view.task),
             mine=holds,
-            lease=(view.lease or "") if holds else "",
+            lease=view.lease or "",
             lease_left=self.left(view.until) if holds else None,
             undo_left=self.left(view.undo_until) if view.mine and view.phase == "decided" else None,
             has_text=view.has_text,

@@ -1,5 +1,6 @@
 """What the pages answer to forms that come too late, twice or incomplete; asked without a browser."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from html import unescape
@@ -65,10 +66,38 @@ def test_a_stale_lease_changes_nothing_and_the_page_says_what_is_now(
         "extend": {},
         "release": {"reason": "not_now"},
     }.items():
-        status, page = post(aoi, step, lease="0" * 16, **fields)
+        status, page = post(aoi, step, lease="0" * 16, note="asked <her> sister", **fields)
         assert status == 409
         assert "Your time with this case ran out" in page
+        assert 'value="asked <her> sister"' in page
     assert [event.action for event in desk.review.log] == ["claimed"]
+
+
+def test_a_note_that_comes_after_its_time_is_still_there_to_copy(desk: ServedDesk, aoi: DeskClient) -> None:
+    lease = claim(aoi)
+    post(aoi, "release", lease=lease, reason="not_now")
+    status, page = post(aoi, "decide", lease=lease, choice="unsure", note="asked <her> sister")
+    assert status == 409
+    assert "Your note was not sent: asked <her> sister" in page
+
+
+def test_a_lead_hands_over_what_a_colleague_has(desk: ServedDesk, aoi: DeskClient) -> None:
+    claim(aoi)
+    lea = DeskClient(desk.url).sign_in("Lea")
+    page = lea.get(CASE)[1]
+    assert "with Aoi" in page
+    assert post(lea, "release", lease=hidden(page, "lease"), reader="Ben")[0] == 303
+    released = desk.review.log[-1]
+    assert (released.action, released.actor, released.reader) == ("released", "Lea", "Ben")
+
+
+def test_a_long_reason_is_kept_out_by_the_field(desk: ServedDesk, aoi: DeskClient) -> None:
+    assert post(aoi, "decide", lease=claim(aoi), choice="not_at_risk")[0] == 303
+    desk.run(desk.review.settle("case:messages:0:1"))
+    [most] = re.findall('name="reason" required maxlength="([0-9]+)"', aoi.get(CASE)[1])
+    longest = int(most)
+    assert post(aoi, "reopen", reason="x" * (longest + 1))[0] == 422
+    assert post(aoi, "reopen", reason="x" * longest)[0] == 303
 
 
 def test_of_two_decisions_the_second_is_told_that_there_is_one(desk: ServedDesk, aoi: DeskClient) -> None:
@@ -168,9 +197,11 @@ def test_a_text_whose_reading_cannot_be_recorded_stays_hidden(desk: ServedDesk, 
 def test_a_broker_that_is_down_is_said_and_nothing_is_lost(desk: ServedDesk, aoi: DeskClient) -> None:
     lease = claim(aoi)
     desk.review.down = True
-    status, page = post(aoi, "decide", lease=lease, choice="unsure")
+    status, page = post(aoi, "decide", lease=lease, choice="unsure", note="ask her sister")
     assert status == 503
     assert "Kafka has not confirmed it yet." in page
+    assert 'value="ask her sister"' in page
+    assert re.search('value="unsure"[^>]* checked', page)
     desk.review.down = False
     assert post(aoi, "decide", lease=lease, choice="unsure")[0] == 303
 
