@@ -73,7 +73,7 @@ def test_a_stale_lease_changes_nothing_and_the_page_says_what_is_now(
     assert [event.action for event in desk.review.log] == ["claimed"]
 
 
-def test_a_note_that_comes_after_its_time_is_still_there_to_copy(desk: ServedDesk, aoi: DeskClient) -> None:
+def test_a_note_that_comes_after_its_time_is_still_there_to_copy(aoi: DeskClient) -> None:
     lease = claim(aoi)
     post(aoi, "release", lease=lease, reason="not_now")
     status, page = post(aoi, "decide", lease=lease, choice="unsure", note="asked <her> sister")
