@@ -253,3 +253,27 @@ def test_a_clock_that_is_ages_off_costs_nobody_the_queue(
         status, page = aoi.get(path)
         assert status == 200, page
     assert "case:messages:0:3" in aoi.get("/")[1]
+
+
+def test_a_refusal_is_a_page_for_whoever_looks_at_it(aoi: DeskClient) -> None:
+    """htmx says of itself that it takes anything, and shows the answer in place of the page."""
+    form = {"Content-Type": "application/x-www-form-urlencoded", "HX-Request": "true", "Accept": "*/*"}
+    status, headers, page = aoi.ask("POST", "/next", b"csrf=of-another-tab", form)
+    assert (status, headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert "load it again, and repeat what you did" in page
+    status, page = aoi.get("/cases")
+    assert (status, "There is no such page here" in page) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "more"),
+    [
+        ("/next", b"csrf=\xff", {"Content-Type": "application/x-www-form-urlencoded"}),
+        ("/api/v1/next", b"\x1f\x8bno", {"Content-Type": "application/json", "Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_body_that_is_not_what_its_headers_say_is_refused(
+    aoi: DeskClient, path: str, body: bytes, more: dict[str, str]
+) -> None:
+    status, _, answer = aoi.ask("POST", path, body, more | {"X-CSRF-Token": aoi.csrf})
+    assert (status, "in UTF-8" in answer) == (400, True)
