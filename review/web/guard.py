@@ -109,12 +109,16 @@ async def _answer(request: web.Request, respond: Respond, metrics: DeskMetrics) 
     except DecisionRefusedError as error:
         return error_response(error.status, str(error))
     except web.HTTPException as error:
-        if not _for_a_person(request):
-            return error_response(error.status, error.reason)
-        key = "error.no_page" if error.status == HTTPStatus.NOT_FOUND else "error.other"
-        return page(request, "refused.html", status=error.status, key=key, places={})
+        return _not_here(request, error)
     except (UnicodeDecodeError, web.RequestPayloadError):
         return error_response(400, "the body is not what its headers say: send it plain, in UTF-8")
+
+
+def _not_here(request: web.Request, error: web.HTTPException) -> web.Response:
+    if not _for_a_person(request):
+        return error_response(error.status, error.reason)
+    key = "error.no_page" if error.status == HTTPStatus.NOT_FOUND else "error.other"
+    return page(request, "refused.html", status=error.status, key=key, places={})
 
 
 def _refused(request: web.Request, error: AccessRefusedError) -> web.Response:
