@@ -142,7 +142,7 @@ class QueuePages:
         lead = person_of(request).may("lead")
         # Reviewers take one case after the other; that there are too many is for leads to mend.
         if lead and (delayed := self._desk.capacity().forecast).missed:
-            hours, ahead = round(delayed.hours_late), delayed.horizon - delayed.now
+            hours, ahead = t.lasting(delayed.hours_late * 3600), delayed.horizon - delayed.now
             yield t(
                 "queue.delayed",
                 n=delayed.missed,
