@@ -47,7 +47,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def _cases(record: AuditRecord) -> Iterator[str | None]:
-    """The cases that it is about: a page that was looked at, and a step that was refused, name theirs last."""
+    """The cases that it is about. What was looked at, or refused, names its case last."""
     yield record.case_id
     yield (record.detail or "").rpartition(" ")[2]
 

@@ -16,7 +16,7 @@ _ROW: Final = 28
 _NAMES: Final = 190
 _VALUES: Final = 90
 # That stand in the room of the names, in the style sheet's size; East Asian ones count twice.
-_LETTERS: Final = 27
+_LETTERS: Final = 23
 _HEIGHT: Final = 160
 
 

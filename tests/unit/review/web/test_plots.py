@@ -11,9 +11,9 @@ from review.web.pages.plots import Bar, bars, columns
     ("name", "shown"),
     [
         ("stress: high", "stress: high"),
-        ("harassment in the marketplace chat: coordinated", "harassment in…: coordinated"),
-        ("賃貸詐欺のおそれがある会話の見張り：要求", "賃貸詐欺のお…見張り：要求"),
-        ("<b>" + "x" * 40, "&lt;b&gt;xxxxxxxxxx…xxxxxxxxxxxxx"),
+        ("harassment in the marketplace chat: coordinated", "harassment …coordinated"),
+        ("賃貸詐欺のおそれがある会話の見張りの要求", "賃貸詐欺の…張りの要求"),
+        ("<b>" + "x" * 40, "&lt;b&gt;xxxxxxxx…xxxxxxxxxxx"),
     ],
 )
 def test_a_long_name_keeps_its_beginning_and_its_end_and_is_whole_in_its_title(name: str, shown: str) -> None:
