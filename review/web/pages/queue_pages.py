@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from review.access import person_of, requires
+from review.access.local import BY_ITSELF
 from review.cases.script import Script
 from review.errors import DecisionRefusedError, TooManyClaimsError
 from review.queue.order import Filter
@@ -45,7 +46,7 @@ class QueuePages:
     async def queue(self, request: web.Request) -> web.Response:
         """The page that people start from; only its list, where the list asks for itself."""
         frame, t = self.frame, self.frame.words(request)
-        by_itself = "refresh" in request.query
+        by_itself = BY_ITSELF in request.query
         person = person_of(request) if by_itself else frame.acted(request)
         if not frame.review.ready:
             return frame.recovering(request)
@@ -66,7 +67,7 @@ class QueuePages:
             limit=PAGE,
             earlier=_link(wanted, max(0, offset - PAGE)) if offset else None,
             later=_link(wanted, offset + PAGE) if offset + PAGE < found.total else None,
-            refresh=_link(wanted, offset) + "&refresh=yes",
+            refresh=_link(wanted, offset) + f"&{BY_ITSELF}=yes",
             refresh_seconds=f"{frame.review.settings.refresh_seconds:g}",
             filtered=wanted != Filter(),
             filters=list(self._filters(request, wanted)),
