@@ -98,8 +98,8 @@ def _show_held(held: list[Holding], erased: Erased, console: Console) -> None:
     console.print(table)
     if any(each.assumed for each in held):
         console.print(
-            "* By its definition: the broker does not let this user see its settings. `mimamori topics list`, "
-            "by a user who may, says whether they differ."
+            "* By its definition: the broker does not let this user see its settings. `mimamori topics list` "
+            "of a user who may says whether they differ."
         )
     console.print(
         "Until then, whoever may read a topic can still read what it holds. The platform's own copies, and "
