@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 
 from schemas.access import TokenFile
 from schemas.refusals import line_of, probe
+from schemas.rights import Right, complaint
 from schemas.tls_files import FileFault, TlsFiles
 from worker.errors import BrokerError
 from worker.kafka.refusals import PREFIX, REFUSALS, SAY_AGAIN_S
@@ -95,6 +96,12 @@ def make_admin(config: Mapping[str, Any]) -> AdminClient:
     # With error_cb, librdkafka's errors go to the log instead of to stderr.
     whole: dict[str, Any] = {"error_cb": log_error, "log_level": 0, **config}
     return cast("AdminClient", _made(AdminClient, whole))
+
+
+def check_may_read(error: ck.KafkaError, topic: str, config: Mapping[str, Any]) -> None:
+    """Raise BrokerError where the error of a read says that this client may not read the topic at all."""
+    if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise BrokerError(complaint(config.get("sasl.username", ""), [Right("topic", topic, "Read")]))
 
 
 def renew_password(user: str, password: str) -> int:
