@@ -41,7 +41,7 @@ producer.NEVER_S = 1e9
 app.Watchdog = startup.Watchdog = Patient  # type: ignore[attr-defined]  # imported there
 # faulthandler's own, behind ours, reads the clock: where this process stood still for a second in the test of
 # a limit of half a second, it ended all tests, and told it to a captured stderr only.
-watchdog.LOCKED_OUT = 10_000
+watchdog.LOCKED_OUT = 1000
 
 # jsonschema would read a grammar of IRIs, which no schema here has, for more than a second in each process.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # Python's own way to say: not to be had

@@ -58,7 +58,7 @@ _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.
 GroupProtocol = Literal["classic", "consumer"]
 LogFormat = Literal["json", "console"]
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1e6)]  # no clock of a library that is told them takes "inf"
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -256,7 +256,10 @@ class Settings(KafkaAccess, RegistryAccess, TraceSettings):
         "whichever is more; then the process ends, to be started again. Raise it for a very slow device.",
     )
     watchdog_factor: float = Field(
-        20.0, gt=1, description="How many times its measured time a call may take: see watchdog_floor_s."
+        20.0,
+        gt=1,
+        le=1e4,
+        description="How many times its measured time a call may take: see watchdog_floor_s.",
     )
     health_host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     health_port: int = Field(8080, ge=0, le=65535, description="0 takes a free port, and logs it.")

@@ -50,6 +50,8 @@ def test_variables_of_other_parts_are_none_of_its_business(
         ("MAX_TOKENS", "0"),
         ("MAX_WAIT_MS", "soon"),
         ("DRAIN_S", "0"),
+        ("WATCHDOG_FLOOR_S", "inf"),
+        ("WATCHDOG_FACTOR", "inf"),
         ("HEALTH_PORT", "70000"),
         ("CASE_TEXT", "perhaps"),
         ("KAFKA", "security.protocol=SSL"),
