@@ -139,6 +139,9 @@ def test_a_command_that_may_not_read_a_topic_says_so_at_once_and_golden_items_ne
     cases = TOPICS[ReviewCase]
     worker = settings_of(whole("worker"), guarded).client_config  # it may write cases, and not read them
     lacking = f"whole-worker lacks the right to Read on the topic {cases}"
+    producer = ck.Producer(guarded.admin_config)
+    producer.produce(cases, b"{}", b"k")
+    assert producer.flush(PATIENCE) == 0
     with pytest.raises(BrokerError, match=lacking):
         latest(worker, cases, 10)
     with SpanReader(worker, Asked(cases)) as reader, pytest.raises(BrokerError, match=lacking):
