@@ -7,6 +7,7 @@ origin. `review.access` adds the sign-in and the forms' tokens.
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from traceback import extract_tb
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -65,7 +66,10 @@ def guard(allowed_hosts: frozenset[str], metrics: DeskMetrics, *, https: bool) -
 
     @web.middleware
     async def middleware(request: web.Request, handler: Respond) -> web.StreamResponse:
-        response = refusal(request, allowed_hosts) or await _answer(request, handler, metrics)
+        try:
+            response = refusal(request, allowed_hosts) or await _answer(request, handler, metrics)
+        except Exception as error:  # noqa: BLE001 - aiohttp's own answer would lack the headers
+            response = _fault(request, error)
         response.headers.update(headers)
         return response
 
@@ -112,6 +116,15 @@ async def _answer(request: web.Request, respond: Respond, metrics: DeskMetrics) 
         return _not_here(request, error)
     except (UnicodeDecodeError, web.RequestPayloadError):
         return error_response(400, "the body is not what its headers say: send it plain, in UTF-8")
+
+
+def _fault(request: web.Request, error: Exception) -> web.Response:
+    """The answer to a fault of ours. The log says where; what the error itself says may quote a text."""
+    at = extract_tb(error.__traceback__)[-1]
+    log.error("request_failed", error=type(error).__name__, at=f"{at.filename}:{at.lineno}")
+    if _for_a_person(request):
+        return page(request, "refused.html", status=500, key="error.fault", places={})
+    return error_response(500, "a fault of the desk: whoever runs it finds in its log where")
 
 
 def _not_here(request: web.Request, error: web.HTTPException) -> web.Response:

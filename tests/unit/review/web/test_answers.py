@@ -6,6 +6,7 @@ from datetime import datetime
 from html import unescape
 
 import pytest
+from structlog.testing import capture_logs
 
 from review.stepping import utc_now
 from schemas.events import CaseEvent
@@ -277,3 +278,21 @@ def test_a_body_that_is_not_what_its_headers_say_is_refused(
 ) -> None:
     status, _, answer = aoi.ask("POST", path, body, more | {"X-CSRF-Token": aoi.csrf})
     assert (status, "in UTF-8" in answer) == (400, True)
+
+
+def test_a_fault_of_ours_is_a_page_with_every_header_and_its_words_are_not_logged(
+    desk: ServedDesk, aoi: DeskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("stare at the screen")
+
+    monkeypatch.setattr(desk.review.desk, "find", broken)
+    with capture_logs() as logs:
+        status, headers, page = aoi.ask("GET", CASE, headers=PAGE)
+        assert (status, "A fault of the desk" in page) == (500, True)
+        assert headers["cache-control"] == "no-store"
+        status, answer = aoi.get_json("/api/v1/cases/case:messages:0:1")
+        assert (status, list(answer)) == (500, ["error"])
+    failed = [each for each in logs if each["event"] == "request_failed"]
+    assert [each["error"] for each in failed] == ["RuntimeError"] * 2
+    assert "stare" not in repr(logs)
