@@ -62,7 +62,8 @@ def audit(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below says it, once
     try:
         settings = load_settings()
-        found = asyncio.run(read_log(settings, keys_of_desks(settings), asked))
+        with Console(stderr=True).status(f"reading {settings.audit_topic}"):
+            found = asyncio.run(read_log(settings, keys_of_desks(settings), asked))
     except DeskError as error:
         raise FatalError(str(error)) from None
     # Whoever pipes it on looks for whole ids in it.

@@ -57,12 +57,10 @@ def erase(
     console = Console(soft_wrap=True)
     try:
         settings = load_settings()
-        held = asyncio.run(held_by_kafka(settings))
-        erased = asyncio.run(
-            erase_everywhere(
-                settings, open_signing(settings), what, wanted, by or getpass.getuser(), wait_s=wait
-            )
-        )
+        signing, asker = open_signing(settings, may_make_key=False), by or getpass.getuser()
+        with Console(stderr=True).status(f"waiting for every desk, for {wait:.0f} s at most"):
+            held = asyncio.run(held_by_kafka(settings))
+            erased = asyncio.run(erase_everywhere(settings, signing, what, wanted, asker, wait_s=wait))
     except DeskError as error:
         raise FatalError(str(error)) from None
     _show_cases(erased, console)
