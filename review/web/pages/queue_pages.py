@@ -54,6 +54,8 @@ class QueuePages:
         shower = frame.shower(request)
         try:
             found = self._desk.queue(wanted, person, offset=offset, limit=PAGE)
+            # What they hold, and what somebody has handed over to them.
+            with_them = self._desk.queue(Filter(mine=True), person, offset=0, limit=PAGE)
         except DecisionRefusedError as error:
             return frame.message(request, error.status, "error.title", frame.problem(request, error))
         said = request.query.get("said", "")
@@ -72,9 +74,7 @@ class QueuePages:
             filtered=wanted != Filter(),
             filters=list(self._filters(request, wanted)),
             filter_fields=list(_fields(wanted)),
-            mine=[
-                shower.case(view, lead=False) for view in self._desk.mine(person) if view.phase == "claimed"
-            ],
+            mine=[shower.case(view, lead=False) for view in with_them.cases],
             notices=list(self._notices(request)),
             said=t(f"said.{said}") if said in SAID else "",
         )

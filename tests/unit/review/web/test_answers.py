@@ -90,6 +90,8 @@ def test_a_lead_hands_over_what_a_colleague_has(desk: ServedDesk, aoi: DeskClien
     assert post(lea, "release", lease=hidden(page, "lease"), reader="Ben")[0] == 303
     released = desk.review.log[-1]
     assert (released.action, released.actor, released.reader) == ("released", "Lea", "Ben")
+    assert "handed over to you" in DeskClient(desk.url).sign_in("Ben").get("/")[1]
+    assert "handed over to you" not in aoi.get("/")[1]
 
 
 def test_a_long_reason_is_kept_out_by_the_field(desk: ServedDesk, aoi: DeskClient) -> None:
