@@ -7,7 +7,7 @@ import ipaddress
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -25,6 +25,8 @@ from schemas.tls_files import FileFault
 from tracing.settings import TraceSettings
 
 ENV_PREFIX = "MIMAMORI_REVIEW_"
+LONGEST_S: Final = 10 * 366 * 86_400.0
+_UNITS: Final = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 Insecure = Literal["plaintext_kafka", "sasl_plaintext", "local_access"]
 
 
@@ -80,6 +82,14 @@ class ReviewSettings(
         return (
             [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
         )
+
+    @model_validator(mode="after")
+    def _durations_end(self) -> Self:
+        for name, value in self:
+            unit = _UNITS.get(name.rpartition("_")[2])
+            if unit and isinstance(value, float) and not value * unit <= LONGEST_S:
+                raise ValueError(f"{ENV_PREFIX}{name.upper()} must be at most ten years")
+        return self
 
     @model_validator(mode="after")
     def _access_is_closed(self) -> Self:

@@ -200,7 +200,8 @@ def check_url(name: str, value: str | None) -> None:
     if value is None:
         return
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
+    readable = value.isprintable() and " " not in value  # urlsplit leaves out what is not
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment or not readable:
         raise ValueError(f"{name} must be an address such as https://login.example.org")
     if parts.scheme == "http" and not _on_loopback(parts.hostname):
         raise ValueError(f"{name} must begin with https://, unless it is on this machine")

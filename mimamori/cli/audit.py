@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # Importing these at run time would need the review extra.
     from review.audit.log import Seen
 
 _AGO = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
+_WIDE = 2_000
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -60,10 +62,12 @@ def audit(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the error below says it, once
     try:
         settings = load_settings()
-        found = asyncio.run(read_log(settings, keys_of_desks(settings), asked))
+        with Console(stderr=True).status(f"reading {settings.audit_topic}"):
+            found = asyncio.run(read_log(settings, keys_of_desks(settings), asked))
     except DeskError as error:
         raise FatalError(str(error)) from None
-    console = Console(stderr=out is not None)
+    # Whoever pipes it on looks for whole ids in it.
+    console = Console(stderr=out is not None, width=None if sys.stdout.isatty() else _WIDE)
     if out is None:
         _show(found.records, console)
     else:
@@ -88,7 +92,9 @@ def _time(text: str, now: datetime, option: str) -> datetime:
 
 
 def _show(records: list[Seen], console: Console) -> None:
-    table = Table("at", "who", "did", "case", "detail", "signature", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("at", "who", "did", "case", "detail", "signature"):
+        table.add_column(title, overflow="fold")  # an id that is cut off would be none
     for seen in records:
         record = seen.record
         cells = (
@@ -99,7 +105,7 @@ def _show(records: list[Seen], console: Console) -> None:
             seen.fault or "valid",
         )
         table.add_row(record.at.isoformat(timespec="seconds"), *map(escape, cells))
-    console.print(table)
+    console.print(table if records else "nothing of that is written down")
 
 
 def _write(out: Path, records: list[Seen]) -> None:

@@ -57,12 +57,10 @@ def erase(
     console = Console(soft_wrap=True)
     try:
         settings = load_settings()
-        held = asyncio.run(held_by_kafka(settings))
-        erased = asyncio.run(
-            erase_everywhere(
-                settings, open_signing(settings), what, wanted, by or getpass.getuser(), wait_s=wait
-            )
-        )
+        signing, asker = open_signing(settings, may_make_key=False), by or getpass.getuser()
+        with Console(stderr=True).status(f"waiting for every desk, for {wait:.0f} s at most"):
+            held = asyncio.run(held_by_kafka(settings))
+            erased = asyncio.run(erase_everywhere(settings, signing, what, wanted, asker, wait_s=wait))
     except DeskError as error:
         raise FatalError(str(error)) from None
     _show_cases(erased, console)
@@ -83,7 +81,9 @@ def _show_cases(erased: Erased, console: Console) -> None:
 def _show_held(held: list[Holding], erased: Erased, console: Console) -> None:
     from review.retention.holdings import in_words
 
-    table = Table("topic", "holds", "until at the latest", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("topic", "holds", "until at the latest"):
+        table.add_column(title, overflow="fold")
     for each in held:
         if each.gone_after is None:
             until = "for ever: its settings delete nothing"
@@ -91,9 +91,14 @@ def _show_held(held: list[Holding], erased: Erased, console: Console) -> None:
             time = (erased.asked_at + each.gone_after).isoformat(sep=" ", timespec="minutes")
             until = f"{time} ({in_words(each.gone_after)})"
         if each.assumed:
-            until += "; by its definition: the broker does not let this user see its settings"
+            until += " *"
         table.add_row(each.topic, each.what, until)
     console.print(table)
+    if any(each.assumed for each in held):
+        console.print(
+            "* By its definition: the broker does not let this user see its settings. `mimamori topics list` "
+            "of a user who may says whether they differ."
+        )
     console.print(
         "Until then, whoever may read a topic can still read what it holds. The platform's own copies, and "
         "those of other consumers, are not Mimamori's to erase."

@@ -37,29 +37,38 @@ def golden(
 
         {"id": "rent", "task": "stress", "text": "…", "finding": "not_at_risk"}
 
-    Write the texts yourselves: a person's real message is no exercise.
+    Write the texts yourselves: a person's real message is no exercise. Run it
+    where the desk's settings are (MIMAMORI_REVIEW_…): only the desk's user may
+    read cases.
     """
     with extra_for("golden items", "review"):
         from review.errors import DeskError
         from review.figures.golden import read_golden
+        from review.settings import ENV_PREFIX, load_settings
     from schemas.codec import encode
     from schemas.events import ReviewCase
     from schemas.headers import event_headers
+    from schemas.tls_files import FileFault
     from schemas.topics import topic_names
+    from worker.access import options_of
     from worker.kafka.latest import latest
     from worker.kafka.sender import Sender
-    from worker.settings_source import load_settings
 
     try:
         found = read_golden(items)
+        if not found:
+            raise FatalError(f"there is no golden item in {items}")
         settings = load_settings()
+        kafka = {"bootstrap.servers": settings.bootstrap, **options_of(settings)}
         topic = topic_names(settings.topic_prefix)[ReviewCase]
-        imitation = _imitation(latest(settings.client_config, topic, LATEST))
+        imitation = _imitation(latest(kafka, topic, LATEST))
         # All are made before one is sent: an item that is wrong stops the others.
         cases = [imitation.case(item, datetime.now(UTC)) for item in found.values() for _ in range(copies)]
     except DeskError as error:
         raise FatalError(str(error)) from None
-    with Sender(settings.client_config) as sender:
+    except FileFault as fault:
+        raise FatalError(fault.line(ENV_PREFIX)) from None
+    with Sender(kafka) as sender:
         for case in cases:
             sender.send(topic, encode(case), case.id.encode(), event_headers(case))
     typer.echo(f"{len(cases)} cases of {len(found)} golden items are in the queue.")

@@ -13,6 +13,8 @@ from review.access.sessions import Sessions
 from review.people import DESK, ROLES, Person
 
 MAX_NAME: Final = 120
+# What stands in the address where a page asks, and not a person.
+BY_ITSELF: Final = "refresh"
 
 
 class CookieKnown:
@@ -25,7 +27,9 @@ class CookieKnown:
     async def person(self, request: web.Request) -> tuple[Person, str] | None:
         """See `review.access.gate.Known`."""
         token = self._cookies.session(request)
-        session = self._sessions.find(token) if token else None
+        # A queue that asks for itself is nobody at the desk: their session must not last for ever by that.
+        by_itself = BY_ITSELF in request.query
+        session = self._sessions.find(token, used=not by_itself) if token else None
         return None if token is None or session is None else (session.person, token)
 
 

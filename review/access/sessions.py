@@ -99,8 +99,8 @@ class Sessions:
         )
         return token
 
-    def find(self, token: str) -> Session | None:
-        """The session of this token, unless it has ended. It counts as used now."""
+    def find(self, token: str, *, used: bool = True) -> Session | None:
+        """The session of this token, unless it has ended. `used`: it counts as used now."""
         now = self._now()
         row = self._database.execute(
             "SELECT person, seen, until, id_token FROM sessions WHERE digest = ?", (_digest(token),)
@@ -111,7 +111,7 @@ class Sessions:
         if now >= until or now >= seen + self._idle_s:
             self.close(token)
             return None
-        if now >= seen + min(_SEEN_EVERY_S, self._idle_s / 10):
+        if used and now >= seen + min(_SEEN_EVERY_S, self._idle_s / 10):
             self._database.execute("UPDATE sessions SET seen = ? WHERE digest = ?", (now, _digest(token)))
         return Session(msgspec.json.decode(person, type=Person), until, id_token)
 

@@ -40,10 +40,16 @@ class Asked(msgspec.Struct, frozen=True):
         return (
             self.since <= record.at
             and (self.until is None or record.at < self.until)
-            and self.case in {None, record.case_id}
+            and (self.case is None or self.case in _cases(record))
             and self.actor in {None, record.actor}
             and self.action in {None, record.action}
         )
+
+
+def _cases(record: AuditRecord) -> Iterator[str | None]:
+    """The cases that it is about. What was looked at, or refused, names its case last."""
+    yield record.case_id
+    yield (record.detail or "").rpartition(" ")[2]
 
 
 class Seen(msgspec.Struct, frozen=True):

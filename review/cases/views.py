@@ -64,7 +64,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class CaseView(msgspec.Struct, frozen=True):
     """A case as one person sees it. `model` is None while it is hidden from them.
 
-    `holder` is who has it, until `until`; `mine` says that it is the viewer. `decision` is the viewer's
+    `holder` is who has it, until `until`; `mine` says that it is the viewer. `lease` is that claim's id, for
+    its holder and for leads, who may release it. `decision` is the viewer's
     pending one, which is published at `undo_until`, or the standing one. `raised` names why the case comes
     first, and `repeats` how many cases at risk there were of that `author` or `conversation` within 24 hours.
     `script` is that of the text; None where nobody knows.
@@ -146,7 +147,7 @@ def view(state: CaseState, person: Person, *, model_first: bool) -> CaseView:
         holder=lease.holder if lease else None,
         until=lease.until if lease and state.phase == "claimed" else None,
         mine=mine,
-        lease=lease.id if lease and mine and state.phase == "claimed" else None,
+        lease=lease.id if lease and (mine or person.may("lead")) and state.phase == "claimed" else None,
         reader=state.reader,
         decision=_outcome(state) if judged or deciding else None,
         undo_until=state.undo_until,

@@ -12,7 +12,7 @@ by the desk nor by Kafka when it compacts. The desk shows the id that a case of 
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from string import ascii_lowercase, ascii_uppercase, digits, hexdigits
 from typing import Final
@@ -30,6 +30,7 @@ LABEL: Final = "golden:"
 FIRST_OFFSET: Final = 10**15
 _ALPHABETS: Final = (digits, hexdigits[:16], ascii_lowercase, ascii_uppercase, digits + ascii_uppercase)
 _TRIES: Final = 100
+_LONGEST_WAIT: Final = timedelta(days=3650)
 
 
 class Imitation:
@@ -105,7 +106,9 @@ def _sent(model: ReviewCase, now: datetime) -> datetime | None:
     """When a message was sent that waited as long as the model's, as exactly as that says, on its clock."""
     if model.sent_at is None:
         return None
-    sent = (now - (model.opened_at - model.sent_at)).astimezone(model.sent_at.tzinfo)
+    # A clock that is years off would carry the item out of the calendar.
+    waited = min(max(model.opened_at - model.sent_at, -_LONGEST_WAIT), _LONGEST_WAIT)
+    sent = (now - waited).astimezone(model.sent_at.tzinfo)
     for unit in (1_000_000, 1_000):
         if model.sent_at.microsecond % unit == 0:
             return sent.replace(microsecond=sent.microsecond // unit * unit)

@@ -4,7 +4,7 @@
 """
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -48,4 +48,9 @@ def notice_of(kind: NoticeType, entry: Waiting, due: float, now: float) -> Notic
 
 
 def _utc(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+    # By a clock that is wrong, a deadline may lie in a year that no time can name.
+    return datetime.fromtimestamp(min(max(at, _FIRST), _LAST), UTC)
+
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()

@@ -51,13 +51,15 @@ class Signing(msgspec.Struct, frozen=True):
         return self.trusted.fault(topic, key, value, headers)
 
 
-def open_signing(settings: ReviewSettings) -> Signing:
+def open_signing(settings: ReviewSettings, *, may_make_key: bool = True) -> Signing:
     """Read the keys, and make one on loopback where none is set. The folder must be this desk's already.
+
+    Without `may_make_key` there must be one: what a command signs with a key of its own, no desk believes.
 
     Raises DeskError: no key is set and the desk listens beyond loopback, a file cannot be read or written, or
     others may read the private key.
     """
-    private = _private_key(settings)
+    private = _private_key(settings, may_make=may_make_key)
     own = private.public_key()
     trusted = TrustedKeys.of([own])
     if settings.trusted_keys is not None:
@@ -71,7 +73,7 @@ def open_signing(settings: ReviewSettings) -> Signing:
     return Signing(key_name(own), private, trusted)
 
 
-def _private_key(settings: ReviewSettings) -> Ed25519PrivateKey:
+def _private_key(settings: ReviewSettings, *, may_make: bool) -> Ed25519PrivateKey:
     if settings.signing_key is not None:
         return _load(settings.signing_key)
     if not _loopback(settings.host) and _LOCAL not in set(settings.allow_insecure):
@@ -82,6 +84,11 @@ def _private_key(settings: ReviewSettings) -> Ed25519PrivateKey:
         )
     path = settings.folder / OWN_KEY
     if not path.exists():
+        if not may_make:
+            raise DeskError(
+                f"there is no desk's signing key at {path}: run this where the desk's settings are, or name "
+                "its folder in MIMAMORI_REVIEW_FOLDER, or its key in MIMAMORI_REVIEW_SIGNING_KEY"
+            )
         _make(path, settings.folder / OWN_PUBLIC_KEY)
     return _load(path)
 

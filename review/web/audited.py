@@ -46,7 +46,9 @@ def audited(trail: Trail) -> Middleware:
         if (signed_in := request.get(SIGNED_IN)) is not None:
             await trail.record(signed_in, "signed_in")
         what, seen_by = LISTS.get(_route(request)), _person(request)
-        if (
+        if seen_by is not None and response.status == HTTPStatus.FORBIDDEN:  # a page that says so
+            await trail.record(seen_by, "refused", detail=f"{request.method} {_place(request)}")
+        elif (
             what is not None
             and seen_by is not None
             and request.method == "GET"

@@ -6,6 +6,8 @@ origin. `review.access` adds the sign-in and the forms' tokens.
 """
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from traceback import extract_tb
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -45,6 +47,7 @@ SECURITY_HEADERS: Final = {
 # Browsers that have come by https once never come by http again.
 HSTS: Final = {"Strict-Transport-Security": "max-age=31536000"}
 FORMS: Final = frozenset({"application/json", "application/x-www-form-urlencoded"})
+UTF_8: Final = frozenset({"utf-8", "utf8"})
 
 
 def json_response(content: object, status: int = 200) -> web.Response:
@@ -63,7 +66,10 @@ def guard(allowed_hosts: frozenset[str], metrics: DeskMetrics, *, https: bool) -
 
     @web.middleware
     async def middleware(request: web.Request, handler: Respond) -> web.StreamResponse:
-        response = refusal(request, allowed_hosts) or await _answer(request, handler, metrics)
+        try:
+            response = refusal(request, allowed_hosts) or await _answer(request, handler, metrics)
+        except Exception as error:  # noqa: BLE001 - aiohttp's own answer would lack the headers
+            response = _fault(request, error)
         response.headers.update(headers)
         return response
 
@@ -76,8 +82,8 @@ def refusal(request: web.Request, allowed_hosts: frozenset[str]) -> web.Response
         return error_response(421, "this desk does not go by that name: see MIMAMORI_REVIEW_ALLOWED_HOSTS")
     if request.method in {"GET", "HEAD"}:
         return None
-    if request.content_type not in FORMS:
-        return error_response(415, "send application/json, or a form")
+    if request.content_type not in FORMS or (request.charset or "utf-8").lower() not in UTF_8:
+        return error_response(415, "send application/json, or a form, in UTF-8")
     return None if _of_this_origin(request) else error_response(403, "cross-origin requests are refused")
 
 
@@ -107,7 +113,25 @@ async def _answer(request: web.Request, respond: Respond, metrics: DeskMetrics) 
     except DecisionRefusedError as error:
         return error_response(error.status, str(error))
     except web.HTTPException as error:
+        return _not_here(request, error)
+    except (UnicodeDecodeError, web.RequestPayloadError):
+        return error_response(400, "the body is not what its headers say: send it plain, in UTF-8")
+
+
+def _fault(request: web.Request, error: Exception) -> web.Response:
+    """The answer to a fault of ours. The log says where; what the error itself says may quote a text."""
+    at = extract_tb(error.__traceback__)[-1]
+    log.error("request_failed", error=type(error).__name__, at=f"{at.filename}:{at.lineno}")
+    if _for_a_person(request):
+        return page(request, "refused.html", status=500, key="error.fault", places={})
+    return error_response(500, "a fault of the desk: whoever runs it finds in its log where")
+
+
+def _not_here(request: web.Request, error: web.HTTPException) -> web.Response:
+    if not _for_a_person(request):
         return error_response(error.status, error.reason)
+    key = "error.no_page" if error.status == HTTPStatus.NOT_FOUND else "error.other"
+    return page(request, "refused.html", status=error.status, key=key, places={})
 
 
 def _refused(request: web.Request, error: AccessRefusedError) -> web.Response:
@@ -142,7 +166,9 @@ def _way_to_sign_in(request: web.Request) -> web.Response | None:
 
 
 def _for_a_person(request: web.Request) -> bool:
-    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
+    """Whether somebody will look at the answer. htmx asks for anything, and shows what it gets as a page."""
+    wants = "text/html" in request.headers.get("Accept", "") or "HX-Request" in request.headers
+    return wants and not request.path.startswith("/api/")
 
 
 def _name(host: str) -> str:

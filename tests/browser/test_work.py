@@ -136,6 +136,32 @@ def test_a_case_is_handed_over(serve: ServeDesk, sign_in: SignIn) -> None:
     expect(ben.locator(".decision")).to_be_visible()
 
 
+def test_an_answer_and_a_note_outlive_what_is_shown_and_hidden_beside_them(
+    serve: ServeDesk, sign_in: SignIn
+) -> None:
+    cases = [a_case(number, conversation_id="c1") for number in (1, 2)]
+    page = sign_in(serve(*cases, conversation_context=2).url)
+    keys(page, "n")
+    expect(page.locator(".decision")).to_be_visible()
+    keys(page, "r")
+    expect(page.locator("#text")).to_be_visible()
+    keys(page, "2", "m")
+    page.keyboard.type("ask her sister")
+    keys(page, "Escape", "c")
+    expect(page.locator(".around")).to_be_visible()
+    expect(page.get_by_label("Note")).to_have_value("ask her sister")
+    keys(page, "r")
+    expect(page.locator(".masked")).to_be_visible()
+    expect(page.get_by_label("Note")).to_have_value("ask her sister")
+    expect(page.locator("input:checked")).to_have_value("at_risk:low")
+    keys(page, "2", "Enter")
+    expect(page.locator(".undo")).to_be_visible()
+    keys(page, "n")  # of the next case, nothing is filled in
+    expect(page.locator(".decision")).to_be_visible()
+    expect(page.get_by_label("Note")).to_have_value("")
+    expect(page.locator("input:checked")).to_have_count(0)
+
+
 def test_a_lease_is_extended_and_the_message_stays(serve: ServeDesk, sign_in: SignIn) -> None:
     desk = serve(a_case(1), lease_seconds=30)
     page = sign_in(desk.url)

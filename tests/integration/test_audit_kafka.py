@@ -81,7 +81,7 @@ def _record(number: int, action: str = "revealed", actor: str = "ana", hours_ago
 
 
 def _run(*arguments: str) -> str:
-    ran = CliRunner().invoke(app, ["audit", *arguments], env={"COLUMNS": "200"})
+    ran = CliRunner().invoke(app, ["audit", *arguments], env={"COLUMNS": "40"})
     if isinstance(ran.exception, MimamoriError):
         raise ran.exception
     assert ran.exit_code == 0, ran.output
@@ -129,6 +129,7 @@ def test_what_was_forged_copied_or_is_no_record_is_said(topic: AuditTopic, tmp_p
 def test_an_empty_log_is_no_error(topic: AuditTopic, tmp_path: Path) -> None:
     assert topic.name
     assert _exported(tmp_path / "none.csv", "--since", "4w") == []
+    assert "nothing of that is written down" in _run()
 
 
 @pytest.mark.parametrize(

@@ -443,8 +443,14 @@ def test_cases_of_aborted_transactions_are_not_shown_and_golden_items_like_the_o
     real = desk.queue()
     item = {"id": "rent", "task": "stress", "text": "rent, and a smile", "finding": "at_risk"}
     (tmp_path / "golden.jsonl").write_text(json.dumps(item))
-    worker = {"MIMAMORI_BOOTSTRAP": cluster.bootstrap, "MIMAMORI_TOPIC_PREFIX": cluster.prefix}
-    ran = CliRunner().invoke(app, ["golden", str(tmp_path / "golden.jsonl"), "--copies", "3"], env=worker)
+    ran = CliRunner().invoke(
+        app,
+        ["golden", str(tmp_path / "golden.jsonl"), "--copies", "3"],
+        env={
+            "MIMAMORI_REVIEW_BOOTSTRAP": cluster.bootstrap,
+            "MIMAMORI_REVIEW_TOPIC_PREFIX": cluster.prefix,
+        },
+    )
     assert ran.exit_code == 0, ran.output
     found = until(lambda: len(desk.queue()) == 13 and desk.queue(), "the golden items")
     golden = set(found) - set(real)

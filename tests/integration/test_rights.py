@@ -30,7 +30,7 @@ from mimamori.soak import canned_worker
 from review.errors import DeskError
 from review.kafka.cluster import inspect
 from review.settings import ReviewSettings
-from schemas.events import DeadLetter, Label, Message, ReviewDecision
+from schemas.events import DeadLetter, Label, Message, ReviewCase, ReviewDecision
 from schemas.rights import Part, rights_of
 from tests.fakes.guarded_calls import (
     PATIENCE,
@@ -42,12 +42,15 @@ from tests.fakes.guarded_calls import (
 )
 from tests.fakes.guarded_kafka import User, guarded_kafka, token_for, whole, without_each
 from tests.fakes.token_endpoint import CLIENT_SECRET, token_endpoint
+from worker.access import options_of
 from worker.errors import BrokerError
 from worker.kafka.access_watch import AccessWatch
 from worker.kafka.acls import admit
 from worker.kafka.client import make_admin, reach
 from worker.kafka.group_watch import GroupWatch
+from worker.kafka.latest import latest
 from worker.kafka.rights import require_rights
+from worker.kafka.span import Asked, SpanReader
 from worker.kafka.topics import apply_topics
 from worker.settings import Settings
 from worker.startup import names, require_topics
@@ -128,6 +131,23 @@ def test_a_worker_may_look_at_its_group_with_its_rights_and_goes_on_without(guar
 
     (without,) = (user for user in without_each("worker") if user.lacking.resource == "group")
     assert (refusals(whole("worker")), refusals(without)) == (0, 1)
+
+
+def test_a_command_that_may_not_read_a_topic_says_so_at_once_and_golden_items_need_the_desks_rights(
+    guarded: Sandbox,
+) -> None:
+    cases = TOPICS[ReviewCase]
+    worker = settings_of(whole("worker"), guarded).client_config  # it may write cases, and not read them
+    lacking = f"whole-worker lacks the right to Read on the topic {cases}"
+    producer = ck.Producer(guarded.admin_config)
+    producer.produce(cases, b"{}", b"k")
+    assert producer.flush(PATIENCE) == 0
+    with pytest.raises(BrokerError, match=lacking):
+        latest(worker, cases, 10)
+    with SpanReader(worker, Asked(cases)) as reader, pytest.raises(BrokerError, match=lacking):
+        list(reader.records())
+    desk = desk_settings(whole("desk"), guarded)
+    assert latest({"bootstrap.servers": desk.bootstrap, **options_of(desk)}, cases, 10) != []
 
 
 def desk_settings(user: User, sandbox: Sandbox) -> ReviewSettings:

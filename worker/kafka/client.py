@@ -1,6 +1,7 @@
 """Makes Kafka clients, logs what librdkafka reports by itself, and says why Kafka does not let them in."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,9 +18,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public name
 
 from schemas.access import TokenFile
 from schemas.refusals import line_of, probe
+from schemas.rights import Right, complaint
 from schemas.tls_files import FileFault, TlsFiles
 from worker.errors import BrokerError
-from worker.kafka.refusals import PREFIX, REFUSALS
+from worker.kafka.refusals import PREFIX, REFUSALS, SAY_AGAIN_S
 
 Client = TypeVar("Client")
 
@@ -58,12 +60,30 @@ def log_error(error: ck.KafkaError) -> None:
     level("kafka_client_error", code=error.name(), fatal=error.fatal())
 
 
-class _ToStructlog(logging.Handler):
-    """Writes librdkafka's log lines, such as those on reset offsets, in the worker's own format."""
+class ToStructlog(logging.Handler):
+    """Writes librdkafka's log lines, such as those on reset offsets, in the worker's own format.
+
+    A client that tries in vain says the same ten times a second: it is written down once a minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`, which calls it from any thread, one at a time."""
+        line, now = record.getMessage(), time.monotonic()
+        what = _TIMES.sub("", line)
+        if now - self._said.get(what, float("-inf")) < SAY_AGAIN_S:
+            return
+        self._said = {each: at for each, at in self._said.items() if now - at < SAY_AGAIN_S}
+        self._said[what] = now
         level = log.warning if record.levelno >= logging.WARNING else log.info
-        level("kafka_client_says", line=record.getMessage())
+        level("kafka_client_says", line=line)
+
+
+# What differs from one try to the next: how long it took, and how often the client itself kept quiet.
+_TIMES: Final = re.compile(r"after \d+ms|, \d+ identical error\(s\) suppressed")
 
 
 def make(client: Callable[..., Client], config: Mapping[str, Any]) -> Client:
@@ -76,6 +96,12 @@ def make_admin(config: Mapping[str, Any]) -> AdminClient:
     # With error_cb, librdkafka's errors go to the log instead of to stderr.
     whole: dict[str, Any] = {"error_cb": log_error, "log_level": 0, **config}
     return cast("AdminClient", _made(AdminClient, whole))
+
+
+def check_may_read(error: ck.KafkaError, topic: str, config: Mapping[str, Any]) -> None:
+    """Raise BrokerError where the error of a read says that this client may not read the topic at all."""
+    if error.code() == ck.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise BrokerError(complaint(config.get("sasl.username", ""), [Right("topic", topic, "Read")]))
 
 
 def renew_password(user: str, password: str) -> int:
@@ -150,7 +176,7 @@ def _made(client: Callable[..., Any], config: Mapping[str, Any], **more: Any) ->
 def _logger() -> logging.Logger:
     logger = logging.getLogger("mimamori.kafka")
     if not logger.handlers:
-        logger.addHandler(_ToStructlog())
+        logger.addHandler(ToStructlog())
         logger.setLevel(logging.INFO)
         logger.propagate = False
     return logger

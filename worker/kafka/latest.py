@@ -7,7 +7,7 @@ from typing import Any, Final
 import confluent_kafka as ck
 
 from worker.errors import BrokerError
-from worker.kafka.client import log_error, make
+from worker.kafka.client import check_may_read, log_error, make
 from worker.kafka.fetched import to_record
 from worker.kafka.record import Record
 
@@ -20,7 +20,7 @@ def latest(config: dict[str, Any], topic: str, count: int) -> list[Record]:
     """Up to `count` records that stand last in `topic`, by timestamp over its partitions, the oldest first.
 
     What transactions left behind takes offsets too, so that of a topic written in small ones there are fewer.
-    Raises BrokerError: Kafka is not there, the topic is not, or nothing comes of it any more.
+    Raises BrokerError: Kafka is not there, the topic is not or may not be read, or nothing comes any more.
     """
     consumer = make(
         ck.Consumer,
@@ -35,14 +35,14 @@ def latest(config: dict[str, Any], topic: str, count: int) -> list[Record]:
     )
     try:
         consumer.assign([_tail(consumer, topic, number, count) for number in _partitions(consumer, topic)])
-        return _read(consumer, topic, count)
+        return _read(consumer, topic, count, config)
     except ck.KafkaException as error:
         raise BrokerError(f"cannot read {topic}: {error.args[0].name()}; is Kafka up?") from None
     finally:
         consumer.close()
 
 
-def _read(consumer: ck.Consumer, topic: str, count: int) -> list[Record]:
+def _read(consumer: ck.Consumer, topic: str, count: int, config: dict[str, Any]) -> list[Record]:
     open_ = {place.partition for place in consumer.assignment()}
     newest: list[tuple[int, int, int, Record]] = []
     heard = time.monotonic()
@@ -56,6 +56,8 @@ def _read(consumer: ck.Consumer, topic: str, count: int) -> list[Record]:
                 heard = time.monotonic()
             elif error.code() == ck.KafkaError._PARTITION_EOF:
                 open_.discard(message.partition())
+            else:
+                check_may_read(error, topic, config)
         if time.monotonic() - heard > _QUIET_S:
             raise BrokerError(
                 f"{topic} was not read to its end: nothing came for {_QUIET_S:.0f} s; is Kafka up?"

@@ -12,7 +12,7 @@ import confluent_kafka as ck
 import msgspec
 
 from worker.errors import BrokerError
-from worker.kafka.client import log_error, make
+from worker.kafka.client import check_may_read, log_error, make
 from worker.kafka.fetched import consume, to_record
 from worker.kafka.record import Record
 
@@ -57,7 +57,7 @@ class SpanReader:
     """
 
     def __init__(self, config: dict[str, Any], asked: Asked) -> None:
-        self._topic = asked.topic
+        self._topic, self._config = asked.topic, config
         self._consumer = make(
             ck.Consumer,
             {
@@ -98,7 +98,7 @@ class SpanReader:
     def records(self) -> Iterator[Record]:
         """Yield the committed records of the range, in offset order per partition. May be called once.
 
-        Raises BrokerError: nothing comes any more.
+        Raises BrokerError: nothing comes any more, or this client may not read the topic.
         """
         self._assign({span.partition: span.begin for span in self.spans if span.begin < span.end})
         open_ = {span.partition for span in self.spans if span.begin < span.end}
@@ -114,6 +114,8 @@ class SpanReader:
                         self._close(open_, partition)
                     elif error.code() == ck.KafkaError._AUTO_OFFSET_RESET:
                         self._go_on(open_, partition)
+                    else:
+                        check_may_read(error, self._topic, self._config)
                     continue
                 record = to_record(message)
                 if self._is_within(open_, record):

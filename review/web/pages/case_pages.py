@@ -11,6 +11,7 @@ from review.access import requires
 from review.cases.conversations import BesideText
 from review.cases.form import MAX_NOTE, Form
 from review.cases.views import CaseView
+from review.desk import MAX_REASON
 from review.errors import DecisionRefusedError, InvalidFormError, NotAuditedError
 from review.people import Person
 from review.queue.skips import SKIP_REASONS
@@ -178,13 +179,25 @@ class CasePages:
     async def refused(
         self, request: web.Request, person: Person, case_id: str, error: DecisionRefusedError
     ) -> web.StreamResponse:
-        """The case as it is now, with what went wrong; or only that, where there is no such case."""
+        """The case as it is now, with what went wrong; or only that, where there is no such case.
+
+        What somebody chose and wrote stays on the page: they may only have to confirm it once more.
+        """
         problem = self.frame.problem(request, error)
+        form = await request.post()
         try:
             view = self._desk.find(case_id, person)
         except DecisionRefusedError:
             return self.frame.message(request, error.status, "error.title", problem)
-        return self._show(request, person, view, problem=problem, status=error.status)
+        return self._show(
+            request,
+            person,
+            view,
+            problem=problem,
+            status=error.status,
+            chosen=str(form.get("choice", "")),
+            note=str(form.get("note", ""))[:MAX_NOTE],
+        )
 
     async def _again(
         self, request: web.Request, person: Person, case_id: str, error: InvalidFormError
@@ -250,6 +263,7 @@ class CasePages:
             problem=problem,
             chosen=chosen,
             note=note,
+            max_reason=MAX_REASON,
             autofocus=focus or _focus(view, shown=cut is not None),
         )
 

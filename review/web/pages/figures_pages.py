@@ -121,7 +121,8 @@ def _days(found: Figures, t: Words) -> Figure:
     ]
     head = [t("figures.day"), *(t(f"finding.{name}") for name in _FINDINGS)]
     table = [[day, *(str(count) for _, count in parts)] for day, parts in days]
-    return Figure(heading, columns(heading, days), [], head, table)
+    says = t("figures.decided.says", parts=", ".join(t(f"finding.{name}") for name in _FINDINGS))
+    return Figure(heading, columns(heading, days), [says], head, table)
 
 
 def _speeds(found: Figures, t: Words, shower: Shower) -> Figure:

@@ -3,8 +3,11 @@
 Colours and sizes come from the style sheet, since the content policy allows no style inside a page.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
+from unicodedata import east_asian_width
 
 from markupsafe import Markup, escape
 
@@ -12,6 +15,8 @@ _WIDTH: Final = 640
 _ROW: Final = 28
 _NAMES: Final = 190
 _VALUES: Final = 90
+# That stand in the room of the names, in the style sheet's size; East Asian ones count twice.
+_LETTERS: Final = 23
 _HEIGHT: Final = 160
 
 
@@ -35,7 +40,7 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
 def _row(number: int, row: Bar, scale: float) -> Markup:
     y = _ROW * number
     return Markup(
-        '<text class="name" x="{x}" y="{text_y}">{name}</text>'
+        '<text class="name" x="{x}" y="{text_y}"><title>{name}</title>{short}</text>'
         '<rect class="bar" x="{bar_x}" y="{bar_y}" width="{width:.1f}" height="16"/>'
         '<rect class="part" x="{bar_x}" y="{bar_y}" width="{part:.1f}" height="16"/>'
         '<text class="value" x="{value_x:.1f}" y="{text_y}">{said}</text>'
@@ -43,6 +48,7 @@ def _row(number: int, row: Bar, scale: float) -> Markup:
         x=_NAMES - 8,
         text_y=y + 18,
         name=row.name,
+        short=_fitting(row.name),
         bar_x=_NAMES,
         bar_y=y + 6,
         width=row.value * scale,
@@ -52,20 +58,33 @@ def _row(number: int, row: Bar, scale: float) -> Markup:
     )
 
 
+def _fitting(name: str) -> str:
+    """As much of a name as stands beside a bar: its beginning and its end, where the level is."""
+    places = list(accumulate((2 if east_asian_width(each) in "WF" else 1 for each in name), initial=0))
+    if places[-1] <= _LETTERS:
+        return name
+    half = (_LETTERS - 1) // 2
+    return f"{name[: bisect_right(places, half) - 1]}…{name[bisect_left(places, places[-1] - half) :]}"
+
+
 def columns(title: str, days: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> Markup:
-    """One column a day, its parts (class name, count) on top of one another."""
+    """One column a day, its parts (class name, count) on top of one another, and above it their sum."""
     most = max((sum(count for _, count in parts) for _, parts in days), default=0) or 1
     width = _WIDTH / max(len(days), 1)
     drawn = Markup("")
     for place, (name, parts) in enumerate(days):
         below = 0
         for kind, count in parts:
-            height = count * (_HEIGHT - 20) / most
-            top = _HEIGHT - 20 - (below * (_HEIGHT - 20) / most) - height
+            height = count * (_HEIGHT - 36) / most
+            top = _HEIGHT - 20 - (below * (_HEIGHT - 36) / most) - height
             drawn += Markup(
                 '<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>'
             ).format(kind=kind, x=place * width + width * 0.1, y=top, w=width * 0.8, h=height)
             below += count
+        if below:
+            drawn += Markup('<text class="sum" x="{x:.1f}" y="{y:.1f}">{sum}</text>').format(
+                x=(place + 0.5) * width, y=_HEIGHT - 24 - below * (_HEIGHT - 36) / most, sum=below
+            )
         if place % max(1, len(days) // 7) == 0:
             drawn += Markup('<text class="day" x="{x:.1f}" y="{y}">{name}</text>').format(
                 x=place * width, y=_HEIGHT - 4, name=name

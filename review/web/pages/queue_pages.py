@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from review.access import person_of, requires
+from review.access.local import BY_ITSELF
 from review.cases.script import Script
 from review.errors import DecisionRefusedError, TooManyClaimsError
 from review.queue.order import Filter
@@ -45,7 +46,7 @@ class QueuePages:
     async def queue(self, request: web.Request) -> web.Response:
         """The page that people start from; only its list, where the list asks for itself."""
         frame, t = self.frame, self.frame.words(request)
-        by_itself = "refresh" in request.query
+        by_itself = BY_ITSELF in request.query
         person = person_of(request) if by_itself else frame.acted(request)
         if not frame.review.ready:
             return frame.recovering(request)
@@ -53,6 +54,8 @@ class QueuePages:
         shower = frame.shower(request)
         try:
             found = self._desk.queue(wanted, person, offset=offset, limit=PAGE)
+            # What they hold, and what somebody has handed over to them.
+            with_them = self._desk.queue(Filter(mine=True), person, offset=0, limit=PAGE)
         except DecisionRefusedError as error:
             return frame.message(request, error.status, "error.title", frame.problem(request, error))
         said = request.query.get("said", "")
@@ -66,14 +69,12 @@ class QueuePages:
             limit=PAGE,
             earlier=_link(wanted, max(0, offset - PAGE)) if offset else None,
             later=_link(wanted, offset + PAGE) if offset + PAGE < found.total else None,
-            refresh=_link(wanted, offset) + "&refresh=yes",
+            refresh=_link(wanted, offset) + f"&{BY_ITSELF}=yes",
             refresh_seconds=f"{frame.review.settings.refresh_seconds:g}",
             filtered=wanted != Filter(),
             filters=list(self._filters(request, wanted)),
             filter_fields=list(_fields(wanted)),
-            mine=[
-                shower.case(view, lead=False) for view in self._desk.mine(person) if view.phase == "claimed"
-            ],
+            mine=[shower.case(view, lead=False) for view in with_them.cases],
             notices=list(self._notices(request)),
             said=t(f"said.{said}") if said in SAID else "",
         )
@@ -142,7 +143,7 @@ class QueuePages:
         lead = person_of(request).may("lead")
         # Reviewers take one case after the other; that there are too many is for leads to mend.
         if lead and (delayed := self._desk.capacity().forecast).missed:
-            hours, ahead = round(delayed.hours_late), delayed.horizon - delayed.now
+            hours, ahead = t.lasting(delayed.hours_late * 3600), delayed.horizon - delayed.now
             yield t(
                 "queue.delayed",
                 n=delayed.missed,

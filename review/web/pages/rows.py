@@ -1,7 +1,6 @@
 """The rows of the queue in the words of one language. Pure."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -41,8 +40,8 @@ def rows(found: Iterable[tuple[CaseView, Place]], shower: Shower, t: Words) -> I
             kind=t.named("kind", view.kind),
             task=shower.task(view.task),
             level=shower.level(view.task, place.level) if place.level else "",
-            sent=shower.lasting_since(datetime.fromtimestamp(place.since, UTC)),
-            due_left=None if place.due is None else shower.left(datetime.fromtimestamp(place.due, UTC)),
+            sent=shower.lasting_since(place.since),
+            due_left=None if place.due is None else shower.left(place.due),
             overdue=place.overdue,
             holder=shower.holder(view),
             conversation=conversation or "",

@@ -53,6 +53,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class ShownCase(msgspec.Struct, frozen=True):
     """A case for the templates. `lease_left` is in seconds; None where the viewer does not hold the case.
 
+    `lease` is empty unless the viewer may end the claim: they hold the case, or lead.
+
     `undo_left` is how long they can undo their decision, in seconds; None where they have none to undo.
     """
 
@@ -101,7 +103,7 @@ class Shower:
             kind=kind,
             task=self.task(view.task),
             mine=holds,
-            lease=(view.lease or "") if holds else "",
+            lease=view.lease or "",
             lease_left=self.left(view.until) if holds else None,
             undo_left=self.left(view.undo_until) if view.mine and view.phase == "decided" else None,
             has_text=view.has_text,
@@ -237,13 +239,19 @@ class Shower:
         """How long ago that was."""
         return self._t("case.ago", ago=self.lasting_since(at))
 
-    def lasting_since(self, at: datetime) -> str:
+    def lasting_since(self, at: datetime | float) -> str:
         """The time since then."""
-        return self._t.lasting((self._now - (at if at.tzinfo else at.replace(tzinfo=UTC))).total_seconds())
+        return self._t.lasting(-self._seconds_to(at))
 
-    def left(self, until: datetime | None) -> int:
+    def left(self, until: datetime | float | None) -> int:
         """Seconds until then, negative where it is past."""
-        return 0 if until is None else int((until - self._now).total_seconds())
+        return 0 if until is None else int(self._seconds_to(until))
+
+    def _seconds_to(self, at: datetime | float) -> float:
+        # A deadline is in Unix seconds: by a clock that is wrong it may lie in a year that no datetime holds.
+        if isinstance(at, datetime):
+            return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - self._now).total_seconds()
+        return at - self._now.timestamp()
 
 
 _TONES = {"not_at_risk": "calm", "at_risk": "risk", "unsure": "unsure"}

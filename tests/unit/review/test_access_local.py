@@ -11,6 +11,7 @@ from review.access import every_route_is_guarded
 from review.access.access import Access
 from review.access.cookies import local_path
 from review.access.errors import AccessRefusedError, NoRoleError
+from review.access.sessions import Session, Sessions
 from review.errors import DeskError
 from review.settings import load_settings
 from review.web.pages.language import LANGUAGES, words
@@ -35,6 +36,24 @@ def test_nobody_sees_anything_before_the_sign_in(address: str) -> None:
     part = PAGE | {"HX-Request": "true", "HX-Current-URL": f"{address}/case/case:m:0:1?x"}
     status, headers, _ = browser.ask("GET", "/", headers=part)
     assert (status, headers["hx-redirect"]) == (401, "/sign-in?next=%2Fcase%2Fcase%3Am%3A0%3A1")
+
+
+def test_a_queue_that_refreshes_itself_keeps_nobody_signed_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+    found = Sessions.find
+
+    def find(self: Sessions, token: str, *, used: bool = True) -> Session | None:
+        asked.append(used)
+        return found(self, token, used=used)
+
+    with small_desk(load_settings()) as address:
+        browser = DeskClient(address).sign_in()
+        monkeypatch.setattr(Sessions, "find", find)
+        for path in ("/?offset=0&refresh=yes", "/?offset=0"):
+            assert browser.get(path)[0] == 200
+    assert asked == [False, True]
 
 
 def test_a_name_is_enough_and_leads_back_to_where_one_wanted_to_go(address: str) -> None:

@@ -151,6 +151,7 @@ def test_a_new_key_is_found_and_made_up_ones_do_not_become_a_flood(
         {"jwks_uri": "file:///etc/passwd"},
         {"authorization_endpoint": None},
         {"end_session_endpoint": "javascript:alert(1)"},
+        {"authorization_endpoint": "https://login.example/auth\r\nSet-Cookie: a=b"},
     ],
 )
 def test_a_provider_that_describes_itself_wrongly_counts_as_down(

@@ -60,6 +60,13 @@ def test_what_is_refused_is_written_down(desk: ServedDesk) -> None:
     desk.run(desk.review.desk.end_overdue())
     assert aoi.post_json(f"/api/v1/cases/{CASE.id}/claim", {})[0] == 403  # another reader's now
     assert written(desk)[-1][1:] == ("refused", f"POST /api/v1/cases/{{id}}/claim {CASE.id}")
+    assert aoi.post_form(f"/case/{CASE.id}/claim", {})[0] == 403  # the same by the page
+    assert written(desk)[-1][1:] == ("refused", f"POST /case/{{id}}/claim {CASE.id}")
+    aoi.get(f"/case/{CASE.id}")
+    of_the_case = aoi.get(f"/audit?case={CASE.id}")[1]
+    for what in ("refused", "listed"):
+        assert f"<td>{what}</td>" in of_the_case
+    assert "signed_in" not in of_the_case
 
 
 def test_a_sign_in_that_cannot_be_written_down_opens_no_session(desk: ServedDesk) -> None:

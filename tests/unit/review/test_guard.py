@@ -6,6 +6,7 @@ from aiohttp.test_utils import make_mocked_request
 from review.web.guard import SECURITY_HEADERS, refusal
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+FORM = "application/x-www-form-urlencoded"
 JSON = {"Host": "localhost:6066", "Content-Type": "application/json"}
 
 
@@ -25,6 +26,8 @@ JSON = {"Host": "localhost:6066", "Content-Type": "application/json"}
         ("POST", "/api/v1/cases/x/decision", JSON | {"Sec-Fetch-Site": "cross-site"}, 403),
         ("POST", "/api/v1/cases/x/decision", JSON | {"Sec-Fetch-Site": "same-site"}, 403),
         ("POST", "/api/v1/cases/x/decision", JSON | {"Content-Type": "text/plain"}, 415),
+        ("POST", "/case/x/claim", JSON | {"Content-Type": f"{FORM}; charset=UTF-8"}, None),
+        ("POST", "/case/x/claim", JSON | {"Content-Type": f"{FORM}; charset=klingon"}, 415),
         ("POST", "/api/v1/cases/x/decision", {"Host": "localhost"}, 415),
     ],
 )

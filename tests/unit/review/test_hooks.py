@@ -118,6 +118,16 @@ def test_a_case_is_told_once_when_it_opens_and_once_when_it_is_late() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("opened", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_clock_that_is_ages_off_costs_no_other_case_its_notice(opened: str) -> None:
+    async def scene() -> None:
+        stage, at = Stage(), datetime.fromisoformat(opened)
+        await stage.desk.open(structs.replace(OTHER, opened_at=at, sent_at=at), CASE)
+        assert {told for _, told in await stage.told()} == {CASE.id, OTHER.id}
+
+    asyncio.run(scene())
+
+
 def test_a_claim_and_its_end_tell_nothing_and_a_reopened_case_is_told_again() -> None:
     async def scene() -> None:
         stage = Stage()

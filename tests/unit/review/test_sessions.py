@@ -47,6 +47,16 @@ def test_a_session_ends_when_nothing_is_asked_for_long(clock: Clock) -> None:
     assert kept.find(token) is None  # gone, and not only hidden
 
 
+def test_a_page_that_asks_for_itself_keeps_no_session_alive(clock: Clock) -> None:
+    kept = sessions(None, clock)
+    token = kept.open(SignedIn(AOI))
+    for _ in range(3):
+        clock.at += IDLE / 4
+        assert kept.find(token, used=False) is not None
+    clock.at += IDLE / 4
+    assert kept.find(token, used=False) is None
+
+
 def test_a_session_ends_at_its_last_moment_however_busy(clock: Clock) -> None:
     kept = sessions(None, clock)
     token = kept.open(SignedIn(AOI))

@@ -34,6 +34,8 @@ def test_hosts_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> No
         ("SSL_CA", "ca.pem", "PLAINTEXT does not use ssl_ca: .* MIMAMORI_REVIEW_SECURITY_PROTOCOL to SSL"),
         ("SASL_PASSWORD", "correct-horse", "does not use sasl_password: .* to SASL_SSL"),
         ("ALLOW_INSECURE", "everything", "MIMAMORI_REVIEW_ALLOW_INSECURE"),
+        ("LEASE_SECONDS", "inf", "MIMAMORI_REVIEW_LEASE_SECONDS must be at most ten years"),
+        ("LEAST_SEVERE_MINUTES", "1e300", "MIMAMORI_REVIEW_LEAST_SEVERE_MINUTES must be at most ten years"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,3 +98,11 @@ def test_a_desk_that_is_published_on_loopback_alone_makes_its_own(tmp_path: Path
     given = {"host": EVERYWHERE["host"], "allow_insecure": "local_access"}
     open_signing(settings(tmp_path, **given))
     assert (tmp_path / "desk" / OWN_KEY).exists()
+
+
+def test_a_command_makes_no_key_that_no_desk_would_believe(tmp_path: Path) -> None:
+    with pytest.raises(DeskError, match=r"no desk's signing key at .*MIMAMORI_REVIEW_FOLDER"):
+        open_signing(settings(tmp_path), may_make_key=False)
+    assert list(tmp_path.iterdir()) == []
+    made = open_signing(settings(tmp_path))
+    assert open_signing(settings(tmp_path), may_make_key=False).key_id == made.key_id

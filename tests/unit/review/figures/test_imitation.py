@@ -103,7 +103,11 @@ def test_an_item_waits_as_long_and_is_as_exact_as_the_others_and_lacks_what_they
         ITEM, NOW
     )
     assert (bare.sent_at, bare.author_id) == (None, None)
-    assert re.fullmatch("c[0-9]", bare.conversation_id or "")
+    for claimed in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"):  # clocks that are ages off
+        odd = real(9, sent_at=datetime.fromisoformat(claimed), opened_at=NOW)
+        made = Imitation([odd], whole=True).case(ITEM, NOW + timedelta(days=1)).sent_at
+        assert made is not None
+        assert 2000 < made.year < 2100
 
 
 @pytest.mark.parametrize(

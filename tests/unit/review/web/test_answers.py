@@ -1,9 +1,12 @@
 """What the pages answer to forms that come too late, twice or incomplete; asked without a browser."""
 
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from html import unescape
 
 import pytest
+from structlog.testing import capture_logs
 
 from review.stepping import utc_now
 from schemas.events import CaseEvent
@@ -64,10 +67,40 @@ def test_a_stale_lease_changes_nothing_and_the_page_says_what_is_now(
         "extend": {},
         "release": {"reason": "not_now"},
     }.items():
-        status, page = post(aoi, step, lease="0" * 16, **fields)
+        status, page = post(aoi, step, lease="0" * 16, note="asked <her> sister", **fields)
         assert status == 409
         assert "Your time with this case ran out" in page
+        assert 'value="asked <her> sister"' in page
     assert [event.action for event in desk.review.log] == ["claimed"]
+
+
+def test_a_note_that_comes_after_its_time_is_still_there_to_copy(aoi: DeskClient) -> None:
+    lease = claim(aoi)
+    post(aoi, "release", lease=lease, reason="not_now")
+    status, page = post(aoi, "decide", lease=lease, choice="unsure", note="asked <her> sister")
+    assert status == 409
+    assert "Your note was not sent: asked <her> sister" in page
+
+
+def test_a_lead_hands_over_what_a_colleague_has(desk: ServedDesk, aoi: DeskClient) -> None:
+    claim(aoi)
+    lea = DeskClient(desk.url).sign_in("Lea")
+    page = lea.get(CASE)[1]
+    assert "with Aoi" in page
+    assert post(lea, "release", lease=hidden(page, "lease"), reader="Ben")[0] == 303
+    released = desk.review.log[-1]
+    assert (released.action, released.actor, released.reader) == ("released", "Lea", "Ben")
+    assert "handed over to you" in DeskClient(desk.url).sign_in("Ben").get("/")[1]
+    assert "handed over to you" not in aoi.get("/")[1]
+
+
+def test_a_long_reason_is_kept_out_by_the_field(desk: ServedDesk, aoi: DeskClient) -> None:
+    assert post(aoi, "decide", lease=claim(aoi), choice="not_at_risk")[0] == 303
+    desk.run(desk.review.settle("case:messages:0:1"))
+    [most] = re.findall('name="reason" required maxlength="([0-9]+)"', aoi.get(CASE)[1])
+    longest = int(most)
+    assert post(aoi, "reopen", reason="x" * (longest + 1))[0] == 422
+    assert post(aoi, "reopen", reason="x" * longest)[0] == 303
 
 
 def test_of_two_decisions_the_second_is_told_that_there_is_one(desk: ServedDesk, aoi: DeskClient) -> None:
@@ -167,9 +200,11 @@ def test_a_text_whose_reading_cannot_be_recorded_stays_hidden(desk: ServedDesk, 
 def test_a_broker_that_is_down_is_said_and_nothing_is_lost(desk: ServedDesk, aoi: DeskClient) -> None:
     lease = claim(aoi)
     desk.review.down = True
-    status, page = post(aoi, "decide", lease=lease, choice="unsure")
+    status, page = post(aoi, "decide", lease=lease, choice="unsure", note="ask her sister")
     assert status == 503
     assert "Kafka has not confirmed it yet." in page
+    assert 'value="ask her sister"' in page
+    assert re.search('value="unsure"[^>]* checked', page)
     desk.review.down = False
     assert post(aoi, "decide", lease=lease, choice="unsure")[0] == 303
 
@@ -209,3 +244,57 @@ def test_a_case_that_was_raised_says_why(desk: ServedDesk, aoi: DeskClient) -> N
     why = "4 cases at risk of this author within 24 hours"
     assert why in aoi.get("/")[1]
     assert why in aoi.get(CASE)[1]
+
+
+@pytest.mark.parametrize("opened", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_clock_that_is_ages_off_costs_nobody_the_queue(
+    desk: ServedDesk, aoi: DeskClient, opened: str
+) -> None:
+    at = datetime.fromisoformat(opened)
+    desk.run(desk.review.open(a_case(3, opened_at=at, sent_at=at)))
+    for path in ("/", "/figures", "/api/v1/cases", "/case/case:messages:0:3"):
+        status, page = aoi.get(path)
+        assert status == 200, page
+    assert "case:messages:0:3" in aoi.get("/")[1]
+
+
+def test_a_refusal_is_a_page_for_whoever_looks_at_it(aoi: DeskClient) -> None:
+    """htmx says of itself that it takes anything, and shows the answer in place of the page."""
+    form = {"Content-Type": "application/x-www-form-urlencoded", "HX-Request": "true", "Accept": "*/*"}
+    status, headers, page = aoi.ask("POST", "/next", b"csrf=of-another-tab", form)
+    assert (status, headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert "load it again, and repeat what you did" in page
+    status, page = aoi.get("/cases")
+    assert (status, "There is no such page here" in page) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "more"),
+    [
+        ("/next", b"csrf=\xff", {"Content-Type": "application/x-www-form-urlencoded"}),
+        ("/api/v1/next", b"\x1f\x8bno", {"Content-Type": "application/json", "Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_body_that_is_not_what_its_headers_say_is_refused(
+    aoi: DeskClient, path: str, body: bytes, more: dict[str, str]
+) -> None:
+    status, _, answer = aoi.ask("POST", path, body, more | {"X-CSRF-Token": aoi.csrf})
+    assert (status, "in UTF-8" in answer) == (400, True)
+
+
+def test_a_fault_of_ours_is_a_page_with_every_header_and_its_words_are_not_logged(
+    desk: ServedDesk, aoi: DeskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("stare at the screen")
+
+    monkeypatch.setattr(desk.review.desk, "find", broken)
+    with capture_logs() as logs:
+        status, headers, page = aoi.ask("GET", CASE, headers=PAGE)
+        assert (status, "A fault of the desk" in page) == (500, True)
+        assert headers["cache-control"] == "no-store"
+        status, answer = aoi.get_json("/api/v1/cases/case:messages:0:1")
+        assert (status, list(answer)) == (500, ["error"])
+    failed = [each for each in logs if each["event"] == "request_failed"]
+    assert [each["error"] for each in failed] == ["RuntimeError"] * 2
+    assert "stare" not in repr(logs)
