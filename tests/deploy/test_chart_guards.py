@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.deploy.chart import Renderer, RenderError
+from tests.deploy.chart import CHART, Renderer, RenderError
+from tests.deploy.toolbox import Toolbox
 from worker.settings import Settings
 
 PUBLIC_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
@@ -160,6 +161,26 @@ REFUSED = [
         ['front.extraEnv=[{"name":"MIMAMORI_FRONT_TOKENS","value":"x"}]'],
         "front.extraEnv must not set MIMAMORI_FRONT_TOKENS",
     ),
+    (
+        "cpu",
+        ['front.extraEnv=[{"name":"MIMAMORI_LOWER","value":"0.9"}]'],
+        "front.extraEnv must not set MIMAMORI_LOWER",
+    ),
+    (
+        "keda-sasl",
+        ['worker.extraEnv=[{"name":"MIMAMORI_GROUP","value":"another than KEDA looks at"}]'],
+        "worker.extraEnv must not set MIMAMORI_GROUP",
+    ),
+    (
+        "cpu",
+        ['shadow.extraEnv=[{"name":"mimamori_topic_prefix","value":"x."}]'],
+        "shadow.extraEnv must not set mimamori_topic_prefix",
+    ),
+    (
+        "default",
+        ['worker.podLabels={"app.kubernetes.io/component":"chat"}'],
+        "worker.podLabels must not set app.kubernetes.io/component",
+    ),
     ("cpu", ['front.settings.tokens="x"'], "additional properties 'tokens' not allowed"),
     ("cpu", ['front.settings.host="x"'], "additional properties 'host' not allowed"),
     ("cpu", ["front.settings.max_texts=0"], "max_texts"),
@@ -231,6 +252,13 @@ def test_refuses(render: Renderer, profile: str, changed: list[str], said: str) 
     with pytest.raises(RenderError) as refusal:
         render(profile, *changed)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("release", ["chat.safety", "1st"])
+def test_refuses_a_release_after_which_no_service_can_be_named(toolbox: Toolbox, release: str) -> None:
+    done = toolbox.helm("template", release, CHART, "--values", CHART / "ci" / "default-values.yaml")
+    assert done.returncode
+    assert f"the release {release} cannot be" in done.stderr
 
 
 def test_refuses_an_image_volume_where_kubernetes_has_none(render: Renderer) -> None:
