@@ -13,6 +13,35 @@ CONSUMER = ['worker.settings.group_protocol="consumer"']
 REFUSED = [
     ("default", ['kafka.bootstrap=""'], "kafka.bootstrap is empty"),
     ("default", ['kafka.bootstrap="kafka"'], "bootstrap"),
+    # A name without a value, which Helm takes for: without the default.
+    ("default", ["networkPolicy.enabled=null"], "missing property 'enabled'"),
+    ("default", ["networkPolicy.kafkaPorts=null"], "missing property 'kafkaPorts'"),
+    ("default", ["worker.probes.liveness=null"], "missing property 'liveness'"),
+    (
+        "default",
+        ['kafka.bootstrap="a:9093,b:9096"'],
+        "kafka.bootstrap is on port 9096, which networkPolicy.kafkaPorts ([9092, 9093]) does not let out",
+    ),
+    (
+        "default",
+        ['traces.endpoint="https://collector.example.org"'],
+        "traces.endpoint is on port 443, which networkPolicy.tracesPorts ([4318]) does not let out",
+    ),
+    (
+        "default",
+        ['review.access.oidc.issuer="https://login.example.org:8443/realms/safety"'],
+        "review.access.oidc.issuer is on port 8443, which networkPolicy.identityPorts ([443])",
+    ),
+    (
+        "gpu-keda",
+        ['review.access.proxy.keysUrl="https://login.example.org:8443/keys"'],
+        "review.access.proxy.keysUrl is on port 8443",
+    ),
+    (
+        "default",
+        ['review.webhooks={"url":"https://chat.example.org:8443/hook","existingSecret":"hook"}'],
+        "review.webhooks.url is on port 8443",
+    ),
     (
         "default",
         ['moreBundles=[{"name":"risk","source":"claim"}]'],
@@ -279,6 +308,9 @@ def test_what_a_drain_must_hold_is_what_the_worker_keeps_in_flight() -> None:
         ['schemaRegistry.url="https://registry.example.org/apis"', "networkPolicy.registryPorts=[8081,443]"],
         ['schemaRegistry.url="http://[::1]"', "networkPolicy.registryPorts=[80]", PLAIN_REGISTRY],
         ['schemaRegistry.url="https://registry.example.org"', "networkPolicy.enabled=false"],
+        ['kafka.bootstrap="a:9096"', "networkPolicy.kafkaPorts=[9096]"],
+        ['kafka.bootstrap="a:9096"', "networkPolicy.enabled=false"],
+        ['review.access.oidc.issuer="https://login:8443"', "review.enabled=false"],
         ['kafka.config={"session.timeout.ms":9000}'],
         # Spans hold no text: only headers need TLS.
         ['traces.endpoint="http://collector:4318"'],
