@@ -240,6 +240,7 @@ REFUSED = [
     ("gpu-keda", ["worker.autoscaling.minReplicas=33"], "minReplicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.autoscaling.fallback.replicas=33"], "fallback.replicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.rollingUpdate.maxUnavailable=0"], "cannot both be 0"),
+    ("gpu-keda", ['worker.rollingUpdate={"maxSurge":"0%","maxUnavailable":0}'], "cannot both be 0"),
     ("default", ["worker.drainSeconds=14"], "(14) is less than the batches in flight may take (15 s)"),
     ("default", ["worker.settings.max_batch_s=9"], "lower worker.settings.max_batch_s"),
     ("keda-sasl", ["worker.hpa.enabled=true"], "would both scale the workers: set one of them"),
@@ -310,6 +311,7 @@ def test_what_a_drain_must_hold_is_what_the_worker_keeps_in_flight() -> None:
         ['schemaRegistry.url="https://registry.example.org"', "networkPolicy.enabled=false"],
         ['kafka.bootstrap="a:9096"', "networkPolicy.kafkaPorts=[9096]"],
         ['kafka.bootstrap="a:9096"', "networkPolicy.enabled=false"],
+        ['worker.rollingUpdate={"maxSurge":"25%","maxUnavailable":0}'],
         ['review.access.oidc.issuer="https://login:8443"', "review.enabled=false"],
         ['kafka.config={"session.timeout.ms":9000}'],
         # Spans hold no text: only headers need TLS.
