@@ -35,8 +35,10 @@ main()
         (
             ["replay", "--from-topic", "m", "--bundle", "new"],
             "scipy.special",
-            "replaying against decisions needs scipy.special: "
-            "in a clone of Mimamori, pip install '.[adapt,cpu]'",
+            (
+                "replaying against decisions needs scipy.special: "
+                "in a clone of Mimamori, pip install '.[adapt,cpu]'"
+            ),
         ),
         (
             ["bundle", "build", "stress", "--out", "out"],
