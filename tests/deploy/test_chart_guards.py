@@ -13,6 +13,10 @@ CONSUMER = ['worker.settings.group_protocol="consumer"']
 REFUSED = [
     ("default", ['kafka.bootstrap=""'], "kafka.bootstrap is empty"),
     ("default", ['kafka.bootstrap="kafka"'], "bootstrap"),
+    ("default", ['image.repository="registry.example.org/mimamori:0.1.0-cpu"'], "/image/repository"),
+    ("default", ['image.repository="registry.example.org/mimamori@sha256:00"'], "/image/repository"),
+    ("default", ['image.tag="0.1.0 cpu"'], "/image/tag"),
+    ("default", ['worker.priorityClassName="high: yes"'], "/worker/priorityClassName"),
     # A name without a value, which Helm takes for: without the default.
     ("default", ["networkPolicy.enabled=null"], "missing property 'enabled'"),
     ("default", ["networkPolicy.kafkaPorts=null"], "missing property 'kafkaPorts'"),
@@ -312,6 +316,7 @@ def test_what_a_drain_must_hold_is_what_the_worker_keeps_in_flight() -> None:
         ['kafka.bootstrap="a:9096"', "networkPolicy.kafkaPorts=[9096]"],
         ['kafka.bootstrap="a:9096"', "networkPolicy.enabled=false"],
         ['worker.rollingUpdate={"maxSurge":"25%","maxUnavailable":0}'],
+        ['image.repository="registry.example.org:5000/team/mimamori"', 'image.tag="1.0_rc.1"'],
         ['review.access.oidc.issuer="https://login:8443"', "review.enabled=false"],
         ['kafka.config={"session.timeout.ms":9000}'],
         # Spans hold no text: only headers need TLS.
