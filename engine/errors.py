@@ -60,7 +60,8 @@ class MissingExtraError(FatalError):
 
     def __init__(self, what: str, module: str | None, extra: str) -> None:
         """`what` is being done ("exporting"), `module` cannot be imported, `extra` ("export,cpu") has it."""
-        super().__init__(f"{what} needs {module}: pip install 'mimamori[{extra}]'")
+        # Not by its name: `mimamori` on PyPI is somebody else's program.
+        super().__init__(f"{what} needs {module}: in a clone of Mimamori, pip install '.[{extra}]'")
 
 
 @contextmanager

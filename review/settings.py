@@ -20,7 +20,7 @@ from review.settings_page import PageSettings
 from review.settings_queue import QueueSettings
 from review.settings_retention import RetentionSettings
 from review.settings_signing import SigningSettings
-from schemas.access import KafkaAccess
+from schemas.access import TOPIC_LETTERS, KafkaAccess
 from schemas.tls_files import FileFault
 from tracing.settings import TraceSettings
 
@@ -47,7 +47,9 @@ class ReviewSettings(
 
     bootstrap: str = Field(default="127.0.0.1:9092", min_length=1, description="Kafka brokers: host:port, …")
     topic_prefix: str = Field(
-        default="mimamori.", description="Prefix of the names of every topic and the group"
+        default="mimamori.",
+        pattern=TOPIC_LETTERS,
+        description="Prefix of the names of every topic and the group",
     )
 
     folder: Path = Field(

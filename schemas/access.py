@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from schemas.tls_files import FileFault, TlsFiles, read_secret
 
+TOPIC_LETTERS: Final = "^[a-zA-Z0-9._-]*$"  # what Kafka takes in a topic's name
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 

@@ -24,7 +24,7 @@ from engine.bundle.signature import SHORTEST, Trust
 from engine.device_names import DeviceChoice, PrecisionChoice
 from engine.errors import SettingsError
 from engine.identity import MAX_MESSAGE_TOKENS
-from schemas.access import KafkaAccess
+from schemas.access import TOPIC_LETTERS, KafkaAccess
 from schemas.tls_files import FileFault
 from tracing.settings import TraceSettings
 from worker.access import options_of
@@ -68,14 +68,16 @@ class Settings(KafkaAccess, RegistryAccess, TraceSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     # Kafka
-    bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    bootstrap: str = Field(
+        "127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, comma-separated."
+    )
     group: str = Field("mimamori", description="Consumer group; all workers of one task share it.")
     group_protocol: GroupProtocol = Field(
         "classic",
         description="How the group rebalances. consumer: by the broker (KIP-848), Kafka 4.0 or later, where "
         "session timeout and heartbeat are settings of the broker.",
     )
-    topic_prefix: str = Field("mimamori.", description="Prefix of the topics.")
+    topic_prefix: str = Field("mimamori.", pattern=TOPIC_LETTERS, description="Prefix of the topics.")
     transactional_id: str = Field(
         "",
         description="Unique per worker. A stable one (a StatefulSet's pod name) fences a dead predecessor at "

@@ -37,7 +37,7 @@ LANES = {
         "bench.lanes.faust_agent",
         "one agent, at-least-once, producer_linger=0.05",
         ("faust",),
-        "pip install 'mimamori[review]'",
+        "pip install '.[review]'",
     ),
     "quixstreams": Entry(
         "bench.lanes.quix", "exactly-once, a transaction per 2,000", ("quixstreams",), _PEERS

@@ -30,7 +30,7 @@ def prompted_bundle(shots: int, work: Path) -> Bundle:
             from export.exporting.exporter import export_model  # noqa: PLC0415 - torch: only where a bundle is made
             from export.exporting.prompt import solved  # noqa: PLC0415 - same
         except ImportError as error:
-            raise SystemExit(f"shots need {error.name}: pip install 'mimamori[export,cpu]'") from None
+            raise SystemExit(f"shots need {error.name}: pip install '.[export,cpu]'") from None
         task = load_task(TASK)
         examples = read_examples(shipped_examples(task), task)
         export_model(MODEL, task, out, shots=solved(task, examples, shots))

@@ -33,7 +33,11 @@ ToOffset = Annotated[
 ]
 Last = Annotated[
     int | None,
-    typer.Option(min=1, help="So many offsets before the end, over all partitions.", rich_help_panel=RANGE),
+    typer.Option(
+        min=1,
+        help="So many offsets before the end, spread evenly over the partitions.",
+        rich_help_panel=RANGE,
+    ),
 ]
 
 

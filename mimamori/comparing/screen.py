@@ -91,6 +91,8 @@ def left_out_as(error: RecordError) -> str:
     """As what a record that `entry_of` refuses is counted."""
     if error.detail == NO_REGISTRY:
         return "framed for a schema registry, and not read: set MIMAMORI_SCHEMA_REGISTRY_URL"
+    if error.reason == "unknown_task":
+        return "of another task"  # which a worker of several labels with another bundle
     return f"{error.reason} (no message that a worker would label)"
 
 

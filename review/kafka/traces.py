@@ -41,7 +41,8 @@ def open_spans(settings: ReviewSettings, metrics: DeskMetrics) -> Tracer | None:
         )
     except ModuleNotFoundError as error:
         raise DeskError(
-            f"sending spans to {ENV_PREFIX}TRACES_ENDPOINT needs {error.name}: pip install 'mimamori[traces]'"
+            f"sending spans to {ENV_PREFIX}TRACES_ENDPOINT needs {error.name}: in a clone of Mimamori, "
+            "pip install '.[traces]'"
         ) from None
 
 

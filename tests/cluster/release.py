@@ -62,6 +62,7 @@ class Release:
         """
         often = {"periodSeconds": 1, "timeoutSeconds": 3}
         plain = {"bootstrap": self.cluster.bootstrap, "security": {"protocol": "PLAINTEXT"}}
+        port = str((kafka or plain)["bootstrap"]).rpartition(":")[2]
         return {
             "kafka": {
                 "topicPrefix": self.prefix,
@@ -70,6 +71,7 @@ class Release:
                 **(kafka or plain),
             },
             "allowInsecure": [] if kafka else ["plaintext_kafka"],
+            "networkPolicy": {"kafkaPorts": [int(port)]},
             "bundle": {"source": "claim", "claim": {"name": "bundles", "subPath": "tiny"}},
             "worker": {
                 "group": self.name,

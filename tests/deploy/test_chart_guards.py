@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.deploy.chart import Renderer, RenderError
+from tests.deploy.chart import CHART, Renderer, RenderError
+from tests.deploy.toolbox import Toolbox
 from worker.settings import Settings
 
 PUBLIC_KEY = '"-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"'
@@ -12,6 +13,39 @@ CONSUMER = ['worker.settings.group_protocol="consumer"']
 REFUSED = [
     ("default", ['kafka.bootstrap=""'], "kafka.bootstrap is empty"),
     ("default", ['kafka.bootstrap="kafka"'], "bootstrap"),
+    ("default", ['image.repository="registry.example.org/mimamori:0.1.0-cpu"'], "/image/repository"),
+    ("default", ['image.repository="registry.example.org/mimamori@sha256:00"'], "/image/repository"),
+    ("default", ['image.tag="0.1.0 cpu"'], "/image/tag"),
+    ("default", ['worker.priorityClassName="high: yes"'], "/worker/priorityClassName"),
+    # A name without a value, which Helm takes for: without the default.
+    ("default", ["networkPolicy.enabled=null"], "missing property 'enabled'"),
+    ("default", ["networkPolicy.kafkaPorts=null"], "missing property 'kafkaPorts'"),
+    ("default", ["worker.probes.liveness=null"], "missing property 'liveness'"),
+    (
+        "default",
+        ['kafka.bootstrap="a:9093,b:9096"'],
+        "kafka.bootstrap is on port 9096, which networkPolicy.kafkaPorts ([9092, 9093]) does not let out",
+    ),
+    (
+        "default",
+        ['traces.endpoint="https://collector.example.org"'],
+        "traces.endpoint is on port 443, which networkPolicy.tracesPorts ([4318]) does not let out",
+    ),
+    (
+        "default",
+        ['review.access.oidc.issuer="https://login.example.org:8443/realms/safety"'],
+        "review.access.oidc.issuer is on port 8443, which networkPolicy.identityPorts ([443])",
+    ),
+    (
+        "gpu-keda",
+        ['review.access.proxy.keysUrl="https://login.example.org:8443/keys"'],
+        "review.access.proxy.keysUrl is on port 8443",
+    ),
+    (
+        "default",
+        ['review.webhooks={"url":"https://chat.example.org:8443/hook","existingSecret":"hook"}'],
+        "review.webhooks.url is on port 8443",
+    ),
     (
         "default",
         ['moreBundles=[{"name":"risk","source":"claim"}]'],
@@ -160,6 +194,26 @@ REFUSED = [
         ['front.extraEnv=[{"name":"MIMAMORI_FRONT_TOKENS","value":"x"}]'],
         "front.extraEnv must not set MIMAMORI_FRONT_TOKENS",
     ),
+    (
+        "cpu",
+        ['front.extraEnv=[{"name":"MIMAMORI_LOWER","value":"0.9"}]'],
+        "front.extraEnv must not set MIMAMORI_LOWER",
+    ),
+    (
+        "keda-sasl",
+        ['worker.extraEnv=[{"name":"MIMAMORI_GROUP","value":"another than KEDA looks at"}]'],
+        "worker.extraEnv must not set MIMAMORI_GROUP",
+    ),
+    (
+        "cpu",
+        ['shadow.extraEnv=[{"name":"mimamori_topic_prefix","value":"x."}]'],
+        "shadow.extraEnv must not set mimamori_topic_prefix",
+    ),
+    (
+        "default",
+        ['worker.podLabels={"app.kubernetes.io/component":"chat"}'],
+        "worker.podLabels must not set app.kubernetes.io/component",
+    ),
     ("cpu", ['front.settings.tokens="x"'], "additional properties 'tokens' not allowed"),
     ("cpu", ['front.settings.host="x"'], "additional properties 'host' not allowed"),
     ("cpu", ["front.settings.max_texts=0"], "max_texts"),
@@ -190,6 +244,7 @@ REFUSED = [
     ("gpu-keda", ["worker.autoscaling.minReplicas=33"], "minReplicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.autoscaling.fallback.replicas=33"], "fallback.replicas exceeds maxReplicas"),
     ("gpu-keda", ["worker.rollingUpdate.maxUnavailable=0"], "cannot both be 0"),
+    ("gpu-keda", ['worker.rollingUpdate={"maxSurge":"0%","maxUnavailable":0}'], "cannot both be 0"),
     ("default", ["worker.drainSeconds=14"], "(14) is less than the batches in flight may take (15 s)"),
     ("default", ["worker.settings.max_batch_s=9"], "lower worker.settings.max_batch_s"),
     ("keda-sasl", ["worker.hpa.enabled=true"], "would both scale the workers: set one of them"),
@@ -233,6 +288,13 @@ def test_refuses(render: Renderer, profile: str, changed: list[str], said: str) 
     assert said in str(refusal.value)
 
 
+@pytest.mark.parametrize("release", ["chat.safety", "1st"])
+def test_refuses_a_release_after_which_no_service_can_be_named(toolbox: Toolbox, release: str) -> None:
+    done = toolbox.helm("template", release, CHART, "--values", CHART / "ci" / "default-values.yaml")
+    assert done.returncode
+    assert f"the release {release} cannot be" in done.stderr
+
+
 def test_refuses_an_image_volume_where_kubernetes_has_none(render: Renderer) -> None:
     with pytest.raises(RenderError, match=r"needs Kubernetes 1\.33 or later"):
         render("gpu-keda", kubernetes="1.32.0")
@@ -251,6 +313,11 @@ def test_what_a_drain_must_hold_is_what_the_worker_keeps_in_flight() -> None:
         ['schemaRegistry.url="https://registry.example.org/apis"', "networkPolicy.registryPorts=[8081,443]"],
         ['schemaRegistry.url="http://[::1]"', "networkPolicy.registryPorts=[80]", PLAIN_REGISTRY],
         ['schemaRegistry.url="https://registry.example.org"', "networkPolicy.enabled=false"],
+        ['kafka.bootstrap="a:9096"', "networkPolicy.kafkaPorts=[9096]"],
+        ['kafka.bootstrap="a:9096"', "networkPolicy.enabled=false"],
+        ['worker.rollingUpdate={"maxSurge":"25%","maxUnavailable":0}'],
+        ['image.repository="registry.example.org:5000/team/mimamori"', 'image.tag="1.0_rc.1"'],
+        ['review.access.oidc.issuer="https://login:8443"', "review.enabled=false"],
         ['kafka.config={"session.timeout.ms":9000}'],
         # Spans hold no text: only headers need TLS.
         ['traces.endpoint="http://collector:4318"'],

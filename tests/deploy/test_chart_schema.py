@@ -51,3 +51,19 @@ def test_schema_and_defaults_name_the_same_values() -> None:
         return found
 
     assert set(differing(values, SCHEMA, "")) <= apart
+
+
+def test_no_default_can_be_taken_away() -> None:
+    """Helm takes `kafkaPorts:` without a value for: without the default. Every port would be open then."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    # Settings have no defaults here, and a bundle's folder need not be named.
+    apart = {"/worker/settings", "/front/settings", "/review/settings", "/bundle/claim", "/bundle/image"}
+
+    def optional(value: dict[str, Any], schema: dict[str, Any], path: str) -> list[str]:
+        found = [f"{path}/{name}" for name in value.keys() - set(schema.get("required", ()))]
+        for name, inner in schema["properties"].items():
+            if "properties" in inner and f"{path}/{name}" not in apart:
+                found += optional(value.get(name, {}), inner, f"{path}/{name}")
+        return found
+
+    assert optional(values, SCHEMA, "") == []

@@ -95,6 +95,8 @@ def faults(text: str) -> Iterator[str]:
     yield from faults_of_commands(text)
     yield from faults_of_scripts(text)
     yield from faults_of_names(text)
+    if re.search(r"pip3? install[^\n`]*[ '\"]mimamori\b", code(text)):
+        yield "mimamori on PyPI is somebody else's program: write pip install '.[…]'"
 
 
 def faults_of_scripts(text: str) -> Iterator[str]:
@@ -196,6 +198,10 @@ def test_what_a_page_shows_exists(page: Path) -> None:
         ("```sh\nmimamori run --shadows\n```", "no such command: mimamori run --shadows"),
         ("```sh\nA=b mimamori topics \\\n  make\n```", "no such command: mimamori topics make"),
         ("```sh\nx=$(mimamori bundle shows b | wc)\n```", "no such command: mimamori bundle shows b"),
+        (
+            "```sh\npip install -U 'mimamori[plot]'\n```",
+            "mimamori on PyPI is somebody else's program: write pip install '.[…]'",
+        ),
         ("see `mimamori replays`", "no such command: mimamori replays"),
         ("`make tests`", "no such word: make tests"),
         ("`python bench/stream.py`", "imports nothing of ours if it is run so: bench/stream.py"),

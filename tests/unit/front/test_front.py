@@ -327,6 +327,10 @@ def test_beyond_loopback_nobody_asks_without_a_token(tmp_path: Path, monkeypatch
     file.write_text("# the chat service\nthe-token-of-the-chat\n")
     monkeypatch.setenv("MIMAMORI_FRONT_TOKENS_FILE", str(file))
     assert load_front_settings(host="0.0.0.0").known_tokens == {"the-token-of-the-chat"}  # noqa: S104 - it has a token
+    file.write_bytes(
+        "\ufeffthe-token-of-the-chat\r\n  # the-token-of-before\r\n".encode()
+    )  # saved on Windows
+    assert load_front_settings().known_tokens == {"the-token-of-the-chat"}
     file.write_text("# nobody\n")
     with pytest.raises(SettingsError, match="holds no token"):
         load_front_settings()

@@ -203,6 +203,17 @@ def test_what_is_no_message_and_what_repeats_is_left_out_and_counted(
 
 
 @pytest.mark.usefixtures("thresholds")
+def test_a_message_of_another_task_is_said_to_be_one(bundles: tuple[Path, Path], tmp_path: Path) -> None:
+    messages = tmp_path / "two-tasks.jsonl"
+    lines = [{"id": f"m-{n}", "text": text} for n, text in enumerate(TEXTS[:20])]
+    lines[3]["task"], lines[7]["task"] = "scams", "tiny"
+    messages.write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
+    found = run(*bundles, "--messages", messages)
+    assert found["counts"]["messages"] == 19
+    assert found["left_out"] == {"of another task": 1}
+
+
+@pytest.mark.usefixtures("thresholds")
 def test_a_pinned_bundle_is_required_of_old_and_new_is_named(
     bundles: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

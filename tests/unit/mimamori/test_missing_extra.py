@@ -21,26 +21,29 @@ main()
 @pytest.mark.parametrize(
     ("arguments", "module", "line"),
     [
-        (["review"], "faust", "the review desk needs faust: pip install 'mimamori[review]'"),
+        (["review"], "faust", "the review desk needs faust: in a clone of Mimamori, pip install '.[review]'"),
         (
             ["adapt", "bundle", "--examples", "e.csv", "--out", "out"],
             "sklearn.metrics",
-            "adapting needs sklearn.metrics: pip install 'mimamori[adapt,cpu]'",
+            "adapting needs sklearn.metrics: in a clone of Mimamori, pip install '.[adapt,cpu]'",
         ),
         (
             ["compare", "old", "new", "--messages", "m.csv"],
             "sklearn.metrics",
-            "comparing needs sklearn.metrics: pip install 'mimamori[adapt,cpu]'",
+            "comparing needs sklearn.metrics: in a clone of Mimamori, pip install '.[adapt,cpu]'",
         ),
         (
             ["replay", "--from-topic", "m", "--bundle", "new"],
             "scipy.special",
-            "replaying against decisions needs scipy.special: pip install 'mimamori[adapt,cpu]'",
+            (
+                "replaying against decisions needs scipy.special: "
+                "in a clone of Mimamori, pip install '.[adapt,cpu]'"
+            ),
         ),
         (
             ["bundle", "build", "stress", "--out", "out"],
             "gguf",
-            "building needs gguf: pip install 'mimamori[adapt]'",
+            "building needs gguf: in a clone of Mimamori, pip install '.[adapt]'",
         ),
     ],
 )
@@ -51,7 +54,9 @@ def test_commands_say_it_in_the_same_words(arguments: list[str], module: str, li
 def test_a_baseline_says_it_too(tmp_path: Path) -> None:
     bundle = str(write_tiny_bundle(tmp_path / "bundle").path)
     arguments = ["evaluate", bundle, "--examples", "e.csv", "--train", "t.csv", "--baseline", "tf-idf"]
-    line = "measuring baselines needs aiolimiter: pip install 'mimamori[baselines,adapt,cpu]'"
+    line = (
+        "measuring baselines needs aiolimiter: in a clone of Mimamori, pip install '.[baselines,adapt,cpu]'"
+    )
     assert _said(arguments, "aiolimiter").endswith(f"error: {line}")
 
 

@@ -29,6 +29,7 @@ def test_hosts_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> No
         ("PORT", "many", "MIMAMORI_REVIEW_PORT"),
         ("STORE", "sqlite", "MIMAMORI_REVIEW_STORE"),
         ("KEEP_MARKERS_DAYS", "0", "MIMAMORI_REVIEW_KEEP_MARKERS_DAYS"),
+        ("TOPIC_PREFIX", "a b.", "MIMAMORI_REVIEW_TOPIC_PREFIX"),
         ("TOPIC_PREFFIX", "x", "no such setting: MIMAMORI_REVIEW_TOPIC_PREFFIX"),
         ("SECURITY_PROTOCOL", "SASL_SSL", "needs sasl_username, and sasl_password"),
         ("SSL_CA", "ca.pem", "PLAINTEXT does not use ssl_ca: .* MIMAMORI_REVIEW_SECURITY_PROTOCOL to SSL"),

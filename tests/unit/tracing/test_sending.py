@@ -203,14 +203,14 @@ def endless() -> Iterator[OtlpTracer]:
 def test_without_the_extra_an_endpoint_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "tracing.sending")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
-    with pytest.raises(Exception, match=r"pip install 'mimamori\[traces\]'") as worker:
+    with pytest.raises(Exception, match=r"pip install '\.\[traces\]'") as worker:
         open_spans(Settings(traces_endpoint="http://c:4318"), Metrics())
     assert "MIMAMORI_TRACES_ENDPOINT needs opentelemetry" in str(worker.value)
     desk = ReviewSettings.model_validate({"traces_endpoint": "http://c:4318"})
-    with pytest.raises(DeskError, match=r"REVIEW_TRACES_ENDPOINT needs .*'mimamori\[traces\]'"):
+    with pytest.raises(DeskError, match=r"REVIEW_TRACES_ENDPOINT needs .*'\.\[traces\]'"):
         open_desk_spans(desk, DeskMetrics())
     assert open_spans(Settings(), Metrics()) is None
-    assert "mimamori[traces]" in found(Settings(traces_endpoint="http://c:4318"))
+    assert "'.[traces]'" in found(Settings(traces_endpoint="http://c:4318"))
 
 
 def test_doctor_says_where_spans_go() -> None:

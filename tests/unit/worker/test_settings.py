@@ -61,6 +61,8 @@ def test_variables_of_other_parts_are_none_of_its_business(
         ("GROUP_PROTOCOL", "eager"),
         ("MAX_MESSAGE_TOKENS", "0"),
         ("DEVICE_TOKENS", "0"),
+        ("TOPIC_PREFIX", "a b."),
+        ("TOPIC_PREFIX", "見守り."),
     ],
 )
 def test_a_wrong_value_names_its_variable_in_one_line(
@@ -71,6 +73,12 @@ def test_a_wrong_value_names_its_variable_in_one_line(
         load_settings()
     assert PREFIX + name in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_variable_that_is_empty_is_told_so_and_not_of_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMAMORI_BOOTSTRAP", "")
+    with pytest.raises(SettingsError, match="MIMAMORI_BOOTSTRAP: String should have at least 1 character"):
+        load_settings()
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
