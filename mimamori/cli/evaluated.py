@@ -109,12 +109,17 @@ def _slices(report: Report) -> Table:
 
 
 def _shots(shots: Shots) -> Table:
-    table = Table("way", "labels", "F1", "balanced accuracy", "recall", "AUC", "messages/s")
+    costs = ["cost of a million"] if shots.cost_per_million else []
+    table = Table("way", "labels", "F1", "balanced accuracy", "recall", "AUC", "messages/s", *costs)
     for row in shots.rows:
-        rate = shots.messages_per_second.get(row.way)
+        rate, cost = shots.messages_per_second.get(row.way), shots.cost_per_million.get(row.way)
         spreads = (row.f1, row.balanced_accuracy, row.recall, row.auc)
         table.add_row(
-            row.way, str(row.labels), *map(_spread, spreads), "" if rate is None else f"{rate:,.0f}"
+            row.way,
+            str(row.labels),
+            *map(_spread, spreads),
+            "" if rate is None else f"{rate:,.0f}",
+            *(["" if cost is None else f"{cost:,.2f}"] if costs else []),
         )
     return table
 

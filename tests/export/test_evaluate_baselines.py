@@ -59,7 +59,9 @@ def test_all_baselines_stand_in_one_table(asked: list[str], tmp_path: Path) -> N
     with ChatServer() as server:
         names = _named("tf-idf", f"embedding:{folder}", f"bundle:{other}", "endpoint:judge")
         reach = ["--endpoint", server.url, "--send-texts-to", "127.0.0.1", "--api-key-file", str(key)]
-        out, error = _run(*asked, *names, *_named("endpoint-few-shot:judge"), *reach, "--report", str(report))
+        prices = ["--price-in", "2", "--price-out", "8", "--cost-per-hour", "0.36"]
+        few = _named("endpoint-few-shot:judge")
+        out, error = _run(*asked, *names, *few, *reach, *prices, "--report", str(report))
     assert error is None, out
     told = json.loads(report.with_suffix(".json").read_text())
     rows = {(row["way"], row["labels"]): row for row in told["shots"]["rows"]}
@@ -74,8 +76,13 @@ def test_all_baselines_stand_in_one_table(asked: list[str], tmp_path: Path) -> N
     assert rows[f"{judge}, few-shot", 10]["f1"]["mean"] == 1.0
     assert rows[f"{judge}, zero-shot", 0]["unanswered"] == 0
     assert set(told["shots"]["messages_per_second"]) >= {*learnt, "tiny, prompted", f"{judge}, few-shot"}
+    rates, costs = told["shots"]["messages_per_second"], told["shots"]["cost_per_million"]
+    assert costs["head"] == pytest.approx(100 / rates["head"])  # 0.36 an hour are 0.0001 a second
+    assert costs[f"{judge}, zero-shot"] == pytest.approx(50 * 2 + 8)  # by the bill, not by the rate
+    assert set(costs) == set(rates)
     page = report.read_text()
     assert judge in page
+    assert "108.00 a million messages" in page
     assert "sk-secret" not in page + out
 
 
