@@ -186,11 +186,12 @@ def calibrate_command(
             threads=threads,
             sampled=sampled,
         )
+    print_report(report, lambda made: _show(made, messages_per_day), as_json=as_json)
+    # Last, since a picture that cannot be written must not take the report with it.
     if plot is not None:
         from mimamori.cli.calibration_plot import draw
 
         draw(report, plot)
-    print_report(report, lambda made: _show(made, messages_per_day), as_json=as_json)
 
 
 def _show(report: CalibrateReport, per_day: int | None) -> None:

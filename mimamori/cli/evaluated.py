@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from mimamori.cli.labelled import two_columns
 
@@ -78,7 +78,10 @@ def _flaggings(report: Report) -> Table:
         "not clear (a person looks)": report.not_clear,
         "at_risk": report.at_risk,
     }
-    table = Table("called positive", "precision", "recall", "F1", "balanced accuracy")
+    # Narrow enough that an interval beside it is whole in a terminal of 80 columns.
+    table = Table(Column("called positive", max_width=12))
+    for figure in ("precision", "recall", "F1", "balanced accuracy"):
+        table.add_column(figure, overflow="fold")
     for name, row in rows.items():
         table.add_row(
             name,
@@ -104,7 +107,8 @@ def _slices(report: Report) -> Table:
             each.conclusion,
         )
     if small:
-        table.add_row(f"{len(small)} smaller slices", "", "", "", "too few to conclude", style="dim")
+        count = f"{len(small)} smaller slice{'s' * (len(small) > 1)}"
+        table.add_row(count, "", "", "", "too few to conclude", style="dim")
     return table
 
 

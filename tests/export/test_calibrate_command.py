@@ -87,6 +87,14 @@ def test_the_picture_shows_the_bins_and_both_thresholds(bundle: Bundle, tmp_path
             assert f"<!-- {label} -->".encode() in drawn
 
 
+def test_a_picture_that_cannot_be_written_takes_no_report_with_it(bundle: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "taken.svg").mkdir()
+    ran = _calibrate(bundle, "--out", str(tmp_path / "out"), "--plot", str(tmp_path / "taken.svg"), "--json")
+    assert isinstance(ran.exception, SettingsError)
+    assert json.loads(ran.stdout)["fingerprint"] == Bundle.load(tmp_path / "out").fingerprint
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [

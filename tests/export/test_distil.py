@@ -288,7 +288,9 @@ def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, t
     assert WORDS.encode() not in written
 
 
-@pytest.mark.parametrize("options", [["--cascade"], ["--teacher", "x"], ["--traffic", "missing.jsonl"]])
+@pytest.mark.parametrize(
+    "options", [["--cascade"], ["--teacher", "x"], ["--keep", "0.9"], ["--traffic", "missing.jsonl"]]
+)
 def test_options_that_lack_the_traffic_are_refused(full: Bundle, tmp_path: Path, options: list[str]) -> None:
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
@@ -296,3 +298,13 @@ def test_options_that_lack_the_traffic_are_refused(full: Bundle, tmp_path: Path,
     ran = CliRunner().invoke(app, [*base, *options])
     assert isinstance(ran.exception, SettingsError | TaskError)
     assert "--traffic" in str(ran.exception)
+
+
+def test_a_depth_and_a_share_to_keep_are_not_both_taken(full: Bundle, tmp_path: Path) -> None:
+    examples, traffic = tmp_path / "examples.jsonl", tmp_path / "traffic.jsonl"
+    examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
+    traffic.write_text("\n".join(json.dumps({"text": text}) for text in TRAFFIC))
+    base = ["adapt", str(full.path), "--examples", str(examples), "--out", str(tmp_path / "out")]
+    ran = CliRunner().invoke(app, [*base, "--traffic", str(traffic), "--keep", "0.9", "--depth", "1"])
+    assert isinstance(ran.exception, SettingsError)
+    assert not (tmp_path / "out").exists()

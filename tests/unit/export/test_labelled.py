@@ -89,7 +89,7 @@ def test_what_is_wrong_is_named_by_row_and_quotes_no_text(
 
 def test_a_row_without_the_column_of_texts_says_how_to_name_it(tmp_path: Path) -> None:
     path = _written(tmp_path, '{"post": "secret words", "at_risk": true}\n', "rows.jsonl")
-    with pytest.raises(TaskError, match="row 1: `text` is missing: .*--text-column"):
+    with pytest.raises(TaskError, match=r"row 1: `text` is missing: .*--text-column"):
         read_labelled(path, TASK)
 
 
