@@ -1,6 +1,7 @@
 """`mimamori suggest` on a tiny bundle: the file to label, what is in it, and what is not."""
 
 import csv
+import errno
 import json
 import resource
 import stat
@@ -11,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.bundle import Bundle
-from engine.errors import TaskError
+from engine.errors import BundleError, TaskError
+from export.adapting import cut
 from export.adapting.adapt import adapt
 from export.adapting.suggested import SuggestReport, suggest_rows
 from export.checking import normal
@@ -80,6 +82,18 @@ def test_a_file_that_may_hold_labels_is_never_overwritten(full: Bundle, tmp_path
     with pytest.raises(TaskError, match="exists already: it may hold labels"):
         _suggest(full.path, out)
     assert out.read_text() == "labels"
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    full: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cut, "write_model", no_room)
+    with pytest.raises(BundleError, match="No space left on device"):
+        _suggest(full.path, tmp_path / "to-label.jsonl")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
