@@ -15,7 +15,7 @@ from export.adapting.adapt import FEWEST
 from export.adapting.heads import Array
 from export.evaluating.labelled import Labelled
 from export.evaluating.readings import Readings
-from export.evaluating.shots import DRAWS, SHOTS, Progress, Shots, draw, measure, require_both
+from export.evaluating.shots import DRAWS, SHOTS, Progress, Row, Shots, draw, measure, require_both
 from export.evaluating.ways import Count, Priced, Timed, Way
 from export.evaluating.workload import cost
 from export.examples import LabelledExample
@@ -151,8 +151,23 @@ def table(
         fewest={way.name: way.fewest for way in ways},
         messages_per_second={name: each for name, each in rates.items() if each is not None},
         cost_per_million={way.name: each for way in ways if (each := _cost(way, asked.cost_per_hour))},
-        notes=() if asked.traffic is None else tuple(_left_out(asked.depths, readings)),
+        notes=(
+            *(() if asked.traffic is None else _left_out(asked.depths, readings)),
+            *_unanswered(rows, len(test.examples)),
+            *(() if rows else [f"No way can be fitted to so few labels: give --shots 0 or {FEWEST}, too."]),
+        ),
     )
+
+
+def _unanswered(rows: Sequence[Row], texts: int) -> Iterator[str]:
+    """Which ways left texts unanswered: they count as at risk, so that recall flatters such a way."""
+    for row in rows:
+        if row.unanswered:
+            asked = texts * len(row.f1.draws)
+            yield (
+                f"{row.way}, {row.labels} labels: {row.unanswered} of {asked} questions unanswered. They count "
+                "as at risk, since a person would look, so that recall flatters."
+            )
 
 
 def _left_out(depths: Sequence[int], readings: Readings) -> Iterator[str]:

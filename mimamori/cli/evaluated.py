@@ -114,7 +114,9 @@ def _slices(report: Report) -> Table:
 
 def _shots(shots: Shots) -> Table:
     costs = ["cost of a million"] if shots.cost_per_million else []
-    table = Table("way", "labels", "F1", "balanced accuracy", "recall", "AUC", "messages/s", *costs)
+    table = Table()
+    for name in ("way", "labels", "F1", "balanced accuracy", "recall", "AUC", "messages/s", *costs):
+        table.add_column(name, overflow="fold")
     for row in shots.rows:
         rate, cost = shots.messages_per_second.get(row.way), shots.cost_per_million.get(row.way)
         spreads = (row.f1, row.balanced_accuracy, row.recall, row.auc)
