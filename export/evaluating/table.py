@@ -165,7 +165,7 @@ def _unanswered(rows: Sequence[Row], texts: int) -> Iterator[str]:
         if row.unanswered:
             asked = texts * len(row.f1.draws)
             yield (
-                f"{row.way}, {row.labels} labels: {row.unanswered} of {asked} questions unanswered. They count "
+                f"{row.way}, {row.labels} labels: {row.unanswered} of {asked} unanswered. They count "
                 "as at risk, since a person would look, so that recall flatters."
             )
 
