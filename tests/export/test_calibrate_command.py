@@ -194,6 +194,12 @@ def test_the_rate_is_stated_on_a_fair_sample_of_what_people_decided(
     assert 15 < unneeded < 45
     assert told["positives"] + told["negatives"] == len(examples) - unneeded
     assert WORDS not in ran.output
+    # The sample is the stream's: the command refuses the options that would otherwise say its share.
+    shown = CliRunner().invoke(
+        app, [*command[:-3], "--out", str(tmp_path / "again"), "--from-decisions", *files]
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "Give --prevalence" not in shown.output
 
 
 @pytest.mark.parametrize(

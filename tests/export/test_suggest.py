@@ -139,8 +139,11 @@ def test_without_two_classes_what_stands_for_the_traffic_is_suggested(
 
 
 def test_traffic_that_is_too_little_is_refused(full: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="suggesting 6 needs 6 different unlabelled messages or more"):
+    with pytest.raises(
+        TaskError, match="suggesting 6 needs 6 different unlabelled messages or more"
+    ) as little:
         _suggest(full.path, tmp_path / "out.jsonl", texts=TRAFFIC[:4])
+    assert "leave --traffic out" not in str(little.value)  # there is nothing to suggest without
     with pytest.raises(TaskError, match="apart from case, spaces and disguise the traffic has 3; bring more"):
         _suggest(
             full.path, tmp_path / "out.jsonl", texts=[*TRAFFIC[:3], *(text.upper() for text in TRAFFIC[:3])]
