@@ -65,6 +65,7 @@ def show_evaluated(report: Report, written: Path | None) -> None:
     console.print(_slices(report))
     if report.shots is not None:
         console.print(_shots(report.shots))
+        console.print(_prices(report.shots))
     if report.unanswered:
         console.print(f"[yellow]{report.unanswered} messages got no score and come to a person.[/]")
     console.print("In brackets: 95 % intervals.", style="dim")
@@ -113,20 +114,23 @@ def _slices(report: Report) -> Table:
 
 
 def _shots(shots: Shots) -> Table:
-    costs = ["cost of a million"] if shots.cost_per_million else []
-    table = Table()
-    for name in ("way", "labels", "F1", "balanced accuracy", "recall", "AUC", "messages/s", *costs):
-        table.add_column(name, overflow="fold")
+    table = Table(Column("way", overflow="fold"), "labels", "F1", "balanced accuracy", "recall", "AUC")
+    last = None
     for row in shots.rows:
-        rate, cost = shots.messages_per_second.get(row.way), shots.cost_per_million.get(row.way)
         spreads = (row.f1, row.balanced_accuracy, row.recall, row.auc)
-        table.add_row(
-            row.way,
-            str(row.labels),
-            *map(_spread, spreads),
-            "" if rate is None else f"{rate:,.0f}",
-            *(["" if cost is None else f"{cost:,.2f}"] if costs else []),
-        )
+        table.add_row("" if row.way == last else row.way, str(row.labels), *map(_spread, spreads))
+        last = row.way
+    return table
+
+
+def _prices(shots: Shots) -> Table:
+    """How fast each way is and what it costs: one line for each, beside which the figures had no room."""
+    table = Table("way", "messages/s", *(["cost of a million"] if shots.cost_per_million else []))
+    for way in dict.fromkeys(row.way for row in shots.rows):
+        rate, cost = shots.messages_per_second.get(way), shots.cost_per_million.get(way)
+        if rate is not None:
+            price = ["" if cost is None else f"{cost:,.2f}"] if shots.cost_per_million else []
+            table.add_row(way, f"{rate:,.0f}", *price)
     return table
 
 
