@@ -87,7 +87,7 @@ def test_one_command_measures_every_reading_of_any_data_set(full: Bundle, tmp_pa
     assert code == 0, error
     told = json.loads(out)
     assert told == json.loads((tmp_path / "report.json").read_text())
-    assert told["version"] == 1
+    assert told["version"] == 2
     assert told["examples"] == told["shots"]["test_examples"] == 60  # not the row that is in train too
     assert any("row 61" in note for note in told["notes"])
     rows = {(row["way"], row["labels"]): row for row in told["shots"]["rows"]}
