@@ -44,7 +44,7 @@ from export.adapting.split import split_bundle
 from export.adapting.thresholds import needed
 from export.adapting.windowing import UNCUT
 from export.adapting.writing import graded, write_adapted
-from export.building.staging import staged
+from export.building.staging import require_room, staged
 from export.checking import Finding, checked
 from export.examples import LabelledExample
 
@@ -112,12 +112,14 @@ def adapt(
 
     Raises TaskError: the model has no such layer, there are too few examples, or of one class only, they
     contradict one another (`export/checking.py`), or heads fitted on them rank others no better than chance.
-    BundleError: the bundle is not a full one, `out` exists, or the cut graph differs from the full one.
+    BundleError: the bundle is not a full one, `out` exists or cannot be written, or the cut graph differs
+    from the full one.
     DeviceError: as in `load_engine`.
     """
     began = time.monotonic()
     if out.exists():
         raise BundleError(f"{out} exists already: remove it, or give another --out")
+    require_room(out)
     full = Bundle.load(bundle)
     if full.manifest.layer is not None:
         raise BundleError(f"{bundle} is cut already: adapt the full bundle that it was made from")
@@ -155,7 +157,7 @@ def adapt(
             texts,
             full,
             open_pooled,
-            out.parent,
+            out,
             digest,
             progress,
         )

@@ -31,6 +31,7 @@ from export.adapting.rates import Open, between, measure, worth_measuring
 from export.adapting.stopping import Depth, Weighed, weigh
 from export.adapting.teachers import require_teacher, visiting
 from export.adapting.traffic import MOST, Traffic, gather, read_layers, stretches
+from export.building.staging import writing
 from export.rate import BATCH, messages_per_second
 
 Progress = Callable[[str, int, int], None]
@@ -120,24 +121,23 @@ def distil(
     examples: Sequence[str],
     full: Bundle,
     open_: Open,
-    beside: Path,
+    out: Path,
     digest: str,
     progress: Progress,
 ) -> Choice:
     """Read the traffic, trace the curve and choose.
 
     `vectors` are the examples', `chosen` is the head fitted on their labels, and `digest` tells a visiting
-    teacher that was adapted on them. Graphs lie for that long in a folder made in `beside`.
+    teacher that was adapted on them. Graphs lie for that long in a folder beside `out`.
 
-    Raises TaskError: there is no such depth, or no student keeps enough. DeviceError and BundleError: as
-    `load_engine` does.
+    Raises TaskError: there is no such depth, or no student keeps enough. BundleError: there is no room for
+    the graphs. DeviceError and BundleError: as `load_engine` does.
     """
     visitor = None if asked.teacher is None else Bundle.load(asked.teacher)
     deepest = chosen.layer - 1 if visitor is None else full.manifest.source.layers
     _require_depth(asked, chosen.layer, deepest)
     progress("read the traffic", 0, 1)
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".distil-", dir=beside) as folder:
+    with writing(out), tempfile.TemporaryDirectory(prefix=".distil-", dir=out.parent) as folder:
         layers = chosen.layer if visitor is None else deepest
         trimmed = trim(full, layers, Path(folder))
         manifest = msgspec.structs.replace(full.manifest, reading="pooled", layer=layers)

@@ -52,10 +52,14 @@ def measure(
 
 
 def between(rates: dict[int, float], depths: Iterable[int]) -> dict[int, float]:
-    """The rate at every depth. Layers add up in the time of a message: that is interpolated, not the rate."""
+    """The rate at every depth. Layers add up in the time of a message: that is interpolated, not the rate.
+
+    No depth takes longer than a deeper one, which reads all that it does and more. Where it was measured so,
+    something else held the machine up, and the deeper one's time is taken.
+    """
     known = sorted(rates)
-    seconds = [1 / rates[depth] for depth in known]
-    return {depth: rates.get(depth, float(1 / np.interp(depth, known, seconds))) for depth in depths}
+    seconds = np.minimum.accumulate([1 / rates[depth] for depth in reversed(known)])[::-1]
+    return {depth: float(1 / np.interp(depth, known, seconds)) for depth in depths}
 
 
 def _engine(cut: Bundle, reader: Reader) -> TwiceReadingEngine:

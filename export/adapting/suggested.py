@@ -29,6 +29,7 @@ from export.adapting.heads import MIDDLE, Array, Vectors, from_labels
 from export.adapting.suggesting import suggest
 from export.adapting.traffic import MOST, gather, read_layers, stretches
 from export.adapting.windowing import UNCUT, read_windows
+from export.building.staging import writing
 from export.checking import checked, normal
 from export.examples import LabelledExample
 
@@ -81,8 +82,8 @@ def suggest_rows(
     read.
 
     Raises TaskError: `out` exists or cannot be written, the examples contradict one another, or the traffic
-    has too few different messages. BundleError: the bundle has no pooled reading. DeviceError: as in
-    `load_engine`.
+    has too few different messages. BundleError: the bundle has no pooled reading, or there is no room for a
+    cut one beside `out`. DeviceError: as in `load_engine`.
     """
     began = time.monotonic()
     require_new(out)
@@ -99,7 +100,7 @@ def suggest_rows(
             f"disguise the traffic has {len(unlike)}; bring more traffic, or lower --count"
         )
     open_pooled = partial(open_reader, output="pooled", device=device, precision=precision, threads=threads)
-    with tempfile.TemporaryDirectory(prefix=".suggest-", dir=out.parent) as folder:
+    with writing(out), tempfile.TemporaryDirectory(prefix=".suggest-", dir=out.parent) as folder:
         layer = loaded.manifest.layer or round(MIDDLE * loaded.manifest.source.layers)
         cut = loaded if loaded.manifest.layer else cut_bundle(loaded, layer, Path(folder))
         reader = open_pooled(cut)

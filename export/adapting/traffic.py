@@ -17,6 +17,7 @@ from export.adapting.windowing import CANDIDATES, UNCUT, read_windows
 
 FEWEST: Final = 200
 MOST: Final = 4000
+DISTILLING: Final = "distilling"
 _CHUNK: Final = 512
 
 
@@ -36,7 +37,7 @@ def gather(
     most: int = MOST,
     *,
     fewest: int = FEWEST,
-    purpose: str = "distilling",
+    purpose: str = DISTILLING,
 ) -> Traffic:
     """Draw up to `most` different texts, each with the same chance; `examples` are left out.
 
@@ -67,7 +68,7 @@ def gather(
         raise TaskError(
             f"{purpose} needs {fewest} different unlabelled messages or more, the traffic has {len(kept)} "
             f"(of {seen}: {empty} empty, {repeated} repeated, {labelled} among the labelled examples): "
-            "bring more traffic, or leave --traffic out"
+            f"bring more traffic{', or leave --traffic out' if purpose == DISTILLING else ''}"
         )
     return Traffic([kept[index] for index in chance.permutation(len(kept))], seen, empty, repeated, labelled)
 

@@ -27,7 +27,7 @@ from engine.odds import Array, Odds
 from engine.reading.reader import Reader
 from export.adapting.adapt import examples_digest
 from export.adapting.heads import Ints
-from export.building.staging import staged
+from export.building.staging import require_room, staged
 from export.calibrating.apart import Apart, keep_apart
 from export.calibrating.conclusion import Conclusion, conclude
 from export.calibrating.goal import Goal, require_between, require_enough, require_possible
@@ -112,6 +112,7 @@ def calibrate(
         require_between("--prevalence", share.prevalence)
     if out.exists():
         raise BundleError(f"{out} exists already: remove it, or give another --out")
+    require_room(out)
     loaded = Bundle.load(bundle)
     kept, apart = keep_apart(examples, loaded.calibration, adapted_on)
     labels = np.array([example.at_risk for example in kept], np.int64)
@@ -195,19 +196,16 @@ def _calibration(bundle: Bundle, told: Conclusion, precision: str, labels: Ints,
 
 def _write(bundle: Bundle, calibration: Calibration, out: Path, reader: Reader) -> tuple[str, str]:
     """Write the copy and open it as a worker does; return its fingerprint and the name of its scores."""
-    try:
-        with staged(out) as folder:
-            for name in bundle.manifest.files:
-                if name != CALIBRATION:
-                    shutil.copyfile(bundle.path / name, folder / name)
-            content = msgspec.json.format(msgspec.json.encode(calibration), indent=2)
-            (folder / CALIBRATION).write_bytes(content + b"\n")
-            fingerprint = write_manifest(folder, bundle.manifest)
-            written = Bundle.load(folder)
-            identity = engine_on(reader, written).identity
-            written.thresholds_for(identity)
-    except OSError as error:
-        raise BundleError(f"cannot write {out}: {error.strerror}; nothing of it was kept") from None
+    with staged(out) as folder:
+        for name in bundle.manifest.files:
+            if name != CALIBRATION:
+                shutil.copyfile(bundle.path / name, folder / name)
+        content = msgspec.json.format(msgspec.json.encode(calibration), indent=2)
+        (folder / CALIBRATION).write_bytes(content + b"\n")
+        fingerprint = write_manifest(folder, bundle.manifest)
+        written = Bundle.load(folder)
+        identity = engine_on(reader, written).identity
+        written.thresholds_for(identity)
     return fingerprint, identity.name
 
 

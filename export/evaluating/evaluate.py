@@ -22,7 +22,7 @@ from engine.policy import Policy, primary_language
 from engine.scores import Scores
 from engine.task import Task
 from export.adapting.adapt import examples_digest
-from export.evaluating.figures import EVEN_ODDS, answered, area, backwards, flagging
+from export.evaluating.figures import EVEN_ODDS, Labels, answered, area, backwards, flagging
 from export.evaluating.intervals import share
 from export.evaluating.reliability import reliability
 from export.evaluating.report import VERSION, Asked, Report
@@ -36,6 +36,7 @@ from schemas.events import Thresholds
 from schemas.vocabulary import Verdict
 
 _BATCH: Final = 64
+_LIKE: Final = 0.8  # shares at risk that are nearer to one another count as alike
 _VERDICTS: Final[tuple[Verdict, ...]] = ("clear", "uncertain", "at_risk")
 
 
@@ -123,6 +124,9 @@ def judge(
     auc = area(labels, risks, asked.seed)
     samples = task.policy.quality_sample_share
     rates = [None] if asked.prevalence is None else [None, asked.prevalence]
+    calibration = bundle.calibration
+    statement = None if calibration is None else calibration.statement
+    stated_for = None if statement is None else statement.share.prevalence
     return Report(
         version=VERSION,
         made=dt.datetime.now(dt.UTC).replace(microsecond=0),
@@ -165,7 +169,7 @@ def judge(
         ),
         cost=cost(rate, asked.cost_per_hour),
         curve=curve(labels, risks, doubted, asked.prevalence, samples),
-        reliability=reliability(labels[~unanswered], risks[~unanswered], asked.seed)
+        reliability=reliability(labels[~unanswered], risks[~unanswered], asked.seed, prevalence=stated_for)
         if not unanswered.all()
         else None,
         worst=worst(
@@ -180,8 +184,20 @@ def judge(
             show_text=asked.show_text,
         ),
         seed=asked.seed,
-        notes=(*notes, *filter(None, [auc and backwards(*auc)])),
+        notes=(*notes, *filter(None, [auc and backwards(*auc), _elsewhere(stated_for, labels)])),
         depths=dict(sorted(Counter(each.depth for each in scores if each.depth is not None).items())),
+    )
+
+
+def _elsewhere(stated_for: float | None, labels: Labels) -> str | None:
+    """What a reader must know of risks that are stated for another share at risk than the file's."""
+    own = float(labels.mean())
+    if stated_for is None or own in {0.0, 1.0} or _LIKE < (stated_for / own) < 1 / _LIKE:
+        return None
+    return (
+        f"The bundle's risks are stated for a stream of which {stated_for:.1%} are at risk; of this file "
+        f"{own:.1%} are. So even odds (risk >= 0.5) mean another risk here, and F1 at even odds says little. "
+        "No verdict changes by that."
     )
 
 

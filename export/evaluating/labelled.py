@@ -10,10 +10,11 @@ from engine.errors import TaskError
 from engine.task import Task
 from export.checking import normal
 from export.examples import LabelledExample
-from export.rows import Row, Separator, read_rows, refuse, typed_rows
+from export.rows import NoTextColumnError, Row, Separator, read_rows, refuse, typed_rows
 
 _FIELDS: Final = ("text", "at_risk", "severity", "language")
-_OPTIONS: Final = {"text": "--text-column", "at_risk": "--label-column", "severity": "--severity-column"}
+_LABELS: Final = "--label-column"
+_NAME_TEXTS: Final = "say which column holds the texts with --text-column"
 
 
 class Columns(NamedTuple):
@@ -67,6 +68,8 @@ def read_labelled(
     def taken(rows: Iterator[Row]) -> Iterator[Row]:
         for row in rows:
             values = dict(row.values)
+            if "text" not in values:
+                raise refuse(path, f"`{named.get('text', 'text')}` is missing: {_NAME_TEXTS}", row.place)
             for key, name in asked.items():
                 slices[name].append(_shown(values.pop(key, None)))
             places.append(row.place)
@@ -85,7 +88,10 @@ def read_labelled(
         )
 
     rows = taken(read_rows(path, (*fields, *asked), separator, columns=named))
-    examples = list(typed_rows(path, rows, LabelledExample, check=check))
+    try:
+        examples = list(typed_rows(path, rows, LabelledExample, check=check))
+    except NoTextColumnError as error:
+        raise TaskError(f"{error}, or {_NAME_TEXTS}") from None
     if not examples:
         raise TaskError(f"{path}: no labelled examples to evaluate on: give a file with at least one row")
     if empty := [name for name, values in slices.items() if not any(values)]:
@@ -153,7 +159,7 @@ def _label(path: Path, given: Any, columns: Columns, place: str) -> Any:
     if given in (None, ""):
         raise refuse(
             path,
-            f"`{column}` is missing or empty: label the row, or name the column with {_OPTIONS['at_risk']}",
+            f"`{column}` is missing or empty: label the row, or name the column with {_LABELS}",
             place,
         )
     if isinstance(given, float) and given.is_integer():

@@ -107,7 +107,7 @@ class Readings:
         self._made: dict[tuple[Key, int | None], _Fitted] = {}
         self.depths: tuple[int, ...] = ()
         self.rates: dict[int, float] = {}
-        self.layer = 0
+        self.layer = self.shallowest = 0
         self.traffic: Vectors | None = None
         if not enough:
             return
@@ -124,7 +124,8 @@ class Readings:
             progress("choose the layers", len(enough), len(enough))
         layers = {each.layer for each in self._chosen.values()}
         self.layer = mode(each.layer for each in self._chosen.values())
-        self.depths = tuple(sorted({depth for depth in depths if heard and 0 < depth < min(layers)}))
+        self.shallowest = min(layers)
+        self.depths = tuple(sorted({each for each in depths if heard and 0 < each < self.shallowest}))
         try:
             with tempfile.TemporaryDirectory(prefix="mimamori-") as folder:
                 trimmed = trim(full, max(layers), Path(folder))

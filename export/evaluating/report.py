@@ -15,7 +15,7 @@ from export.evaluating.workload import Cost, Point, Workload
 from export.evaluating.worst import WorstError
 from schemas.events import Thresholds
 
-VERSION: Final = 1  # of the report's JSON: it rises when a field changes its meaning or goes
+VERSION: Final = 2  # of the report's JSON: it rises when a field changes its meaning or goes
 
 
 class Asked(NamedTuple):

@@ -58,7 +58,8 @@ class Row(msgspec.Struct, frozen=True):
 class Shots(msgspec.Struct, frozen=True):
     """Every way at every number of labels.
 
-    `fewest` says how many labels each way needs, `messages_per_second` how fast those are that were timed.
+    `fewest` says how many labels each way needs, `messages_per_second` how fast those are that were timed,
+    `cost_per_million` what a million messages cost each way that has a price.
     """
 
     train: str
@@ -70,6 +71,7 @@ class Shots(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     fewest: dict[str, int]
     messages_per_second: dict[str, float]
+    cost_per_million: dict[str, float] = {}
     notes: tuple[str, ...] = ()
 
 

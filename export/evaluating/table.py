@@ -3,7 +3,7 @@
 A new reading is listed in `ways_of`; a way that is no reading of the bundle is one of `table`'s `others`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +15,17 @@ from export.adapting.adapt import FEWEST
 from export.adapting.heads import Array
 from export.evaluating.labelled import Labelled
 from export.evaluating.readings import Readings
-from export.evaluating.shots import DRAWS, SHOTS, Progress, Shots, draw, measure, require_both
-from export.evaluating.ways import Count, Timed, Way
+from export.evaluating.shots import DRAWS, SHOTS, Progress, Row, Shots, draw, measure, require_both
+from export.evaluating.ways import Count, Priced, Timed, Way
+from export.evaluating.workload import cost
 from export.examples import LabelledExample
 
 
 class TableAsked(NamedTuple):
-    """How many labels, how many draws, by which seed; and the depths to distil where there is `traffic`."""
+    """How many labels, how many draws, by which seed; and the depths to distil where there is `traffic`.
+
+    `cost_per_hour` is what a machine like this one costs.
+    """
 
     shots: Sequence[int] = SHOTS
     draws: int = DRAWS
@@ -31,6 +35,7 @@ class TableAsked(NamedTuple):
     device: DeviceChoice = "auto"
     precision: PrecisionChoice = "auto"
     threads: int = 0
+    cost_per_hour: float | None = None
 
 
 class ZeroShotWay:
@@ -145,4 +150,41 @@ def table(
         rows=rows,
         fewest={way.name: way.fewest for way in ways},
         messages_per_second={name: each for name, each in rates.items() if each is not None},
+        cost_per_million={way.name: each for way in ways if (each := _cost(way, asked.cost_per_hour))},
+        notes=(
+            *(() if asked.traffic is None else _left_out(asked.depths, readings)),
+            *_unanswered(rows, len(test.examples)),
+            *(() if rows else [f"No way can be fitted to so few labels: give --shots 0 or {FEWEST}, too."]),
+        ),
     )
+
+
+def _unanswered(rows: Sequence[Row], texts: int) -> Iterator[str]:
+    """Which ways left texts unanswered: they count as at risk, so that recall flatters such a way."""
+    for row in rows:
+        if row.unanswered:
+            asked = texts * len(row.f1.draws)
+            yield (
+                f"{row.way}, {row.labels} labels: {row.unanswered} of {asked} unanswered. They count "
+                "as at risk, since a person would look, so that recall flatters."
+            )
+
+
+def _left_out(depths: Sequence[int], readings: Readings) -> Iterator[str]:
+    """Which of the depths that were asked for have no reading, and why."""
+    if not readings.layer:
+        yield f"No draw has {FEWEST} labels, so that there is no head to distil from: --traffic was not read."
+    elif left := sorted(set(depths) - set(readings.depths)):
+        said = ", ".join(map(str, left))
+        yield (
+            f"--depths {said}: not distilled, since a depth must be above 0 and below the head's layer, "
+            f"which is {readings.shallowest} in one of the draws."
+        )
+
+
+def _cost(way: Way, per_hour: float | None) -> float | None:
+    """What a million messages cost this way: by its bill, or on a machine like this one, always busy."""
+    if isinstance(way, Priced):
+        return way.cost_per_million
+    rate = way.messages_per_second if isinstance(way, Timed) else None
+    return None if rate is None else cost(rate, per_hour).per_million

@@ -46,3 +46,12 @@ class Timed(Protocol):
     @property
     def messages_per_second(self) -> float | None:
         """How many messages a second it screens here; None where that was not measured."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A way that somebody else runs, for money. It is asked once all draws were measured."""
+
+    @property
+    def cost_per_million(self) -> float | None:
+        """What a million messages cost at what was paid for those asked; None where no price is known."""

@@ -33,7 +33,7 @@ from export.building.layout import write_model
 from export.building.parts import Progress
 from export.building.recipe import SUFFIX, Recipe, Weight, write_recipe
 from export.building.source import ModelFiles, SourceFile, find_model
-from export.building.staging import staged
+from export.building.staging import require_room, staged
 from export.building.tensors import Derivation, Floats, Tensors
 from export.building.tokens import detach
 from export.errors import ExportError
@@ -105,6 +105,7 @@ def export_model(
     report = progress or _silent
     if out.exists():
         raise ExportError(f"{out} exists already: remove it or choose another folder")
+    require_room(out)
     choices = gates(device, precision)
     report("load the model", 0, 0)
     files = find_model(model, report)

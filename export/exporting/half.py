@@ -18,7 +18,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from engine.bundle import MODEL, WEIGHTS, Bundle, write_manifest
 from engine.devices.choice import Choice
 from export.building.layout import read_weights, write_model
-from export.building.staging import staged
+from export.building.staging import require_room, staged
 from export.errors import ExportError
 from export.exporting.half_range import too_large
 from export.exporting.parity import check_parity
@@ -35,6 +35,7 @@ def halve(bundle: Bundle, out: Path) -> Bundle:
     """
     if out.exists():
         raise ExportError(f"{out} exists already: remove it or choose another folder")
+    require_room(out)
     if bundle.manifest.precision != "fp32" or not bundle.manifest.bound:
         raise ExportError(
             f"{bundle.path} stores {bundle.manifest.precision}, its prefix {bundle.manifest.prefix}: "

@@ -7,6 +7,6 @@ refused. No error quotes a cell, because it may be somebody's message.
 
 from export.rows.field import typed_rows
 from export.rows.file import Tell, read_rows
-from export.rows.row import Row, Separator, refuse
+from export.rows.row import NoTextColumnError, Row, Separator, refuse
 
-__all__ = ["Row", "Separator", "Tell", "read_rows", "refuse", "typed_rows"]
+__all__ = ["NoTextColumnError", "Row", "Separator", "Tell", "read_rows", "refuse", "typed_rows"]

@@ -12,6 +12,10 @@ Separator = Literal["comma", "semicolon", "tab", "pipe"]
 MAX_CELL = 1 << 24
 
 
+class NoTextColumnError(TaskError):
+    """No column of a file has the name of the texts' column."""
+
+
 class Row(NamedTuple):
     """One row: its place in the file, the number that its id is made from, and its values by field."""
 
@@ -39,7 +43,7 @@ def named(fields: Iterable[str], columns: Mapping[str, str]) -> dict[str, str]:
 def known_columns(path: Path, names: Iterable[str], fields: Mapping[str, str]) -> dict[str, int]:
     """Map each field to the number of its column, counted from 0. `fields` is as `named` gives it.
 
-    Raises TaskError: no column holds the text, or two columns have the name of one field.
+    Raises NoTextColumnError: no column holds the text. TaskError: two columns have the name of one field.
     """
     found: dict[str, int] = {}
     for number, name in enumerate(names):
@@ -55,5 +59,7 @@ def known_columns(path: Path, names: Iterable[str], fields: Mapping[str, str]) -
         found[field] = number
     if "text" not in found:
         text = next(column for column, field in fields.items() if field == "text")
-        raise refuse(path, f"no column is named `{text}`: name the columns in the first line, as in id,text")
+        raise NoTextColumnError(
+            f"{path}: no column is named `{text}`: name the columns in the first line, as in id,text"
+        )
     return found

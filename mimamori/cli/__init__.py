@@ -7,11 +7,13 @@ Any other exception is a fault of ours: its type and traceback are printed, but 
 quote someone's text.
 """
 
+import errno
+import io
 import logging
 import sys
 import traceback
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -20,6 +22,8 @@ from rich.markup import escape
 from engine.errors import MimamoriError
 from mimamori.cli.areas import Areas
 from worker.telemetry.logs import configure_logs
+
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 def _say_version(*, asked: bool) -> None:
@@ -50,6 +54,7 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """The console script."""
+    _write_whole()
     configure_logs("console", logging.WARNING)  # on standard error; `run` and `review` configure their own
     try:
         app()
@@ -59,10 +64,25 @@ def main() -> NoReturn:
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 - anything unexpected is printed here, without its message
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            what = error.filename or "a file, standard output or TMPDIR"
+            _say(f"cannot write {what}: {error.strerror}; make room, and start the command again")
+            sys.exit(1)
         sys.stderr.write("".join(traceback.format_tb(error.__traceback__)))
         _say(f"{type(error).__name__}, which should not happen: please report it with the lines above")
         sys.exit(1)
     sys.exit(0)
+
+
+def _write_whole() -> None:
+    """Have standard output written whole, or fail.
+
+    With PYTHONUNBUFFERED, as in the image, Python loses in silence what a full disk does not take.
+    """
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        written, errors = io.BufferedWriter(raw), getattr(sys.stdout, "errors", None)
+        sys.stdout = io.TextIOWrapper(written, sys.stdout.encoding, errors, line_buffering=True)
 
 
 def _say(what: str) -> None:

@@ -79,7 +79,7 @@ def adapt_command(
     as_json: Json = False,
     separator: SeparatorOption = None,
     traffic: TrafficOption = None,
-    keep: KeepOption = 0.98,
+    keep: KeepOption = None,
     depth: DepthOption = None,
     teacher: TeacherOption = None,
     messages: MessagesOption = 4000,
@@ -111,6 +111,7 @@ def adapt_command(
     with extra_for("adapting", "adapt,cpu"):
         from export.adapting.adapt import adapt
         from export.adapting.distilled import Distillation
+        from export.adapting.distilling import KEEP
         from export.adapting.in_context import compare_in_context as compare
         from export.adapting.in_context import require_comparable
         from export.checking import checked
@@ -121,17 +122,21 @@ def adapt_command(
     if compare_in_context:
         require_comparable(manifest, once, compare_in_context)
     if traffic is None:
-        if teacher is not None or plot is not None or cascade:
-            raise SettingsError("--teacher, --cascade and --plot say how to distil: give --traffic too")
+        if teacher is not None or plot is not None or keep is not None or cascade:
+            raise SettingsError(
+                "--teacher, --keep, --cascade and --plot say how to distil: give --traffic too"
+            )
     else:
         require_source(traffic)
+        if keep is not None and depth is not None:
+            raise SettingsError("--keep and --depth both say how many layers are read: give one of them")
         if plot is not None:
             require_plot(plot)
     with bars() as progress:
         asked = None
         if traffic is not None:
             heard = read_traffic(traffic, separator, progress, messages)
-            asked = Distillation(heard, teacher, keep, depth, messages, cascade)
+            asked = Distillation(heard, teacher, KEEP if keep is None else keep, depth, messages, cascade)
         report = adapt(
             bundle,
             given,
@@ -158,9 +163,10 @@ def adapt_command(
             report = msgspec.structs.replace(report, in_context=compared)
     for finding in report.findings:
         notice(finding.says)
+    print_report(report, _show_adapted, as_json=as_json)
+    # Last, since a picture that cannot be written must not take the report with it.
     if plot is not None and report.distilled is not None:
         draw(report.distilled, plot)
-    print_report(report, _show_adapted, as_json=as_json)
 
 
 def _show_adapted(report: AdaptReport) -> None:

@@ -186,14 +186,18 @@ def calibrate_command(
             threads=threads,
             sampled=sampled,
         )
+    print_report(
+        report, lambda made: _show(made, messages_per_day, sample=from_decisions is not None), as_json=as_json
+    )
+    # Last, since a picture that cannot be written must not take the report with it.
     if plot is not None:
         from mimamori.cli.calibration_plot import draw
 
         draw(report, plot)
-    print_report(report, lambda made: _show(made, messages_per_day), as_json=as_json)
 
 
-def _show(report: CalibrateReport, per_day: int | None) -> None:
+def _show(report: CalibrateReport, per_day: int | None, *, sample: bool) -> None:
+    """`sample`: the examples are a random sample of the stream, so that its share is known from them."""
     said, apart, console = report.statement, report.apart, Console()
     table = two_columns("calibrated bundle", str(report.bundle))
     table.add_row("fingerprint", report.fingerprint)
@@ -206,7 +210,7 @@ def _show(report: CalibrateReport, per_day: int | None) -> None:
     console.print(table)
     console.print(_bounds(report))
     console.print(_workloads(report, per_day))
-    if said.share.source == "examples":
+    if said.share.source == "examples" and not sample:
         console.print(
             "[yellow]The stream's share is not known: risks, and the figures of the last table, hold where "
             "as many messages are at risk as among the examples. Give --prevalence, --traffic or "

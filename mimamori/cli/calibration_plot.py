@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import SettingsError
+from mimamori.cli.curve import save
 
 if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
     from pathlib import Path
@@ -27,10 +27,7 @@ def draw(report: CalibrateReport, path: Path) -> None:
     reliability, thresholds = figure.subplots(1, 2)
     _reliability(report, reliability)
     _thresholds(report, thresholds)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
+    save(figure, path)
 
 
 def _reliability(report: CalibrateReport, axes: Any) -> None:
@@ -47,6 +44,11 @@ def _reliability(report: CalibrateReport, axes: Any) -> None:
     )
     axes.text(0.98, 0.03, "numbers: examples in each bin", ha="right", transform=axes.transAxes, color="0.4")
     axes.legend(**_BELOW)
+
+
+def _plain(share: float, _: int) -> str:
+    """A share as people write it: 0.99, and 1e-5 where that takes fewer signs."""
+    return f"{share:.6g}"
 
 
 def _thresholds(report: CalibrateReport, axes: Any) -> None:
@@ -72,5 +74,7 @@ def _thresholds(report: CalibrateReport, axes: Any) -> None:
         if found is not None:
             axes.axvline(found.lower, color=colour, label=f"{name}: {found.lower:.3g}")
     axes.set(xlabel="lower threshold (clear below)", ylabel="share", ylim=(0, 1.02), xscale="logit")
+    axes.xaxis.set_major_formatter(_plain)
+    axes.xaxis.set_minor_formatter(lambda *_: "")
     axes.set_title("What the lower threshold does to the examples")
     axes.legend(**_BELOW)

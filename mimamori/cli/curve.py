@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,7 +84,7 @@ def require_plot(path: Path) -> None:
 def draw(told: Distilled, path: Path) -> None:
     """Draw AUC, F1 and agreement over messages a second. Raises SettingsError: it cannot write the file."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     figure: Any = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.add_subplot()
@@ -105,14 +107,28 @@ def draw(told: Distilled, path: Path) -> None:
     axes.plot(*at, marker="o", markersize=14, fillstyle="none", color="black", linestyle="", label="chosen")
     axes.set(xscale="log", xlabel="messages a second, here", ylabel="on the labelled examples, out of fold")
     axes.margins(y=0.12)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    # Few ticks, each written out: "300", and not "3 x 10^2".
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_title("Distilled readings: the number at a point is how many layers are read")
-    axes.legend()
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)  # below: no line runs under it
     axes.grid(visible=True, alpha=0.3)
+    save(figure, path)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a picture whole or not at all. Raises SettingsError: it cannot be written."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.lower().removeprefix("."))
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        figure.savefig(path)
+        draft.write_bytes(drawn.getvalue())
+        draft.replace(path)
     except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
+        raise SettingsError(f"cannot write {path}: {error.strerror}; all else was done") from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _name(told: Distilled, point: Point) -> str:

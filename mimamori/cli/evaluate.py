@@ -155,7 +155,7 @@ def evaluate_command(
     configure_logs("console", logging.WARNING)  # The report already says what runs.
     settings = load_settings()
     asked = TableAsked(numbers("--shots", shots), draws, seed, None, numbers("--depths", depths))
-    asked = asked._replace(device=device, precision=precision, threads=threads)
+    asked = asked._replace(device=device, precision=precision, threads=threads, cost_per_hour=cost_per_hour)
     if report is not None:
         require_room(report)
     if traffic is not None:
@@ -228,7 +228,7 @@ def evaluate_command(
             found = table(loaded, ours, test, scores, made.messages_per_second, asked, progress, others)
             made = msgspec.structs.replace(made, shots=found)
     settle(others)
-    for each in made.notes[len(notes) :]:
+    for each in (*made.notes[len(notes) :], *(made.shots.notes if made.shots else ())):
         notice(each)
     if report is not None:
         write_report(made, report)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from mimamori.cli.labelled import two_columns
 
@@ -65,6 +65,7 @@ def show_evaluated(report: Report, written: Path | None) -> None:
     console.print(_slices(report))
     if report.shots is not None:
         console.print(_shots(report.shots))
+        console.print(_prices(report.shots))
     if report.unanswered:
         console.print(f"[yellow]{report.unanswered} messages got no score and come to a person.[/]")
     console.print("In brackets: 95 % intervals.", style="dim")
@@ -78,7 +79,10 @@ def _flaggings(report: Report) -> Table:
         "not clear (a person looks)": report.not_clear,
         "at_risk": report.at_risk,
     }
-    table = Table("called positive", "precision", "recall", "F1", "balanced accuracy")
+    # Narrow enough that an interval beside it is whole in a terminal of 80 columns.
+    table = Table(Column("called positive", max_width=12))
+    for figure in ("precision", "recall", "F1", "balanced accuracy"):
+        table.add_column(figure, overflow="fold")
     for name, row in rows.items():
         table.add_row(
             name,
@@ -104,18 +108,29 @@ def _slices(report: Report) -> Table:
             each.conclusion,
         )
     if small:
-        table.add_row(f"{len(small)} smaller slices", "", "", "", "too few to conclude", style="dim")
+        count = f"{len(small)} smaller slice{'s' * (len(small) > 1)}"
+        table.add_row(count, "", "", "", "too few to conclude", style="dim")
     return table
 
 
 def _shots(shots: Shots) -> Table:
-    table = Table("way", "labels", "F1", "balanced accuracy", "recall", "AUC", "messages/s")
+    table = Table(Column("way", overflow="fold"), "labels", "F1", "balanced accuracy", "recall", "AUC")
+    last = None
     for row in shots.rows:
-        rate = shots.messages_per_second.get(row.way)
         spreads = (row.f1, row.balanced_accuracy, row.recall, row.auc)
-        table.add_row(
-            row.way, str(row.labels), *map(_spread, spreads), "" if rate is None else f"{rate:,.0f}"
-        )
+        table.add_row("" if row.way == last else row.way, str(row.labels), *map(_spread, spreads))
+        last = row.way
+    return table
+
+
+def _prices(shots: Shots) -> Table:
+    """How fast each way is and what it costs: one line for each, beside which the figures had no room."""
+    table = Table("way", "messages/s", *(["cost of a million"] if shots.cost_per_million else []))
+    for way in dict.fromkeys(row.way for row in shots.rows):
+        rate, cost = shots.messages_per_second.get(way), shots.cost_per_million.get(way)
+        if rate is not None:
+            price = ["" if cost is None else f"{cost:,.2f}"] if shots.cost_per_million else []
+            table.add_row(way, f"{rate:,.0f}", *price)
     return table
 
 

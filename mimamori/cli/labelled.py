@@ -57,5 +57,8 @@ def print_report(report: R, show: Callable[[R], None], *, as_json: bool) -> None
 
 
 def two_columns(name: str, value: str) -> Table:
-    """A table whose first line is its header."""
-    return Table(name, value, header_style="bold")
+    """A table whose first line is its header. What is too long for the terminal goes on in the next line."""
+    table = Table(header_style="bold")
+    table.add_column(name)
+    table.add_column(value, overflow="fold")
+    return table

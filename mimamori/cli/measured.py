@@ -82,7 +82,10 @@ Depths = Annotated[str, typer.Option(help="How many layers distilled readings ha
 
 
 def numbers(option: str, given: str) -> tuple[int, ...]:
-    """The whole numbers of an option, as in 0,1,5. Raises SettingsError: it holds something else."""
+    """The whole numbers of an option, as in 0,1,5, each once.
+
+    Raises SettingsError: it holds something else.
+    """
     try:
         found = tuple(int(each) for each in given.split(","))
     except ValueError:
@@ -91,7 +94,7 @@ def numbers(option: str, given: str) -> tuple[int, ...]:
         ) from None
     if min(found) < 0:
         raise SettingsError(f"{option} {given}: no number may be below 0")
-    return found
+    return tuple(dict.fromkeys(found))
 
 
 def columns_of(text: str | None, label: str | None, severity: str | None) -> dict[str, str]:

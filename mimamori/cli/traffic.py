@@ -26,9 +26,9 @@ TrafficOption = Annotated[
     ),
 ]
 KeepOption = Annotated[
-    float,
+    float | None,
     typer.Option(
-        help="Share of the teacher's AUC to keep; the shallowest depth that does is taken.",
+        help="Share of the teacher's AUC to keep; the shallowest depth that does is taken. Default: 0.98.",
         rich_help_panel=_DISTIL,
     ),
 ]

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -22,8 +23,10 @@ from engine.bundle import (
 from engine.device_names import STATES
 from engine.errors import BundleError, TaskError
 from engine.load import load_engine
+from export.adapting import cut
 from export.adapting.adapt import AdaptReport, adapt
 from export.adapting.cut import cut_graph
+from export.adapting.distilled import Distillation
 from export.evaluating.evaluate import evaluate
 from export.examples import LabelledExample
 from mimamori.cli import app
@@ -147,6 +150,28 @@ def test_an_adapted_bundle_is_not_adapted_again(full: Bundle, tmp_path: Path) ->
         adapt(tmp_path / "out", EXAMPLES, tmp_path / "again", lambda *_: None, device="cpu")
     with pytest.raises(BundleError, match="exists already"):
         _adapt(full, tmp_path / "out")
+
+
+def test_a_place_without_room_is_refused_before_anything_is_read(full: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    read: list[str] = []
+    with pytest.raises(BundleError, match=r"cannot write .*file/out"):
+        adapt(full.path, EXAMPLES, tmp_path / "file" / "out", lambda stage, *_: read.append(stage))
+    assert not read
+
+
+@pytest.mark.parametrize("traffic", [None, [f"{'zqab'[n % 4] * (1 + n % 9)} {n}" for n in range(260)]])
+def test_a_disk_that_fills_up_leaves_nothing_of_the_bundle(
+    full: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traffic: list[str] | None
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cut, "write_model", no_room)
+    asked = None if traffic is None else Distillation(traffic)
+    with pytest.raises(BundleError, match=r"cannot write .*out: No space left on device"):
+        adapt(full.path, EXAMPLES, tmp_path / "out", lambda *_: None, device="cpu", distillation=asked)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_text_that_comes_again_is_learnt_from_once_and_told(full: Bundle, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A bundle is calibrated on examples kept apart: what the copy states, holds for, and refuses."""
 
 import resource
+from html import unescape
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from export.calibrating.calibrate import CalibrateReport, calibrate
 from export.calibrating.cleared import hurdles, read_all
 from export.calibrating.goal import Goal
 from export.evaluating.evaluate import evaluate
+from export.evaluating.page.render import render
 from export.examples import LabelledExample
 from mimamori.doctor import examine
 from mimamori.soak.canned_engine import CannedEngine
@@ -137,6 +139,20 @@ def test_what_is_stated_is_what_a_worker_does(calibrated: Bundle, report: Calibr
     assert evaluated.miss_rate == said.missed / said.positives
     assert evaluated.states == str(said)
     assert evaluated.seen_at_adapt  # nobody should take these figures for those of unseen messages
+
+
+def test_evaluation_weighs_a_file_as_the_stream_that_risks_are_stated_for(
+    adapted: Bundle, tmp_path: Path
+) -> None:
+    _calibrate(adapted, tmp_path / "out", share=Share(0.03, "stated"))
+    rare = Bundle.load(tmp_path / "out")
+    found = evaluate(load_engine(rare, device="cpu"), rare, _examples(160, 3))
+    assert found.reliability is not None
+    assert found.reliability.prevalence == 0.03
+    assert found.reliability.error < 0.05
+    assert any("of which 3.0% are at risk; of this file 50.0% are" in note for note in found.notes)
+    words = render(found)
+    assert "which the bundle's risks are stated for" in unescape(words)
 
 
 def test_no_message_is_cleared_because_it_is_long(calibrated: Bundle) -> None:

@@ -87,6 +87,14 @@ def test_the_picture_shows_the_bins_and_both_thresholds(bundle: Bundle, tmp_path
             assert f"<!-- {label} -->".encode() in drawn
 
 
+def test_a_picture_that_cannot_be_written_takes_no_report_with_it(bundle: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "taken.svg").mkdir()
+    ran = _calibrate(bundle, "--out", str(tmp_path / "out"), "--plot", str(tmp_path / "taken.svg"), "--json")
+    assert isinstance(ran.exception, SettingsError)
+    assert json.loads(ran.stdout)["fingerprint"] == Bundle.load(tmp_path / "out").fingerprint
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
@@ -186,6 +194,12 @@ def test_the_rate_is_stated_on_a_fair_sample_of_what_people_decided(
     assert 15 < unneeded < 45
     assert told["positives"] + told["negatives"] == len(examples) - unneeded
     assert WORDS not in ran.output
+    # The sample is the stream's: the command refuses the options that would otherwise say its share.
+    shown = CliRunner().invoke(
+        app, [*command[:-3], "--out", str(tmp_path / "again"), "--from-decisions", *files]
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "Give --prevalence" not in shown.output
 
 
 @pytest.mark.parametrize(

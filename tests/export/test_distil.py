@@ -258,7 +258,12 @@ def test_no_label_leaks_into_the_curve() -> None:
 def test_rates_between_measured_depths_lie_between() -> None:
     assert worth_measuring(range(1, 16), 16, 5) == [1, 2, 3, 4, 5, 6, 8, 12, 16]
     rates = between({1: 1000.0, 3: 500.0}, [1, 2, 3])
-    assert rates == {1: 1000.0, 2: pytest.approx(2000 / 3), 3: 500.0}
+    assert rates == {1: pytest.approx(1000.0), 2: pytest.approx(2000 / 3), 3: pytest.approx(500.0)}
+
+
+def test_a_depth_that_was_held_up_is_no_slower_than_a_deeper_one() -> None:
+    rates = between({1: 1000.0, 2: 88.0, 3: 500.0, 4: 490.0}, [1, 2, 3, 4])
+    assert rates == {depth: pytest.approx(rate) for depth, rate in enumerate((1000, 500, 500, 490), start=1)}
 
 
 def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, tmp_path: Path) -> None:
@@ -288,7 +293,9 @@ def test_the_command_prints_the_curve_and_the_choice_and_no_text(full: Bundle, t
     assert WORDS.encode() not in written
 
 
-@pytest.mark.parametrize("options", [["--cascade"], ["--teacher", "x"], ["--traffic", "missing.jsonl"]])
+@pytest.mark.parametrize(
+    "options", [["--cascade"], ["--teacher", "x"], ["--keep", "0.9"], ["--traffic", "missing.jsonl"]]
+)
 def test_options_that_lack_the_traffic_are_refused(full: Bundle, tmp_path: Path, options: list[str]) -> None:
     examples = tmp_path / "examples.jsonl"
     examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
@@ -296,3 +303,13 @@ def test_options_that_lack_the_traffic_are_refused(full: Bundle, tmp_path: Path,
     ran = CliRunner().invoke(app, [*base, *options])
     assert isinstance(ran.exception, SettingsError | TaskError)
     assert "--traffic" in str(ran.exception)
+
+
+def test_a_depth_and_a_share_to_keep_are_not_both_taken(full: Bundle, tmp_path: Path) -> None:
+    examples, traffic = tmp_path / "examples.jsonl", tmp_path / "traffic.jsonl"
+    examples.write_bytes(b"\n".join(map(msgspec.json.encode, EXAMPLES)))
+    traffic.write_text("\n".join(json.dumps({"text": text}) for text in TRAFFIC))
+    base = ["adapt", str(full.path), "--examples", str(examples), "--out", str(tmp_path / "out")]
+    ran = CliRunner().invoke(app, [*base, "--traffic", str(traffic), "--keep", "0.9", "--depth", "1"])
+    assert isinstance(ran.exception, SettingsError)
+    assert not (tmp_path / "out").exists()

@@ -87,7 +87,7 @@ def test_one_command_measures_every_reading_of_any_data_set(full: Bundle, tmp_pa
     assert code == 0, error
     told = json.loads(out)
     assert told == json.loads((tmp_path / "report.json").read_text())
-    assert told["version"] == 1
+    assert told["version"] == 2
     assert told["examples"] == told["shots"]["test_examples"] == 60  # not the row that is in train too
     assert any("row 61" in note for note in told["notes"])
     rows = {(row["way"], row["labels"]): row for row in told["shots"]["rows"]}
@@ -108,9 +108,26 @@ def test_one_command_measures_every_reading_of_any_data_set(full: Bundle, tmp_pa
     assert "How few labels are enough" in page
     assert sorted(each.name for each in full.path.parent.iterdir()) == ["full"]
     assert TEST[0].text not in page
+    assert not told["shots"]["cost_per_million"]
+    assert not told["shots"]["notes"]
     code, out, error = _run(str(full.path), "--examples", test, "--train", train, *COLUMNS, *asked[:4])
     assert code == 0, error
     assert "head" in out
+
+
+@pytest.mark.parametrize(
+    ("shots", "depths", "said"),
+    [("0,10", "0,1,40", "--depths 0, 40: not distilled"), ("0,5", "1", "No draw has 10 labels")],
+)
+def test_depths_that_have_no_reading_are_told(
+    full: Bundle, tmp_path: Path, shots: str, depths: str, said: str
+) -> None:
+    files = [_write(tmp_path / f"{name}.jsonl", _rows(rows)) for name, rows in (("a", TEST), ("b", TRAIN))]
+    traffic = _write(tmp_path / "traffic.jsonl", [{"text": text} for text in TRAFFIC])
+    asked = ("--shots", shots, "--draws", "1", "--traffic", traffic, "--depths", depths, "--json")
+    code, out, error = _run(str(full.path), "--examples", files[0], "--train", files[1], *COLUMNS, *asked)
+    assert code == 0, error
+    assert said in " ".join(json.loads(out)["shots"]["notes"])
 
 
 @pytest.mark.parametrize("depth", [None, 1])

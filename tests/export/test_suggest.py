@@ -1,6 +1,7 @@
 """`mimamori suggest` on a tiny bundle: the file to label, what is in it, and what is not."""
 
 import csv
+import errno
 import json
 import resource
 import stat
@@ -11,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.bundle import Bundle
-from engine.errors import TaskError
+from engine.errors import BundleError, TaskError
+from export.adapting import cut
 from export.adapting.adapt import adapt
 from export.adapting.suggested import SuggestReport, suggest_rows
 from export.checking import normal
@@ -82,6 +84,18 @@ def test_a_file_that_may_hold_labels_is_never_overwritten(full: Bundle, tmp_path
     assert out.read_text() == "labels"
 
 
+def test_a_disk_that_fills_up_leaves_nothing(
+    full: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cut, "write_model", no_room)
+    with pytest.raises(BundleError, match="No space left on device"):
+        _suggest(full.path, tmp_path / "to-label.jsonl")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
 def test_every_text_comes_back_as_it_was_written(full: Bundle, tmp_path: Path, name: str) -> None:
     out = tmp_path / name
@@ -125,8 +139,11 @@ def test_without_two_classes_what_stands_for_the_traffic_is_suggested(
 
 
 def test_traffic_that_is_too_little_is_refused(full: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="suggesting 6 needs 6 different unlabelled messages or more"):
+    with pytest.raises(
+        TaskError, match="suggesting 6 needs 6 different unlabelled messages or more"
+    ) as little:
         _suggest(full.path, tmp_path / "out.jsonl", texts=TRAFFIC[:4])
+    assert "leave --traffic out" not in str(little.value)  # there is nothing to suggest without
     with pytest.raises(TaskError, match="apart from case, spaces and disguise the traffic has 3; bring more"):
         _suggest(
             full.path, tmp_path / "out.jsonl", texts=[*TRAFFIC[:3], *(text.upper() for text in TRAFFIC[:3])]

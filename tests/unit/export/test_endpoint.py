@@ -198,6 +198,21 @@ def test_the_cost_is_told_before_anything_is_sent() -> None:
     assert asked.endpoint.bill.cost_per_million == pytest.approx(50 * 2.0 + 8.0)
 
 
+def test_each_way_has_the_cost_of_its_own_questions() -> None:
+    async def by_turns(_number: int, body: Body, _request: web.Request) -> web.Response:
+        used = {"prompt_tokens": 10 * len(body["messages"]), "completion_tokens": 1}
+        return web.json_response(said("No") | {"usage": used})
+
+    with ChatServer(by_turns) as server:
+        zero = way(server, prices=Prices(2.0, 8.0))
+        few = EndpointWay(zero.endpoint, TASK, few_shot=True)
+        assert zero.cost_per_million is None
+        zero.risks([], TEXTS, lambda _: None)
+        few.risks(EXAMPLES, TEXTS, lambda _: None)
+    assert zero.cost_per_million == pytest.approx(10 * 2 * 2.0 + 8.0)  # instruction and message
+    assert few.cost_per_million == pytest.approx(10 * (2 + 2 * len(EXAMPLES)) * 2.0 + 8.0)
+
+
 def test_a_cost_above_the_limit_sends_nothing() -> None:
     with ChatServer() as server:
         asked = way(server, prices=Prices(2000.0, 8000.0, 1.0))

@@ -163,6 +163,25 @@ def test_calibrated_risks_have_the_error_of_chance_and_others_a_larger_one() -> 
     assert reliability(np.array([1]), np.array([1.0])).bins[9].examples == 1
 
 
+def test_risks_that_are_stated_for_a_stream_are_right_there_and_not_in_a_balanced_file() -> None:
+    chance = np.random.default_rng(1)
+    risks = chance.beta(0.3, 2.7, 60_000)  # of a stream of which a tenth is at risk
+    labels = (chance.random(60_000) < risks).astype(np.int64)
+    file = np.concatenate([np.flatnonzero(labels == 1)[:3000], np.flatnonzero(labels == 0)[:3000]])
+    there = reliability(labels[file], risks[file], prevalence=0.1)
+    here = reliability(labels[file], risks[file])
+    assert there.prevalence == 0.1
+    assert there.error < 2 * there.by_chance < 0.05 < here.error
+    for each in there.bins:
+        assert each.mean_risk is not None
+        assert each.at_risk is not None
+        assert each.at_risk_interval.low <= each.at_risk <= each.at_risk_interval.high
+        assert each.at_risk_interval.low - 0.05 < each.mean_risk < each.at_risk_interval.high + 0.05
+    same = reliability(labels[file], risks[file], prevalence=0.5)
+    assert same.error == pytest.approx(here.error)
+    assert reliability(np.ones(3, np.int64), np.full(3, 0.9), prevalence=0.1).prevalence == 1.0
+
+
 def test_a_risk_that_is_not_a_number_is_never_low() -> None:
     assert answered(np.array([0.2, math.nan, math.inf])).tolist() == [0.2, 1.0, 1.0]
 

@@ -62,7 +62,7 @@ def test_whole_numbers_stored_with_a_point_are_labels(tmp_path: Path) -> None:
     ("content", "columns", "words"),
     [
         ("text,label\nsecret words,1\n", Columns(), ("row 1", "`at_risk` is missing", "--label-column")),
-        ("body,at_risk\nsecret words,1\n", Columns(), ("no column is named `text`",)),
+        ("body,at_risk\nsecret words,1\n", Columns(), ("no column is named `text`", "--text-column")),
         ("text,at_risk\nsecret words,1\n", Columns({"text": "body"}), ("no column is named `body`",)),
         ("text,at_risk\nfine,0\nsecret words,maybe\n", Columns(), ("row 2", "neither true nor false")),
         ("text,at_risk\nfine,\n", Columns(), ("row 1", "`at_risk` is missing or empty")),
@@ -85,6 +85,12 @@ def test_what_is_wrong_is_named_by_row_and_quotes_no_text(
     for word in words:
         assert word in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_row_without_the_column_of_texts_says_how_to_name_it(tmp_path: Path) -> None:
+    path = _written(tmp_path, '{"post": "secret words", "at_risk": true}\n', "rows.jsonl")
+    with pytest.raises(TaskError, match=r"row 1: `text` is missing: .*--text-column"):
+        read_labelled(path, TASK)
 
 
 def test_severity_in_other_words_can_be_left_out(tmp_path: Path) -> None:

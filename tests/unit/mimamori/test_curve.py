@@ -49,3 +49,18 @@ def test_every_depth_is_named_in_the_picture(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_drawn_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=r"\.svg or \.png or \.pdf"):
         require_plot(tmp_path / name)
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "curve.svg").mkdir()
+    with pytest.raises(SettingsError, match="cannot write"):
+        draw(TOLD, tmp_path / "curve.svg")
+    assert [each.name for each in tmp_path.iterdir()] == ["curve.svg"]
+
+
+def test_rates_are_written_out_and_every_line_is_named(tmp_path: Path) -> None:
+    draw(TOLD, tmp_path / "curve.svg")
+    drawn = (tmp_path / "curve.svg").read_text()
+    for tick in ("100", "200", "500", "1,000"):
+        assert f"<!-- {tick} -->" in drawn
+    assert "mathdefault" not in drawn  # as in 3 x 10^2
