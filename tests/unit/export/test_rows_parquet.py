@@ -132,7 +132,8 @@ def test_without_its_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     path = write(tmp_path, {"text": ["x"]})
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(
-        MissingExtraError, match=r"reading Parquet needs pyarrow: pip install 'mimamori\[parquet\]'"
+        MissingExtraError,
+        match=r"reading Parquet needs pyarrow: in a clone of Mimamori, pip install '.\[parquet\]'",
     ):
         list(read_messages(path))
 

@@ -139,6 +139,8 @@ def test_a_start_without_the_extra_says_which_one(
 ) -> None:
     monkeypatch.setitem(sys.modules, "fastavro", None)
     monkeypatch.delitem(sys.modules, "worker.registry.avro")
-    with pytest.raises(MissingExtraError, match=r"needs fastavro: pip install 'mimamori\[registry\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"needs fastavro: in a clone of Mimamori, pip install '.\[registry\]'"
+    ):
         greet_registry(registry_settings(registry))
     greet_registry(settings())  # without a registry nothing is needed
