@@ -30,9 +30,11 @@ help:  ## use: this page
 demo: $(VENV)/demo  ## use: run the main job: a real Kafka, a real model, sample conversations
 	@$(BIN)/mimamori demo $(ARGS)
 
-# Three processes for two cores: a fifth of the time the tests wait, for Kafka's sessions above all.
+# Three processes for two cores: a fifth of the time the tests wait, for Kafka's sessions above all. Where a test
+# hangs in a library, out of pytest-timeout's reach, the run ends with its name and where every thread is.
+HUNG := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 test: $(VENV)/dev programs  ## test: pass the tests; ARGS='-k policy' for a part
-	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(HUNG) $(ARGS)
 
 # The chart on a real control plane. What is built stays in the cache; what runs is in a network and among
 # processes of its own, and ends with the command, however that ends.
