@@ -289,6 +289,7 @@ def test_after_many_severe_cases_other_ones_come_and_a_break_is_due(
     take(page)
     expect(page.get_by_text("A short break is due")).to_be_visible()
     keys(page, "4", "Enter")
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()  # the guidance is there before the answer
     expect(page.get_by_role("complementary", name="When somebody may be in danger")).to_be_visible()
     # What can still be undone does not count yet: it would say that the model finds it severe.
     expect(page.get_by_text("That is enough for one person.")).to_have_count(0)
