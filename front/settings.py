@@ -110,9 +110,8 @@ class FrontSettings(BaseSettings):
         """The tokens of the setting and of the file."""
         given = self.tokens.get_secret_value().split(",")
         if self.tokens_file is not None:
-            lines = self.tokens_file.read_text(
-                "utf-8-sig"
-            ).splitlines()  # editors of Windows begin with a mark
+            # Editors on Windows begin a file with a mark.
+            lines = self.tokens_file.read_text("utf-8-sig").splitlines()
             given += [line for line in lines if not line.lstrip().startswith("#")]
         return frozenset(token.strip() for token in given if token.strip())
 

@@ -58,7 +58,7 @@ _CLASSIC_ONLY = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.
 GroupProtocol = Literal["classic", "consumer"]
 LogFormat = Literal["json", "console"]
 
-Seconds = Annotated[float, Field(gt=0, le=1e6)]  # no clock of a library that is told them takes "inf"
+Seconds = Annotated[float, Field(gt=0, le=1e6)]  # the timers that are set to them refuse "inf"
 Positive = Annotated[int, Field(gt=0)]
 
 

@@ -36,7 +36,10 @@ def writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BundleError(f"cannot write {out}: {error.strerror or error}; nothing of it was kept") from None
+        # What is written is copied from files, and it may be one of these that cannot be read.
+        where = "" if error.filename is None else f" ({error.filename})"
+        said = error.strerror or type(error).__name__
+        raise BundleError(f"cannot write {out}: {said}{where}; nothing of it was kept") from None
 
 
 def require_room(out: Path) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from engine.bundle import Bundle, read_manifest
 from engine.errors import SettingsError, extra_for
 from export.examples import read_examples
-from mimamori.cli.curve import draw, require_plot, show_distilled
+from mimamori.cli.curve import draw, show_distilled
 from mimamori.cli.labelled import (
     FILES,
     Device,
@@ -26,6 +26,7 @@ from mimamori.cli.labelled import (
     print_report,
     two_columns,
 )
+from mimamori.cli.picture import require_plot
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
 from mimamori.cli.traffic import (

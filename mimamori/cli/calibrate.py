@@ -13,7 +13,6 @@ from rich.table import Table
 from engine.bundle import read_manifest
 from engine.errors import SettingsError, extra_for
 from export.examples import read_examples
-from mimamori.cli.curve import require_plot
 from mimamori.cli.labelled import (
     FILES,
     Device,
@@ -25,6 +24,7 @@ from mimamori.cli.labelled import (
     print_report,
     two_columns,
 )
+from mimamori.cli.picture import require_plot
 from mimamori.cli.progress import bars
 from mimamori.cli.reading import SeparatorOption, notice
 from mimamori.cli.traffic import (

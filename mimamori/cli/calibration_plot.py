@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mimamori.cli.curve import save
+from mimamori.cli.picture import save
 
 if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
     from pathlib import Path

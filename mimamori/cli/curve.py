@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import MissingExtraError, SettingsError
+from mimamori.cli.picture import save
 
 if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
     from pathlib import Path
@@ -20,7 +17,6 @@ if TYPE_CHECKING:  # importing it takes the adapt extra, and a second
     from export.adapting.stopping import Weighed
 
 _WIDTH: Final = 14
-_FORMATS: Final = (".svg", ".png", ".pdf")
 
 
 def show_distilled(told: Distilled, console: Console) -> None:
@@ -73,14 +69,6 @@ def _weighed(cascade: Weighed) -> str:
     return f"[bold]cascade[/]: {found}" if cascade.taken else f"no cascade, as {cascade.why} ({found})"
 
 
-def require_plot(path: Path) -> None:
-    """Raise SettingsError or MissingExtraError where `draw` could not draw to `path`."""
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("--plot", "matplotlib", "plot")
-    if path.suffix.lower() not in _FORMATS or not path.parent.is_dir():
-        raise SettingsError(f"--plot {path}: give a {' or '.join(_FORMATS)} file in a folder that is there")
-
-
 def draw(told: Distilled, path: Path) -> None:
     """Draw AUC, F1 and agreement over messages a second. Raises SettingsError: it cannot write the file."""
     from matplotlib.figure import Figure
@@ -115,20 +103,6 @@ def draw(told: Distilled, path: Path) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)  # below: no line runs under it
     axes.grid(visible=True, alpha=0.3)
     save(figure, path)
-
-
-def save(figure: Any, path: Path) -> None:
-    """Write a picture whole or not at all. Raises SettingsError: it cannot be written."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix.lower().removeprefix("."))
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(drawn.getvalue())
-        draft.replace(path)
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror}; all else was done") from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _name(told: Distilled, point: Point) -> str:

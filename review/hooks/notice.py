@@ -11,6 +11,8 @@ import msgspec
 from review.queue.waiting import Waiting
 
 NoticeType = Literal["case.opened", "case.overdue"]
+_FIRST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -50,7 +52,3 @@ def notice_of(kind: NoticeType, entry: Waiting, due: float, now: float) -> Notic
 def _utc(at: float) -> datetime:
     # By a clock that is wrong, a deadline may lie in a year that no time can name.
     return datetime.fromtimestamp(min(max(at, _FIRST), _LAST), UTC)
-
-
-_FIRST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
-_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()

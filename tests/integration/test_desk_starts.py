@@ -5,7 +5,6 @@ import base64
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from review.app import ReviewApp
 from review.kafka.cluster import inspect
 from review.kafka.transport import ReadCommittedThread
 from review.settings import ReviewSettings
-from schemas.events import Origin, ReviewCase
+from schemas.events import ReviewCase
+from tests.fakes.review_cases import a_case
 from worker.kafka.topics import apply_topics
 
 PATIENCE_S = 60.0
@@ -36,24 +36,7 @@ def prefix(kafka_bootstrap: str) -> str:
 def send(bootstrap: str, prefix: str, numbers: range) -> None:
     producer = ck.Producer({"bootstrap.servers": bootstrap})
     topic = schemas.topic_names(prefix)[ReviewCase]
-    for number in numbers:
-        case = ReviewCase(
-            id=f"case:messages:0:{number}",
-            label_id=None,
-            message_id=f"m-{number}",
-            origin=Origin("messages", 0, number),
-            task="stress",
-            kind="escalation",
-            verdict="at_risk",
-            risk=0.9,
-            severity=None,
-            priority=50.0,
-            reasons=[],
-            bundle=None,
-            conversation_id=None,
-            text="since the move I only speak to the cat",
-            opened_at=datetime.now(UTC),
-        )
+    for case in map(a_case, numbers):
         producer.produce(topic, schemas.encode(case), case.id)
     assert producer.flush(PATIENCE_S) == 0
 

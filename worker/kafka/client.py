@@ -60,6 +60,10 @@ def log_error(error: ck.KafkaError) -> None:
     level("kafka_client_error", code=error.name(), fatal=error.fatal())
 
 
+# What differs from one try to the next: how long it took, and how often the client itself kept quiet.
+_TIMES: Final = re.compile(r"after \d+ms|, \d+ identical error\(s\) suppressed")
+
+
 class ToStructlog(logging.Handler):
     """Writes librdkafka's log lines, such as those on reset offsets, in the worker's own format.
 
@@ -80,10 +84,6 @@ class ToStructlog(logging.Handler):
         self._said[what] = now
         level = log.warning if record.levelno >= logging.WARNING else log.info
         level("kafka_client_says", line=line)
-
-
-# What differs from one try to the next: how long it took, and how often the client itself kept quiet.
-_TIMES: Final = re.compile(r"after \d+ms|, \d+ identical error\(s\) suppressed")
 
 
 def make(client: Callable[..., Client], config: Mapping[str, Any]) -> Client:

@@ -26,6 +26,14 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         pass
 
 
+def test_a_file_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BundleError, match=r"cannot write .*out: No such file.*\(.*/weights\)"),
+        staged(tmp_path / "out"),
+    ):
+        (tmp_path / "weights").read_bytes()
+
+
 def test_other_faults_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), writing(tmp_path / "out"):
         raise ValueError("mine")

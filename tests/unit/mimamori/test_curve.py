@@ -6,7 +6,8 @@ import pytest
 
 from engine.errors import SettingsError
 from export.adapting.distilled import Distilled, Point
-from mimamori.cli.curve import draw, require_plot
+from mimamori.cli.curve import draw
+from mimamori.cli.picture import require_plot
 
 
 def _point(depth: int, auc: float, rate: float) -> Point:
