@@ -26,7 +26,7 @@ def capacity_words(capacity: Capacity, t: Words, shower: Shower) -> Iterator[str
         ahead=ahead,
         n=forecast.missed,
         severe=forecast.missed_severe,
-        late=_in_sum(forecast.hours_late, t),
+        late=in_sum(forecast.hours_late, t),
     )
     if missing := reviewers_missing(forecast):
         yield t("capacity.more", n=missing)
@@ -59,7 +59,8 @@ def _delayed(late: LaneForecast, forecast: Forecast, t: Words, shower: Shower) -
     )
 
 
-def _in_sum(hours: float, t: Words) -> str:
+def in_sum(hours: float, t: Words) -> str:
+    """How much longer people wait, added up: in hours, however many."""
     return t("duration.h", n=round(hours)) if hours >= 1 else t.lasting(hours * HOUR_S)
 
 

@@ -13,6 +13,7 @@ from review.cases.script import Script
 from review.errors import DecisionRefusedError, TooManyClaimsError
 from review.queue.order import Filter
 from review.queue.waiting import State
+from review.web.pages.capacity_words import in_sum
 from review.web.pages.frame import Frame, see_other
 from review.web.pages.rows import rows
 from review.web.pages.shown import address
@@ -143,7 +144,7 @@ class QueuePages:
         lead = person_of(request).may("lead")
         # Reviewers take one case after the other; that there are too many is for leads to mend.
         if lead and (delayed := self._desk.capacity().forecast).missed:
-            hours, ahead = t.lasting(delayed.hours_late * 3600), delayed.horizon - delayed.now
+            hours, ahead = in_sum(delayed.hours_late, t), delayed.horizon - delayed.now
             yield t(
                 "queue.delayed",
                 n=delayed.missed,

@@ -8,7 +8,7 @@ from review.queue.capacity import Forecast, forecast, reviewers_missing, sample_
 from review.queue.flow import Pace
 from review.queue.live import Capacity
 from review.queue.urgency import Lane, Law
-from review.web.pages.capacity_words import capacity_words
+from review.web.pages.capacity_words import capacity_words, in_sum
 from review.web.pages.house import house
 from review.web.pages.language import Language, words
 from review.web.pages.shown import Shower
@@ -83,3 +83,8 @@ def test_a_rush_in_japanese() -> None:
         "期限を守れるようになるまで、品質確認は 10 件に1件ではなく 50 件に1件です。",
         "捨てられる案件はありません。遅れた案件は後で判断されます。",
     ]
+
+
+@pytest.mark.parametrize(("hours", "says"), [(0.0, "0 s"), (0.4, "24 min"), (1.0, "1 h"), (1451.2, "1451 h")])
+def test_what_people_wait_in_sum_is_in_hours_as_soon_as_it_is_one(hours: float, says: str) -> None:
+    assert in_sum(hours, words("en")) == says
