@@ -36,8 +36,10 @@ def writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # What is written is copied from files, and it may be one of these that cannot be read.
-        where = "" if error.filename is None else f" ({error.filename})"
+        # What is written is copied from files, and it may be one of these that cannot be read. Of a full disk
+        # a copy names the file that it read.
+        unread = isinstance(error, FileNotFoundError | PermissionError) and error.filename
+        where = f" ({error.filename})" if unread else ""
         said = error.strerror or type(error).__name__
         raise BundleError(f"cannot write {out}: {said}{where}; nothing of it was kept") from None
 
